@@ -1,0 +1,1 @@
+"""What people see: a Streamlit app over the database and the vector index."""

@@ -1,0 +1,21 @@
+"""How Alembic runs here: on the engine that the caller hands over, in one transaction."""
+
+from alembic import context
+
+from db.models import Base
+
+engine = context.config.attributes["engine"]
+
+
+def belongs_to_models(name: str | None, kind: str, _parents: object) -> bool:
+    """Full-text tables and indexes are written by hand in the migrations and are no models."""
+    return not (kind in ("table", "index") and name is not None and name.startswith("report_text"))
+
+
+with engine.connect() as connection:
+    context.configure(
+        connection=connection, target_metadata=Base.metadata, include_name=belongs_to_models, render_as_batch=True
+    )
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.commit()

@@ -1,0 +1,262 @@
+"""Which tables there are: SQLAlchemy 2 typed models, the same on SQLite and PostgreSQL."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+
+def now() -> datetime:
+    """The current time, UTC, aware."""
+    return datetime.now(UTC)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """An aware UTC datetime on both databases; SQLite stores no offset, so it is put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Base(DeclarativeBase):
+    """Constraint names are fixed so that migrations can name them on both databases."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, str: Text}  # noqa: RUF012
+
+
+class Dataset(Base):
+    """A collection of radiographs, ingested from one folder."""
+
+    __tablename__ = "dataset"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(200), unique=True)
+    root: Mapped[str]
+    """Absolute folder that image paths are relative to."""
+    synthetic: Mapped[bool]
+    """True for phantoms: results on them show that the wiring works, nothing else."""
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class Image(Base):
+    """One distinct radiograph of a dataset: byte-identical files are one row with file_count above 1."""
+
+    __tablename__ = "image"
+    __table_args__ = (
+        UniqueConstraint("dataset_id", "sha256"),
+        Index(None, "dataset_id", "split", "label"),
+        Index(None, "dataset_id", "patient_key"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))
+    sha256: Mapped[str] = mapped_column(String(64), index=True)
+    path: Mapped[str]
+    """Relative to the dataset's root."""
+    split: Mapped[str | None] = mapped_column(String(10))
+    """train, val, test, or None where the source names none."""
+    label: Mapped[int | None]
+    """1 pneumonia, 0 normal, None unknown."""
+    cause: Mapped[str | None] = mapped_column(String(20))
+    """bacterial, viral, or None where unknown."""
+    patient_key: Mapped[str] = mapped_column(String(200))
+    """Pseudonymous; images with one key are never split across folds."""
+    width: Mapped[int]
+    height: Mapped[int]
+    file_count: Mapped[int] = mapped_column(default=1)
+    """Byte-identical files this row stands for; official counts are sums of it."""
+
+
+class Run(Base):
+    """One execution of a job: what it was asked, how far it is, how it ended."""
+
+    __tablename__ = "run"
+    __table_args__ = (Index(None, "kind", "status"), Index(None, "fingerprint"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    kind: Mapped[str] = mapped_column(String(20))
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"), index=True)
+    fingerprint: Mapped[str] = mapped_column(String(64))
+    """sha256 of kind, config and inputs: equal fingerprints mean the work is the same."""
+    config: Mapped[dict[str, Any]]
+    code_version: Mapped[str] = mapped_column(String(64))
+    seed: Mapped[int | None]
+    status: Mapped[str] = mapped_column(String(12))
+    """running, finished, failed, interrupted or lost; a running row may read as lost, see queries.runs."""
+    stage: Mapped[str | None] = mapped_column(String(100))
+    done: Mapped[int] = mapped_column(default=0)
+    total: Mapped[int | None]
+    eta_seconds: Mapped[float | None]
+    host: Mapped[str] = mapped_column(String(200))
+    pid: Mapped[int]
+    started: Mapped[datetime] = mapped_column(default=now)
+    heartbeat: Mapped[datetime] = mapped_column(default=now)
+    finished: Mapped[datetime | None]
+    seconds: Mapped[float] = mapped_column(default=0.0)
+    """Wall time spent, summed over resumptions."""
+    error: Mapped[str | None]
+    """One line a person can act on."""
+    traceback: Mapped[str | None]
+    summary: Mapped[dict[str, Any] | None]
+
+
+class SkippedFile(Base):
+    """A file that ingest left out, and why."""
+
+    __tablename__ = "skipped_file"
+    __table_args__ = (UniqueConstraint("run_id", "path"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    path: Mapped[str]
+    reason: Mapped[str] = mapped_column(String(40), index=True)
+    detail: Mapped[str]
+    image_id: Mapped[int | None] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    """For a duplicate: the image that stands for it."""
+
+
+class Artifact(Base):
+    """A file or folder that a run made."""
+
+    __tablename__ = "artifact"
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(100))
+    path: Mapped[str]
+    """Relative to the artifact folder."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    bytes: Mapped[int]
+    shape: Mapped[str | None] = mapped_column(String(60))
+
+
+class Metric(Base):
+    """A measured value with its interval; step is the epoch for curves and NULL-free (-1) for final values."""
+
+    __tablename__ = "metric"
+    __table_args__ = (UniqueConstraint("run_id", "name", "split", "slice", "step"), Index(None, "name", "split"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(80))
+    split: Mapped[str] = mapped_column(String(20))
+    slice: Mapped[str] = mapped_column(String(80), default="all")
+    step: Mapped[int] = mapped_column(default=-1)
+    value: Mapped[float | None]
+    low: Mapped[float | None]
+    high: Mapped[float | None]
+    n: Mapped[int | None]
+
+
+class Prediction(Base):
+    """A classifier's output for one image; the outcome follows from the run's threshold."""
+
+    __tablename__ = "prediction"
+    __table_args__ = (
+        UniqueConstraint("run_id", "image_id"),
+        Index(None, "run_id", "probability"),
+        Index(None, "image_id"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    fold: Mapped[int | None]
+    """The fold that held the image out, for out-of-fold predictions."""
+    logit: Mapped[float]
+    probability: Mapped[float]
+    """Calibrated, of pneumonia, in [0, 1]."""
+    heatmap_row: Mapped[int | None]
+    """Row in the run's `heatmaps` artifact, a float16 array (n, h, w) in [0, 1]."""
+    zones: Mapped[dict[str, Any] | None]
+    """Share of the heatmap's mass in each of the six lung zones."""
+
+
+class Prompt(Base):
+    """A prompt text under its strategy, stored once per wording."""
+
+    __tablename__ = "prompt"
+    sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    strategy: Mapped[str] = mapped_column(String(60))
+    text: Mapped[str]
+
+
+class Report(Base):
+    """A generated report; exactly one for each image, model revision, prompt and settings."""
+
+    __tablename__ = "report"
+    __table_args__ = (
+        UniqueConstraint("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256"),
+        Index(None, "model", "strategy"),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), index=True)
+    image_sha256: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(200))
+    revision: Mapped[str] = mapped_column(String(80))
+    strategy: Mapped[str] = mapped_column(String(60), index=True)
+    prompt_sha256: Mapped[str] = mapped_column(ForeignKey("prompt.sha256"))
+    settings: Mapped[dict[str, Any]]
+    settings_sha256: Mapped[str] = mapped_column(String(64))
+    text: Mapped[str]
+    seconds: Mapped[float]
+    tokens: Mapped[int]
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class ReportScore(Base):
+    """One score of one report."""
+
+    __tablename__ = "report_score"
+    __table_args__ = (UniqueConstraint("report_id", "metric"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    report_id: Mapped[int] = mapped_column(ForeignKey("report.id", ondelete="CASCADE"))
+    metric: Mapped[str] = mapped_column(String(60))
+    value: Mapped[float | None]
+    detail: Mapped[dict[str, Any] | None]
+
+
+class VectorIndex(Base):
+    """A vector index on disk, verified by hash before it is read."""
+
+    __tablename__ = "vector_index"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))
+    embedder: Mapped[str] = mapped_column(String(200))
+    revision: Mapped[str] = mapped_column(String(80))
+    dimension: Mapped[int]
+    count: Mapped[int]
+    kind: Mapped[str] = mapped_column(String(40))
+    path: Mapped[str]
+    """Folder, relative to the artifact folder."""
+    sha256: Mapped[str] = mapped_column(String(64))
+    """Of the folder's manifest, which holds the hash of every file."""
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class Review(Base):
+    """A reader's verdict on an image."""
+
+    __tablename__ = "review"
+    __table_args__ = (Index(None, "image_id", "reviewer"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    reviewer: Mapped[str] = mapped_column(String(100))
+    verdict: Mapped[str] = mapped_column(String(20))
+    tags: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
+    note: Mapped[str] = mapped_column(default="")
+    created: Mapped[datetime] = mapped_column(default=now)

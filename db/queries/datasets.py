@@ -1,0 +1,49 @@
+"""Which datasets and images there are."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.models import Dataset, Image
+
+
+def every(session: Session) -> Sequence[Dataset]:
+    """All datasets, the latest first."""
+    return session.scalars(select(Dataset).order_by(Dataset.id.desc())).all()
+
+
+def find(session: Session, name: str | None) -> Dataset | None:
+    """The dataset called `name`, or the latest one where no name is given."""
+    query = select(Dataset).order_by(Dataset.id.desc()).limit(1)
+    return session.scalars(query if name is None else query.where(Dataset.name == name)).first()
+
+
+def images(
+    session: Session, dataset_id: int, *, splits: Sequence[str] | None = None, labelled: bool = False
+) -> Sequence[Image]:
+    """The dataset's distinct images in id order, of the splits named (None: all)."""
+    query = select(Image).where(Image.dataset_id == dataset_id).order_by(Image.id)
+    if splits is not None:
+        query = query.where(Image.split.in_(splits))
+    if labelled:
+        query = query.where(Image.label.is_not(None))
+    return session.scalars(query).all()
+
+
+def counts(session: Session, dataset_id: int) -> list[dict[str, Any]]:
+    """Distinct images, files and patients for each split and label, as rows of a table."""
+    query = (
+        select(
+            Image.split,
+            Image.label,
+            func.count().label("images"),
+            func.sum(Image.file_count).label("files"),
+            func.count(Image.patient_key.distinct()).label("patients"),
+        )
+        .where(Image.dataset_id == dataset_id)
+        .group_by(Image.split, Image.label)
+        .order_by(Image.split, Image.label)
+    )
+    return [dict(row) for row in session.execute(query).mappings()]

@@ -1,0 +1,80 @@
+"""How runs stand: which are alive, finished or lost, and what each left behind."""
+
+import os
+import socket
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from db.models import Artifact, Metric, Run, SkippedFile, now
+
+HEARTBEAT_SECONDS = 5
+LOST_AFTER = timedelta(seconds=60)
+
+
+def status(run: Run, at: datetime | None = None) -> str:
+    """The run's status as it really is: a running row without a living process behind it is lost."""
+    if run.status != "running":
+        return run.status
+    stale = (at or now()) - run.heartbeat > LOST_AFTER
+    gone = run.host == socket.gethostname() and not _alive(run.pid)
+    return "lost" if stale or gone else "running"
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def page(session: Session, *, kind: str | None = None, limit: int = 50, offset: int = 0) -> Sequence[Run]:
+    """Runs, the latest first."""
+    query = select(Run).order_by(Run.id.desc()).limit(limit).offset(offset)
+    return session.scalars(query if kind is None else query.where(Run.kind == kind)).all()
+
+
+def count(session: Session, *, kind: str | None = None) -> int:
+    """How many runs there are."""
+    query = select(func.count()).select_from(Run)
+    return session.scalar(query if kind is None else query.where(Run.kind == kind)) or 0
+
+
+def latest_finished(session: Session, kind: str, dataset_id: int | None = None) -> Run | None:
+    """The run of `kind` that finished last, or None."""
+    query = select(Run).where(Run.kind == kind, Run.status == "finished").order_by(Run.finished.desc(), Run.id.desc())
+    if dataset_id is not None:
+        query = query.where(Run.dataset_id == dataset_id)
+    return session.scalars(query.limit(1)).first()
+
+
+def by_fingerprint(session: Session, fingerprint: str) -> Run | None:
+    """The latest run that did, or is doing, exactly this work."""
+    return session.scalars(select(Run).where(Run.fingerprint == fingerprint).order_by(Run.id.desc()).limit(1)).first()
+
+
+def artifacts(session: Session, run_id: int) -> Sequence[Artifact]:
+    """The files that the run made, by name."""
+    return session.scalars(select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.name)).all()
+
+
+def artifact(session: Session, run_id: int, name: str) -> Artifact | None:
+    """One named file of the run."""
+    return session.scalars(select(Artifact).where(Artifact.run_id == run_id, Artifact.name == name)).first()
+
+
+def metrics(session: Session, run_id: int, *, curves: bool = False) -> Sequence[Metric]:
+    """The run's final values, or with `curves` its values by epoch."""
+    query = select(Metric).where(Metric.run_id == run_id, Metric.step >= 0 if curves else Metric.step == -1)
+    return session.scalars(query.order_by(Metric.split, Metric.slice, Metric.name, Metric.step)).all()
+
+
+def skipped(session: Session, run_id: int, *, limit: int = 200, offset: int = 0) -> Sequence[SkippedFile]:
+    """The files that an ingest run left out, by reason."""
+    query = select(SkippedFile).where(SkippedFile.run_id == run_id).order_by(SkippedFile.reason, SkippedFile.path)
+    return session.scalars(query.limit(limit).offset(offset)).all()

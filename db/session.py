@@ -1,0 +1,135 @@
+"""How to reach the database: engines for SQLite and PostgreSQL, one-writer transactions, schema checks."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import pysqlite3
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import URL, Engine, create_engine, event, inspect
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.orm import Session
+
+log = logging.getLogger(__name__)
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+BUSY_TIMEOUT_SECONDS = 30
+BACKPORTED: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
+"""SQLite release lines into which the fix of the WAL-reset bug was carried back, and from which patch on."""
+
+SchemaState = Literal["empty", "old", "current", "newer"]
+
+
+class DatabaseUnavailableError(Exception):
+    """The database cannot be opened; the message names it (without its password) and the way out."""
+
+
+def wal_is_safe(version: str) -> bool:
+    """Whether SQLite `version` is free of the WAL-reset corruption bug (3.7.0 to 3.51.2, but 3.44.6 and 3.50.7 on)."""
+    release = tuple(int(part) for part in version.split("."))
+    if release[:2] in BACKPORTED:
+        return release >= BACKPORTED[release[:2]]
+    return release < (3, 7, 0) or release >= (3, 51, 3)
+
+
+def connect(url: str, *, read_only: bool = False) -> Engine:
+    """An engine for `url`, checked by connecting once.
+
+    SQLite gets foreign keys, a busy timeout, WAL where it is safe, and BEGIN IMMEDIATE unless read_only.
+    Raises DatabaseUnavailableError where the URL is wrong or nothing answers there.
+    """
+    try:
+        parsed = make_url(url)
+        engine = _sqlite(parsed, read_only) if parsed.get_backend_name() == "sqlite" else _server(parsed, read_only)
+    except (ArgumentError, NoSuchModuleError) as error:
+        hint = "expected sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
+        raise DatabaseUnavailableError(f"DATABASE_URL is not usable: {hint}") from error
+    try:
+        engine.connect().close()
+    except OperationalError as error:
+        shown = parsed.render_as_string(hide_password=True)
+        cause = str(error.orig).strip().splitlines()[0]
+        raise DatabaseUnavailableError(
+            f"database {shown} cannot be opened ({cause}); start it, or set DATABASE_URL to another"
+        ) from error
+    return engine
+
+
+def _sqlite(url: URL, read_only: bool) -> Engine:
+    path = url.database
+    if path and path != ":memory:":
+        if read_only:
+            url = url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+        else:
+            try:
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                raise DatabaseUnavailableError(
+                    f"folder {Path(path).parent} for the database cannot be made ({error.strerror}); "
+                    "set PNEUMOSCOPE_ARTIFACTS or DATABASE_URL to a writable place"
+                ) from error
+    engine = create_engine(url, module=pysqlite3, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    wal = wal_is_safe(pysqlite3.sqlite_version)
+    if not wal:
+        log.warning("SQLite %s can corrupt a WAL database; rollback journal used", pysqlite3.sqlite_version)
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver starts no transaction of its own; _begin does
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            cursor.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
+            cursor.execute("PRAGMA synchronous = NORMAL" if wal else "PRAGMA synchronous = FULL")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _server(url: URL, read_only: bool) -> Engine:
+    if url.drivername == "postgresql":
+        url = url.set(drivername="postgresql+psycopg")
+    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    return engine.execution_options(postgresql_readonly=True) if read_only else engine
+
+
+@contextmanager
+def transaction(engine: Engine) -> Iterator[Session]:
+    """A session whose work is committed as a whole at the end, or not at all."""
+    with Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+def _alembic(engine: Engine) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["engine"] = engine
+    return config
+
+
+def upgrade(engine: Engine) -> None:
+    """Bring the schema to the newest revision; does nothing where it is there already."""
+    if schema_state(engine) != "current":
+        command.upgrade(_alembic(engine), "head")
+
+
+def schema_state(engine: Engine) -> SchemaState:
+    """Where the database's schema stands against this code's migrations."""
+    with engine.connect() as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        if current is None:
+            return "old" if inspect(connection).has_table("image") else "empty"
+    scripts = ScriptDirectory.from_config(_alembic(engine))
+    if current == scripts.get_current_head():
+        return "current"
+    return "old" if current in {script.revision for script in scripts.walk_revisions()} else "newer"

@@ -1,0 +1,1 @@
+"""What runs in the background: one module a job, each `main(argv) -> int`."""

@@ -1,0 +1,36 @@
+"""python -m jobs [NAME ...]: lists the jobs, or runs the one named."""
+
+import ast
+import importlib
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+JOBS = ("demo", "ingest", "train", "predict", "report", "embed", "search", "evaluate", "export", "fetch_models")
+
+
+def purpose(name: str) -> str:
+    """The second half of the module docstring's first line, read without importing the job."""
+    source = Path(__file__).with_name(f"{name}.py").read_text(encoding="utf-8")
+    first = (ast.get_docstring(ast.parse(source)) or "").splitlines()[0]
+    return first.partition(": ")[2]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Dispatch to `jobs.NAME.main`."""
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if not argv or argv[0] in ("-h", "--help"):
+        print("usage: python -m jobs NAME [OPTIONS]    (python -m jobs NAME --help)\n")
+        for name in JOBS:
+            print(f"  {name:<13} {purpose(name)}")
+        return 0
+    if argv[0] not in JOBS:
+        print(f"error: job '{argv[0]}' is unknown; known: {', '.join(JOBS)}", file=sys.stderr)
+        return 2
+    job = importlib.import_module(f"jobs.{argv[0]}")
+    result: int = job.main(argv[1:])
+    return result
+
+
+if __name__ == "__main__":
+    sys.exit(main())

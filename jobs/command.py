@@ -1,0 +1,145 @@
+"""What every job's command line shares: common options, the opened context, and errors as one line and an exit code."""
+
+import argparse
+import errno
+import functools
+import logging
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+from sqlalchemy import Engine
+from sqlalchemy.exc import DBAPIError
+
+from db import session
+from db.models import Dataset
+from db.queries import datasets
+from engine.errors import InputError
+from settings import Settings
+
+Main = Callable[[Sequence[str] | None], int]
+
+
+class JobError(Exception):
+    """The job cannot go on; one line that names the thing and the way out. Exit code 1."""
+
+
+class UsageError(JobError):
+    """The command line asks for something that does not exist. Exit code 2."""
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a job works with: an up-to-date database and a writable artifact folder."""
+
+    engine: Engine
+    artifacts: Path
+    models: Path
+
+    def dataset(self, name: str | None) -> Dataset:
+        """The dataset called `name`, or the latest one. Raises JobError where there is none."""
+        with session.transaction(self.engine) as db:
+            found = datasets.find(db, name)
+            if found is None and name is not None:
+                known = ", ".join(d.name for d in datasets.every(db)) or "none"
+                raise UsageError(
+                    f"dataset '{name}' is unknown; known: {known}; add it with: python -m jobs ingest FOLDER"
+                )
+        if found is None:
+            raise JobError("the database holds no dataset; add one with: python -m jobs ingest FOLDER")
+        return found
+
+
+def parser(module_doc: str | None, prog: str) -> argparse.ArgumentParser:
+    """An argument parser with the options every job has."""
+    made = argparse.ArgumentParser(
+        prog=f"python -m jobs {prog}", description=module_doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    common = made.add_argument_group("common options")
+    common.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: DATABASE_URL, else SQLite)")
+    common.add_argument("--artifacts", type=Path, metavar="FOLDER", help="artifact folder (default: artifacts)")
+    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    return made
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """The environment's settings, overridden by the command line's."""
+    given = {"artifacts": args.artifacts, "database_url": args.database}
+    return Settings(**{name: value for name, value in given.items() if value is not None})
+
+
+def open_context(args: argparse.Namespace) -> Context:
+    """Connect, bring the schema up to date, and make sure that artifacts can be written.
+
+    Raises JobError or db.session.DatabaseUnavailable.
+    """
+    settings = settings_of(args)
+    artifacts = settings.artifacts.resolve()
+    try:
+        artifacts.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=artifacts):
+            pass
+    except OSError as error:
+        raise JobError(
+            f"artifact folder {artifacts} is not writable ({error.strerror}); choose another with --artifacts FOLDER"
+        ) from error
+    engine = session.connect(settings.database)
+    if session.schema_state(engine) == "newer":
+        raise JobError(
+            "the database was written by a newer version; update this code, or choose another with --database"
+        )
+    session.upgrade(engine)
+    return Context(engine=engine, artifacts=artifacts, models=settings.models)
+
+
+def command(main: Callable[[Sequence[str] | None], int]) -> Main:
+    """Turn what `main` raises into one line on stderr and an exit code; with --debug the traceback comes first."""
+
+    @functools.wraps(main)
+    def guarded(argv: Sequence[str] | None = None) -> int:
+        argv = sys.argv[1:] if argv is None else list(argv)
+        logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
+        logging.getLogger("alembic").setLevel(logging.WARNING)
+        try:
+            return main(argv)
+        except SystemExit as leaving:  # argparse: 0 after --help, 2 after wrong use
+            return leaving.code if isinstance(leaving.code, int) else 2
+        except KeyboardInterrupt:
+            print("interrupted; the same command goes on from here", file=sys.stderr)
+            return 130
+        except Exception as error:
+            if "--debug" in argv:
+                logging.exception("the job failed")
+            print(f"error: {one_line(error)}", file=sys.stderr)
+            return 2 if isinstance(error, UsageError) else 1
+
+    return guarded
+
+
+def one_line(error: BaseException) -> str:
+    """What went wrong and the way out, in one line."""
+    match error:
+        case JobError() | InputError() | session.DatabaseUnavailable():
+            message = str(error)
+        case OSError(errno=errno.ENOSPC):
+            message = f"no space left on the disk{_of(error)}; free some, or choose another folder with --artifacts"
+        case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
+            message = f"{error.strerror}{_of(error)}; choose a writable folder with --artifacts"
+        case DBAPIError():
+            message = f"the database refused: {str(error.orig).strip()}; the run can be repeated once it answers"
+        case ValidationError():
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            message = f"setting '{name}' is not usable: {first['msg']}; see the environment and .env"
+        case MemoryError():
+            message = "out of memory; try a smaller --batch-size"
+        case _:
+            message = f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
+    return " ".join(message.split())
+
+
+def _of(error: OSError) -> str:
+    return f" at {error.filename}" if error.filename else ""

@@ -1,0 +1,252 @@
+"""A run's life: claimed, running with progress and heartbeat, then finished, failed or interrupted; resumed by fingerprint."""
+
+import hashlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType, TracebackType
+from typing import Any, Self, TypeVar
+
+from sqlalchemy import text
+from tqdm import tqdm
+
+from db import session, writes
+from db.models import Artifact, Run, now
+from db.queries import runs
+from jobs.command import Context, JobError, one_line
+
+T = TypeVar("T")
+
+PROGRESS_SECONDS = 1.0
+SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
+SECRET_SHAPES = re.compile(
+    r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=[Bb]earer )\S+"
+)
+
+
+class Interrupted(KeyboardInterrupt):
+    """SIGINT or SIGTERM arrived; the run's row says so and the same command goes on from there."""
+
+
+def fingerprint(kind: str, config: dict[str, Any], inputs: str) -> str:
+    """sha256 of what determines a run's results."""
+    return hashlib.sha256(json.dumps([kind, config, inputs], sort_keys=True, default=str).encode()).hexdigest()
+
+
+def scrub(message: str) -> str:
+    """`message` without secrets: values of secret-looking environment variables, tokens, passwords in URLs."""
+    for name, value in os.environ.items():
+        if SECRET_NAMES.search(name) and len(value) >= 6:
+            message = message.replace(value, "[secret]")
+    return SECRET_SHAPES.sub("[secret]", message)
+
+
+def code_version() -> str:
+    """The commit that is checked out, with '+' where files differ from it, or 'unknown' outside a checkout."""
+    here = Path(__file__).parent
+    try:
+        asked = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(asked, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, or of a folder's files (names and contents, in name order)."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    members = sorted(file for file in path.rglob("*") if file.is_file())
+    listing = "".join(f"{file.relative_to(path).as_posix()}:{file_sha256(file)}\n" for file in members)
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+class ActiveRun:
+    """A claimed run. Use as a context manager around the work; `already_finished` means there is none to do."""
+
+    def __init__(self, context: Context, row: Run, *, already_finished: bool, resumed: bool) -> None:
+        self.context = context
+        self.id = row.id
+        self.kind = row.kind
+        self.config = row.config
+        self.already_finished = already_finished
+        self.resumed = resumed
+        self.summary: dict[str, Any] = dict(row.summary or {})
+        self.folder = context.artifacts / "runs" / f"{row.id:04d}-{row.kind}"
+        self._state: dict[str, Any] = {"stage": None, "done": 0, "total": None, "eta_seconds": None}
+        self._lock = threading.Lock()
+        self._stop = threading.Event()
+        self._saved = 0.0
+        self._spent_before = row.seconds
+        self._started = time.monotonic()
+
+    @classmethod
+    def claim(
+        cls,
+        context: Context,
+        *,
+        kind: str,
+        config: dict[str, Any],
+        inputs: str = "",
+        dataset_id: int | None = None,
+        seed: int | None = None,
+        again: bool = False,
+    ) -> Self:
+        """Find or make the row for this work.
+
+        A finished run with the same fingerprint (and its files still there) is already done, unless `again`; an
+        interrupted, failed or lost one is taken up where it stopped. Raises JobError where a living process has it.
+        """
+        mark = fingerprint(kind, config, inputs)
+        with session.transaction(context.engine) as db:
+            if context.engine.dialect.name == "postgresql":
+                db.execute(text("SELECT pg_advisory_xact_lock(hashtext(:mark))"), {"mark": mark})
+            row = None if again else runs.by_fingerprint(db, mark)
+            resumed = row is not None
+            if row is not None:
+                standing = runs.status(row)
+                if standing == "running" and (row.host, row.pid) != (socket.gethostname(), os.getpid()):
+                    raise JobError(
+                        f"{kind} is already running as run {row.id} (process {row.pid} on {row.host}); "
+                        "wait for it, or stop that process"
+                    )
+                files = [context.artifacts / made.path for made in runs.artifacts(db, row.id)]
+                if standing == "finished" and all(file.exists() for file in files):
+                    return cls(context, row, already_finished=True, resumed=False)
+            else:
+                row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config, seed=seed)
+                db.add(row)
+            row.status, row.error, row.traceback, row.finished = "running", None, None, None
+            row.host, row.pid, row.heartbeat, row.code_version = (
+                socket.gethostname(),
+                os.getpid(),
+                now(),
+                code_version(),
+            )
+            row.seconds = row.seconds or 0.0
+            db.flush()
+            return cls(context, row, already_finished=False, resumed=resumed)
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._started = time.monotonic()
+        self._restore = _catch_signals()
+        self._beat = threading.Thread(target=self._heartbeat, name=f"heartbeat-{self.id}", daemon=True)
+        self._beat.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._beat.join()
+        for number, handler in self._restore.items():
+            signal.signal(number, handler)
+        changes: dict[str, Any] = {**self._state, "summary": self.summary, "finished": now(), "seconds": self.seconds}
+        if error is None:
+            changes |= {"status": "finished", "eta_seconds": 0.0}
+        elif isinstance(error, KeyboardInterrupt):
+            changes |= {"status": "interrupted", "error": "interrupted; the same command goes on from here"}
+        else:
+            lines = "".join(traceback.format_exception(error))
+            changes |= {"status": "failed", "error": scrub(one_line(error)), "traceback": scrub(lines)}
+        try:
+            self._write(changes)
+        except Exception:
+            if error is None:
+                raise
+            print(f"run {self.id}: its end could not be stored; it will show as lost", file=sys.stderr)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent so far, earlier tries included."""
+        return self._spent_before + time.monotonic() - self._started
+
+    def track(self, items: Iterable[T], *, stage: str, total: int | None = None, weight: int = 1) -> Iterator[T]:
+        """Yield `items` while a progress bar, the row's progress and its ETA follow; each item counts `weight`."""
+        total = len(items) * weight if total is None and isinstance(items, Sequence) else total
+        with self.progress(stage, total) as advance:
+            for item in items:
+                yield item
+                advance(weight)
+
+    @contextmanager
+    def progress(self, stage: str, total: int | None) -> Iterator[Any]:
+        """A stage of the run; the body calls the yielded function with how many units it has done more."""
+        began = time.monotonic()
+        with self._lock:
+            self._state = {"stage": stage, "done": 0, "total": total, "eta_seconds": None}
+        self._save(force=True)
+        with tqdm(total=total, desc=f"{self.kind}: {stage}", file=sys.stderr, mininterval=0.5, leave=False) as bar:
+
+            def advance(count: int = 1) -> None:
+                bar.update(count)
+                with self._lock:
+                    done = self._state["done"] + count
+                    spent = time.monotonic() - began
+                    eta = spent / done * (total - done) if total and done else None
+                    self._state |= {"done": done, "eta_seconds": eta}
+                self._save()
+
+            yield advance
+        self._save(force=True)
+
+    def metrics(self, rows: Sequence[dict[str, Any]]) -> None:
+        """Store metric values; see db.writes.metrics."""
+        with session.transaction(self.context.engine) as db:
+            writes.metrics(db, self.id, rows)
+
+    def artifact(self, name: str, path: Path, *, shape: Sequence[int] | None = None) -> None:
+        """Record a file or folder inside the artifact folder, with its hash and size."""
+        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        row = {
+            "run_id": self.id,
+            "name": name,
+            "path": path.relative_to(self.context.artifacts).as_posix(),
+            "sha256": file_sha256(path),
+            "bytes": sum(file.stat().st_size for file in files),
+            "shape": None if shape is None else "x".join(map(str, shape)),
+        }
+        with session.transaction(self.context.engine) as db:
+            writes.upsert(db, Artifact, [row], unique=("run_id", "name"))
+
+    def _save(self, *, force: bool = False) -> None:
+        if force or time.monotonic() - self._saved >= PROGRESS_SECONDS:
+            self._saved = time.monotonic()
+            with self._lock:
+                state = dict(self._state)
+            self._write(state)
+
+    def _write(self, changes: dict[str, Any]) -> None:
+        with session.transaction(self.context.engine) as db:
+            row = db.get_one(Run, self.id)
+            for name, value in {**changes, "heartbeat": now()}.items():
+                setattr(row, name, value)
+
+    def _heartbeat(self) -> None:
+        while not self._stop.wait(runs.HEARTBEAT_SECONDS):
+            try:
+                self._write({"seconds": self.seconds})
+            except Exception as error:  # the next beat tries again; a dead database ends the job at its next write
+                print(f"run {self.id}: heartbeat not stored: {one_line(error)}", file=sys.stderr)
+
+
+def _catch_signals() -> dict[int, Any]:
+    """Make SIGINT and SIGTERM raise Interrupted in the main thread; returns the handlers that were there."""
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+
+    def interrupt(number: int, _frame: FrameType | None) -> None:
+        raise Interrupted(signal.Signals(number).name)
+
+    return {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -1,0 +1,25 @@
+"""Where things are: one frozen Settings, read from PNEUMOSCOPE_* variables and .env by the jobs and the dashboard."""
+
+from pathlib import Path
+
+from pydantic import AliasChoices, Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Environment variables are PNEUMOSCOPE_ARTIFACTS, PNEUMOSCOPE_MODELS and DATABASE_URL (or PNEUMOSCOPE_DATABASE_URL)."""
+
+    model_config = SettingsConfigDict(env_prefix="PNEUMOSCOPE_", env_file=".env", frozen=True, extra="ignore")
+
+    artifacts: Path = Field(Path("artifacts"), description="thumbnails, caches, checkpoints, indexes and exports")
+    models: Path = Field(Path("models"), description="local model folder, looked in before any hub")
+    database_url: str = Field(
+        "",
+        validation_alias=AliasChoices("database_url", "DATABASE_URL", "PNEUMOSCOPE_DATABASE_URL"),
+        description="SQLAlchemy URL; empty means SQLite inside the artifact folder",
+    )
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        return self.database_url or f"sqlite:///{self.artifacts.resolve() / 'pneumoscope.db'}"

