@@ -7,7 +7,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 class Settings(BaseSettings):
-    """Environment variables are PNEUMOSCOPE_ARTIFACTS, PNEUMOSCOPE_MODELS and DATABASE_URL (or PNEUMOSCOPE_DATABASE_URL)."""
+    """Variables: PNEUMOSCOPE_ARTIFACTS, PNEUMOSCOPE_MODELS, and DATABASE_URL or PNEUMOSCOPE_DATABASE_URL."""
 
     model_config = SettingsConfigDict(env_prefix="PNEUMOSCOPE_", env_file=".env", frozen=True, extra="ignore")
 

@@ -24,7 +24,7 @@ def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
 def upsert(
     session: Session, model: type[Base], rows: Sequence[dict[str, Any]], *, unique: Sequence[str], update: bool = True
 ) -> None:
-    """Insert `rows`; where `unique` columns collide, overwrite the other columns, or leave the row with update=False."""
+    """Insert `rows`; where `unique` columns collide, overwrite the others, or with update=False keep the old row."""
     table = model.__table__
     assert isinstance(table, Table)
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
@@ -39,7 +39,7 @@ def upsert(
 
 
 def metrics(session: Session, run_id: int, rows: Sequence[dict[str, Any]]) -> None:
-    """Store metric values (name, split, value; slice, step, low, high, n where known) of a run, overwriting older ones."""
+    """Store a run's metric values (name, split, value; slice, step, low, high, n where known) over older ones."""
     empty = {"slice": "all", "step": -1, "low": None, "high": None, "n": None}
     full = [{**empty, **row, "run_id": run_id} for row in rows]
     upsert(session, Metric, full, unique=("run_id", "name", "split", "slice", "step"))

@@ -46,7 +46,7 @@ class Context:
             if found is None and name is not None:
                 known = ", ".join(d.name for d in datasets.every(db)) or "none"
                 raise UsageError(
-                    f"dataset '{name}' is unknown; known: {known}; add it with: python -m jobs ingest FOLDER"
+                    f"dataset '{name}' is unknown; known: {known}; add one with: python -m jobs ingest FOLDER"
                 )
         if found is None:
             raise JobError("the database holds no dataset; add one with: python -m jobs ingest FOLDER")
@@ -74,7 +74,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def open_context(args: argparse.Namespace) -> Context:
     """Connect, bring the schema up to date, and make sure that artifacts can be written.
 
-    Raises JobError or db.session.DatabaseUnavailable.
+    Raises JobError or db.session.DatabaseUnavailableError.
     """
     settings = settings_of(args)
     artifacts = settings.artifacts.resolve()
@@ -88,9 +88,7 @@ def open_context(args: argparse.Namespace) -> Context:
         ) from error
     engine = session.connect(settings.database)
     if session.schema_state(engine) == "newer":
-        raise JobError(
-            "the database was written by a newer version; update this code, or choose another with --database"
-        )
+        raise JobError("a newer version wrote the database; update this code, or choose another with --database")
     session.upgrade(engine)
     return Context(engine=engine, artifacts=artifacts, models=settings.models)
 
@@ -122,7 +120,7 @@ def command(main: Callable[[Sequence[str] | None], int]) -> Main:
 def one_line(error: BaseException) -> str:
     """What went wrong and the way out, in one line."""
     match error:
-        case JobError() | InputError() | session.DatabaseUnavailable():
+        case JobError() | InputError() | session.DatabaseUnavailableError():
             message = str(error)
         case OSError(errno=errno.ENOSPC):
             message = f"no space left on the disk{_of(error)}; free some, or choose another folder with --artifacts"

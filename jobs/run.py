@@ -1,4 +1,4 @@
-"""A run's life: claimed, running with progress and heartbeat, then finished, failed or interrupted; resumed by fingerprint."""
+"""How a run lives: claimed, running with progress and heartbeat, then finished, failed or interrupted; resumable."""
 
 import hashlib
 import json
