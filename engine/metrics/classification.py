@@ -26,7 +26,7 @@ class Sample:
 
     @classmethod
     def of(cls, labels: ArrayLike, probabilities: ArrayLike, *, threshold: float) -> "Sample":
-        """Check and convert. Raises InputError where lengths differ, a label is not 0 or 1, or a score is not finite."""
+        """Check and convert. Raises InputError where lengths differ, a label is not 0 or 1, or a score not finite."""
         return cls(*_checked(labels, probabilities), threshold=float(threshold))
 
 
