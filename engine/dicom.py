@@ -1,0 +1,153 @@
+"""How a DICOM file becomes a grey picture; no name, number or date of the patient leaves this module."""
+
+import hashlib
+import io
+import warnings
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom import Dataset, dcmread, uid
+from pydicom.encaps import get_frame
+from pydicom.pixels import apply_modality_lut, apply_voi, pixel_array
+
+from engine.errors import UnreadableImageError
+from engine.windowing import percentile_window, to_eight_bits, voi_window
+
+DECODERS = {
+    uid.ImplicitVRLittleEndian: "",
+    uid.ExplicitVRLittleEndian: "",
+    uid.ExplicitVRBigEndian: "",
+    uid.RLELossless: "pydicom",
+    uid.JPEGBaseline8Bit: "pillow",
+    uid.JPEGExtended12Bit: "pillow",
+    uid.JPEG2000Lossless: "pylibjpeg",
+    uid.JPEG2000: "pylibjpeg",
+}
+"""Transfer syntaxes that are decoded, and by which of pydicom's plugins; named here so that every machine agrees.
+Deflated files are not among them: how large they become is unknown before it is too late."""
+LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
+
+warnings.filterwarnings("ignore", module="pydicom")  # remarks on small offences against the standard
+
+
+def is_dicom(data: bytes) -> bool:
+    """Whether the bytes are DICOM: the magic word after the preamble, or a first tag of groups 2 or 8 without one."""
+    return data[128:132] == b"DICM" or (data[:2] in (b"\x02\0", b"\x08\0") and data[4:6] in (b"UL", b"UI", b"CS"))
+
+
+def size(data: bytes, *, max_pixels: int) -> tuple[int, int]:
+    """(width, height) by the header. Raises UnreadableImageError as `decode` does."""
+    dataset = _read(data, max_pixels, pixels=False)
+    return int(dataset.Columns), int(dataset.Rows)
+
+
+def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
+    """The single frame as uint8 (h, w), bright where the body absorbs (MONOCHROME1 is inverted).
+
+    Rescaled, then shown through its VOI LUT or first window; without a usable one, 8 bits stay as they are and
+    deeper values go from their 0.5th to their 99.5th percentile. Raises UnreadableImageError.
+    """
+    dataset = _read(data, max_pixels, pixels=True)
+    syntax = dataset.file_meta.TransferSyntaxUID
+    try:
+        if syntax.is_compressed:
+            _check_frame(dataset, max_pixels)
+        values = pixel_array(dataset, decoding_plugin=DECODERS[syntax])
+        return _colour(dataset, values) if values.ndim == 3 else _grey(dataset, values)
+    except (UnreadableImageError, MemoryError):
+        raise
+    except Exception as error:  # hostile bytes reach every corner of a decoder; none of its errors may end a job
+        short = any(word in str(error).lower() for word in ("less than expected", "truncated", "unexpected end"))
+        raise UnreadableImageError("truncated" if short else "broken", f"{syntax.name}: {error}") from error
+
+
+def patient_token(data: bytes, *, key: bytes) -> str | None:
+    """A token that is equal for equal PatientIDs under one `key`, or None where the file names no patient.
+
+    Patient numbers are short enough to be guessed, so a token is as good as the number to whoever has the key: use
+    a random key, group with the tokens, and store neither.
+    """
+    try:
+        patient = str(dcmread(io.BytesIO(data), force=True, specific_tags=["PatientID"]).get("PatientID") or "").strip()
+    except Exception:
+        return None
+    return hashlib.blake2b(patient.encode(), key=key, digest_size=16).hexdigest() if patient else None
+
+
+def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
+    """The data set, checked: it holds one frame of a known compression within `max_pixels`."""
+    if b"1.2.840.10008.1.2.1.99" in data[:1024]:
+        raise UnreadableImageError("unsupported", "DICOM transfer syntax Deflated Explicit VR Little Endian")
+    try:
+        dataset = dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
+        rows, columns = dataset.get("Rows"), dataset.get("Columns")
+        frames = int(dataset.get("NumberOfFrames") or 1)
+        if dataset.original_encoding == (True, True):  # what a file without a file meta group is read as
+            dataset.file_meta.setdefault("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
+        syntax = dataset.file_meta.get("TransferSyntaxUID")
+        twelve_bit = syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8
+    except Exception as error:
+        raise UnreadableImageError("broken", f"DICOM header: {type(error).__name__}: {error}") from error
+    if not rows or not columns:
+        raise UnreadableImageError("not-an-image", f"DICOM {dataset.get('Modality', 'file')} without a picture")
+    if rows * columns > max_pixels:
+        raise UnreadableImageError("too-large", f"{columns} x {rows} pixels, limit {max_pixels:,}")
+    if frames > 1:
+        raise UnreadableImageError("unsupported", f"DICOM with {frames} frames, expected one picture")
+    if syntax not in DECODERS or twelve_bit:
+        name = f"{syntax.name}{', 12 bits' if twelve_bit else ''}" if syntax else "missing"
+        raise UnreadableImageError("unsupported", f"DICOM transfer syntax {name}")
+    if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
+        raise UnreadableImageError("unsupported", "DICOM with a colour palette")
+    return dataset
+
+
+def _check_frame(dataset: Dataset, max_pixels: int) -> None:
+    """Refuse a compressed frame whose own header asks for more than the limit, whatever the data set says."""
+    if dataset.file_meta.TransferSyntaxUID == uid.RLELossless:
+        return  # expands by 64 at most, and pydicom checks the length
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as picture:
+        width, height = picture.size
+    if width * height > max_pixels:
+        raise UnreadableImageError("too-large", f"{width} x {height} pixels, limit {max_pixels:,}")
+
+
+def _colour(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8]:
+    """RGB (h, w, 3) as luminance (ITU-R BT.601)."""
+    return to_eight_bits(values.astype(np.float32) @ LUMINANCE, 0.0, 2.0**dataset.BitsStored - 1)
+
+
+def _grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.uint8]:
+    values = apply_modality_lut(stored, dataset)
+    shown = _voi(dataset, values)
+    if shown is None and dataset.BitsStored <= 8 and not dataset.get("PixelRepresentation"):
+        shown = to_eight_bits(stored, 0.0, 2.0**dataset.BitsStored - 1)
+    elif shown is None:
+        padding = dataset.get("PixelPaddingValue")
+        shown = to_eight_bits(values, *percentile_window(values, known=None if padding is None else stored != padding))
+    return 255 - shown if dataset.PhotometricInterpretation == "MONOCHROME1" else shown
+
+
+def _voi(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8] | None:
+    """Values through the file's VOI LUT or its first window; None where it has none that shows anything."""
+    if dataset.get("VOILUTSequence"):
+        depth = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
+        return to_eight_bits(apply_voi(values, dataset), 0.0, 2.0**depth - 1)
+    center, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
+    if center is None or width is None:
+        return None
+    try:
+        unit = voi_window(values, center=center, width=width, function=dataset.get("VOILUTFunction") or "LINEAR")
+    except ValueError:
+        return None
+    return to_eight_bits(unit, 0.0, 1.0) if np.ptp(unit) > 0 else None
+
+
+def _first(value: Any) -> float | None:
+    """The first of a DICOM element's values, or None."""
+    if value is None or value == "":
+        return None
+    return float(value if isinstance(value, float | int | str) else value[0])

@@ -1,0 +1,180 @@
+"""How a file's bytes become a grey picture, safely; resizing, batches and thumbnails."""
+
+import io
+import os
+import warnings
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from engine import dicom
+from engine.errors import InputError
+from engine.errors import UnreadableImageError as UnreadableImageError
+from engine.windowing import percentile_window, to_eight_bits
+
+T = TypeVar("T")
+R = TypeVar("R")
+Pixels = NDArray[np.uint8]
+
+MAX_PIXELS = 64_000_000
+"""A full-field digital radiograph has 10 to 20 million; Pillow itself refuses from 89 million."""
+MAX_BYTES = 256 * 2**20
+FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "JPEG2000", "PPM")
+"""What Pillow may open. EPS, for one, would start another program, so it stays out.
+Phones' MPO comes in as JPEG, and is its first picture."""
+SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
+TRUNCATED = ("truncated", "unexpected end", "not enough", "ended prematurely")
+
+# Between its limit and twice that, Pillow only warns of a decompression bomb; here the warning is an error.
+warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a file says about itself before it is decoded; width and height are those of the upright picture."""
+
+    source_format: str
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """pixels: uint8 (h, w), grey, bright where the body absorbs. source_format: 'JPEG', 'PNG', 'DICOM' and so on."""
+
+    pixels: Pixels
+    source_format: str
+
+
+def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
+    """Format and size, without decoding a pixel. Raises UnreadableImageError as `decode` does."""
+    if dicom.is_dicom(data):
+        return Header("DICOM", *dicom.size(data, max_pixels=max_pixels))
+    with _opened(data, max_pixels) as picture:
+        turned = picture.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 lie on their side
+        return Header(str(picture.format), *(picture.size[::-1] if turned else picture.size))
+
+
+def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
+    """The picture in a file's bytes: upright, grey, 8 bits; what is transparent is black.
+
+    Deeper pictures are windowed: DICOM by its own window, others from their 0.5th to their 99.5th percentile.
+    Raises UnreadableImageError with reason empty, not-an-image, broken, truncated, too-large (by the header, before
+    anything is decoded) or unsupported (several frames, or a DICOM compression that is not decoded here).
+    """
+    if dicom.is_dicom(data):
+        return Decoded(dicom.decode(data, max_pixels=max_pixels), "DICOM")
+    with _opened(data, max_pixels) as picture:
+        return Decoded(_grey(ImageOps.exif_transpose(picture)), str(picture.format))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The file's content. Raises UnreadableImageError above MAX_BYTES, OSError where it cannot be read."""
+    with path.open("rb") as stream:
+        data = stream.read(MAX_BYTES + 1)
+    if len(data) > MAX_BYTES:
+        raise UnreadableImageError("too-large", f"larger than {MAX_BYTES // 2**20} MiB")
+    return data
+
+
+def read_grey(path: Path) -> Pixels:
+    """The file as uint8 (h, w). Raises InputError that names the file."""
+    try:
+        return decode(read_bytes(path)).pixels
+    except UnreadableImageError as error:
+        raise UnreadableImageError(error.reason, f"image {path} cannot be used: {error}") from error
+    except OSError as error:
+        raise InputError(f"image {path} cannot be read ({error.strerror}); was its folder moved?") from error
+
+
+def resize(pixels: Pixels, size: int) -> Pixels:
+    """uint8 (h, w) -> (size, size), bicubic and antialiased; squashed, not cropped, so that no lung is lost."""
+    if pixels.shape == (size, size):
+        return pixels
+    return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
+
+
+def read_batch(paths: Sequence[Path], *, size: int = 224, workers: int | None = None) -> Pixels:
+    """The files as uint8 (n, size, size), decoded in `workers` threads (default: one a core). Raises InputError."""
+    batch = np.empty((len(paths), size, size), dtype=np.uint8)
+    for row, pixels in enumerate(parallel(lambda path: resize(read_grey(path), size), paths, workers=workers)):
+        batch[row] = pixels
+    return batch
+
+
+def parallel(function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None) -> Iterator[R]:
+    """function(item) for each item, in order, from threads; at most four results a thread wait at any time."""
+    workers = workers or os.cpu_count() or 1
+    remaining = iter(items)
+    with ThreadPoolExecutor(workers, thread_name_prefix="images") as pool:
+        waiting: deque[Future[R]] = deque(pool.submit(function, item) for item in islice(remaining, 4 * workers))
+        try:
+            while waiting:
+                result = waiting.popleft().result()
+                waiting.extend(pool.submit(function, item) for item in islice(remaining, 1))
+                yield result
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def thumbnail_webp(pixels: Pixels, *, size: int = 256) -> bytes:
+    """uint8 (h, w) as WebP of at most `size` pixels a side, its shape kept, never enlarged."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((size, size), Image.Resampling.BICUBIC)
+    encoded = io.BytesIO()
+    picture.save(encoded, "WEBP", quality=80, method=0)
+    return encoded.getvalue()
+
+
+def thumbnail_path(root: Path, sha256: str) -> Path:
+    """Where in the artifact folder `root` the image's thumbnail is."""
+    return root / "thumbnails" / sha256[:2] / f"{sha256}.webp"
+
+
+@contextmanager
+def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
+    """The picture with only its header read; whatever Pillow raises inside becomes an UnreadableImageError."""
+    if not data:
+        raise UnreadableImageError("empty", "the file has no bytes")
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
+            width, height = picture.size
+            if width * height > max_pixels:
+                raise UnreadableImageError("too-large", f"{width} x {height} pixels, limit {max_pixels:,}")
+            if picture.format != "MPO" and getattr(picture, "is_animated", False):
+                raise UnreadableImageError("unsupported", "several frames or pages, expected one picture")
+            yield picture
+    except (UnreadableImageError, MemoryError):
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise UnreadableImageError("too-large", f"more than {max_pixels:,} pixels by its header") from error
+    except UnidentifiedImageError as error:
+        if data.startswith(SIGNATURES) or (data[:4] == b"RIFF" and data[8:12] == b"WEBP"):
+            raise UnreadableImageError("broken", "starts like an image, but its header cannot be read") from error
+        raise UnreadableImageError("not-an-image", "neither an image nor DICOM by its content") from error
+    except Exception as error:  # hostile bytes reach every corner of a decoder; none of its errors may end a job
+        reason = "truncated" if any(word in str(error).lower() for word in TRUNCATED) else "broken"
+        raise UnreadableImageError(reason, f"{type(error).__name__}: {error}") from error
+
+
+def _grey(picture: Image.Image) -> Pixels:
+    """Any of Pillow's modes as uint8 (h, w)."""
+    if picture.mode.startswith(("I", "F")):
+        values = np.asarray(picture)
+        return to_eight_bits(values, *percentile_window(values))
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        black = Image.new("RGBA", picture.size, (0, 0, 0, 255))
+        picture = Image.alpha_composite(black, picture)
+    elif picture.mode not in ("1", "L", "RGB"):
+        picture = picture.convert("RGB")
+    return np.asarray(picture.convert("L"))
