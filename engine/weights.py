@@ -1,0 +1,236 @@
+"""Where a pretrained model's weights are: --weights PATH, the local model folder, the caches, then the hub."""
+
+import hashlib
+import logging
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from engine.errors import InputError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+log = logging.getLogger(__name__)
+
+
+class MissingWeightsError(InputError):
+    """The weights are not on this machine and could not be had; the message names the command that fetches them."""
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Published weights: what they are for, what they cost, and exactly which bytes are meant."""
+
+    name: str
+    role: str
+    """What needs them, as error messages say it: backbone, embedder, report model."""
+    megabytes: int
+    """Download size in 10^6 bytes, rounded."""
+    licence: str
+    files: tuple[str, ...]
+    """File names or patterns within the source; the first is the checkpoint and must be there."""
+    sha256: str
+    """Of the checkpoint, or the first digits of it where the publisher gives no more; "" where it is in shards."""
+    repo: str = ""
+    """Hugging Face repository, or "" where `url` is the source."""
+    revision: str = ""
+    """Commit of the repository."""
+    url: str = ""
+    """Address of the one file, for weights that are in no repository."""
+
+    @property
+    def source(self) -> str:
+        """Where they are published, in words."""
+        return f"{self.repo} at {self.revision[:12]}" if self.repo else self.url
+
+    def is_in(self, folder: Path) -> bool:
+        """Whether `folder` holds the checkpoint."""
+        return folder.is_dir() and next(folder.glob(self.files[0]), None) is not None
+
+
+REGISTRY = {
+    weights.name: weights
+    for weights in (
+        Weights(
+            name="efficientnet_b3",
+            role="backbone",
+            megabytes=49,
+            licence="BSD-3-Clause",
+            files=("efficientnet_b3_rwightman-b3899882.pth",),
+            sha256="b3899882",
+            url="https://download.pytorch.org/models/efficientnet_b3_rwightman-b3899882.pth",
+        ),
+        Weights(
+            name="clip",
+            role="embedder",
+            megabytes=605,
+            licence="MIT",
+            files=("open_clip_model.safetensors",),
+            sha256="e6d1bd7789aa45192b3bf90570a789b478bae1b74ebcce7eddd908e83a2b7c31",
+            repo="timm/vit_base_patch32_clip_224.openai",
+            revision="a6f597a30f7b82c51704746581f9a4e41421e878",
+        ),
+        Weights(
+            name="biomedclip",
+            role="embedder",
+            megabytes=784,
+            licence="MIT",
+            files=("open_clip_pytorch_model.bin", "open_clip_config.json", "*token*.json", "vocab.txt"),
+            sha256="52cc993c5c5ff962bd0c60931874bc001e7e9b41666a385530f4a036294576be",
+            repo="microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224",
+            revision="9f341de24bfb00180f1b847274256e9b65a3a32e",
+        ),
+    )
+}
+
+
+def spec(name: str) -> Weights:
+    """What is published under `name`. Raises InputError where nothing is."""
+    if name not in REGISTRY:
+        raise InputError(f"model '{name}' has no weights to fetch; known: {', '.join(REGISTRY)}")
+    return REGISTRY[name]
+
+
+def on_disk(name: str, *, models: Path | None = None) -> Path | None:
+    """The folder that holds the weights: models/NAME, else the hub's cache. None where there is none."""
+    wanted = spec(name)
+    if models is not None and wanted.is_in(models / name):
+        return models / name
+    cached = _from_hub(wanted, local_files_only=True) if wanted.repo else _torch_cache()
+    return cached if cached is not None and wanted.is_in(cached) else None
+
+
+def locate(name: str, *, models: Path | None = None, weights: Path | None = None) -> Path:
+    """Folder with the weights of `name`, or `weights` itself (a file or folder) where that is given.
+
+    models: the local model folder. Weights that are nowhere on this machine are fetched from the hub into its cache.
+    Raises InputError where `weights` does not exist, MissingWeightsError where the hub does not answer.
+    """
+    wanted = spec(name)
+    if weights is not None:
+        if not weights.exists() or (weights.is_dir() and not wanted.is_in(weights)):
+            raise InputError(f"weights for '{name}': {weights} is neither a file nor a folder with {wanted.files[0]}")
+        return weights
+    found = on_disk(name, models=models)
+    if found is not None:
+        return found
+    try:
+        if not wanted.repo:
+            return _download(wanted, _torch_cache())
+        fetched = _from_hub(wanted)
+        assert fetched is not None
+        return fetched
+    except OSError as error:
+        raise MissingWeightsError(
+            f"{wanted.role} '{name}' needs {wanted.megabytes} MB of weights that are not on this machine; "
+            f"fetch them with: python -m jobs fetch_models {name}"
+        ) from error
+
+
+def fetch(name: str, *, models: Path) -> Path:
+    """Download the weights of `name` into models/NAME, check their hash, and return the folder.
+
+    The folder appears whole or not at all; what an interrupted download left is taken up by the next one.
+    Raises InputError where the source does not answer, refuses, or sends other bytes than the registry names.
+    """
+    wanted, target, partial = spec(name), models / name, models / f".{name}.partial"
+    if wanted.is_in(target):
+        return target
+    if target.exists():
+        raise InputError(f"{target} is there but holds no {wanted.files[0]}; remove it, or copy the file into it")
+    try:
+        if wanted.repo:
+            _from_hub(wanted, local_dir=partial)
+        else:
+            _download(wanted, partial)
+        _verify(wanted, partial)
+    except OSError as error:
+        cause = str(error).strip().splitlines()[0]
+        raise InputError(
+            f"{wanted.role} '{name}' could not be fetched from {wanted.source} ({cause}); "
+            f"connect this machine, or copy {wanted.files[0]} into {target}"
+        ) from error
+    finally:
+        if not any(file.stat().st_size for file in _files(partial)):
+            shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(partial / ".cache", ignore_errors=True)
+    for file in _files(partial):
+        with file.open("rb") as stream:
+            os.fsync(stream.fileno())
+    partial.rename(target)
+    return target
+
+
+def sha256(path: Path) -> str:
+    """Hex sha256 of a file's bytes."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def torchvision_state(name: str, *, models: Path | None = None, weights: Path | None = None) -> "dict[str, Tensor]":
+    """State dict of a torchvision model by its name here, such as efficientnet_b3. Raises as `locate` does."""
+    import torch
+
+    path = locate(name, models=models, weights=weights)
+    file = path / spec(name).files[0] if path.is_dir() else path
+    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
+    return state
+
+
+def _files(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]
+
+
+def _from_hub(wanted: Weights, **options: Any) -> Path | None:
+    """A snapshot of the repository's files, in the cache or `local_dir`; None where only the cache is asked, in vain.
+
+    Raises OSError, which every error of the hub is, where the hub does not answer or refuses.
+    """
+    import httpx2  # the client that huggingface_hub brings and raises the errors of
+    from huggingface_hub import model_info, snapshot_download
+    from huggingface_hub.errors import LocalEntryNotFoundError
+
+    patterns = list(wanted.files)
+    try:
+        if not options.get("local_files_only"):  # one request that fails at once, where a snapshot tries for 23 s
+            model_info(wanted.repo, revision=wanted.revision, timeout=10)
+        return Path(snapshot_download(wanted.repo, revision=wanted.revision, allow_patterns=patterns, **options))
+    except LocalEntryNotFoundError:
+        if options.get("local_files_only"):
+            return None
+        raise
+    except httpx2.HTTPError as error:
+        raise OSError(str(error)) from error
+
+
+def _torch_cache() -> Path:
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints"
+
+
+def _download(wanted: Weights, folder: Path) -> Path:
+    """Fetch the one file of `wanted` into `folder`. Raises OSError."""
+    import torch
+
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        torch.hub.download_url_to_file(wanted.url, str(folder / wanted.files[0]), hash_prefix=wanted.sha256)
+    except RuntimeError as error:  # what torch raises for a wrong hash
+        raise OSError(str(error)) from error
+    return folder
+
+
+def _verify(wanted: Weights, folder: Path) -> None:
+    checkpoint = next(folder.glob(wanted.files[0]), None)
+    if checkpoint is None:
+        raise InputError(f"{wanted.source} holds no {wanted.files[0]}")
+    if wanted.sha256 and not (found := sha256(checkpoint)).startswith(wanted.sha256):
+        shutil.rmtree(folder)
+        raise InputError(
+            f"{wanted.role} '{wanted.name}': {checkpoint.name} from {wanted.source} has sha256 {found[:12]}, "
+            f"expected {wanted.sha256[:12]}; the download was thrown away"
+        )
