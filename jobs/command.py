@@ -6,9 +6,10 @@ import functools
 import logging
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
@@ -20,7 +21,11 @@ from db.queries import datasets
 from engine.errors import InputError
 from settings import Settings
 
-Main = Callable[[Sequence[str] | None], int]
+
+class Main(Protocol):
+    """A job: takes its arguments (None: the process's own), returns its exit code."""
+
+    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
 
 
 class JobError(Exception):
@@ -93,7 +98,7 @@ def open_context(args: argparse.Namespace) -> Context:
     return Context(engine=engine, artifacts=artifacts, models=settings.models)
 
 
-def command(main: Callable[[Sequence[str] | None], int]) -> Main:
+def command(main: Main) -> Main:
     """Turn what `main` raises into one line on stderr and an exit code; with --debug the traceback comes first."""
 
     @functools.wraps(main)

@@ -8,14 +8,19 @@ VERSION = 1
 """Raised when the views change, so that cached trunk features are not mistaken for today's."""
 
 
-def view_transform() -> v2.Transform:
-    """uint8 (1, s, s) -> uint8 (1, s, s), drawn anew at each call from torch's global generator."""
+def view_transform(size: int) -> v2.Transform:
+    """uint8 (1, size, size) -> uint8 (1, size, size), drawn anew at each call from torch's global generator.
+
+    Crops change the aspect ratio on purpose: radiographs squashed to a square carry their original ratio as distortion,
+    and a classifier that leans on it fails on films of another shape.
+    """
     return v2.Compose(
         [
             v2.RandomHorizontalFlip(0.5),
             v2.RandomAffine(
-                degrees=8, translate=(0.06, 0.06), scale=(0.88, 1.15), interpolation=v2.InterpolationMode.BILINEAR
+                degrees=10, translate=(0.06, 0.06), scale=(0.8, 1.1), interpolation=v2.InterpolationMode.BILINEAR
             ),
+            v2.RandomApply([v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.75, 1.33), antialias=True)], p=0.7),
             v2.ColorJitter(brightness=0.25, contrast=0.35),
             v2.RandomApply([v2.Lambda(_gamma)], p=0.7),
             v2.RandomApply([v2.GaussianBlur(5, sigma=(0.3, 1.2))], p=0.3),
@@ -35,7 +40,7 @@ def augmented_view(pixels: np.ndarray, *, seeds: np.ndarray) -> np.ndarray:
 
     pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
     """
-    transform = view_transform()
+    transform = view_transform(pixels.shape[-1])
     varied = np.empty_like(pixels)
     with torch.random.fork_rng(devices=[]):
         for row, (image, seed) in enumerate(zip(pixels, seeds, strict=True)):

@@ -1,0 +1,139 @@
+"""python -m jobs predict [--train-run N]: score images with a trained classifier, with a heatmap for each."""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from db import session, writes
+from db.models import Dataset, Image, Prediction, Run
+from db.queries import datasets, runs
+from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.run import ActiveRun
+
+if TYPE_CHECKING:
+    from engine.classification.inference import Classifier
+
+SPLITS = ("train", "val", "test")
+BATCH = 256
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "predict")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--train-run", type=int, metavar="N", help="default: the latest finished train run")
+    options.add_argument(
+        "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
+    )
+    args = options.parse_args(argv)
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    trained = train_run(context, dataset, args.train_run)
+    images, split = images_to_score(context, dataset, args.split)
+    run = ActiveRun.claim(
+        context,
+        kind="predict",
+        config={"dataset": dataset.name, "train_run": trained.id, "split": split},
+        inputs=hashlib.sha256("\n".join([trained.fingerprint, *(i.sha256 for i in images)]).encode()).hexdigest(),
+        dataset_id=dataset.id,
+    )
+    if run.already_finished:
+        print(f"predict: already done as run {run.id}")
+        return 0
+    with run:
+        predict(run, Path(dataset.root), images, trained)
+    print(f"predict: run {run.id} scored {len(images)} images ({split}) in {run.seconds:.0f} s")
+    return 0
+
+
+def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
+    """The finished train run asked for: of this dataset, or else the latest of any."""
+    with session.transaction(context.engine) as db:
+        if number is not None:
+            found = db.get(Run, number)
+            if found is None or found.kind != "train" or found.status != "finished":
+                raise UsageError(f"run {number} is no finished train run; see the Runs page, or leave --train-run out")
+            return found
+        found = runs.latest_finished(db, "train", dataset.id) or runs.latest_finished(db, "train")
+    if found is None:
+        raise JobError("no classifier is trained yet; train one with: python -m jobs train")
+    return found
+
+
+def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tuple[Sequence[Image], str]:
+    """The images of the split asked for, and its name."""
+    with session.transaction(context.engine) as db:
+        if split is None:
+            split = "test" if datasets.images(db, dataset.id, splits=["test"]) else "all"
+        images = datasets.images(db, dataset.id, splits=None if split == "all" else [split])
+    if not images:
+        raise JobError(f"dataset '{dataset.name}' has no images in split '{split}'; choose another with --split")
+    return images, split
+
+
+def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run) -> None:
+    """Score all images in batches, then store heatmaps and rows together."""
+    import torch
+
+    from engine.classification.explain import lung_zones
+    from engine.classification.inference import Classifier
+    from engine.images import read_batch
+
+    with session.transaction(run.context.engine) as db:
+        checkpoint = runs.artifact(db, trained.id, "checkpoint")
+    if checkpoint is None:
+        raise JobError(f"train run {trained.id} has no checkpoint; train again with: python -m jobs train")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    classifier = Classifier.load(run.context.artifacts / checkpoint.path, device=device)
+    rows: list[dict[str, object]] = []
+    heatmaps = []
+    with run.progress("scoring images", len(images)) as advance:
+        for batch in writes.batches(images, BATCH):
+            pixels = read_batch([root / image.path for image in batch], size=classifier.input_size)
+            said = classifier.run(pixels, heatmaps=True)
+            assert said.heatmaps is not None
+            for image, logit, probability, heatmap in zip(
+                batch, said.logits, said.probabilities, said.heatmaps, strict=True
+            ):
+                rows.append(
+                    {
+                        "run_id": run.id,
+                        "image_id": image.id,
+                        "logit": float(logit),
+                        "probability": float(probability),
+                        "heatmap_row": len(rows),
+                        "zones": lung_zones(heatmap),
+                    }
+                )
+            heatmaps.append(said.heatmaps.astype(np.float16))
+            advance(len(batch))
+    store(run, rows, np.concatenate(heatmaps), classifier, trained)
+
+
+def store(
+    run: ActiveRun, rows: list[dict[str, object]], heatmaps: np.ndarray, classifier: "Classifier", trained: Run
+) -> None:
+    """Heatmaps to a file that appears whole, rows in one transaction."""
+    path = run.folder / "heatmaps.npy"
+    temporary = path.with_name("heatmaps.tmp.npy")
+    np.save(temporary, heatmaps, allow_pickle=False)
+    temporary.replace(path)
+    with session.transaction(run.context.engine) as db:
+        writes.clear(db, Prediction, run.id)
+        writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+    run.artifact("heatmaps", path, shape=heatmaps.shape)
+    run.summary = {
+        **classifier.calibration,
+        "train_run": trained.id,
+        "recipe": classifier.recipe.name,
+        "checkpoint_sha256": classifier.revision,
+        "images": len(rows),
+    }
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
