@@ -1,0 +1,117 @@
+"""What report models are asked: the prompt strategies, and what an answer to each must contain."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+
+from engine.errors import InputError
+
+VERDICT = r"pneumonia|normal|unremarkable|clear\b"
+
+
+@dataclass(frozen=True)
+class PromptStrategy:
+    """One way of asking for a report.
+
+    required: name of each element that the answer must contain -> regular expression, case-insensitive, that finds it.
+    max_sentences: longest answer allowed, None for any length.
+    """
+
+    name: str
+    purpose: str
+    text: str
+    required: tuple[tuple[str, str], ...]
+    max_sentences: int | None = None
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the wording; reports are stored under it, so that a changed prompt is a new prompt."""
+        return hashlib.sha256(self.text.encode()).hexdigest()
+
+    def check(self, answer: str) -> dict[str, bool]:
+        """Which of the demanded elements `answer` holds; length counts as one where it is limited."""
+        found = {
+            name: re.search(pattern, answer, re.IGNORECASE | re.MULTILINE) is not None
+            for name, pattern in self.required
+        }
+        if self.max_sentences is not None:
+            found[f"at most {self.max_sentences} sentences"] = len(sentences(answer)) <= self.max_sentences
+        return found
+
+
+def sentences(text: str) -> list[str]:
+    """The sentences of `text`: they end at . ? or ! before a space, or with the line; '0.97' is not split."""
+    return [part.strip() for part in re.split(r"(?<=[.?!])\s+|\n+", text) if part.strip()]
+
+
+def heading(name: str) -> tuple[str, str]:
+    """The requirement that a section called `name` opens a line and is not empty; Markdown marks are allowed."""
+    return name, rf"^[\s#*_]*{name}[\s*_]*:?[\s*_]*\S"
+
+
+BASIC = PromptStrategy(
+    name="basic",
+    purpose="a short description in free text",
+    text=(
+        "Describe this frontal chest radiograph of a child in two to four sentences. Say whether it looks normal or "
+        "shows pneumonia, and where any opacity lies. Describe only what can be seen in the image."
+    ),
+    required=(("verdict", VERDICT),),
+)
+
+CLINICAL_STRUCTURED = PromptStrategy(
+    name="clinical_structured",
+    purpose="a report in four fixed sections",
+    text=(
+        "You are a paediatric radiologist reporting a frontal chest radiograph. Write exactly four sections, each "
+        "opened by its heading in capitals and a colon:\n"
+        "LUNG FIELDS: aeration; any consolidation, interstitial change or opacity, with side and zone (upper, middle, "
+        "lower).\n"
+        "CARDIAC: heart size and mediastinal contour.\n"
+        "PLEURA: effusion, thickening or pneumothorax on either side.\n"
+        "IMPRESSION: one or two sentences that answer whether there is pneumonia, and how sure you are.\n"
+        "Left and right are the patient's. Where something cannot be judged on this image, write that it was not "
+        "assessed. Invent no history, no earlier studies and no measurements."
+    ),
+    required=(heading("LUNG FIELDS"), heading("CARDIAC"), heading("PLEURA"), heading("IMPRESSION")),
+)
+
+DIFFERENTIAL = PromptStrategy(
+    name="differential",
+    purpose="a ranked differential with the evidence for each entry",
+    text=(
+        "You are a paediatric radiologist. Give a differential for this frontal chest radiograph: a numbered list of "
+        "two to four entries, the most likely first. A normal radiograph and pneumonia (bacterial or viral) must both "
+        "be considered. For each entry name it, say how likely it is, and give what in the image supports it or speaks "
+        "against it. Close with one line that begins 'Uncertainty:' and says what this image cannot settle."
+    ),
+    required=(
+        ("first entry", r"^[\s*]*1[.)]\s*\S"),
+        ("second entry", r"^[\s*]*2[.)]\s*\S"),
+        ("support", r"support|because|consistent with|against|evidence"),
+        ("uncertainty", r"^[\s*_]*uncertainty[\s*_]*:"),
+    ),
+)
+
+CLINICAL_BRIEF = PromptStrategy(
+    name="clinical_brief",
+    purpose="a verdict in at most two sentences",
+    text=(
+        "Answer in at most two sentences, as you would by telephone to the clinician who asked for this chest "
+        "radiograph: is there pneumonia, yes, no or uncertain, and on which side and in which zone. Add nothing else."
+    ),
+    required=(("verdict", VERDICT),),
+    max_sentences=2,
+)
+
+STRATEGIES: dict[str, PromptStrategy] = {
+    strategy.name: strategy for strategy in (BASIC, CLINICAL_STRUCTURED, DIFFERENTIAL, CLINICAL_BRIEF)
+}
+
+
+def find(name: str) -> PromptStrategy:
+    """The strategy called `name`. Raises InputError that lists the known ones."""
+    try:
+        return STRATEGIES[name]
+    except KeyError:
+        raise InputError(f"prompt strategy '{name}' is unknown; known: {', '.join(STRATEGIES)}") from None
