@@ -1,0 +1,167 @@
+"""The vector index: exact whatever the ties and filters, refused when its files are not the ones written."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as npst
+
+from engine.errors import InputError
+from engine.retrieval.vector_index import FILES, IndexDamagedError, VectorIndex, exact_search, write_index
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def brute_force(
+    vectors: np.ndarray, ids: np.ndarray, query: np.ndarray, k: int, allowed: np.ndarray
+) -> tuple[list[int], list[float]]:
+    scores = [float((v.astype(np.float64) * query.astype(np.float64)).sum()) for v in vectors]
+    order = sorted(np.flatnonzero(allowed), key=lambda row: (-scores[row], ids[row]))[:k]
+    return [int(ids[row]) for row in order], [scores[row] for row in order]
+
+
+@st.composite
+def collections(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Unit vectors with many exact ties (few coordinates, small integers), ids in any order, and a few queries."""
+    n, d = draw(st.integers(1, 60)), draw(st.integers(1, 4))
+    rows = draw(npst.arrays(np.int8, (n + 3, d), elements=st.integers(-2, 2)))
+    rows[~rows.any(axis=1), 0] = 1
+    ids = draw(st.permutations(range(100, 100 + n)))
+    vectors = unit(rows.astype(np.float64))
+    return vectors[:n], np.array(ids, dtype=np.int64), vectors[n:]
+
+
+@given(collections(), st.integers(1, 70), st.data())
+def test_search_equals_brute_force_for_any_vectors_ties_and_filters(
+    collection: tuple[np.ndarray, np.ndarray, np.ndarray], k: int, data: st.DataObject
+) -> None:
+    import faiss
+
+    vectors, ids, queries = collection
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(vectors)
+    allowed = np.array(data.draw(st.lists(st.booleans(), min_size=len(ids), max_size=len(ids))))
+    hits = exact_search(flat, vectors, ids, queries, k, allowed=allowed)
+    for row, query in enumerate(queries):
+        expected_ids, expected_scores = brute_force(vectors, ids, query, k, allowed)
+        count = len(expected_ids)
+        assert hits.ids[row, :count].tolist() == expected_ids
+        assert hits.similarities[row, :count].tolist() == expected_scores
+        assert (hits.ids[row, count:] == -1).all()
+        assert np.isnan(hits.similarities[row, count:]).all()
+
+
+@pytest.fixture
+def stored(tmp_path: Path) -> tuple[Path, np.ndarray, np.ndarray, str]:
+    rng = np.random.default_rng(7)
+    vectors = unit(rng.normal(size=(200, 16)))
+    ids = rng.permutation(np.arange(1000, 1200))
+    folder = tmp_path / "indexes" / "test" / "1"
+    digest = write_index(folder, vectors=vectors, ids=ids, embedder="test", revision="r1")
+    return folder, vectors, ids, digest
+
+
+def test_an_index_comes_back_as_it_was_written(stored: tuple[Path, np.ndarray, np.ndarray, str]) -> None:
+    folder, vectors, ids, digest = stored
+    index = VectorIndex.open(folder, sha256=digest)
+    assert (index.manifest.embedder, index.manifest.revision, len(index)) == ("test", "r1", 200)
+    assert isinstance(index.vectors, np.memmap)
+    np.testing.assert_array_equal(index.vectors, vectors)
+    np.testing.assert_array_equal(index.ids, ids)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["1"]  # no temporary folder stays
+
+
+def test_results_do_not_depend_on_the_size_of_the_batch(stored: tuple[Path, np.ndarray, np.ndarray, str]) -> None:
+    index = VectorIndex.open(stored[0])
+    together = index.search(stored[1], 10)
+    one_by_one = [index.search(stored[1][row : row + 1], 10) for row in range(200)]
+    np.testing.assert_array_equal(together.ids, np.concatenate([hits.ids for hits in one_by_one]))
+    np.testing.assert_array_equal(together.similarities, np.concatenate([hits.similarities for hits in one_by_one]))
+
+
+def test_k_hits_come_back_where_k_exist_however_many_are_excluded(
+    stored: tuple[Path, np.ndarray, np.ndarray, str],
+) -> None:
+    folder, vectors, ids, _ = stored
+    index = VectorIndex.open(folder)
+    query = vectors[:1]
+    nearest = index.search(query, 150).ids[0]
+    hits = index.search(query, 5, exclude_ids=nearest)
+    assert (hits.ids >= 0).all()
+    assert not set(hits.ids[0]) & set(nearest)
+    few = index.search(query, 5, allowed_ids=[int(ids[3]), int(ids[4]), 999_999], exclude_ids={int(ids[4])})
+    assert few.ids[0].tolist() == [ids[3], -1, -1, -1, -1]
+    assert index.search(query, 5, allowed_ids=[]).ids.tolist() == [[-1] * 5]
+
+
+def test_rows_finds_ids_in_any_order_and_leaves_out_unknown_ones(
+    stored: tuple[Path, np.ndarray, np.ndarray, str],
+) -> None:
+    folder, _, ids, _ = stored
+    index = VectorIndex.open(folder)
+    assert index.rows([int(ids[9]), 5, int(ids[2]), 99_999]).tolist() == [9, 2]
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("damage", ["remove", "truncate", "flip", "empty"])
+def test_a_damaged_file_is_refused_by_name(
+    stored: tuple[Path, np.ndarray, np.ndarray, str], name: str, damage: str
+) -> None:
+    folder, _, _, digest = stored
+    path = folder / name
+    content = bytearray(path.read_bytes())
+    if damage == "remove":
+        path.unlink()
+    else:
+        content[len(content) // 2] ^= 1
+        path.write_bytes({"truncate": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
+    with pytest.raises(IndexDamagedError, match=r"python -m jobs embed") as caught:
+        VectorIndex.open(folder, sha256=digest)
+    assert str(folder) in str(caught.value)
+    assert name in str(caught.value) or name == "manifest.json"
+
+
+def test_files_of_another_index_are_refused(stored: tuple[Path, np.ndarray, np.ndarray, str], tmp_path: Path) -> None:
+    folder, vectors, ids, digest = stored
+    other = tmp_path / "other"
+    write_index(other, vectors=vectors[:50], ids=ids[:50], embedder="other", revision="r2")
+    with pytest.raises(IndexDamagedError, match="not the one that the database remembers"):
+        VectorIndex.open(other, sha256=digest)
+    shutil.copy(other / "index.faiss", folder / "index.faiss")
+    with pytest.raises(IndexDamagedError, match=r"index\.faiss is not the file"):
+        VectorIndex.open(folder, sha256=digest)
+
+
+def test_a_manifest_that_lies_about_its_files_is_refused(stored: tuple[Path, np.ndarray, np.ndarray, str]) -> None:
+    manifest = json.loads((stored[0] / "manifest.json").read_text())
+    for changes in ({"count": 199}, {"dimension": 8}, {"format": "something else"}, {"surprise": 1}):
+        (stored[0] / "manifest.json").write_text(json.dumps({**manifest, **changes}))
+        with pytest.raises(IndexDamagedError):
+            VectorIndex.open(stored[0])
+
+
+def test_vectors_that_are_not_unit_length_and_repeated_ids_are_refused(tmp_path: Path) -> None:
+    good = np.eye(3, dtype=np.float32)
+    for vectors, ids in (
+        (good * 2, [1, 2, 3]),
+        (good * np.nan, [1, 2, 3]),
+        (good, [1, 1, 2]),
+        (good, [1, 2]),
+        (good[:0], []),
+    ):
+        with pytest.raises(InputError):
+            write_index(tmp_path / "bad", vectors=vectors, ids=np.array(ids, np.int64), embedder="e", revision="r")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_query_that_does_not_fit_is_refused(stored: tuple[Path, np.ndarray, np.ndarray, str]) -> None:
+    index = VectorIndex.open(stored[0])
+    for queries, k in ((stored[1][:, :8], 5), (stored[1][0], 5), (stored[1][:1], 0), (stored[1][:1] * 3, 5)):
+        with pytest.raises(InputError, match="index 'test' takes queries"):
+            index.search(queries, k)
