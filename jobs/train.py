@@ -1,8 +1,8 @@
 """python -m jobs train [--recipe NAME]: train the pneumonia classifier, one ensemble member for each fold.
 
 The official train and val images are dealt into folds by patient; the test split is never read. Each fold's member is
-scored on the patients it did not see; temperature and thresholds are chosen on those out-of-fold predictions alone. A killed run goes
-on with the fold it was at.
+scored on the patients it did not see; temperature and thresholds are chosen on those out-of-fold predictions alone. A
+killed run goes on with the fold it was at.
 """
 
 import argparse
