@@ -58,7 +58,7 @@ PSEUDO = (
 STOPS = (
     r"[;()]", r"\bbut\b", r"\bhowever\b", r"\balthough\b", r"\bthough\b", r"\bexcept\b", r"\bapart from\b",
     r"\byet\b", r"\bwhich\b", r"\bsecondary to\b", r"\bdue to\b",
-    r",(?=\s*(?!or\b|nor\b|and\b)[^,;]*\b(?:is|are|was|were|there|seen|noted|in the|at the|within the)\b)",
+    r",(?!\s*(?:or|nor|and)\b)(?=[^,;]*\b(?:is|are|was|were|there|seen|noted|in the|at the|within the)\b)",
 )  # fmt: skip
 """Where a trigger's reach ends; a comma ends it only where a new clause follows, not within a list."""
 
@@ -73,7 +73,7 @@ TERMS: dict[Tier, str] = {
         r"(?:abnormalit(?:y|ies)|disease|process|patholog(?:y|ies)|abnormal findings?)"
     ),
     "normality": (
-        r"(?:lungs?|lung fields?|chest|radiograph|x-?ray|study|examination|image)\b[^.;]{0,40}?"
+        r"(?:lungs?|lung fields?|chest|radiograph|x-?ray|study|examination|image)\b(?:(?!\b(?:not|no|never|less)\b)[^.;]){0,40}?"
         r"\b(?:clear|normal|unremarkable|healthy)"
         r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?(?:lungs?|lung fields?|chest|radiograph|x-?ray)"
     ),

@@ -1,0 +1,49 @@
+"""Do the prompt strategies ask clearly, and is an answer that falls short caught?"""
+
+import pytest
+
+from engine.errors import InputError
+from engine.reporting.prompts import STRATEGIES, find, sentences
+
+STRUCTURED = "LUNG FIELDS: Clear.\nCARDIAC: Normal.\nPLEURA: No effusion.\nIMPRESSION: Normal."
+
+
+def test_the_four_strategies_are_registered_and_differ() -> None:
+    assert list(STRATEGIES) == ["basic", "clinical_structured", "differential", "clinical_brief"]
+    assert len({strategy.sha256 for strategy in STRATEGIES.values()}) == 4
+
+
+def test_an_unknown_strategy_is_refused_with_the_known_names() -> None:
+    with pytest.raises(InputError, match=r"'verbose' is unknown; known: basic, clinical_structured"):
+        find("verbose")
+
+
+@pytest.mark.parametrize(
+    ("strategy", "answer", "missing"),
+    [
+        ("basic", "The lungs are clear.", []),
+        ("basic", "A picture of a chest.", ["verdict"]),
+        ("clinical_structured", STRUCTURED, []),
+        ("clinical_structured", "**LUNG FIELDS:** clear\n## CARDIAC\nnormal\nPleura: none\nImpression: none", []),
+        ("clinical_structured", STRUCTURED.replace("PLEURA: No effusion.\n", ""), ["PLEURA"]),
+        ("clinical_structured", "The lung fields, cardiac size and pleura are fine.", None),
+        ("differential", "1. Normal, because the lungs are clear\n2. Pneumonia\nUncertainty: early disease", []),
+        ("differential", "Pneumonia or normal, with support for both.", ["first entry", "second entry", "uncertainty"]),
+        ("clinical_brief", "No pneumonia. Lungs are clear at 0.5 magnification.", []),
+        ("clinical_brief", "No pneumonia. Lungs clear. Heart normal.", ["at most 2 sentences"]),
+    ],
+)
+def test_what_an_answer_lacks_is_named(strategy: str, answer: str, missing: list[str] | None) -> None:
+    held = find(strategy).check(answer)
+    expected = list(held) if missing is None else missing
+    assert [name for name, here in held.items() if not here] == expected
+
+
+def test_an_empty_answer_holds_nothing_that_was_demanded() -> None:
+    for strategy in STRATEGIES.values():
+        held = strategy.check("")
+        assert not any(here for name, here in held.items() if not name.startswith("at most"))
+
+
+def test_sentences_end_at_full_stops_and_lines_but_not_inside_numbers() -> None:
+    assert sentences("Probability 0.97. Why?\nIt shows.  ") == ["Probability 0.97.", "Why?", "It shows."]

@@ -1,0 +1,127 @@
+"""Is a report scored by what it says, negation understood?"""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.metrics.reports import ScoredReport, mean_scores
+from engine.reporting.findings import read
+from engine.reporting.prompts import STRATEGIES
+from engine.reporting.scoring import KEYWORDS, keyword_alignment, score, stance
+
+POLARITIES = [
+    ("There is consolidation in the right lower zone.", ["present"]),
+    ("No evidence of consolidation.", ["absent"]),
+    ("Lungs without effusion or infiltrate or opacity.", ["absent", "absent"]),
+    ("No effusion, consolidation, or opacity is seen.", ["absent", "absent"]),
+    ("Pneumonia cannot be excluded.", ["uncertain"]),
+    ("We cannot exclude pneumonia.", ["uncertain"]),
+    ("Pneumonia is unlikely.", ["absent"]),
+    ("Pneumonia is very likely.", ["present"]),
+    ("No pneumothorax, possible pneumonia.", ["uncertain"]),
+    ("No effusion, but a patchy opacity persists.", ["present"]),
+    ("No effusion; the known consolidation persists.", ["present"]),
+    ("No effusion is seen, and consolidation fills the left base.", ["present"]),
+    ("No pneumothorax. Infiltrate on the left.", ["present"]),
+    ("Pneumonia is present, effusion is unlikely.", ["present"]),
+    ("No increase in the opacity.", ["present"]),
+    ("Evaluate for pneumonia.", ["ignored"]),
+    ("Film taken to rule out pneumonia.", ["ignored"]),
+    ("Pneumonia has been ruled out: pneumonia is ruled out.", ["absent", "absent"]),
+    ("This rules out pneumonia.", ["absent"]),
+    ("History of pneumonia.", ["ignored"]),
+    ("The probability of pneumonia is 0.97.", ["ignored"]),
+    ("There is no doubt about the consolidation.", ["present"]),
+    ("Consolidation is not seen, nor infiltrates.", ["absent", "absent"]),
+    ("Opacity may represent pneumonia.", ["present", "uncertain"]),
+    ("NO PNEUMONIA", ["absent"]),
+]
+
+
+@pytest.mark.parametrize(("sentence", "polarities"), POLARITIES)
+def test_each_mention_has_the_polarity_that_its_sentence_gives_it(sentence: str, polarities: list[str]) -> None:
+    mentions = [m for m in read(sentence) if m.tier in ("diagnosis", "sign")]
+    assert [m.polarity for m in mentions] == polarities
+    assert all(sentence[m.start : m.end] == m.term for m in mentions)
+
+
+STANCES = [
+    ("Findings are in keeping with pneumonia.", "pneumonia"),
+    ("There is no pneumonia.", "normal"),
+    ("No acute cardiopulmonary abnormality.", "normal"),
+    ("The lungs are clear.", "normal"),
+    ("The lungs are not clear.", "none"),
+    ("Normal chest radiograph.", "normal"),
+    ("Abnormal chest.", "none"),
+    ("A chest x-ray of a child.", "none"),
+    ("", "none"),
+    ("Pneumonia is possible.", "uncertain"),
+    ("Dense opacity in the left lung.", "pneumonia"),
+    ("Opacity from atelectasis; no pneumonia.", "normal"),
+    ("Right lung is clear. Left lower consolidation.", "pneumonia"),
+    ("There is pneumonia. There is no pneumonia.", "uncertain"),
+    ("LUNG FIELDS: Opacity on the left.\nIMPRESSION: No pneumonia.\nNOTE: pneumonia was queried.", "normal"),
+    ("**Impression:** Pneumonia.", "pneumonia"),
+    ("Differential:\n1. Normal radiograph\n2. Pneumonia\nUncertainty: early disease", "normal"),
+    ("Differential:\n1. Viral pneumonia\n2. Normal radiograph", "pneumonia"),
+    ("Findings\n1. Normal heart\n2. Right consolidation", "pneumonia"),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), STANCES)
+def test_the_stance_is_what_the_report_concludes(text: str, expected: str) -> None:
+    assert stance(text) == expected
+
+
+@given(text=st.text(alphabet="no pneumonia.,;:\n1)(is clear impression cannot exclude", max_size=200))
+def test_any_text_is_read_without_failing_and_mentions_lie_where_they_say(text: str) -> None:
+    assert all(text[mention.start : mention.end] == mention.term for mention in read(text))
+    assert stance(text) in {"pneumonia", "normal", "uncertain", "none"}
+
+
+WORDS = st.sampled_from(["pneumonia", "opacity", "normal", "clear", "abnormal", "unclear", "heart", "infiltrates"])
+
+
+@given(words=st.lists(WORDS, max_size=8), label=st.integers(0, 1))
+def test_keyword_alignment_is_the_suiting_share_of_the_distinct_keywords_found(words: list[str], label: int) -> None:
+    side = {"pneumonia": 1, "opacity": 1, "infiltrates": 1, "normal": 0, "clear": 0}
+    found = [side[word] for word in set(words) if word in side]
+    value = keyword_alignment(" ".join(words), label).value
+    assert value == (found.count(label) / len(found) if found else None)
+
+
+def test_keyword_alignment_counts_a_denied_pneumonia_as_pneumonia_and_stance_does_not() -> None:
+    text = "No pneumonia."
+    assert keyword_alignment(text, 1).value == 1.0
+    values = {s.metric: s.value for s in score(text, 1, STRATEGIES["basic"])}
+    assert (values["stance"], values["stance_agreement"]) == (0.0, 0.0)
+
+
+def test_each_keyword_is_found_by_its_own_name() -> None:
+    for label, keywords in KEYWORDS.items():
+        for name, _ in keywords:
+            assert name in keyword_alignment(f"Here: {name}.", label).detail["suiting"]
+
+
+def test_scores_without_a_label_are_unknown_and_not_zero() -> None:
+    values = {s.metric: s.value for s in score("No pneumonia.", None, STRATEGIES["clinical_brief"])}
+    assert values == {"keyword_alignment": None, "stance": 0.0, "stance_agreement": None, "format": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("text", "agreement"),
+    [("Pneumonia.", 1.0), ("No pneumonia.", 0.0), ("Pneumonia is possible.", 0.0), ("A chest.", 0.0)],
+)
+def test_only_the_labels_own_stance_agrees(text: str, agreement: float) -> None:
+    values = {s.metric: s.value for s in score(text, 1, STRATEGIES["basic"])}
+    assert values["stance_agreement"] == agreement
+
+
+def test_mean_scores_group_by_model_strategy_and_metric_and_leave_unknown_ones_out() -> None:
+    def rows(strategy: str, values: list[float | None]) -> list[ScoredReport]:
+        return [ScoredReport("m", strategy, "stance_agreement", f"p{i // 2}", v) for i, v in enumerate(values)]
+
+    a, b = mean_scores(rows("b", [1.0] * 8) + rows("a", [1.0, 0.0, None, 1.0, 0.0, 0.0]) + rows("c", [None]), seed=0)
+    assert (a.strategy, a.interval.value, a.interval.n) == ("a", 0.4, 5)
+    assert a.interval.low < 0.4 < a.interval.high
+    assert (b.strategy, b.interval.value, b.interval.low, b.interval.high) == ("b", 1.0, 1.0, 1.0)
