@@ -1,0 +1,40 @@
+"""How a file appears whole or not at all: written beside its place, flushed to the disk, renamed."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A temporary path in `path`'s folder (made where missing) that becomes `path` once the body ends well.
+
+    Whatever ends the body or the process early leaves an older `path` as it was. Raises OSError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
+    os.close(handle)
+    temporary = Path(name)
+    try:
+        yield temporary
+        with temporary.open("rb+") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_whole(path: Path, data: bytes | str) -> None:
+    """Write bytes, or text as UTF-8, as one whole file."""
+    with whole_file(path) as temporary:
+        temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which mkstemp's private files do not follow."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask

@@ -1,0 +1,153 @@
+"""Charts are really drawn, say what they measure, and mark what is synthetic."""
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from engine import charts
+from engine.errors import InputError
+from engine.metrics.bootstrap import Interval
+from engine.metrics.classification import youden_threshold
+
+RNG = np.random.default_rng(0)
+LABELS = (RNG.random(200) < 0.6).astype(int)
+PREDICTIONS = pd.DataFrame(
+    {"label": LABELS, "probability": 1 / (1 + np.exp(-(3 * (LABELS - 0.5) + RNG.normal(size=200))))}
+)
+CURVES = pd.DataFrame(
+    [
+        {"split": f"fold{fold}", "name": name, "step": step, "value": 0.5 / (step + 1) + 0.01 * fold}
+        for fold in range(5)
+        for name in ("train_loss", "valid_loss", "valid_auc")
+        for step in range(6)
+    ]
+)
+PRECISION = pd.DataFrame(
+    [
+        {"embedder": name, "k": k, "value": 0.9 - k / 100, "low": 0.87 - k / 100, "high": 0.92 - k / 100, "n": 619}
+        for name in ("classifier", "efficientnet_lite0")
+        for k in (1, 3, 5, 10)
+    ]
+)
+PROMPTS = pd.DataFrame(
+    [
+        {"model": "template", "strategy": name, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 10}
+        for name, value in (("basic", 0.4), ("clinical_structured", 0.8))
+    ]
+)
+POINTS = pd.DataFrame(
+    {
+        "image_id": range(6000),
+        "x": RNG.normal(size=6000),
+        "y": RNG.normal(size=6000),
+        "label": [0.0, 1.0, np.nan] * 2000,
+    }
+)
+
+
+def all_charts(synthetic: bool) -> dict[str, Any]:
+    counts = {"tp": 381, "fp": 22, "tn": 212, "fn": 9}
+    return {
+        "training_curves": charts.training_curves(CURVES, synthetic=synthetic),
+        "confusion_matrix": charts.confusion_matrix(**counts, synthetic=synthetic),
+        "confusion_matrix_normalised": charts.confusion_matrix(**counts, normalised=True, synthetic=synthetic),
+        "roc_curve": charts.roc_curve(
+            PREDICTIONS, threshold=0.5, auc=Interval(0.98, 0.97, 0.99, 200), synthetic=synthetic
+        ),
+        "calibration": charts.calibration(PREDICTIONS, ece=Interval(0.05, 0.03, 0.08, 200), synthetic=synthetic),
+        "precision_at_k": charts.precision_at_k(PRECISION, chance=0.53, synthetic=synthetic),
+        "prompt_comparison": charts.prompt_comparison(PROMPTS, synthetic=synthetic),
+        "embedding_map": charts.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
+    }
+
+
+def specification(chart: Any) -> dict[str, Any]:
+    with alt.data_transformers.enable("default", max_rows=None):
+        made: dict[str, Any] = chart.to_dict()
+    return made
+
+
+def rows(chart: Any, column: str) -> list[dict[str, Any]]:
+    """The rows of the chart's tables that have `column`."""
+    tables = specification(chart)["datasets"].values()
+    return [row for table in tables for row in table if column in row]
+
+
+@pytest.mark.parametrize("name", list(all_charts(synthetic=False)))
+def test_every_chart_becomes_a_legible_png(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "made" / f"{name}.png"
+    charts.save_png(all_charts(synthetic=False)[name], path)
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    assert picture.shape[0] >= 400
+    assert picture.shape[1] >= 800
+    ink = (picture < 250).any(axis=2)
+    assert 0.01 < ink.mean() < 0.9
+    assert not ink[:8].any(), "the title touches the border"
+    assert (picture == (0x00, 0x72, 0xB2)).all(axis=2).any(), "nothing is drawn in the first colour"
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("name", list(all_charts(synthetic=False)))
+def test_every_chart_of_phantoms_says_synthetic_and_no_other_does(name: str) -> None:
+    for synthetic in (True, False):
+        title = specification(all_charts(synthetic)[name])["title"]
+        assert ("SYNTHETIC" in " ".join(title["subtitle"])) is synthetic
+
+
+@pytest.mark.parametrize(
+    "name", ["confusion_matrix", "roc_curve", "calibration", "precision_at_k", "prompt_comparison", "embedding_map"]
+)
+def test_charts_of_samples_say_how_many_they_show(name: str) -> None:
+    expected = {"confusion_matrix": "624", "precision_at_k": "619", "prompt_comparison": "10", "embedding_map": "6,000"}
+    title = specification(all_charts(synthetic=False)[name])["title"]
+    assert f"n = {expected.get(name, '200')}" in title["subtitle"][0]
+
+
+def test_confusion_matrix_shows_counts_or_shares_of_the_true_label() -> None:
+    counts = {"tp": 3, "fp": 1, "tn": 1, "fn": 0, "synthetic": False}
+    assert [row["text"] for row in rows(charts.confusion_matrix(**counts), "text")] == ["1", "1", "0", "3"]
+    shares = rows(charts.confusion_matrix(**counts, normalised=True), "text")
+    assert [row["text"] for row in shares] == ["50.0%", "50.0%", "0.0%", "100.0%"]
+
+
+def test_a_class_without_images_has_no_share() -> None:
+    shares = rows(charts.confusion_matrix(tp=3, fp=0, tn=0, fn=1, normalised=True, synthetic=False), "text")
+    assert [row["text"] for row in shares] == ["0", "0", "25.0%", "75.0%"]
+
+
+def test_roc_marks_its_own_youden_point_and_the_threshold_in_use() -> None:
+    youden, used = rows(charts.roc_curve(PREDICTIONS, threshold=0.5), "text")
+    assert f"Youden point ({youden_threshold(PREDICTIONS['label'], PREDICTIONS['probability']):.3f})" in youden["text"]
+    called = PREDICTIONS["probability"] >= 0.5
+    assert used["y"] == pytest.approx(called[PREDICTIONS["label"] == 1].mean())
+    assert used["x"] == pytest.approx(called[PREDICTIONS["label"] == 0].mean())
+    assert len(rows(charts.roc_curve(PREDICTIONS), "text")) == 1
+
+
+def test_roc_of_one_class_is_refused() -> None:
+    with pytest.raises(InputError, match="both classes"):
+        charts.roc_curve(PREDICTIONS[PREDICTIONS["label"] == 1])
+
+
+def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -> None:
+    bare = PRECISION.assign(low=np.nan, high=np.nan)
+    charts.save_png(charts.precision_at_k(bare, chance=None), tmp_path / "bare.png")
+    charts.save_png(charts.precision_at_k(PRECISION, chance=None), tmp_path / "whiskers.png")
+    count = {
+        name: (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) < 200).sum()
+        for name in ("bare", "whiskers")
+    }
+    assert 0 < count["bare"] < count["whiskers"]
+
+
+def test_points_of_the_map_can_be_picked_by_image() -> None:
+    made = specification(all_charts(synthetic=False)["embedding_map"])
+    assert {"name": "image", "select": {"type": "point", "fields": ["image_id"]}}.items() <= made["params"][0].items()
+    assert {row["label"] for row in rows(charts.embedding_map(POINTS, method="t-SNE", embedder="x"), "label")} == {
+        f"{name} (n = 2,000)" for name in ("normal", "pneumonia", "unknown")
+    }
