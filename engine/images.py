@@ -80,10 +80,11 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
 def read_bytes(path: Path) -> bytes:
     """The file's content. Raises UnreadableImageError above MAX_BYTES, OSError where it cannot be read."""
     with path.open("rb") as stream:
-        data = stream.read(MAX_BYTES + 1)
-    if len(data) > MAX_BYTES:
-        raise UnreadableImageError("too-large", f"larger than {MAX_BYTES // 2**20} MiB")
-    return data
+        if os.fstat(stream.fileno()).st_size <= MAX_BYTES:
+            data = stream.read(MAX_BYTES + 1)  # the file may be growing
+            if len(data) <= MAX_BYTES:
+                return data
+    raise UnreadableImageError("too-large", f"larger than {MAX_BYTES // 2**20} MiB")
 
 
 def read_grey(path: Path) -> Pixels:

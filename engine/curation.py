@@ -1,0 +1,178 @@
+"""Which of a folder's files become images of the dataset, and why each of the others does not."""
+
+import hashlib
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from engine import dicom, images
+from engine.datasets import Record, Skipped
+from engine.errors import UnreadableImageError
+
+PATIENT = "patient-"
+SPLIT_ORDER = ("test", "val", "train", None)
+"""Of copies in several splits the first is kept: a test image must not be seen in training."""
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """A file that decodes: its content's hash, its upright size, and a token that groups its patient's files."""
+
+    record: Record
+    sha256: str
+    width: int
+    height: int
+    patient_group: str | None
+
+
+@dataclass(frozen=True)
+class CuratedImage:
+    """One distinct image. file_count: its byte-identical files of the same split and label."""
+
+    sha256: str
+    path: str
+    split: str | None
+    label: int | None
+    cause: str | None
+    patient_key: str
+    width: int
+    height: int
+    file_count: int
+
+
+@dataclass(frozen=True)
+class Curated:
+    """Distinct images and left-out files, both in path order."""
+
+    images: tuple[CuratedImage, ...]
+    skipped: tuple[Skipped, ...]
+
+
+def inspect(root: Path, record: Record, *, artifacts: Path, key: bytes) -> Inspected | Skipped:
+    """Read, hash and decode one file and write its thumbnail; content that has a thumbnail is not decoded again.
+
+    key: random bytes that patients' numbers are hashed with; see engine.dicom.patient_token.
+    Raises OSError where the thumbnail cannot be written; a file that cannot be read is skipped.
+    """
+    try:
+        data = images.read_bytes(root / record.path)
+    except UnreadableImageError as error:
+        return Skipped(record.path, error.reason, str(error))
+    except OSError as error:
+        return Skipped(record.path, "unreadable", error.strerror or str(error))
+    sha256 = hashlib.sha256(data).hexdigest()
+    thumbnail = images.thumbnail_path(artifacts, sha256)
+    seen = thumbnail.is_file() and thumbnail.stat().st_size > 0
+    try:
+        header = images.read_header(data)
+        encoded = None if seen else images.thumbnail_webp(images.decode(data).pixels)
+    except UnreadableImageError as error:
+        return Skipped(record.path, error.reason, str(error))
+    if encoded is not None:
+        _write(thumbnail, encoded)
+    group = record.patient_group
+    if group is None and header.source_format == "DICOM":
+        group = dicom.patient_token(data, key=key)
+    return Inspected(record, sha256, header.width, header.height, group)
+
+
+def _write(path: Path, data: bytes) -> None:
+    """The whole file or none. Not flushed to the disk one by one: that would take longer than everything else."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}-{os.getpid()}-{threading.get_ident()}")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def curate(files: Iterable[Inspected], *, known_keys: Mapping[str, str]) -> Curated:
+    """Distinct images out of decoded files.
+
+    Equal bytes under both labels, or a file whose name or sheet gives a cause of pneumonia while its label is NORMAL,
+    are mislabelled and skipped. Of other copies one is kept (SPLIT_ORDER, then path) and the rest are duplicates.
+    Files with one patient_group get one patient key. known_keys: sha256 to patient key, from earlier ingests, so that
+    keys stay as they are when a patient's files are added later.
+    """
+    copies: dict[str, list[Inspected]] = defaultdict(list)
+    for file in files:
+        copies[file.sha256].append(file)
+    kept: list[tuple[Inspected, CuratedImage]] = []
+    skipped: list[Skipped] = []
+    for same in copies.values():
+        same.sort(key=lambda file: (SPLIT_ORDER.index(file.record.split), file.record.path))
+        if wrong := _mislabelled(same):
+            skipped += wrong
+        else:
+            kept.append((same[0], _image(same)))
+            skipped += [_duplicate(file, same[0]) for file in same[1:]]
+    keys = _patient_keys([file for file, _ in kept], known_keys)
+    named = (CuratedImage(**{**vars(image), "patient_key": keys[image.sha256]}) for _, image in kept)
+    return Curated(
+        tuple(sorted(named, key=lambda image: image.path)), tuple(sorted(skipped, key=lambda file: file.path))
+    )
+
+
+def _mislabelled(same: Sequence[Inspected]) -> list[Skipped]:
+    """Every copy, where their labels contradict each other or a known cause."""
+    by_label: dict[int | None, str] = {file.record.label: file.record.path for file in reversed(same)}
+    if 0 in by_label and 1 in by_label:
+        return [
+            Skipped(
+                file.record.path,
+                "mislabelled",
+                f"same bytes as {by_label[0 if file.record.label else 1]}, which has the other label; none is used",
+            )
+            for file in same
+        ]
+    causes = {file.record.cause for file in same} - {None}
+    if 0 in by_label and causes:
+        detail = f"labelled NORMAL, but its name or sheet says {' and '.join(sorted(map(str, causes)))} pneumonia"
+        return [Skipped(file.record.path, "mislabelled", detail) for file in same]
+    return []
+
+
+def _image(same: Sequence[Inspected]) -> CuratedImage:
+    """The image that the copies, best first, stand for; its patient key is still to come."""
+    best = same[0]
+    label = next((file.record.label for file in same if file.record.label is not None), None)
+    cause = next((file.record.cause for file in same if file.record.cause is not None), None)
+    count = sum((file.record.split, file.record.label) == (best.record.split, best.record.label) for file in same)
+    cause = cause if label == 1 else None
+    return CuratedImage(
+        best.sha256, best.record.path, best.record.split, label, cause, "", best.width, best.height, count
+    )
+
+
+def _duplicate(file: Inspected, kept: Inspected) -> Skipped:
+    detail = f"same bytes as {kept.record.path}"
+    if file.record.split != kept.record.split:
+        splits = f"{kept.record.split} and {file.record.split or 'no split'}"
+        detail += f"; a leak between {splits}: the {kept.record.split} copy is kept"
+    return Skipped(file.record.path, "duplicate", detail, duplicate_of=kept.sha256)
+
+
+def _patient_keys(files: Sequence[Inspected], known: Mapping[str, str]) -> dict[str, str]:
+    """sha256 -> pseudonymous patient key.
+
+    A patient who is known by a sheet's or DICOM's number is called after one of their own images: nothing can be
+    computed back from that, and no key or list has to be kept secret to continue it.
+    """
+    groups: dict[str, list[str]] = defaultdict(list)
+    keys: dict[str, str] = {}
+    for file in files:
+        if file.patient_group is None and file.record.patient_key is not None:
+            keys[file.sha256] = file.record.patient_key
+        else:
+            groups[file.patient_group or f"\0{file.sha256}"].append(file.sha256)
+    taken: set[str] = set()
+    for members in sorted(groups.values(), key=min):
+        earlier = {known[sha256] for sha256 in members if known.get(sha256, "").startswith(PATIENT)} - taken
+        key = min(earlier, default=f"{PATIENT}{min(members)[:12]}")
+        taken.add(key)
+        keys |= dict.fromkeys(members, key)
+    return keys

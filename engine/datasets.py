@@ -1,0 +1,242 @@
+"""Which files a folder holds, and what their places, names and label sheet say about them."""
+
+import csv
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from engine.errors import InputError
+
+SPLITS = ("train", "val", "test")
+LABELS = {"normal": 0, "pneumonia": 1}
+SHEET = "labels.csv"
+SHEET_LABELS = {"": None, "0": 0, "1": 1, "0.0": 0, "1.0": 1, **LABELS}
+SHEET_SPLITS = ("", *SPLITS)
+SHEET_CAUSES = {"": None, "bacterial": "bacterial", "bacteria": "bacterial", "viral": "viral", "virus": "viral"}
+SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".j2k", ".pgm", ".ppm", ".dcm")
+IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
+PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)(?:_\d+)+", re.IGNORECASE)
+NORMAL_NAME = re.compile(r"((?:NORMAL\d*-)?IM-\d+)(?:-\d+)+", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One file that may be an image. path: posix, relative to the folder. None is unknown."""
+
+    path: str
+    split: str | None = None
+    label: int | None = None
+    cause: str | None = None
+    patient_key: str | None = None
+    """From a name of the Kaggle set, and pseudonymous as that is."""
+    patient_group: str | None = None
+    """From the label sheet: groups files, is never stored."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """One file that is left out. reason: a slug to count by; duplicate_of: sha256 of the image that stands for it."""
+
+    path: str
+    reason: str
+    detail: str
+    duplicate_of: str | None = None
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A folder's files before any is read. layout: kaggle, sheet or unlabelled; fingerprint: sha256, hex."""
+
+    root: Path
+    layout: str
+    records: tuple[Record, ...]
+    skipped: tuple[Skipped, ...]
+    fingerprint: str
+
+
+def list_folder(folder: Path) -> Listing:
+    """What `folder` holds, in path order; hidden files, __MACOSX, Thumbs.db and desktop.ini do not count.
+
+    A labels.csv wins over folder names; train|val|test/NORMAL|PNEUMONIA may be in any case, one level down, or without
+    splits; anything else is unlabelled. The fingerprint changes with any file's path, size or modification time.
+    Raises InputError for a missing or empty folder, one with several data sets, or a label sheet that is not usable.
+    """
+    root = folder.resolve()
+    if not root.is_dir():
+        found = "a file" if root.exists() else "nothing"
+        raise InputError(f"folder {folder} was expected to hold images, but there is {found}; check the path")
+    skipped: list[Skipped] = []
+    files = sorted(_walk(root, skipped))
+    if not files and not skipped:
+        raise InputError(f"folder {folder} is empty; give one with images, or draw phantoms with: python -m jobs demo")
+    marks = hashlib.sha256("".join(f"{path}\0{size}\0{mtime}\n" for path, size, mtime in files).encode())
+    paths = [path for path, _, _ in files]
+    if SHEET in paths:
+        layout, records = "sheet", _by_sheet(root, paths, skipped)
+    elif (base := _kaggle_base(root, paths)) is not None:
+        layout, records = "kaggle", _by_folders(base, paths, skipped)
+    else:
+        layout, records = "unlabelled", [Record(path) for path in paths]
+    skipped.sort(key=lambda file: file.path)
+    return Listing(root, layout, tuple(_by_name(record) for record in records), tuple(skipped), marks.hexdigest())
+
+
+def patient_of(name: str) -> tuple[str | None, str | None]:
+    """(patient key, cause) from a file name of the Kaggle set, (None, None) from any other.
+
+    person100_bacteria_475.jpeg: ('bacterial-100', 'bacterial'), for the numbering restarts with each cause, so that
+    only number and cause together make a patient. NORMAL2-IM-1427-0001.jpeg: ('NORMAL2-IM-1427', None).
+    """
+    stem = PurePosixPath(name).stem
+    if found := PNEUMONIA_NAME.fullmatch(stem):
+        cause = SHEET_CAUSES[found[2].lower()]
+        return f"{cause}-{int(found[1])}", cause
+    if found := NORMAL_NAME.fullmatch(stem):
+        return found[1].upper(), None
+    return None, None
+
+
+def _walk(root: Path, skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
+    """(relative path, bytes, mtime in ns) of every regular file; what cannot be looked at goes to `skipped`."""
+
+    def unreadable(error: OSError) -> None:
+        path = Path(os.fsdecode(error.filename)).relative_to(root).as_posix()
+        skipped.append(Skipped(_printable(path), "unreadable", f"folder: {error.strerror}"))
+
+    for folder, folders, names in os.walk(root, onerror=unreadable):
+        links = [name for name in folders if Path(folder, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if _counts(name) and name not in links)
+        for name in filter(_counts, (*names, *links)):
+            file = Path(folder, name)
+            path = file.relative_to(root).as_posix()
+            reason, detail, size, mtime = _look(root, file)
+            if _printable(path) != path:
+                reason, detail = "unreadable", "its name is not UTF-8"
+            if reason:
+                skipped.append(Skipped(_printable(path), reason, detail))
+            else:
+                yield path, size, mtime
+
+
+def _look(root: Path, file: Path) -> tuple[str, str, int, int]:
+    """(reason to skip or '', detail, bytes, mtime in ns), without opening the file."""
+    try:
+        if file.is_symlink() and not file.resolve(strict=True).is_relative_to(root):
+            return "link", "a link that leaves the folder is not followed", 0, 0
+        status = file.stat()
+    except (OSError, RuntimeError) as error:
+        return "unreadable", str(getattr(error, "strerror", None) or error), 0, 0
+    if stat.S_ISDIR(status.st_mode):
+        return "link", "a link to a folder is not followed", 0, 0
+    if not stat.S_ISREG(status.st_mode):
+        return "not-an-image", "not a regular file", 0, 0
+    return "", "", status.st_size, status.st_mtime_ns
+
+
+def _counts(name: str) -> bool:
+    return not name.startswith(".") and name.lower() not in IGNORED
+
+
+def _printable(path: str) -> str:
+    """`path` as it can be stored: bytes that are not UTF-8 escaped."""
+    return path.encode("utf-8", "backslashreplace").decode()
+
+
+def _kaggle_base(root: Path, paths: Sequence[str]) -> tuple[str, ...] | None:
+    """The folder parts above split or class folders: () or one name; None where the layout is another."""
+    bases = set()
+    for path in paths:
+        folders = PurePosixPath(path).parts[:-1]
+        for depth in (0, 1):
+            if _split_and_label(folders[depth:]) is not None:
+                bases.add(folders[:depth])
+                break
+    if () in bases or not bases:
+        return () if bases else None
+    if len(bases) > 1:
+        names = ", ".join(sorted("/".join(base) for base in bases))
+        raise InputError(f"folder {root} holds several data sets ({names}); ingest one of them at a time")
+    return bases.pop()
+
+
+def _split_and_label(folders: Sequence[str]) -> tuple[str | None, int] | None:
+    """What SPLIT/CLASS or CLASS at the start of `folders` means; None where they are neither."""
+    names = [name.lower() for name in folders[:2]]
+    if len(names) == 2 and names[0] in SPLITS and names[1] in LABELS:
+        return names[0], LABELS[names[1]]
+    return (None, LABELS[names[0]]) if names and names[0] in LABELS else None
+
+
+def _by_folders(base: tuple[str, ...], paths: Sequence[str], skipped: list[Skipped]) -> list[Record]:
+    records = []
+    for path in paths:
+        folders = PurePosixPath(path).parts[:-1]
+        found = _split_and_label(folders[len(base) :]) if folders[: len(base)] == base else None
+        if found is not None:
+            records.append(Record(path, *found))
+        else:
+            skipped.append(_outside(path, "not under train|val|test/NORMAL|PNEUMONIA"))
+    return records
+
+
+def _outside(path: str, detail: str) -> Skipped:
+    """A file that the layout has no place for."""
+    if PurePosixPath(path).suffix.lower() in SUFFIXES:
+        return Skipped(path, "not-listed", detail)
+    return Skipped(path, "not-an-image", "neither an image nor DICOM by its name")
+
+
+def _by_name(record: Record) -> Record:
+    """The record with what its file name says added."""
+    key, cause = patient_of(record.path)
+    return replace(record, patient_key=key, cause=record.cause or cause)
+
+
+def _by_sheet(root: Path, paths: Sequence[str], skipped: list[Skipped]) -> list[Record]:
+    """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped."""
+    present = set(paths) - {SHEET}
+    named: dict[str, Record] = {}
+    for line, record in _sheet_rows(root / SHEET):
+        earlier = named.setdefault(record.path, record)
+        if earlier != record:
+            raise InputError(f"{SHEET} line {line}: '{record.path}' is named twice, and differently; keep one line")
+    absent = named.keys() - present - {file.path for file in skipped}
+    skipped += [Skipped(path, "absent", f"{SHEET} names it, the folder does not hold it") for path in absent]
+    skipped += [_outside(path, f"{SHEET} does not name it") for path in sorted(present - set(named))]
+    return [record for path, record in named.items() if path in present]
+
+
+def _sheet_rows(sheet: Path) -> Iterator[tuple[int, Record]]:
+    """(line number, record) of each row of labels.csv. Raises InputError for columns or values that are not known."""
+    try:
+        with sheet.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream, restval="")
+            columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+            if missing := [name for name in ("file", "label") if name not in columns]:
+                raise InputError(
+                    f"{SHEET} lacks column {' and '.join(missing)}; expected file, label and if known split, patient, "
+                    f"cause (commas between), found: {', '.join(columns) or 'nothing'}"
+                )
+            reader.fieldnames = columns
+            for row in reader:
+                yield reader.line_num, _sheet_record(reader.line_num, {k: (row[k] or "").strip() for k in columns})
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{SHEET} cannot be read as UTF-8 text with commas: {error}; save it as CSV UTF-8") from error
+
+
+def _sheet_record(line: int, row: dict[str, str]) -> Record:
+    path = PurePosixPath(row["file"].replace("\\", "/"))
+    if not path.parts or path.is_absolute() or ".." in path.parts:
+        raise InputError(f"{SHEET} line {line}: file '{row['file']}' is not a path inside the folder; correct the line")
+    label, split, cause = row["label"].lower(), row.get("split", "").lower(), row.get("cause", "").lower()
+    known = {"label": (label, SHEET_LABELS), "split": (split, SHEET_SPLITS), "cause": (cause, SHEET_CAUSES)}
+    for column, (value, values) in known.items():
+        if value not in values:
+            expected = ", ".join(filter(None, values))
+            raise InputError(f"{SHEET} line {line}: {column} '{value}' is unknown; expected {expected} or nothing")
+    group = row.get("patient") or None
+    return Record(path.as_posix(), split or None, SHEET_LABELS[label], SHEET_CAUSES[cause], patient_group=group)
