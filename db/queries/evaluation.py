@@ -1,0 +1,121 @@
+"""What there is to evaluate, and what the evaluation found: predictions, report scores, indexes, curves, metrics."""
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Image, Metric, Prediction, Report, ReportScore, Run, VectorIndex
+from db.queries import runs
+
+CURVES = ("train_loss", "valid_loss", "valid_auc")
+RETRIEVAL = ("p_at_", "chance")
+
+
+def predictions(session: Session, run_id: int) -> list[dict[str, Any]]:
+    """The run's predictions with what is known of their images, in image order, as rows of a table."""
+    query = (
+        select(
+            Image.id.label("image_id"),
+            *(Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key, Image.file_count),
+            *(Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row),
+        )
+        .join(Prediction, Prediction.image_id == Image.id)
+        .where(Prediction.run_id == run_id)
+        .order_by(Image.id)
+    )
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
+def images(session: Session, ids: Collection[int]) -> dict[int, dict[str, Any]]:
+    """What is known of these images, by id."""
+    columns = (Image.id, Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key)
+    found: dict[int, dict[str, Any]] = {}
+    wanted = sorted(int(number) for number in ids)
+    for start in range(0, len(wanted), 500):
+        query = select(*columns).where(Image.id.in_(wanted[start : start + 500]))
+        found |= {row["id"]: dict(row) for row in session.execute(query).mappings()}
+    return found
+
+
+def reports(session: Session, dataset_id: int, *, last: int | None = None) -> list[dict[str, Any]]:
+    """The reports that stand: each model's newest revision, and of it the newest for each image and strategy.
+
+    last: the highest report id to look at, for what stood at an earlier time.
+    """
+    query = (
+        select(
+            Report.id,
+            *(Report.run_id, Report.image_id, Report.model, Report.revision, Report.strategy, Report.text),
+            *(Report.prompt_sha256, Report.seconds, Report.tokens, Report.created),
+            *(Image.path, Image.split, Image.label, Image.patient_key, Image.sha256),
+        )
+        .join(Image, Image.id == Report.image_id)
+        .where(Image.dataset_id == dataset_id)
+        .order_by(Report.id)
+    )
+    if last is not None:
+        query = query.where(Report.id <= last)
+    rows = [dict(row) for row in session.execute(query).mappings()]
+    revision = {row["model"]: row["revision"] for row in rows}
+    standing = {
+        (row["image_id"], row["model"], row["strategy"]): row
+        for row in rows
+        if row["revision"] == revision[row["model"]]
+    }
+    return sorted(standing.values(), key=lambda row: (row["image_id"], row["model"], row["strategy"]))
+
+
+def report_scores(session: Session, report_ids: Collection[int]) -> list[dict[str, Any]]:
+    """Every score of these reports: report_id, metric, value."""
+    found: list[dict[str, Any]] = []
+    wanted = sorted(report_ids)
+    for start in range(0, len(wanted), 500):
+        query = (
+            select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
+            .where(ReportScore.report_id.in_(wanted[start : start + 500]))
+            .order_by(ReportScore.report_id, ReportScore.metric)
+        )
+        found += [dict(row) for row in session.execute(query).mappings()]
+    return found
+
+
+def indexes(session: Session, dataset_id: int) -> list[VectorIndex]:
+    """The newest whole index of each embedder, by embedder."""
+    query = (
+        select(VectorIndex)
+        .join(Run, Run.id == VectorIndex.run_id)
+        .where(VectorIndex.dataset_id == dataset_id, Run.status == "finished")
+        .order_by(VectorIndex.id)
+    )
+    newest = {row.embedder: row for row in session.scalars(query)}
+    return [newest[name] for name in sorted(newest)]
+
+
+def curves(session: Session, run_id: int) -> list[dict[str, Any]]:
+    """The run's training curves: split (fold), name, step (epoch from 0), value."""
+    query = (
+        select(Metric.split, Metric.name, Metric.step, Metric.value)
+        .where(Metric.run_id == run_id, Metric.step >= 0, Metric.name.in_(CURVES))
+        .order_by(Metric.split, Metric.name, Metric.step)
+    )
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
+def task(metric: Metric) -> str:
+    """Which task a final metric speaks of: classification, reports or retrieval."""
+    if metric.split == "reports":
+        return "reports"
+    return "retrieval" if metric.name.startswith(RETRIEVAL) else "classification"
+
+
+def latest(session: Session, dataset_id: int) -> tuple[Run, dict[str, Sequence[Metric]]] | None:
+    """The dataset's latest finished evaluation and its metrics by task, or None."""
+    run = runs.latest_finished(session, "evaluate", dataset_id)
+    if run is None:
+        return None
+    by_task: dict[str, list[Metric]] = {"classification": [], "reports": [], "retrieval": []}
+    for metric in runs.metrics(session, run.id):
+        by_task[task(metric)].append(metric)
+    return run, dict(by_task)

@@ -1,0 +1,177 @@
+"""What a reader is told of a task: Markdown reports for classification, generated reports and retrieval."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.metrics.evaluation import Measured
+from engine.tables import markdown_table, number, plain, span
+
+BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values show that the program works, and nothing else."
+NAMES = {
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "accuracy": "Accuracy",
+    "recall": "Recall (sensitivity)",
+    "specificity": "Specificity",
+    "precision": "Precision (PPV)",
+    "f1": "F1",
+    "brier": "Brier score",
+    "ece": "ECE",
+    "keyword_alignment": "Keyword alignment",
+    "stance_agreement": "Stance agreement",
+    "format": "Format",
+}
+"""How metrics are called in text, in the order of their tables."""
+INTERVALS = (
+    "Intervals are 95 % percentile bootstrap intervals (Efron & Tibshirani 1993) over {replicates:,} replicates that "
+    "draw whole {unit} with replacement, since images of one patient are not independent. They say how the value "
+    "varies with the {unit} at hand, not with another training run or another hospital."
+)
+CLASSIFICATION = """
+- **AUC**: chance that a random pneumonia image scores above a random normal one, ties counted half. Needs no threshold.
+- **Average precision**: sum of precision times gain in recall over the distinct scores, without interpolation.
+- **Recall (sensitivity)**: TP / (TP + FN). **Specificity**: TN / (TN + FP). **Precision**: TP / (TP + FP).
+- **F1**: 2 TP / (2 TP + FP + FN). **Accuracy**: (TP + TN) / n. An image is positive from the threshold up.
+- **Brier score**: mean squared difference of probability and label; 0 is perfect, .25 is a constant .5.
+- **ECE**: mean over images of |share of pneumonia - mean probability| in 15 bins of equal width (Guo et al. 2017).
+- n is the number of images that a value rests on: pneumonia for recall, normal for specificity, called positive for
+  precision. Byte-identical copies count as often as the data set holds them.
+"""
+REPORTS = """
+- **Keyword alignment**: share of the keywords found in a report that suit the image's label. It looks at words and not
+  at what is said about them: 'no pneumonia' counts as a keyword of pneumonia.
+- **Stance agreement**: 1 where what the report says about pneumonia, negation understood, is the image's label; else 0,
+  also where it is uncertain or says nothing.
+- **Format**: share of the elements that the prompt demanded which the answer holds.
+- n is the number of reports that have the score. None of these scores says that a report is fit for a patient.
+"""
+RETRIEVAL = """
+- **P@k**: mean over the queries of the share of the k most similar images that carry the query's label. Every image is
+  the query once and is never its own hit (leave one out). Similarity is the cosine of the embeddings.
+- **Chance**: the same mean where hits are drawn at random from the other images.
+- n is the number of queries. Byte-identical images are one image. Intervals draw the queries' patients; the collection
+  that is searched stays as it is.
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading with paragraphs, tables and pictures, each a block of Markdown."""
+
+    title: str
+    blocks: Sequence[str]
+
+
+def classification_report(
+    by_split: Mapping[str, Sequence[Measured]],
+    *,
+    facts: Mapping[str, object],
+    pictures: Sequence[str],
+    replicates: int,
+    synthetic: bool,
+) -> str:
+    """by_split: the values of "test", "oof" and so on. facts: what made them. pictures: files beside the report."""
+    titles = {"oof": "Out-of-fold (train and val, each image scored by the member that did not see it)"}
+    notes = {"oof": "The thresholds were chosen on these very predictions, which flatters the values at a threshold."}
+    sections = []
+    for split, values in by_split.items():
+        blocks = [notes[split]] if split in notes else []
+        blocks += [_at_threshold(values, "all"), _confusion(values, "all")]
+        if any(value.slice == "recall97" for value in values):
+            blocks += ["### At the threshold for a recall of .97 out of fold", _at_threshold(values, "recall97")]
+            blocks += [_confusion(values, "recall97")]
+        causes = sorted({value.slice for value in values} - {"all", "recall97"})
+        if causes:
+            rows = [(plain(value.slice), *_cells(value)) for value in values if value.slice in causes]
+            blocks += ["### By cause, each against all normal images", _table(("cause",), rows)]
+        sections.append(Section(titles.get(split, f"Split: {split}"), blocks))
+    method = INTERVALS.format(replicates=replicates, unit="patients")
+    sections.append(Section("Definitions", [CLASSIFICATION.strip(), method]))
+    return document("Classification", sections, facts=facts, pictures=pictures, synthetic=synthetic)
+
+
+def generation_report(
+    values: Sequence[Measured],
+    *,
+    examples: Sequence[tuple[str, str]],
+    facts: Mapping[str, object],
+    pictures: Sequence[str],
+    replicates: int,
+    synthetic: bool,
+) -> str:
+    """values: report scores under slice "model / strategy". examples: (caption, report text)."""
+    sections = []
+    for name in [*NAMES, *sorted({value.name for value in values} - set(NAMES))]:
+        rows = [(plain(v.slice), *_cells(v)[1:]) for v in values if v.name == name]
+        if rows:
+            table = markdown_table(("model / strategy", "mean", "95 % interval", "n"), rows)
+            sections.append(Section(_name(name), [table]))
+    if examples:
+        blocks = [block for caption, text in examples for block in (f"**{plain(caption)}**", quoted(text))]
+        sections.append(Section("Examples", blocks))
+    method = INTERVALS.format(replicates=replicates, unit="patients")
+    sections.append(Section("Definitions", [REPORTS.strip(), method]))
+    return document("Report generation", sections, facts=facts, pictures=pictures, synthetic=synthetic)
+
+
+def retrieval_report(
+    values: Sequence[Measured],
+    *,
+    facts: Mapping[str, object],
+    pictures: Sequence[str],
+    replicates: int,
+    synthetic: bool,
+) -> str:
+    """values: p_at_k and chance under the embedder's name as slice."""
+    rows = [(plain(v.slice), *_cells(v)) for v in values]
+    sections = [
+        Section("Precision at k", [_table(("embedder",), rows)]),
+        Section("Definitions", [RETRIEVAL.strip(), INTERVALS.format(replicates=replicates, unit="patients")]),
+    ]
+    return document("Retrieval", sections, facts=facts, pictures=pictures, synthetic=synthetic)
+
+
+def document(
+    title: str, sections: Sequence[Section], *, facts: Mapping[str, object], pictures: Sequence[str], synthetic: bool
+) -> str:
+    """The report's text: title, banner where synthetic, what made it, sections, pictures."""
+    parts = [f"# {title} report{' (SYNTHETIC)' if synthetic else ''}"]
+    if synthetic:
+        parts.append(BANNER)
+    parts.append(markdown_table(("what", "value"), [(plain(name), plain(value)) for name, value in facts.items()]))
+    for section in sections:
+        parts += [f"## {section.title}", *section.blocks]
+    if pictures:
+        parts += ["## Pictures", *(f"![{name.removesuffix('.png').replace('_', ' ')}]({name})" for name in pictures)]
+    return "\n\n".join(parts) + "\n"
+
+
+def quoted(text: str) -> str:
+    """A generated text as a Markdown quotation that obeys none of its marks."""
+    return "\n".join(f"> {plain(line)}  " if line.strip() else ">" for line in text.strip().splitlines())
+
+
+def _name(metric: str) -> str:
+    return NAMES.get(metric) or metric.replace("p_at_", "P@").replace("_", " ").capitalize()
+
+
+def _cells(value: Measured) -> tuple[str, str, str, str]:
+    interval = value.interval
+    return _name(value.name), number(interval.value), span(interval), f"{interval.n:,}"
+
+
+def _table(first: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
+    return markdown_table((*first, "metric", "value", "95 % interval", "n"), rows)
+
+
+def _at_threshold(values: Sequence[Measured], where: str) -> str:
+    here = {value.name: value for value in values if value.slice == where}
+    return _table((), [_cells(here[name]) for name in NAMES if name in here])
+
+
+def _confusion(values: Sequence[Measured], where: str) -> str:
+    here = {value.name: value.interval.value for value in values if value.slice == where}
+    tp, fp, tn, fn = (f"{here.get(f'confusion_{cell}', float('nan')):,.0f}" for cell in ("tp", "fp", "tn", "fn"))
+    header = f"threshold {number(here.get('threshold'))}"
+    rows = [("normal", tn, fp), ("pneumonia", fn, tp)]
+    return markdown_table((header, "called normal", "called pneumonia"), rows)

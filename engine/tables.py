@@ -1,0 +1,51 @@
+"""How tables leave the program: Markdown and CSV in which data stays data."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from engine.metrics.bootstrap import Interval
+
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+"""What makes spreadsheets run a cell (OWASP, CSV injection)."""
+MARKUP = re.compile(r"([\\`*_\[\]<>|#~$])")
+
+
+def csv_text(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    """CSV (RFC 4180) with a header line; None is empty, text that a spreadsheet would run gets a leading '."""
+    stream = io.StringIO(newline="")
+    writer = csv.writer(stream)
+    writer.writerow(headers)
+    writer.writerows([harmless(value) for value in row] for row in rows)
+    return stream.getvalue()
+
+
+def harmless(value: Any) -> Any:
+    """`value`, with a leading ' where it is text that a spreadsheet would take for a formula."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def plain(value: Any) -> str:
+    """`value` on one line of Markdown, with every mark and tag shown instead of obeyed."""
+    return MARKUP.sub(r"\\\1", " ".join(str(value).split()))
+
+
+def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table; cells are Markdown, so pass data through `plain`."""
+    lines = [list(headers), ["---"] * len(headers), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def number(value: float | None, digits: int = 3) -> str:
+    """A value for reading; unknown where it is None or NaN."""
+    return "unknown" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+
+
+def span(interval: Interval, digits: int = 3) -> str:
+    """An interval for reading, or unknown."""
+    known = np.isfinite(interval.low) and np.isfinite(interval.high)
+    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if known else "unknown"
