@@ -73,7 +73,8 @@ TERMS: dict[Tier, str] = {
         r"(?:abnormalit(?:y|ies)|disease|process|patholog(?:y|ies)|abnormal findings?)"
     ),
     "normality": (
-        r"(?:lungs?|lung fields?|chest|radiograph|x-?ray|study|examination|image)\b(?:(?!\b(?:not|no|never|less)\b)[^.;]){0,40}?"
+        r"(?:lungs?|lung fields?|chest|radiograph|x-?ray|study|examination|image)\b"
+        r"(?:(?!\b(?:not|no|never|less)\b)[^.;]){0,40}?"
         r"\b(?:clear|normal|unremarkable|healthy)"
         r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?(?:lungs?|lung fields?|chest|radiograph|x-?ray)"
     ),

@@ -1,0 +1,220 @@
+"""Which reports match a question, how they score, and how models and strategies compare."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy.orm import Session, aliased
+
+from db.models import Image, Prediction, Report, ReportScore, Run
+
+STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
+"""A stance as the score row `stance` stores it."""
+LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
+
+
+@dataclass(frozen=True)
+class ReportQuestion:
+    """What a list of reports is about; None leaves a side open. label: of LABELS; stance: of STANCES."""
+
+    dataset_id: int
+    label: str | None = None
+    strategy: str | None = None
+    model: str | None = None
+    stance: str | None = None
+    keyword: str | None = None
+    """Text that the report contains, case ignored; no wildcards."""
+    image_id: int | None = None
+    run_id: int | None = None
+
+
+@dataclass(frozen=True)
+class ReportRow:
+    """One report with its image and its main scores; a score is None where it is unknown."""
+
+    report: Report
+    image: Image
+    stance: str
+    keyword_alignment: float | None
+    stance_agreement: float | None
+    format: float | None
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A model under a strategy: how many reports, and the mean of each metric over those that have it."""
+
+    model: str
+    strategy: str
+    reports: int
+    means: dict[str, float]
+
+
+@dataclass(frozen=True)
+class ScoreRow:
+    """One score of one report, with the patient that intervals resample."""
+
+    model: str
+    strategy: str
+    metric: str
+    patient: str
+    value: float | None
+
+
+@dataclass(frozen=True)
+class PredictedImage:
+    """An image with what a predict run says of it."""
+
+    image: Image
+    probability: float
+    zones: dict[str, float]
+
+
+def _matching(question: ReportQuestion, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
+    """`query`, a selection from Report, narrowed to what the question asks.
+
+    A report belongs to a picture's content: where two datasets hold the same file, both show it.
+    """
+    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Image.dataset_id == question.dataset_id)
+    for column, wanted in (
+        (Report.strategy, question.strategy),
+        (Report.model, question.model),
+        (Image.id, question.image_id),
+        (Report.run_id, question.run_id),
+    ):
+        if wanted is not None:
+            query = query.where(column == wanted)
+    if question.label is not None:
+        query = query.where(Image.label.is_not_distinct_from(LABELS[question.label]))
+    if question.stance is not None:
+        stance = aliased(ReportScore)
+        query = query.join(stance, and_(stance.report_id == Report.id, stance.metric == "stance"))
+        query = query.where(stance.value.is_not_distinct_from(STANCES[question.stance]))
+    if question.keyword:
+        query = query.where(Report.text.icontains(question.keyword, autoescape=True))
+    return query
+
+
+def page(session: Session, question: ReportQuestion, *, limit: int = 50, offset: int = 0) -> list[ReportRow]:
+    """The reports asked for, the latest first."""
+    wanted = _matching(question, select(Report.id, Image.id.label("image_id")))
+    wanted = wanted.order_by(Report.id.desc()).limit(limit).offset(offset)
+    return _rows(session, wanted)
+
+
+def _rows(session: Session, wanted: Select[*tuple[Any, ...]]) -> list[ReportRow]:
+    """The reports whose ids and images `wanted` selects, the latest first, each with its scores, in one query."""
+    chosen = wanted.subquery()
+    scores = {name: aliased(ReportScore) for name in ("stance", "keyword_alignment", "stance_agreement", "format")}
+    query = select(Report, Image, *(score.value for score in scores.values()))
+    query = query.join(chosen, chosen.c.id == Report.id).join(Image, Image.id == chosen.c.image_id)
+    for name, score in scores.items():
+        query = query.outerjoin(score, and_(score.report_id == Report.id, score.metric == name))
+    names = {value: name for name, value in STANCES.items()}
+    return [
+        ReportRow(report, image, names[stance], *values)
+        for report, image, stance, *values in session.execute(query.order_by(Report.id.desc()))
+    ]
+
+
+def count(session: Session, question: ReportQuestion) -> int:
+    """How many reports the question has."""
+    return session.scalar(_matching(question, select(func.count()).select_from(Report))) or 0
+
+
+def of_image(session: Session, image_id: int) -> list[ReportRow]:
+    """All reports of one image, the latest first."""
+    wanted = select(Report.id, Image.id.label("image_id")).join(Image, Image.sha256 == Report.image_sha256)
+    return _rows(session, wanted.where(Image.id == image_id))
+
+
+def count_of_run(session: Session, run_id: int) -> int:
+    """How many reports the run itself wrote."""
+    return session.scalar(select(func.count()).select_from(Report).where(Report.run_id == run_id)) or 0
+
+
+def choices(session: Session, dataset_id: int) -> tuple[list[str], list[str]]:
+    """The models and the strategies that the dataset has reports of, by name."""
+    query = select(Report.model, Report.strategy).join(Image, Image.sha256 == Report.image_sha256)
+    pairs = session.execute(query.where(Image.dataset_id == dataset_id).distinct()).all()
+    return sorted({model for model, _ in pairs}), sorted({strategy for _, strategy in pairs})
+
+
+def leaderboard(session: Session, dataset_id: int) -> list[Standing]:
+    """Models under strategies, by name, with the mean of every metric."""
+    query = (
+        select(
+            Report.model,
+            Report.strategy,
+            ReportScore.metric,
+            func.count(Report.id.distinct()),
+            func.avg(ReportScore.value),
+        )
+        .join(ReportScore, ReportScore.report_id == Report.id)
+        .join(Image, Image.sha256 == Report.image_sha256)
+        .where(Image.dataset_id == dataset_id)
+        .group_by(Report.model, Report.strategy, ReportScore.metric)
+        .order_by(Report.model, Report.strategy)
+    )
+    groups: dict[tuple[str, str], list[tuple[str, int, float | None]]] = {}
+    for model, strategy, metric, reports, mean in session.execute(query):
+        groups.setdefault((model, strategy), []).append((metric, reports, mean))
+    return [
+        Standing(*key, max(n for _, n, _ in rows), {metric: mean for metric, _, mean in rows if mean is not None})
+        for key, rows in groups.items()
+    ]
+
+
+def scores(session: Session, dataset_id: int, *, run_id: int | None = None) -> list[ScoreRow]:
+    """Every score of the dataset's reports, or of those that one run wrote, in report order."""
+    query = (
+        select(Report.model, Report.strategy, ReportScore.metric, Image.patient_key, ReportScore.value)
+        .join(ReportScore, ReportScore.report_id == Report.id)
+        .join(Image, Image.sha256 == Report.image_sha256)
+        .where(Image.dataset_id == dataset_id)
+        .order_by(Report.id, ReportScore.metric)
+    )
+    if run_id is not None:
+        query = query.where(Report.run_id == run_id)
+    return [ScoreRow(*row) for row in session.execute(query)]
+
+
+def predicted(session: Session, run: Run, *, split: str | None = None) -> list[PredictedImage]:
+    """The images that a predict run scored, in id order."""
+    query = (
+        select(Image, Prediction.probability, Prediction.zones)
+        .join(Prediction, Prediction.image_id == Image.id)
+        .where(Prediction.run_id == run.id)
+        .order_by(Image.id)
+    )
+    if split is not None:
+        query = query.where(Image.split == split)
+    return [PredictedImage(image, probability, zones or {}) for image, probability, zones in session.execute(query)]
+
+
+def _keyed(shas: Sequence[str], model: str, revision: str, prompt: str, settings: str) -> ColumnElement[bool]:
+    return and_(
+        Report.image_sha256.in_(shas),
+        Report.model == model,
+        Report.revision == revision,
+        Report.prompt_sha256 == prompt,
+        Report.settings_sha256 == settings,
+    )
+
+
+def stored(
+    session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
+) -> list[Report]:
+    """The reports that exist already under this key, of the images named."""
+    query = select(Report).where(_keyed(shas, model, revision, prompt_sha256, settings_sha256))
+    return list(session.scalars(query))
+
+
+def stored_scores(
+    session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
+) -> list[tuple[str, float | None]]:
+    """Metric and value of every score that those reports have."""
+    query = select(ReportScore.metric, ReportScore.value).join(Report, Report.id == ReportScore.report_id)
+    rows = session.execute(query.where(_keyed(shas, model, revision, prompt_sha256, settings_sha256)))
+    return [(metric, value) for metric, value in rows]

@@ -1,0 +1,350 @@
+"""Does the report job write each report exactly once, whatever happens to it on the way?"""
+
+import hashlib
+import os
+import signal
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from sqlalchemy import Engine, func, select
+
+from db import session
+from db.models import Dataset, Image, Prediction, Prompt, Report, ReportScore, Run
+from db.queries import reports, runs
+from db.queries.reports import ReportQuestion
+from engine.reporting import generators
+from engine.reporting.generators import Case, Generated
+from engine.reporting.prompts import PromptStrategy
+from jobs import report
+
+REPOSITORY = Path(__file__).parents[2]
+IMAGES = 24
+"""A third normal, two thirds pneumonia; of each label, every fourth is misjudged."""
+
+
+def predicted_dataset(engine: Engine, root: Path, *, name: str = "drawn", threshold: float = 0.6) -> int:
+    """A dataset of small drawn pictures with a finished predict run; returns the run's id."""
+    rng = np.random.default_rng(1)
+    with session.transaction(engine) as db:
+        dataset = Dataset(name=name, root=str(root), synthetic=True)
+        summary = {"threshold": threshold, "threshold_recall97": 0.3, "checkpoint_sha256": "c" * 64, "temperature": 1.5}
+        run = Run(kind="predict", fingerprint="p" * 64, config={}, code_version="test", status="finished", pid=1)
+        run.host, run.summary = "test", summary
+        db.add(dataset)
+        db.flush()
+        run.dataset_id = dataset.id
+        db.add(run)
+        for number in range(IMAGES):
+            path = root / f"{name}-{number}.png"
+            Picture.fromarray(rng.integers(0, 256, (24, 24), dtype=np.uint8)).save(path)
+            label = int(number % 3 > 0)
+            image = Image(
+                dataset_id=dataset.id,
+                sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                path=path.name,
+                split="test" if number < 20 else "train",
+                label=label,
+                patient_key=f"p{number // 2}",
+                width=24,
+                height=24,
+            )
+            db.add(image)
+            db.flush()
+            right = number % 4 > 0
+            probability = 0.9 if label == right else 0.1
+            zones = {"right_lower": 0.7, "left_upper": 0.3}
+            db.add(Prediction(run_id=run.id, image_id=image.id, logit=0.0, probability=probability, zones=zones))
+    return run.id
+
+
+@pytest.fixture
+def predict_run(engine: Engine, tmp_path: Path) -> int:
+    return predicted_dataset(engine, tmp_path)
+
+
+def counted(engine: Engine) -> tuple[int, int, int]:
+    """Reports, distinct reports by image and prompt, and scores."""
+    with session.transaction(engine) as db:
+        rows = db.execute(select(Report.image_sha256, Report.prompt_sha256)).all()
+        return len(rows), len(set(rows)), db.scalar(select(func.count()).select_from(ReportScore)) or 0
+
+
+def chosen(engine: Engine) -> set[str]:
+    with session.transaction(engine) as db:
+        return set(db.scalars(select(Report.image_sha256)))
+
+
+def test_by_default_ten_test_images_balanced_over_labels_get_all_four_strategies(
+    engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main(job_options) == 0
+    assert counted(engine) == (40, 40, 160)
+    with session.transaction(engine) as db:
+        images = db.scalars(select(Image).where(Image.sha256.in_(chosen(engine)))).all()
+        assert Counter(image.label for image in images) == {0: 5, 1: 5}
+        assert {image.split for image in images} == {"test"}
+        assert db.scalar(select(func.count()).select_from(Prompt)) == 4
+        run = runs.latest_finished(db, "report")
+        assert run is not None
+        assert run.summary is not None
+        assert (run.done, run.total, run.summary["predict_run"]) == (40, 40, predict_run)
+    printed = capsys.readouterr().out
+    assert "SYNTHETIC" in printed
+    assert "keyword_alignment" in printed
+    assert "wrote 40 of 40" in printed
+
+
+def test_the_same_work_is_done_once_and_a_larger_sample_adds_only_what_is_missing(
+    engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main([*job_options, "--images", "4"]) == 0
+    small = chosen(engine)
+    assert report.main([*job_options, "--images", "4"]) == 0
+    assert "already done as run" in capsys.readouterr().out
+    assert report.main([*job_options, "--images", "all"]) == 0
+    assert "wrote 64 of 80 reports (16 were there already)" in capsys.readouterr().out
+    assert counted(engine) == (80, 80, 320)
+    assert small < chosen(engine)
+
+
+def test_the_sample_follows_the_seed_and_not_the_row_order(
+    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
+) -> None:
+    def sample(seed: int) -> set[str]:
+        before = {row.image_sha256 for row in all_reports(engine)}
+        assert report.main([*job_options, "--images", "6", "--strategies", "basic", "--seed", str(seed)]) == 0
+        return {row.image_sha256 for row in all_reports(engine)} - before
+
+    first, second = sample(0), sample(1)
+    assert len(first) == 6
+    assert second
+    with session.transaction(engine) as db:
+        items = reports.predicted(db, db.get_one(Run, predict_run), split="test")
+    from engine.reporting.sampling import stratified
+
+    for shuffled in (items, items[::-1]):
+        again = stratified(shuffled, 6, stratum=lambda i: i.image.label, key=lambda i: i.image.sha256, seed=0)
+        assert {item.image.sha256 for item in again} == first
+
+
+def all_reports(engine: Engine) -> Sequence[Report]:
+    with session.transaction(engine) as db:
+        return db.scalars(select(Report)).all()
+
+
+@pytest.mark.parametrize(
+    ("only", "labels", "call"), [("false-negatives", {1}, "below"), ("false-positives", {0}, "at or above")]
+)
+def test_only_the_classifiers_failures_of_one_kind_are_reported_when_asked(
+    engine: Engine, predict_run: int, job_options: list[str], only: str, labels: set[int], call: str
+) -> None:
+    assert report.main([*job_options, "--only", only, "--images", "all", "--strategies", "basic"]) == 0
+    with session.transaction(engine) as db:
+        rows = reports.page(db, ReportQuestion(dataset_id=1))
+    assert rows
+    assert {row.image.label for row in rows} == labels
+    assert all(f"{call} the operating threshold" in row.report.text for row in rows)
+    assert all(row.stance_agreement == 0.0 for row in rows)
+
+
+def test_another_classifier_makes_other_reports_of_the_same_image(
+    engine: Engine, predict_run: int, job_options: list[str]
+) -> None:
+    assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
+    with session.transaction(engine) as db:
+        run = db.get_one(Run, predict_run)
+        run.summary = {**(run.summary or {}), "checkpoint_sha256": "d" * 64}
+        run.fingerprint = "q" * 64
+    assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
+    assert len(all_reports(engine)) == 4
+    assert len({row.settings_sha256 for row in all_reports(engine)}) == 2
+
+
+KILLED = """
+import os, signal, sys
+from db import writes
+from db.models import ReportScore
+from engine.reporting.generators.template import Template
+from jobs import report
+
+Template.batch_size = 4
+upsert, seen = writes.upsert, 0
+
+def deadly(session, model, rows, **keywords):
+    global seen
+    if model is ReportScore:
+        seen += 1
+        if seen == int(sys.argv[1]):
+            os.kill(os.getpid(), signal.SIGKILL)  # the reports of this batch are inserted, their scores are not
+    upsert(session, model, rows, **keywords)
+
+writes.upsert = deadly
+sys.exit(report.main(sys.argv[2:]))
+"""
+
+
+def test_killed_inside_a_transaction_at_several_places_and_rerun_nothing_is_missing_or_doubled(
+    engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    # ten images in batches of 4, 4 and 2 for each strategy; killed while the third, first and fourth is stored
+    for place, whole in ((3, 8), (1, 8), (4, 18)):
+        command = [sys.executable, "-c", KILLED, str(place), *job_options]
+        killed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
+        assert killed.returncode == -signal.SIGKILL, killed.stderr
+        assert counted(engine) == (whole, whole, 4 * whole)
+    assert report.main(job_options) == 0
+    assert counted(engine) == (40, 40, 160)
+    with session.transaction(engine) as db:
+        rows_of_runs = runs.page(db, kind="report")
+    assert [(run.status, run.done) for run in rows_of_runs] == [("finished", 40)]
+    assert "wrote 40 of 40" in capsys.readouterr().out
+
+
+class Looking:
+    """A generator that reads pixels and not the prediction."""
+
+    name, revision, reads_pixels, reads_prediction, batch_size = "looking", "1", True, False, 3
+    settings: dict[str, object] = {"beams": 1}  # noqa: RUF012  # read only
+
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated]:
+        assert 1 <= len(cases) <= 3
+        return [Generated(f"{prompt.name}: mean grey {case.pixels.mean():.3f}", 0.1, 4) for case in cases]
+
+
+def test_a_generator_that_reads_pixels_gets_those_of_its_image(
+    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(generators.REGISTRY, "looking", lambda models: Looking())
+    assert report.main([*job_options, "--model", "looking", "--strategies", "differential,basic"]) == 0
+    with session.transaction(engine) as db:
+        rows = reports.page(db, ReportQuestion(dataset_id=1, model="looking"))
+    assert len(rows) == 20
+    for row in rows:
+        grey = np.asarray(Picture.open(tmp_path / row.image.path)).mean()
+        assert row.report.text == f"{row.report.strategy}: mean grey {grey:.3f}"
+        assert row.report.settings == {"beams": 1}
+        assert (row.stance, row.keyword_alignment) == ("none", None)
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "line"),
+    [
+        (["--model", "gpt"], 2, "report generator 'gpt' is unknown; known: template"),
+        (["--strategies", "basic,verbose"], 2, "'verbose' is unknown; known: basic, clinical_structured"),
+        (["--images", "0"], 2, "--images takes a number from 1 on, or all; got '0'"),
+        (["--images", "some"], 2, "got 'some'"),
+        (["--split", "val"], 1, "covers no images of split 'val'; choose another with --split"),
+        (["--predict-run", "99"], 2, "run 99 is no finished predict run of dataset 'drawn'"),
+        (["--dataset", "other"], 2, "dataset 'other' is unknown; known: drawn"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line_and_nothing_is_written(
+    engine: Engine,
+    predict_run: int,
+    job_options: list[str],
+    capsys: pytest.CaptureFixture[str],
+    options: list[str],
+    code: int,
+    line: str,
+) -> None:
+    assert report.main([*job_options, *options]) == code
+    error = capsys.readouterr().err
+    assert line in error
+    assert error.count("\n") == 1
+    assert counted(engine) == (0, 0, 0)
+
+
+def test_without_a_predict_run_the_command_that_makes_one_is_named(
+    engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with session.transaction(engine) as db:
+        db.get_one(Run, predict_run).status = "interrupted"
+    assert report.main(job_options) == 1
+    assert "make one with: python -m jobs predict --dataset drawn" in capsys.readouterr().err
+
+
+def test_reports_are_found_by_label_strategy_stance_keyword_and_case(
+    engine: Engine, predict_run: int, job_options: list[str]
+) -> None:
+    assert report.main([*job_options, "--images", "all"]) == 0
+
+    def found(**asked: object) -> tuple[int, list[reports.ReportRow]]:
+        question = ReportQuestion(dataset_id=1, **asked)  # type: ignore[arg-type]  # the fields vary by case
+        with session.transaction(engine) as db:
+            return reports.count(db, question), reports.page(db, question, limit=100)
+
+    count, rows = found()
+    assert count == len(rows) == 80
+    assert [row.report.id for row in rows] == sorted((row.report.id for row in rows), reverse=True)
+    for asked, holds in (
+        ({"label": "normal"}, lambda row: row.image.label == 0),
+        ({"strategy": "differential"}, lambda row: row.report.strategy == "differential"),
+        ({"model": "template", "stance": "normal"}, lambda row: row.stance == "normal"),
+        ({"keyword": "UNCERTAINTY:"}, lambda row: "Uncertainty:" in row.report.text),
+        ({"keyword": "%"}, lambda row: "%" in row.report.text),
+        ({"image_id": rows[0].image.id}, lambda row: row.image.id == rows[0].image.id),
+    ):
+        count, matching = found(**asked)
+        assert 0 < count < 81
+        assert count == len(matching)
+        assert {row.report.id for row in matching} == {row.report.id for row in rows if holds(row)}
+    assert found(keyword="no_such%words") == (0, [])
+    with session.transaction(engine) as db:
+        assert [row.report.id for row in reports.of_image(db, rows[0].image.id)] == [
+            row.report.id for row in rows if row.image.id == rows[0].image.id
+        ]
+        assert len(reports.page(db, ReportQuestion(dataset_id=1), limit=7, offset=77)) == 3
+
+
+def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
+    engine: Engine, predict_run: int, job_options: list[str]
+) -> None:
+    assert report.main([*job_options, "--images", "all"]) == 0
+    with session.transaction(engine) as db:
+        board = reports.leaderboard(db, 1)
+        scores = reports.scores(db, 1)
+        assert reports.leaderboard(db, 2) == []
+        assert reports.choices(db, 1) == (
+            ["template"],
+            ["basic", "clinical_brief", "clinical_structured", "differential"],
+        )
+    assert [(row.strategy, row.reports) for row in board] == [
+        (strategy, 20) for strategy in ("basic", "clinical_brief", "clinical_structured", "differential")
+    ]
+    for row in board:
+        assert row.means["stance_agreement"] == pytest.approx(0.75)  # every fourth of the 20 test images is misjudged
+        for metric, mean in row.means.items():
+            values = [s.value for s in scores if (s.strategy, s.metric) == (row.strategy, metric)]
+            assert mean == pytest.approx(np.mean([value for value in values if value is not None]))
+    assert {score.patient for score in scores} == {f"p{number}" for number in range(10)}
+
+
+def test_a_report_is_shown_in_every_dataset_that_holds_the_picture(
+    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
+) -> None:
+    assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
+    sha = next(iter(chosen(engine)))
+    with session.transaction(engine) as db:
+        other = Dataset(name="other", root=str(tmp_path), synthetic=True)
+        db.add(other)
+        db.flush()
+        db.add(Image(dataset_id=other.id, sha256=sha, path="x.png", patient_key="q", width=24, height=24))
+        db.flush()
+        assert [row.image.dataset_id for row in reports.page(db, ReportQuestion(dataset_id=other.id))] == [other.id]
+        assert reports.count(db, ReportQuestion(dataset_id=1)) == 2
+
+
+def test_help_is_quick_to_load_and_names_every_option(job_options: list[str]) -> None:
+    loaded = "import sys; from jobs import report; report.main(['--help']); print('torch' in sys.modules)"
+    shown = subprocess.run(
+        [sys.executable, "-c", loaded], cwd=REPOSITORY, capture_output=True, text=True, check=True, env={**os.environ}
+    ).stdout
+    for option in ("--model", "--strategies", "--images", "--split", "--seed", "--only", "--predict-run"):
+        assert option in shown
+    assert shown.endswith("False\n")
