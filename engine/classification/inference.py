@@ -17,6 +17,7 @@ from torch import Tensor
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
+from engine.classification.fusing import quick
 from engine.classification.recipes import Recipe
 from engine.classification.training import Member, new_member
 from engine.errors import InputError
@@ -44,8 +45,8 @@ class Classifier:
     def __init__(
         self, backbone: Backbone, members: Sequence[Member], recipe: Recipe, calibration: dict[str, Any], revision: str
     ) -> None:
-        self.backbone = backbone.eval()
-        self.members = [member.eval().requires_grad_(False) for member in members]
+        self.backbone = backbone
+        self.members = [Member(quick(member.tail), member.head.eval().requires_grad_(False)) for member in members]
         self.recipe = recipe
         self.revision = revision
         """sha256 of the weights."""
@@ -113,10 +114,10 @@ class Classifier:
     def _members_mean(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n,), pooled features (n, d) and unscaled heat (n, h, w), averaged over the members."""
         made = []
-        with torch.autocast(self.device, dtype=torch.bfloat16):
-            trunk = self.backbone.trunk(self.backbone.normalise(torch.from_numpy(pixels).to(self.device)))
-            maps_of_members = [member.tail(trunk).float() for member in self.members]
-        for member, maps in zip(self.members, maps_of_members, strict=True):
+        images = self.backbone.normalise(torch.from_numpy(pixels).to(self.device))
+        trunk = self.backbone.quick_trunk(images.bfloat16())
+        for member in self.members:
+            maps = member.tail(trunk).float()
             features = maps.mean((2, 3))
             scores = member.head(features)
             made.append((scores[:, 1] - scores[:, 0], features, grad_cam(maps, member.head)))
@@ -173,8 +174,8 @@ def frozen_features(backbone: Backbone, pixels: np.ndarray, *, batch_size: int =
     """Pooled features of the pretrained backbone as it is: uint8 (n, s, s) -> float32 (n, feature_dim)."""
     made = []
     for start in range(0, len(pixels), batch_size):
-        with torch.autocast("cpu", dtype=torch.bfloat16):
-            maps = backbone(backbone.normalise(torch.from_numpy(pixels[start : start + batch_size])))
+        images = backbone.normalise(torch.from_numpy(pixels[start : start + batch_size]))
+        maps = backbone.quick_tail(backbone.quick_trunk(images.bfloat16()))
         made.append(maps.float().mean((2, 3)).numpy())
     return np.concatenate(made) if made else np.empty((0, backbone.spec.feature_dim), np.float32)
 
