@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from engine.classification.fusing import quick
 from engine.errors import InputError
 
 
@@ -28,6 +30,16 @@ class Backbone(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         maps: Tensor = self.tail(self.trunk(images))
         return maps
+
+    @cached_property
+    def quick_trunk(self) -> nn.Module:
+        """The trunk for inference: takes and returns bfloat16."""
+        return quick(self.trunk)
+
+    @cached_property
+    def quick_exact(self) -> nn.Module:
+        """Trunk and pretrained tail for inference in float32."""
+        return quick(nn.Sequential(self.trunk, self.tail), dtype=torch.float32)
 
     def normalise(self, pixels: Tensor) -> Tensor:
         """uint8 grey (n, s, s) -> float32 (n, 3, s, s) as the pretraining expected it."""

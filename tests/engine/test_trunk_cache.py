@@ -1,0 +1,66 @@
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine.classification import trunk_cache
+from engine.classification.augment import augmented_view
+from engine.classification.backbones import Backbone, load_backbone
+
+PIXELS = np.random.default_rng(0).integers(0, 256, size=(5, 224, 224), dtype=np.uint8)
+NAMES = [f"sha{row}" for row in range(len(PIXELS))]
+
+
+@pytest.fixture(scope="module")
+def backbone() -> Backbone:
+    return load_backbone("efficientnet_lite0", cut=16)
+
+
+def read(rows: Sequence[int]) -> np.ndarray:
+    return PIXELS[list(rows)]
+
+
+def never(rows: Sequence[int]) -> np.ndarray:
+    raise AssertionError("the cache computed what it had")
+
+
+def test_a_second_build_computes_nothing_and_holds_the_same(tmp_path: Path, backbone: Backbone) -> None:
+    first = trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, seed=0, batch_size=2)
+    second = trunk_cache.build(tmp_path, backbone, NAMES, never, views=2, seed=0)
+    assert first.views[0].shape == (5, 192, 7, 7)
+    for one, other in zip(first.views, second.views, strict=True):
+        assert np.array_equal(one, other)
+    assert not np.array_equal(first.views[0], first.views[1])
+
+
+def test_a_damaged_view_is_computed_again(tmp_path: Path, backbone: Backbone) -> None:
+    whole = np.array(trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0).views[0])
+    (path,) = tmp_path.glob("*/view-0.npy")
+    path.write_bytes(path.read_bytes()[:-7])
+    assert np.array_equal(trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0).views[0], whole)
+
+
+def test_a_build_that_breaks_off_leaves_no_half_view(tmp_path: Path, backbone: Backbone) -> None:
+    def breaks(rows: Sequence[int]) -> np.ndarray:
+        if 2 in rows:
+            raise KeyboardInterrupt
+        return read(rows)
+
+    with pytest.raises(KeyboardInterrupt):
+        trunk_cache.build(tmp_path, backbone, NAMES, breaks, views=1, seed=0, batch_size=2)
+    assert not list(tmp_path.glob("*/*.npy"))
+    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0)
+
+
+def test_other_images_get_another_cache(tmp_path: Path, backbone: Backbone) -> None:
+    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0)
+    trunk_cache.build(tmp_path, backbone, NAMES[:4], read, views=1, seed=0)
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_an_augmented_view_depends_on_its_seed_alone() -> None:
+    one = augmented_view(PIXELS, seeds=np.arange(5))
+    assert np.array_equal(one[2:3], augmented_view(PIXELS[2:3], seeds=np.array([2])))
+    assert not np.array_equal(one, augmented_view(PIXELS, seeds=np.arange(5) + 10))
+    assert one.shape == PIXELS.shape and one.dtype == np.uint8
