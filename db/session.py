@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
@@ -46,10 +46,16 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
     """
     try:
         parsed = make_url(url)
-        engine = _sqlite(parsed, read_only) if parsed.get_backend_name() == "sqlite" else _server(parsed, read_only)
-    except (ArgumentError, NoSuchModuleError) as error:
-        hint = "expected sqlite:///PATH or postgresql+psycopg://USER:PASSWORD@HOST/NAME"
-        raise DatabaseUnavailableError(f"DATABASE_URL is not usable: {hint}") from error
+    except ArgumentError:
+        parsed = URL.create("unknown")
+    match parsed.get_backend_name():
+        case "sqlite":
+            engine = _sqlite(parsed, read_only)
+        case "postgresql":
+            engine = _server(parsed, read_only)
+        case _:
+            hint = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
+            raise DatabaseUnavailableError(f"DATABASE_URL is not usable: {hint}")
     try:
         engine.connect().close()
     except OperationalError as error:

@@ -1,0 +1,101 @@
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
+
+from db import session, writes
+from db.models import Base, Dataset, Metric, Run
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
+    command.check(session._alembic(engine))
+    assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
+
+
+def test_the_schema_state_goes_from_empty_to_current_to_newer(database_url: str) -> None:
+    engine = session.connect(database_url)
+    assert session.schema_state(engine) == "empty"
+    session.upgrade(engine)
+    assert session.schema_state(engine) == "current"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert session.schema_state(engine) == "newer"
+    engine.dispose()
+
+
+def test_migrations_can_be_undone(engine: Engine) -> None:
+    command.downgrade(session._alembic(engine), "base")
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+
+
+def test_a_read_only_engine_cannot_write(engine: Engine, database_url: str) -> None:
+    reader = session.connect(database_url, read_only=True)
+    with pytest.raises(DBAPIError), reader.begin() as connection:
+        connection.execute(text("DELETE FROM dataset"))
+    reader.dispose()
+
+
+def test_a_broken_transaction_leaves_nothing(engine: Engine) -> None:
+    with pytest.raises(RuntimeError), session.transaction(engine) as db:
+        db.add(Dataset(name="half", root="/", synthetic=False))
+        db.flush()
+        raise RuntimeError
+    with session.transaction(engine) as db:
+        assert db.query(Dataset).count() == 0
+
+
+def test_times_come_back_aware(engine: Engine) -> None:
+    with session.transaction(engine) as db:
+        db.add(Dataset(name="timed", root="/", synthetic=False))
+    with session.transaction(engine) as db:
+        assert db.query(Dataset).one().created.utcoffset() is not None
+
+
+def test_storing_a_metric_twice_keeps_the_later_value(engine: Engine) -> None:
+    with session.transaction(engine) as db:
+        run = Run(kind="evaluate", fingerprint="f", config={}, code_version="c", status="running", host="h", pid=1)
+        db.add(run)
+        db.flush()
+        for value in (0.5, 0.75):
+            writes.metrics(db, run.id, [{"name": "auc", "split": "test", "value": value}])
+    with session.transaction(engine) as db:
+        assert [metric.value for metric in db.query(Metric)] == [0.75]
+
+
+@pytest.mark.parametrize(
+    ("version", "safe"),
+    [
+        ("3.6.23", True),
+        ("3.7.0", False),
+        ("3.40.1", False),
+        ("3.44.5", False),
+        ("3.44.6", True),
+        ("3.45.0", False),
+        ("3.50.6", False),
+        ("3.50.7", True),
+        ("3.51.2", False),
+        ("3.51.3", True),
+        ("3.53.4", True),
+    ],
+)
+def test_wal_is_used_only_where_sqlite_cannot_corrupt_it(version: str, safe: bool) -> None:
+    assert session.wal_is_safe(version) is safe
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://someone:hunter22@127.0.0.1:1/none", "mysql://x", "nonsense", "sqlite:////proc/nowhere/x.db"],
+)
+def test_an_unusable_database_is_one_line_without_its_password(url: str) -> None:
+    with pytest.raises(session.DatabaseUnavailableError) as caught:
+        session.connect(url)
+    message = str(caught.value)
+    assert "\n" not in message and "hunter22" not in message and "DATABASE_URL" in message
+
+
+def test_a_read_only_engine_makes_no_file(tmp_path: Path) -> None:
+    with pytest.raises(session.DatabaseUnavailableError):
+        session.connect(f"sqlite:///{tmp_path / 'absent.db'}", read_only=True)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,155 @@
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from db import session
+from db.models import Run, now
+from db.queries import runs
+from jobs.command import Context, JobError
+from jobs.run import ActiveRun, Interrupted, fingerprint, scrub
+
+
+def claim(context: Context, **config: object) -> ActiveRun:
+    return ActiveRun.claim(context, kind="train", config=dict(config), inputs="same")
+
+
+def row(context: Context, run_id: int) -> Run:
+    with session.transaction(context.engine) as db:
+        return db.get_one(Run, run_id)
+
+
+def test_a_finished_run_is_not_done_again(context: Context) -> None:
+    with claim(context, a=1) as run:
+        list(run.track(range(3), stage="counting"))
+    stored = row(context, run.id)
+    assert (stored.status, stored.done, stored.total, stored.eta_seconds) == ("finished", 3, 3, 0.0)
+    assert claim(context, a=1).already_finished
+    assert not claim(context, a=2).already_finished
+
+
+def test_a_finished_run_whose_files_are_gone_is_done_again(context: Context) -> None:
+    with claim(context) as run:
+        made = run.folder / "file.txt"
+        made.write_text("content")
+        run.artifact("file", made)
+    assert claim(context).already_finished
+    made.unlink()
+    again = claim(context)
+    assert not again.already_finished and again.id == run.id
+
+
+def test_an_error_is_stored_in_one_line_with_its_traceback_and_without_secrets(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "plainvalue123")
+    with pytest.raises(RuntimeError), claim(context) as run:
+        raise RuntimeError("refused\nplainvalue123 and hf_abcdefghijklmnopqrst at postgresql://me:hunter22@host/db")
+    stored = row(context, run.id)
+    assert stored.status == "failed"
+    assert stored.error is not None and "\n" not in stored.error
+    assert stored.traceback is not None and "Traceback" in stored.traceback
+    for secret in ("plainvalue123", "hf_abcdefghijklmnopqrst", "hunter22"):
+        assert secret not in stored.error + stored.traceback
+
+
+def test_an_interrupted_run_is_taken_up_in_the_same_row(context: Context) -> None:
+    with pytest.raises(Interrupted), claim(context) as run:
+        raise Interrupted
+    assert row(context, run.id).status == "interrupted"
+    resumed = claim(context)
+    assert resumed.resumed and resumed.id == run.id
+    with resumed:
+        pass
+    assert row(context, run.id).status == "finished"
+
+
+def test_a_silent_run_reads_as_lost_and_a_beating_one_as_running(context: Context) -> None:
+    run = claim(context)
+    assert runs.status(row(context, run.id)) == "running"
+    assert runs.status(row(context, run.id), at=now() + timedelta(minutes=2)) == "lost"
+
+
+def test_another_living_process_keeps_its_run(context: Context) -> None:
+    run = claim(context)
+    with session.transaction(context.engine) as db:
+        db.get_one(Run, run.id).pid = os.getppid()
+    with pytest.raises(JobError, match=rf"already running as run {run.id}"):
+        claim(context)
+
+
+def test_fingerprints_follow_content_and_not_order() -> None:
+    assert fingerprint("a", {"x": 1, "y": 2}, "i") == fingerprint("a", {"y": 2, "x": 1}, "i")
+    assert len({fingerprint("a", {}, "i"), fingerprint("b", {}, "i"), fingerprint("a", {}, "j")}) == 3
+
+
+def test_scrubbing_leaves_ordinary_text_alone() -> None:
+    assert scrub("fold 3 of postgresql://host/db at http://127.0.0.1:8501/x") == (
+        "fold 3 of postgresql://host/db at http://127.0.0.1:8501/x"
+    )
+
+
+WORKER = """
+    import sys, time
+    from pathlib import Path
+    from db import session
+    from jobs.command import Context, command
+    from jobs.run import ActiveRun
+
+    @command
+    def main(argv=None):
+        engine = session.connect(argv[0])
+        run = ActiveRun.claim(Context(engine, Path(argv[1]), Path(argv[1])), kind="train", config={}, inputs="worker")
+        with run:
+            print(run.id, flush=True)
+            for _ in run.track(range(1000), stage="working"):
+                time.sleep(0.05)
+        return 0
+
+    sys.exit(main(sys.argv[1:]))
+"""
+
+
+def started(context: Context, database_url: str) -> tuple[subprocess.Popen[str], int]:
+    """A process in the middle of a run, and the run's id."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WORKER), database_url, str(context.artifacts)],
+        cwd=Path(__file__).parents[2],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    run_id = int(process.stdout.readline())
+    deadline = time.monotonic() + 30
+    while row(context, run_id).done == 0 and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return process, run_id
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_signals_leave_the_run_interrupted_with_its_progress(
+    context: Context, database_url: str, sent: signal.Signals
+) -> None:
+    process, run_id = started(context, database_url)
+    process.send_signal(sent)
+    _, stderr = process.communicate(timeout=30)
+    stored = row(context, run_id)
+    assert process.returncode == 130 and "goes on from here" in stderr and "Traceback" not in stderr
+    assert stored.status == "interrupted" and 0 < stored.done < 1000 and stored.eta_seconds
+
+
+def test_a_killed_run_shows_as_lost_and_can_be_taken_up(context: Context, database_url: str) -> None:
+    process, run_id = started(context, database_url)
+    process.kill()
+    process.communicate(timeout=30)
+    stored = row(context, run_id)
+    assert stored.status == "running" and runs.status(stored) == "lost"
+    resumed = ActiveRun.claim(context, kind="train", config={}, inputs="worker")
+    assert resumed.resumed and resumed.id == run_id
