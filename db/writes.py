@@ -8,7 +8,7 @@ from sqlalchemy import Table, delete
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.models import Base, Metric
+from db.models import Artifact, Base, Image, Metric
 
 T = TypeVar("T")
 BATCH = 500
@@ -49,3 +49,15 @@ def clear(session: Session, model: type[Base], run_id: int) -> None:
     """Forget the rows of `model` that the run wrote, before it writes them anew."""
     table = model.__table__
     session.execute(delete(table).where(table.c.run_id == run_id))  # type: ignore[arg-type]
+
+
+def forget_images(session: Session, ids: Sequence[int]) -> None:
+    """Delete images with everything that hangs on them: predictions, reports, reviews."""
+    for batch in batches(ids):
+        session.execute(delete(Image).where(Image.id.in_(batch)))
+
+
+def disown(session: Session, run_id: int, paths: Sequence[str]) -> None:
+    """Forget that runs other than `run_id` made the files at `paths`, which it has written anew."""
+    for batch in batches(paths):
+        session.execute(delete(Artifact).where(Artifact.path.in_(batch), Artifact.run_id != run_id))

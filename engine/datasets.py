@@ -19,8 +19,8 @@ SHEET_SPLITS = ("", *SPLITS)
 SHEET_CAUSES = {"": None, "bacterial": "bacterial", "bacteria": "bacterial", "viral": "viral", "virus": "viral"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".j2k", ".pgm", ".ppm", ".dcm")
 IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
-PNEUMONIA_NAME = re.compile(r"person(\d+)_(bacteria|virus)(?:_\d+)+", re.IGNORECASE)
-NORMAL_NAME = re.compile(r"((?:NORMAL\d*-)?IM-\d+)(?:-\d+)+", re.IGNORECASE)
+PNEUMONIA_NAME = re.compile(r"person(\d{1,9})_(bacteria|virus)(?:_\d+)+", re.IGNORECASE)
+NORMAL_NAME = re.compile(r"((?:NORMAL\d{0,9}-)?IM-\d{1,9})(?:-\d+)+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,9 @@ def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
     except (UnreadableImageError, MemoryError):
         raise
     except Exception as error:  # hostile bytes reach every corner of a decoder; none of its errors may end a job
-        short = any(word in str(error).lower() for word in ("less than expected", "truncated", "unexpected end"))
-        raise UnreadableImageError("truncated" if short else "broken", f"{syntax.name}: {error}") from error
+        if "less than expected" in str(error):
+            raise UnreadableImageError("truncated", "DICOM with less pixel data than its header says") from error
+        raise UnreadableImageError("broken", f"DICOM pixel data, {syntax.name}: {type(error).__name__}") from error
 
 
 def patient_token(data: bytes, *, key: bytes) -> str | None:
@@ -89,7 +90,8 @@ def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         twelve_bit = syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8
     except Exception as error:
-        raise UnreadableImageError("broken", f"DICOM header: {type(error).__name__}: {error}") from error
+        # the message itself may quote the patient's name
+        raise UnreadableImageError("broken", f"DICOM header cannot be read: {type(error).__name__}") from error
     if not rows or not columns:
         raise UnreadableImageError("not-an-image", f"DICOM {dataset.get('Modality', 'file')} without a picture")
     if rows * columns > max_pixels:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Dataset, Image
@@ -30,6 +30,13 @@ def images(
     if labelled:
         query = query.where(Image.label.is_not(None))
     return session.scalars(query).all()
+
+
+def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str]]:
+    """sha256, id and patient_key of each of the dataset's images."""
+    return session.execute(
+        select(Image.sha256, Image.id, Image.patient_key).where(Image.dataset_id == dataset_id)
+    ).all()
 
 
 def counts(session: Session, dataset_id: int) -> list[dict[str, Any]]:
