@@ -42,8 +42,13 @@ def augmented_view(pixels: np.ndarray, *, seeds: np.ndarray) -> np.ndarray:
     """
     transform = view_transform(pixels.shape[-1])
     varied = np.empty_like(pixels)
-    with torch.random.fork_rng(devices=[]):
-        for row, (image, seed) in enumerate(zip(pixels, seeds, strict=True)):
-            torch.manual_seed(int(seed))
-            varied[row] = transform(torch.from_numpy(image)[None])[0].numpy()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # on pictures this small several threads mostly wait for each other
+    try:
+        with torch.random.fork_rng(devices=[]):
+            for row, seed in enumerate(seeds):
+                torch.manual_seed(int(seed))
+                varied[row] = transform(torch.tensor(pixels[row])[None])[0].numpy()
+    finally:
+        torch.set_num_threads(threads)
     return varied
