@@ -48,6 +48,7 @@ REPORTS = """
 RETRIEVAL = """
 - **P@k**: mean over the queries of the share of the k most similar images that carry the query's label. Every image is
   the query once and is never its own hit (leave one out). Similarity is the cosine of the embeddings.
+- **Other patients only**: the same, where images of the query's patient are not searched either.
 - **Chance**: the same mean where hits are drawn at random from the other images.
 - n is the number of queries. Byte-identical images are one image. Intervals draw the queries' patients; the collection
   that is searched stays as it is.
@@ -152,7 +153,9 @@ def quoted(text: str) -> str:
 
 
 def _name(metric: str) -> str:
-    return NAMES.get(metric) or metric.replace("p_at_", "P@").replace("_", " ").capitalize()
+    bare = metric.removeprefix("other_patients_")
+    name = NAMES.get(bare) or bare.replace("p_at_", "P@").replace("_", " ").capitalize()
+    return name if bare == metric else f"{name}, other patients only"
 
 
 def _cells(value: Measured) -> tuple[str, str, str, str]:

@@ -3,70 +3,21 @@
 Reads what the latest finished runs stored; a task without a run is skipped and named with the command that makes it.
 """
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from db import session
-from db.models import Dataset, Metric, Run, VectorIndex
+from db.models import Metric, Run, VectorIndex
 from db.queries import evaluation, runs
+from engine.errors import InputError
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.results import Inputs, by_split, gather, test_rows, thresholds_of
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
-
-KS = (1, 3, 5, 10)
-VERSION = 1
-"""Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
-UNSCORED = ("stance",)
-"""Report scores that say what a report claims, not how good it is."""
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """What there is to evaluate of a dataset; `missing` names each absent task and the command that makes it."""
-
-    dataset: Dataset
-    predict: Run | None
-    train: Run | None
-    indexes: list[VectorIndex]
-    reports: list[dict[str, Any]]
-    scores: list[dict[str, Any]]
-
-    @property
-    def missing(self) -> list[str]:
-        """One line for each task that has nothing to evaluate."""
-        option = f"--dataset {self.dataset.name}"
-        asked = {
-            f"classification on test: no predict run; make one with: python -m jobs predict {option}": self.predict,
-            f"out-of-fold classification: no train run; make one with: python -m jobs train {option}": self.train,
-            f"reports: none with a score; write some with: python -m jobs report {option}": self.scores,
-            f"retrieval: no vector index; build one with: python -m jobs embed {option}": self.indexes,
-        }
-        return [line for line, found in asked.items() if not found]
-
-    @property
-    def config(self) -> dict[str, Any]:
-        """Which runs are read, as the evaluation's row remembers them."""
-        return {
-            "dataset": self.dataset.name,
-            "predict_run": self.predict.id if self.predict else None,
-            "train_run": self.train.id if self.train else None,
-            "indexes": {index.embedder: index.id for index in self.indexes},
-            "last_report": max((report["id"] for report in self.reports), default=None),
-        }
-
-    @property
-    def fingerprint(self) -> str:
-        """Hash of everything that the values depend on."""
-        marks = [run.fingerprint if run else None for run in (self.predict, self.train)]
-        scored = [(row["report_id"], row["metric"], row["value"]) for row in self.scores]
-        parts = [VERSION, KS, marks, [index.sha256 for index in self.indexes], scored]
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
 @command
@@ -91,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = ActiveRun.claim(
         context,
         kind="evaluate",
-        config={**inputs.config, "replicates": args.replicates},
+        config={**inputs.config, "replicates": args.replicates, "seed": args.seed},
         inputs=inputs.fingerprint,
         dataset_id=inputs.dataset.id,
         seed=args.seed,
@@ -109,95 +60,57 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def gather(
-    context: Context, dataset: Dataset, *, predict_run: int | None = None, train_run: int | None = None
-) -> Inputs:
-    """The runs asked for, else the latest; the train run behind the predict run, so that both speak of one classifier.
-
-    Raises UsageError where a run asked for is not a finished run of its kind on this dataset.
-    """
-    with session.transaction(context.engine) as db:
-
-        def named(kind: str, number: int) -> Run:
-            found = db.get(Run, number)
-            if found is None or (found.kind, found.status, found.dataset_id) != (kind, "finished", dataset.id):
-                raise UsageError(
-                    f"run {number} is no finished {kind} run of dataset '{dataset.name}'; "
-                    f"see the Runs page, or leave --{kind}-run out"
-                )
-            return found
-
-        latest = runs.latest_finished
-        predict = named("predict", predict_run) if predict_run else latest(db, "predict", dataset.id)
-        if train_run:
-            train: Run | None = named("train", train_run)
-        else:
-            behind = db.get(Run, (predict.summary or {}).get("train_run") or 0) if predict else None
-            train = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
-        reports = evaluation.reports(db, dataset.id)
-        scores = evaluation.report_scores(db, [report["id"] for report in reports])
-        scored = [row for row in scores if row["metric"] not in UNSCORED]
-        return Inputs(dataset, predict, train, evaluation.indexes(db, dataset.id), reports, scored)
-
-
 def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> None:
-    """Measure every task that has a run; each task's values are stored together."""
-    tasks: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {
-        "classification": lambda: classifier_values(run, inputs, seed=seed, replicates=replicates),
-        "reports": lambda: report_values(inputs, seed=seed, replicates=replicates),
-        "retrieval": lambda: retrieval_values(run, inputs, seed=seed, replicates=replicates),
-    }
-    counts = {}
+    """Measure whatever has a run and store it; results that cannot be read are skipped and named."""
+    measure = {"seed": seed, "replicates": replicates}
+    tasks: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {}
+    for source, out_of_fold in ((inputs.predict, False), (inputs.train, True)):
+        if source is not None:
+            tasks[f"{source.kind} run {source.id}"] = partial(
+                classifier_values, run.context, source, out_of_fold=out_of_fold, **measure
+            )
+    if inputs.scores:
+        tasks["reports"] = partial(report_values, inputs, **measure)
+    for index in inputs.indexes:
+        tasks[f"index of {index.embedder}"] = partial(retrieval_values, run.context, index, **measure)
+    counts, skipped = {}, list(inputs.missing)
     for name in run.track(list(tasks), stage="measuring"):
-        rows = list(tasks[name]())
+        try:
+            rows = list(tasks[name]())
+        except InputError as error:
+            skipped.append(f"{name}: {error}")
+            print(f"evaluate: skipped {skipped[-1]}")
+            continue
         run.metrics(rows)
         counts[name] = len(rows)
     if not any(counts.values()):
-        raise JobError(f"dataset '{inputs.dataset.name}' has no labelled image among the results; nothing to measure")
-    run.summary = {"values": counts, "skipped": inputs.missing}
+        raise JobError(f"nothing of dataset '{inputs.dataset.name}' could be measured: {'; '.join(skipped)}")
+    run.summary = {"values": counts, "skipped": skipped}
 
 
-def classifier_values(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
-    """The predict run's values for each split that it scored, and the train run's out-of-fold values (split oof)."""
+def classifier_values(
+    context: Context, source: Run, *, out_of_fold: bool, seed: int, replicates: int
+) -> Iterator[dict[str, Any]]:
+    """The run's values on its labelled predictions, by split, or together as split "oof"; a row for every file."""
     from engine.metrics.evaluation import classification
 
-    for source in (inputs.predict, inputs.train):
-        if source is None:
-            continue
-        thresholds = thresholds_of(source)
-        with session.transaction(run.context.engine) as db:
-            labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
-        splits = {"oof": labelled} if source is inputs.train else by_split(labelled)
-        for split, rows in splits.items():
-            repeated = [row for row in rows for _ in range(row["file_count"])]
-            for measured in classification(
-                [row["label"] for row in repeated],
-                [row["probability"] for row in repeated],
-                [row["patient_key"] for row in repeated],
-                [row["cause"] or "" for row in repeated],
-                thresholds=thresholds,
-                seed=seed,
-                replicates=replicates,
-            ):
-                yield metric_row(measured.name, split, measured.slice, measured.interval)
-
-
-def thresholds_of(source: Run) -> dict[str, float]:
-    """The run's own threshold as "all", and as "recall97" the one for a recall of .97, where it has one.
-
-    Raises JobError where the run remembers no threshold.
-    """
-    known = {"all": "threshold", "recall97": "threshold_recall97"}
-    summary = source.summary or {}
-    if summary.get("threshold") is None:
-        raise JobError(f"{source.kind} run {source.id} remembers no threshold; repeat it: python -m jobs {source.kind}")
-    return {name: float(summary[key]) for name, key in known.items() if summary.get(key) is not None}
-
-
-def by_split(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each split; images without one are under "all"."""
-    names = sorted({row["split"] or "all" for row in rows})
-    return {name: [row for row in rows if (row["split"] or "all") == name] for name in names}
+    thresholds = thresholds_of(source)
+    with session.transaction(context.engine) as db:
+        labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
+    if not labelled:
+        raise InputError("no image that it scored has a label")
+    for split, rows in {"oof": labelled}.items() if out_of_fold else by_split(labelled).items():
+        files = [row for row in rows for _ in range(row["file_count"])]
+        for measured in classification(
+            [row["label"] for row in files],
+            [row["probability"] for row in files],
+            [row["patient_key"] for row in files],
+            [row["cause"] or "" for row in files],
+            thresholds=thresholds,
+            seed=seed,
+            replicates=replicates,
+        ):
+            yield metric_row(measured.name, split, measured.slice, measured.interval)
 
 
 def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
@@ -220,9 +133,29 @@ def report_slice(model: str, strategy: str) -> str:
     return f"{model[-limit:]} / {strategy}"
 
 
-def retrieval_values(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
-    """P@k and chance of each embedder over the labelled test images, under the embedder's name as slice."""
-    yield from ()
+def retrieval_values(context: Context, index: VectorIndex, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
+    """P@k and chance under the embedder's name as slice; "other_patients_" ones bar the query's own patient."""
+    from engine.metrics.bootstrap import Interval
+    from engine.metrics.retrieval import KS, precision_at_k
+
+    opened, split, judged = test_rows(context, index)
+    labelled = [(row, image) for row, image in judged if image["label"] is not None]
+    if len(labelled) < 2:
+        raise InputError("fewer than two images in it have a label")
+    for prefix in ("", "other_patients_"):
+        found = precision_at_k(
+            opened.vectors[[row for row, _ in labelled]],
+            [image["label"] for _, image in labelled],
+            [image["patient_key"] for _, image in labelled],
+            rng=seed,
+            ks=KS,
+            other_patients_only=bool(prefix),
+            replicates=replicates,
+        )
+        for k, interval in found.at.items():
+            yield metric_row(f"{prefix}p_at_{k}", split, index.embedder[:80], interval)
+        chance = Interval(found.chance, math.nan, math.nan, len(labelled))
+        yield metric_row(f"{prefix}chance", split, index.embedder[:80], chance)
 
 
 def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[str, Any]:

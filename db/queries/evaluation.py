@@ -10,7 +10,7 @@ from db.models import Image, Metric, Prediction, Report, ReportScore, Run, Vecto
 from db.queries import runs
 
 CURVES = ("train_loss", "valid_loss", "valid_auc")
-RETRIEVAL = ("p_at_", "chance")
+RETRIEVAL = ("p_at_", "chance", "other_patients_")
 
 
 def predictions(session: Session, run_id: int) -> list[dict[str, Any]]:
@@ -40,7 +40,7 @@ def images(session: Session, ids: Collection[int]) -> dict[int, dict[str, Any]]:
 
 
 def reports(session: Session, dataset_id: int, *, last: int | None = None) -> list[dict[str, Any]]:
-    """The reports that stand: each model's newest revision, and of it the newest for each image and strategy.
+    """The reports that stand: of each model the newest revision and settings, the newest for each image and strategy.
 
     last: the highest report id to look at, for what stood at an earlier time.
     """
@@ -48,7 +48,7 @@ def reports(session: Session, dataset_id: int, *, last: int | None = None) -> li
         select(
             Report.id,
             *(Report.run_id, Report.image_id, Report.model, Report.revision, Report.strategy, Report.text),
-            *(Report.prompt_sha256, Report.seconds, Report.tokens, Report.created),
+            *(Report.prompt_sha256, Report.settings_sha256, Report.seconds, Report.tokens, Report.created),
             *(Image.path, Image.split, Image.label, Image.patient_key, Image.sha256),
         )
         .join(Image, Image.id == Report.image_id)
@@ -58,11 +58,11 @@ def reports(session: Session, dataset_id: int, *, last: int | None = None) -> li
     if last is not None:
         query = query.where(Report.id <= last)
     rows = [dict(row) for row in session.execute(query).mappings()]
-    revision = {row["model"]: row["revision"] for row in rows}
+    newest = {row["model"]: (row["revision"], row["settings_sha256"]) for row in rows}
     standing = {
         (row["image_id"], row["model"], row["strategy"]): row
         for row in rows
-        if row["revision"] == revision[row["model"]]
+        if (row["revision"], row["settings_sha256"]) == newest[row["model"]]
     }
     return sorted(standing.values(), key=lambda row: (row["image_id"], row["model"], row["strategy"]))
 

@@ -15,7 +15,7 @@ from db import session, writes
 from db.models import Dataset, Image, Metric, Prediction, Prompt, Report, ReportScore, VectorIndex
 from db.queries import evaluation, runs
 from engine.retrieval.vector_index import write_index
-from jobs import evaluate
+from jobs import evaluate, results
 from jobs.command import Context
 from jobs.run import ActiveRun
 
@@ -262,7 +262,7 @@ def test_out_of_fold_values_come_from_the_classifier_that_predicted(world: World
     behind = world.add_train()
     world.add_predict(behind)
     world.add_train()
-    found = evaluate.gather(world.context, world.dataset)
+    found = results.gather(world.context, world.dataset)
     assert found.train is not None
     assert found.train.id == behind.id
 
@@ -273,7 +273,7 @@ def test_unlabelled_predictions_alone_cannot_be_measured(world: World, capsys: p
             db.get_one(Image, image.id).label = None
     world.add_predict()
     assert evaluate.main(world.options) == 1
-    assert "no labelled image among the results" in capsys.readouterr().err
+    assert "no image that it scored has a label" in capsys.readouterr().err
     with session.transaction(world.context.engine) as db:
         (run,) = runs.page(db, kind="evaluate")
         assert run.status == "failed"

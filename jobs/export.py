@@ -1,0 +1,130 @@
+"""python -m jobs export [--out FOLDER]: write the latest evaluation's pictures, tables and reports as files.
+
+What has no run behind it is left out and named with the command that makes it.
+"""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from db import session, writes
+from db.models import Dataset, Run
+from db.queries import evaluation
+from engine.errors import InputError
+from jobs.command import Context, JobError, command, open_context, parser
+from jobs.exports import embeddings, figures, reports, sheets
+from jobs.exports.source import Export
+from jobs.results import is_current
+from jobs.run import ActiveRun
+
+VERSION = 1
+"""Raised when exported files change their look or meaning, so that they are made anew."""
+
+GROUPS: dict[str, Callable[[Export], None]] = {
+    "training curves": figures.training_curves,
+    "classifier charts": figures.classifier_charts,
+    "sample predictions and failures": sheets.prediction_sheets,
+    "report table": reports.all_reports,
+    "prompt comparison": figures.prompt_chart,
+    "report cards": sheets.report_cards,
+    "precision at k": figures.precision_chart,
+    "retrieval grids": sheets.retrieval_grids,
+    "t-SNE map": figures.embedding_map,
+    "test embeddings": embeddings.test_embeddings,
+    "classification report": reports.classification_report,
+    "report on generated reports": reports.generation_report,
+    "retrieval report": reports.retrieval_report,
+}
+"""What is exported, in order: the Markdown reports come last, since they show the pictures that were made."""
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "export")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--out", type=Path, metavar="FOLDER", help="default: exports/DATASET in the artifact folder")
+    args = options.parse_args(argv)
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    folder = (args.out or context.artifacts / "exports" / folder_name(dataset)).resolve()
+    with session.transaction(context.engine) as db:
+        found = evaluation.latest(db, dataset.id)
+    if found is None:
+        raise JobError(
+            f"dataset '{dataset.name}' is not evaluated yet; run: python -m jobs evaluate --dataset {dataset.name}"
+        )
+    evaluated, metrics = found
+    if not is_current(context, dataset, evaluated):
+        print(
+            f"export: results that are newer than evaluation run {evaluated.id} are not in it; "
+            f"to include them, first run: python -m jobs evaluate --dataset {dataset.name}"
+        )
+    run = claimed(context, dataset, evaluated, folder)
+    if run.already_finished:
+        tell(run.summary, folder)
+        print(f"export: already done as run {run.id}")
+        return 0
+    with run:
+        write(run, Export(context, dataset, evaluated, metrics, folder))
+    tell(run.summary, folder)
+    print(f"export: run {run.id} took {run.seconds:.1f} s")
+    return 0
+
+
+def folder_name(dataset: Dataset) -> str:
+    """The data set's name as a folder: whatever a path would obey is replaced."""
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in dataset.name)
+    return safe.lstrip(".") or f"dataset-{dataset.id}"
+
+
+def claimed(context: Context, dataset: Dataset, evaluated: Run, folder: Path) -> ActiveRun:
+    """The run of this export; a finished one counts only while all its files are there."""
+
+    def claim(*, again: bool) -> ActiveRun:
+        return ActiveRun.claim(
+            context,
+            kind="export",
+            config={"dataset": dataset.name, "evaluate_run": evaluated.id, "folder": str(folder)},
+            inputs=f"{VERSION} {evaluated.fingerprint}",
+            dataset_id=dataset.id,
+            again=again,
+        )
+
+    run = claim(again=False)
+    if run.already_finished and not all((folder / name).is_file() for name in run.summary["files"]):
+        run = claim(again=True)
+    return run
+
+
+def write(run: ActiveRun, export: Export) -> None:
+    """Every group that can be made; the files inside the artifact folder are recorded with their hashes."""
+    left_out = {}
+    for name in run.track(list(GROUPS), stage="writing files"):
+        try:
+            GROUPS[name](export)
+        except InputError as error:
+            left_out[name] = str(error)
+    if not export.files:
+        raise JobError(f"nothing could be exported; the first reason: {next(iter(left_out.values()))}")
+    artifacts = export.context.artifacts
+    if export.folder.is_relative_to(artifacts):
+        paths = [(export.folder / name).relative_to(artifacts).as_posix() for name in export.files]
+        with session.transaction(export.context.engine) as db:
+            writes.disown(db, run.id, paths)
+        for name in export.files:
+            run.artifact(name, export.folder / name)
+    run.summary = {"files": export.files, "left_out": left_out}
+
+
+def tell(summary: dict[str, object], folder: Path) -> None:
+    """Print what was written and what was left out."""
+    files, left_out = summary["files"], summary["left_out"]
+    assert isinstance(files, list)
+    assert isinstance(left_out, dict)
+    print(f"export: {len(files)} files in {folder}: {', '.join(files)}")
+    for name, reason in left_out.items():
+        print(f"export: left out {name}: {reason}")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What an export consists of: one function for each group of files."""

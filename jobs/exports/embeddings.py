@@ -1,0 +1,30 @@
+"""Which arrays an export hands on: the test embeddings, their images and their index."""
+
+import json
+
+import numpy as np
+
+from jobs.exports.source import LABELS, Export
+
+
+def test_embeddings(export: Export) -> None:
+    """test_embeddings.npy, test_metadata.json, test_index.faiss: row i of each is the same image."""
+    import faiss
+
+    opened, rows, images = export.opened()
+    vectors = np.ascontiguousarray(opened.vectors[rows])
+    export.write("test_embeddings.npy", lambda path: np.save(path, vectors, allow_pickle=False))
+    flat = faiss.IndexFlatIP(vectors.shape[1])
+    flat.add(vectors)
+    export.write("test_index.faiss", lambda path: faiss.write_index(flat, str(path)))
+    row = opened.manifest
+    about = {
+        "dataset": export.dataset.name,
+        "synthetic": "SYNTHETIC" if export.synthetic else False,
+        "embedder": row.embedder,
+        "revision": row.revision,
+        "dimension": row.dimension,
+        "similarity": "inner product of unit vectors (cosine)",
+        "images": [{**image, "label_name": LABELS.get(image["label"])} for image in images],
+    }
+    export.text("test_metadata.json", json.dumps(about, indent=1))

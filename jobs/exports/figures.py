@@ -1,0 +1,106 @@
+"""Which charts an export draws: training, confusion, calibration, ROC, prompts, P@k and the t-SNE map."""
+
+from dataclasses import asdict
+
+import numpy as np
+
+from db import session
+from db.models import Metric
+from db.queries import evaluation
+from engine.errors import InputError
+from jobs.evaluate import report_slice
+from jobs.exports.source import SEED, Export, measured
+from jobs.results import thresholds_of
+
+
+def training_curves(export: Export) -> None:
+    """training_curves.png."""
+    import pandas as pd
+
+    from engine import charts
+
+    run = export.run("train")
+    with session.transaction(export.context.engine) as db:
+        curves = evaluation.curves(db, run.id)
+    if not curves:
+        raise InputError(f"train run {run.id} stored no curves")
+    export.chart("training_curves.png", charts.training_curves(pd.DataFrame(curves), synthetic=export.synthetic))
+
+
+def classifier_charts(export: Export) -> None:
+    """confusion_matrix.png, confusion_matrix_normalised.png, calibration.png, roc_curve.png."""
+    import pandas as pd
+
+    from engine import charts
+
+    run, split, rows = export.judged()
+    threshold = thresholds_of(run)["all"]
+    values = {row.name: int(row.value or 0) for row in export.metrics["classification"] if is_count(row, split)}
+    cells = {name.removeprefix("confusion_"): value for name, value in values.items()}
+    for normalised, name in ((False, "confusion_matrix.png"), (True, "confusion_matrix_normalised.png")):
+        chart = charts.confusion_matrix(**cells, normalised=normalised, threshold=threshold, synthetic=export.synthetic)
+        export.chart(name, chart)
+    files = pd.DataFrame([row for row in rows for _ in range(row["file_count"])])
+    chart = charts.calibration(files, ece=export.interval("ece", split), synthetic=export.synthetic)
+    export.chart("calibration.png", chart)
+    chart = charts.roc_curve(files, threshold=threshold, auc=export.interval("auc", split), synthetic=export.synthetic)
+    export.chart("roc_curve.png", chart)
+
+
+def is_count(row: Metric, split: str) -> bool:
+    """Whether the metric is a cell of the split's confusion matrix at the run's own threshold."""
+    return row.name.startswith("confusion_") and (row.split, row.slice) == (split, "all")
+
+
+def precision_chart(export: Export) -> None:
+    """precision_at_k.png."""
+    import pandas as pd
+
+    from engine import charts
+
+    rows = export.metrics["retrieval"]
+    values = [measured(row) for row in rows if row.name.startswith("p_at_")]
+    if not values:
+        raise export.absent("measured vector index", "embed")
+    table = [{"embedder": v.slice, "k": int(v.name.removeprefix("p_at_")), **asdict(v.interval)} for v in values]
+    chance = [row.value for row in rows if row.name == "chance" and row.value is not None]
+    chart = charts.precision_at_k(
+        pd.DataFrame(table).sort_values("k"), chance=min(chance, default=None), synthetic=export.synthetic
+    )
+    export.chart("precision_at_k.png", chart)
+
+
+def prompt_chart(export: Export) -> None:
+    """prompt_comparison.png."""
+    import pandas as pd
+
+    from engine import charts
+
+    reports, _ = export.reports()
+    means = []
+    for model, strategy in sorted({(report["model"], report["strategy"]) for report in reports}):
+        interval = export.interval("keyword_alignment", "reports", report_slice(model, strategy))
+        if interval is not None:
+            means.append({"model": model, "strategy": strategy, **asdict(interval)})
+    if not means:
+        raise InputError("no report has a keyword alignment, since no image of theirs has a label")
+    export.chart("prompt_comparison.png", charts.prompt_comparison(pd.DataFrame(means), synthetic=export.synthetic))
+
+
+def embedding_map(export: Export) -> None:
+    """tsne_embeddings.png: the test images, or all where there is no test split."""
+    import pandas as pd
+
+    from engine import charts
+    from engine.retrieval.projection import tsne
+
+    opened, rows, images = export.opened()
+    places = tsne(np.asarray(opened.vectors[rows]), seed=SEED)
+    points = [
+        {"image_id": image["id"], "x": float(x), "y": float(y), "label": image["label"]}
+        for image, (x, y) in zip(images, places, strict=True)
+    ]
+    chart = charts.embedding_map(
+        pd.DataFrame(points), method="t-SNE", embedder=opened.manifest.embedder, synthetic=export.synthetic
+    )
+    export.chart("tsne_embeddings.png", chart)

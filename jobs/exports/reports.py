@@ -1,0 +1,88 @@
+"""Which texts an export holds: every generated report as CSV, and a Markdown report for each task."""
+
+from typing import TYPE_CHECKING
+
+from jobs.exports.source import LABELS, Export, measured
+
+if TYPE_CHECKING:
+    from engine.metrics.evaluation import Measured
+
+EXAMPLES = 4
+CLASSIFIER_PICTURES = ("confusion_matrix", "roc_curve", "calibration", "training_curves", "sample_pred", "failure")
+REPORT_PICTURES = ("prompt_comparison", "report_cards")
+RETRIEVAL_PICTURES = ("precision_at_k", "retrieval_grid", "tsne")
+
+
+def all_reports(export: Export) -> None:
+    """all_reports.csv: a line for each report that was evaluated, with its scores."""
+    from engine.tables import csv_text
+
+    reports, scores = export.reports()
+    names = sorted({row["metric"] for row in scores})
+    values = {(row["report_id"], row["metric"]): row["value"] for row in scores}
+    columns = ("id", "path", "split", "label", "model", "revision", "strategy", "seconds", "tokens", "created", "text")
+    rows = [
+        [
+            export.dataset.name,
+            "SYNTHETIC" if export.synthetic else "real",
+            *(LABELS.get(report["label"]) if name == "label" else report[name] for name in columns),
+            *(values.get((report["id"], name)) for name in names),
+        ]
+        for report in reports
+    ]
+    export.text("all_reports.csv", csv_text(["dataset", "kind", *columns, *names], rows))
+
+
+def classification_report(export: Export) -> None:
+    """classification_report.md."""
+    from engine.markdown_reports import classification_report as written
+
+    splits: dict[str, list[Measured]] = {}
+    for row in export.metrics["classification"]:
+        splits.setdefault(row.split, []).append(measured(row))
+    if not splits:
+        raise export.absent("predict or train run", "predict")
+    facts: dict[str, object] = {}
+    for kind in ("train", "predict"):
+        if export.evaluation.config[f"{kind}_run"]:
+            run = export.run(kind)
+            known = {name: value for name, value in (run.summary or {}).items() if isinstance(value, str | int | float)}
+            facts[f"{kind} run"] = f"run {run.id}, code {run.code_version}"
+            facts |= {f"{kind}: {name.replace('_', ' ')}": shown(value) for name, value in known.items()}
+    ordered = {name: splits[name] for name in sorted(splits, key=lambda name: (name != "test", name))}
+    text = written(ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.manner)
+    export.text("classification_report.md", text)
+
+
+def generation_report(export: Export) -> None:
+    """report_generation_report.md."""
+    from engine.markdown_reports import generation_report as written
+
+    reports, _ = export.reports()
+    of_first = [report for report in reports if report["image_id"] == reports[0]["image_id"]][:EXAMPLES]
+    examples = [
+        (f"{r['path']} ({LABELS.get(r['label'], 'unknown')}), {r['model']} / {r['strategy']}", r["text"])
+        for r in of_first
+    ]
+    models = sorted({f"{report['model']} {report['revision']}" for report in reports})
+    facts = export.facts({"reports": len(reports), "models": "; ".join(models)})
+    values = [measured(row) for row in export.metrics["reports"]]
+    pictures = export.pictures(REPORT_PICTURES)
+    text = written(values, examples=examples, facts=facts, pictures=pictures, **export.manner)
+    export.text("report_generation_report.md", text)
+
+
+def retrieval_report(export: Export) -> None:
+    """retrieval_report.md."""
+    from engine.markdown_reports import retrieval_report as written
+
+    row = export.index()
+    values = [measured(metric) for metric in export.metrics["retrieval"]]
+    facts = export.facts({"pictures made with": f"{row.embedder} {row.revision}, {row.count:,} images in the index"})
+    text = written(values, facts=facts, pictures=export.pictures(RETRIEVAL_PICTURES), **export.manner)
+    export.text("retrieval_report.md", text)
+
+
+def shown(value: object) -> object:
+    """A run's fact for reading: numbers to four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else value

@@ -1,0 +1,148 @@
+"""Which images an export shows: sample predictions, failures, report cards and retrieval results."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import session
+from db.models import Run
+from db.queries import evaluation, runs
+from engine.errors import InputError
+from jobs.exports.source import SEED, Export
+from jobs.results import thresholds_of
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from engine.contact_sheets import Sample
+
+SAMPLES, CARDS, QUERIES, HITS = 16, 6, 3, 5
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Images as the sheets want them, with probabilities and heatmaps where a predict run has them."""
+
+    root: Path
+    predicted: dict[int, dict[str, Any]]
+    """Prediction rows by image id."""
+    heatmaps: NDArray[np.float16] | None
+    """float16 (n, h, w), memory-mapped."""
+
+    @classmethod
+    def of(cls, export: Export, run: Run | None) -> "Pictures":
+        """With what `run` predicted; None: without predictions."""
+        rows: list[dict[str, Any]] = []
+        heatmaps = None
+        if run is not None:
+            with session.transaction(export.context.engine) as db:
+                rows = evaluation.predictions(db, run.id)
+                stored = runs.artifact(db, run.id, "heatmaps")
+            path = export.context.artifacts / stored.path if stored else None
+            if path is not None and path.is_file():
+                heatmaps = np.load(path, mmap_mode="r", allow_pickle=False)
+        return cls(Path(export.dataset.root), {row["image_id"]: row for row in rows}, heatmaps)
+
+    def sample(self, image_id: int, path: str, label: int | None) -> "Sample":
+        """One image. Raises InputError where its file cannot be read."""
+        from engine.contact_sheets import Sample
+        from engine.images import read_grey
+
+        said = self.predicted.get(image_id, {})
+        row = said.get("heatmap_row")
+        heat = None if self.heatmaps is None or row is None else np.asarray(self.heatmaps[row], dtype=np.float32)
+        return Sample(Path(path).name, read_grey(self.root / path), label, said.get("probability"), heat)
+
+
+def prediction_sheets(export: Export) -> None:
+    """sample_predictions.png: 16 images, as many of each label; failure_cases.png: the worst of each kind."""
+    from engine.contact_sheets import failure_cases, sample_predictions
+    from engine.reporting.sampling import stratified
+
+    run, _, rows = export.judged()
+    threshold = thresholds_of(run)["all"]
+    pictures = Pictures.of(export, run)
+
+    def samples(chosen: Iterable[dict[str, Any]]) -> "list[Sample]":
+        return [pictures.sample(row["image_id"], row["path"], row["label"]) for row in chosen]
+
+    drawn = stratified(rows, SAMPLES, stratum=lambda row: row["label"], key=lambda row: row["sha256"], seed=SEED)
+    sheet = sample_predictions(samples(drawn), threshold=threshold, synthetic=export.synthetic)
+    save(export, "sample_predictions.png", sheet)
+    wrong = [row for row in rows if (row["probability"] >= threshold) != (row["label"] == 1)]
+    sheet = failure_cases(samples(wrong), threshold=threshold, synthetic=export.synthetic)
+    save(export, "failure_cases.png", sheet)
+
+
+def report_cards(export: Export) -> None:
+    """report_cards.png: 6 reports, of as many models, strategies and labels as they reach."""
+    from engine import contact_sheets
+    from engine.contact_sheets import ReportCard
+    from engine.reporting.sampling import stratified
+
+    reports, scores = export.reports()
+    run = export.run("predict")
+    pictures = Pictures.of(export, run)
+    of_report: dict[int, dict[str, float | None]] = {}
+    for row in scores:
+        of_report.setdefault(row["report_id"], {})[row["metric"]] = row["value"]
+    chosen = stratified(
+        reports,
+        CARDS,
+        stratum=lambda report: (report["label"], report["model"], report["strategy"]),
+        key=lambda report: f"{report['sha256']}{report['id']}",
+        seed=SEED,
+    )
+    cards = [
+        ReportCard(
+            pictures.sample(report["image_id"], report["path"], report["label"]),
+            report["model"],
+            report["strategy"],
+            report["text"],
+            {name: value for name, value in of_report.get(report["id"], {}).items() if name != "stance"},
+        )
+        for report in chosen
+    ]
+    sheet = contact_sheets.report_cards(cards, threshold=thresholds_of(run)["all"], synthetic=export.synthetic)
+    save(export, "report_cards.png", sheet)
+
+
+def retrieval_grids(export: Export) -> None:
+    """retrieval_grid_normal.png and retrieval_grid_pneumonia.png: three test queries each, with five hits."""
+    from engine.contact_sheets import Hit, Retrieval, retrieval_grid
+    from engine.reporting.sampling import stratified
+
+    opened, rows, images = export.opened()
+    labelled = [(row, image) for row, image in zip(rows, images, strict=True) if image["label"] is not None]
+    if not labelled:
+        raise InputError("no image of the vector index has a label to compare")
+    pictures = Pictures.of(export, None)
+    known = {image["id"]: image for image in images}
+    for name, label in (("normal", 0), ("pneumonia", 1)):
+        of_label = [pair for pair in labelled if pair[1]["label"] == label]
+        queries = stratified(
+            of_label, QUERIES, stratum=lambda pair: pair[1]["cause"], key=lambda pair: pair[1]["sha256"], seed=SEED
+        )
+        found = []
+        for row, image in queries:
+            hits = opened.search(
+                np.array(opened.vectors[[row]]), HITS, exclude_ids=[image["id"]], allowed_ids=list(known)
+            )
+            near = [
+                Hit(pictures.sample(number, known[number]["path"], known[number]["label"]), float(similarity))
+                for number, similarity in zip(hits.ids[0].tolist(), hits.similarities[0], strict=True)
+                if number >= 0
+            ]
+            found.append(Retrieval(pictures.sample(image["id"], image["path"], image["label"]), tuple(near)))
+        if found:
+            grid = retrieval_grid(found, embedder=opened.manifest.embedder, synthetic=export.synthetic)
+            save(export, f"retrieval_grid_{name}.png", grid)
+
+
+def save(export: Export, name: str, picture: "Image.Image") -> None:
+    """A sheet as PNG."""
+    export.write(name, lambda path: picture.save(path, format="PNG", optimize=True))

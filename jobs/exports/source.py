@@ -1,0 +1,140 @@
+"""What exported files are made from: the runs that the evaluation read, and the folder they go to."""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import session
+from db.models import Dataset, Metric, Run, VectorIndex
+from db.queries import evaluation
+from engine.errors import InputError
+from engine.files import whole_file, write_whole
+from jobs.command import Context
+from jobs.results import by_split, test_rows
+
+if TYPE_CHECKING:
+    from engine.metrics.bootstrap import Interval
+    from engine.metrics.evaluation import Measured
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+SEED = 0
+"""Of the samples drawn and of t-SNE: one evaluation always gives the same files."""
+PREFERRED_EMBEDDER = "classifier"
+LABELS = {0: "normal", 1: "pneumonia"}
+
+
+@dataclass
+class Export:
+    """What is exported and where, and the files written so far."""
+
+    context: Context
+    dataset: Dataset
+    evaluation: Run
+    metrics: dict[str, Sequence[Metric]]
+    folder: Path
+    files: list[str] = field(default_factory=list)
+
+    @property
+    def synthetic(self) -> bool:
+        """Whether every file must say so."""
+        return self.dataset.synthetic
+
+    def write(self, name: str, writer: Callable[[Path], object]) -> None:
+        """A file that `writer` fills; it appears whole, and counts as written."""
+        with whole_file(self.folder / name) as path:
+            writer(path)
+        self.files.append(name)
+
+    def chart(self, name: str, chart: Any) -> None:
+        """A chart as PNG."""
+        from engine.charts import save_png
+
+        save_png(chart, self.folder / name)
+        self.files.append(name)
+
+    def text(self, name: str, text: str) -> None:
+        """A text file, UTF-8."""
+        write_whole(self.folder / name, text)
+        self.files.append(name)
+
+    def pictures(self, starts: tuple[str, ...]) -> list[str]:
+        """The pictures written so far whose names start so."""
+        return [name for name in self.files if name.endswith(".png") and name.startswith(starts)]
+
+    def absent(self, what: str, job: str) -> InputError:
+        """Why a group is left out, and what changes that."""
+        makes = f"python -m jobs {job} --dataset {self.dataset.name}"
+        return InputError(f"no {what}; make one with: {makes}; then evaluate and export again")
+
+    def run(self, kind: str) -> Run:
+        """The run of `kind` that the evaluation read. Raises InputError where it read none."""
+        number = self.evaluation.config[f"{kind}_run"]
+        with session.transaction(self.context.engine) as db:
+            found = db.get(Run, number) if number else None
+        if found is None:
+            raise self.absent(f"{kind} run", kind)
+        return found
+
+    def judged(self) -> tuple[Run, str, list[dict[str, Any]]]:
+        """The predict run, the split it is judged on (test where there is one), and its labelled rows by image."""
+        run = self.run("predict")
+        with session.transaction(self.context.engine) as db:
+            rows = [row for row in evaluation.predictions(db, run.id) if row["label"] is not None]
+        splits = by_split(rows)
+        if not splits:
+            raise InputError(f"predict run {run.id} scored no labelled image")
+        split = "test" if "test" in splits else min(splits)
+        return run, split, splits[split]
+
+    def reports(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """The reports that were evaluated, and their scores. Raises InputError where there are none."""
+        last = self.evaluation.config["last_report"]
+        if last is None:
+            raise self.absent("report", "report")
+        with session.transaction(self.context.engine) as db:
+            reports = evaluation.reports(db, self.dataset.id, last=last)
+            return reports, evaluation.report_scores(db, [report["id"] for report in reports])
+
+    def index(self) -> VectorIndex:
+        """The vector index that files are made of: the classifier's, or else the first by name."""
+        ids = self.evaluation.config["indexes"]
+        if not ids:
+            raise self.absent("vector index", "embed")
+        name = PREFERRED_EMBEDDER if PREFERRED_EMBEDDER in ids else min(ids)
+        with session.transaction(self.context.engine) as db:
+            return db.get_one(VectorIndex, ids[name])
+
+    def opened(self) -> "tuple[OpenIndex, NDArray[np.intp], list[dict[str, Any]]]":
+        """That index, the rows of its test images (all where there is no test split), and the images in that order."""
+        opened, _, judged = test_rows(self.context, self.index())
+        return opened, np.array([row for row, _ in judged], dtype=np.intp), [image for _, image in judged]
+
+    def interval(self, name: str, split: str, where: str = "all") -> "Interval | None":
+        """The evaluation's interval of one metric, or None."""
+        rows = [row for found in self.metrics.values() for row in found]
+        chosen = [measured(row).interval for row in rows if (row.name, row.split, row.slice) == (name, split, where)]
+        return chosen[0] if chosen else None
+
+    def facts(self, facts: dict[str, object]) -> dict[str, object]:
+        """What a report says of where it comes from."""
+        run = self.evaluation
+        return {"data set": self.dataset.name, **facts, "evaluation": f"run {run.id}, code {run.code_version}"}
+
+    @property
+    def manner(self) -> dict[str, Any]:
+        """What every report is told of how it was made."""
+        return {"replicates": int(self.evaluation.config["replicates"]), "synthetic": self.synthetic}
+
+
+def measured(row: Metric) -> "Measured":
+    """A metric row as the engine's value."""
+    from engine.metrics.bootstrap import Interval
+    from engine.metrics.evaluation import Measured
+
+    value, low, high = (math.nan if known is None else known for known in (row.value, row.low, row.high))
+    return Measured(row.name, row.slice, Interval(value, low, high, row.n or 0))

@@ -1,0 +1,135 @@
+"""Which results of a data set stand: the runs, reports and indexes that evaluate measures and export shows."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from db import session
+from db.models import Dataset, Run, VectorIndex
+from db.queries import evaluation, runs
+from engine.errors import InputError
+from jobs.command import Context, UsageError
+from jobs.run import fingerprint
+
+if TYPE_CHECKING:
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+VERSION = 1
+"""Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
+UNSCORED = ("stance",)
+"""Report scores that say what a report claims, not how good it is."""
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What there is to evaluate of a dataset; `missing` names each absent task and the command that makes it."""
+
+    dataset: Dataset
+    predict: Run | None
+    train: Run | None
+    indexes: list[VectorIndex]
+    reports: list[dict[str, Any]]
+    scores: list[dict[str, Any]]
+
+    @property
+    def missing(self) -> list[str]:
+        """One line for each task that has nothing to evaluate."""
+        option = f"--dataset {self.dataset.name}"
+        asked = {
+            f"classification on test: no predict run; make one with: python -m jobs predict {option}": self.predict,
+            f"out-of-fold classification: no train run; make one with: python -m jobs train {option}": self.train,
+            f"reports: none with a score; write some with: python -m jobs report {option}": self.scores,
+            f"retrieval: no vector index; build one with: python -m jobs embed {option}": self.indexes,
+        }
+        return [line for line, found in asked.items() if not found]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Which runs are read, as the evaluation's row remembers them."""
+        return {
+            "dataset": self.dataset.name,
+            "predict_run": self.predict.id if self.predict else None,
+            "train_run": self.train.id if self.train else None,
+            "indexes": {index.embedder: index.id for index in self.indexes},
+            "last_report": max((report["id"] for report in self.reports), default=None),
+        }
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that the values depend on."""
+        marks = [run.fingerprint if run else None for run in (self.predict, self.train)]
+        scored = [(row["report_id"], row["metric"], row["value"]) for row in self.scores]
+        parts = [VERSION, marks, [index.sha256 for index in self.indexes], scored]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def gather(
+    context: Context, dataset: Dataset, *, predict_run: int | None = None, train_run: int | None = None
+) -> Inputs:
+    """The runs asked for, else the latest; the train run behind the predict run, so that both speak of one classifier.
+
+    Raises UsageError where a run asked for is not a finished run of its kind on this dataset.
+    """
+    with session.transaction(context.engine) as db:
+
+        def named(kind: str, number: int) -> Run:
+            found = db.get(Run, number)
+            if found is None or (found.kind, found.status, found.dataset_id) != (kind, "finished", dataset.id):
+                raise UsageError(
+                    f"run {number} is no finished {kind} run of dataset '{dataset.name}'; "
+                    f"see the Runs page, or leave --{kind}-run out"
+                )
+            return found
+
+        latest = runs.latest_finished
+        predict = named("predict", predict_run) if predict_run else latest(db, "predict", dataset.id)
+        if train_run:
+            train: Run | None = named("train", train_run)
+        else:
+            behind = db.get(Run, (predict.summary or {}).get("train_run") or 0) if predict else None
+            train = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
+        reports = evaluation.reports(db, dataset.id)
+        scores = evaluation.report_scores(db, [report["id"] for report in reports])
+        scored = [row for row in scores if row["metric"] not in UNSCORED]
+        return Inputs(dataset, predict, train, evaluation.indexes(db, dataset.id), reports, scored)
+
+
+def is_current(context: Context, dataset: Dataset, evaluated: Run) -> bool:
+    """Whether an evaluation now would read the same results."""
+    inputs = gather(context, dataset)
+    config = {**inputs.config, **{name: evaluated.config[name] for name in ("replicates", "seed")}}
+    return fingerprint("evaluate", config, inputs.fingerprint) == evaluated.fingerprint
+
+
+def thresholds_of(source: Run) -> dict[str, float]:
+    """The run's own threshold as "all", and as "recall97" the one for a recall of .97, where it has one.
+
+    Raises InputError where the run remembers no threshold.
+    """
+    known = {"all": "threshold", "recall97": "threshold_recall97"}
+    summary = source.summary or {}
+    if summary.get("threshold") is None:
+        raise InputError(f"{source.kind} run {source.id} has no threshold; repeat it: python -m jobs {source.kind}")
+    return {name: float(summary[key]) for name, key in known.items() if summary.get(key) is not None}
+
+
+def by_split(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """The rows of each split; images without one are under "all"."""
+    names = sorted({row["split"] or "all" for row in rows})
+    return {name: [row for row in rows if (row["split"] or "all") == name] for name in names}
+
+
+def test_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, str, list[tuple[int, dict[str, Any]]]]":
+    """The opened index, and the row and facts of each of its test images: split "test", or "all" where none is.
+
+    Raises engine.retrieval.vector_index.IndexDamagedError where the folder is not the one that was written.
+    """
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+    opened = OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+    with session.transaction(context.engine) as db:
+        known = evaluation.images(db, opened.ids.tolist())
+    rows = [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]
+    test = [(row, image) for row, image in rows if image["split"] == "test"]
+    return opened, "test" if test else "all", test or rows
