@@ -1,0 +1,251 @@
+"""What the picture sheets show: sample predictions, failures, report cards and retrieval results, as Pillow images."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from engine.errors import InputError
+from engine.overlays import overlay
+from engine.sheet_layout import (
+    FAINT,
+    GAP,
+    INK,
+    PANEL,
+    RIGHT,
+    SMALL,
+    WRONG,
+    Colour,
+    column,
+    grid,
+    heat_legend,
+    padded,
+    probability_bar,
+    radiograph,
+    row,
+    sheet,
+    spacer,
+    text_block,
+)
+
+NAMES = {1: "pneumonia", 0: "normal", None: "unknown"}
+TILE = 264
+"""Side of a picture in a grid, pixels."""
+PAIR = 212
+"""Side of each of two pictures that stand together."""
+CARD = 800
+REPORT_LINES = 22
+HEAT_OPACITY = 0.55
+"""On paper there is no slider: a little stronger than on screen."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as the classifier sees it.
+
+    name: what the caption calls it. pixels: uint8 (h, w), grey. label: 1 pneumonia, 0 normal, None unknown.
+    probability: in [0, 1], None where it was not predicted. heatmap: float (a, b) in [0, 1], None where there is none.
+    """
+
+    name: str
+    pixels: NDArray[np.uint8]
+    label: int | None
+    probability: float | None = None
+    heatmap: NDArray[np.floating] | None = None
+
+
+@dataclass(frozen=True)
+class ReportCard:
+    """A report beside its image. scores: name -> value, None where unknown."""
+
+    sample: Sample
+    model: str
+    strategy: str
+    text: str
+    scores: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A neighbour of a query image. similarity: cosine, in [-1, 1]."""
+
+    sample: Sample
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Retrieval:
+    """A query image and its neighbours, the most similar first."""
+
+    query: Sample
+    hits: tuple[Hit, ...]
+
+
+def sample_predictions(
+    samples: Sequence[Sample], *, threshold: float, synthetic: bool, columns: int = 4
+) -> Image.Image:
+    """A grid of images with truth, probability and whether the call was right, in the order given.
+
+    threshold: in [0, 1]; a probability at or above it is a call of pneumonia.
+    """
+    _some(samples, "sample_predictions")
+    tiles = [_tile(sample, threshold, synthetic=synthetic) for sample in samples]
+    subtitle = (
+        f"Truth and predicted probability of pneumonia; at or above {threshold:.2f} (yellow tick) the call is "
+        "pneumonia. Green border: correct; orange: wrong."
+    )
+    return sheet("Sample predictions", subtitle, grid(tiles, columns=columns), synthetic=synthetic)
+
+
+def failure_cases(
+    samples: Sequence[Sample], *, threshold: float, synthetic: bool, each: int = 6, columns: int = 3
+) -> Image.Image:
+    """The worst false negatives and false positives among `samples`, at most `each`, the furthest off first.
+
+    Each is shown plain and with its heatmap. Samples without label or probability are passed over.
+    """
+    known = [(s, s.probability) for s in samples if s.probability is not None and s.label is not None]
+    misses = sorted((p, s.name, s) for s, p in known if s.label == 1 and p < threshold)
+    alarms = sorted((-p, s.name, s) for s, p in known if s.label == 0 and p >= threshold)
+    width = columns * (2 * PAIR + 6) + (columns - 1) * GAP
+    blocks: list[Image.Image] = []
+    for heading, found, of in (
+        ("Missed pneumonia (false negatives), lowest probability first", misses, 1),
+        ("False alarms (false positives), highest probability first", alarms, 0),
+    ):
+        total = sum(s.label == of for s, _ in known)
+        shown = f"{min(each, len(found))} of {len(found)} shown; {total} images with this truth"
+        blocks.append(column([text_block(heading, width=width), _faint(shown, width)], gap=2))
+        tiles = [_pair_tile(s, threshold, synthetic=synthetic) for *_, s in found[:each]]
+        blocks.append(grid(tiles, columns=columns) if tiles else text_block("None.", width=width))
+    subtitle = f"Operating threshold {threshold:.2f} (yellow tick). Each image plain, then with its evidence as heat."
+    return sheet("Failure cases", subtitle, column(blocks), synthetic=synthetic, legend=heat_legend())
+
+
+def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bool, columns: int = 2) -> Image.Image:
+    """Cards with image, heatmap, report text and scores, in the order given; cards of one row have one height."""
+    _some(cards, "report_cards")
+    blocks = [_card(card, threshold, synthetic=synthetic) for card in cards]
+    rows = []
+    for at in range(0, len(blocks), columns):
+        height = max(block.height for block in blocks[at : at + columns])
+        panels = [padded(block, pad=0, width=CARD, height=height) for block in blocks[at : at + columns]]
+        rows.append(row(panels))
+    subtitle = "Reports as they were written, beside the image and the classifier's evidence for pneumonia as heat."
+    return sheet("Report cards", subtitle, column(rows), synthetic=synthetic, legend=heat_legend())
+
+
+def retrieval_grid(retrievals: Sequence[Retrieval], *, embedder: str, synthetic: bool) -> Image.Image:
+    """One row for each query: the query, then its neighbours with label, similarity and whether the labels match."""
+    _some(retrievals, "retrieval_grid")
+    side = 224
+    rows = []
+    for number, found in enumerate(retrievals, 1):
+        caption = [f"Query {number}: {NAMES[found.query.label]}"]
+        if found.query.label is not None:
+            matches = sum(hit.sample.label == found.query.label for hit in found.hits)
+            caption.append(f"{matches} of {len(found.hits)} match")
+        picture = radiograph(found.query.pixels, side=side, border=INK, synthetic=synthetic)
+        query = _captioned(picture, [*caption, found.query.name])
+        rows.append(row([query, spacer(GAP), *_hits(found, side, synthetic)], gap=10))
+    subtitle = (
+        f"Nearest neighbours by cosine similarity, embedder {embedder}; the query itself is left out. "
+        "Green border: the query's label; orange: the other label."
+    )
+    return sheet("Similar cases", subtitle, column(rows), synthetic=synthetic)
+
+
+def _hits(found: Retrieval, side: int, synthetic: bool) -> list[Image.Image]:
+    tiles = []
+    for rank, hit in enumerate(found.hits, 1):
+        word, colour = _judged(None if found.query.label is None else hit.sample.label, found.query.label)
+        verdict = {"correct": "match", "wrong": "mismatch"}.get(word, word)
+        picture = radiograph(hit.sample.pixels, side=side, border=colour, synthetic=synthetic)
+        caption = [f"{rank}. {NAMES[hit.sample.label]}: {verdict}", f"similarity {hit.similarity:.3f}", hit.sample.name]
+        tiles.append(_captioned(picture, caption))
+    return tiles
+
+
+def _judged(called: int | None, label: int | None) -> tuple[str, Colour]:
+    """In a word and a colour, whether a call (or a neighbour's label) is the label."""
+    if called is None or label is None:
+        return "not judged", FAINT
+    return ("correct", RIGHT) if called == label else ("wrong", WRONG)
+
+
+def _call(sample: Sample, threshold: float) -> int | None:
+    return None if sample.probability is None else int(sample.probability >= threshold)
+
+
+def _said(sample: Sample, threshold: float) -> list[str]:
+    """Caption lines: the truth, then the call with its probability."""
+    called = _call(sample, threshold)
+    if sample.probability is None:
+        return [f"Truth: {NAMES[sample.label]}", "no prediction"]
+    verdict = _judged(called, sample.label)[0]
+    p = sample.probability
+    stated = "> 0.999" if p > 0.999 else "< 0.001" if p < 0.001 else f"{p:.3f}"
+    return [f"Truth: {NAMES[sample.label]}", f"Call: {NAMES[called]} {stated}, {verdict}"]
+
+
+def _captioned(picture: Image.Image, lines: Sequence[str], bar: Image.Image | None = None) -> Image.Image:
+    """A picture with lines below it; the last line is the faint one."""
+    width = picture.width
+    texts = [text_block(line, width=width, size=SMALL) for line in lines[:-1]]
+    return column([picture, *([bar] if bar else []), *texts, _faint(lines[-1], width)], gap=3)
+
+
+def _faint(text: str, width: int) -> Image.Image:
+    return text_block(text, width=width, size=SMALL, colour=FAINT)
+
+
+def _tile(sample: Sample, threshold: float, *, synthetic: bool) -> Image.Image:
+    colour = _judged(_call(sample, threshold), sample.label)[1]
+    picture = radiograph(sample.pixels, side=TILE, border=colour, synthetic=synthetic)
+    return _captioned(picture, [*_said(sample, threshold), sample.name], _bar(sample, threshold, TILE))
+
+
+def _bar(sample: Sample, threshold: float, width: int) -> Image.Image | None:
+    return None if sample.probability is None else probability_bar(sample.probability, threshold, width=width)
+
+
+def _pair(sample: Sample, synthetic: bool) -> Image.Image:
+    """The image plain and with its heatmap, or with a note that there is none."""
+    plain = radiograph(sample.pixels, side=PAIR, synthetic=synthetic)
+    if sample.heatmap is None:
+        note = text_block("no heatmap", width=PAIR - 40, colour=FAINT, background=PANEL)
+        return row([plain, padded(note, pad=20, width=PAIR, height=PAIR)], gap=6, background=(0, 0, 0))
+    seen = overlay(sample.pixels, sample.heatmap, opacity=HEAT_OPACITY)
+    return row([plain, radiograph(seen, side=PAIR, synthetic=synthetic)], gap=6, background=(0, 0, 0))
+
+
+def _pair_tile(sample: Sample, threshold: float, *, synthetic: bool) -> Image.Image:
+    pair = _pair(sample, synthetic)
+    return _captioned(pair, [*_said(sample, threshold), sample.name], _bar(sample, threshold, pair.width))
+
+
+def _card(card: ReportCard, threshold: float, *, synthetic: bool) -> Image.Image:
+    pad = 18
+    inner = CARD - 2 * pad
+    pair = _pair(card.sample, synthetic)
+    width = inner - pair.width - GAP
+    facts = [card.strategy.replace("_", " "), *_said(card.sample, threshold)]
+    scores = [
+        f"{name.replace('_', ' ')} {'unknown' if value is None else f'{value:.2f}'}"
+        for name, value in card.scores.items()
+    ]
+    beside = [text_block(line, width=width, background=PANEL) for line in facts]
+    beside += [
+        text_block(line, width=width, size=SMALL, colour=FAINT, background=PANEL)
+        for line in (*scores, f"model {card.model}", card.sample.name)
+    ]
+    top = row([pair, column(beside, gap=2, background=PANEL)], background=PANEL)
+    body = text_block(card.text, width=inner, background=PANEL, most_lines=REPORT_LINES)
+    return padded(column([top, body], background=PANEL), pad=pad, width=CARD, height=0)
+
+
+def _some(items: Sequence[object], what: str) -> None:
+    if not items:
+        raise InputError(f"{what} needs at least one image to show; got none: run predict, report or embed first")
