@@ -53,6 +53,11 @@ def latest_finished(session: Session, kind: str, dataset_id: int | None = None) 
     return session.scalars(query.limit(1)).first()
 
 
+def find(session: Session, run_id: int) -> Run | None:
+    """The run with this id."""
+    return session.get(Run, run_id)
+
+
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:
     """The latest run that did, or is doing, exactly this work."""
     return session.scalars(select(Run).where(Run.fingerprint == fingerprint).order_by(Run.id.desc()).limit(1)).first()

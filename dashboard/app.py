@@ -1,0 +1,12 @@
+"""Which pages there are. Served by dashboard/server.py; see it for the command."""
+
+from pathlib import Path
+
+import streamlit as st
+
+from dashboard.components import frame
+
+ICON = Path(__file__).with_name("icon.svg")
+
+st.set_page_config(layout="wide", page_icon=str(ICON), initial_sidebar_state="expanded")
+st.navigation(frame.pages(), position="hidden").run()

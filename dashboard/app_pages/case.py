@@ -1,0 +1,60 @@
+"""What is known of one image: picture, heatmap, prediction, reports, similar cases."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, grid, panels, reporting, similar, steps, viewer, wording
+from db.queries import cases, evaluation, reports
+
+NEAREST = 12
+
+dataset = frame.open_dataset()
+view = filters.view(dataset)
+question = view.question
+
+with resources.reading() as session:
+    image_id = address.number("image") or 0
+    case = cases.one(session, image_id, run_id=question.run_id, threshold=question.threshold)
+    place = cases.place(session, question, image_id) if case else None
+    total = cases.count(session, question)
+    written = reports.of_image(session, image_id)
+    indexes = evaluation.indexes(session, dataset.id)
+
+if case is None or case.dataset_id != dataset.id:
+    st.header("No such case")
+    st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {image_id}.")
+    st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:")
+    st.stop()
+
+title, walk = st.columns([3, 2], vertical_alignment="bottom")
+with title:
+    mark = f"{wording.OUTCOMES[case.outcome]}: " if case.outcome else ""
+    st.header(f"{mark}{grid.name(case).lower() if mark else grid.name(case)}")
+with walk:
+    steps.show(dataset, place, total)
+
+film, known = st.columns([5, 3], gap="large")
+with film:
+    viewer.show(case, view)
+with known:
+    viewer.facts(dataset, case, view)
+    viewer.zones(case)
+
+st.subheader(f"Reports ({len(written)})")
+if not written:
+    panels.missing("No report describes this image yet:", f"python -m jobs report --dataset {dataset.name}")
+columns = st.columns(2)
+for number, row in enumerate(written):
+    with columns[number % 2]:
+        reporting.show(row)
+
+st.subheader("Similar cases")
+if not indexes:
+    panels.missing("No vector index holds this dataset yet:", f"python -m jobs embed --dataset {dataset.name}")
+else:
+    names = {index.embedder: index.embedder for index in indexes}
+    picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
+    index = next((index for index in indexes if index.embedder == picked), indexes[0])
+    st.caption(f"Index of {index.embedder}, {wording.count(index.count, 'image')}, cosine similarity, exact search.")
+    with panels.guarded("The similar cases"):
+        similar.show(dataset, similar.to_image(index, case.id, NEAREST), view, key="similar")

@@ -1,0 +1,37 @@
+"""Which cases match: filters, outcomes as links, a grid of thumbnails."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, grid, panels, wording
+from db.queries import cases
+
+dataset = frame.open_dataset()
+view = filters.view(dataset)
+filters.draw(dataset, view)
+
+with resources.reading() as session:
+    total = cases.count(session, view.question)
+    counts = cases.confusion(session, view.question)
+
+left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
+with left:
+    st.header("Cases")
+    st.markdown(f"{wording.count(total, 'distinct image')}. {filters.described(view)}")
+with right:
+    if counts is not None:
+        grid.confusion(dataset, counts, chosen=view.question.outcome, key="confusion")
+
+if view.run is None:
+    panels.missing(
+        "Outcomes and probabilities appear once a classifier has seen the images:",
+        f"python -m jobs train --dataset {dataset.name}\npython -m jobs predict --dataset {dataset.name}",
+    )
+page = address.page(total, grid.SIZE)
+with resources.reading() as session:
+    shown = cases.page(session, view.question, limit=grid.SIZE, offset=(page - 1) * grid.SIZE)
+if not shown:
+    st.info("No image matches all of these filters. Take one back, or start again from all cases.")
+    st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/filter_alt_off:")
+grid.show(dataset, shown, key="cases")
+address.pages(total, grid.SIZE)

@@ -1,0 +1,54 @@
+"""What is in the database, how good the results are, and what needs attention."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import attention, figures, frame, holdings, panels, wording
+from db.queries import datasets, evaluation, reports, runs
+
+dataset = frame.open_dataset()
+with resources.reading() as session:
+    rows = datasets.counts(session, dataset.id)
+    ingest = runs.latest_finished(session, "ingest", dataset.id)
+    evaluated = evaluation.latest(session, dataset.id)
+    standings = reports.leaderboard(session, dataset.id)
+
+st.header(wording.plain(dataset.name))
+st.markdown(holdings.described(dataset, rows, ingest))
+
+left, right = st.columns([3, 2], gap="large")
+with left:
+    st.subheader("Images")
+    holdings.show(dataset, rows)
+with right:
+    st.subheader("Needs attention")
+    attention.show(dataset)
+
+st.subheader("Results")
+if evaluated is None:
+    panels.missing(
+        "Nothing has been measured on this dataset yet:",
+        "\n".join(f"python -m jobs {job} --dataset {dataset.name}" for job in ("train", "predict", "evaluate")),
+    )
+    st.stop()
+
+run, metrics = evaluated
+st.caption(
+    f"Evaluation run {run.id}, {wording.ago(run.finished)}. Intervals are 95 %, resampled over patients. "
+    "The original tool's figures are those it reported on the same test split."
+)
+if metrics["classification"]:
+    figures.classification(metrics["classification"])
+left, right = st.columns(2, gap="large")
+with left:
+    if metrics["retrieval"]:
+        figures.retrieval(metrics["retrieval"])
+    else:
+        panels.missing("No retrieval has been measured yet:", f"python -m jobs embed --dataset {dataset.name}")
+with right:
+    if metrics["reports"]:
+        figures.reports(metrics["reports"], {f"{one.model} / {one.strategy}": one.reports for one in standings})
+        written = sum(one.reports for one in standings)
+        st.caption(f"{wording.count(written, 'report')}; the original tool wrote 40.")
+    else:
+        panels.missing("No report has been scored yet:", f"python -m jobs report --dataset {dataset.name}")

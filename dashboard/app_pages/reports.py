@@ -1,0 +1,45 @@
+"""Which reports match: filters, how models and strategies compare, and the reports beside their images."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, linked, panels, reporting, wording
+from db.queries import reports
+from db.queries.reports import ReportQuestion
+
+SIZE = 10
+
+dataset = frame.open_dataset()
+view = filters.view(dataset)
+with resources.reading() as session:
+    models, strategies = reports.choices(session, dataset.id)
+    standings = reports.leaderboard(session, dataset.id)
+
+with st.sidebar:
+    text = address.words("Words in the report", name="words", placeholder="opacity")
+    label = filters.choose("Label of the image", filters.offered(dataset)[1], name="label")
+    strategy = address.choice(
+        "Strategy", {name: reporting.named(name) for name in strategies}, name="strategy", menu=True
+    )
+    model = address.choice("Model", {name: name for name in models}, name="model", menu=True)
+    stance = address.choice("The report", reporting.STANCES, name="stance", menu=True)
+
+question = ReportQuestion(dataset.id, label=label, strategy=strategy, model=model, stance=stance, keyword=text or None)
+with resources.reading() as session:
+    total = reports.count(session, question)
+    page = address.page(total, SIZE)
+    rows = reports.page(session, question, limit=SIZE, offset=(page - 1) * SIZE)
+
+st.header("Reports")
+if not standings and not total:
+    panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
+    st.stop()
+st.markdown(f"{wording.count(total, 'report')} of {wording.count(sum(one.reports for one in standings))}.")
+with st.expander("Models and strategies compared", expanded=total == sum(one.reports for one in standings)):
+    linked.table(*reporting.compared(dataset, standings), key="standings", caption="Mean scores")
+
+reporting.beside_images(dataset, rows, view)
+if not rows:
+    st.info("No report matches all of these filters.")
+    st.page_link(frame.FOLDER / "reports.py", label="All reports", icon=":material/filter_alt_off:")
+address.pages(total, SIZE)

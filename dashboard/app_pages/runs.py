@@ -1,0 +1,39 @@
+"""How runs stand: a list, and for one run its progress, configuration, error, metrics and files."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, frame, running, wording
+from db.queries import overview, runs
+
+SIZE = 30
+
+dataset = frame.open_dataset()
+chosen = address.number("run")
+with resources.reading() as session:
+    alive = bool(overview.running(session))
+
+
+@st.fragment(run_every=2.0 if alive else None)
+def live() -> None:
+    """The part that changes while jobs run."""
+    if chosen is not None:
+        running.one(dataset, chosen)
+        return
+    kind = address.get("kind")
+    with resources.reading() as session:
+        total = runs.count(session, kind=kind)
+        page = address.page(total, SIZE)
+        rows = runs.page(session, kind=kind, limit=SIZE, offset=(page - 1) * SIZE)
+    st.markdown(f"{wording.count(total, 'run')}. A run without a living process behind it shows as lost.")
+    running.several(dataset, rows)
+    address.pages(total, SIZE)
+
+
+if chosen is None:
+    st.header("Runs")
+    with st.sidebar:
+        address.choice("Kind", {kind: kind for kind in running.KINDS}, name="kind")
+live()
+if chosen is not None:
+    running.details(dataset, chosen)

@@ -1,0 +1,50 @@
+"""Which cases are like a query: an image of the dataset, an uploaded one, or words."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, panels, querying, similar, wording
+from db.queries import cases, evaluation
+
+COUNTS = {"6": "6", "12": "12", "24": "24", "48": "48"}
+WAYS = {"upload": "Upload an image", "image": "Image of the dataset", "words": "Words"}
+
+dataset = frame.open_dataset()
+view = filters.view(dataset)
+with resources.reading() as session:
+    indexes = {index.embedder: index for index in evaluation.indexes(session, dataset.id)}
+
+st.header("Search")
+if not indexes:
+    panels.missing("No vector index holds this dataset yet:", f"python -m jobs embed --dataset {dataset.name}")
+    st.stop()
+
+with st.sidebar:
+    k = int(address.choice("Cases to find", COUNTS, name="k", default="12") or 12)
+    splits, labels = filters.offered(dataset)
+    split = filters.choose("Only from split", splits, name="split")
+    label = filters.choose("Only with label", labels, name="label")
+    first = next(iter(indexes))
+    named = {name: name for name in indexes}
+    embedder = address.choice("Embedder", named, name="index", default=first, menu=True) or first
+index = indexes[embedder]
+
+way = address.choice("Search by", WAYS, name="by", default="upload")
+allowed = None
+if split or label:
+    question = cases.Question(dataset.id, split=split, label=label)
+    with resources.reading() as session:
+        allowed = cases.ids(session, question)
+
+ask = {"upload": querying.upload, "image": querying.image, "words": querying.words}[way or "upload"]
+query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
+hits = None
+with query, panels.guarded("The search"):
+    hits = ask(dataset, index, k, allowed)
+with answer, panels.guarded("The hits"):
+    if hits is not None:
+        st.caption(
+            f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
+            f"{wording.count(index.count, 'image')}, run {index.run_id}): cosine similarity, exact search."
+        )
+        similar.show(dataset, hits, view, key="hits")

@@ -1,0 +1,1 @@
+"""What pages share: URL-bound filters, linked tables and image grids, the frame, panels."""

@@ -1,0 +1,129 @@
+"""How a page's state lives in its URL: widgets that read their value from it and write it back.
+
+The URL is the only state: every run reads it first, so links, reloads and the browser's back and forward all work.
+(Streamlit's own bind="query-params" replaces history entries and ignores links to the page it is on.)
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+import streamlit as st
+
+PAGE = "page"
+
+
+def get(name: str) -> str | None:
+    """The parameter's value, or None where it is absent or empty."""
+    return st.query_params.get(name) or None
+
+
+def number(name: str, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
+    """The parameter as an integer in [low, high], or None where it is something else."""
+    text = get(name) or ""
+    return int(text) if text.isdecimal() and len(text) < 11 and low <= int(text) <= high else None
+
+
+def share(name: str, default: float) -> float:
+    """The parameter as a number in [0, 1], or `default` where it is something else."""
+    try:
+        value = float(get(name) or default)
+    except ValueError:
+        return default
+    return value if 0.0 <= value <= 1.0 else default
+
+
+def link(path: str, **parameters: object) -> str:
+    """The address of a page with these parameters, those that are None left out."""
+    given = {name: value for name, value in parameters.items() if value is not None}
+    return f"/{path}?{urlencode(given)}" if given else f"/{path}"
+
+
+def put(**parameters: object) -> None:
+    """Write parameters to the URL (None takes one out); another question starts again at its first page."""
+    kept = st.query_params.to_dict() | {name: str(value) for name, value in parameters.items()}
+    absent = {name for name, value in parameters.items() if value is None}
+    absent |= set() if PAGE in parameters else {PAGE}
+    st.query_params.from_dict({name: value for name, value in kept.items() if name not in absent})
+
+
+def settle() -> None:
+    """Make the browser's address agree with what the page shows, after a link from a page to itself."""
+    st.query_params.from_dict(st.query_params.to_dict())
+
+
+def choice(
+    label: str, options: Mapping[str, str], *, name: str, default: str | None = None, menu: bool = False
+) -> str | None:
+    """One of `options` (value in the URL: what is shown), or `default`; as buttons, or as a menu."""
+    current = get(name)
+    _show(name, current if current in options else default)
+    arguments: dict[str, Any] = {"format_func": lambda value: options.get(value, value), **_bound(name, default)}
+    if menu:
+        index = None if default is None else 0
+        picked = st.selectbox(label, list(options), index=index, placeholder="All", **arguments)
+    else:
+        picked = st.segmented_control(label, list(options), required=default is not None, **arguments)
+    return picked or default
+
+
+def share_range(label: str, *, low: str = "low", high: str = "high", help: str | None = None) -> tuple[float, float]:
+    """A range inside [0, 1], two parameters in the URL."""
+    key = _key(low)
+    bounds = share(low, 0.0), share(high, 1.0)
+    bounds = bounds if bounds[0] <= bounds[1] else (0.0, 1.0)
+    st.session_state[key] = bounds
+
+    def changed() -> None:
+        first, last = st.session_state[key]
+        put(**{low: None if first == 0.0 else first, high: None if last == 1.0 else last})
+
+    st.slider(label, 0.0, 1.0, step=0.01, key=key, on_change=changed, help=help)
+    return bounds
+
+
+def level(label: str, *, name: str, default: float, help: str | None = None) -> float:
+    """A number in [0, 1] on a slider."""
+    _show(name, share(name, default))
+    picked: float = st.slider(label, 0.0, 1.0, step=0.05, help=help, **_bound(name, default))
+    return picked
+
+
+def words(label: str, *, name: str, placeholder: str = "", limit: int = 200) -> str:
+    """A line of text."""
+    _show(name, (get(name) or "")[:limit])
+    typed: str = st.text_input(label, placeholder=placeholder, max_chars=limit, **_bound(name, ""))
+    return typed.strip()
+
+
+def page(total: int, size: int) -> int:
+    """The page number in the URL, from 1, held inside the pages that there are."""
+    return min(number(PAGE, low=1) or 1, _last(total, size))
+
+
+def pages(total: int, size: int) -> None:
+    """Page buttons, where there is more than one page."""
+    if _last(total, size) > 1:
+        _show(PAGE, page(total, size))
+        st.pagination(_last(total, size), **_bound(PAGE, 1))
+
+
+def _last(total: int, size: int) -> int:
+    return max(1, -(-total // size))
+
+
+def _key(name: str) -> str:
+    return f"url_{name}"
+
+
+def _show(name: str, value: object) -> None:
+    st.session_state[_key(name)] = value
+
+
+def _bound(name: str, default: object) -> dict[str, Any]:
+    def changed() -> None:
+        value = st.session_state[_key(name)]
+        put(**{name: None if value in (default, None, "") else value})
+
+    bound: Callable[[], None] = changed
+    return {"key": _key(name), "on_change": bound}

@@ -1,0 +1,47 @@
+"""What a reader should look at first, each a link to it: failures, undescribed failures, runs, left-out files."""
+
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import filters, frame, linked
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import cases, overview, runs
+
+FAILURES = (
+    ("Pneumonia that the model missed (FN)", "FN", None),
+    ("False alarms (FP)", "FP", None),
+    ("Failures that no report describes", "wrong", "no"),
+)
+RUNS = 3
+
+
+def show(dataset: Dataset) -> None:
+    """Each kind of thing with its number; what is in order is left out."""
+    view = filters.view(dataset)
+    rows: list[list[Cell | str]] = []
+
+    def add(text: str, number: int, href: str) -> None:
+        if number:
+            rows.append([Cell(text, href), Cell(f"{number:,}", tone="strong")])
+
+    with resources.reading() as session:
+        if view.run is not None:
+            for text, outcome, reported in FAILURES:
+                number = cases.count(session, replace(view.question, outcome=outcome, reported=reported))
+                add(text, number, frame.here("cases", dataset, outcome=outcome, reported=reported))
+        number = cases.count(session, replace(view.question, label="unknown"))
+        add("Images without a label", number, frame.here("cases", dataset, label="unknown"))
+        ingest = runs.latest_finished(session, "ingest", dataset.id)
+        if ingest is not None:
+            number = sum(overview.skipped(session, ingest.id).values())
+            add("Files that ingest left out", number, frame.here("runs", dataset, run=ingest.id))
+        for run in overview.unfinished(session)[:RUNS]:
+            name = Cell(f"Run {run.id}, {run.kind}", frame.here("runs", dataset, run=run.id))
+            rows.append([name, Cell(runs.status(run), tone="wrong")])
+    if rows:
+        linked.table(["What", ">How many"], rows, key="attention", caption="What needs attention")
+    else:
+        st.markdown("Nothing: no failures, no unlabelled images, no left-out files, no broken runs.")

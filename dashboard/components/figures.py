@@ -1,0 +1,79 @@
+"""How measured values read: tables of metrics with intervals and n, beside the original tool's."""
+
+from collections.abc import Mapping, Sequence
+
+from dashboard.components import linked, wording
+from dashboard.components.linked import Cell
+from db.models import Metric
+
+ORIGINAL = {
+    "accuracy": 0.93,
+    "recall": 0.96,
+    "specificity": 0.88,
+    "auc": 0.97,
+    "p_at_1": 0.78,
+    "p_at_3": 0.76,
+    "p_at_5": 0.75,
+    "p_at_10": 0.73,
+}
+"""What the tool that this one follows reported on the same test split."""
+CLASSIFICATION = ("auc", "accuracy", "recall", "specificity", "precision", "f1", "average_precision", "brier", "ece")
+
+
+def classification(metrics: Sequence[Metric]) -> None:
+    """Test figures with intervals and n, the original tool's, and the out-of-fold ones."""
+    found = {(metric.name, metric.split): metric for metric in metrics if metric.slice == "all"}
+    rows: list[list[Cell | str]] = []
+    for name in CLASSIFICATION:
+        test, held_out = found.get((name, "test")), found.get((name, "oof"))
+        if test is None and held_out is None:
+            continue
+        rows.append([wording.METRICS[name], *_with_interval(test), _original(name), *_with_interval(held_out)[:2]])
+    heads = ["Classification", ">Test", ">95 % interval", ">n", ">Original tool", ">Out of fold", ">95 % interval"]
+    linked.table(heads, rows, key="classification", caption="Classification metrics")
+
+
+def retrieval(metrics: Sequence[Metric]) -> None:
+    """Precision at k for each embedder, one row each k, with the original tool's."""
+    embedders = sorted({metric.slice for metric in metrics})
+    found = {(metric.name, metric.slice): metric for metric in metrics}
+    rows: list[list[Cell | str]] = []
+    for name in ("p_at_1", "p_at_3", "p_at_5", "p_at_10", "chance"):
+        cells: list[Cell | str] = []
+        for embedder in embedders:
+            cells += _with_interval(found.get((name, embedder)))[:2]
+        if any(found.get((name, embedder)) for embedder in embedders):
+            rows.append([wording.METRICS.get(name, name.capitalize()), *cells, _original(name)])
+    heads = [part for embedder in embedders for part in (f">{embedder}", ">95 % interval")]
+    linked.table(["Retrieval", *heads, ">Original tool"], rows, key="retrieval", caption="Retrieval precision")
+
+
+def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
+    """Keyword alignment by model and strategy; counts: reports by the same names."""
+    aligned = [metric for metric in metrics if metric.name == "keyword_alignment"]
+    rows = [[metric.slice, wording.count(counts.get(metric.slice)), *_with_interval(metric)[:2]] for metric in aligned]
+    heads = ["Reports by model / strategy", ">Reports", ">Keyword alignment", ">95 % interval"]
+    linked.table(heads, rows, key="reports", caption="Report scores")
+
+
+def listing(metrics: Sequence[Metric], *, key: str) -> None:
+    """Every final metric of a run."""
+    rows = [
+        [wording.METRICS.get(metric.name, metric.name), metric.split, metric.slice, *_with_interval(metric)]
+        for metric in metrics
+    ]
+    linked.table(["Metric", "Split", "Slice", ">Value", ">95 % interval", ">n"], rows, key=key, caption="All metrics")
+
+
+def _with_interval(metric: Metric | None) -> list[Cell | str]:
+    if metric is None:
+        return [Cell(wording.UNKNOWN, tone="muted"), "", ""]
+    return [
+        Cell(wording.measured(metric.name, metric.value), tone="strong"),
+        Cell(wording.interval(metric.name, metric.low, metric.high), tone="muted"),
+        Cell(wording.count(metric.n), tone="muted"),
+    ]
+
+
+def _original(name: str) -> Cell:
+    return Cell(wording.measured(name, ORIGINAL[name])) if name in ORIGINAL else Cell("")

@@ -1,0 +1,80 @@
+"""What every page has around it: navigation, the dataset in view, the synthetic banner, the state of the database."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import streamlit as st
+from sqlalchemy.exc import DBAPIError
+
+from dashboard import resources
+from dashboard.components import address, panels
+from db.models import Dataset
+from db.queries import datasets
+from db.session import DatabaseUnavailableError
+
+FOLDER = Path(__file__).parent.parent / "app_pages"
+TITLES = {
+    "overview": ("Overview", ":material/dashboard:"),
+    "cases": ("Cases", ":material/grid_view:"),
+    "reports": ("Reports", ":material/description:"),
+    "search": ("Search", ":material/image_search:"),
+    "runs": ("Runs", ":material/history:"),
+}
+SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Figures show that the wiring works, nothing else."
+
+
+def pages() -> list[st.Page]:
+    """All pages for st.navigation; a case is reached by its links."""
+    listed = [
+        st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "overview")
+        for name, (title, icon) in TITLES.items()
+    ]
+    return [*listed, st.Page(FOLDER / "case.py", title="Case", visibility="hidden")]
+
+
+def open_dataset() -> Dataset:
+    """Draw the frame and return the dataset in view; where there is none, say what to run and stop the page."""
+    address.settle()
+    known, problem = _datasets()
+    with st.sidebar:
+        st.markdown("#### Pneumoscope")
+        for name, (title, icon) in TITLES.items():
+            st.page_link(FOLDER / f"{name}.py", label=title, icon=icon, query_params=kept())
+        picked = known[0].name if known else None
+        if len(known) > 1:
+            names = {dataset.name: dataset.name for dataset in known}
+            picked = address.choice("Dataset", names, name="dataset", default=picked, menu=True)
+    dataset = next((one for one in known if one.name == picked), None)
+    if dataset is None:
+        problem()
+        st.stop()
+    if dataset.synthetic:
+        st.warning(SYNTHETIC, icon=":material/science:")
+    return dataset
+
+
+def kept() -> dict[str, str] | None:
+    """What a link to another page takes along: the dataset in view, where the URL names one."""
+    name = address.get("dataset")
+    return {"dataset": name} if name else None
+
+
+def here(path: str, dataset: Dataset, **parameters: object) -> str:
+    """The address of a page, keeping the dataset in view where the URL names one."""
+    return address.link(path, dataset=dataset.name if address.get("dataset") else None, **parameters)
+
+
+def _datasets() -> tuple[list[Dataset], Callable[[], None]]:
+    """The datasets, the latest first, and what to show where there are none."""
+    try:
+        state = resources.schema_state()
+        if state == "current":
+            with resources.reading() as session:
+                return list(datasets.every(session)), panels.no_database
+    except (DatabaseUnavailableError, DBAPIError) as error:
+        if resources.database_is_absent():
+            return [], panels.no_database
+        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+        return [], partial(panels.unreachable, reason)
+    return [], {"old": panels.old_schema, "newer": panels.newer_schema}.get(state, panels.no_database)

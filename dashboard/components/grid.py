@@ -1,0 +1,62 @@
+"""How cases look as pictures: a grid of thumbnails, and the counts of outcomes as links to their cases."""
+
+from collections.abc import Mapping, Sequence
+
+from dashboard import pictures
+from dashboard.components import filters, frame, linked, wording
+from dashboard.components.linked import Card, Cell
+from db.models import Dataset
+from db.queries.cases import Case, Outcome
+
+SIZE = 48
+"""Cases on a page of a list."""
+
+
+def name(case: Case) -> str:
+    """Label and cause in words."""
+    cause = f", {case.cause}" if case.cause else ""
+    return f"{wording.LABELS[case.label]}{cause}"
+
+
+def alt(case: Case) -> str:
+    """What the image shows, for those who do not see it."""
+    said = "" if case.probability is None else f"; model says {wording.percent(case.probability)} pneumonia"
+    return f"Chest radiograph {case.id}, {name(case).lower()}{said}"
+
+
+def show(
+    dataset: Dataset, found: Sequence[Case], *, key: str, titles: Mapping[int, str] | None = None, width: int = 150
+) -> None:
+    """Thumbnails that lead to their cases; titles by image id stand in for the probability."""
+    cards = []
+    for case in found:
+        probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
+        card = Card(
+            href=frame.here("case", dataset, **filters.parameters(image=case.id)),
+            src=pictures.thumbnail_url(case.sha256),
+            alt=alt(case),
+            title=(titles or {}).get(case.id, probability),
+            mark=case.outcome or "",
+            tone="wrong" if case.outcome in ("FP", "FN") else "",
+            lines=(name(case), f"{case.split or 'no split'} · {case.path.rpartition('/')[2]}"),
+        )
+        cards.append(card)
+    linked.cards(cards, key=key, width=width)
+
+
+def confusion(dataset: Dataset, counts: Mapping[Outcome, int], *, chosen: str | None, key: str) -> None:
+    """The four outcomes as a table whose cells lead to their cases, and back to all where one is chosen already."""
+
+    def cell(outcome: Outcome) -> Cell:
+        target = None if outcome == chosen else outcome
+        href = frame.here("cases", dataset, **filters.parameters(outcome=target))
+        tone = "chosen" if outcome == chosen else "wrong" if outcome in ("FP", "FN") and counts[outcome] else ""
+        return Cell(f"{outcome}  {counts[outcome]:,}", href, tone, wording.OUTCOMES[outcome])
+
+    rows = [
+        [Cell("Pneumonia by label"), cell("TP"), cell("FN")],
+        [Cell("Normal by label"), cell("FP"), cell("TN")],
+    ]
+    linked.table(
+        ["", ">Model says pneumonia", ">Model says normal"], rows, key=key, caption="Confusion matrix, distinct images"
+    )

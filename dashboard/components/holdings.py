@@ -1,0 +1,44 @@
+"""What a dataset holds: images by split and label, each count a link to its cases."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from dashboard.components import frame, linked, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset, Run
+from db.queries.cases import LABELS
+
+SPLITS = ("train", "val", "test", None)
+
+
+def described(dataset: Dataset, rows: Sequence[dict[str, Any]], ingest: Run | None) -> str:
+    """The dataset in a sentence."""
+    images, files = (sum(row[name] for row in rows) for name in ("images", "files"))
+    kind = "Synthetic phantoms" if dataset.synthetic else "Real radiographs"
+    copies = f" from {wording.count(files, 'file')}" if files != images else ""
+    when = f", ingested {wording.ago(ingest.finished)}" if ingest else ""
+    return f"{kind}: {wording.count(images, 'distinct image')}{copies}{when}. `{dataset.root}`"
+
+
+def show(dataset: Dataset, rows: Sequence[dict[str, Any]]) -> None:
+    """Distinct images by split and label, with files and patients."""
+    found = {(row["split"], row["label"]): row for row in rows}
+    labels = [(name, value) for name, value in LABELS.items() if any(key[1] == value for key in found)]
+    table: list[list[Cell | str]] = []
+    for split in SPLITS:
+        parts = [found[split, value] for _, value in labels if (split, value) in found]
+        if not parts:
+            continue
+        name = split or "unknown"
+        cells = [_count(dataset, found.get((split, value)), name, label) for label, value in labels]
+        total = Cell(f"{sum(row['images'] for row in parts):,}", frame.here("cases", dataset, split=name))
+        table.append([split or "No split", *cells, total, f"{sum(row['files'] for row in parts):,}"])
+    heads = [f">{wording.LABELS[value]}" for _, value in labels]
+    linked.table(["Split", *heads, ">Images", ">Files"], table, key="holdings", caption="Images by split and label")
+
+
+def _count(dataset: Dataset, row: dict[str, Any] | None, split: str, label: str) -> Cell:
+    if row is None:
+        return Cell("none", tone="muted")
+    patients = wording.count(row["patients"], "patient")
+    return Cell(f"{row['images']:,}", frame.here("cases", dataset, split=split, label=label), help=patients)

@@ -1,0 +1,59 @@
+"""What a page shows in place of what it cannot show: the state, and the exact command that mends it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import streamlit as st
+
+from engine.errors import InputError
+
+DEMO = "make demo"
+INGEST = "python -m jobs ingest FOLDER"
+
+
+def missing(message: str, command: str) -> None:
+    """Something that a job has yet to make, and the job's command."""
+    with st.container(border=True):
+        st.markdown(message)
+        st.code(command, language="bash")
+
+
+def no_database() -> None:
+    """There is no database, or nothing is in it."""
+    st.subheader("Nothing here yet")
+    st.markdown("The database is empty. Run the whole chain on synthetic phantoms, with nothing to download:")
+    st.code(DEMO, language="bash")
+    st.markdown("or bring in a folder of radiographs, then train on it and predict:")
+    st.code(f"{INGEST}\npython -m jobs train\npython -m jobs predict", language="bash")
+    st.markdown("Then reload this page.")
+
+
+def unreachable(reason: str) -> None:
+    """The database is somewhere, but does not open."""
+    st.subheader("The database does not answer")
+    st.code(reason, language=None, wrap_lines=True)
+    st.markdown("Reload this page once it does.")
+
+
+def old_schema() -> None:
+    """The tables are from an earlier version; every job brings them up to date before it starts."""
+    st.subheader("The database is from an earlier version")
+    st.markdown("Any job brings it up to date before it starts; this one then redoes nothing that is done:")
+    st.code("python -m jobs evaluate", language="bash")
+    st.markdown("Then reload this page.")
+
+
+def newer_schema() -> None:
+    """The tables are from a later version than this code."""
+    st.subheader("The database is from a later version")
+    st.markdown("This code cannot read it. Update the checkout, then restart the dashboard:")
+    st.code("git pull && make demo", language="bash")
+
+
+@contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """A part of a page whose files may be missing or broken: it says so in its place, and the rest works."""
+    try:
+        yield
+    except (InputError, OSError) as error:
+        st.error(f"{what} cannot be shown: {' '.join(str(error).split())}", icon=":material/error:")

@@ -1,0 +1,84 @@
+"""How a search is asked: by an uploaded image, by an image of the dataset, by words."""
+
+from collections.abc import Collection
+
+import streamlit as st
+
+from dashboard import pictures, resources
+from dashboard.components import address, filters, grid, reporting, similar, wording
+from dashboard.components.similar import Hit
+from db.models import Dataset, VectorIndex
+from db.queries import cases, reports, runs
+from db.queries.reports import ReportQuestion
+from engine.errors import InputError
+from engine.images import decode
+from engine.retrieval.embedders import Embedder, spec
+
+MEGABYTES = 20
+Allowed = Collection[int] | None
+
+
+def upload(_dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
+    """Ask with a new picture; it is read in memory and never stored. Raises InputError where it is no picture."""
+    file = st.file_uploader(
+        f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB; it stays in memory and is not stored",
+        max_upload_size=MEGABYTES,
+    )
+    if file is None:
+        return None
+    data = file.getvalue()
+    if len(data) > MEGABYTES * 2**20:
+        raise InputError(f"file {file.name} has {wording.size(len(data))}, the limit is {MEGABYTES} MB")
+    decoded = decode(data)
+    height, width = decoded.pixels.shape
+    st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
+    st.caption(f"{wording.plain(file.name)}, {decoded.source_format}, {width} x {height} pixels")
+    vectors = model(index).embed_images(decoded.pixels[None])
+    return similar.to_vectors(index, vectors, k, allowed=allowed)
+
+
+def image(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
+    """Ask with an image that is in the index; needs no model."""
+    typed = address.words("Image number", name="image", placeholder="1")
+    if not typed:
+        st.caption("The number stands in a case's facts and address.")
+        return None
+    with resources.reading() as session:
+        case = cases.one(session, address.number("image") or 0)
+    if case is None or case.dataset_id != dataset.id:
+        raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
+    st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
+    st.caption(f"Image {case.id}: {grid.name(case)}, {case.split or 'no split'}")
+    return similar.to_image(index, case.id, k, allowed=allowed)
+
+
+def words(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
+    """Ask with words: the index where its embedder reads text, else the text of the reports."""
+    text = address.words("Words", name="q", placeholder="opacity in the right lower zone")
+    if not text:
+        return None
+    if spec(index.embedder).reads_text:
+        return similar.to_vectors(index, model(index).embed_texts([text]), k, allowed=allowed)
+    question = ReportQuestion(dataset.id, keyword=text)
+    with resources.reading() as session:
+        total = reports.count(session, question)
+        found = reports.page(session, question, limit=k)
+    st.caption(f"Answered by the text of the reports: embedder {index.embedder} reads no words.")
+    st.markdown(f"{wording.count(total, 'report')} with these words.")
+    reporting.beside_images(dataset, found, filters.view(dataset))
+    return None
+
+
+def model(index: VectorIndex) -> Embedder:
+    """The embedder that made the index. Raises InputError where it has other weights now."""
+    with resources.reading() as session:
+        run = runs.find(session, index.run_id)
+        trained = (run.config if run else {}).get("train_run")
+        checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
+    loaded = resources.embedder(index.embedder, checkpoint.path if checkpoint else None)
+    if loaded.revision != index.revision:
+        raise InputError(
+            f"index '{index.embedder}' was made with weights {index.revision[:8]}, but {loaded.revision[:8]} are here; "
+            "build it again with: python -m jobs embed"
+        )
+    return loaded

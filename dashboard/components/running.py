@@ -1,0 +1,132 @@
+"""How a run reads: its line in the list, its progress, and everything it left behind."""
+
+import json
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import figures, frame, linked, panels, wording
+from dashboard.components.linked import Cell
+from db.models import Artifact, Dataset, Run
+from db.queries import evaluation, overview, runs
+
+KINDS = ("ingest", "train", "predict", "report", "embed", "evaluate", "export")
+BROKEN = ("failed", "lost", "interrupted")
+SKIPPED = 200
+"""Left-out files that are listed; their counts by reason are whole."""
+
+
+def several(dataset: Dataset, rows: Sequence[Run]) -> None:
+    """Runs as a table, the latest first."""
+    table: list[list[Cell | str]] = []
+    for run in rows:
+        standing = runs.status(run)
+        table.append(
+            [
+                Cell(f"{run.id}", frame.here("runs", dataset, run=run.id)),
+                Cell(run.kind, frame.here("runs", dataset, run=run.id)),
+                Cell(standing, tone="wrong" if standing in BROKEN else "strong" if standing == "running" else ""),
+                str(run.config.get("dataset", "")),
+                _progress(run, standing),
+                Cell(wording.ago(run.started), tone="muted"),
+                wording.duration(run.seconds),
+            ]
+        )
+    heads = [">Run", "Kind", "Status", "Dataset", "Progress or error", ">Started", ">Took"]
+    linked.table(heads, table, key="runs", caption="Runs, the latest first")
+
+
+def one(dataset: Dataset, run_id: int) -> None:
+    """A run's state now."""
+    with resources.reading() as session:
+        run = runs.find(session, run_id)
+    st.page_link(frame.FOLDER / "runs.py", label="All runs", icon=":material/arrow_back:", query_params=frame.kept())
+    if run is None:
+        st.header("No such run")
+        st.markdown(f"The database has no run {run_id}.")
+        return
+    standing = runs.status(run)
+    st.header(f"Run {run.id}: {run.kind}, {standing}")
+    if standing == "running":
+        share = min(1.0, run.done / run.total) if run.total else 0.0
+        st.progress(share, text=_progress(run, standing))
+    if standing == "lost":
+        st.error("Its process died. The same command takes it up where it stopped.", icon=":material/error:")
+    elif run.error:
+        st.error(wording.plain(run.error), icon=":material/error:")
+    rows: list[list[Cell | str]] = [
+        ["Started", f"{run.started:%Y-%m-%d %H:%M} UTC, {wording.ago(run.started)}"],
+        ["Took", wording.duration(run.seconds)],
+        ["Last sign of life", wording.ago(run.heartbeat)],
+        ["Process", f"{run.pid} on {run.host}"],
+        ["Code version", run.code_version],
+        ["Seed", wording.count(run.seed) if run.seed is not None else "none"],
+    ]
+    linked.table(["", "This run"], rows, key="run", caption="The run's state")
+
+
+def details(dataset: Dataset, run_id: int) -> None:
+    """What a run was asked, and what it left."""
+    with resources.reading() as session:
+        run = runs.find(session, run_id)
+        if run is None:
+            return
+        metrics, files = runs.metrics(session, run_id), runs.artifacts(session, run_id)
+        curves = evaluation.curves(session, run_id)
+        reasons, skipped = overview.skipped(session, run_id), runs.skipped(session, run_id, limit=SKIPPED)
+    if run.traceback:
+        with st.expander("Traceback"):
+            st.code(run.traceback, language=None, wrap_lines=True)
+    with st.expander("Configuration", expanded=True):
+        st.code(json.dumps(run.config, indent=2), language="json")
+    if run.summary:
+        with st.expander("Summary"):
+            st.code(json.dumps(run.summary, indent=2), language="json")
+    if curves:
+        _curves(curves, dataset.synthetic)
+    if metrics:
+        st.subheader("Metrics")
+        figures.listing(metrics, key="run_metrics")
+    if files:
+        st.subheader("Files")
+        linked.table(
+            ["Name", "Path", ">Size", ">Shape", "State"], [_file(one) for one in files], key="files", caption="Files"
+        )
+    if reasons:
+        st.subheader("Left-out files")
+        st.markdown(", ".join(f"{wording.plain(reason)}: {number:,}" for reason, number in reasons.items()) + ".")
+        table: list[list[Cell | str]] = [
+            [one.path, one.reason, _detail(dataset, one.image_id, one.detail)] for one in skipped
+        ]
+        linked.table(["File", "Reason", "Detail"], table, key="skipped", caption="Files that ingest left out")
+
+
+def _progress(run: Run, standing: str) -> str:
+    if standing == "running":
+        counted = f" {run.done:,} of {run.total:,}" if run.total else ""
+        left = f", {wording.duration(run.eta_seconds)} left" if run.eta_seconds is not None else ""
+        return f"{run.stage or 'starting'}{counted}{left}"
+    return (run.error or "") if standing in BROKEN else ""
+
+
+def _file(artifact: Artifact) -> list[Cell | str]:
+    there = (resources.artifacts() / artifact.path).exists()
+    state = Cell("there") if there else Cell("missing", tone="wrong")
+    return [artifact.name, artifact.path, wording.size(artifact.bytes), artifact.shape or "", state]
+
+
+def _detail(dataset: Dataset, image_id: int | None, detail: str) -> Cell:
+    return Cell(detail, frame.here("case", dataset, image=image_id) if image_id else None)
+
+
+def _curves(curves: Sequence[dict[str, object]], synthetic: bool) -> None:
+    """Loss and AUC by epoch; pandas and altair are imported only where a run has curves."""
+    import pandas as pd
+
+    from engine.charts import training_curves
+
+    with panels.guarded("The training curves"):
+        chart = training_curves(pd.DataFrame(curves), synthetic=synthetic)
+        edge = dict.fromkeys(("left", "right", "top", "bottom"), 14)  # one number breaks Streamlit's chart
+        st.altair_chart(chart.properties(padding=edge))

@@ -1,0 +1,94 @@
+"""How one case looks large: the radiograph, the same with its heatmap, and the facts beside them."""
+
+import streamlit as st
+
+from dashboard import pictures, resources
+from dashboard.components import address, filters, frame, grid, linked, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import runs
+from db.queries.cases import Case
+
+ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
+
+
+def show(case: Case, view: filters.View) -> None:
+    """Radiograph and overlay side by side."""
+    left, right = st.columns(2)
+    with left:
+        st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
+        st.caption(f"Radiograph, {case.width} x {case.height} pixels, as ingested")
+    with right:
+        if view.run is None or case.heatmap_row is None:
+            st.info("No heatmap: the run in view has not explained this image.")
+            return
+        with resources.reading() as session:
+            heatmaps = runs.artifact(session, view.run.id, "heatmaps")
+        version = heatmaps.sha256 if heatmaps else ""
+        picture, below = st.container(), st.container()
+        with below:
+            opacity = address.level("Heatmap opacity", name="opacity", default=0.4)
+        with picture:
+            address_of = pictures.overlay_url(view.run.id, case.sha256, opacity=opacity, version=version)
+            st.image(address_of, width="stretch", alt=f"The same radiograph under the heatmap; {zones_in_words(case)}")
+            st.caption("Where the classifier looked (Grad-CAM)")
+
+
+def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
+    """What is known of the case, as a table."""
+    cause = f" ({case.cause})" if case.cause else ""
+    rows: list[list[Cell | str]] = [
+        ["Image", Cell(f"{case.id}, search with it", frame.here("search", dataset, by="image", image=case.id))],
+        ["Label", f"{wording.LABELS[case.label]}{cause}"],
+        ["Prediction", _prediction(case)],
+        ["Threshold", wording.percent(view.question.threshold)],
+        ["By", _source(case, view)],
+        ["Split", case.split or "none"],
+        ["Patient", case.patient_key],
+        ["File", case.path],
+        ["Copies", wording.count(case.file_count, "file")],
+        ["Dataset", dataset.name],
+    ]
+    linked.table(["", "This case"], rows, key="facts", caption="What is known of this case")
+
+
+def zones(case: Case) -> None:
+    """The share of the heatmap in each lung zone, the patient's right on the left, as on the film."""
+    if not case.zones:
+        return
+    shares = {zone: float(case.zones.get(zone, 0.0)) for zone in ZONES}
+    top = max(shares.values())
+    rows: list[list[Cell | str]] = []
+    for height in ("upper", "middle", "lower"):
+        sides = [shares[f"{side}_{height}"] for side in ("right", "left")]
+        rows.append(
+            [height.capitalize(), *(Cell(wording.percent(v), tone="strong" if v == top else "") for v in sides)]
+        )
+    linked.table(
+        ["Heat by zone", ">Patient's right", ">Patient's left"], rows, key="zones", caption="Heat by lung zone"
+    )
+
+
+def zones_in_words(case: Case) -> str:
+    """The zone with most of the heat."""
+    if not case.zones:
+        return "no heat in either lung"
+    zone = max(case.zones, key=lambda name: float((case.zones or {})[name]))
+    return f"most heat in the {zone.replace('_', ' ')} zone"
+
+
+def _prediction(case: Case) -> Cell:
+    if case.probability is None:
+        return Cell("not predicted by the run in view", tone="muted")
+    said = f"{wording.percent(case.probability)} pneumonia"
+    if case.outcome is None:
+        return Cell(said)
+    tone = "wrong" if case.outcome in ("FP", "FN") else "strong"
+    return Cell(f"{said}, {wording.OUTCOMES[case.outcome].lower()}", tone=tone)
+
+
+def _source(case: Case, view: filters.View) -> str:
+    if view.run is None:
+        return "nothing yet"
+    held_out = f", fold {case.fold} held it out" if case.fold is not None else ""
+    return f"run {view.run.id} ({view.run.kind}{held_out})"

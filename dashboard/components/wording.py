@@ -1,0 +1,99 @@
+"""How values read on the pages: percentages, intervals, durations, names; what is not known says so."""
+
+import math
+from datetime import datetime
+
+from db.models import now
+
+UNKNOWN = "unknown"
+LABELS: dict[int | None, str] = {1: "Pneumonia", 0: "Normal", None: "Label unknown"}
+OUTCOMES = {
+    "TP": "True positive",
+    "FP": "False positive",
+    "TN": "True negative",
+    "FN": "False negative",
+}
+AREAS = ("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc")
+"""Metrics that are not shares of something counted."""
+METRICS = {
+    "accuracy": "Accuracy",
+    "recall": "Recall (sensitivity)",
+    "specificity": "Specificity",
+    "precision": "Precision (PPV)",
+    "f1": "F1",
+    "auc": "AUC",
+    "average_precision": "Average precision",
+    "brier": "Brier score",
+    "ece": "Calibration error (ECE)",
+    "p_at_1": "P@1",
+    "p_at_3": "P@3",
+    "p_at_5": "P@5",
+    "p_at_10": "P@10",
+    "keyword_alignment": "Keyword alignment",
+}
+
+
+def known(value: float | None) -> bool:
+    """Whether there is a value to show."""
+    return value is not None and not math.isnan(value)
+
+
+def percent(value: float | None) -> str:
+    """0.9843 as "98.4 %"."""
+    return f"{100 * value:.1f} %" if value is not None and known(value) else UNKNOWN
+
+
+def measured(name: str, value: float | None) -> str:
+    """A metric's value: counts as they are, areas and scores with three decimals, shares in percent."""
+    if value is None or not known(value):
+        return UNKNOWN
+    if name.startswith("confusion"):
+        return f"{value:,.0f}"
+    return f"{value:.3f}" if name in AREAS else percent(value)
+
+
+def interval(name: str, low: float | None, high: float | None) -> str:
+    """A metric's 95 % interval, in the metric's own unit; empty where it has none."""
+    if low is None or high is None or not (known(low) and known(high)):
+        return ""
+    return f"{low:.3f} to {high:.3f}" if name in AREAS else f"{100 * low:.1f} to {100 * high:.1f} %"
+
+
+def count(value: int | None, one: str = "", many: str = "") -> str:
+    """1234 as "1,234", with the noun in its number where one is given."""
+    if value is None:
+        return UNKNOWN
+    noun = one if value == 1 else many or f"{one}s"
+    return f"{value:,} {noun}".strip() if one else f"{value:,}"
+
+
+def duration(seconds: float | None) -> str:
+    """4000 as "1 h 7 min"."""
+    if seconds is None or not known(seconds):
+        return UNKNOWN
+    if seconds < 1:
+        return f"{1000 * seconds:.0f} ms"
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def ago(moment: datetime | None) -> str:
+    """How long ago a moment was."""
+    return UNKNOWN if moment is None else f"{duration(max(0.0, (now() - moment).total_seconds()))} ago"
+
+
+def size(number: int) -> str:
+    """Bytes as "1.2 MB"."""
+    value, unit = float(number), "B"
+    for larger in ("kB", "MB", "GB"):
+        if value < 1000:
+            break
+        value, unit = value / 1000, larger
+    return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+
+
+def plain(text: str) -> str:
+    """Text from data with Markdown's signs escaped, so that it shows as it is."""
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|<>~$:^" else sign for sign in text)

@@ -1,0 +1,141 @@
+"""How pictures reach the browser: by URL, named by content hash, cached for good, from the server that has the pages.
+
+Streamlit passes URLs below /app/static/ to the browser as they are, so `st.image` and our own grids can name these.
+"""
+
+import hashlib
+import io
+import re
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+
+import numpy as np
+from PIL import Image as Picture
+from starlette.requests import Request
+from starlette.responses import FileResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from dashboard import resources
+from db.queries import files
+from engine.errors import InputError
+from engine.images import decode, read_bytes, thumbnail_path
+from engine.overlays import overlay
+
+PREFIX = "/app/static"
+SHA256 = re.compile(r"[0-9a-f]{64}")
+HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+OVERLAY_SIDE = 1024
+"""Overlays are drawn at no more than this many pixels a side; the heatmap is far coarser."""
+
+
+def thumbnail_url(sha256: str) -> str:
+    """Where the image's thumbnail (WebP, at most 256 px) is."""
+    return f"{PREFIX}/thumbnail/{sha256}.webp"
+
+
+def image_url(sha256: str) -> str:
+    """Where the image itself is, at its full size."""
+    return f"{PREFIX}/image/{sha256}"
+
+
+def overlay_url(run_id: int, sha256: str, *, opacity: float, version: str) -> str:
+    """Where the image with the run's heatmap over it is; version is the heatmaps' own hash."""
+    return f"{PREFIX}/overlay/{run_id}/{sha256}.webp?opacity={opacity:.2f}&v={version[:12]}"
+
+
+class AbsentError(Exception):
+    """There is nothing to show at this URL; the message says why."""
+
+
+def confined(root: Path, relative: str) -> Path:
+    """`relative` inside `root`, links followed. Raises AbsentError where it leads outside or to no file."""
+    root = root.resolve()
+    path = (root / relative).resolve()
+    if not path.is_relative_to(root) or not path.is_file():
+        raise AbsentError(f"file {relative} is not in {root}")
+    return path
+
+
+def original(sha256: str) -> bytes:
+    """The bytes that were ingested under this hash. Raises AbsentError where no dataset folder has them any more."""
+    with resources.reading() as session:
+        places = files.places(session, sha256)
+    if not places:
+        raise AbsentError("no dataset has this image")
+    for root, relative in places:
+        try:
+            data = read_bytes(confined(Path(root), relative))
+        except (AbsentError, OSError, InputError):
+            continue
+        if hashlib.sha256(data).hexdigest() == sha256:
+            return data
+    root, relative = places[0]
+    raise AbsentError(f"file {relative} is gone from {root}, or changed since it was ingested")
+
+
+def _answer(function: Callable[[Request, str], Response]) -> Callable[[Request], Response]:
+    """Check the hash in the URL, and turn what cannot be shown into 404."""
+
+    @wraps(function)
+    def endpoint(request: Request) -> Response:
+        sha256 = request.path_params["sha256"]
+        if not SHA256.fullmatch(sha256):
+            return PlainTextResponse("not a sha256", 404)
+        try:
+            return function(request, sha256)
+        except (AbsentError, InputError, OSError) as error:
+            reason = "the file cannot be read" if isinstance(error, OSError) else str(error)
+            return PlainTextResponse(reason, 404, headers={"Cache-Control": "no-store"})
+
+    return endpoint
+
+
+@_answer
+def _thumbnail(_request: Request, sha256: str) -> Response:
+    artifacts = resources.artifacts()
+    path = thumbnail_path(artifacts, sha256)
+    return FileResponse(
+        confined(artifacts, path.relative_to(artifacts).as_posix()), media_type="image/webp", headers=HEADERS
+    )
+
+
+@_answer
+def _image(_request: Request, sha256: str) -> Response:
+    data = original(sha256)
+    if data.startswith(b"\xff\xd8\xff"):
+        return Response(data, media_type="image/jpeg", headers=HEADERS)
+    if data.startswith(b"\x89PNG") and data[24:25] <= b"\x08":  # deeper ones need a window, which browsers do not apply
+        return Response(data, media_type="image/png", headers=HEADERS)
+    encoded = io.BytesIO()
+    Picture.fromarray(decode(data).pixels).save(encoded, "PNG", compress_level=1)
+    return Response(encoded.getvalue(), media_type="image/png", headers=HEADERS)
+
+
+@_answer
+def _overlay(request: Request, sha256: str) -> Response:
+    try:
+        opacity = float(request.query_params.get("opacity", "0.4"))
+    except ValueError:
+        raise AbsentError("opacity is not a number") from None
+    with resources.reading() as session:
+        found = files.heatmap(session, request.path_params["run"], sha256)
+    if found is None:
+        raise AbsentError("the run stored no heatmap of this image")
+    relative, row = found
+    heatmaps = np.load(confined(resources.artifacts(), relative), mmap_mode="r", allow_pickle=False)
+    if not 0 <= row < len(heatmaps):
+        raise AbsentError("the heatmap file is shorter than the run said; run predict again")
+    base = Picture.fromarray(decode(original(sha256)).pixels)
+    base.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE))
+    mixed = overlay(np.asarray(base), np.asarray(heatmaps[row], dtype=np.float32), opacity=opacity)
+    encoded = io.BytesIO()
+    Picture.fromarray(mixed).save(encoded, "WEBP", quality=90, method=2)
+    return Response(encoded.getvalue(), media_type="image/webp", headers=HEADERS)
+
+
+ROUTES = [
+    Route(f"{PREFIX}/thumbnail/{{sha256}}.webp", _thumbnail),
+    Route(f"{PREFIX}/image/{{sha256}}", _image),
+    Route(f"{PREFIX}/overlay/{{run:int}}/{{sha256}}.webp", _overlay),
+]

@@ -1,0 +1,88 @@
+"""What all sessions share: settings, a read-only database engine, vector indexes and the models behind them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamlit as st
+from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session
+
+from db import session
+from engine.retrieval.vector_index import VectorIndex
+from settings import Settings
+
+if TYPE_CHECKING:
+    from engine.retrieval.embedders import Embedder
+
+
+@st.cache_resource(show_spinner=False)
+def settings() -> Settings:
+    """The environment's settings, read once."""
+    given: dict[str, Any] = {}  # all from the environment; mypy does not know that Settings reads it
+    return Settings(**given)
+
+
+def artifacts() -> Path:
+    """The artifact folder, absolute."""
+    return settings().artifacts.resolve()
+
+
+def engine() -> Engine:
+    """A read-only engine; another one once the SQLite file was replaced. Raises DatabaseUnavailableError."""
+    url = settings().database
+    return _engine(url, _file_number(url))
+
+
+def schema_state() -> session.SchemaState:
+    """Where the schema stands; only a current one is remembered, so that the page follows the job that mends it."""
+    state = _schema_state(_file_number(settings().database))
+    if state != "current":
+        _schema_state.clear()
+    return state
+
+
+def database_is_absent() -> bool:
+    """Whether the database is a SQLite file that no job has made yet."""
+    url = settings().database
+    return url.startswith("sqlite") and _file_number(url) is None
+
+
+def _file_number(url: str) -> int | None:
+    path = make_url(url).database
+    file = Path(path) if path and url.startswith("sqlite") else None
+    return file.stat().st_ino if file and file.exists() else None
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _engine(url: str, number: int | None) -> Engine:
+    return session.connect(url, read_only=True)
+
+
+@st.cache_data(show_spinner=False, ttl=60, max_entries=2)
+def _schema_state(number: int | None) -> session.SchemaState:
+    return session.schema_state(engine())
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A short-lived session for one page's reads; never cached, because a Session belongs to one thread."""
+    with Session(engine(), expire_on_commit=False) as opened:
+        yield opened
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def vector_index(folder: str, sha256: str) -> VectorIndex:
+    """An index folder of the artifact folder, every file checked once. Raises IndexDamagedError."""
+    return VectorIndex.open(artifacts() / folder, sha256=sha256)
+
+
+@st.cache_resource(show_spinner="Loading the embedder; the first search takes some seconds.", max_entries=2)
+def embedder(name: str, checkpoint: str | None) -> "Embedder":
+    """The model that turns a new picture or text into a vector; torch is imported here and not before."""
+    from engine.retrieval.embedders import load_embedder
+
+    folder = artifacts() / checkpoint if checkpoint else None
+    return load_embedder(name, models=settings().models, checkpoint=folder)

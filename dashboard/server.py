@@ -1,0 +1,27 @@
+"""The dashboard as one server, pages and pictures: python -m streamlit run dashboard/server.py (127.0.0.1:8501)."""
+
+import logging
+from pathlib import Path
+
+import streamlit as st
+from sqlalchemy.exc import DBAPIError
+
+from dashboard import pictures
+from db.session import DatabaseUnavailableError
+
+log = logging.getLogger(__name__)
+
+
+def explain(error: Exception) -> bool:
+    """Say in one line that the database went away while a page was drawn; other errors show as Streamlit shows them."""
+    log.error("a page failed", exc_info=error)
+    if not isinstance(error, DBAPIError | DatabaseUnavailableError):
+        return False
+    cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+    st.error(
+        f"The database stopped answering: {cause}. Reload the page once it is back.", icon=":material/database_off:"
+    )
+    return True
+
+
+app = st.App(Path(__file__).with_name("app.py"), routes=pictures.ROUTES, on_script_error=explain)

@@ -1,0 +1,26 @@
+"""Where the bytes behind a row are: an image's file, a run's heatmap of it."""
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import Artifact, Dataset, Image, Prediction
+
+
+def places(session: Session, sha256: str) -> list[tuple[str, str]]:
+    """(dataset folder, relative path) of every row with these bytes, the latest dataset first."""
+    query = select(Dataset.root, Image.path).join(Image, Image.dataset_id == Dataset.id)
+    rows = session.execute(query.where(Image.sha256 == sha256).order_by(Dataset.id.desc()))
+    return [(row.root, row.path) for row in rows]
+
+
+def heatmap(session: Session, run_id: int, sha256: str) -> tuple[str, int] | None:
+    """(path relative to the artifact folder, row) of the run's heatmap of these bytes, or None where it has none."""
+    query = (
+        select(Artifact.path, Prediction.heatmap_row)
+        .join(Prediction, Prediction.run_id == Artifact.run_id)
+        .join(Image, Image.id == Prediction.image_id)
+        .where(Artifact.run_id == run_id, Artifact.name == "heatmaps", Image.sha256 == sha256)
+        .where(Prediction.heatmap_row.is_not(None))
+    )
+    row = session.execute(query).first()
+    return None if row is None else (row.path, row.heatmap_row)
