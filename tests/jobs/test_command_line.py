@@ -1,0 +1,89 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jobs import __main__ as dispatch
+from jobs import train
+
+ROOT = Path(__file__).parents[2]
+
+
+def jobs(*argv: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "jobs", *argv], cwd=ROOT, capture_output=True, text=True, timeout=timeout
+    )
+
+
+def test_without_a_name_every_job_is_listed_with_its_purpose() -> None:
+    listed = jobs()
+    assert listed.returncode == 0
+    for name in dispatch.JOBS:
+        assert f"  {name} " in listed.stdout
+    assert all(dispatch.purpose(name) for name in dispatch.JOBS)
+
+
+def test_every_job_module_is_in_the_list_and_every_listed_job_is_a_module() -> None:
+    with_a_main = {
+        path.stem for path in (ROOT / "jobs").glob("[a-z]*.py") if "def main(" in path.read_text(encoding="utf-8")
+    }
+    assert with_a_main == set(dispatch.JOBS)
+
+
+@pytest.mark.parametrize("name", dispatch.JOBS)
+def test_help_is_quick_and_names_the_command_as_the_docstring_does(name: str) -> None:
+    import importlib
+
+    module = importlib.import_module(f"jobs.{name}")
+    assert (module.__doc__ or "").startswith(f"python -m jobs {name}")
+    told = jobs(name, "--help", timeout=30)
+    assert told.returncode == 0 and f"usage: python -m jobs {name}" in told.stdout
+
+
+def test_an_unknown_job_is_wrong_use() -> None:
+    told = jobs("trian")
+    assert told.returncode == 2 and told.stderr.startswith("error: job 'trian' is unknown; known: demo, ingest")
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "expected"),
+    [
+        (["train", "--recipe", "vgg"], 2, "recipe 'vgg' is unknown; known: lite0, seed"),
+        (["train", "--epochs", "0"], 2, "0 is less than 1"),
+        (["train", "--folds", "1"], 2, "--folds 1 leaves nothing to hold out"),
+        (["train"], 1, "the database holds no dataset; add one with: python -m jobs ingest FOLDER"),
+        (["predict"], 1, "the database holds no dataset"),
+        (["report"], 1, "the database holds no dataset"),
+        (["embed"], 1, "the database holds no dataset"),
+        (["evaluate"], 1, "the database holds no dataset"),
+        (["export"], 1, "the database holds no dataset"),
+        (["train", "--dataset", "none"], 2, "dataset 'none' is unknown; known: none"),
+        (["ingest", "/nowhere/at/all"], 1, "/nowhere/at/all"),
+        (["train", "--database", "postgresql://me:hunter22@127.0.0.1:1/x"], 1, "cannot be opened"),
+        (["train", "--database", "oracle://x"], 1, "DATABASE_URL is not usable"),
+    ],
+)
+def test_bad_input_is_one_line_with_the_way_out(
+    argv: list[str], code: int, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = jobs(*argv, "--artifacts", str(tmp_path / "artifacts"))
+    lines = [line for line in told.stderr.splitlines() if "error:" in line]
+    assert told.returncode == code and len(lines) == 1 and expected in lines[0]
+    assert "Traceback" not in told.stderr and "hunter22" not in told.stderr
+
+
+def test_an_artifact_folder_that_is_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").write_text("")
+    assert train.main(["--artifacts", str(tmp_path / "file")]) == 1
+    assert f"artifact folder {tmp_path / 'file'} is not writable" in capsys.readouterr().err
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_run_failed() -> None:
+    told = jobs("ingest", "/dev/full/x", "--artifacts", "/dev/full")
+    assert told.returncode in (1, 2) and "Traceback" not in told.stderr and told.stderr.count("error:") == 1
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    told = jobs("train", "--debug", "--artifacts", str(tmp_path))
+    assert told.returncode == 1 and "Traceback" in told.stderr and "error: the database holds no dataset" in told.stderr

@@ -1,0 +1,108 @@
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from db import session
+from db.models import Metric, Prediction, Run
+from db.queries import datasets, runs
+from engine.phantoms import write_phantoms
+from jobs import ingest, predict, train
+from jobs.command import Context
+
+SMALL = ["--epochs", "2", "--views", "1", "--folds", "2", "--batch-size", "16"]
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with few phantoms."""
+    folder = tmp_path_factory.mktemp("data") / "phantoms"
+    write_phantoms(folder, seed=1, counts={"train": (20, 20), "val": (2, 2), "test": (6, 6)})
+    return folder
+
+
+def finished(context: Context, kind: str) -> Run:
+    with session.transaction(context.engine) as db:
+        run = runs.latest_finished(db, kind)
+    assert run is not None
+    return run
+
+
+def test_training_and_predicting_on_phantoms_stores_everything_once(
+    context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    assert train.main([*SMALL, *job_options]) == 0
+    assert predict.main(job_options) == 0
+    trained, predicted = finished(context, "train"), finished(context, "predict")
+    with session.transaction(context.engine) as db:
+        images = {image.id: image for image in datasets.images(db, 1)}
+        out_of_fold = db.query(Prediction).filter_by(run_id=trained.id).all()
+        scored = db.query(Prediction).filter_by(run_id=predicted.id).all()
+        curve = db.query(Metric).filter_by(run_id=trained.id, name="valid_auc").all()
+        heatmaps = runs.artifact(db, predicted.id, "heatmaps")
+    assert {images[p.image_id].split for p in out_of_fold} == {"train", "val"}
+    assert len(out_of_fold) == sum(image.split != "test" for image in images.values())
+    assert {images[p.image_id].split for p in scored} == {"test"}
+    fold_of: dict[str, int | None] = {}
+    for p in out_of_fold:
+        assert fold_of.setdefault(images[p.image_id].patient_key, p.fold) == p.fold
+    assert {(m.split, m.step) for m in curve} == {("fold0", 0), ("fold0", 1), ("fold1", 0), ("fold1", 1)}
+    assert trained.summary is not None and predicted.summary is not None
+    assert predicted.summary["threshold"] == trained.summary["threshold"]
+    assert heatmaps is not None and heatmaps.shape == f"{len(scored)}x7x7"
+    stored = np.load(context.artifacts / heatmaps.path, allow_pickle=False)
+    assert sorted(p.heatmap_row for p in scored if p.heatmap_row is not None) == list(range(len(stored)))
+    assert all(p.zones == {} or sum(p.zones.values()) == pytest.approx(1) for p in scored if p.zones is not None)
+
+    capsys.readouterr()
+    assert train.main([*SMALL, *job_options]) == 0
+    assert predict.main(job_options) == 0
+    assert (
+        f"train: already done as run {trained.id}\npredict: already done as run {predicted.id}"
+        in capsys.readouterr().out
+    )
+
+
+def test_one_class_only_and_no_classifier_are_one_line_each(
+    context: Context, job_options: list[str], phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy" / "train" / "NORMAL"
+    copy.mkdir(parents=True)
+    for file in sorted((phantoms / "train" / "NORMAL").iterdir())[:4]:
+        (copy / file.name).write_bytes(file.read_bytes())
+    assert ingest.main([str(tmp_path / "copy"), *job_options]) == 0
+    capsys.readouterr()
+    assert train.main([*SMALL, *job_options]) == 1
+    assert "has only normal images outside its test split" in capsys.readouterr().err
+    assert predict.main(job_options) == 1
+    assert "no classifier is trained yet; train one with: python -m jobs train" in capsys.readouterr().err
+    assert predict.main(["--train-run", "99", *job_options]) == 2
+
+
+def test_a_training_killed_between_folds_goes_on_with_the_next_fold(
+    context: Context, job_options: list[str], phantoms: Path
+) -> None:
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    command = [sys.executable, "-m", "jobs", "train", *SMALL, *job_options]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE)
+    first_fold = context.artifacts / "runs" / "0002-train" / "fold0.safetensors"
+    deadline = time.monotonic() + 120
+    while not first_fold.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert process.returncode == -signal.SIGKILL, "the training ended before it could be killed"
+    written = first_fold.stat().st_mtime_ns
+    with session.transaction(context.engine) as db:
+        assert runs.status(db.get_one(Run, 2)) == "lost"
+    assert train.main([*SMALL, *job_options]) == 0
+    with session.transaction(context.engine) as db:
+        run = db.get_one(Run, 2)
+        epochs = [m.step for m in db.query(Metric).filter_by(run_id=2, name="train_loss", split="fold0")]
+    assert run.status == "finished" and epochs == [0, 1] and written > 0
+    assert not list((context.artifacts / "runs" / "0002-train").glob("fold*"))
