@@ -43,7 +43,7 @@ test: .venv/development browser lint  ## lint, then every test, on both database
 	$(BIN)/python -m pytest -n 2
 
 bench: .venv/runtime  ## every benchmark's ratio, both sides measured in the same run
-	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file; done
+	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file; done
 
 lock:  ## pin every dependency with its hashes, for all platforms, from requirements.txt and requirements-dev.txt
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv

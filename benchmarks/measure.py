@@ -1,0 +1,24 @@
+"""How a benchmark times two sides in turn, so that a noisy machine is noisy for both."""
+
+import statistics
+import time
+from collections.abc import Callable
+
+
+def seconds(work: Callable[[], object]) -> float:
+    """Wall time of one call."""
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def ratio(
+    name: str, plain: Callable[[], object], ours: Callable[[], object], *, unit: str, count: int, rounds: int = 3
+) -> float:
+    """Run both sides `rounds` times after one warm-up, in turn; print each side's rate and the median ratio."""
+    plain(), ours()
+    pairs = [(seconds(plain), seconds(ours)) for _ in range(rounds)]
+    quicker = statistics.median(slow / quick for slow, quick in pairs)
+    slow, quick = (statistics.median(side) for side in zip(*pairs, strict=True))
+    print(f"{name}: plain {count / slow:,.1f} {unit}/s, ours {count / quick:,.1f} {unit}/s, ratio {quicker:.1f}x")
+    return quicker
