@@ -171,8 +171,9 @@ def _patient_keys(files: Sequence[Inspected], known: Mapping[str, str]) -> dict[
             groups[file.patient_group or f"\0{file.sha256}"].append(file.sha256)
     taken: set[str] = set()
     for members in sorted(groups.values(), key=min):
-        earlier = {known[sha256] for sha256 in members if known.get(sha256, "").startswith(PATIENT)} - taken
-        key = min(earlier, default=f"{PATIENT}{min(members)[:12]}")
+        earlier = sorted(known[sha256] for sha256 in members if known.get(sha256, "").startswith(PATIENT))
+        first = min(members)
+        key = next(key for key in (*earlier, f"{PATIENT}{first[:12]}", f"{PATIENT}{first}") if key not in taken)
         taken.add(key)
         keys |= dict.fromkeys(members, key)
     return keys

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import logging
 import warnings
 from typing import Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import get_frame
-from pydicom.pixels import apply_modality_lut, apply_voi, pixel_array
+from pydicom.pixels import apply_modality_lut, pixel_array
 
 from engine.errors import UnreadableImageError
 from engine.windowing import percentile_window, to_eight_bits, voi_window
@@ -29,12 +30,15 @@ DECODERS = {
 Deflated files are not among them: how large they become is unknown before it is too late."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
-warnings.filterwarnings("ignore", module="pydicom")  # remarks on small offences against the standard
+# Remarks on small offences against the standard quote the offending value, which may be the patient's name.
+warnings.filterwarnings("ignore", module="pydicom")
+logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 def is_dicom(data: bytes) -> bool:
     """Whether the bytes are DICOM: the magic word after the preamble, or a first tag of groups 2 or 8 without one."""
-    return data[128:132] == b"DICM" or (data[:2] in (b"\x02\0", b"\x08\0") and data[4:6] in (b"UL", b"UI", b"CS"))
+    bare = data[:2] in (b"\x02\0", b"\x08\0") and (data[4:6].isalpha() or data[6:8] == b"\0\0")  # a VR, or a length
+    return data[128:132] == b"DICM" or bare
 
 
 def size(data: bytes, *, max_pixels: int) -> tuple[int, int]:
@@ -136,8 +140,7 @@ def _grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.uint8]:
 def _voi(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8] | None:
     """Values through the file's VOI LUT or its first window; None where it has none that shows anything."""
     if dataset.get("VOILUTSequence"):
-        depth = int(dataset.VOILUTSequence[0].LUTDescriptor[2])
-        return to_eight_bits(apply_voi(values, dataset), 0.0, 2.0**depth - 1)
+        return _voi_lut(dataset, values)
     center, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
     if center is None or width is None:
         return None
@@ -146,6 +149,21 @@ def _voi(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8] | None:
     except ValueError:
         return None
     return to_eight_bits(unit, 0.0, 1.0) if np.ptp(unit) > 0 else None
+
+
+def _voi_lut(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8]:
+    """Values through the first VOI LUT (PS3.3 C.11.2.1.1).
+
+    pydicom 3.0's apply_voi numbers the entries in as many bits as they are deep, so long tables come out wrong.
+    """
+    table = dataset.VOILUTSequence[0]
+    _, first, depth = (int(number) for number in table.LUTDescriptor)
+    entries = table.LUTData
+    if isinstance(entries, bytes):
+        entries = np.frombuffer(entries, "<u2" if dataset.original_encoding[1] else ">u2")
+    lut = np.asarray(entries)
+    index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(lut) - 1)
+    return to_eight_bits(lut[index], 0.0, 2.0**depth - 1)
 
 
 def _first(value: Any) -> float | None:

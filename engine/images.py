@@ -34,6 +34,7 @@ Phones' MPO comes in as JPEG, and is its first picture."""
 SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")
 TRUNCATED = ("truncated", "unexpected end", "not enough", "ended prematurely")
 
+warnings.filterwarnings("ignore", category=UserWarning, module="PIL")  # remarks on bad metadata, file by file
 # Between its limit and twice that, Pillow only warns of a decompression bomb; here the warning is an error.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 

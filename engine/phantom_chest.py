@@ -48,8 +48,8 @@ class Anatomy:
         """A random patient."""
         return cls(
             width=rng.uniform(0.64, 0.76),
-            apex=rng.uniform(-0.80, -0.70),
-            diaphragm=rng.uniform(0.46, 0.62),
+            apex=rng.uniform(-0.82, -0.74),
+            diaphragm=rng.uniform(0.58, 0.70),
             heart=rng.uniform(0.23, 0.31),
             lean=rng.uniform(-0.06, 0.06),
             ribs=rng.uniform(0.13, 0.20),
@@ -82,13 +82,13 @@ def opacity(rng: np.random.Generator, chest: "Chest", finding: Finding) -> Field
     grain = texture(rng, chest.u.shape, finest=0.06, coarsest=0.30)
     if finding.cause == "bacterial":
         u, v = chest.zone_center(finding.zone or "")
-        wide, tall = rng.uniform(0.20, 0.36, 2).tolist()
+        wide, tall = rng.uniform(0.22, 0.38), rng.uniform(0.18, 0.28)
         distance = ((chest.u - u - rng.normal(0, 0.03)) / wide) ** 2 + ((chest.v - v - rng.normal(0, 0.03)) / tall) ** 2
         blob = np.exp(-(distance**1.5) / 2) * (1 + 0.2 * grain)
         return _field(finding.severity * 0.62 * blob.clip(0) * chest.lungs)
     lace = np.abs(texture(rng, chest.u.shape, finest=0.025, coarsest=0.08))
     hilum = 0.45 + 0.55 * np.exp(-((np.abs(chest.u) - 0.2) ** 2 + (chest.v - 0.05) ** 2) / 0.12)
-    return _field(finding.severity * hilum * (0.24 + 0.20 * lace + 0.12 * grain).clip(0) * chest.lungs)
+    return _field(finding.severity * hilum * (0.26 + 0.14 * lace + 0.09 * grain).clip(0) * chest.lungs)
 
 
 class Chest:
@@ -101,13 +101,13 @@ class Chest:
 
     def _wall_at(self, v: Field) -> Field:
         """Half the width of the rib cage: an egg whose narrow end is the apex."""
-        height = np.clip((v - self.anatomy.apex) / (0.40 - self.anatomy.apex), 0, 1)
+        height = np.clip((v - self.anatomy.apex) / (0.45 - self.anatomy.apex), 0, 1)
         return _field(self.anatomy.width * np.clip(height * (2 - height), 0, 1) ** 0.45 * (0.86 + 0.14 * height))
 
     def zone_center(self, zone: str) -> tuple[float, float]:
         """(u, v) in the middle of a zone's lung."""
         side, _, level = zone.partition("_")
-        v = {"upper": -0.48, "middle": -0.02, "lower": self.anatomy.diaphragm - 0.14}[level]
+        v = {"upper": -0.50, "middle": 0.0, "lower": self.anatomy.diaphragm - 0.08}[level]
         wall = float(self._wall_at(np.array([v], dtype=np.float32))[0])
         return (0.12 + wall) * 0.54 * (-1 if side == "right" else 1), v
 
@@ -124,9 +124,9 @@ class Chest:
     def heart(self) -> Field:
         """0 to 1: an egg that leans to the patient's left, and the vessels above it."""
         a, sine, cosine = self.anatomy, 0.47, 0.88  # of 28 degrees
-        x, y = self.u - 0.08 - a.lean, self.v - (a.diaphragm - 0.29)
+        x, y = self.u - 0.08 - a.lean, self.v - (a.diaphragm - 0.32)
         along, across = x * sine + y * cosine, x * cosine - y * sine
-        egg = _edge(1 - np.sqrt((along / (a.heart + 0.12)) ** 2 + (across / a.heart) ** 2), 0.05)
+        egg = _edge(1 - np.sqrt((along / (a.heart + 0.14)) ** 2 + (across / a.heart) ** 2), 0.05)
         stalk = _edge(0.13 - np.abs(self.u - a.lean / 2), 0.025) * _edge(a.diaphragm - self.v, 0.1)
         return _field(np.maximum(egg, stalk))
 
