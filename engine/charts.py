@@ -69,7 +69,7 @@ def confusion_matrix(
         for share, count in zip(table["share"], table["images"], strict=True)
     ]
     field = "share" if normalised else "images"
-    table["dark"] = table[field] > 0.7 * table[field].max()
+    table["dark"] = table[field] > 0.8 * table[field].max()
     order = ["normal", "pneumonia"]
     base = alt.Chart(table).encode(
         x=alt.X("called:N", title="Predicted label", sort=order, axis=alt.Axis(labelAngle=0, orient="top")),

@@ -48,7 +48,7 @@ REPORTS = """
 RETRIEVAL = """
 - **P@k**: mean over the queries of the share of the k most similar images that carry the query's label. Every image is
   the query once and is never its own hit (leave one out). Similarity is the cosine of the embeddings.
-- **Other patients only**: the same, where images of the query's patient are not searched either.
+- **Among other patients**: the same, where images of the query's patient are not searched either.
 - **Chance**: the same mean where hits are drawn at random from the other images.
 - n is the number of queries. Byte-identical images are one image. Intervals draw the queries' patients; the collection
   that is searched stays as it is.
@@ -123,10 +123,10 @@ def retrieval_report(
     replicates: int,
     synthetic: bool,
 ) -> str:
-    """values: p_at_k and chance under the embedder's name as slice."""
-    rows = [(plain(v.slice), *_cells(v)) for v in values]
+    """values: p_at_k and chance under the embedder's name as slice, and the same for other patients only."""
     sections = [
-        Section("Precision at k", [_table(("embedder",), rows)]),
+        Section("Precision at k", [_precision(values, "")]),
+        Section("Precision at k among other patients", [_precision(values, "other_patients_")]),
         Section("Definitions", [RETRIEVAL.strip(), INTERVALS.format(replicates=replicates, unit="patients")]),
     ]
     return document("Retrieval", sections, facts=facts, pictures=pictures, synthetic=synthetic)
@@ -153,14 +153,26 @@ def quoted(text: str) -> str:
 
 
 def _name(metric: str) -> str:
-    bare = metric.removeprefix("other_patients_")
-    name = NAMES.get(bare) or bare.replace("p_at_", "P@").replace("_", " ").capitalize()
-    return name if bare == metric else f"{name}, other patients only"
+    return NAMES.get(metric) or metric.replace("_", " ").capitalize()
 
 
 def _cells(value: Measured) -> tuple[str, str, str, str]:
     interval = value.interval
     return _name(value.name), number(interval.value), span(interval), f"{interval.n:,}"
+
+
+def _precision(values: Sequence[Measured], prefix: str) -> str:
+    """A line for each embedder, a column for each k."""
+    start = f"{prefix}p_at_"
+    ks = sorted({int(value.name.removeprefix(start)) for value in values if value.name.startswith(start)})
+    found = {(value.slice, value.name): value.interval for value in values}
+    rows = []
+    for embedder in sorted({value.slice for value in values}):
+        at = [found[embedder, f"{start}{k}"] for k in ks]
+        cells = [f"{number(interval.value)} ({span(interval)})" for interval in at]
+        chance = found[embedder, f"{prefix}chance"]
+        rows.append((plain(embedder), *cells, number(chance.value), f"{chance.n:,}"))
+    return markdown_table(("embedder", *(f"P@{k} (95 % interval)" for k in ks), "chance", "n"), rows)
 
 
 def _table(first: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -176,5 +188,5 @@ def _confusion(values: Sequence[Measured], where: str) -> str:
     here = {value.name: value.interval.value for value in values if value.slice == where}
     tp, fp, tn, fn = (f"{here.get(f'confusion_{cell}', float('nan')):,.0f}" for cell in ("tp", "fp", "tn", "fn"))
     header = f"threshold {number(here.get('threshold'))}"
-    rows = [("normal", tn, fp), ("pneumonia", fn, tp)]
+    rows = [("truth: normal", tn, fp), ("truth: pneumonia", fn, tp)]
     return markdown_table((header, "called normal", "called pneumonia"), rows)

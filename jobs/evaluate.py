@@ -167,18 +167,14 @@ def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:
-    """The values as lines of a text table."""
-    lines = [f"{'split':<8} {'slice':<34} {'metric':<18} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
-    for row in metrics:
-        value = (
-            "unknown"
-            if row.value is None
-            else f"{row.value:.0f}"
-            if row.name.startswith("confusion")
-            else f"{row.value:.4f}"
-        )
+    """The values as lines of a text table, test before the rest."""
+    wide = max(len(row.slice) for row in metrics)
+    lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<23} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
+    for row in sorted(metrics, key=lambda row: row.split != "test"):
+        digits = 0 if row.name.startswith("confusion") else 4
+        value = "unknown" if row.value is None else f"{row.value:.{digits}f}"
         span = "" if row.low is None else f"{row.low:.4f} to {row.high:.4f}"
-        lines.append(f"{row.split:<8} {row.slice:<34} {row.name:<18} {value:>8}  {span:<18} {row.n:>6}")
+        lines.append(f"{row.split:<8} {row.slice:<{wide}} {row.name:<23} {value:>8}  {span:<18} {row.n:>6}")
     return lines
 
 

@@ -46,9 +46,10 @@ def classification_report(export: Export) -> None:
     for kind in ("train", "predict"):
         if export.evaluation.config[f"{kind}_run"]:
             run = export.run(kind)
-            known = {name: value for name, value in (run.summary or {}).items() if isinstance(value, str | int | float)}
             facts[f"{kind} run"] = f"run {run.id}, code {run.code_version}"
-            facts |= {f"{kind}: {name.replace('_', ' ')}": shown(value) for name, value in known.items()}
+            for name, value in (run.summary or {}).items():
+                if isinstance(value, str | int | float):
+                    facts[name.replace("_", " ")] = f"{value:.4g}" if isinstance(value, float) else value
     ordered = {name: splits[name] for name in sorted(splits, key=lambda name: (name != "test", name))}
     text = written(ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.manner)
     export.text("classification_report.md", text)
@@ -81,8 +82,3 @@ def retrieval_report(export: Export) -> None:
     facts = export.facts({"pictures made with": f"{row.embedder} {row.revision}, {row.count:,} images in the index"})
     text = written(values, facts=facts, pictures=export.pictures(RETRIEVAL_PICTURES), **export.manner)
     export.text("retrieval_report.md", text)
-
-
-def shown(value: object) -> object:
-    """A run's fact for reading: numbers to four digits."""
-    return f"{value:.4g}" if isinstance(value, float) else value

@@ -1,6 +1,5 @@
 """Which images an export shows: sample predictions, failures, report cards and retrieval results."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
 
     from engine.contact_sheets import Sample
 
-SAMPLES, CARDS, QUERIES, HITS = 16, 6, 3, 5
+SAMPLES, FAILURES, CARDS, QUERIES, HITS = 16, 6, 6, 3, 5
 
 
 @dataclass(frozen=True)
@@ -47,15 +46,16 @@ class Pictures:
                 heatmaps = np.load(path, mmap_mode="r", allow_pickle=False)
         return cls(Path(export.dataset.root), {row["image_id"]: row for row in rows}, heatmaps)
 
-    def sample(self, image_id: int, path: str, label: int | None) -> "Sample":
-        """One image. Raises InputError where its file cannot be read."""
+    def sample(self, image_id: int, path: str, label: int | None, *, unseen: bool = False) -> "Sample":
+        """One image; an unseen one is only counted, so its file is not read. Raises InputError where it cannot be."""
         from engine.contact_sheets import Sample
         from engine.images import read_grey
 
         said = self.predicted.get(image_id, {})
         row = said.get("heatmap_row")
         heat = None if self.heatmaps is None or row is None else np.asarray(self.heatmaps[row], dtype=np.float32)
-        return Sample(Path(path).name, read_grey(self.root / path), label, said.get("probability"), heat)
+        pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(self.root / path)
+        return Sample(Path(path).name, pixels, label, said.get("probability"), heat)
 
 
 def prediction_sheets(export: Export) -> None:
@@ -66,16 +66,24 @@ def prediction_sheets(export: Export) -> None:
     run, _, rows = export.judged()
     threshold = thresholds_of(run)["all"]
     pictures = Pictures.of(export, run)
-
-    def samples(chosen: Iterable[dict[str, Any]]) -> "list[Sample]":
-        return [pictures.sample(row["image_id"], row["path"], row["label"]) for row in chosen]
-
     drawn = stratified(rows, SAMPLES, stratum=lambda row: row["label"], key=lambda row: row["sha256"], seed=SEED)
-    sheet = sample_predictions(samples(drawn), threshold=threshold, synthetic=export.synthetic)
+    shown = [pictures.sample(row["image_id"], row["path"], row["label"]) for row in drawn]
+    sheet = sample_predictions(shown, threshold=threshold, synthetic=export.synthetic)
     save(export, "sample_predictions.png", sheet)
-    wrong = [row for row in rows if (row["probability"] >= threshold) != (row["label"] == 1)]
-    sheet = failure_cases(samples(wrong), threshold=threshold, synthetic=export.synthetic)
+    worst = {image_id for label in (0, 1) for image_id in worst_failures(rows, label, threshold)}
+    all_samples = [
+        pictures.sample(row["image_id"], row["path"], row["label"], unseen=row["image_id"] not in worst) for row in rows
+    ]
+    sheet = failure_cases(all_samples, threshold=threshold, synthetic=export.synthetic, each=FAILURES)
     save(export, "failure_cases.png", sheet)
+
+
+def worst_failures(rows: list[dict[str, Any]], label: int, threshold: float) -> list[int]:
+    """The images of this label that are wrong by as much as the sheet's last one, or more."""
+    wrong = [row for row in rows if row["label"] == label and (row["probability"] >= threshold) != (label == 1)]
+    far = {row["image_id"]: abs(row["probability"] - label) for row in wrong}
+    least = min(sorted(far.values(), reverse=True)[:FAILURES], default=0.0)
+    return [image_id for image_id, distance in far.items() if distance >= least]
 
 
 def report_cards(export: Export) -> None:
@@ -145,4 +153,4 @@ def retrieval_grids(export: Export) -> None:
 
 def save(export: Export, name: str, picture: "Image.Image") -> None:
     """A sheet as PNG."""
-    export.write(name, lambda path: picture.save(path, format="PNG", optimize=True))
+    export.write(name, lambda path: picture.save(path, format="PNG"))

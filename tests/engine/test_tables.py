@@ -1,0 +1,41 @@
+"""Tables leave the program as data: no formula, no markup, nothing lost."""
+
+import csv
+import io
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.metrics.bootstrap import Interval
+from engine.tables import csv_text, harmless, markdown_table, number, plain, span
+
+TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
+
+
+@given(st.lists(st.tuples(TEXT, TEXT), max_size=5))
+def test_csv_cells_come_back_as_they_went_in_but_for_a_mark_on_formulas(rows: list[tuple[str, str]]) -> None:
+    read = list(csv.reader(io.StringIO(csv_text(["a", "b"], rows), newline="")))
+    assert read == [["a", "b"], *([harmless(cell) for cell in row] for row in rows)]
+    for row in read:
+        assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+@pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
+def test_formulas_are_marked_as_text(cell: str) -> None:
+    assert harmless(cell) == f"'{cell}"
+
+
+def test_numbers_stay_numbers_and_unknown_is_empty() -> None:
+    assert csv_text(["x"], [[-0.5], [None], ["plain"]]).splitlines() == ["x", "-0.5", '""', "plain"]
+
+
+def test_markdown_shows_marks_and_tags_instead_of_obeying_them() -> None:
+    assert plain("a|b\n<img src=x> *c*") == r"a\|b \<img src=x\> \*c\*"
+    assert markdown_table(("a", "b"), [("1", "2")]) == "| a | b |\n| --- | --- |\n| 1 | 2 |"
+
+
+def test_what_is_not_known_is_called_unknown() -> None:
+    assert number(None) == number(math.nan) == span(Interval(0.5, math.nan, math.nan, 3)) == "unknown"
+    assert span(Interval(0.5, 0.25, 0.75, 3)) == "0.250 to 0.750"

@@ -1,0 +1,147 @@
+"""evaluate on rows that the tests store: values, what is missing, what is done already."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from finished_runs import World, make_world
+from sklearn import metrics as sklearn
+
+from db import session
+from db.models import Image
+from db.queries import evaluation, runs
+from jobs import evaluate, results
+from jobs.command import Context
+
+
+@pytest.fixture
+def world(context: Context, job_options: list[str], tmp_path: Path) -> World:
+    return make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+
+
+def test_classification_values_are_those_of_scikit_learn_on_every_file(world: World) -> None:
+    predict = world.add_predict(world.add_train())
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    with session.transaction(world.context.engine) as db:
+        rows = evaluation.predictions(db, predict.id)
+    files = np.array([row["file_count"] for row in rows])
+    assert files.sum() == 55
+    labels = np.repeat([row["label"] for row in rows], files)
+    scores = np.repeat([row["probability"] for row in rows], files)
+    stored = world.evaluated()
+    assert stored["test", "all", "auc"].value == pytest.approx(sklearn.roc_auc_score(labels, scores))
+    assert stored["test", "all", "f1"].value == pytest.approx(sklearn.f1_score(labels, scores >= 0.45))
+    assert stored["test", "recall97", "recall"].value == pytest.approx(sklearn.recall_score(labels, scores >= 0.2))
+    cells = [stored["test", "all", f"confusion_{cell}"].value for cell in ("tn", "fp", "fn", "tp")]
+    assert cells == sklearn.confusion_matrix(labels, scores >= 0.45).ravel().tolist()
+    auc = stored["test", "all", "auc"]
+    assert auc.low is not None
+    assert auc.high is not None
+    assert auc.low < auc.value < auc.high
+    assert auc.n == 55
+    causes = np.repeat([row["cause"] or "" for row in rows], files)
+    viral = (labels == 0) | (causes == "viral")
+    assert stored["test", "viral", "auc"].value == pytest.approx(sklearn.roc_auc_score(labels[viral], scores[viral]))
+    assert stored["test", "viral", "recall"].n == (causes == "viral").sum()
+    assert stored["test", "all", "specificity"].n == (labels == 0).sum()
+    assert stored["oof", "all", "auc"].n == 55
+    assert stored["oof", "all", "threshold"].value == 0.45
+
+
+def test_report_scores_are_means_of_the_reports_that_stand(world: World) -> None:
+    world.add_reports(revision="old", score=0.0)
+    world.add_reports(revision="new", score=0.5)
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    stored = world.evaluated()
+    assert stored["reports", "template / basic", "keyword_alignment"].value == pytest.approx(0.5)
+    assert stored["reports", "template / clinical_brief", "keyword_alignment"].value == pytest.approx(0.8)
+    assert stored["reports", "template / basic", "keyword_alignment"].n == 10
+    assert not any(name == "stance" for _, _, name in stored), "a stance is a claim, not a quality"
+
+
+def test_a_model_with_a_very_long_name_keeps_its_end(world: World) -> None:
+    world.add_reports(model="/models/" + "x" * 150 + "/blip2")
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    slices = {where for _, where, _ in world.evaluated()}
+    assert len(slices) == 4
+    assert all(len(where) <= 80 and "/blip2 / " in where for where in slices)
+
+
+def test_what_is_missing_is_named_with_its_command_and_the_rest_is_measured(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_reports()
+    assert evaluate.main(world.options) == 0
+    said = capsys.readouterr().out
+    for job in ("predict", "train", "embed"):
+        assert f"python -m jobs {job} --dataset drawn" in said
+    assert "python -m jobs report" not in said
+    assert {split for split, _, _ in world.evaluated()} == {"reports"}
+
+
+def test_nothing_to_evaluate_fails_in_one_line_and_leaves_no_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate.main(world.options) == 1
+    assert capsys.readouterr().err == (
+        "error: dataset 'drawn' has nothing to evaluate yet; the lines above say what to run\n"
+    )
+    with session.transaction(world.context.engine) as db:
+        assert runs.count(db, kind="evaluate") == 0
+
+
+def test_evaluating_twice_is_done_once_until_something_new_is_there(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_predict()
+    options = [*world.options, "--replicates", "100"]
+    assert evaluate.main(options) == 0
+    before = world.evaluated()
+    assert evaluate.main(options) == 0
+    assert "already done as run" in capsys.readouterr().out
+    world.add_reports()
+    assert evaluate.main(options) == 0
+    after = world.evaluated()
+    assert len(after) > len(before)
+    for key, row in before.items():
+        assert (row.value, row.low, row.high) == (after[key].value, after[key].low, after[key].high), key
+
+
+def test_a_run_of_another_kind_or_data_set_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    train = world.add_train()
+    assert evaluate.main([*world.options, "--predict-run", str(train.id)]) == 2
+    assert f"run {train.id} is no finished predict run of dataset 'drawn'" in capsys.readouterr().err
+    assert evaluate.main([*world.options, "--replicates", "5"]) == 2
+
+
+def test_out_of_fold_values_come_from_the_classifier_that_predicted(world: World) -> None:
+    behind = world.add_train()
+    world.add_predict(behind)
+    world.add_train()
+    found = results.gather(world.context, world.dataset)
+    assert found.train is not None
+    assert found.train.id == behind.id
+
+
+def test_unlabelled_predictions_alone_cannot_be_measured(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    with session.transaction(world.context.engine) as db:
+        for image in world.images:
+            db.get_one(Image, image.id).label = None
+    world.add_predict()
+    assert evaluate.main(world.options) == 1
+    assert "no image that it scored has a label" in capsys.readouterr().err
+    with session.transaction(world.context.engine) as db:
+        (run,) = runs.page(db, kind="evaluate")
+        assert run.status == "failed"
+
+
+def test_a_damaged_index_is_named_and_the_rest_is_measured(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    world.add_predict()
+    damaged = world.add_index()
+    world.add_index("efficientnet_lite0")
+    (world.context.artifacts / "indexes" / "classifier" / f"{damaged.id:04d}" / "ids.npy").write_bytes(b"torn")
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert "skipped index of classifier: " in capsys.readouterr().out
+    stored = world.evaluated()
+    assert ("test", "efficientnet_lite0", "p_at_5") in stored
+    assert ("test", "classifier", "p_at_5") not in stored

@@ -1,0 +1,194 @@
+"""export on rows that the tests store and pictures that they draw: every file, what is left out, what is done."""
+
+import csv
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import faiss
+import numpy as np
+import pytest
+from finished_runs import STRATEGIES, World, exported, filled, make_world
+from PIL import Image as Picture
+
+from db import session
+from db.queries import runs
+from jobs import evaluate, export
+from jobs.command import Context
+from jobs.run import file_sha256
+
+EXPORTED = {
+    *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),
+    *("calibration.png", "sample_predictions.png", "failure_cases.png", "report_cards.png", "prompt_comparison.png"),
+    *("all_reports.csv", "retrieval_grid_normal.png", "retrieval_grid_pneumonia.png", "precision_at_k.png"),
+    *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
+    *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),
+}
+
+
+@pytest.fixture
+def world(context: Context, job_options: list[str], tmp_path: Path) -> World:
+    return make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A phantom world that is evaluated and exported once: what the files hold does not depend on the database."""
+    root = tmp_path_factory.mktemp("full")
+    options = ["--database", f"sqlite:///{root / 'test.db'}", "--artifacts", str(root / "artifacts")]
+    (root / "artifacts").mkdir()
+    engine = session.connect(options[1])
+    session.upgrade(engine)
+    context = Context(engine=engine, artifacts=root / "artifacts", models=root / "models")
+    world = filled(make_world(context, options, root / "drawn", synthetic=True))
+    exported(world)
+    yield world
+    engine.dispose()
+
+
+def test_every_listed_file_is_written_opens_and_is_recorded_with_its_hash(world: World) -> None:
+    folder = exported(filled(world))
+    assert {path.name for path in folder.iterdir()} == EXPORTED
+    for path in folder.glob("*.png"):
+        with Picture.open(path) as picture:
+            picture.load()
+            assert min(picture.size) >= 300, path.name
+            assert len(picture.convert("L").getcolors()) > 10, path.name
+    with session.transaction(world.context.engine) as db:
+        (run,) = runs.page(db, kind="export")
+        recorded = runs.artifacts(db, run.id)
+    assert {row.name for row in recorded} == EXPORTED
+    for row in recorded:
+        assert file_sha256(world.context.artifacts / row.path) == row.sha256
+
+
+def test_arrays_metadata_and_index_speak_of_the_same_test_images_in_one_order(full: World) -> None:
+    folder = full.exports
+    vectors = np.load(folder / "test_embeddings.npy", allow_pickle=False)
+    images = json.loads((folder / "test_metadata.json").read_text())["images"]
+    index = faiss.read_index(str(folder / "test_index.faiss"))
+    assert vectors.shape == (50, 16)
+    assert [image["id"] for image in images] == [image.id for image in full.of("test")]
+    assert index.ntotal == 50
+    _, hits = index.search(vectors, 1)
+    assert hits[:, 0].tolist() == list(range(50))
+
+
+def test_the_report_table_has_every_report_and_no_cell_that_a_spreadsheet_would_run(full: World) -> None:
+    folder = full.exports
+    with (folder / "all_reports.csv").open(newline="", encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 40
+    assert {row["strategy"] for row in rows} == set(STRATEGIES)
+    assert all(row["text"].startswith("'=1+1 is how template opens.\nOpacity") for row in rows)
+    assert {row["keyword_alignment"] for row in rows if row["strategy"] == "basic"} == {"0.5"}
+    assert {row["kind"] for row in rows} == {"SYNTHETIC"}
+
+
+def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World) -> None:
+    folder = full.exports
+    stored = full.evaluated()
+    auc = stored["test", "all", "auc"]
+    said = (folder / "classification_report.md").read_text(encoding="utf-8")
+    assert f"| AUC | {auc.value:.3f} | {auc.low:.3f} to {auc.high:.3f} | 55 |" in said
+    assert said.index("## Split: test") < said.index("## Out-of-fold")
+    counts = {cell: int(stored["test", "all", f"confusion_{cell}"].value or 0) for cell in ("tp", "fp", "tn", "fn")}
+    assert f"| truth: normal | {counts['tn']} | {counts['fp']} |" in said
+    assert f"| truth: pneumonia | {counts['fn']} | {counts['tp']} |" in said
+    reports = (folder / "report_generation_report.md").read_text(encoding="utf-8")
+    assert r"| template / clinical\_brief | 0.800 |" in reports
+    assert "<b>" not in reports
+    near = stored["test", "classifier", "p_at_5"]
+    retrieval = (folder / "retrieval_report.md").read_text(encoding="utf-8")
+    assert f"{near.value:.3f} ({near.low:.3f} to {near.high:.3f})" in retrieval
+    linked = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", said + reports + retrieval)
+    assert {name for name in EXPORTED if name.endswith(".png")} == set(linked)
+
+
+def test_everything_exported_of_phantoms_says_synthetic(full: World) -> None:
+    for path in [*full.exports.glob("*.md"), *full.exports.glob("*.csv"), *full.exports.glob("*.json")]:
+        assert "SYNTHETIC" in path.read_text(encoding="utf-8"), path.name
+    drawn = np.asarray(Picture.open(full.exports / "roc_curve.png").convert("RGB"))
+    assert (drawn[:120] == (0xD5, 0x5E, 0x00)).all(axis=2).any(), "the heading is not marked"
+
+
+def test_what_has_no_run_is_left_out_and_named_with_its_command(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_train()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    folder = exported(world)
+    assert {path.name for path in folder.iterdir()} == {"training_curves.png", "classification_report.md"}
+    said = capsys.readouterr().out
+    for group, job in (("classifier charts", "predict"), ("report cards", "report"), ("t-SNE map", "embed")):
+        assert re.search(rf"left out {group}: no .* python -m jobs {job} --dataset drawn", said)
+
+
+def test_exporting_twice_is_done_once_until_a_file_or_the_evaluation_changes(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_train()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    folder = exported(world)
+    exported(world)
+    assert "already done as run" in capsys.readouterr().out
+    (folder / "training_curves.png").unlink()
+    exported(world)
+    assert (folder / "training_curves.png").is_file()
+    world.add_reports()
+    exported(world)
+    assert "first run: python -m jobs evaluate" in capsys.readouterr().out
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    exported(world)
+    assert (folder / "all_reports.csv").is_file()
+    with session.transaction(world.context.engine) as db:
+        recorded = [row.name for run in runs.page(db, kind="export") for row in runs.artifacts(db, run.id)]
+    assert len(recorded) == len(set(recorded)), "two runs claim the same file"
+
+
+def test_a_folder_outside_the_artifacts_is_filled_again_where_files_are_gone(world: World, tmp_path: Path) -> None:
+    world.add_train()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    options = [*world.options, "--out", str(tmp_path / "elsewhere")]
+    assert export.main(options) == 0
+    (tmp_path / "elsewhere" / "classification_report.md").unlink()
+    assert export.main(options) == 0
+    assert (tmp_path / "elsewhere" / "classification_report.md").is_file()
+    with session.transaction(world.context.engine) as db:
+        assert not [row for run in runs.page(db, kind="export") for row in runs.artifacts(db, run.id)]
+
+
+def test_exporting_before_evaluating_names_the_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    assert export.main(world.options) == 1
+    assert capsys.readouterr().err == (
+        "error: dataset 'drawn' is not evaluated yet; run: python -m jobs evaluate --dataset drawn\n"
+    )
+
+
+def test_an_image_file_that_is_gone_costs_its_sheets_and_nothing_else(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_predict()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    for path in Path(world.dataset.root).iterdir():
+        path.unlink()
+    folder = exported(world)
+    assert (folder / "roc_curve.png").is_file()
+    assert not (folder / "sample_predictions.png").exists()
+    assert re.search(r"left out sample predictions and failures: .*\d+\.png", capsys.readouterr().out)
+
+
+def test_exported_embeddings_give_the_stored_precision_by_brute_force(full: World) -> None:
+    stored = full.evaluated()
+    folder = full.exports
+    vectors = np.load(folder / "test_embeddings.npy", allow_pickle=False).astype(float)
+    labels = np.array([image.label for image in full.of("test")])
+    similarity = vectors @ vectors.T
+    np.fill_diagonal(similarity, -np.inf)
+    for k in (1, 3, 5, 10):
+        hits = np.argsort(-similarity, axis=1)[:, :k]
+        expected = (labels[hits] == labels[:, None]).mean()
+        assert stored["test", "classifier", f"p_at_{k}"].value == pytest.approx(expected)
+    pairs = labels[:, None] == labels[None]
+    assert stored["test", "classifier", "chance"].value == pytest.approx((pairs.sum() - 50) / (50 * 49))
