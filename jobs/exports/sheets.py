@@ -1,5 +1,6 @@
 """Which images an export shows: sample predictions, failures, report cards and retrieval results."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -87,10 +88,9 @@ def worst_failures(rows: list[dict[str, Any]], label: int, threshold: float) -> 
 
 
 def report_cards(export: Export) -> None:
-    """report_cards.png: 6 reports, of as many models, strategies and labels as they reach."""
+    """report_cards.png: 6 reports, of as many labels, strategies and models as they reach."""
     from engine import contact_sheets
     from engine.contact_sheets import ReportCard
-    from engine.reporting.sampling import stratified
 
     reports, scores = export.reports()
     run = export.run("predict")
@@ -98,13 +98,7 @@ def report_cards(export: Export) -> None:
     of_report: dict[int, dict[str, float | None]] = {}
     for row in scores:
         of_report.setdefault(row["report_id"], {})[row["metric"]] = row["value"]
-    chosen = stratified(
-        reports,
-        CARDS,
-        stratum=lambda report: (report["label"], report["model"], report["strategy"]),
-        key=lambda report: f"{report['sha256']}{report['id']}",
-        seed=SEED,
-    )
+    chosen = varied(reports, CARDS)
     cards = [
         ReportCard(
             pictures.sample(report["image_id"], report["path"], report["label"]),
@@ -117,6 +111,20 @@ def report_cards(export: Export) -> None:
     ]
     sheet = contact_sheets.report_cards(cards, threshold=thresholds_of(run)["all"], synthetic=export.synthetic)
     save(export, "report_cards.png", sheet)
+
+
+def varied(reports: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+    """At most `count` reports that take turns in label, then strategy, model and image, in that order of weight."""
+    left = sorted(reports, key=lambda report: (report["sha256"], report["id"]))
+    seen: Counter[tuple[str, Any]] = Counter()
+    chosen: list[dict[str, Any]] = []
+    while left and len(chosen) < count:
+        names = ("label", "strategy", "model", "image_id")
+        best = min(left, key=lambda report: [seen[name, report[name]] for name in names])
+        left.remove(best)
+        chosen.append(best)
+        seen.update((name, best[name]) for name in names)
+    return chosen
 
 
 def retrieval_grids(export: Export) -> None:

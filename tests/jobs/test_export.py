@@ -13,9 +13,10 @@ from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
 
 from db import session
-from db.queries import runs
+from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
+from jobs.exports.sheets import varied
 from jobs.run import file_sha256
 
 EXPORTED = {
@@ -192,3 +193,14 @@ def test_exported_embeddings_give_the_stored_precision_by_brute_force(full: Worl
         assert stored["test", "classifier", f"p_at_{k}"].value == pytest.approx(expected)
     pairs = labels[:, None] == labels[None]
     assert stored["test", "classifier", "chance"].value == pytest.approx((pairs.sum() - 50) / (50 * 49))
+
+
+def test_report_cards_take_turns_in_label_strategy_model_and_image(full: World) -> None:
+    with session.transaction(full.context.engine) as db:
+        reports = evaluation.reports(db, full.dataset.id)
+    cards = varied(reports, 6)
+    assert [card["label"] for card in cards].count(1) == 3
+    assert len({card["strategy"] for card in cards}) == 4
+    assert len({card["image_id"] for card in cards}) == 6
+    assert varied(list(reversed(reports)), 6) == cards
+    assert len(varied(reports, 99)) == 40
