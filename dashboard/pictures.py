@@ -123,9 +123,12 @@ def _overlay(request: Request, sha256: str) -> Response:
     if found is None:
         raise AbsentError("the run stored no heatmap of this image")
     relative, row = found
-    heatmaps = np.load(confined(resources.artifacts(), relative), mmap_mode="r", allow_pickle=False)
-    if not 0 <= row < len(heatmaps):
-        raise AbsentError("the heatmap file is shorter than the run said; run predict again")
+    try:
+        heatmaps = np.load(confined(resources.artifacts(), relative), mmap_mode="r", allow_pickle=False)
+    except ValueError as error:
+        raise AbsentError("the heatmap file is torn; predict again") from error
+    if heatmaps.ndim != 3 or not 0 <= row < len(heatmaps):
+        raise AbsentError("the heatmap file is not the one that the run wrote; predict again")
     base = Picture.fromarray(decode(original(sha256)).pixels)
     base.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE))
     mixed = overlay(np.asarray(base), np.asarray(heatmaps[row], dtype=np.float32), opacity=opacity)

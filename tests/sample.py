@@ -28,6 +28,7 @@ from db.models import (
     now,
 )
 from engine.images import decode, resize, thumbnail_path, thumbnail_webp
+from engine.retrieval.embedders import Embedder
 from engine.retrieval.vector_index import write_index
 
 THRESHOLD = 0.6
@@ -73,8 +74,12 @@ def build(
     synthetic: bool = True,
     reported: int = 6,
     seed: int = 0,
+    embedder: Embedder | None = None,
 ) -> int:
-    """Write the dataset and one finished run of every kind over it; returns the dataset's id."""
+    """Write the dataset and one finished run of every kind over it; returns the dataset's id.
+
+    embedder: None means that the pictures themselves, made small, are the vectors.
+    """
     draw = np.random.default_rng(seed)
     with database.transaction(engine) as db:
         dataset = Dataset(name=name, root=str(folder.resolve()), synthetic=synthetic)
@@ -91,7 +96,8 @@ def build(
         tested = [image for image in images if image.split == "test"]
         _predict(db, predict, tested, draw, heat=artifacts)
         _reports(db, _run(db, "report", dataset, {"model": "template"}, {}), tested[:reported])
-        _index(db, artifacts, _run(db, "embed", dataset, {"embedder": "imagenet-lite0"}, {}), images, folder)
+        embed = _run(db, "embed", dataset, {"embedder": "imagenet-lite0"}, {})
+        _index(db, artifacts, embed, images, folder, embedder)
         _metrics(db, _run(db, "evaluate", dataset, {}, {}), n=len(tested))
         failed = _run(db, "report", dataset, {"model": "blip2-opt-2.7b"}, None, status="failed")
         failed.error = "model 'blip2-opt-2.7b' needs 7.5 GB of weights that are not on this machine"
@@ -171,7 +177,7 @@ def _predict(
 ) -> None:
     """Probabilities that are mostly right, and a heatmap of each image where a folder is given."""
     for row, image in enumerate(images):
-        logit = float(draw.normal(3.0 if image.label else -3.0, 2.2))
+        logit = float(draw.normal(1.5 if image.label else -1.5, 2.0))
         db.add(
             Prediction(
                 run_id=run.id,
@@ -235,19 +241,22 @@ def _reports(db: Session, run: Run, images: list[Image]) -> None:
             db.add_all(ReportScore(report_id=report.id, metric=name, value=value) for name, value in agreed.items())
 
 
-def _index(db: Session, artifacts: Path, run: Run, images: list[Image], folder: Path) -> None:
-    """Vectors that are the pictures themselves, so that look-alikes really are the nearest."""
+def _index(
+    db: Session, artifacts: Path, run: Run, images: list[Image], folder: Path, embedder: Embedder | None
+) -> None:
     relative = f"indexes/imagenet-lite0/{run.id:04d}"
-    vectors = np.stack([unit(decode((folder / image.path).read_bytes()).pixels) for image in images])
+    pixels = [decode((folder / image.path).read_bytes()).pixels for image in images]
+    vectors = embedder.embed_images(np.stack(pixels)) if embedder else np.stack([unit(one) for one in pixels])
+    revision = embedder.revision if embedder else "0" * 16
     ids = np.array([image.id for image in images], dtype=np.int64)
     (artifacts / relative).parent.mkdir(parents=True, exist_ok=True)
-    sha256 = write_index(artifacts / relative, vectors=vectors, ids=ids, embedder="imagenet-lite0", revision="0" * 16)
+    sha256 = write_index(artifacts / relative, vectors=vectors, ids=ids, embedder="imagenet-lite0", revision=revision)
     db.add(
         VectorIndex(
             run_id=run.id,
             dataset_id=run.dataset_id or 0,
             embedder="imagenet-lite0",
-            revision="0" * 16,
+            revision=revision,
             dimension=vectors.shape[1],
             count=len(ids),
             kind="IndexFlatIP",

@@ -5,11 +5,10 @@ from collections.abc import Collection
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import address, filters, grid, reporting, similar, wording
+from dashboard.components import address, filters, grid, panels, reporting, similar, wording
 from dashboard.components.similar import Hit
 from db.models import Dataset, VectorIndex
-from db.queries import cases, reports, runs
-from db.queries.reports import ReportQuestion
+from db.queries import cases, runs, search
 from engine.errors import InputError
 from engine.images import decode
 from engine.retrieval.embedders import Embedder, spec
@@ -59,13 +58,19 @@ def words(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> lis
         return None
     if spec(index.embedder).reads_text:
         return similar.to_vectors(index, model(index).embed_texts([text]), k, allowed=allowed)
-    question = ReportQuestion(dataset.id, keyword=text)
     with resources.reading() as session:
-        total = reports.count(session, question)
-        found = reports.page(session, question, limit=k)
-    st.caption(f"Answered by the text of the reports: embedder {index.embedder} reads no words.")
-    st.markdown(f"{wording.count(total, 'report')} with these words.")
-    reporting.beside_images(dataset, found, filters.view(dataset))
+        found = search.reports(
+            session, dataset.id, text, limit=k, split=address.get("split"), label=address.get("label")
+        )
+        written = search.any_report(session, dataset.id)
+    if not written:
+        panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
+        return None
+    st.caption(f"Answered by full-text search in the reports, best first: embedder {index.embedder} reads no words.")
+    st.markdown(
+        f"{wording.count(len(found), 'image')} whose reports hold these words{', or more' * (len(found) == k)}."
+    )
+    reporting.found(dataset, found, filters.view(dataset))
     return None
 
 

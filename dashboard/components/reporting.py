@@ -1,6 +1,7 @@
 """How reports read on a page: the text as it was written, who wrote it, its scores, and how writers compare."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import streamlit as st
 
@@ -9,7 +10,9 @@ from dashboard.components import filters, frame, grid, wording
 from dashboard.components.linked import Cell
 from db.models import Dataset
 from db.queries import cases
+from db.queries.cases import Case
 from db.queries.reports import ReportRow, Standing
+from db.queries.search import CLOSE, OPEN, TextHit
 
 STANCES = {
     "pneumonia": "says pneumonia",
@@ -36,16 +39,35 @@ def show(row: ReportRow) -> None:
 
 def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.View) -> None:
     """Reports under each other, each beside the image it describes."""
-    question = view.question
-    with resources.reading() as session:
-        ids = [row.image.id for row in rows]
-        known = cases.several(session, ids, run_id=question.run_id, threshold=question.threshold)
+    known = _cases([row.image.id for row in rows], view)
     for row in rows:
-        film, text = st.columns([1, 5], gap="medium")
-        with film:
-            grid.show(dataset, [known[row.image.id]], key=f"film_{row.report.id}_{row.image.id}", width=120)
-        with text:
+        with _beside(dataset, known[row.image.id], key=f"film_{row.report.id}_{row.image.id}"):
             show(row)
+
+
+def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None:
+    """What a full-text search found, each beside its image, the found words bold."""
+    known = _cases([hit.image.id for hit in hits], view)
+    for hit in hits:
+        with _beside(dataset, known[hit.image.id], key=f"found_{hit.report_id}"), st.container(border=True):
+            st.markdown(f"**{wording.plain(named(hit.strategy))}** · {wording.plain(hit.model)}")
+            snippet = wording.plain(hit.snippet).replace("\n", " ")
+            st.markdown(snippet.replace(OPEN, "**").replace(CLOSE, "**"))
+
+
+@contextmanager
+def _beside(dataset: Dataset, case: Case, *, key: str) -> Iterator[None]:
+    """The case's thumbnail at the left; the body draws at the right."""
+    film, text = st.columns([1, 5], gap="medium")
+    with film:
+        grid.show(dataset, [case], key=key, width=120)
+    with text:
+        yield
+
+
+def _cases(ids: Sequence[int], view: filters.View) -> dict[int, Case]:
+    with resources.reading() as session:
+        return cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)
 
 
 def named(strategy: str) -> str:

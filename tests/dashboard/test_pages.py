@@ -1,0 +1,265 @@
+"""The pages as their readers meet them: whole, outdated, broken in part; their addresses say it all."""
+
+import pytest
+from opened import PAGES, Workbench, asked, cell, linked, open_page, said
+from sample import build, films
+from sqlalchemy import Engine, select, text, update
+
+from dashboard.components import wording
+from db import session as database
+from db.models import Base, Image, Prediction, Report, Run, VectorIndex, now
+from db.queries import cases
+from engine.images import thumbnail_path
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.mark.usefixtures("served")
+def test_a_database_without_tables_shows_what_to_run() -> None:
+    assert "make demo" in said(open_page("overview"))
+
+
+def test_an_unreachable_server_is_named_without_its_password(served: object, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://reader:secret@127.0.0.1:9/none")
+    at = open_page("cases")
+    assert not at.exception
+    assert "127.0.0.1:9" in said(at)
+    assert "secret" not in said(at)
+
+
+@pytest.mark.parametrize(("revision", "command"), [(None, "python -m jobs evaluate"), ("9999", "git pull")])
+def test_another_schema_names_the_command(workbench: Workbench, revision: str | None, command: str) -> None:
+    with workbench.engine.begin() as connection:
+        connection.execute(text("DELETE FROM alembic_version"))
+        if revision:
+            connection.execute(text("INSERT INTO alembic_version VALUES (:revision)"), {"revision": revision})
+    for name in PAGES:
+        at = open_page(name)
+        assert not at.exception, name
+        assert command in said(at), name
+
+
+def test_a_filter_in_the_address_shows_in_its_widget_and_in_the_list(workbench: Workbench) -> None:
+    at = open_page("cases", split="test", label="pneumonia", low=0.2, high=0.9)
+    assert at.segmented_control(key="url_split").value == "test"
+    assert at.segmented_control(key="url_label").value == "pneumonia"
+    assert at.slider(key="url_low").value == (0.2, 0.9)
+    with database.transaction(workbench.engine) as db:
+        query = (
+            select(Image.id).join(Prediction, Prediction.image_id == Image.id).join(Run, Run.id == Prediction.run_id)
+        )
+        query = query.where(Run.kind == "predict", Image.label == 1, Prediction.probability.between(0.2, 0.9))
+        wanted = set(db.scalars(query))
+    shown = {int(asked(card["href"])[1]["image"]) for card in linked(at, "cases")["cards"]}
+    assert shown == wanted
+    assert wanted
+
+
+def test_a_widget_writes_its_filter_to_the_address_and_starts_at_the_first_page(workbench: Workbench) -> None:
+    at = open_page("cases", page=2)
+    assert at.pagination[0].value == 2
+    at.segmented_control(key="url_outcome").set_value("FN").run()
+    assert at.query_params == {"outcome": "FN"}
+    at.slider(key="url_low").set_value((0.1, 1.0)).run()
+    assert at.query_params == {"outcome": "FN", "low": "0.1"}
+    at.segmented_control(key="url_outcome").set_value(None).run()
+    assert at.query_params == {"low": "0.1"}
+
+
+def test_the_second_page_goes_on_where_the_first_ends(workbench: Workbench) -> None:
+    first, second = open_page("cases", sort="file"), open_page("cases", sort="file")
+    second.pagination[0].set_value(2).run()
+    assert second.query_params == {"sort": "file", "page": "2"}
+    ids = [int(asked(card["href"])[1]["image"]) for at in (first, second) for card in linked(at, "cases")["cards"]]
+    assert ids == sorted(set(ids))
+    assert len(ids) == 60
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"run": "x", "page": "0", "low": "nan", "high": "9", "sort": "'; DROP TABLE image; --"},
+        {"split": "<b>", "label": "2", "outcome": "maybe", "cause": "%", "image": "-1", "opacity": "inf"},
+        {"image": "99999999999999999999", "k": "1000000", "by": "x", "index": "../..", "kind": "x", "dataset": "x"},
+    ],
+)
+def test_nonsense_in_the_address_is_left_aside(workbench: Workbench, parameters: dict[str, str]) -> None:
+    for name in PAGES:
+        assert not open_page(name, **parameters).exception, name
+
+
+def test_each_outcome_leads_to_as_many_cases_as_it_counts(workbench: Workbench) -> None:
+    at = open_page("cases")
+    for outcome in cases.OUTCOMES:
+        link = cell(at, "confusion", outcome)
+        page, parameters = asked(link["href"])
+        assert parameters["outcome"] == outcome
+        shown = linked(open_page(page, **parameters), "cases")["cards"]
+        assert link["text"] == f"{outcome}  {len(shown)}"
+        assert {card["mark"] for card in shown} <= {outcome}
+
+
+def test_what_needs_attention_leads_to_it(workbench: Workbench) -> None:
+    link = cell(open_page("overview"), "attention", "Pneumonia that the model missed")
+    page, parameters = asked(link["href"])
+    assert (page, parameters) == ("cases", {"outcome": "FN"})
+
+
+def test_figures_stand_beside_their_interval_their_n_and_the_original_tool(workbench: Workbench) -> None:
+    rows = linked(open_page("overview"), "classification")["rows"]
+    recall = next([one["text"] for one in row] for row in rows if row[0]["text"] == "Recall (sensitivity)")
+    assert recall[:5] == ["Recall (sensitivity)", "95.0 %", "92.0 to 97.0 %", "20", "96.0 %"]
+
+
+def test_a_case_shows_its_prediction_its_reports_and_others_like_it(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        report = db.scalars(select(Report).order_by(Report.id)).first()
+        assert report is not None
+        image, wording_of_it = db.get_one(Image, report.image_id), report.text
+    at = open_page("case", image=image.id)
+    assert wording.plain(wording_of_it).replace("\n", "  \n") in said(at)
+    assert "Reports (4)" in said(at)
+    similar = [int(asked(card["href"])[1]["image"]) for card in linked(at, "similar")["cards"]]
+    assert len(similar) == 12
+    assert image.id not in similar
+    with database.transaction(workbench.engine) as db:
+        labels = [db.get_one(Image, one).label for one in similar]
+    assert set(labels) == {image.label}
+    urls = [str(one.url) if hasattr(one, "url") else one.proto.imgs[0].url for one in at.image]
+    assert urls[0] == f"/app/static/image/{image.sha256}"
+    assert f"/{image.sha256}.webp?opacity=0.40" in urls[1]
+
+
+def test_the_steps_of_a_case_walk_through_the_whole_list_in_its_order(workbench: Workbench) -> None:
+    listed = [
+        int(asked(card["href"])[1]["image"]) for card in linked(open_page("cases", outcome="wrong"), "cases")["cards"]
+    ]
+    walked = [listed[0]]
+    while (step := linked(open_page("case", image=walked[-1], outcome="wrong"), "steps")["steps"][-1])["href"]:
+        page, parameters = asked(step["href"])
+        assert (page, parameters["outcome"]) == ("case", "wrong")
+        walked.append(int(parameters["image"]))
+    assert walked == listed
+
+
+def test_an_image_that_does_not_exist_says_so(workbench: Workbench) -> None:
+    assert "No such case" in said(open_page("case", image=12345))
+
+
+def test_a_broken_index_says_so_in_its_place_and_the_rest_is_there(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        folder = workbench.artifacts / db.scalars(select(VectorIndex)).one().path
+    (folder / "index.faiss").write_bytes(b"torn")
+    at = open_page("case", image=1)
+    assert not at.exception
+    assert any("index.faiss is not the file that was written" in str(one.value) for one in at.error)
+    assert "Reports (4)" in said(at)
+
+
+def test_a_missing_run_file_is_marked_and_a_missing_thumbnail_breaks_no_page(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        image = db.get_one(Image, 1)
+    (workbench.artifacts / f"runs/{run.id:04d}-predict/heatmaps.npy").unlink()
+    thumbnail_path(workbench.artifacts, image.sha256).unlink()
+    assert cell(open_page("runs", run=run.id), "files", "missing")["tone"] == "wrong"
+    assert not open_page("cases").exception
+
+
+def test_reports_are_filtered_by_label_strategy_and_words(workbench: Workbench) -> None:
+    at = open_page("reports", label="pneumonia", strategy="basic", words="right lower")
+    assert at.text_input(key="url_words").value == "right lower"
+    assert "3 reports of 24" in said(at)
+    at.text_input(key="url_words").set_value("nodule").run()
+    assert at.query_params == {"label": "pneumonia", "strategy": "basic", "words": "nodule"}
+    assert "0 reports of 24" in said(at)
+
+
+def test_a_report_with_markup_in_it_shows_as_it_was_written(workbench: Workbench) -> None:
+    hostile = "<script>alert(1)</script> **bold** [a](http://b) :red[c] $x$ # d"
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Report).values(text=hostile))
+    shown = [str(one.value) for one in open_page("reports").markdown]
+    assert wording.plain(hostile) in shown
+    assert not any("<script>" in one or "**bold**" in one for one in shown)
+
+
+def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_query_out(workbench: Workbench) -> None:
+    at = open_page("search", by="image", image=1, k=6, label="pneumonia", split="train")
+    assert "Answered by the index of imagenet-lite0" in said(at)
+    cards = linked(at, "hits")["cards"]
+    assert len(cards) == 6
+    assert {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
+    assert all(card["lines"][1].startswith("train") for card in cards)
+    assert "**6 of 6** nearest cases carry the label pneumonia (100.0 %)" in said(at)
+
+
+def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) -> None:
+    at = open_page("search", by="words", q="right lower zone")
+    assert "Answered by full-text search in the reports" in said(at)
+    assert "3 images whose reports hold these words" in said(at)
+    assert "Opacity in the **right** **lower** **zone**" in said(at)
+    assert "0 images" in said(open_page("search", by="words", q="right", label="normal"))
+
+
+def test_a_broken_upload_is_one_line(workbench: Workbench) -> None:
+    at = open_page("search")
+    at.file_uploader[0].upload("film.png", b"\x89PNG and then nothing", "image/png").run()
+    assert not at.exception
+    assert len(at.error) == 1
+    assert "\n" not in str(at.error[0].value)
+
+
+def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workbench) -> None:
+    at = open_page("search")
+    at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
+    assert any("build it again with: python -m jobs embed" in str(one.value) for one in at.error)
+
+
+def test_a_failed_run_shows_its_error_and_traceback(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.status == "failed")).one()
+    at = open_page("runs", run=run.id)
+    assert "needs 7.5 GB of weights" in said(at).replace("\\", "")
+    assert "Traceback (most recent call last)" in said(at)
+
+
+def test_a_run_whose_process_died_shows_as_lost_and_a_living_one_shows_its_progress(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "embed")).one()
+        run.status, run.host, run.stage, run.done, run.total, run.eta_seconds = "running", "x", "vectors", 30, 60, 75.0
+        run.heartbeat = now()
+        number = run.id
+    at = open_page("runs", run=number)
+    assert "running" in str(at.header[0].value)
+    assert "vectors 30 of 60, 75 s left" in [one.proto.text for one in at.get("progress")]
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Run).where(Run.id == number).values(heartbeat=now().replace(year=2020)))
+    assert cell(open_page("runs"), "runs", "lost")["tone"] == "wrong"
+
+
+def test_an_ingest_run_lists_what_it_left_out(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "ingest")).one()
+    assert cell(open_page("runs", run=run.id), "skipped", "notes.txt")
+
+
+def test_without_predictions_the_cases_are_there_and_the_command_is_named(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.execute(Base.metadata.tables["prediction"].delete())
+    at = open_page("cases", outcome="FN")
+    assert not at.exception
+    assert "python -m jobs predict --dataset sample" in said(at)
+    assert len(linked(at, "cases")["cards"]) == 48
+    assert {card["mark"] for card in linked(at, "cases")["cards"]} == {""}
+
+
+def test_a_second_dataset_is_chosen_in_the_address_and_kept_by_the_links(workbench: Workbench, engine: Engine) -> None:
+    build(engine, workbench.artifacts, workbench.folder, pictures=films(20, seed=1), name="real one", synthetic=False)
+    assert "real one" in said(open_page("overview")).replace("\\", "")
+    at = open_page("overview", dataset="sample")
+    assert any("SYNTHETIC" in str(one.value) for one in at.warning)
+    page, parameters = asked(cell(at, "holdings", "20")["href"])
+    assert (page, parameters["dataset"]) == ("cases", "sample")
+    at.selectbox(key="url_dataset").set_value("real one").run()
+    assert not at.warning
