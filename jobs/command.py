@@ -70,6 +70,14 @@ def parser(module_doc: str | None, prog: str) -> argparse.ArgumentParser:
     return made
 
 
+def positive(value: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    number = int(value)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return number
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     """The environment's settings, overridden by the command line's."""
     given = {"artifacts": args.artifacts, "database_url": args.database}
@@ -105,7 +113,8 @@ def command(main: Main) -> Main:
     def guarded(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
-        logging.getLogger("alembic").setLevel(logging.WARNING)
+        for talkative in ("alembic", "faiss"):
+            logging.getLogger(talkative).setLevel(logging.WARNING)
         try:
             return main(argv)
         except SystemExit as leaving:  # argparse: 0 after --help, 2 after wrong use

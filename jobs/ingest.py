@@ -4,7 +4,6 @@ FOLDER holds train|val|test/NORMAL|PNEUMONIA, or images with a labels.csv (file,
 cause), or unlabelled images; JPEG, PNG, TIFF, DICOM and the like. What cannot be used is listed with a reason.
 """
 
-import argparse
 import os
 import secrets
 from collections import Counter
@@ -20,7 +19,7 @@ from engine.curation import Curated, Inspected, curate, inspect
 from engine.datasets import Listing, Skipped, list_folder
 from engine.images import parallel, thumbnail_path
 from engine.phantoms import is_phantoms
-from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, open_context, parser, positive
 from jobs.run import ActiveRun
 
 EXAMPLES = 5
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("folder", type=Path, metavar="FOLDER")
     options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--synthetic", action="store_true", help="mark everything made from it as SYNTHETIC")
-    options.add_argument("--workers", type=_positive, metavar="N", help="threads (default: one a core)")
+    options.add_argument("--workers", type=positive, metavar="N", help="threads (default: one a core)")
     options.add_argument(
         "--prune",
         action="store_true",
@@ -234,10 +233,3 @@ def _warnings(found: dict[str, Any]) -> list[str]:
     if found["stale"]:
         lines.append(f"{found['stale']} images of earlier ingests are no longer usable here; forget them with --prune")
     return lines
-
-
-def _positive(value: str) -> int:
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError("expected 1 or more")
-    return number

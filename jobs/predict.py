@@ -10,6 +10,7 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image, Prediction, Run
 from db.queries import datasets, runs
+from engine.files import whole_file
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.run import ActiveRun
 
@@ -119,9 +120,8 @@ def store(
 ) -> None:
     """Heatmaps to a file that appears whole, rows in one transaction."""
     path = run.folder / "heatmaps.npy"
-    temporary = path.with_name("heatmaps.tmp.npy")
-    np.save(temporary, heatmaps, allow_pickle=False)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        np.save(temporary, heatmaps, allow_pickle=False)
     with session.transaction(run.context.engine) as db:
         writes.clear(db, Prediction, run.id)
         writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))

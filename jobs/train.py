@@ -5,9 +5,7 @@ scored on the patients it did not see; temperature and thresholds are chosen on 
 killed run goes on with the fold it was at.
 """
 
-import argparse
 import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image, Prediction
 from db.queries import datasets
-from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, open_context, parser, positive
 from jobs.run import ActiveRun, code_version
 
 if TYPE_CHECKING:
@@ -112,14 +110,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def positive(text: str) -> int:
-    """An argparse type: a whole number of at least 1."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return number
-
-
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: int) -> None:
     """Cache the views, train the folds that are not yet trained, calibrate, store."""
     import torch
@@ -181,6 +171,7 @@ def trained_fold(
     from safetensors.torch import load_file, save_file
 
     from engine.classification.training import train_fold
+    from engine.files import whole_file
 
     held_out = dealt == fold
     path = run.folder / f"fold{fold}.safetensors"
@@ -196,9 +187,8 @@ def trained_fold(
     result: FoldResult = train_fold(
         backbone, recipe, cache, labels, held_out, seed=seed * 1000 + fold, device=device, on_epoch=on_epoch
     )
-    temporary = path.with_suffix(".tmp")
-    save_file({**result.state, "valid_logits": torch.from_numpy(result.valid_logits)}, temporary)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        save_file({**result.state, "valid_logits": torch.from_numpy(result.valid_logits)}, temporary)
     return result.state, result.valid_logits
 
 
@@ -241,9 +231,7 @@ def store(
     }
     folder = run.folder / "checkpoint"
     provenance = {"run": run.id, "seed": seed, "code_version": code_version(), "images": training_set.fingerprint}
-    revision = save_checkpoint(
-        folder, backbone, members, recipe, calibration=calibration, provenance=json.loads(json.dumps(provenance))
-    )
+    revision = save_checkpoint(folder, backbone, members, recipe, calibration=calibration, provenance=provenance)
     rows = [
         {
             "run_id": run.id,

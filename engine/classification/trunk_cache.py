@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 
 from engine.classification import augment
 from engine.classification.backbones import Backbone
+from engine.files import whole_file, write_whole
 
 CODE_VERSION = 1
 """Raised when the computation below changes."""
@@ -74,7 +74,7 @@ def build(
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
     home = folder / key
     home.mkdir(parents=True, exist_ok=True)
-    for left_over in home.glob("*.tmp"):  # of a killed build; a build in progress keeps writing to its own
+    for left_over in home.glob(".view-*.npy"):  # of a killed build; a build in progress keeps writing to its own
         if time.time() - left_over.stat().st_mtime > STALE_SECONDS:
             left_over.unlink(missing_ok=True)
     opened = []
@@ -109,26 +109,22 @@ def _compute(
     device: str,
     advance: Callable[[int], None],
 ) -> None:
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    maps: np.memmap | None = None
-    for rows in _batches(len(image_sha256), batch_size):
-        pixels = read_pixels(rows)
-        if view:
-            pixels = augment.augmented_view(pixels, seeds=_seeds([image_sha256[row] for row in rows], view, seed))
-        made = trunk_maps(backbone, pixels, device=device)
-        if maps is None:
-            shape = (len(image_sha256), *made.shape[1:])
-            maps = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-        maps[rows[0] : rows[-1] + 1] = made
-        advance(len(rows))
-    assert maps is not None
-    maps.flush()
-    del maps
-    with temporary.open("rb+") as stream:
-        digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        os.fsync(stream.fileno())
-    path.with_suffix(".sha256").write_text(digest)
-    temporary.replace(path)
+    with whole_file(path) as temporary:
+        maps: np.memmap | None = None
+        for rows in _batches(len(image_sha256), batch_size):
+            pixels = read_pixels(rows)
+            if view:
+                pixels = augment.augmented_view(pixels, seeds=_seeds([image_sha256[row] for row in rows], view, seed))
+            made = trunk_maps(backbone, pixels, device=device)
+            if maps is None:
+                shape = (len(image_sha256), *made.shape[1:])
+                maps = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
+            maps[rows[0] : rows[-1] + 1] = made
+            advance(len(rows))
+        if maps is not None:
+            maps.flush()
+        with temporary.open("rb") as stream:
+            write_whole(path.with_suffix(".sha256"), hashlib.file_digest(stream, "sha256").hexdigest())
 
 
 @torch.inference_mode()
