@@ -153,7 +153,7 @@ def _sized(pixels: Pixels, size: int) -> Pixels:
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise InputError(f"an embedder takes uint8 (n, h, w); got {pixels.dtype} {pixels.shape}")
     if pixels.shape[1:] == (size, size):
-        return pixels
+        return np.require(pixels, requirements=["C", "W"])  # torch shares memory with what it is given
     return np.stack([resize(picture, size) for picture in pixels]) if len(pixels) else pixels.reshape(0, size, size)
 
 
