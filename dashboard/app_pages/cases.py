@@ -21,6 +21,8 @@ with left:
 with right:
     if counts is not None:
         grid.confusion(dataset, counts, chosen=view.question.outcome, key="confusion")
+        if not any(counts.values()) and len(view.runs) > 1:
+            st.caption("The run in view predicted none of these; choose other predictions at the left.")
 
 if view.run is None:
     panels.missing(

@@ -14,9 +14,12 @@ with resources.reading() as session:
     alive = bool(overview.running(session))
 
 
-@st.fragment(run_every=2.0 if alive else None)
+@st.fragment(run_every=2.0 if alive else 10.0)
 def live() -> None:
-    """The part that changes while jobs run."""
+    """The part that changes while jobs run; once one starts or ends, the whole page is drawn anew."""
+    with resources.reading() as session:
+        if bool(overview.running(session)) != alive:
+            st.rerun()
     if chosen is not None:
         running.one(dataset, chosen)
         return
@@ -33,7 +36,7 @@ def live() -> None:
 if chosen is None:
     st.header("Runs")
     with st.sidebar:
-        address.choice("Kind", {kind: kind for kind in running.KINDS}, name="kind")
+        address.choice("Kind", {kind: kind.capitalize() for kind in running.KINDS}, name="kind")
 live()
 if chosen is not None:
     running.details(dataset, chosen)

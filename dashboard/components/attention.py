@@ -5,7 +5,7 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import filters, frame, linked
+from dashboard.components import filters, frame, linked, running
 from dashboard.components.linked import Cell
 from db.models import Dataset
 from db.queries import cases, overview, runs
@@ -28,6 +28,9 @@ def show(dataset: Dataset) -> None:
             rows.append([Cell(text, href), Cell(f"{number:,}", tone="strong")])
 
     with resources.reading() as session:
+        for run in overview.running(session)[:RUNS]:
+            name = Cell(f"Run {run.id}, {run.kind}, is running", frame.here("runs", dataset, run=run.id))
+            rows.append([name, Cell(running.progress(run, "running"), tone="strong")])
         if view.run is not None:
             for text, outcome, reported in FAILURES:
                 number = cases.count(session, replace(view.question, outcome=outcome, reported=reported))

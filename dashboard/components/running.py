@@ -9,7 +9,7 @@ from dashboard import resources
 from dashboard.components import figures, frame, linked, panels, wording
 from dashboard.components.linked import Cell
 from db.models import Artifact, Dataset, Run
-from db.queries import evaluation, overview, runs
+from db.queries import datasets, evaluation, overview, runs
 
 KINDS = ("ingest", "train", "predict", "report", "embed", "evaluate", "export")
 BROKEN = ("failed", "lost", "interrupted")
@@ -19,6 +19,8 @@ SKIPPED = 200
 
 def several(dataset: Dataset, rows: Sequence[Run]) -> None:
     """Runs as a table, the latest first."""
+    with resources.reading() as session:
+        names = {one.id: one.name for one in datasets.every(session)}
     table: list[list[Cell | str]] = []
     for run in rows:
         standing = runs.status(run)
@@ -27,8 +29,8 @@ def several(dataset: Dataset, rows: Sequence[Run]) -> None:
                 Cell(f"{run.id}", frame.here("runs", dataset, run=run.id)),
                 Cell(run.kind, frame.here("runs", dataset, run=run.id)),
                 Cell(standing, tone="wrong" if standing in BROKEN else "strong" if standing == "running" else ""),
-                str(run.config.get("dataset", "")),
-                _progress(run, standing),
+                names.get(run.dataset_id or 0, ""),
+                progress(run, standing),
                 Cell(wording.ago(run.started), tone="muted"),
                 wording.duration(run.seconds),
             ]
@@ -50,7 +52,7 @@ def one(dataset: Dataset, run_id: int) -> None:
     st.header(f"Run {run.id}: {run.kind}, {standing}")
     if standing == "running":
         share = min(1.0, run.done / run.total) if run.total else 0.0
-        st.progress(share, text=_progress(run, standing))
+        st.progress(share, text=progress(run, standing))
     if standing == "lost":
         st.error("Its process died. The same command takes it up where it stopped.", icon=":material/error:")
     elif run.error:
@@ -102,7 +104,8 @@ def details(dataset: Dataset, run_id: int) -> None:
         linked.table(["File", "Reason", "Detail"], table, key="skipped", caption="Files that ingest left out")
 
 
-def _progress(run: Run, standing: str) -> str:
+def progress(run: Run, standing: str) -> str:
+    """How far a running run is, or why one that did not end well stopped."""
     if standing == "running":
         counted = f" {run.done:,} of {run.total:,}" if run.total else ""
         left = f", {wording.duration(run.eta_seconds)} left" if run.eta_seconds is not None else ""

@@ -161,9 +161,10 @@ def place(session: Session, question: Question, image_id: int) -> Place | None:
 
 
 def runs(session: Session, dataset_id: int) -> Sequence[Run]:
-    """The runs that predicted images of the dataset: test predictions first, then out-of-fold ones, latest first."""
+    """Finished runs that predicted images of the dataset: test predictions, then out-of-fold ones, latest first."""
     predicted = exists().where(Prediction.run_id == Run.id)
     query = select(Run).where(Run.dataset_id == dataset_id, Run.kind.in_(("predict", "train")), predicted)
+    query = query.where(Run.status == "finished")
     return session.scalars(query.order_by(Run.kind, Run.id.desc())).all()
 
 

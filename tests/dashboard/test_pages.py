@@ -1,7 +1,10 @@
 """The pages as their readers meet them: whole, outdated, broken in part; their addresses say it all."""
 
+import subprocess
+import sys
+
 import pytest
-from opened import PAGES, Workbench, asked, cell, linked, open_page, said
+from opened import APP, PAGES, Workbench, asked, cell, linked, open_page, said
 from sample import build, films
 from sqlalchemy import Engine, select, text, update
 
@@ -263,3 +266,18 @@ def test_a_second_dataset_is_chosen_in_the_address_and_kept_by_the_links(workben
     assert (page, parameters["dataset"]) == ("cases", "sample")
     at.selectbox(key="url_dataset").set_value("real one").run()
     assert not at.warning
+
+
+def test_no_page_but_an_upload_loads_torch(workbench: Workbench) -> None:
+    script = (
+        "import sys; sys.path[:0] = ['.', 'tests', 'tests/dashboard']\n"
+        "from opened import PAGES, open_page\n"
+        "for name in PAGES:\n"
+        "    at = open_page(name, image=1, by='image', run=2)\n"
+        "    assert not at.exception and at.header, name\n"
+        "print([name for name in ('torch', 'transformers', 'sklearn', 'umap') if name in sys.modules])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=APP.parent.parent, capture_output=True, text=True, check=True, timeout=120
+    )
+    assert done.stdout.strip() == "[]"
