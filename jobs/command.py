@@ -113,7 +113,7 @@ def command(main: Main) -> Main:
     def guarded(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
-        for talkative in ("alembic", "faiss"):
+        for talkative in ("alembic", "faiss", "httpx2"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         try:
             return main(argv)
