@@ -153,6 +153,7 @@ def test_each_page_opens_without_a_complaint(visit: Visit, path: str, heading: s
     expect(visit.page.get_by_text("SYNTHETIC dataset").first).to_be_visible()
     pictures = visit.page.locator("img")
     for number in range(min(pictures.count(), 12)):
+        pictures.nth(number).scroll_into_view_if_needed()  # those out of sight are loaded lazily
         expect(pictures.nth(number)).to_have_js_property("complete", True)
         assert pictures.nth(number).evaluate("image => image.naturalWidth") > 0
 
