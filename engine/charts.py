@@ -17,6 +17,8 @@ BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "
 PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY]
 """Okabe & Ito 2008: told apart by colour-blind readers."""
 LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": "#8A8A8A"}
+PADDING = dict.fromkeys(("left", "right", "top", "bottom"), 14)
+"""Pixels around a chart; side by side, since one number breaks Streamlit's charts."""
 GREY, INK, GRID = "#8A8A8A", "#222222", "#E4E4E4"
 SYNTHETIC = "SYNTHETIC phantoms: not a result on radiographs"
 
@@ -277,7 +279,7 @@ def _finished(chart: Any, title: str, subtitle: str, synthetic: bool) -> Any:
     lines = [subtitle, SYNTHETIC] if synthetic else [subtitle]
     heading = alt.TitleParams(title, subtitle=lines, anchor="start", offset=12)
     return (
-        chart.properties(title=heading, background="white", padding=14)
+        chart.properties(title=heading, background="white", padding=PADDING)
         .configure_view(stroke=None)
         .configure_axis(
             gridColor=GRID,

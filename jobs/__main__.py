@@ -6,7 +6,19 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-JOBS = ("demo", "ingest", "train", "predict", "report", "embed", "search", "evaluate", "export", "fetch_models")
+JOBS = (
+    "demo",
+    "ingest",
+    "train",
+    "predict",
+    "report",
+    "embed",
+    "search",
+    "evaluate",
+    "export",
+    "fetch_models",
+    "migrate",
+)
 
 
 def purpose(name: str) -> str:

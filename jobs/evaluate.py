@@ -48,15 +48,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=args.seed,
         again=args.again,
     )
-    if run.already_finished:
-        print(f"evaluate: already done as run {run.id}")
-        return 0
-    with run:
-        evaluate(run, inputs, seed=args.seed, replicates=args.replicates)
+    if not run.already_finished:
+        with run:
+            evaluate(run, inputs, seed=args.seed, replicates=args.replicates)
     with session.transaction(context.engine) as db:
         stored = runs.metrics(db, run.id)
     print("\n".join(table(stored)))
-    print(f"evaluate: run {run.id} stored {len(stored)} values in {run.seconds:.1f} s")
+    if run.already_finished:
+        print(f"evaluate: already done as run {run.id}")
+    else:
+        print(f"evaluate: run {run.id} stored {len(stored)} values in {run.seconds:.1f} s")
     return 0
 
 

@@ -38,8 +38,8 @@ def unreachable(reason: str) -> None:
 def old_schema() -> None:
     """The tables are from an earlier version; every job brings them up to date before it starts."""
     st.subheader("The database is from an earlier version")
-    st.markdown("Any job brings it up to date before it starts; this one then redoes nothing that is done:")
-    st.code("python -m jobs evaluate", language="bash")
+    st.markdown("Bring its tables up to date; nothing stored is lost:")
+    st.code("python -m jobs migrate", language="bash")
     st.markdown("Then reload this page.")
 
 

@@ -130,6 +130,4 @@ def _curves(curves: Sequence[dict[str, object]], synthetic: bool) -> None:
     from engine.charts import training_curves
 
     with panels.guarded("The training curves"):
-        chart = training_curves(pd.DataFrame(curves), synthetic=synthetic)
-        edge = dict.fromkeys(("left", "right", "top", "bottom"), 14)  # one number breaks Streamlit's chart
-        st.altair_chart(chart.properties(padding=edge))
+        st.altair_chart(training_curves(pd.DataFrame(curves), synthetic=synthetic))

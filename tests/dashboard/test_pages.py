@@ -30,7 +30,7 @@ def test_an_unreachable_server_is_named_without_its_password(served: object, mon
     assert "secret" not in said(at)
 
 
-@pytest.mark.parametrize(("revision", "command"), [(None, "python -m jobs evaluate"), ("9999", "git pull")])
+@pytest.mark.parametrize(("revision", "command"), [(None, "python -m jobs migrate"), ("9999", "git pull")])
 def test_another_schema_names_the_command(workbench: Workbench, revision: str | None, command: str) -> None:
     with workbench.engine.begin() as connection:
         connection.execute(text("DELETE FROM alembic_version"))

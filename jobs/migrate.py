@@ -1,0 +1,26 @@
+"""python -m jobs migrate: bring the database's tables up to date (every other job does so too before it starts)."""
+
+from collections.abc import Sequence
+
+from db import session
+from jobs.command import command, open_context, parser, settings_of
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    args = parser(__doc__, "migrate").parse_args(argv)
+    context = open_context(args)
+    print(f"migrate: tables are {session.schema_state(context.engine)}, {shown(settings_of(args).database)}")
+    return 0
+
+
+def shown(url: str) -> str:
+    """The database's address without its password."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(url).render_as_string(hide_password=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
