@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-VERSION = 1
+VERSION = 2
 """Raised when the views change, so that cached trunk features are not mistaken for today's."""
 
 
@@ -12,7 +12,8 @@ def view_transform(size: int) -> v2.Transform:
     """uint8 (1, size, size) -> uint8 (1, size, size), drawn anew at each call from torch's global generator.
 
     Crops change the aspect ratio on purpose: radiographs squashed to a square carry their original ratio as distortion,
-    and a classifier that leans on it fails on films of another shape.
+    and a classifier that leans on it fails on films of another shape. Corners are painted over, because side markers and
+    time stamps burned into the film tell where it was taken, not what it shows.
     """
     return v2.Compose(
         [
@@ -21,11 +22,27 @@ def view_transform(size: int) -> v2.Transform:
                 degrees=10, translate=(0.06, 0.06), scale=(0.8, 1.1), interpolation=v2.InterpolationMode.BILINEAR
             ),
             v2.RandomApply([v2.RandomResizedCrop(size, scale=(0.7, 1.0), ratio=(0.75, 1.33), antialias=True)], p=0.7),
+            v2.RandomApply([v2.Lambda(_paint_corners)], p=0.7),
             v2.ColorJitter(brightness=0.25, contrast=0.35),
             v2.RandomApply([v2.Lambda(_gamma)], p=0.7),
             v2.RandomApply([v2.GaussianBlur(5, sigma=(0.3, 1.2))], p=0.3),
         ]
     )
+
+
+def _paint_corners(image: torch.Tensor) -> torch.Tensor:
+    """Each corner, with even chance, under a dark grey rectangle of up to 30 % of the side each way."""
+    painted = image.clone()
+    rows, columns = image.shape[-2:]
+    for upper in (True, False):
+        for left in (True, False):
+            hidden, tall, wide, grey = torch.rand(4).tolist()
+            if hidden < 0.5:
+                high, across = int(0.3 * tall * rows), int(0.3 * wide * columns)
+                down = slice(0, high) if upper else slice(rows - high, rows)
+                side = slice(0, across) if left else slice(columns - across, columns)
+                painted[..., down, side] = int(80 * grey)
+    return painted
 
 
 def _gamma(image: torch.Tensor) -> torch.Tensor:
