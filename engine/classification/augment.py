@@ -12,8 +12,8 @@ def view_transform(size: int) -> v2.Transform:
     """uint8 (1, size, size) -> uint8 (1, size, size), drawn anew at each call from torch's global generator.
 
     Crops change the aspect ratio on purpose: radiographs squashed to a square carry their original ratio as distortion,
-    and a classifier that leans on it fails on films of another shape. Corners are painted over, because side markers and
-    time stamps burned into the film tell where it was taken, not what it shows.
+    and a classifier that leans on it fails on films of another shape. Corners are painted over, because side markers
+    and time stamps burned into the film tell where it was taken, not what it shows.
     """
     return v2.Compose(
         [
