@@ -1,6 +1,8 @@
 """How to reach the database: engines for SQLite and PostgreSQL, one-writer transactions, schema checks."""
 
 import logging
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -111,9 +113,33 @@ def _server(url: URL, read_only: bool) -> Engine:
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
-    """A session whose work is committed as a whole at the end, or not at all."""
-    with Session(engine, expire_on_commit=False) as session, session.begin():
+    """A session whose work is committed as a whole at the end, or not at all.
+
+    SIGINT and SIGTERM wait for its end: an exception in the middle of SQLAlchemy's own bookkeeping could leave the
+    connection in its transaction, and the database locked.
+    """
+    with _signals_held(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
+
+
+@contextmanager
+def _signals_held() -> Iterator[None]:
+    """Let what SIGINT and SIGTERM do happen after the body instead of inside it."""
+    if threading.current_thread() is not threading.main_thread():  # signals never interrupt another thread
+        yield
+        return
+    arrived: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _frame: arrived.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if arrived:
+            signal.raise_signal(arrived[0])
 
 
 def _alembic(engine: Engine) -> Config:
