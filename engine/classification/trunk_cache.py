@@ -110,19 +110,19 @@ def _compute(
     advance: Callable[[int], None],
 ) -> None:
     with whole_file(path) as temporary:
-        maps: np.memmap | None = None
-        for rows in _batches(len(image_sha256), batch_size):
-            pixels = read_pixels(rows)
-            if view:
-                pixels = augment.augmented_view(pixels, seeds=_seeds([image_sha256[row] for row in rows], view, seed))
-            made = trunk_maps(backbone, pixels, device=device)
-            if maps is None:
-                shape = (len(image_sha256), *made.shape[1:])
-                maps = np.lib.format.open_memmap(temporary, mode="w+", dtype=np.float16, shape=shape)
-            maps[rows[0] : rows[-1] + 1] = made
-            advance(len(rows))
-        if maps is not None:
-            maps.flush()
+        with temporary.open("wb") as stream:  # not a memory map: on a full disk that ends the process without a word
+            for rows in _batches(len(image_sha256), batch_size):
+                pixels = read_pixels(rows)
+                if view:
+                    pixels = augment.augmented_view(
+                        pixels, seeds=_seeds([image_sha256[row] for row in rows], view, seed)
+                    )
+                made = trunk_maps(backbone, pixels, device=device)
+                if rows.start == 0:
+                    header = {"descr": "<f2", "fortran_order": False, "shape": (len(image_sha256), *made.shape[1:])}
+                    np.lib.format.write_array_header_1_0(stream, header)
+                stream.write(made.tobytes())
+                advance(len(rows))
         with temporary.open("rb") as stream:
             write_whole(path.with_suffix(".sha256"), hashlib.file_digest(stream, "sha256").hexdigest())
 
