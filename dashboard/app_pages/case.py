@@ -42,7 +42,8 @@ with known:
 
 st.subheader(f"Reports ({len(written)})")
 if not written:
-    panels.missing("No report describes this image yet:", f"python -m jobs report --dataset {dataset.name} --images all")
+    command = f"python -m jobs report --dataset {dataset.name} --images all"
+    panels.missing("No report describes this image yet:", command)
 columns = st.columns(2)
 for number, row in enumerate(written):
     with columns[number % 2]:
