@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = ActiveRun.claim(
         context,
         kind="evaluate",
-        config={**inputs.config, "replicates": args.replicates, "seed": args.seed},
+        config={**inputs.config, "replicates": args.replicates},
         inputs=inputs.fingerprint,
         dataset_id=inputs.dataset.id,
         seed=args.seed,

@@ -98,8 +98,8 @@ def gather(
 def is_current(context: Context, dataset: Dataset, evaluated: Run) -> bool:
     """Whether an evaluation now would read the same results."""
     inputs = gather(context, dataset)
-    config = {**inputs.config, **{name: evaluated.config[name] for name in ("replicates", "seed")}}
-    return fingerprint("evaluate", config, inputs.fingerprint) == evaluated.fingerprint
+    config = {**inputs.config, "replicates": evaluated.config["replicates"]}
+    return fingerprint("evaluate", config, inputs.fingerprint, evaluated.seed) == evaluated.fingerprint
 
 
 def thresholds_of(source: Run) -> dict[str, float]:

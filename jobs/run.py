@@ -38,9 +38,9 @@ class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM arrived; the run's row says so and the same command goes on from there."""
 
 
-def fingerprint(kind: str, config: dict[str, Any], inputs: str) -> str:
+def fingerprint(kind: str, config: dict[str, Any], inputs: str, seed: int | None) -> str:
     """sha256 of what determines a run's results."""
-    return hashlib.sha256(json.dumps([kind, config, inputs], sort_keys=True, default=str).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([kind, config, inputs, seed], sort_keys=True, default=str).encode()).hexdigest()
 
 
 def scrub(message: str) -> str:
@@ -107,7 +107,7 @@ class ActiveRun:
         A finished run with the same fingerprint (and its files still there) is already done, unless `again`; an
         interrupted, failed or lost one is taken up where it stopped. Raises JobError where a living process has it.
         """
-        mark = fingerprint(kind, config, inputs)
+        mark = fingerprint(kind, config, inputs, seed)
         with session.transaction(context.engine) as db:
             if context.engine.dialect.name == "postgresql":
                 db.execute(text("SELECT pg_advisory_xact_lock(hashtext(:mark))"), {"mark": mark})

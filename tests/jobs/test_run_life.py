@@ -84,9 +84,14 @@ def test_another_living_process_keeps_its_run(context: Context) -> None:
         claim(context)
 
 
+def test_another_seed_is_another_run(context: Context) -> None:
+    claimed = [ActiveRun.claim(context, kind="train", config={}, inputs="same", seed=seed) for seed in (0, 1, 0)]
+    assert claimed[0].id == claimed[2].id != claimed[1].id
+
+
 def test_fingerprints_follow_content_and_not_order() -> None:
-    assert fingerprint("a", {"x": 1, "y": 2}, "i") == fingerprint("a", {"y": 2, "x": 1}, "i")
-    assert len({fingerprint("a", {}, "i"), fingerprint("b", {}, "i"), fingerprint("a", {}, "j")}) == 3
+    assert fingerprint("a", {"x": 1, "y": 2}, "i", 0) == fingerprint("a", {"y": 2, "x": 1}, "i", 0)
+    assert len({fingerprint("a", {}, "i", 0), fingerprint("b", {}, "i", 0), fingerprint("a", {}, "j", 0)}) == 3
 
 
 def test_scrubbing_leaves_ordinary_text_alone() -> None:
