@@ -6,10 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-UMASK = os.umask(0o077)
-"""The process's file mode mask, which mkstemp's private files do not follow; asked for once, since asking sets it."""
-os.umask(UMASK)
-
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
@@ -25,7 +21,7 @@ def whole_file(path: Path) -> Iterator[Path]:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~UMASK)
+        temporary.chmod(0o666 & ~_umask())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -35,3 +31,10 @@ def write_whole(path: Path, data: bytes | str) -> None:
     """Write bytes, or text as UTF-8, as one whole file."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def _umask() -> int:
+    """The process's file mode mask, which mkstemp's private files do not follow."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
