@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import AliasChoices, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import URL
 
 
 class Settings(BaseSettings):
@@ -22,4 +23,5 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
-        return self.database_url or f"sqlite:///{self.artifacts.resolve() / 'pneumoscope.db'}"
+        file = URL.create("sqlite", database=str(self.artifacts.resolve() / "pneumoscope.db"))
+        return self.database_url or file.render_as_string(hide_password=False)

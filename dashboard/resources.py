@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from db import session
@@ -51,8 +52,11 @@ def database_is_absent() -> bool:
 
 
 def _file_number(url: str) -> int | None:
-    path = make_url(url).database
-    file = Path(path) if path and url.startswith("sqlite") else None
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        return None  # connecting says what is wrong with it
+    file = Path(parsed.database) if parsed.database and parsed.get_backend_name() == "sqlite" else None
     return file.stat().st_ino if file and file.exists() else None
 
 

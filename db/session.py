@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Engine, create_engine, event, inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
 log = logging.getLogger(__name__)
@@ -48,32 +48,30 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
     """
     try:
         parsed = make_url(url)
-    except ArgumentError:
-        parsed = URL.create("unknown")
-    match parsed.get_backend_name():
-        case "sqlite":
-            engine = _sqlite(parsed, read_only)
-        case "postgresql":
-            engine = _server(parsed, read_only)
-        case _:
-            hint = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST/NAME"
-            raise DatabaseUnavailableError(f"DATABASE_URL is not usable: {hint}")
+        make = MAKERS[parsed.drivername]
+        engine = make(parsed, read_only)
+    except (ArgumentError, ValueError, KeyError):  # no URL; a port that is no number; another driver
+        hint = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
+        raise DatabaseUnavailableError(f"DATABASE_URL is not usable: {hint}") from None
     try:
         engine.connect().close()
-    except OperationalError as error:
-        shown = parsed.render_as_string(hide_password=True)
+    except DBAPIError as error:
         cause = str(error.orig).strip().splitlines()[0]
-        raise DatabaseUnavailableError(
-            f"database {shown} cannot be opened ({cause}); start it, or set DATABASE_URL to another"
-        ) from error
+        way_out = "set DATABASE_URL to another" if make is _sqlite else "start it, or set DATABASE_URL to another"
+        raise DatabaseUnavailableError(f"database {shown(url)} cannot be opened ({cause}); {way_out}") from error
     return engine
+
+
+def shown(url: str) -> str:
+    """`url` as it may be printed: without its password, and without its query, which can hold one too."""
+    return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 def _sqlite(url: URL, read_only: bool) -> Engine:
     path = url.database
     if path and path != ":memory:":
         if read_only:
-            url = url.set(database=f"file:{path}").update_query_dict({"mode": "ro", "uri": "true"})
+            url = url.set(database=Path(path).absolute().as_uri()).update_query_dict({"mode": "ro", "uri": "true"})
         else:
             try:
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -91,6 +89,7 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
     def _prepare(connection: Any, _record: Any) -> None:
         connection.isolation_level = None  # the driver starts no transaction of its own; _begin does
         cursor = connection.cursor()
+        cursor.execute("PRAGMA schema_version")  # reads the file: one that is no database is found here
         cursor.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             cursor.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
@@ -109,6 +108,10 @@ def _server(url: URL, read_only: bool) -> Engine:
         url = url.set(drivername="postgresql+psycopg")
     engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
     return engine.execution_options(postgresql_readonly=True) if read_only else engine
+
+
+MAKERS = {"sqlite": _sqlite, "sqlite+pysqlite": _sqlite, "postgresql": _server, "postgresql+psycopg": _server}
+"""What makes an engine of each kind of URL; other drivers are not installed."""
 
 
 @contextmanager

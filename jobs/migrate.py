@@ -11,15 +11,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     args = parser(__doc__, "migrate").parse_args(argv)
     context = open_context(args)
-    print(f"migrate: tables are {session.schema_state(context.engine)}, {shown(settings_of(args).database)}")
+    print(f"migrate: tables are {session.schema_state(context.engine)}, {session.shown(settings_of(args).database)}")
     return 0
-
-
-def shown(url: str) -> str:
-    """The database's address without its password."""
-    from sqlalchemy.engine import make_url
-
-    return make_url(url).render_as_string(hide_password=True)
 
 
 if __name__ == "__main__":

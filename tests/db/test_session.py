@@ -5,8 +5,10 @@ from alembic import command
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
+from dashboard import resources
 from db import session, writes
 from db.models import Base, Dataset, Metric, Run
+from settings import Settings
 
 
 def test_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
@@ -86,13 +88,59 @@ def test_wal_is_used_only_where_sqlite_cannot_corrupt_it(version: str, safe: boo
 
 @pytest.mark.parametrize(
     "url",
-    ["postgresql://someone:hunter22@127.0.0.1:1/none", "mysql://x", "nonsense", "sqlite:////proc/nowhere/x.db"],
+    [
+        "postgresql://someone:hunter22@127.0.0.1:1/none",
+        "postgresql://127.0.0.1:1/none?user=someone&password=hunter22",
+        "postgresql://127.0.0.1:1/none?no_such_option=hunter22",
+        "postgresql://someone:hunter22@127.0.0.1:abc/none",
+        "postgresql+psycopg2://someone:hunter22@127.0.0.1/none",
+        "sqlite+aiosqlite:///x.db",
+        "sqlite://x.db",
+        "mysql://x",
+        "nonsense",
+        "sqlite:////proc/nowhere/x.db",
+    ],
 )
 def test_an_unusable_database_is_one_line_without_its_password(url: str) -> None:
     with pytest.raises(session.DatabaseUnavailableError) as caught:
         session.connect(url)
     message = str(caught.value)
     assert "\n" not in message and "hunter22" not in message and "DATABASE_URL" in message
+    assert resources._file_number(url) is None
+
+
+@pytest.mark.parametrize("read_only", [False, True])
+def test_a_file_that_is_no_database_is_found_at_once_and_left_alone(tmp_path: Path, read_only: bool) -> None:
+    file = tmp_path / "notes.txt"
+    file.write_text("not a database, but long enough to be taken for the header of one " * 20)
+    before = file.read_bytes()
+    with pytest.raises(session.DatabaseUnavailableError, match=r"notes\.txt cannot be opened .*set DATABASE_URL"):
+        session.connect(f"sqlite:///{file}", read_only=read_only)
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("folder", ["plain", "a%20b?c#d e", "per%cent", "key=1&mode=rwc+x"])
+def test_jobs_and_pages_open_the_same_file_whatever_the_artifact_folder_is_called(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    for name in ("DATABASE_URL", "PNEUMOSCOPE_DATABASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PNEUMOSCOPE_ARTIFACTS", str(tmp_path / folder))
+    url = Settings(_env_file=None).database
+    writer = session.connect(url)
+    session.upgrade(writer)
+    reader = session.connect(url, read_only=True)
+    with writer.begin() as connection:
+        connection.execute(text("CREATE TABLE mark (x INTEGER)"))
+    with reader.begin() as connection:
+        assert inspect(connection).has_table("mark")
+        with pytest.raises(DBAPIError):
+            connection.execute(text("DROP TABLE mark"))
+    (file,) = tmp_path.rglob("*.db")
+    assert file == tmp_path / folder / "pneumoscope.db" and [entry.name for entry in tmp_path.iterdir()] == [folder]
+    assert resources._file_number(url) == file.stat().st_ino
+    writer.dispose()
+    reader.dispose()
 
 
 def test_a_read_only_engine_makes_no_file(tmp_path: Path) -> None:
