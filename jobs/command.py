@@ -78,6 +78,14 @@ def positive(value: str) -> int:
     return number
 
 
+def natural(value: str) -> int:
+    """An argparse type: a whole number from 0 to 2^31 - 1, which random generators and both databases take."""
+    number = int(value)
+    if not 0 <= number < 2**31:
+        raise argparse.ArgumentTypeError(f"{value} is not between 0 and {2**31 - 1}")
+    return number
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     """The environment's settings, overridden by the command line's."""
     given = {"artifacts": args.artifacts, "database_url": args.database}

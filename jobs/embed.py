@@ -1,4 +1,4 @@
-"""python -m jobs embed [--embedder NAME] [--run N]: turn every image into a vector and build the index over them."""
+"""python -m jobs embed [--embedder NAME] [--train-run N]: turn every image into a vector and index them."""
 
 import hashlib
 import shutil
@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--embedder", metavar="NAME", help=f"{', '.join(REGISTRY)} (default: classifier once trained, else the first)"
     )
-    options.add_argument("--run", type=int, metavar="N", help="train run whose classifier embeds (default: the latest)")
+    options.add_argument(
+        *("--train-run", "--run"), type=int, metavar="N", help="train run whose classifier embeds (default: the latest)"
+    )
     options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights to use instead of the known")
     options.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once (default: 128)")
     args = options.parse_args(argv)
@@ -48,10 +50,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         trained = runs.latest_finished(db, "train", dataset.id)
     if not images:
         raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
-    name = args.embedder or ("classifier" if trained or args.run else next(iter(REGISTRY)))
+    name = args.embedder or ("classifier" if trained or args.train_run is not None else next(iter(REGISTRY)))
     if name not in REGISTRY:
         raise UsageError(f"embedder '{name}' is unknown; known: {', '.join(REGISTRY)}")
-    source = train_run(context, dataset, args.run) if name == "classifier" else None
+    if args.train_run is not None and name != "classifier":
+        raise UsageError(f"embedder '{name}' uses no train run; leave --train-run out, or add --embedder classifier")
+    source = train_run(context, dataset, args.train_run) if name == "classifier" else None
     embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
     run = claim(context, dataset, images, embedder, source)
     if run.already_finished:

@@ -3,6 +3,8 @@
 What has no run behind it is left out and named with the command that makes it.
 """
 
+import hashlib
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -59,6 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"export: results that are newer than evaluation run {evaluated.id} are not in it; "
             f"to include them, first run: python -m jobs evaluate --dataset {dataset.name}"
         )
+    make_writable(folder)
     run = claimed(context, dataset, evaluated, folder)
     if run.already_finished:
         tell(run.summary, folder)
@@ -72,9 +75,24 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def folder_name(dataset: Dataset) -> str:
-    """The data set's name as a folder: whatever a path would obey is replaced."""
-    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in dataset.name)
-    return safe.lstrip(".") or f"dataset-{dataset.id}"
+    """The data set's name as a folder, another for every name.
+
+    Whatever a path would obey is replaced; then a hash tells 'a b' from 'a_b', after a sign that no kept name holds.
+    """
+    safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in dataset.name).lstrip(".")
+    return safe if safe == dataset.name else f"{safe}~{hashlib.sha256(dataset.name.encode()).hexdigest()[:8]}"
+
+
+def make_writable(folder: Path) -> None:
+    """Make the folder, and a file in it. Raises JobError where that cannot be done."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise JobError(
+            f"export folder {folder} is not writable ({error.strerror}); choose another with --out FOLDER"
+        ) from error
 
 
 def claimed(context: Context, dataset: Dataset, evaluated: Run, folder: Path) -> ActiveRun:

@@ -157,7 +157,7 @@ class Search:
             allowed = None
             if self.split or self.label:
                 allowed = cases.ids(db, cases.Question(self.dataset.id, split=self.split, label=self.label))
-            found = opened.search(vectors, self.k, exclude_ids=exclude, allowed_ids=allowed)
+            found = opened.search(vectors, min(self.k, len(opened)), exclude_ids=exclude, allowed_ids=allowed)
             known = evaluation.images(db, [int(number) for number in found.ids[0] if number >= 0])
         hits = [
             to_hit(rank, float(similarity), known[int(number)])

@@ -201,6 +201,21 @@ def test_search_by_case_never_returns_the_case_and_finds_its_kind(
         assert similarities == sorted(similarities, reverse=True)
     everything = answer(options, capsys, "--case", str(number), "--k", "100")
     assert len(everything["hits"]) == COUNT - 1
+    assert answer(options, capsys, "--case", str(number), "--k", "1000000000000") == everything
+
+
+def test_a_train_run_is_refused_where_there_is_none_and_where_the_embedder_uses_none(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    for argv, expected in (
+        (["--train-run", "99"], "run 99 is no finished train run"),
+        (["--embedder", "small", "--run", "1"], "embedder 'small' uses no train run; leave --train-run out"),
+    ):
+        assert embed.main([*argv, *options]) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert expected in line and "leave --train-run out" in line
+    assert rows(context, VectorIndex) == 0
 
 
 def test_search_by_a_picture_leaves_out_the_same_file_but_not_a_changed_one(

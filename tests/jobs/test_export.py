@@ -13,6 +13,7 @@ from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
 
 from db import session
+from db.models import Dataset
 from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
@@ -204,3 +205,28 @@ def test_report_cards_take_turns_in_label_strategy_model_and_image(full: World) 
     assert len({card["image_id"] for card in cards}) == 6
     assert varied(list(reversed(reports)), 6) == cards
     assert len(varied(reports, 99)) == 40
+
+
+def test_every_data_set_name_has_a_folder_of_its_own_inside_exports() -> None:
+    names = ["a_b", "a b", "a/b", "a~b", "..", "...", "../a_b", ".a_b", "films-2.1", "f\u00fcnf"]
+    folders = [export.folder_name(Dataset(name=name, root="/", synthetic=False)) for name in names]
+    assert len({folder.casefold() for folder in folders}) == len(names)
+    assert all("/" not in folder and not folder.startswith(".") for folder in folders)
+    assert (folders[0], folders[-2]) == ("a_b", "films-2.1")
+
+
+@pytest.mark.parametrize("below", ["", "deeper"])
+def test_an_out_folder_that_cannot_be_written_is_one_line_and_no_run(
+    full: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], below: str
+) -> None:
+    file = tmp_path / "taken"
+    file.write_text("mine")
+    with session.transaction(full.context.engine) as db:
+        before = len(runs.page(db, kind="export"))
+    capsys.readouterr()
+    assert export.main(["--out", str(file / below), *full.options]) == 1
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert f"export folder {file / below} is not writable" in line and "--out FOLDER" in line
+    assert file.read_text() == "mine"
+    with session.transaction(full.context.engine) as db:
+        assert len(runs.page(db, kind="export")) == before
