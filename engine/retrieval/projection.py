@@ -1,7 +1,5 @@
 """Where each image stands on a map: high-dimensional vectors laid out in two dimensions."""
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -27,21 +25,6 @@ def tsne(vectors: NDArray[np.float32], *, seed: int, perplexity: float = 30.0) -
     with threadpool_limits(1):
         layout = TSNE(n_components=2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
     return np.asarray(layout, dtype=np.float32)
-
-
-def umap(vectors: NDArray[np.float32], *, seed: int, neighbours: int = 15) -> Points:
-    """UMAP (McInnes et al. 2018) by umap-learn: float32 (n, d) unit vectors -> float32 (n, 2), the same for a seed.
-
-    Its import takes 15 s. Raises InputError below 4 images.
-    """
-    reduced = _reduced(vectors, seed)
-    from umap import UMAP
-
-    made = UMAP(n_neighbors=min(neighbours, len(vectors) - 1), random_state=seed, n_jobs=1, init="pca")
-    return np.asarray(made.fit_transform(reduced), dtype=np.float32)
-
-
-METHODS: dict[str, Callable[..., Points]] = {"tsne": tsne, "umap": umap}
 
 
 def _reduced(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

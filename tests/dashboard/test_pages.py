@@ -275,7 +275,7 @@ def test_no_page_but_an_upload_loads_torch(workbench: Workbench) -> None:
         "for name in PAGES:\n"
         "    at = open_page(name, image=1, by='image', run=2)\n"
         "    assert not at.exception and at.header, name\n"
-        "print([name for name in ('torch', 'transformers', 'sklearn', 'umap') if name in sys.modules])\n"
+        "print([name for name in ('torch', 'transformers', 'sklearn') if name in sys.modules])\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], cwd=APP.parent.parent, capture_output=True, text=True, check=True, timeout=120
