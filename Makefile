@@ -1,10 +1,11 @@
-# make demo [DATA=FOLDER] [SERVE=0] | test | lint | bench | lock      Needs Python 3.11 or newer, and nothing else.
+# make demo [DATA=FOLDER] [NAME=NAME] [SERVE=0] | test | lint | bench | lock      Needs Python 3.11 or newer, and nothing else.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 DATA ?=
+NAME ?=
 SERVE ?= 1
 PORT ?= 8501
 BIN := .venv/bin
@@ -17,7 +18,7 @@ help:  ## list the targets
 # A stamp is written last, so an install that broke off is taken up again.
 .venv/runtime: requirements.lock
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with PYTHON=python3.12")'
-	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	test -x $(BIN)/pip || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements.lock
 	touch $@
 
@@ -26,7 +27,7 @@ help:  ## list the targets
 	touch $@
 
 demo: .venv/runtime  ## every job, then the dashboard on 127.0.0.1:8501 (phantoms, or DATA=FOLDER; SERVE=0 stops after the jobs)
-	$(BIN)/python -m jobs demo $(if $(DATA),--data "$(DATA)") $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
+	$(BIN)/python -m jobs demo $(if $(DATA),--data "$(DATA)") $(if $(NAME),--name "$(NAME)") $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
 
 browser:
 	@command -v chromium >/dev/null || { \

@@ -63,6 +63,7 @@ class Image(Base):
         UniqueConstraint("dataset_id", "sha256"),
         Index(None, "dataset_id", "split", "label"),
         Index(None, "dataset_id", "patient_key"),
+        {"sqlite_autoincrement": True},  # an index on disk may still name a forgotten image: its id is not given again
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))

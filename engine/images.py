@@ -95,7 +95,8 @@ def read_grey(path: Path) -> Pixels:
     except UnreadableImageError as error:
         raise UnreadableImageError(error.reason, f"image {path} cannot be used: {error}") from error
     except OSError as error:
-        raise InputError(f"image {path} cannot be read ({error.strerror}); was its folder moved?") from error
+        way_out = "ingest its folder again (--prune forgets what is gone)"
+        raise InputError(f"image {path} cannot be read ({error.strerror}); {way_out}") from error
 
 
 def resize(pixels: Pixels, size: int) -> Pixels:

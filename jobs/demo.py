@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "demo")
     options.add_argument("--data", type=Path, metavar="FOLDER", help="radiographs to work on (default: phantoms)")
+    options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--no-serve", action="store_true", help="stop after the jobs")
     options.add_argument("--port", type=int, default=8501)
     args = options.parse_args(argv)
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.debug:
         common.append("--debug")
     took = []
-    for name, job_argv in steps(args.data, settings.artifacts.resolve()):
+    for name, job_argv in steps(args.data, args.name, settings.artifacts.resolve()):
         print(f"\n== {name}", flush=True)
         began = time.monotonic()
         code: int = import_module(f"jobs.{name}").main([*job_argv, *common])
@@ -57,15 +58,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.execve(sys.executable, [sys.executable, *serve], environment)
 
 
-def steps(data: Path | None, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
+def steps(data: Path | None, name: str | None, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
     """Each job's name and arguments, in order; drawing the phantoms comes with the first."""
     if data is None:
         from engine.phantoms import write_phantoms
 
-        folder, name, marks = artifacts / PHANTOMS, PHANTOMS, ["--synthetic"]
+        folder, name, marks = artifacts / PHANTOMS, name or PHANTOMS, ["--synthetic"]
         write_phantoms(folder, seed=SEED)
     else:
-        folder, name, marks = data.resolve(), data.resolve().name, []
+        folder, name, marks = data.resolve(), name or data.resolve().name, []
     dataset = ["--dataset", name]
     yield "ingest", [str(folder), "--name", name, *marks]
     for job in ("train", "predict", "report", "embed", "evaluate", "export"):

@@ -12,8 +12,8 @@ from db import session
 from db.models import Metric, Run, VectorIndex
 from db.queries import evaluation, runs
 from engine.errors import InputError
-from jobs.command import Context, JobError, UsageError, command, open_context, parser
-from jobs.results import Inputs, by_split, gather, test_rows, thresholds_of
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
+from jobs.results import Inputs, by_split, gather, test_rows, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished one")
     options.add_argument("--train-run", type=int, metavar="N", help="default: the one behind the predict run")
     options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--seed", type=natural, default=0)
     options.add_argument("--again", action="store_true", help="evaluate anew although it is done")
     args = options.parse_args(argv)
     if args.replicates < 100:
@@ -96,10 +96,11 @@ def classifier_values(
     from engine.metrics.evaluation import classification
 
     thresholds = thresholds_of(source)
-    with session.transaction(context.engine) as db:
-        labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
-    if not labelled:
-        raise InputError("no image that it scored has a label")
+    if out_of_fold:
+        with session.transaction(context.engine) as db:
+            labelled = evaluation.predictions(db, source.id)
+    else:
+        labelled = unseen(context, source)
     for split, rows in {"oof": labelled}.items() if out_of_fold else by_split(labelled).items():
         files = [row for row in rows for _ in range(row["file_count"])]
         for measured in classification(

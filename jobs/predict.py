@@ -10,6 +10,7 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image, Prediction, Run
 from db.queries import datasets, runs
+from engine.classification import versions
 from engine.files import whole_file
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.run import ActiveRun
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         context,
         kind="predict",
         config={"dataset": dataset.name, "train_run": trained.id, "split": split},
-        inputs=hashlib.sha256("\n".join([trained.fingerprint, *(i.sha256 for i in images)]).encode()).hexdigest(),
+        inputs=inputs_of(trained, images),
         dataset_id=dataset.id,
     )
     if run.already_finished:
@@ -51,25 +52,44 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def inputs_of(trained: Run, images: Sequence[Image]) -> str:
+    """Hash of what the predictions depend on."""
+    parts = [str(versions.INFERENCE), trained.fingerprint, *(image.sha256 for image in images)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
 def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
-    """The finished train run asked for: of this dataset, or else the latest of any."""
+    """The finished train run asked for, or the latest of this dataset.
+
+    Another dataset's classifier is taken only by name, and one trained on phantoms is not let near radiographs.
+    """
     with session.transaction(context.engine) as db:
         if number is not None:
             found = db.get(Run, number)
             if found is None or found.kind != "train" or found.status != "finished":
                 raise UsageError(f"run {number} is no finished train run; see the Runs page, or leave --train-run out")
+            learned_from = db.get(Dataset, found.dataset_id)
+            if learned_from is not None and learned_from.synthetic and not dataset.synthetic:
+                raise UsageError(f"run {number} was trained on SYNTHETIC phantoms; it says nothing of radiographs")
             return found
-        found = runs.latest_finished(db, "train", dataset.id) or runs.latest_finished(db, "train")
+        found = runs.latest_finished(db, "train", dataset.id)
+        other = runs.latest_finished(db, "train")
     if found is None:
-        raise JobError("no classifier is trained yet; train one with: python -m jobs train")
+        known = f", or name another dataset's with --train-run {other.id}" if other else ""
+        raise JobError(
+            f"dataset '{dataset.name}' has no classifier of its own yet; "
+            f"train one with: python -m jobs train --dataset {dataset.name}{known}"
+        )
     return found
 
 
 def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tuple[Sequence[Image], str]:
     """The images of the split asked for, and its name."""
     with session.transaction(context.engine) as db:
-        if split is None:
-            split = "test" if datasets.images(db, dataset.id, splits=["test"]) else "all"
+        if split is None and not datasets.images(db, dataset.id, splits=["test"]):
+            print(f"predict: dataset '{dataset.name}' has no test split: all images are scored, for browsing")
+            split = "all"
+        split = split or "test"
         images = datasets.images(db, dataset.id, splits=None if split == "all" else [split])
     if not images:
         raise JobError(f"dataset '{dataset.name}' has no images in split '{split}'; choose another with --split")

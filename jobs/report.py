@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "only": args.only,
             "predict_run": predicted.id,
         },
-        inputs=sha256([predicted.fingerprint, args.seed, [item.image.sha256 for item in images]]),
+        inputs=sha256([predicted.fingerprint, [(item.image.sha256, item.image.label) for item in images]]),
         dataset_id=dataset.id,
         seed=args.seed,
     )
@@ -218,17 +218,15 @@ class Work:
         self.run.summary |= {"predict_run": self.predicted.id, "reports": total, "written": written, "means": means}
 
     def batch(self, strategy: "PromptStrategy", items: Sequence[PredictedImage]) -> None:
-        """Reports with their scores, whole or not at all; what is there, or comes in meanwhile, stays as it is."""
+        """Reports with their scores, whole or not at all; a text that is there stays, scored by today's label."""
         from engine.reporting.scoring import score
 
         engine, key = self.run.context.engine, self.key(strategy)
         with session.transaction(engine) as db:
             there = {report.image_sha256 for report in reports.stored(db, shas(items), **key)}
-        items = [item for item in items if item.image.sha256 not in there]
-        if not items:
-            return
-        made = self.generator.generate([self.case(item) for item in items], strategy)
-        rows = [self.row(strategy, item, report) for item, report in zip(items, made, strict=True)]
+        absent = [item for item in items if item.image.sha256 not in there]
+        made = self.generator.generate([self.case(item) for item in absent], strategy) if absent else []
+        rows = [self.row(strategy, item, report) for item, report in zip(absent, made, strict=True)]
         labels = {item.image.sha256: item.image.label for item in items}
         with session.transaction(engine) as db:
             writes.upsert(db, Report, rows, unique=KEY, update=False)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from db import session
 from db.models import Dataset, Run, VectorIndex
-from db.queries import evaluation, runs
+from db.queries import datasets, evaluation, runs
 from engine.errors import InputError
 from jobs.command import Context, UsageError
 from jobs.run import fingerprint
@@ -26,6 +26,8 @@ class Inputs:
     """What there is to evaluate of a dataset; `missing` names each absent task and the command that makes it."""
 
     dataset: Dataset
+    images: str
+    """Fingerprint of the dataset's images, labels and patients: corrected labels mean another evaluation."""
     predict: Run | None
     train: Run | None
     indexes: list[VectorIndex]
@@ -60,7 +62,7 @@ class Inputs:
         """Hash of everything that the values depend on."""
         marks = [run.fingerprint if run else None for run in (self.predict, self.train)]
         scored = [(row["report_id"], row["metric"], row["value"]) for row in self.scores]
-        parts = [VERSION, marks, [index.sha256 for index in self.indexes], scored]
+        parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], scored]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -92,7 +94,23 @@ def gather(
         reports = evaluation.reports(db, dataset.id)
         scores = evaluation.report_scores(db, [report["id"] for report in reports])
         scored = [row for row in scores if row["metric"] not in UNSCORED]
-        return Inputs(dataset, predict, train, evaluation.indexes(db, dataset.id), reports, scored)
+        images = datasets.fingerprint(db, dataset.id)
+        return Inputs(dataset, images, predict, train, evaluation.indexes(db, dataset.id), reports, scored)
+
+
+def unseen(context: Context, source: Run) -> list[dict[str, Any]]:
+    """The predict run's labelled rows, those left out that its classifier was trained on (by content).
+
+    Raises InputError where nothing is left: a score on training images is no result.
+    """
+    with session.transaction(context.engine) as db:
+        rows = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
+        trained_on = {row["sha256"] for row in evaluation.predictions(db, (source.summary or {}).get("train_run") or 0)}
+    left = [row for row in rows if row["sha256"] not in trained_on]
+    if not left:
+        why = "every labelled image that it scored was trained on" if rows else "no image that it scored has a label"
+        raise InputError(f"predict run {source.id}: {why}; the out-of-fold values speak of unseen patients")
+    return left
 
 
 def is_current(context: Context, dataset: Dataset, evaluated: Run) -> bool:

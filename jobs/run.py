@@ -30,7 +30,8 @@ T = TypeVar("T")
 PROGRESS_SECONDS = 1.0
 SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 SECRET_SHAPES = re.compile(
-    r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=[Bb]earer )\S+"
+    r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|(?<=[Bb]earer )\S+"
+    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=password=)[^&\s]+"
 )
 
 
@@ -71,6 +72,11 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(listing.encode()).hexdigest()
 
 
+def is_whole(path: Path, sha256: str) -> bool:
+    """Whether a file or folder is there with the contents it was recorded with."""
+    return path.exists() and file_sha256(path) == sha256
+
+
 class ActiveRun:
     """A claimed run. Use as a context manager around the work; `already_finished` means there is none to do."""
 
@@ -104,7 +110,7 @@ class ActiveRun:
     ) -> Self:
         """Find or make the row for this work.
 
-        A finished run with the same fingerprint (and its files still there) is already done, unless `again`; an
+        A finished run with the same fingerprint (and its files as it left them) is already done, unless `again`; an
         interrupted, failed or lost one is taken up where it stopped. Raises JobError where a living process has it.
         """
         mark = fingerprint(kind, config, inputs, seed)
@@ -120,8 +126,8 @@ class ActiveRun:
                         f"{kind} is already running as run {row.id} (process {row.pid} on {row.host}); "
                         "wait for it, or stop that process"
                     )
-                files = [context.artifacts / made.path for made in runs.artifacts(db, row.id)]
-                if standing == "finished" and all(file.exists() for file in files):
+                files = {context.artifacts / made.path: made.sha256 for made in runs.artifacts(db, row.id)}
+                if standing == "finished" and all(is_whole(file, sha256) for file, sha256 in files.items()):
                     return cls(context, row, already_finished=True, resumed=False)
             else:
                 row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config, seed=seed)
@@ -230,6 +236,8 @@ class ActiveRun:
     def _write(self, changes: dict[str, Any]) -> None:
         with session.transaction(self.context.engine) as db:
             row = db.get_one(Run, self.id)
+            if (row.host, row.pid) != (socket.gethostname(), os.getpid()):
+                raise JobError(f"run {self.id} was silent for long and process {row.pid} on {row.host} took it over")
             for name, value in {**changes, "heartbeat": now()}.items():
                 setattr(row, name, value)
 

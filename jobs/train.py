@@ -16,6 +16,7 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image, Prediction
 from db.queries import datasets
+from engine.classification import versions
 from jobs.command import Context, JobError, UsageError, command, open_context, parser, positive
 from jobs.run import ActiveRun, code_version
 
@@ -94,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         context,
         kind="train",
         config={"dataset": dataset.name, "recipe": asdict(recipe)},
-        inputs=training_set.fingerprint,
+        inputs=f"{training_set.fingerprint} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
         dataset_id=dataset.id,
         seed=args.seed,
     )
@@ -227,7 +228,7 @@ def store(
         "temperature": temperature,
         "threshold": youden_threshold(labels, calibrated),
         "threshold_recall97": recall_threshold(labels, calibrated, recall=0.97),
-        "chosen_on": "out-of-fold predictions",
+        "chosen_on": "out-of-fold predictions of single members, without mirror images",
     }
     folder = run.folder / "checkpoint"
     provenance = {"run": run.id, "seed": seed, "code_version": code_version(), "images": training_set.fingerprint}

@@ -1,5 +1,6 @@
 """Which datasets and images there are."""
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -54,3 +55,13 @@ def counts(session: Session, dataset_id: int) -> list[dict[str, Any]]:
         .order_by(Image.split, Image.label)
     )
     return [dict(row) for row in session.execute(query).mappings()]
+
+
+def fingerprint(session: Session, dataset_id: int) -> str:
+    """Hash of all that results depend on: contents, splits, labels, causes, patients and file counts."""
+    columns = (Image.sha256, Image.split, Image.label, Image.cause, Image.patient_key, Image.file_count)
+    query = select(*columns).where(Image.dataset_id == dataset_id).order_by(Image.sha256)
+    digest = hashlib.sha256()
+    for row in session.execute(query):
+        digest.update(repr(tuple(row)).encode())
+    return digest.hexdigest()

@@ -4,9 +4,6 @@ import numpy as np
 import torch
 from torchvision.transforms import v2
 
-VERSION = 2
-"""Raised when the views change, so that cached trunk features are not mistaken for today's."""
-
 
 def view_transform(size: int) -> v2.Transform:
     """uint8 (1, size, size) -> uint8 (1, size, size), drawn anew at each call from torch's global generator.

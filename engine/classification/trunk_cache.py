@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from engine.classification import augment
+from engine.classification import augment, versions
 from engine.classification.backbones import Backbone
 from engine.files import whole_file, write_whole
-
-CODE_VERSION = 1
-"""Raised when the computation below changes."""
 
 STALE_SECONDS = 3600
 
@@ -68,8 +65,8 @@ def build(
         "backbone": backbone.spec.name,
         "cut": backbone.cut,
         "size": backbone.spec.input_size,
-        "augment": augment.VERSION,
-        "code": CODE_VERSION,
+        "augment": versions.VIEWS,
+        "code": versions.TRUNK,
     }
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
     home = folder / key

@@ -15,7 +15,7 @@ from db.queries import evaluation
 from engine.errors import InputError
 from engine.files import whole_file, write_whole
 from jobs.command import Context
-from jobs.results import by_split, test_rows
+from jobs.results import by_split, test_rows, unseen
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
@@ -81,13 +81,9 @@ class Export:
         return found
 
     def judged(self) -> tuple[Run, str, list[dict[str, Any]]]:
-        """The predict run, the split it is judged on (test where there is one), and its labelled rows by image."""
+        """The predict run, the split it is judged on (test where there is one), its rows unseen in training."""
         run = self.run("predict")
-        with session.transaction(self.context.engine) as db:
-            rows = [row for row in evaluation.predictions(db, run.id) if row["label"] is not None]
-        splits = by_split(rows)
-        if not splits:
-            raise InputError(f"predict run {run.id} scored no labelled image")
+        splits = by_split(unseen(self.context, run))
         split = "test" if "test" in splits else min(splits)
         return run, split, splits[split]
 

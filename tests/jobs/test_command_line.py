@@ -51,6 +51,7 @@ def test_an_unknown_job_is_wrong_use() -> None:
     [
         (["train", "--recipe", "vgg"], 2, "recipe 'vgg' is unknown; known: lite0, seed"),
         (["train", "--epochs", "0"], 2, "0 is less than 1"),
+        (["evaluate", "--seed", "-1"], 2, "-1 is not between 0 and 2147483647"),
         (["train", "--folds", "1"], 2, "--folds 1 leaves nothing to hold out"),
         (["train"], 1, "the database holds no dataset; add one with: python -m jobs ingest FOLDER"),
         (["predict"], 1, "the database holds no dataset"),
@@ -61,6 +62,7 @@ def test_an_unknown_job_is_wrong_use() -> None:
         (["train", "--dataset", "none"], 2, "dataset 'none' is unknown; known: none"),
         (["ingest", "/nowhere/at/all"], 1, "/nowhere/at/all"),
         (["train", "--database", "postgresql://me:hunter22@127.0.0.1:1/x"], 1, "cannot be opened"),
+        (["train", "--database", "postgresql://127.0.0.1:1/x?user=me&password=hunter22"], 1, "cannot be opened"),
         (["train", "--database", "oracle://x"], 1, "DATABASE_URL is not usable"),
     ],
 )

@@ -100,6 +100,12 @@ def test_scrubbing_leaves_ordinary_text_alone() -> None:
     )
 
 
+def test_scrubbing_hides_a_password_wherever_a_url_has_it() -> None:
+    for url in ("postgresql://me:hunter22@host/db", "postgresql://host/db?user=me&password=hunter22&sslmode=require"):
+        scrubbed = scrub(f"cannot reach {url} now")
+        assert "hunter22" not in scrubbed and "[secret]" in scrubbed and "host/db" in scrubbed
+
+
 WORKER = """
     import sys, time
     from pathlib import Path

@@ -39,7 +39,8 @@ def upgrade() -> None:
     sa.Column('file_count', sa.Integer(), nullable=False),
     sa.ForeignKeyConstraint(['dataset_id'], ['dataset.id'], name=op.f('fk_image_dataset_id_dataset'), ondelete='CASCADE'),
     sa.PrimaryKeyConstraint('id', name=op.f('pk_image')),
-    sa.UniqueConstraint('dataset_id', 'sha256', name=op.f('uq_image_dataset_id_sha256'))
+    sa.UniqueConstraint('dataset_id', 'sha256', name=op.f('uq_image_dataset_id_sha256')),
+    sqlite_autoincrement=True
     )
     with op.batch_alter_table('image', schema=None) as batch_op:
         batch_op.create_index(batch_op.f('ix_image_dataset_id_patient_key'), ['dataset_id', 'patient_key'], unique=False)
