@@ -14,7 +14,7 @@ from db import session, writes
 from db.models import Dataset, Prompt, Report, ReportScore, Run
 from db.queries import reports, runs
 from db.queries.reports import PredictedImage
-from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--images", default="10", metavar="N", help="how many, or all (default: 10)")
     options.add_argument("--split", choices=SPLITS, default="test", help="default: test")
     options.add_argument(
-        "--seed", type=int, default=0, help="of the sample, which is balanced over labels (default: 0)"
+        "--seed", type=natural, default=0, help="of the sample, which is balanced over labels (default: 0)"
     )
     options.add_argument("--only", choices=ONLY, help="images that the classifier gets wrong")
     options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished predict run")

@@ -17,7 +17,7 @@ from db import session, writes
 from db.models import Dataset, Image, Prediction
 from db.queries import datasets
 from engine.classification import versions
-from jobs.command import Context, JobError, UsageError, command, open_context, parser, positive
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive
 from jobs.run import ActiveRun, code_version
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--batch-size", type=positive, help="override the recipe's")
     options.add_argument("--views", type=positive, help="cached views of each image; override the recipe's")
     options.add_argument("--folds", type=positive, help="override the recipe's")
-    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
 
     from engine.classification.recipes import RECIPES

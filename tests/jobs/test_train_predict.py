@@ -80,7 +80,10 @@ def test_one_class_only_and_no_classifier_are_one_line_each(
     assert train.main([*SMALL, *job_options]) == 1
     assert "has only normal images outside its test split" in capsys.readouterr().err
     assert predict.main(job_options) == 1
-    assert "no classifier is trained yet; train one with: python -m jobs train" in capsys.readouterr().err
+    assert (
+        "has no classifier of its own yet; train one with: python -m jobs train --dataset copy"
+        in capsys.readouterr().err
+    )
     assert predict.main(["--train-run", "99", *job_options]) == 2
 
 
