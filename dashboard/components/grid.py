@@ -25,14 +25,22 @@ def alt(case: Case) -> str:
 
 
 def show(
-    dataset: Dataset, found: Sequence[Case], *, key: str, titles: Mapping[int, str] | None = None, width: int = 150
+    dataset: Dataset,
+    found: Sequence[Case],
+    *,
+    key: str,
+    titles: Mapping[int, str] | None = None,
+    width: int = 150,
+    searches: bool = False,
 ) -> None:
-    """Thumbnails that lead to their cases; titles by image id stand in for the probability."""
+    """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability."""
     cards = []
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
         card = Card(
-            href=frame.here("case", dataset, **filters.parameters(image=case.id)),
+            href=frame.here("search", dataset, by="image", image=case.id)
+            if searches
+            else frame.here("case", dataset, **filters.parameters(image=case.id)),
             src=pictures.thumbnail_url(case.sha256),
             alt=alt(case),
             title=(titles or {}).get(case.id, probability),

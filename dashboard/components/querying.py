@@ -14,6 +14,8 @@ from engine.images import decode
 from engine.retrieval.embedders import Embedder, spec
 
 MEGABYTES = 20
+OFFERED = 24
+"""Images to pick from."""
 Allowed = Collection[int] | None
 
 
@@ -40,7 +42,12 @@ def image(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> lis
     """Ask with an image that is in the index; needs no model."""
     typed = address.words("Image number", name="image", placeholder="1")
     if not typed:
-        st.caption("The number stands in a case's facts and address.")
+        st.caption(
+            "Pick one, or give the number that stands in a case's facts. The filters at the left narrow the choice."
+        )
+        with resources.reading() as session:
+            offered = cases.page(session, filters.view(dataset).question, limit=OFFERED, offset=0)
+        grid.show(dataset, offered, key="pick", width=90, searches=True)
         return None
     with resources.reading() as session:
         case = cases.one(session, address.number("image") or 0)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -244,3 +245,13 @@ def test_a_file_that_is_no_image_gets_one_line(visit: Visit) -> None:
         {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
     )
     expect(visit.page.get_by_text("neither an image nor DICOM by its content")).to_be_visible()
+
+
+def test_an_image_of_the_dataset_is_picked_by_its_thumbnail(visit: Visit) -> None:
+    page = visit.page
+    visit.open("/search?by=image&split=test")
+    page.locator("a.card").first.click()
+    expect(page.get_by_text("Answered by the index of imagenet-lite0")).to_be_visible()
+    assert re.search(r"[?&]image=\d+", page.url)
+    page.go_back()
+    expect(page.get_by_text("Pick one, or give the number")).to_be_visible()
