@@ -22,7 +22,7 @@ LABELS = {1: "pneumonia", 0: "normal", None: "unknown"}
 
 @dataclass(frozen=True)
 class Hit:
-    """One line of the answer. similarity: cosine in [-1, 1], or the text's score where reports answered."""
+    """One line of the answer. similarity: cosine in [-1, 1], or a text score that compares within one answer alone."""
 
     rank: int
     similarity: float
@@ -221,13 +221,16 @@ def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
     if not answer.hits:
         print("no case matches")
         return
-    print(f"{'rank':>4} {'similarity':>10} {'case':>7} {'split':<5} {'label':<9} {'cause':<9} path")
+    by_words = answer.hits[0].snippet is not None
+    measure = "score" if by_words else "similarity"
+    print(f"{'rank':>4} {measure:>10} {'case':>7} {'split':<5} {'label':<9} {'cause':<9} path")
     for hit in answer.hits:
         facts = f"{hit.split or '-':<5} {hit.label:<9} {hit.cause or '-':<9} {hit.path}"
         print(f"{hit.rank:>4} {hit.similarity:>10.4f} {hit.case:>7} {facts}")
         if hit.snippet:
             print(f"{'':>15} {hit.snippet}")
-    print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
+    if not by_words:
+        print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
 
 
 if __name__ == "__main__":

@@ -58,4 +58,5 @@ else:
     index = next((index for index in indexes if index.embedder == picked), indexes[0])
     st.caption(f"Index of {index.embedder}, {wording.count(index.count, 'image')}, cosine similarity, exact search.")
     with panels.guarded("The similar cases"):
-        similar.show(dataset, similar.to_image(index, case.id, NEAREST), view, key="similar")
+        hits = similar.to_image(index, case.id, NEAREST)
+        similar.show(dataset, hits, view, key="similar", learned=index.embedder == similar.LEARNED)

@@ -47,4 +47,4 @@ with answer, panels.guarded("The hits"):
             f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
             f"{wording.count(index.count, 'image')}, run {index.run_id}): cosine similarity, exact search."
         )
-        similar.show(dataset, hits, view, key="hits")
+        similar.show(dataset, hits, view, key="hits", learned=index.embedder == similar.LEARNED)

@@ -76,4 +76,4 @@ def _with_interval(metric: Metric | None) -> list[Cell | str]:
 
 
 def _original(name: str) -> Cell:
-    return Cell(wording.measured(name, ORIGINAL[name])) if name in ORIGINAL else Cell("")
+    return Cell(f"~ {wording.measured(name, ORIGINAL[name])}") if name in ORIGINAL else Cell("")

@@ -75,7 +75,8 @@ def words(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> lis
         return None
     st.caption(f"Answered by full-text search in the reports, best first: embedder {index.embedder} reads no words.")
     st.markdown(
-        f"{wording.count(len(found), 'image')} whose reports hold these words{', or more' * (len(found) == k)}."
+        f"{wording.count(len(found), 'image')} whose reports hold any of these words{', or more' * (len(found) == k)}. "
+        "Images without a report cannot be found by words."
     )
     reporting.found(dataset, found, filters.view(dataset))
     return None

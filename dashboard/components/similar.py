@@ -13,6 +13,9 @@ from db.queries import cases
 from engine.errors import InputError
 from engine.retrieval.neighbours import vote
 
+LEARNED = "classifier"
+"""The embedder whose vectors are the trained classifier's own features."""
+
 
 @dataclass(frozen=True)
 class Hit:
@@ -42,8 +45,11 @@ def to_vectors(
     return [Hit(int(number), float(similarity)) for number, similarity in pairs if number >= 0]
 
 
-def show(dataset: Dataset, hits: Sequence[Hit], view: filters.View, *, key: str) -> None:
-    """What the neighbours' labels say together, and the neighbours, nearest first."""
+def show(dataset: Dataset, hits: Sequence[Hit], view: filters.View, *, key: str, learned: bool) -> None:
+    """What the neighbours' labels say together, and the neighbours, nearest first.
+
+    learned: whether the vectors are the classifier's own features.
+    """
     with resources.reading() as session:
         wanted = [hit.image_id for hit in hits]
         question = view.question
@@ -53,6 +59,10 @@ def show(dataset: Dataset, hits: Sequence[Hit], view: filters.View, *, key: str)
         st.info("No image of the dataset matches.")
         return
     st.markdown(said([case.label for case in found]))
+    if learned:
+        st.caption(
+            "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."
+        )
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
     grid.show(dataset, found, key=key, titles=titles)
 

@@ -200,7 +200,7 @@ def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_q
 def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) -> None:
     at = open_page("search", by="words", q="right lower zone")
     assert "Answered by full-text search in the reports" in said(at)
-    assert "3 images whose reports hold these words" in said(at)
+    assert "3 images whose reports hold any of these words" in said(at)
     assert "Opacity in the **right** **lower** **zone**" in said(at)
     assert "0 images" in said(open_page("search", by="words", q="right", label="normal"))
 
