@@ -99,19 +99,24 @@ def open_context(args: argparse.Namespace) -> Context:
     """
     settings = settings_of(args)
     artifacts = settings.artifacts.resolve()
-    try:
-        artifacts.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=artifacts):
-            pass
-    except OSError as error:
-        raise JobError(
-            f"artifact folder {artifacts} is not writable ({error.strerror}); choose another with --artifacts FOLDER"
-        ) from error
+    make_writable(artifacts, what="artifact folder", option="--artifacts")
     engine = session.connect(settings.database)
     if session.schema_state(engine) == "newer":
         raise JobError("a newer version wrote the database; update this code, or choose another with --database")
     session.upgrade(engine)
     return Context(engine=engine, artifacts=artifacts, models=settings.models)
+
+
+def make_writable(folder: Path, *, what: str, option: str) -> None:
+    """Make the folder, and a file in it. Raises JobError that names the option to choose another with."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise JobError(
+            f"{what} {folder} is not writable ({error.strerror}); choose another with {option} FOLDER"
+        ) from error
 
 
 def command(main: Main) -> Main:

@@ -10,11 +10,10 @@ import numpy as np
 
 from db import session, writes
 from db.models import Dataset, Image, Run, VectorIndex
-from db.queries import datasets, runs, search
+from db.queries import datasets, runs
 from engine.files import whole_file
 from engine.retrieval.embedders import REGISTRY
-from engine.retrieval.vector_index import IndexDamagedError, write_index
-from engine.retrieval.vector_index import VectorIndex as OpenIndex
+from engine.retrieval.vector_index import write_index
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.predict import train_run
 from jobs.run import ActiveRun
@@ -85,31 +84,19 @@ def load(context: Context, name: str, *, train_run_id: int | None, weights: Path
 def claim(
     context: Context, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", source: Run | None
 ) -> ActiveRun:
-    """The run for this work; a finished one whose index is damaged is done anew."""
-    asked: dict[str, Any] = {
-        "kind": "embed",
-        "config": {
+    """The run for this work."""
+    return ActiveRun.claim(
+        context,
+        kind="embed",
+        config={
             "dataset": dataset.name,
             "embedder": embedder.name,
             "revision": embedder.revision,
             "train_run": source.id if source else None,
         },
-        "inputs": hashlib.sha256("\n".join(f"{i.id} {i.sha256}" for i in images).encode()).hexdigest(),
-        "dataset_id": dataset.id,
-    }
-    run = ActiveRun.claim(context, **asked)
-    if not run.already_finished:
-        return run
-    try:
-        with session.transaction(context.engine) as db:
-            row = search.index_of_run(db, run.id)
-        if row is None:
-            raise IndexDamagedError(f"run {run.id} has no index")
-        OpenIndex.open(context.artifacts / row.path, sha256=row.sha256)
-    except IndexDamagedError as error:
-        print(f"embed: {error}")
-        return ActiveRun.claim(context, **asked, again=True)
-    return run
+        inputs=hashlib.sha256("\n".join(f"{i.id} {i.sha256}" for i in images).encode()).hexdigest(),
+        dataset_id=dataset.id,
+    )
 
 
 def embed(run: ActiveRun, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", *, batch_size: int) -> None:

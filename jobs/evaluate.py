@@ -98,7 +98,7 @@ def classifier_values(
     thresholds = thresholds_of(source)
     if out_of_fold:
         with session.transaction(context.engine) as db:
-            labelled = evaluation.predictions(db, source.id)
+            labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
     else:
         labelled = unseen(context, source)
     for split, rows in {"oof": labelled}.items() if out_of_fold else by_split(labelled).items():

@@ -4,7 +4,6 @@ What has no run behind it is left out and named with the command that makes it.
 """
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from db import session, writes
 from db.models import Dataset, Run
 from db.queries import evaluation
 from engine.errors import InputError
-from jobs.command import Context, JobError, command, open_context, parser
+from jobs.command import Context, JobError, command, make_writable, open_context, parser
 from jobs.exports import embeddings, figures, reports, sheets
 from jobs.exports.source import Export
 from jobs.results import is_current
@@ -61,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"export: results that are newer than evaluation run {evaluated.id} are not in it; "
             f"to include them, first run: python -m jobs evaluate --dataset {dataset.name}"
         )
-    make_writable(folder)
+    make_writable(folder, what="export folder", option="--out")
     run = claimed(context, dataset, evaluated, folder)
     if run.already_finished:
         tell(run.summary, folder)
@@ -81,18 +80,6 @@ def folder_name(dataset: Dataset) -> str:
     """
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in dataset.name).lstrip(".")
     return safe if safe == dataset.name else f"{safe}~{hashlib.sha256(dataset.name.encode()).hexdigest()[:8]}"
-
-
-def make_writable(folder: Path) -> None:
-    """Make the folder, and a file in it. Raises JobError where that cannot be done."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise JobError(
-            f"export folder {folder} is not writable ({error.strerror}); choose another with --out FOLDER"
-        ) from error
 
 
 def claimed(context: Context, dataset: Dataset, evaluated: Run, folder: Path) -> ActiveRun:

@@ -33,6 +33,12 @@ def share(name: str, default: float) -> float:
     return value if 0.0 <= value <= 1.0 else default
 
 
+def bounds(low: str = "low", high: str = "high") -> tuple[float, float]:
+    """Two parameters as a range inside [0, 1]; the whole of it where they are something else or the wrong way round."""
+    first, last = share(low, 0.0), share(high, 1.0)
+    return (first, last) if first <= last else (0.0, 1.0)
+
+
 def link(path: str, **parameters: object) -> str:
     """The address of a page with these parameters, those that are None left out."""
     given = {name: value for name, value in parameters.items() if value is not None}
@@ -70,16 +76,15 @@ def choice(
 def share_range(label: str, *, low: str = "low", high: str = "high", help: str | None = None) -> tuple[float, float]:
     """A range inside [0, 1], two parameters in the URL."""
     key = _key(low)
-    bounds = share(low, 0.0), share(high, 1.0)
-    bounds = bounds if bounds[0] <= bounds[1] else (0.0, 1.0)
-    st.session_state[key] = bounds
+    between = bounds(low, high)
+    st.session_state[key] = between
 
     def changed() -> None:
         first, last = st.session_state[key]
         put(**{low: None if first == 0.0 else first, high: None if last == 1.0 else last})
 
     st.slider(label, 0.0, 1.0, step=0.01, key=key, on_change=changed, help=help)
-    return bounds
+    return between
 
 
 def level(label: str, *, name: str, default: float, help: str | None = None) -> float:

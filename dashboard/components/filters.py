@@ -52,10 +52,8 @@ def view(dataset: Dataset) -> View:
     )
     if run is None:
         return View(replace(question, sort="file"), None, known)
-    outcome = _named("outcome", OUTCOMES)
-    return View(
-        replace(question, outcome=outcome, low=address.share("low", 0.0), high=address.share("high", 1.0)), run, known
-    )
+    low, high = address.bounds()
+    return View(replace(question, outcome=_named("outcome", OUTCOMES), low=low, high=high), run, known)
 
 
 def parameters(**others: object) -> dict[str, object]:

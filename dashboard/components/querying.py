@@ -1,5 +1,6 @@
 """How a search is asked: by an uploaded image, by an image of the dataset, by words."""
 
+import hashlib
 from collections.abc import Collection
 
 import streamlit as st
@@ -19,7 +20,7 @@ OFFERED = 24
 Allowed = Collection[int] | None
 
 
-def upload(_dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
+def upload(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
     """Ask with a new picture; it is read in memory and never stored. Raises InputError where it is no picture."""
     file = st.file_uploader(
         f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB; it stays in memory and is not stored",
@@ -35,7 +36,11 @@ def upload(_dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> l
     st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
     st.caption(f"{wording.plain(file.name)}, {decoded.source_format}, {width} x {height} pixels")
     vectors = model(index).embed_images(decoded.pixels[None])
-    return similar.to_vectors(index, vectors, k, allowed=allowed)
+    with resources.reading() as session:
+        same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
+    if same is not None:
+        st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
+    return similar.to_vectors(index, vectors, k, allowed=allowed, exclude=[same.id] if same else None)
 
 
 def image(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:

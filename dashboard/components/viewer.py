@@ -88,7 +88,7 @@ def _prediction(case: Case) -> Cell:
 
 
 def _source(case: Case, view: filters.View) -> str:
-    if view.run is None:
-        return "nothing yet"
+    if view.run is None or case.probability is None:
+        return "no run in view scored it"
     held_out = f", fold {case.fold} held it out" if case.fold is not None else ""
     return f"run {view.run.id} ({view.run.kind}{held_out})"

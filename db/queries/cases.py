@@ -210,7 +210,9 @@ def _where(question: Question) -> list[ColumnElement[bool]]:
         label = LABELS[question.label]
         clauses.append(Image.label.is_(None) if label is None else Image.label == label)
     if question.cause is not None:
-        clauses.append(Image.cause.is_(None) if question.cause == UNKNOWN else Image.cause == question.cause)
+        # a normal image has no cause to know
+        unknown = Image.cause.is_(None) & Image.label.is_distinct_from(LABELS["normal"])
+        clauses.append(unknown if question.cause == UNKNOWN else Image.cause == question.cause)
     if question.reported is not None:
         described = exists().where(Report.image_sha256 == Image.sha256)
         clauses.append(described if question.reported == "yes" else ~described)

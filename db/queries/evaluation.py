@@ -47,11 +47,11 @@ def reports(session: Session, dataset_id: int, *, last: int | None = None) -> li
     query = (
         select(
             Report.id,
-            *(Report.run_id, Report.image_id, Report.model, Report.revision, Report.strategy, Report.text),
+            *(Report.run_id, Image.id.label("image_id"), Report.model, Report.revision, Report.strategy, Report.text),
             *(Report.prompt_sha256, Report.settings_sha256, Report.seconds, Report.tokens, Report.created),
             *(Image.path, Image.split, Image.label, Image.patient_key, Image.sha256),
         )
-        .join(Image, Image.id == Report.image_id)
+        .join(Image, Image.sha256 == Report.image_sha256)
         .where(Image.dataset_id == dataset_id)
         .order_by(Report.id)
     )

@@ -52,17 +52,6 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class ScoreRow:
-    """One score of one report, with the patient that intervals resample."""
-
-    model: str
-    strategy: str
-    metric: str
-    patient: str
-    value: float | None
-
-
-@dataclass(frozen=True)
 class PredictedImage:
     """An image with what a predict run says of it."""
 
@@ -164,20 +153,6 @@ def leaderboard(session: Session, dataset_id: int) -> list[Standing]:
         Standing(*key, max(n for _, n, _ in rows), {metric: mean for metric, _, mean in rows if mean is not None})
         for key, rows in groups.items()
     ]
-
-
-def scores(session: Session, dataset_id: int, *, run_id: int | None = None) -> list[ScoreRow]:
-    """Every score of the dataset's reports, or of those that one run wrote, in report order."""
-    query = (
-        select(Report.model, Report.strategy, ReportScore.metric, Image.patient_key, ReportScore.value)
-        .join(ReportScore, ReportScore.report_id == Report.id)
-        .join(Image, Image.sha256 == Report.image_sha256)
-        .where(Image.dataset_id == dataset_id)
-        .order_by(Report.id, ReportScore.metric)
-    )
-    if run_id is not None:
-        query = query.where(Report.run_id == run_id)
-    return [ScoreRow(*row) for row in session.execute(query)]
 
 
 def predicted(session: Session, run: Run, *, split: str | None = None) -> list[PredictedImage]:

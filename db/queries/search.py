@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Select, column, func, literal_column, select, table
 from sqlalchemy.orm import Session
 
-from db.models import Image, Report, VectorIndex
+from db.models import Image, Report
 from db.queries.cases import LABELS
 
 WORDS = 32
@@ -88,11 +88,6 @@ def any_report(session: Session, dataset_id: int) -> bool:
 def by_content(session: Session, dataset_id: int, sha256: str) -> Image | None:
     """The dataset's image with exactly these bytes, or None."""
     return session.scalars(select(Image).where(Image.dataset_id == dataset_id, Image.sha256 == sha256)).first()
-
-
-def index_of_run(session: Session, run_id: int) -> VectorIndex | None:
-    """The vector index that an embed run made, or None."""
-    return session.scalars(select(VectorIndex).where(VectorIndex.run_id == run_id)).first()
 
 
 def _fts5(wanted: Sequence[str]) -> Select[*tuple[Any, ...]]:

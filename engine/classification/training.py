@@ -1,7 +1,8 @@
 """How a classifier learns: the tail and head of one fold, trained on cached trunk maps."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -84,65 +85,58 @@ def train_fold(
     for side, chosen in (("training", ~held_out), ("held-out", held_out)):
         if len(np.unique(labels[chosen])) < 2:
             raise InputError(f"the {side} images of a fold are all of one class; both normal and pneumonia are needed")
-    try:
-        return _train(backbone, recipe, cache, labels, held_out, seed, device, on_epoch)
-    except torch.OutOfMemoryError as error:
-        smaller = max(1, recipe.batch_size // 2)
-        raise InputError(f"out of memory at batch size {recipe.batch_size}; try --batch-size {smaller}") from error
-
-
-def _train(
-    backbone: Backbone,
-    recipe: Recipe,
-    cache: TrunkCache,
-    labels: np.ndarray,
-    held_out: np.ndarray,
-    seed: int,
-    device: str,
-    on_epoch: Callable[[Epoch], None],
-) -> FoldResult:
-    rng = np.random.default_rng(seed)
-    torch.manual_seed(seed)
-    member = new_member(backbone, recipe).to(device)
-    train_rows, valid_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-    chance = _sampling_weights(labels[train_rows])
-    steps = -(-len(train_rows) // recipe.batch_size)
-    optimizer = torch.optim.AdamW(
-        [
-            {"params": member.tail.parameters(), "lr": recipe.tail_learning_rate},
-            {"params": member.head.parameters(), "lr": recipe.head_learning_rate},
-        ],
-        weight_decay=recipe.weight_decay,
-    )
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps * recipe.epochs)
-    criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    curve = []
-    for epoch in range(recipe.epochs):
-        _set_training(member)
-        losses = []
-        order = rng.choice(train_rows, size=len(train_rows), p=chance)
-        for rows in np.array_split(order, steps):
-            maps = cache.take(rows, rng.integers(len(cache.views), size=len(rows))).to(device)
-            wanted = torch.from_numpy(labels[rows]).long().to(device)
-            with torch.autocast(device, dtype=torch.bfloat16):
-                loss = criterion(member(maps), wanted)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(loss.item() * len(rows))
-        logits = _score(member, cache, valid_rows, recipe.batch_size, device)
-        margins = np.where(labels[valid_rows] == 1, logits, -logits)
-        measured = Epoch(
-            epoch=epoch,
-            train_loss=sum(losses) / len(order),
-            valid_loss=float(np.logaddexp(0.0, -margins).mean()),
-            valid_auc=auc(labels[valid_rows], logits),
+    with _naming_a_smaller_batch(recipe.batch_size):
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(seed)
+        member = new_member(backbone, recipe).to(device)
+        train_rows, valid_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        chance = _sampling_weights(labels[train_rows])
+        steps = -(-len(train_rows) // recipe.batch_size)
+        optimizer = torch.optim.AdamW(
+            [
+                {"params": member.tail.parameters(), "lr": recipe.tail_learning_rate},
+                {"params": member.head.parameters(), "lr": recipe.head_learning_rate},
+            ],
+            weight_decay=recipe.weight_decay,
         )
-        curve.append(measured)
-        on_epoch(measured)
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in member.state_dict().items()}
-    return FoldResult(state=state, curve=tuple(curve), valid_logits=logits)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps * recipe.epochs)
+        criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        curve = []
+        for epoch in range(recipe.epochs):
+            _set_training(member)
+            losses = []
+            order = rng.choice(train_rows, size=len(train_rows), p=chance)
+            for rows in np.array_split(order, steps):
+                maps = cache.take(rows, rng.integers(len(cache.views), size=len(rows))).to(device)
+                wanted = torch.from_numpy(labels[rows]).long().to(device)
+                with torch.autocast(device, dtype=torch.bfloat16):
+                    loss = criterion(member(maps), wanted)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.item() * len(rows))
+            logits = _score(member, cache, valid_rows, recipe.batch_size, device)
+            margins = np.where(labels[valid_rows] == 1, logits, -logits)
+            measured = Epoch(
+                epoch=epoch,
+                train_loss=sum(losses) / len(order),
+                valid_loss=float(np.logaddexp(0.0, -margins).mean()),
+                valid_auc=auc(labels[valid_rows], logits),
+            )
+            curve.append(measured)
+            on_epoch(measured)
+        state = {name: tensor.detach().cpu().contiguous() for name, tensor in member.state_dict().items()}
+        return FoldResult(state=state, curve=tuple(curve), valid_logits=logits)
+
+
+@contextmanager
+def _naming_a_smaller_batch(batch_size: int) -> Iterator[None]:
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        smaller = max(1, batch_size // 2)
+        raise InputError(f"out of memory at batch size {batch_size}; try --batch-size {smaller}") from error
 
 
 def _set_training(member: Member) -> None:

@@ -51,7 +51,7 @@ def answer(facts: list[tuple[Image, float | None, bool]], question: Question) ->
         fits = (
             question.split in (None, image.split or "unknown")
             and (question.label is None or cases.LABELS[question.label] == image.label)
-            and question.cause in (None, image.cause or "unknown")
+            and question.cause in (None, image.cause or ("none" if image.label == 0 else "unknown"))
             and (question.outcome is None or cases.outcome(image.label, probability, THRESHOLD) in outcomes)
             and (question.reported is None or reported == (question.reported == "yes"))
             and (question.low == 0.0 or (probability or -1.0) >= question.low)

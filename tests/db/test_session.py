@@ -7,7 +7,7 @@ from sqlalchemy.exc import DBAPIError
 
 from dashboard import resources
 from db import session, writes
-from db.models import Base, Dataset, Metric, Run
+from db.models import Base, Dataset, Image, Metric, Run
 from settings import Settings
 
 
@@ -53,6 +53,24 @@ def test_times_come_back_aware(engine: Engine) -> None:
         db.add(Dataset(name="timed", root="/", synthetic=False))
     with session.transaction(engine) as db:
         assert db.query(Dataset).one().created.utcoffset() is not None
+
+
+def test_the_id_of_a_forgotten_image_is_not_given_to_another(engine: Engine) -> None:
+    def added(name: str) -> int:
+        with session.transaction(engine) as db:
+            dataset = db.query(Dataset).first() or Dataset(name="d", root="/", synthetic=False)
+            db.add(dataset)
+            db.flush()
+            facts = {"dataset_id": dataset.id, "path": name, "patient_key": name, "width": 1, "height": 1}
+            image = Image(sha256=name * 64, **facts)
+            db.add(image)
+            db.flush()
+            return image.id
+
+    first = added("a")
+    with session.transaction(engine) as db:
+        writes.forget_images(db, [first])
+    assert added("b") > first
 
 
 def test_storing_a_metric_twice_keeps_the_later_value(engine: Engine) -> None:

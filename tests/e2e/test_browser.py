@@ -255,3 +255,15 @@ def test_an_image_of_the_dataset_is_picked_by_its_thumbnail(visit: Visit) -> Non
     assert re.search(r"[?&]image=\d+", page.url)
     page.go_back()
     expect(page.get_by_text("Pick one, or give the number")).to_be_visible()
+
+
+def test_an_uploaded_image_of_the_dataset_is_left_out_of_its_own_hits(visit: Visit, pictures: list[Film]) -> None:
+    visit.open("/search")
+    twin = pictures[1]
+    visit.page.locator("input[type=file]").set_input_files(
+        {"name": "film.jpg", "mimeType": "image/jpeg", "buffer": twin.data}
+    )
+    expect(visit.page.get_by_text("it is left out of the hits")).to_be_visible(timeout=90_000)
+    expect(visit.page.locator("a.card")).to_have_count(12, timeout=90_000)
+    names = visit.page.locator("a.card .line:last-child").all_inner_texts()
+    assert not any(Path(twin.path).name in name for name in names)

@@ -145,3 +145,27 @@ def test_a_damaged_index_is_named_and_the_rest_is_measured(world: World, capsys:
     stored = world.evaluated()
     assert ("test", "efficientnet_lite0", "p_at_5") in stored
     assert ("test", "classifier", "p_at_5") not in stored
+
+
+def test_corrected_labels_and_labels_taken_back_are_measured_anew(world: World) -> None:
+    world.add_predict(world.add_train())
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    before = world.evaluated()["test", "all", "accuracy"].value
+    with session.transaction(world.context.engine) as db:
+        for image in db.query(Image).filter_by(split="test", label=1).limit(5):
+            image.label = 0
+        db.query(Image).filter_by(split="train").first().label = None  # type: ignore[union-attr]  # there are some
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert world.evaluated()["test", "all", "accuracy"].value != before
+    assert world.evaluated()["oof", "all", "auc"].n < 55
+
+
+def test_images_that_the_classifier_was_trained_on_are_never_judged(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained = world.add_train()
+    run = world.finish("predict", summary={"threshold": 0.45, "train_run": trained.id})
+    world.add_predictions(run, world.of("train"), heatmaps=True)
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert "every labelled image that it scored was trained on" in capsys.readouterr().out
+    assert {split for split, _, name in world.evaluated() if name == "auc"} == {"oof"}

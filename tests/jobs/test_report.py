@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, select
 
 from db import session
 from db.models import Dataset, Image, Prediction, Prompt, Report, ReportScore, Run
-from db.queries import reports, runs
+from db.queries import evaluation, reports, runs
 from db.queries.reports import ReportQuestion
 from engine.reporting import generators
 from engine.reporting.generators import Case, Generated
@@ -308,7 +308,8 @@ def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
     assert report.main([*job_options, "--images", "all"]) == 0
     with session.transaction(engine) as db:
         board = reports.leaderboard(db, 1)
-        scores = reports.scores(db, 1)
+        standing = {report["id"]: report for report in evaluation.reports(db, 1)}
+        scores = evaluation.report_scores(db, list(standing))
         assert reports.leaderboard(db, 2) == []
         assert reports.choices(db, 1) == (
             ["template"],
@@ -320,9 +321,13 @@ def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
     for row in board:
         assert row.means["stance_agreement"] == pytest.approx(0.75)  # every fourth of the 20 test images is misjudged
         for metric, mean in row.means.items():
-            values = [s.value for s in scores if (s.strategy, s.metric) == (row.strategy, metric)]
+            values = [
+                score["value"]
+                for score in scores
+                if (standing[score["report_id"]]["strategy"], score["metric"]) == (row.strategy, metric)
+            ]
             assert mean == pytest.approx(np.mean([value for value in values if value is not None]))
-    assert {score.patient for score in scores} == {f"p{number}" for number in range(10)}
+    assert {report["patient_key"] for report in standing.values()} == {f"p{number}" for number in range(10)}
 
 
 def test_a_report_is_shown_in_every_dataset_that_holds_the_picture(

@@ -45,6 +45,26 @@ def test_a_finished_run_whose_files_are_gone_is_done_again(context: Context) -> 
     assert not again.already_finished and again.id == run.id
 
 
+def test_a_finished_run_whose_file_is_damaged_is_done_again(context: Context) -> None:
+    with claim(context) as run:
+        made = run.folder / "checkpoint" / "weights"
+        made.parent.mkdir()
+        made.write_bytes(b"whole")
+        run.artifact("checkpoint", made.parent)
+    assert claim(context).already_finished
+    made.write_bytes(b"torn")
+    assert not claim(context).already_finished
+
+
+def test_a_run_that_another_process_took_over_stops_writing(context: Context) -> None:
+    with pytest.raises(JobError, match="took it over"), claim(context) as run:
+        with session.transaction(context.engine) as db:
+            db.get_one(Run, run.id).pid = os.getppid()
+        list(run.track(range(3), stage="counting"))
+    stored = row(context, run.id)
+    assert (stored.pid, stored.status, stored.done) == (os.getppid(), "running", 0)
+
+
 def test_an_error_is_stored_in_one_line_with_its_traceback_and_without_secrets(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:

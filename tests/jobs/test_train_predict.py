@@ -68,6 +68,28 @@ def test_training_and_predicting_on_phantoms_stores_everything_once(
     )
 
 
+def test_another_datasets_classifier_is_taken_only_by_name_and_a_phantoms_one_not_at_all(
+    context: Context, job_options: list[str], phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    assert train.main([*SMALL, *job_options]) == 0
+    trained = finished(context, "train")
+    for name in ("real", "other"):
+        (tmp_path / name).mkdir()
+    for file in sorted((phantoms / "test" / "NORMAL").iterdir())[:3]:
+        (tmp_path / "real" / file.name).write_bytes(file.read_bytes())
+        (tmp_path / "other" / file.name).write_bytes(file.read_bytes())
+    assert ingest.main([str(tmp_path / "real"), *job_options]) == 0
+    assert ingest.main([str(tmp_path / "other"), "--synthetic", *job_options]) == 0
+    capsys.readouterr()
+    assert predict.main(["--dataset", "real", *job_options]) == 1
+    assert f"or name another dataset's with --train-run {trained.id}" in capsys.readouterr().err
+    assert predict.main(["--dataset", "real", "--train-run", str(trained.id), *job_options]) == 2
+    assert "trained on SYNTHETIC phantoms" in capsys.readouterr().err
+    assert predict.main(["--dataset", "other", "--train-run", str(trained.id), *job_options]) == 0
+    assert "has no test split: all images are scored" in capsys.readouterr().out
+
+
 def test_one_class_only_and_no_classifier_are_one_line_each(
     context: Context, job_options: list[str], phantoms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
