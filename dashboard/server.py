@@ -6,7 +6,7 @@ from pathlib import Path
 import streamlit as st
 from sqlalchemy.exc import DBAPIError
 
-from dashboard import pictures
+from dashboard import pictures, resources
 from db.session import DatabaseUnavailableError
 
 log = logging.getLogger(__name__)
@@ -25,3 +25,4 @@ def explain(error: Exception) -> bool:
 
 
 app = st.App(Path(__file__).with_name("app.py"), routes=pictures.ROUTES, on_script_error=explain)
+resources.settle_memory()
