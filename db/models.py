@@ -261,3 +261,65 @@ class Review(Base):
     tags: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     note: Mapped[str] = mapped_column(default="")
     created: Mapped[datetime] = mapped_column(default=now)
+
+
+class Neighbour(Base):
+    """A training image that is near a judged one, as an audit found it; rank counts from 1, the nearest first."""
+
+    __tablename__ = "neighbour"
+    __table_args__ = (UniqueConstraint("run_id", "image_id", "rank"), Index(None, "image_id"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    neighbour_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), index=True)
+    rank: Mapped[int]
+    similarity: Mapped[float]
+    """Cosine of the classifier's features, in [-1, 1]."""
+    hash_distance: Mapped[int]
+    """Bits in which the perceptual hashes differ, 0 to 256."""
+    verdict: Mapped[str] = mapped_column(String(20))
+    """near-duplicate or different."""
+
+
+class ErrorSlice(Base):
+    """A group of judged images that look alike, and how often the classifier is wrong on them."""
+
+    __tablename__ = "error_slice"
+    __table_args__ = (UniqueConstraint("run_id", "name"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(80))
+    label: Mapped[int]
+    """Of all its images: 1 pneumonia, 0 normal."""
+    description: Mapped[str]
+    images: Mapped[int]
+    patients: Mapped[int]
+    failures: Mapped[int]
+    rate: Mapped[float]
+    """failures / images, with its 95 % interval low to high."""
+    low: Mapped[float]
+    high: Mapped[float]
+    p_value: Mapped[float]
+    """That the rest of the label fails as often, corrected for the number of slices."""
+
+
+class SliceMember(Base):
+    """An image's place in a slice."""
+
+    __tablename__ = "slice_member"
+    __table_args__ = (UniqueConstraint("slice_id", "image_id"), Index(None, "image_id"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slice_id: Mapped[int] = mapped_column(ForeignKey("error_slice.id", ondelete="CASCADE"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+
+
+class ImageMeasure(Base):
+    """A number that a run found for one image, such as the share of its heat in the outer frame."""
+
+    __tablename__ = "image_measure"
+    __table_args__ = (UniqueConstraint("run_id", "image_id", "name"), Index(None, "image_id"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(60))
+    value: Mapped[float]

@@ -1,0 +1,72 @@
+"""What an audit reads and what it found: judged images with all that is known of them, neighbours, slices, measures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db.models import ErrorSlice, Image, ImageMeasure, Neighbour, Prediction, Run, SliceMember
+
+
+@dataclass(frozen=True)
+class NearCase:
+    """A neighbour with its image."""
+
+    neighbour: Neighbour
+    image: Image
+
+
+def latest(session: Session, predict_run_id: int) -> Run | None:
+    """The audit of this predict run that finished last, or None."""
+    query = select(Run).where(Run.kind == "audit", Run.status == "finished")
+    query = query.where(Run.config["predict_run"].as_integer() == predict_run_id)
+    return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
+
+
+def predicted(session: Session, run_id: int) -> list[dict[str, Any]]:
+    """The run's labelled predictions with what is known of their images, in image order, as rows of a table."""
+    columns = (
+        *(Image.id.label("image_id"), Image.sha256, Image.path, Image.split, Image.label, Image.cause),
+        *(Image.patient_key, Image.file_count, Image.width, Image.height),
+        *(Prediction.probability, Prediction.fold, Prediction.heatmap_row, Prediction.zones),
+    )
+    query = select(*columns).join(Prediction, Prediction.image_id == Image.id)
+    query = query.where(Prediction.run_id == run_id, Image.label.is_not(None)).order_by(Image.id)
+    return [dict(row) for row in session.execute(query).mappings()]
+
+
+def neighbours(session: Session, run_id: int, image_id: int) -> list[NearCase]:
+    """The training images that the audit found near this one, the nearest first."""
+    query = select(Neighbour, Image).join(Image, Image.id == Neighbour.neighbour_id)
+    query = query.where(Neighbour.run_id == run_id, Neighbour.image_id == image_id).order_by(Neighbour.rank)
+    return [NearCase(neighbour, image) for neighbour, image in session.execute(query)]
+
+
+def slices(session: Session, run_id: int) -> Sequence[ErrorSlice]:
+    """The audit's slices, the highest error rate first."""
+    query = select(ErrorSlice).where(ErrorSlice.run_id == run_id)
+    return session.scalars(query.order_by(ErrorSlice.rate.desc(), ErrorSlice.name)).all()
+
+
+def slice_of(session: Session, run_id: int, image_id: int) -> ErrorSlice | None:
+    """The slice that the image stands in, or None."""
+    query = select(ErrorSlice).join(SliceMember, SliceMember.slice_id == ErrorSlice.id)
+    return session.scalars(query.where(ErrorSlice.run_id == run_id, SliceMember.image_id == image_id)).first()
+
+
+def members(session: Session, run_id: int) -> dict[int, list[int]]:
+    """The images of each slice of the audit, by slice id."""
+    query = select(SliceMember.slice_id, SliceMember.image_id).join(ErrorSlice, ErrorSlice.id == SliceMember.slice_id)
+    found: dict[int, list[int]] = {}
+    for slice_id, image_id in session.execute(query.where(ErrorSlice.run_id == run_id).order_by(SliceMember.id)):
+        found.setdefault(slice_id, []).append(image_id)
+    return found
+
+
+def measures(session: Session, run_id: int, image_id: int) -> dict[str, float]:
+    """What the run measured of one image, by name."""
+    query = select(ImageMeasure.name, ImageMeasure.value)
+    rows = session.execute(query.where(ImageMeasure.run_id == run_id, ImageMeasure.image_id == image_id))
+    return {row.name: row.value for row in rows}
