@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from engine.classification.explain import ZONES, grad_cam, lung_zones, normalised
+from engine.classification.explain import ZONES, frame_share, grad_cam, lung_zones, normalised
 
 
 def test_grad_cam_of_a_linear_head_is_the_class_activation_map() -> None:
@@ -52,3 +52,18 @@ def test_zone_shares_sum_to_one(heat: np.ndarray) -> None:
     zones = lung_zones(heat)
     assert zones == {} if not heat.sum() > 0 else sum(zones.values()) == pytest.approx(1.0)
     assert zones == {} or tuple(zones) == ZONES
+
+
+def test_an_even_map_has_the_frames_own_area_in_the_frame() -> None:
+    assert frame_share(np.ones((7, 7))) == pytest.approx(1 - 0.8**2)
+    assert frame_share(np.ones((5, 9)), width=0.2) == pytest.approx(1 - 0.6**2)
+
+
+@given(arrays(np.float32, (7, 7), elements=st.floats(0, 1, width=32)))
+def test_the_frames_share_is_that_of_the_map_drawn_pixel_by_pixel(heat: np.ndarray) -> None:
+    drawn = heat.repeat(10, axis=0).repeat(10, axis=1).astype(np.float64)  # 70 x 70: the frame is 7 pixels wide
+    share = frame_share(heat)
+    if not heat.sum() > 0:
+        assert np.isnan(share)
+    else:
+        assert share == pytest.approx(1 - drawn[7:-7, 7:-7].sum() / drawn.sum(), abs=1e-6)

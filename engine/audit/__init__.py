@@ -1,0 +1,1 @@
+"""What a classifier may be distrusted for: explanations that explain nothing, shortcuts, slices that fail."""

@@ -1,0 +1,85 @@
+"""Whether heatmaps depend on what was learned: maps after the weights were drawn anew (Adebayo et al. 2018)."""
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+from torch import nn
+
+Maps = NDArray[np.floating]
+Values = NDArray[np.float64]
+T = TypeVar("T")
+
+Part = Literal["head", "network"]
+PARTS: tuple[Part, ...] = ("head", "network")
+"""What is drawn anew, from the output down: the fully connected layers; then the convolutions too."""
+SIMILAR = 0.5
+"""Mean rank correlation from which on a map without the learned weights counts as the same map. Ours: the paper sets no
+limit and shows curves."""
+C1, C2 = 0.01**2, 0.03**2
+"""SSIM's constants for values in [0, 1] (Wang et al. 2004, section III.B)."""
+
+
+def randomised(classifier: T, part: Part, *, seed: int) -> T:
+    """A copy of the classifier whose `part` has new weights: normal with variance 2 / fan-in (He et al. 2015), no bias.
+
+    classifier: any object that holds its networks as torch modules, in attributes, lists or mappings.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    made = copy.deepcopy(classifier)
+    with torch.inference_mode():
+        for module in networks(made):
+            if isinstance(module, nn.Linear) or (part == "network" and isinstance(module, nn.Conv2d)):
+                weight = module.weight
+                fan_in = weight[0].numel()
+                drawn = torch.randn(weight.shape, generator=generator) * (2 / fan_in) ** 0.5
+                weight.copy_(drawn)
+                if module.bias is not None:
+                    module.bias.zero_()
+    return made
+
+
+def networks(thing: Any) -> Iterator[nn.Module]:
+    """Every torch module that the object holds, each once, those too that are only cached beside it."""
+    seen: set[int] = set()
+    waiting = [thing]
+    while waiting:
+        found = waiting.pop()
+        if id(found) in seen:
+            continue
+        seen.add(id(found))
+        if isinstance(found, nn.Module):
+            yield found
+        if isinstance(found, Mapping):
+            waiting += found.values()
+        elif isinstance(found, list | tuple):
+            waiting += found
+        elif found is thing or isinstance(found, nn.Module) or type(found).__module__.startswith("engine."):
+            waiting += getattr(found, "__dict__", {}).values()
+
+
+def rank_correlation(ours: Maps, theirs: Maps) -> Values:
+    """Spearman's rank correlation of the maps' cells, image by image: (n, h, w) twice -> (n,) in [-1, 1].
+
+    NaN where a map is the same everywhere, and so ranks nothing.
+    """
+    first, second = (_centred(rankdata(maps.reshape(len(maps), -1), axis=1)) for maps in (ours, theirs))
+    size = np.sqrt((first**2).sum(1) * (second**2).sum(1))
+    return np.asarray(np.divide((first * second).sum(1), size, out=np.full(len(size), np.nan), where=size > 0))
+
+
+def structural_similarity(ours: Maps, theirs: Maps) -> Values:
+    """SSIM (Wang et al. 2004, equation 13) of maps in [0, 1], with the whole map as its one window: (n,) in [-1, 1]."""
+    first, second = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (ours, theirs))
+    means = first.mean(1), second.mean(1)
+    cross = (_centred(first) * _centred(second)).mean(1)
+    level = (2 * means[0] * means[1] + C1) / (means[0] ** 2 + means[1] ** 2 + C1)
+    return np.asarray(level * (2 * cross + C2) / (first.var(1) + second.var(1) + C2))
+
+
+def _centred(rows: Values) -> Values:
+    return np.asarray(rows - rows.mean(1, keepdims=True))

@@ -1,0 +1,116 @@
+"""What tells pneumonia from normal without any lung: the outer frame, the file's size, plain image statistics.
+
+A probe is a small model that sees such a thing alone. Where it does better than chance, a classifier can learn the same
+from it instead of disease (Zech et al. 2018; Geirhos et al. 2020).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from PIL import Image
+from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from engine.splits import grouped_folds
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+FRAME = 0.1
+"""Width of the outer frame, as a share of the picture's side."""
+COARSE = 40
+"""Side that a picture is made for the pixels of its frame, which is then 4 pixels wide."""
+PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+STATISTICS = ("mean", "deviation", *(f"percentile {share}" for share in PERCENTILES))
+
+
+@dataclass(frozen=True)
+class Probed:
+    """A probe's scores, higher is more likely pneumonia: of the training images out of fold (n,), of the test (m,)."""
+
+    out_of_fold: Floats
+    test: Floats
+
+
+def frame_mask(side: int) -> NDArray[np.bool_]:
+    """Which pixels of a square picture lie in its outer frame: bool (side, side)."""
+    mask = np.ones((side, side), dtype=bool)
+    wide = round(FRAME * side)
+    mask[wide : side - wide, wide : side - wide] = False
+    return mask
+
+
+def only_frame(pixels: Pixels) -> Pixels:
+    """The pictures, uint8 (n, s, s), with everything but the frame replaced by the frame's mean grey."""
+    return _kept(pixels, frame_mask(pixels.shape[1]))
+
+
+def without_frame(pixels: Pixels) -> Pixels:
+    """The pictures, uint8 (n, s, s), with the frame replaced by the mean grey of all the rest."""
+    return _kept(pixels, ~frame_mask(pixels.shape[1]))
+
+
+def frame_pixels(pixels: Pixels) -> NDArray[np.float32]:
+    """The frame's pixels of each picture made 40 x 40: uint8 (n, s, s) -> float32 (n, 576) in [0, 1]."""
+    mask = frame_mask(COARSE)
+    size = (COARSE, COARSE)
+    made = np.empty((len(pixels), int(mask.sum())), dtype=np.float32)
+    for row, picture in enumerate(pixels):
+        made[row] = np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))[mask] / 255
+    return made
+
+
+def statistics(pixels: Pixels) -> NDArray[np.float32]:
+    """Mean, standard deviation and percentiles of each picture's greys: uint8 (n, s, s) -> float32 (n, 9)."""
+    flat = pixels.reshape(len(pixels), -1)
+    spread = np.percentile(flat, PERCENTILES, axis=1).T if len(flat) else np.empty((0, len(PERCENTILES)))
+    return np.column_stack([flat.mean(1), flat.std(1), spread]).astype(np.float32)
+
+
+def linear(seed: int) -> Any:
+    """For many numbers of one kind: logistic regression on standardised columns, strongly regularised."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000, random_state=seed))
+
+
+def boosted(seed: int) -> Any:
+    """For few numbers of different kinds: gradient boosted trees."""
+    return HistGradientBoostingClassifier(max_iter=100, max_leaf_nodes=8, learning_rate=0.1, random_state=seed)
+
+
+def probe(
+    model: Callable[[int], Any],
+    train: NDArray[np.floating],
+    labels: ArrayLike,
+    patients: ArrayLike,
+    test: NDArray[np.floating],
+    *,
+    folds: int = 5,
+    seed: int = 0,
+) -> Probed:
+    """Score training images (n, d) by probes that saw none of their patients, and test images (m, d) by one of all.
+
+    labels: (n,), 0 or 1. Nothing is tuned, so the test split chooses nothing.
+    Raises InputError where a class has fewer patients than there are folds.
+    """
+    truth = np.asarray(labels)
+    dealt = grouped_folds(truth, np.asarray(patients), folds=folds, seed=seed)
+    scores = np.empty(len(truth))
+    for fold in range(folds):
+        held_out = dealt == fold
+        scores[held_out] = _scores(model(seed).fit(train[~held_out], truth[~held_out]), train[held_out])
+    return Probed(scores, _scores(model(seed).fit(train, truth), test))
+
+
+def _scores(fitted: Any, rows: NDArray[np.floating]) -> Floats:
+    return np.asarray(fitted.predict_proba(rows)[:, 1], dtype=np.float64) if len(rows) else np.empty(0)
+
+
+def _kept(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
+    """The pictures where `mask` is true; elsewhere each one's mean grey over the mask."""
+    greys = np.rint(pixels[:, mask].mean(1)).astype(np.uint8)
+    return np.where(mask, pixels, greys[:, None, None])

@@ -1,0 +1,149 @@
+"""Which kinds of image a classifier fails on: images clustered by their looks, each cluster with its error rate.
+
+The clusters know nothing of the classifier's errors, so that their rates may be trusted; methods that look for errors
+(Domino, Eyuboglu et al. 2022) find more, and need a second test set to say how often.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import fisher_exact, norm
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+
+Floats = NDArray[np.float64]
+
+LABELS = {0: "normal", 1: "pneumonia"}
+IMAGES, MOST = 30, 6
+"""A label is cut into one slice for about so many images, and into so many at most."""
+DIMENSIONS = 32
+"""Of the principal components that are clustered."""
+NOTABLE = 0.5
+"""Difference of means, in standard deviations of the label's images, from which on a description tells it; Cohen 1988
+calls it medium."""
+TOLD = 3
+"""Differences that a description tells."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """A slice: its images' rows, all of one label, and how many of them the classifier gets wrong."""
+
+    name: str
+    label: int
+    rows: NDArray[np.intp]
+    patients: int
+    failures: int
+    rate: float
+    low: float
+    high: float
+    """95 % Wilson interval, with patients in the place of images."""
+    p_value: float
+    """Fisher's exact test, one-sided, that the slice fails more often than the rest of its label; Holm-corrected."""
+    description: str
+
+
+def find(
+    features: NDArray[np.floating],
+    labels: ArrayLike,
+    failed: ArrayLike,
+    patients: ArrayLike,
+    *,
+    numbers: Mapping[str, ArrayLike],
+    names: Mapping[str, ArrayLike],
+    seed: int = 0,
+) -> list[Found]:
+    """Every image in one slice, those with the highest error rates first.
+
+    features: (n, d), of the images' looks. labels: (n,), 0 or 1. failed: bool (n,). patients: (n,) keys.
+    numbers: facts that descriptions compare, (n,) each, NaN where unknown. names: facts that they count, (n,) each, ""
+    where unknown.
+    """
+    truth, wrong, keys = np.asarray(labels), np.asarray(failed, dtype=bool), np.asarray(patients)
+    found = []
+    for label in np.unique(truth):
+        of_label = np.flatnonzero(truth == label)
+        for cluster in clusters(features[of_label], seed=seed):
+            rows = of_label[cluster]
+            people, errors = len(np.unique(keys[rows])), int(wrong[rows].sum())
+            rate = errors / len(rows)
+            low, high = wilson(rate, people)
+            rest = np.setdiff1d(of_label, rows)
+            p_value = _p_value(errors, len(rows), int(wrong[rest].sum()), len(rest))
+            said = described(rows, rest, numbers, names)
+            found.append(Found("", int(label), rows, people, errors, rate, low, high, p_value, said))
+    return _named(found)
+
+
+def clusters(features: NDArray[np.floating], *, seed: int) -> list[NDArray[np.intp]]:
+    """Rows (n, d) in groups by k-means on their principal components: one for 30 rows, 6 at most."""
+    wanted = int(np.clip(len(features) // IMAGES, 1, MOST))
+    if wanted == 1:
+        return [np.arange(len(features))]
+    parts = PCA(min(DIMENSIONS, *features.shape), random_state=seed).fit_transform(features)
+    member = KMeans(wanted, n_init=10, random_state=seed).fit_predict(parts)
+    return [np.flatnonzero(member == number) for number in np.unique(member)]
+
+
+def wilson(rate: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
+    """Score interval of a share among n independent trials (Wilson 1927): inside [0, 1], and not empty at 0 or 1."""
+    z = float(norm.ppf((1 + level) / 2))
+    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def holm(p_values: ArrayLike) -> Floats:
+    """p-values corrected for their number by Holm's step-down procedure (Holm 1979): (n,), in the order given."""
+    given = np.asarray(p_values, dtype=np.float64)
+    order = np.argsort(given, kind="stable")
+    stepped = np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1))
+    corrected = np.empty_like(given)
+    corrected[order] = np.minimum(stepped, 1.0)
+    return corrected
+
+
+def described(
+    rows: NDArray[np.intp],
+    rest: NDArray[np.intp],
+    numbers: Mapping[str, ArrayLike],
+    names: Mapping[str, ArrayLike],
+) -> str:
+    """How the slice's facts differ from the rest of its label: the most frequent names, the largest differences."""
+    said = []
+    for what, values in names.items():
+        known = [name for name in np.asarray(values)[rows].tolist() if name]
+        if known:
+            top = max(sorted(set(known)), key=known.count)
+            said.append(f"{what} {top.replace('_', ' ')} {known.count(top) / len(rows):.0%}")
+    apart = {what: _difference(np.asarray(values, dtype=np.float64), rows, rest) for what, values in numbers.items()}
+    notable = sorted((-abs(by), what, by) for what, by in apart.items() if abs(by) >= NOTABLE)
+    said += [f"{'higher' if by > 0 else 'lower'} {what} ({by:+.1f} SD)" for _, what, by in notable[:TOLD]]
+    return "; ".join(said) or "like the rest of its label"
+
+
+def _difference(values: Floats, rows: NDArray[np.intp], rest: NDArray[np.intp]) -> float:
+    """Means of `rows` less those of `rest`, in standard deviations of both together; 0 where that is not known."""
+    ours, theirs = values[rows][np.isfinite(values[rows])], values[rest][np.isfinite(values[rest])]
+    if not len(ours) or not len(theirs):
+        return 0.0
+    spread = np.concatenate([ours, theirs]).std()
+    return float((ours.mean() - theirs.mean()) / spread) if spread > 0 else 0.0
+
+
+def _p_value(errors: int, size: int, other_errors: int, other_size: int) -> float:
+    table = [[errors, size - errors], [other_errors, other_size - other_errors]]
+    return float(fisher_exact(table, alternative="greater").pvalue) if other_size else 1.0
+
+
+def _named(found: list[Found]) -> list[Found]:
+    """The slices by falling error rate, named by label and letter, their p-values corrected."""
+    corrected = holm([one.p_value for one in found])
+    ranked = sorted(zip(found, corrected, strict=True), key=lambda pair: (-pair[0].rate, int(pair[0].rows[0])))
+    letters = {label: iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for label in LABELS}
+    return [
+        replace(one, name=f"{LABELS[one.label]} {next(letters[one.label])}", p_value=float(p_value))
+        for one, p_value in ranked
+    ]

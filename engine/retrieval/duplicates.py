@@ -1,0 +1,41 @@
+"""Whether two radiographs are nearly the same picture: a perceptual hash, and how far two of them lie apart."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from scipy.fft import dctn
+
+Hashes = NDArray[np.uint8]
+
+SIDE, KEPT = 64, 16
+BITS = KEPT * KEPT
+NEAR = 32
+"""Bits in which near-duplicates differ at most. All frontal chests look alike: among 13.6 million pairs of different
+patients of the chest-xray-pneumonia training images the nearest lie 38 bits apart, while JPEG at quality 40, gamma 1.3,
+half the resolution and a crop of 1 % move 99 % of images by 28 bits or less, a turn by 1 degree by 36 (decision 12)."""
+
+
+def perceptual_hash(pixels: NDArray[np.uint8]) -> Hashes:
+    """The 256-bit pHash (Zauner 2010, section 3.2.1) of each picture: uint8 (n, h, w), grey -> uint8 (n, 32).
+
+    A bit tells whether one of the 16 x 16 lowest frequencies of the picture, made 64 x 64, is above their median; so
+    brightness, contrast and size hardly change it.
+    """
+    hashes = np.empty((len(pixels), BITS // 8), dtype=np.uint8)
+    for row, picture in enumerate(pixels):
+        small = Image.fromarray(picture).resize((SIDE, SIDE), Image.Resampling.LANCZOS)
+        low = dctn(np.asarray(small, dtype=np.float64))[:KEPT, :KEPT]
+        hashes[row] = np.packbits(low > np.median(low))
+    return hashes
+
+
+def distances(queries: Hashes, others: Hashes) -> NDArray[np.int64]:
+    """In how many bits each query (q, 32) differs from each other hash (n, 32): int (q, n), 0 to 256."""
+    ours, theirs = (np.unpackbits(hashes, axis=1).astype(np.float32) for hashes in (queries, others))
+    differing = ours @ (1 - theirs).T + (1 - ours) @ theirs.T
+    return np.rint(differing).astype(np.int64)
+
+
+def verdict(distance: int) -> str:
+    """near-duplicate or different."""
+    return "near-duplicate" if distance <= NEAR else "different"

@@ -1,0 +1,83 @@
+"""Drawing weights anew, and the similarity of maps, against scipy and the definitions."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.stats import spearmanr
+from torch import nn
+
+from engine.audit.sanity import networks, randomised, rank_correlation, structural_similarity
+from engine.classification.backbones import load_backbone
+from engine.classification.fusing import quick
+
+MAPS = arrays(np.float32, (4, 5, 5), elements=st.floats(0, 1, width=16))
+
+
+@given(MAPS, MAPS)
+def test_rank_correlation_is_scipys_and_unknown_for_even_maps(ours: np.ndarray, theirs: np.ndarray) -> None:
+    found = rank_correlation(ours, theirs)
+    for row, value in enumerate(found):
+        first, second = ours[row].ravel(), theirs[row].ravel()
+        if np.ptp(first) == 0 or np.ptp(second) == 0:
+            assert np.isnan(value)
+        else:
+            assert value == pytest.approx(spearmanr(first, second).statistic, abs=1e-9)
+
+
+@given(MAPS, MAPS)
+def test_structural_similarity_is_its_definition_and_one_for_equal_maps(ours: np.ndarray, theirs: np.ndarray) -> None:
+    assert structural_similarity(ours, ours) == pytest.approx(1.0)
+    found = structural_similarity(ours, theirs)
+    assert found == pytest.approx(structural_similarity(theirs, ours))
+    for row, value in enumerate(found):
+        x, y = ours[row].ravel().astype(float), theirs[row].ravel().astype(float)
+        (vx, vxy), (_, vy) = np.cov(x, y, bias=True)
+        mx, my = x.mean(), y.mean()
+        expected = (2 * mx * my + 1e-4) * (2 * vxy + 9e-4) / ((mx**2 + my**2 + 1e-4) * (vx + vy + 9e-4))
+        assert value == pytest.approx(expected, abs=1e-9)
+
+
+@dataclass
+class Holder:
+    """Networks where a classifier has them: in an attribute, a list, a cache."""
+
+    trunk: nn.Module
+    members: list[nn.Module]
+    cache: dict[str, nn.Module]
+
+
+def test_networks_are_found_wherever_they_are_held() -> None:
+    held = Holder(nn.Sequential(nn.Conv2d(1, 2, 3)), [nn.Linear(2, 2)], {"quick": nn.Conv2d(2, 2, 1)})
+    found = list(networks(held))
+    wanted = [held.trunk, held.trunk[0], held.members[0], held.cache["quick"]]
+    assert {id(module) for module in found} == {id(module) for module in wanted}
+    assert len(found) == len(wanted)
+
+
+def test_drawing_anew_leaves_the_original_and_everything_above_the_part_as_it_was() -> None:
+    held = Holder(nn.Sequential(nn.Conv2d(8, 64, 3)), [nn.Linear(512, 64)], {})
+    before = [held.trunk[0].weight.clone(), held.members[0].weight.clone()]
+    head, network = randomised(held, "head", seed=1), randomised(held, "network", seed=1)
+    assert torch.equal(held.trunk[0].weight, before[0]) and torch.equal(held.members[0].weight, before[1])
+    assert torch.equal(head.trunk[0].weight, before[0])
+    assert not torch.equal(head.members[0].weight, before[1])
+    assert not torch.equal(network.trunk[0].weight, before[0])
+    for module, fan_in in ((network.trunk[0], 8 * 9), (head.members[0], 512)):
+        assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
+        assert (module.bias == 0).all()
+    assert torch.equal(randomised(held, "network", seed=1).trunk[0].weight, network.trunk[0].weight)
+    assert not torch.equal(randomised(held, "network", seed=2).trunk[0].weight, network.trunk[0].weight)
+
+
+def test_a_fused_backbone_with_random_weights_still_gives_finite_maps() -> None:
+    torch.manual_seed(0)
+    backbone = load_backbone("efficientnet_lite0", pretrained=False)
+    drawn = randomised(quick(nn.Sequential(backbone.trunk, backbone.tail)), "network", seed=0)
+    with torch.inference_mode():
+        maps = drawn(torch.rand(2, 3, 64, 64).bfloat16())
+    assert torch.isfinite(maps).all() and maps.float().std() > 0

@@ -1,0 +1,91 @@
+"""Slices on images whose groups are known; intervals and corrections against scipy and worked examples."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import binomtest, fisher_exact
+
+from engine.audit.slices import clusters, find, holm, wilson
+
+
+@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
+def test_wilson_intervals_are_scipys(counts: tuple[int, int]) -> None:
+    successes, n = counts
+    expected = binomtest(successes, n).proportion_ci(method="wilson")
+    assert wilson(successes / n, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+
+
+def test_holm_steps_down_through_a_worked_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # R: p.adjust(, "holm")
+    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
+
+
+def drawn() -> dict[str, np.ndarray]:
+    """Normals of two kinds, of which the second is dark, viral-looking and half of it wrong; one kind of pneumonia."""
+    rng = np.random.default_rng(0)
+    kind = np.repeat([0, 1, 2], [60, 40, 29])
+    middle = np.zeros((3, 16))
+    middle[1, 0] = 8.0
+    failed = np.zeros(129, dtype=bool)
+    failed[60:100:2] = True
+    failed[0] = True
+    return {
+        "kind": kind,
+        "features": rng.normal(size=(129, 16)) + middle[kind],
+        "labels": (kind == 2).astype(int),
+        "failed": failed,
+        "patients": np.arange(129) // 2,
+        "brightness": 100 - 30.0 * (kind == 1) + rng.normal(size=129),
+        "zone": np.where(kind == 1, "left_lower", np.where(np.arange(129) % 3 == 0, "right_upper", "")),
+    }
+
+
+def found() -> list:  # type: ignore[type-arg]
+    facts = drawn()
+    numbers = {"brightness": facts["brightness"], "always the same": np.ones(129), "unknown": np.full(129, np.nan)}
+    arrays = [facts[name] for name in ("features", "labels", "failed", "patients")]
+    return find(*arrays, numbers=numbers, names={"most heat": facts["zone"]})
+
+
+def test_every_image_stands_in_one_slice_of_its_own_label() -> None:
+    facts, slices = drawn(), found()
+    assert sorted(np.concatenate([one.rows for one in slices]).tolist()) == list(range(129))
+    for one in slices:
+        assert set(facts["labels"][one.rows]) == {one.label}
+        assert one.failures == facts["failed"][one.rows].sum()
+        assert one.rate == one.failures / len(one.rows)
+        assert one.patients == len(set(facts["patients"][one.rows]))
+        assert (one.low, one.high) == wilson(one.rate, one.patients)
+
+
+def test_the_kind_that_fails_is_found_first_told_by_what_is_different_and_no_chance() -> None:
+    facts, slices = drawn(), found()
+    worst = slices[0]
+    assert worst.name == "normal A"
+    assert np.isin(worst.rows, np.flatnonzero(facts["kind"] == 1)).all()
+    assert worst.rate == pytest.approx(0.5, abs=0.2)
+    assert worst.description.startswith("most heat left lower 100%; lower brightness (-")
+    assert "always" not in worst.description and "unknown" not in worst.description
+    rest = np.setdiff1d(np.flatnonzero(facts["labels"] == 0), worst.rows)
+    table = [[worst.failures, len(worst.rows) - worst.failures], [0, len(rest)]]
+    table[1] = [int(facts["failed"][rest].sum()), int((~facts["failed"][rest]).sum())]
+    raw = fisher_exact(table, alternative="greater").pvalue
+    assert raw < worst.p_value <= raw * len(slices)
+    assert all(one.p_value > 0.05 for one in slices if set(facts["kind"][one.rows]) != {1})
+
+
+def test_a_label_with_few_images_is_one_slice_like_itself() -> None:
+    slices = {one.name: one for one in found()}
+    assert slices["pneumonia A"].rate == 0.0
+    assert slices["pneumonia A"].high > 0.1, "no failure among few patients does not mean that there are none"
+    assert slices["pneumonia A"].p_value == 1.0
+
+
+def test_clusters_are_the_groups_that_are_there_and_the_same_each_time() -> None:
+    facts = drawn()
+    of_label = facts["features"][:100]
+    first, again = clusters(of_label, seed=0), clusters(of_label, seed=0)
+    assert [part.tolist() for part in first] == [part.tolist() for part in again]
+    assert all(len(set(facts["kind"][part])) == 1 for part in first)
+    assert [part.tolist() for part in clusters(of_label[:10], seed=0)] == [list(range(10))]
