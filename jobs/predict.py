@@ -17,6 +17,7 @@ from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from engine.classification.inference import Classifier
+    from engine.classification.linear import LinearClassifier
 
 SPLITS = ("train", "val", "test")
 BATCH = 256
@@ -100,8 +101,8 @@ def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run) -
     """Score all images in batches, then store heatmaps and rows together."""
     import torch
 
+    from engine.classification.checkpoints import load_classifier
     from engine.classification.explain import lung_zones
-    from engine.classification.inference import Classifier
     from engine.images import read_batch
 
     with session.transaction(run.context.engine) as db:
@@ -109,7 +110,7 @@ def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run) -
     if checkpoint is None:
         raise JobError(f"train run {trained.id} has no checkpoint; train again with: python -m jobs train")
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    classifier = Classifier.load(run.context.artifacts / checkpoint.path, device=device)
+    classifier = load_classifier(run.context.artifacts / checkpoint.path, device=device)
     rows: list[dict[str, object]] = []
     heatmaps = []
     with run.progress("scoring images", len(images)) as advance:
@@ -136,7 +137,11 @@ def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run) -
 
 
 def store(
-    run: ActiveRun, rows: list[dict[str, object]], heatmaps: np.ndarray, classifier: "Classifier", trained: Run
+    run: ActiveRun,
+    rows: list[dict[str, object]],
+    heatmaps: np.ndarray,
+    classifier: "Classifier | LinearClassifier",
+    trained: Run,
 ) -> None:
     """Heatmaps to a file that appears whole, rows in one transaction."""
     path = run.folder / "heatmaps.npy"

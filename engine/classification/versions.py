@@ -1,10 +1,10 @@
 """Which code a result was made by: numbers raised when the same input gives another result, so that it is made anew."""
 
-VIEWS = 2
+VIEWS = 3
 """engine.classification.augment: cached views and what is trained on them."""
-TRUNK = 1
+TRUNK = 2
 """engine.classification.trunk_cache: the cached maps."""
-TRAINING = 1
-"""engine.classification.training: the trained members."""
-INFERENCE = 1
-"""engine.classification.inference and explain: logits, features and heatmaps of one checkpoint."""
+TRAINING = 2
+"""engine.classification.training and linear: the trained members."""
+INFERENCE = 2
+"""engine.classification.inference, statistics and explain: logits, features and heatmaps of one checkpoint."""

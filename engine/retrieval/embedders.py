@@ -174,14 +174,17 @@ def _imagenet(wanted: EmbedderSpec, sources: Sources) -> Embedder:
 
 def _classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     """Penultimate features of the trained classifier."""
-    from engine.classification.inference import Classifier
+    from engine.classification.checkpoints import load_classifier
 
     if sources.checkpoint is None:
         raise InputError(f"embedder '{wanted.name}' is made of a trained classifier; train one: python -m jobs train")
-    trained = Classifier.load(sources.checkpoint)
-    dimension = trained.backbone.spec.feature_dim
+    trained = load_classifier(sources.checkpoint)
     return FeatureEmbedder(
-        wanted.name, trained.revision, dimension, trained.input_size, lambda pixels: trained.run(pixels).features
+        wanted.name,
+        trained.revision,
+        trained.feature_dim,
+        trained.input_size,
+        lambda pixels: trained.run(pixels).features,
     )
 
 

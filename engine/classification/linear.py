@@ -1,0 +1,208 @@
+"""A linear classifier on map statistics of frozen backbones: how it is fitted, stored, loaded and run."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from safetensors.torch import load_file, save_file
+from sklearn.decomposition import PCA
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
+
+from engine.classification.backbones import Backbone, load_backbone
+from engine.classification.calibration import probabilities
+from engine.classification.explain import normalised
+from engine.classification.inference import Inference, replace_folder
+from engine.classification.recipes import StatisticsRecipe
+from engine.classification.statistics import Statistics, contributions, describe
+from engine.errors import InputError
+
+FORMAT = 2
+FEATURES = 256
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear score of a description: description @ weights + bias, in logits of pneumonia against normal."""
+
+    weights: np.ndarray
+    """float32 (d,)."""
+    bias: float
+
+    def __call__(self, described: np.ndarray) -> np.ndarray:
+        """float (n, d) -> float32 (n,)."""
+        scored: np.ndarray = described.astype(np.float32) @ self.weights + np.float32(self.bias)
+        return scored
+
+
+def fit(described: Sequence[np.ndarray], labels: np.ndarray, *, penalty: float) -> Linear:
+    """L2-penalised logistic regression on standardised statistics of all views together, classes weighing the same.
+
+    described: a float (n, d) for each view. labels: int (n,), 0 or 1. penalty: the inverse of scikit-learn's C for one
+    view; with more views each weighs less. Raises InputError where a class is missing or nothing finite comes out.
+    """
+    if len(np.unique(labels)) < 2:
+        raise InputError("the training images of a fold are all of one class; both normal and pneumonia are needed")
+    rows = np.concatenate([np.asarray(view, dtype=np.float32) for view in described])
+    scaler = StandardScaler(copy=False).fit(rows)
+    model = LogisticRegression(C=1 / (penalty * len(described)), class_weight="balanced", max_iter=200)
+    model.fit(scaler.transform(rows, copy=False), np.tile(labels, len(described)))
+    weights = (model.coef_[0] / scaler.scale_).astype(np.float32)
+    bias = float(model.intercept_[0] - weights @ scaler.mean_)
+    if not np.isfinite(weights).all() or not np.isfinite(bias):
+        raise InputError("the fit gave weights that are not finite; look for damaged views and delete artifacts/cache")
+    return Linear(weights, bias)
+
+
+def average(models: Sequence[Linear]) -> Linear:
+    """The linear score that is the mean of all: an ensemble of linear models is one linear model."""
+    return Linear(np.mean([m.weights for m in models], axis=0), float(np.mean([m.bias for m in models])))
+
+
+class LinearClassifier:
+    """Frozen backbones, each with one weight vector; an image's logit is the mean over backbones and mirror images."""
+
+    def __init__(
+        self,
+        describers: Sequence[Statistics],
+        state: dict[str, torch.Tensor],
+        recipe: StatisticsRecipe,
+        calibration: dict[str, Any],
+        revision: str,
+    ) -> None:
+        self.describers = describers
+        self.recipe = recipe
+        self.revision = revision
+        """sha256 of the weights."""
+        self.name = f"{recipe.name}-{revision[:12]}"
+        self.calibration = calibration
+        self.temperature = float(calibration["temperature"])
+        self.threshold = float(calibration["threshold"])
+        self.input_size = recipe.size
+        self.device = "cpu"
+        self._state = state
+
+    @classmethod
+    def load(cls, folder: Path, described: dict[str, Any], *, device: str = "cpu") -> Self:
+        """Open a checkpoint folder whose model.json was read. Raises InputError where the weights are not its own."""
+        try:
+            weights = (folder / "model.safetensors").read_bytes()
+        except OSError as error:
+            raise InputError(
+                f"checkpoint {folder} cannot be read ({error}); train again: python -m jobs train"
+            ) from error
+        revision = hashlib.sha256(weights).hexdigest()
+        if described.get("format") != FORMAT or described.get("sha256") != revision:
+            raise InputError(f"checkpoint {folder} is torn or of another format; train again: python -m jobs train")
+        recipe = StatisticsRecipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
+        state = {name: tensor.to(device) for name, tensor in load_file(folder / "model.safetensors").items()}
+        describers = []
+        for name in recipe.backbones:
+            backbone = load_backbone(name, pretrained=False)
+            prefix = f"{name}/"
+            backbone.load_state_dict({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)})
+            describers.append(Statistics(backbone))
+            describers[-1].parts.to(device)
+        made = cls(describers, state, recipe, described["calibration"], revision)
+        made.device = device
+        return made
+
+    @torch.inference_mode()
+    def run(self, pixels: np.ndarray, *, heatmaps: bool = False, batch_size: int = 64) -> Inference:
+        """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError on another shape.
+
+        features are the statistics as they enter the score, reduced to 256 dimensions. A heatmap is what each place
+        adds to the score for pneumonia (contributions above 0).
+        """
+        size = self.input_size
+        if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
+            raise InputError(f"the classifier takes uint8 (n, {size}, {size}); got {pixels.dtype} {pixels.shape}")
+        parts = [self._batch(pixels[i : i + batch_size], heatmaps) for i in range(0, len(pixels), batch_size)]
+        if not parts:
+            return Inference(np.empty(0), np.empty(0), np.empty((0, self.feature_dim), np.float32), None)
+        logits, features, heat = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+        return Inference(
+            logits=logits,
+            probabilities=probabilities(logits, temperature=self.temperature),
+            features=features,
+            heatmaps=normalised(heat.clip(0)) if heatmaps else None,
+        )
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature vector."""
+        return int(self._state["features.axes"].shape[0])
+
+    def _batch(self, pixels: np.ndarray, heatmaps: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        logits, features, heat = self._score(pixels, heatmaps)
+        if self.recipe.flip_average:
+            mirrored = self._score(pixels[:, :, ::-1], heatmaps)
+            logits, features = (logits + mirrored[0]) / 2, (features + mirrored[1]) / 2
+            heat = (heat + mirrored[2].flip(2)) / 2
+        return logits.double().cpu().numpy(), features.cpu().numpy(), heat.cpu().numpy()
+
+    def _score(self, pixels: np.ndarray, heatmaps: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Logits (n,), features (n, f) and contributions (n, h, w; h = 0 unless wanted) of the pixels as they are."""
+        logits, entering = [], []
+        heat = torch.zeros(len(pixels), 0, 0, device=self.device)
+        for name, describer in zip(self.recipe.backbones, self.describers, strict=True):
+            weights, centre = self._state[f"{name}.weights"], self._state[f"{name}.centre"]
+            maps = describer.maps(pixels, device=self.device)
+            away = describe(maps) - centre
+            logits.append(away @ weights + self._state[f"{name}.level"])
+            entering.append(away * weights)
+            if heatmaps:
+                shares = contributions(maps, weights, centre) / len(self.describers)
+                heat = heat + shares if heat.numel() else shares
+        features = torch.cat(entering, dim=1) @ self._state["features.axes"].T
+        return torch.stack(logits).mean(0), features, heat
+
+
+def save_checkpoint(
+    folder: Path,
+    backbones: Sequence[Backbone],
+    models: Sequence[Linear],
+    plain: Sequence[np.ndarray],
+    recipe: StatisticsRecipe,
+    *,
+    calibration: dict[str, Any],
+    provenance: dict[str, Any],
+) -> str:
+    """Write model.safetensors and model.json into `folder` (made whole by rename); returns the weights' sha256.
+
+    models, plain: for each backbone the averaged score and the training images' statistics as they are, float (n, d).
+    """
+    state: dict[str, torch.Tensor] = {}
+    entering = []
+    for backbone, model, statistics in zip(backbones, models, plain, strict=True):
+        name = backbone.spec.name
+        state |= {f"{name}/{key}": tensor.cpu().contiguous() for key, tensor in backbone.state_dict().items()}
+        rows = np.asarray(statistics, dtype=np.float32)
+        centre = rows.mean(axis=0, dtype=np.float64).astype(np.float32)
+        state[f"{name}.weights"] = torch.from_numpy(model.weights)
+        state[f"{name}.centre"] = torch.from_numpy(centre)
+        state[f"{name}.level"] = torch.tensor(float(model.weights.astype(np.float64) @ centre) + model.bias)
+        entering.append((rows - centre) * model.weights)
+    joined = np.concatenate(entering, axis=1)
+    axes = PCA(min(FEATURES, *joined.shape), svd_solver="randomized", random_state=0).fit(joined).components_
+    state["features.axes"] = torch.from_numpy(np.ascontiguousarray(axes, dtype=np.float32))
+    temporary = folder.with_name(folder.name + ".tmp")
+    temporary.mkdir(parents=True, exist_ok=True)
+    save_file(state, temporary / "model.safetensors")
+    revision = hashlib.sha256((temporary / "model.safetensors").read_bytes()).hexdigest()
+    described = {
+        "format": FORMAT,
+        "sha256": revision,
+        "recipe": asdict(recipe),
+        "pretraining": [backbone.spec.weights for backbone in backbones],
+        "calibration": calibration,
+        "provenance": provenance,
+    }
+    (temporary / "model.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+    replace_folder(temporary, folder)
+    return revision

@@ -1,0 +1,77 @@
+"""What a frozen backbone says of a radiograph at several depths: mean and standard deviation of every map."""
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from engine.classification.backbones import Backbone
+from engine.classification.fusing import quick
+
+
+class Statistics:
+    """A frozen backbone as a describer of radiographs, up to its last tap.
+
+    Shallow maps tell texture, deep ones shape; a linear classifier on both holds better under other equipment and
+    other framing than one on the last maps alone (docs/decisions/0010).
+    """
+
+    def __init__(self, backbone: Backbone) -> None:
+        self.spec = backbone.spec
+        self.normalise = backbone.normalise
+        stages = [*backbone.trunk, *backbone.tail]
+        starts = [0, *(tap + 1 for tap in self.spec.taps[:-1])]
+        self.parts = nn.ModuleList(
+            quick(nn.Sequential(*stages[start : tap + 1])) for start, tap in zip(starts, self.spec.taps, strict=True)
+        )
+        self.channels = tuple(maps.shape[1] for maps in self.maps(np.zeros((1, 64, 64), np.uint8)))
+
+    @property
+    def dimension(self) -> int:
+        """Length of a description: a mean and a standard deviation for each channel of each tap."""
+        return 2 * sum(self.channels)
+
+    @torch.inference_mode()
+    def maps(self, pixels: np.ndarray, *, device: str = "cpu") -> list[Tensor]:
+        """uint8 (n, s, s) -> for each tap the maps, float32 (n, c, h, w)."""
+        flowing = self.normalise(torch.from_numpy(np.ascontiguousarray(pixels)).to(device)).bfloat16()
+        kept = []
+        for part in self.parts:
+            flowing = part(flowing)
+            kept.append(flowing.float())  # a copy: the next part's activations work in place
+        return kept
+
+    def describe(self, pixels: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+        """uint8 (n, s, s) -> float16 (n, dimension)."""
+        described: np.ndarray = describe(self.maps(pixels, device=device)).to("cpu", torch.float16).numpy()
+        return described
+
+
+def describe(maps: list[Tensor]) -> Tensor:
+    """Maps of each tap, (n, c, h, w) -> (n, d): means then standard deviations (population form), tap by tap."""
+    flat = [tap.flatten(2) for tap in maps]
+    return torch.cat([part for tap in flat for part in (tap.mean(2), tap.std(2, correction=0))], dim=1)
+
+
+def contributions(maps: list[Tensor], weights: Tensor, centre: Tensor) -> Tensor:
+    """Where a linear score of the description comes from: float (n, h, w), summing to (description - centre) @ weights.
+
+    maps: each tap's, (n, c, h, w), the first the finest; each later side divides the first's. weights, centre: (d,).
+    The class activation map (Zhou et al. 2016, equation 2) for means, extended to standard deviations: a cell's share
+    of a mean is its value / cells, of a standard deviation its squared deviation / (cells x standard deviation). The
+    centre's share is spread evenly. Exact, whereas Grad-CAM's is a first-order estimate.
+    """
+    side = maps[0].shape[-1]
+    total = torch.zeros(len(maps[0]), side, side, dtype=maps[0].dtype, device=maps[0].device)
+    start = 0
+    for tap in maps:
+        channels, cells = tap.shape[1], tap.shape[2] * tap.shape[3]
+        of_mean, of_spread = weights[start : start + channels], weights[start + channels : start + 2 * channels]
+        start += 2 * channels
+        deviation = tap - tap.mean((2, 3), keepdim=True)
+        spread = tap.flatten(2).std(2, correction=0).clamp_min(1e-6)[:, :, None, None]
+        shares = torch.einsum("nchw,c->nhw", tap, of_mean) + torch.einsum(
+            "nchw,c->nhw", deviation.square() / spread, of_spread
+        )
+        times = side // tap.shape[-1]
+        total += (shares / cells).repeat_interleave(times, 1).repeat_interleave(times, 2) / times**2
+    return total - (weights @ centre) / side**2
