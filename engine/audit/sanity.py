@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import rankdata
-from torch import nn
+from torch import Tensor, nn
 
 Maps = NDArray[np.floating]
 Values = NDArray[np.float64]
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 Part = Literal["head", "network"]
 PARTS: tuple[Part, ...] = ("head", "network")
-"""What is drawn anew, from the output down: the fully connected layers; then the convolutions too."""
+"""What is drawn anew, from the output down: fully connected layers and linear scores; then the convolutions too."""
 SIMILAR = 0.5
 """Mean rank correlation from which on a map without the learned weights counts as the same map. Ours: the paper sets no
 limit and shows curves."""
@@ -27,24 +27,30 @@ C1, C2 = 0.01**2, 0.03**2
 def randomised(classifier: T, part: Part, *, seed: int) -> T:
     """A copy of the classifier whose `part` has new weights: normal with variance 2 / fan-in (He et al. 2015), no bias.
 
-    classifier: any object that holds its networks as torch modules, in attributes, lists or mappings.
+    classifier: any object that holds its weights as torch modules, or as tensors named *.weights in a mapping (linear
+    scores), in attributes, lists or mappings.
     """
     generator = torch.Generator().manual_seed(seed)
+
+    def draw(weight: Tensor, fan_in: int) -> None:
+        weight.copy_(torch.randn(weight.shape, generator=generator) * (2 / fan_in) ** 0.5)
+
     made = copy.deepcopy(classifier)
     with torch.inference_mode():
-        for module in networks(made):
-            if isinstance(module, nn.Linear) or (part == "network" and isinstance(module, nn.Conv2d)):
-                weight = module.weight
-                fan_in = weight[0].numel()
-                drawn = torch.randn(weight.shape, generator=generator) * (2 / fan_in) ** 0.5
-                weight.copy_(drawn)
-                if module.bias is not None:
-                    module.bias.zero_()
+        for found in holders(made):
+            if isinstance(found, nn.Linear) or (part == "network" and isinstance(found, nn.Conv2d)):
+                draw(found.weight, found.weight[0].numel())
+                if found.bias is not None:
+                    found.bias.zero_()
+            elif isinstance(found, Mapping):
+                for name, tensor in found.items():
+                    if isinstance(tensor, Tensor) and str(name).endswith(".weights"):
+                        draw(tensor, tensor.numel())
     return made
 
 
-def networks(thing: Any) -> Iterator[nn.Module]:
-    """Every torch module that the object holds, each once, those too that are only cached beside it."""
+def holders(thing: Any) -> Iterator[nn.Module | Mapping[Any, Any]]:
+    """Every torch module and every mapping that the object holds, each once, also those only cached beside it."""
     seen: set[int] = set()
     waiting = [thing]
     while waiting:
@@ -52,7 +58,7 @@ def networks(thing: Any) -> Iterator[nn.Module]:
         if id(found) in seen:
             continue
         seen.add(id(found))
-        if isinstance(found, nn.Module):
+        if isinstance(found, nn.Module | Mapping):
             yield found
         if isinstance(found, Mapping):
             waiting += found.values()

@@ -1,6 +1,7 @@
 """Drawing weights anew, and the similarity of maps, against scipy and the definitions."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.stats import spearmanr
 from torch import nn
 
-from engine.audit.sanity import networks, randomised, rank_correlation, structural_similarity
+from engine.audit.sanity import holders, randomised, rank_correlation, structural_similarity
 from engine.classification.backbones import load_backbone
 from engine.classification.fusing import quick
 
@@ -44,29 +45,34 @@ def test_structural_similarity_is_its_definition_and_one_for_equal_maps(ours: np
 
 @dataclass
 class Holder:
-    """Networks where a classifier has them: in an attribute, a list, a cache."""
+    """Weights where a classifier has them: in an attribute, a list, a mapping."""
 
     trunk: nn.Module
     members: list[nn.Module]
-    cache: dict[str, nn.Module]
+    state: dict[str, Any]
 
 
-def test_networks_are_found_wherever_they_are_held() -> None:
+def test_modules_and_mappings_are_found_wherever_they_are_held() -> None:
     held = Holder(nn.Sequential(nn.Conv2d(1, 2, 3)), [nn.Linear(2, 2)], {"quick": nn.Conv2d(2, 2, 1)})
-    found = list(networks(held))
-    wanted = [held.trunk, held.trunk[0], held.members[0], held.cache["quick"]]
+    found = [one for one in holders(held) if isinstance(one, nn.Module)]
+    wanted = [held.trunk, held.trunk[0], held.members[0], held.state["quick"]]
     assert {id(module) for module in found} == {id(module) for module in wanted}
     assert len(found) == len(wanted)
+    assert held.state in list(holders(held))
 
 
 def test_drawing_anew_leaves_the_original_and_everything_above_the_part_as_it_was() -> None:
-    held = Holder(nn.Sequential(nn.Conv2d(8, 64, 3)), [nn.Linear(512, 64)], {})
+    state = {"net.weights": torch.ones(500), "net/0.weight": torch.ones(3), "net.centre": torch.ones(3)}
+    held = Holder(nn.Sequential(nn.Conv2d(8, 64, 3)), [nn.Linear(512, 64)], state)
     before = [held.trunk[0].weight.clone(), held.members[0].weight.clone()]
     head, network = randomised(held, "head", seed=1), randomised(held, "network", seed=1)
     assert torch.equal(held.trunk[0].weight, before[0]) and torch.equal(held.members[0].weight, before[1])
+    assert (held.state["net.weights"] == 1).all()
     assert torch.equal(head.trunk[0].weight, before[0])
     assert not torch.equal(head.members[0].weight, before[1])
     assert not torch.equal(network.trunk[0].weight, before[0])
+    assert head.state["net.weights"].std().item() == pytest.approx((2 / 500) ** 0.5, rel=0.1)
+    assert (head.state["net/0.weight"] == 1).all() and (head.state["net.centre"] == 1).all()
     for module, fan_in in ((network.trunk[0], 8 * 9), (head.members[0], 512)):
         assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
         assert (module.bias == 0).all()
