@@ -91,6 +91,6 @@ RECIPES: dict[str, AnyRecipe] = {
         ),
     )
 }
-"""`best` won out of fold and under stress; `quick` is the same with one backbone and fewer views. `lite0` trains the last
-block of EfficientNet-Lite0 on cached trunk maps. `seed` is the model Pneumoscope started from: EfficientNet-B3 with its
-last two stages trained; its per-epoch augmentation is replaced by cached views."""
+"""`best` won out of fold and under stress; `quick` is the same with one backbone and fewer views. `lite0` trains the
+last block of EfficientNet-Lite0 on cached trunk maps. `seed` is the model Pneumoscope started from: EfficientNet-B3
+with its last two stages trained; its per-epoch augmentation is replaced by cached views."""

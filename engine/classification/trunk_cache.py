@@ -144,7 +144,7 @@ def _compute(
         with temporary.open("wb") as stream:  # not a memory map: on a full disk that ends the process without a word
             batches = list(_batches(len(image_sha256), batch_size))
             for rows, pixels in zip(batches, parallel(prepared, batches, workers=1), strict=True):
-                made = describe(pixels)
+                made = describe(pixels).astype(np.float16, copy=False)
                 if rows.start == 0:
                     header = {"descr": "<f2", "fortran_order": False, "shape": (len(image_sha256), *made.shape[1:])}
                     np.lib.format.write_array_header_1_0(stream, header)

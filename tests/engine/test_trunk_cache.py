@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from engine.classification import trunk_cache
-from engine.classification.augment import augmented_view
+from engine.classification.augment import MILD, STRONG, Variation, augmented_view
 from engine.classification.backbones import Backbone, load_backbone
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(5, 224, 224), dtype=np.uint8)
@@ -57,6 +57,36 @@ def test_other_images_get_another_cache(tmp_path: Path, backbone: Backbone) -> N
     trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0)
     trunk_cache.build(tmp_path, backbone, NAMES[:4], read, views=1, seed=0)
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_a_mirrored_view_is_what_the_describer_says_of_the_mirror_image(tmp_path: Path, backbone: Backbone) -> None:
+    def corner(pixels: np.ndarray) -> np.ndarray:
+        return pixels[:, :2, :3].astype(np.float16)
+
+    built = trunk_cache.build(tmp_path, backbone, NAMES, read, views=4, seed=0, describe=corner, mirrored=True)
+    assert np.array_equal(built.views[0], PIXELS[:, :2, :3])
+    assert np.array_equal(built.views[1], PIXELS[:, :2, :-4:-1])
+    assert not np.array_equal(built.views[2], built.views[3])
+
+
+def test_statistics_and_maps_of_the_same_images_are_kept_apart(tmp_path: Path, backbone: Backbone) -> None:
+    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0)
+    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0, describe=lambda pixels: pixels[:, 0, :2])
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+@pytest.mark.parametrize("variation", [MILD, STRONG])
+def test_every_variation_changes_every_film_and_keeps_its_type(variation: Variation) -> None:
+    varied = augmented_view(PIXELS, seeds=np.arange(5), variation=variation)
+    assert varied.dtype == np.uint8 and varied.shape == PIXELS.shape
+    assert all(not np.array_equal(one, other) for one, other in zip(varied, PIXELS, strict=True))
+
+
+def test_a_variation_without_extent_mirrors_or_leaves_a_film_as_it_is() -> None:
+    none = Variation(0, (1, 1), 0, 0, 0, 0, (0, 0), 0, 0, (1, 1), 0, 0)
+    varied = augmented_view(PIXELS, seeds=np.arange(5), variation=none).astype(int)
+    for made, film in zip(varied, PIXELS.astype(int), strict=True):
+        assert min(abs(made - film).max(), abs(made - film[:, ::-1]).max()) <= 1
 
 
 def test_an_augmented_view_depends_on_its_seed_alone() -> None:

@@ -14,7 +14,7 @@ from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
 
-SMALL = ["--epochs", "2", "--views", "1", "--folds", "2", "--batch-size", "16"]
+SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "1", "--folds", "2", "--batch-size", "16"]
 
 
 @pytest.fixture(scope="session")
@@ -66,6 +66,41 @@ def test_training_and_predicting_on_phantoms_stores_everything_once(
         f"train: already done as run {trained.id}\npredict: already done as run {predicted.id}"
         in capsys.readouterr().out
     )
+
+
+def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores_are_its_own(
+    context: Context, job_options: list[str], phantoms: Path
+) -> None:
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    small = ["--recipe", "quick", "--views", "3", "--folds", "2", "--repeats", "2"]
+    assert train.main([*small, *job_options]) == 0
+    assert predict.main(job_options) == 0
+    trained, predicted = finished(context, "train"), finished(context, "predict")
+    with session.transaction(context.engine) as db:
+        images = {image.id: image for image in datasets.images(db, 1)}
+        out_of_fold = db.query(Prediction).filter_by(run_id=trained.id).order_by(Prediction.image_id).all()
+        scored = db.query(Prediction).filter_by(run_id=predicted.id).all()
+        curve = db.query(Metric).filter_by(run_id=trained.id, name="valid_auc").all()
+        kept = runs.artifact(db, trained.id, "out_of_fold_logits")
+    assert {(m.split, m.step) for m in curve} == {("deal0", 0), ("deal0", 1), ("deal1", 0), ("deal1", 1)}
+    assert kept is not None
+    logits = np.load(context.artifacts / kept.path, allow_pickle=False)
+    assert logits.shape == (2, 3, len(out_of_fold)) and np.isfinite(logits).all() and (logits != 0).all()
+    assert [p.logit for p in out_of_fold] == pytest.approx(logits[:, :2].mean((0, 1)), abs=1e-4)
+    assert {images[p.image_id].split for p in out_of_fold} == {"train", "val"}
+    assert all(p.zones for p in scored) and {images[p.image_id].split for p in scored} == {"test"}
+    assert trained.summary is not None and trained.summary["oof_auc"] > 0.8
+
+
+def test_options_that_a_recipe_does_not_know_are_refused_by_name(
+    context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    assert train.main(["--recipe", "quick", "--epochs", "3", *job_options]) == 2
+    assert "recipe 'quick' has no --epochs; leave it out" in capsys.readouterr().err
+    assert train.main(["--recipe", "lite0", "--repeats", "3", *job_options]) == 2
+    assert train.main(["--recipe", "quick", "--views", "1", *job_options]) == 2
+    assert "--views 1 leaves no mirror image" in capsys.readouterr().err
 
 
 def test_another_datasets_classifier_is_taken_only_by_name_and_a_phantoms_one_not_at_all(

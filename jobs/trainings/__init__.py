@@ -1,0 +1,1 @@
+"""How each kind of recipe is carried out: `jobs.train` chooses."""

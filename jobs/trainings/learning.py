@@ -1,0 +1,123 @@
+"""What every training starts from and ends with: the images to learn from, calibration, predictions, summary."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from db import session, writes
+from db.models import Dataset, Image, Prediction
+from db.queries import datasets
+from jobs.command import Context, JobError
+from jobs.run import ActiveRun, code_version
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """The images to learn from, in id order."""
+
+    images: Sequence[Image]
+    files: list[Path]
+    labels: np.ndarray
+    strata: np.ndarray
+    patients: np.ndarray
+
+    @classmethod
+    def of(cls, context: Context, dataset: Dataset) -> "TrainingSet":
+        """All labelled images outside the test split. Raises JobError where there is nothing to learn from."""
+        with session.transaction(context.engine) as db:
+            labelled = datasets.images(db, dataset.id, labelled=True)
+        images = [image for image in labelled if image.split != "test"]
+        classes = {image.label for image in images}
+        if classes != {0, 1}:
+            held = "no labelled images" if not classes else f"only {'pneumonia' if classes == {1} else 'normal'} images"
+            raise JobError(
+                f"dataset '{dataset.name}' has {held} outside its test split; training needs normal and pneumonia: "
+                "add the missing ones to the folder and run: python -m jobs ingest FOLDER"
+            )
+        return cls(
+            images=images,
+            files=[Path(dataset.root) / image.path for image in images],
+            labels=np.array([image.label for image in images]),
+            strata=np.array([(image.cause or "pneumonia") if image.label else "normal" for image in images]),
+            patients=np.array([image.patient_key for image in images]),
+        )
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of contents, labels and patients."""
+        lines = (f"{i.sha256} {i.label} {i.cause} {i.patient_key}" for i in self.images)
+        return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def calibrate(labels: np.ndarray, logits: np.ndarray, under_stress: np.ndarray, *, chosen_on: str) -> dict[str, Any]:
+    """Temperature and thresholds from out-of-fold logits.
+
+    labels, logits: (n,). under_stress: (n,) or (views, n), the same images varied as well: the threshold for a recall
+    of .97 has to hold on films that are unlike the training's.
+    """
+    from engine.classification.calibration import fit_temperature, probabilities
+    from engine.metrics.classification import recall_threshold, youden_threshold
+
+    temperature = fit_temperature(labels, logits)
+    every = np.atleast_2d(under_stress)
+    return {
+        "temperature": temperature,
+        "threshold": youden_threshold(labels, probabilities(logits, temperature=temperature)),
+        "threshold_recall97": recall_threshold(
+            np.tile(labels, len(every)), probabilities(every.ravel(), temperature=temperature), recall=0.97
+        ),
+        "chosen_on": chosen_on,
+    }
+
+
+def provenance_of(run: ActiveRun, training_set: TrainingSet, *, seed: int) -> dict[str, Any]:
+    """What a checkpoint remembers of its making."""
+    return {"run": run.id, "seed": seed, "code_version": code_version(), "images": training_set.fingerprint}
+
+
+def store_predictions(
+    run: ActiveRun, training_set: TrainingSet, dealt: np.ndarray, logits: np.ndarray, calibration: dict[str, Any]
+) -> None:
+    """A row for each image's out-of-fold prediction."""
+    from engine.classification.calibration import probabilities
+
+    calibrated = probabilities(logits, temperature=calibration["temperature"])
+    rows = [
+        {
+            "run_id": run.id,
+            "image_id": image.id,
+            "fold": int(fold),
+            "logit": float(logit),
+            "probability": float(probability),
+        }
+        for image, fold, logit, probability in zip(training_set.images, dealt, logits, calibrated, strict=True)
+    ]
+    with session.transaction(run.context.engine) as db:
+        writes.clear(db, Prediction, run.id)
+        writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+
+
+def summary_of(
+    training_set: TrainingSet,
+    recipe: str,
+    backbones: Sequence[str],
+    logits: np.ndarray,
+    calibration: dict[str, Any],
+    revision: str,
+) -> dict[str, Any]:
+    """What the run's row tells at a glance."""
+    from engine.metrics.classification import auc
+
+    return {
+        **calibration,
+        "oof_auc": auc(training_set.labels, logits),
+        "recipe": recipe,
+        "backbone": ", ".join(backbones),
+        "checkpoint_sha256": revision,
+        "images": len(training_set.labels),
+        "patients": len(np.unique(training_set.patients)),
+    }

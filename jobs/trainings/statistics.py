@@ -1,0 +1,129 @@
+"""Fitting a linear classifier on map statistics of frozen backbones, with folds dealt several times."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.files import whole_file
+from jobs.run import ActiveRun
+from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_predictions, summary_of
+
+if TYPE_CHECKING:
+    from engine.classification.backbones import Backbone
+    from engine.classification.recipes import StatisticsRecipe
+
+FILMS = 2
+"""Views 0 and 1 are the film and its mirror image."""
+
+
+def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe", *, seed: int) -> None:
+    """Describe every view by every backbone, fit each deal's folds, average, calibrate, store."""
+    import torch
+
+    from engine.classification import linear
+    from engine.classification.backbones import load_backbone
+    from engine.metrics.classification import auc
+    from engine.splits import grouped_folds
+
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    labels = training_set.labels
+    deals = [
+        grouped_folds(training_set.strata, training_set.patients, folds=recipe.folds, seed=seed + repeat)
+        for repeat in range(recipe.repeats)
+    ]
+    backbones = [load_backbone(name, models=run.context.models) for name in recipe.backbones]
+    described = described_views(run, training_set, recipe, backbones, seed=seed, device=device)
+    # Deals x views x images; an image's logits come from the folds that did not see its patient.
+    logits = np.zeros((recipe.repeats, recipe.views, len(labels)))
+    models: list[list[linear.Linear]] = [[] for _ in backbones]
+    with run.progress("fitting folds", recipe.repeats * recipe.folds * len(backbones)) as advance:
+        for repeat, dealt in enumerate(deals):
+            for fold in range(recipe.folds):
+                held_out = dealt == fold
+                for member, views in zip(models, described, strict=True):
+                    training = [view[~held_out] for view in views]
+                    member.append(
+                        linear.average(
+                            [
+                                linear.fit(training[:count], labels[~held_out], penalty=recipe.penalty)
+                                for count in (FILMS, recipe.views)
+                            ]
+                        )
+                    )
+                    for number, view in enumerate(views):
+                        logits[repeat, number, held_out] += member[-1](view[held_out]) / len(backbones)
+                    advance(1)
+                store_fold(run, repeat, fold, labels[held_out], logits[repeat][:FILMS, held_out].mean(0))
+    plain = logits[:, :FILMS].mean((0, 1))
+    calibration = calibrate(
+        labels,
+        plain,
+        logits.mean(0),
+        chosen_on="out-of-fold predictions, mean over deals, backbones and mirror images; recall .97 on all views",
+    )
+    folder = run.folder / "checkpoint"
+    revision = linear.save_checkpoint(
+        folder,
+        backbones,
+        [linear.average(member) for member in models],
+        [views[0] for views in described],
+        recipe,
+        calibration=calibration,
+        provenance=provenance_of(run, training_set, seed=seed),
+    )
+    store_predictions(run, training_set, deals[0], plain, calibration)
+    path = run.folder / "out_of_fold_logits.npy"
+    with whole_file(path) as temporary:
+        np.save(temporary, logits.astype(np.float32), allow_pickle=False)
+    run.artifact("out_of_fold_logits", path, shape=logits.shape)
+    run.artifact("checkpoint", folder)
+    run.summary = summary_of(training_set, recipe.name, recipe.backbones, plain, calibration, revision) | {
+        "oof_auc_of_deals": [auc(labels, deal[:FILMS].mean(0)) for deal in logits],
+        "oof_auc_varied": [auc(labels, view) for view in logits.mean(0)[FILMS:]],
+    }
+
+
+def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logits: np.ndarray) -> None:
+    """One point on the deal's curve: the AUC of the fold it held out."""
+    from engine.metrics.classification import auc
+
+    value = auc(labels, logits)
+    run.metrics([{"name": "valid_auc", "split": f"deal{repeat}", "step": fold, "value": value, "n": len(labels)}])
+
+
+def described_views(
+    run: ActiveRun,
+    training_set: TrainingSet,
+    recipe: "StatisticsRecipe",
+    backbones: "Sequence[Backbone]",
+    *,
+    seed: int,
+    device: str,
+) -> list[tuple[np.ndarray, ...]]:
+    """For each backbone and view the statistics of every image, float16 (n, d), memory-mapped."""
+    from functools import partial
+
+    from engine.classification import trunk_cache
+    from engine.classification.statistics import Statistics
+    from engine.images import read_batch
+
+    found = []
+    with run.progress("describing views", len(backbones) * recipe.views * len(training_set.files)) as advance:
+        for backbone in backbones:
+            describer = Statistics(backbone)
+            describer.parts.to(device)
+            cache = trunk_cache.build(
+                run.context.artifacts / "cache" / "trunk",
+                backbone,
+                [image.sha256 for image in training_set.images],
+                lambda rows: read_batch([training_set.files[row] for row in rows], size=recipe.size),
+                views=recipe.views,
+                seed=seed,
+                advance=advance,
+                size=recipe.size,
+                describe=partial(describer.describe, device=device),
+                mirrored=True,
+            )
+            found.append(cache.views)
+    return found

@@ -1,0 +1,123 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from engine.classification import linear
+from engine.classification.backbones import load_backbone
+from engine.classification.checkpoints import load_classifier
+from engine.classification.recipes import RECIPES, StatisticsRecipe
+from engine.classification.statistics import Statistics
+from engine.errors import InputError
+
+RNG = np.random.default_rng(0)
+LABELS = np.tile([0, 1, 1], 20)
+ROWS = (RNG.normal(size=(60, 7)) + LABELS[:, None] * np.linspace(0, 1, 7)).astype(np.float32)
+CALIBRATION = {"temperature": 1.5, "threshold": 0.4}
+
+
+@pytest.fixture(scope="module")
+def recipe() -> StatisticsRecipe:
+    found = RECIPES["quick"]
+    assert isinstance(found, StatisticsRecipe)
+    return replace(found, backbones=("efficientnet_lite0", "efficientnet_lite1"), folds=2)
+
+
+@pytest.fixture(scope="module")
+def pixels() -> np.ndarray:
+    """Noise, with a bright patch in the lower left where the label is 1."""
+    made = np.random.default_rng(0).integers(0, 120, size=(24, 224, 224), dtype=np.uint8)
+    made[LABELS[:24] == 1, 140:200, 20:90] += 110
+    return made
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory, recipe: StatisticsRecipe, pixels: np.ndarray) -> Path:
+    backbones = [load_backbone(name) for name in recipe.backbones]
+    described = [Statistics(backbone).describe(pixels) for backbone in backbones]
+    models = [linear.fit([rows], LABELS[:24], penalty=10.0) for rows in described]
+    folder = tmp_path_factory.mktemp("run") / "checkpoint"
+    linear.save_checkpoint(folder, backbones, models, described, recipe, calibration=CALIBRATION, provenance={"run": 1})
+    return folder
+
+
+def test_a_fit_is_scikit_learns_logistic_regression_on_standardised_rows() -> None:
+    reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=200))
+    reference.fit(ROWS, LABELS)
+    found = linear.fit([ROWS], LABELS, penalty=10.0)
+    assert found(ROWS) == pytest.approx(reference.decision_function(ROWS), abs=1e-3)
+
+
+def test_the_same_view_twice_changes_nothing() -> None:
+    once, twice = (linear.fit([ROWS] * times, LABELS, penalty=10.0) for times in (1, 2))
+    assert twice(ROWS) == pytest.approx(once(ROWS), abs=1e-2)
+
+
+def test_an_average_of_linear_models_scores_the_average_of_their_scores() -> None:
+    models = [linear.fit([ROWS], np.roll(LABELS, shift), penalty=10.0) for shift in range(3)]
+    assert linear.average(models)(ROWS) == pytest.approx(np.mean([m(ROWS) for m in models], axis=0), abs=1e-4)
+
+
+def test_one_class_is_refused() -> None:
+    with pytest.raises(InputError, match="all of one class"):
+        linear.fit([ROWS], np.ones(60, dtype=int), penalty=10.0)
+
+
+def test_damaged_statistics_are_refused_before_they_become_a_model() -> None:
+    broken = ROWS.copy()
+    broken[3, 2] = np.nan
+    with pytest.raises((InputError, ValueError), match=r"NaN|not finite"):
+        linear.fit([broken], LABELS, penalty=10.0)
+
+
+def test_a_loaded_checkpoint_scores_describes_and_explains(checkpoint: Path, pixels: np.ndarray) -> None:
+    classifier = load_classifier(checkpoint)
+    said = classifier.run(pixels, heatmaps=True, batch_size=7)
+    assert ((said.logits > 0) == (LABELS[:24] == 1)).mean() > 0.9
+    assert said.probabilities == pytest.approx(1 / (1 + np.exp(-said.logits / 1.5)))
+    assert said.features.shape == (24, classifier.feature_dim) and np.isfinite(said.features).all()
+    assert said.heatmaps is not None and said.heatmaps.shape == (24, 14, 14)
+    assert said.heatmaps.min() >= 0 and said.heatmaps.max() == 1.0
+    assert (classifier.threshold, classifier.temperature) == (0.4, 1.5)
+    assert classifier.run(pixels[3:4]).logits == pytest.approx(said.logits[3:4], abs=0.05)
+    assert len(classifier.run(pixels[:0]).logits) == 0
+
+
+def test_mirror_images_get_the_same_score(checkpoint: Path, pixels: np.ndarray) -> None:
+    classifier = load_classifier(checkpoint)
+    mirrored = pixels[:4, :, ::-1].copy()
+    assert classifier.run(mirrored).logits == pytest.approx(classifier.run(pixels[:4]).logits, abs=1e-4)
+
+
+def test_the_checkpoint_describes_itself_in_plain_json(checkpoint: Path, recipe: StatisticsRecipe) -> None:
+    described = json.loads((checkpoint / "model.json").read_text())
+    assert described["format"] == 2 and described["calibration"] == CALIBRATION
+    assert described["recipe"]["backbones"] == list(recipe.backbones)
+
+
+def test_a_torn_swapped_or_foreign_checkpoint_is_refused_by_name(checkpoint: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        load_classifier(tmp_path)
+    described = json.loads((checkpoint / "model.json").read_text())
+    weights = (checkpoint / "model.safetensors").read_bytes()
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(InputError, match="cannot be read"):
+        load_classifier(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(weights[:-100])
+    with pytest.raises(InputError, match="torn"):
+        load_classifier(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(weights)
+    described["format"] = 99
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    with pytest.raises(InputError, match="another format"):
+        load_classifier(tmp_path)
+
+
+def test_pixels_of_another_shape_are_refused(checkpoint: Path) -> None:
+    with pytest.raises(InputError, match=r"uint8 \(n, 224, 224\); got float64 \(1, 32, 32\)"):
+        load_classifier(checkpoint).run(np.zeros((1, 32, 32)))
