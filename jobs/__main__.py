@@ -15,6 +15,8 @@ JOBS = (
     "embed",
     "search",
     "evaluate",
+    "compare",
+    "audit",
     "export",
     "fetch_models",
     "migrate",

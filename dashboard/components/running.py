@@ -6,12 +6,12 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import figures, frame, linked, panels, wording
+from dashboard.components import comparing, figures, frame, linked, panels, wording
 from dashboard.components.linked import Cell
 from db.models import Artifact, Dataset, Run
 from db.queries import datasets, evaluation, overview, runs
 
-KINDS = ("ingest", "train", "predict", "report", "embed", "evaluate", "export")
+KINDS = ("ingest", "train", "predict", "report", "embed", "evaluate", "audit", "export")
 BROKEN = ("failed", "lost", "interrupted")
 SKIPPED = 200
 """Left-out files that are listed; their counts by reason are whole."""
@@ -87,6 +87,7 @@ def details(dataset: Dataset, run_id: int) -> None:
             st.code(json.dumps(run.summary, indent=2), language="json")
     if curves:
         _curves(curves, dataset.synthetic)
+    comparing.offer(dataset, run)
     if metrics:
         st.subheader("Metrics")
         figures.listing(metrics, key="run_metrics")

@@ -1,0 +1,58 @@
+"""What two runs of the same kind said of the same images."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session, aliased
+
+from db.models import Image, Prediction, Run
+
+KINDS = ("predict", "train")
+
+
+def unfit(first: Run | None, second: Run | None) -> str | None:
+    """Why two runs cannot be compared, in words, or None where they can."""
+    if first is None or second is None:
+        return "one of the two runs does not exist"
+    if first.id == second.id:
+        return f"run {first.id} is compared with itself"
+    for run in (first, second):
+        if run.kind not in KINDS or run.status != "finished":
+            return f"run {run.id} is a {run.status} {run.kind} run; finished predict or train runs can be compared"
+    if first.kind != second.kind:
+        return f"run {first.id} is a {first.kind} run and run {second.id} a {second.kind} run"
+    if first.dataset_id != second.dataset_id:
+        return f"runs {first.id} and {second.id} are of different data sets"
+    return None
+
+
+def partners(session: Session, run: Run) -> Sequence[Run]:
+    """The other finished runs of its kind and data set, the latest first."""
+    query = select(Run).where(Run.kind == run.kind, Run.status == "finished", Run.dataset_id == run.dataset_id)
+    return session.scalars(query.where(Run.id != run.id).order_by(Run.id.desc()).limit(100)).all()
+
+
+def paired(session: Session, first: Run, second: Run) -> list[dict[str, Any]]:
+    """Labelled images that both runs scored and neither's classifier was trained on, in image order.
+
+    Of train runs the predictions are out of fold, so all count.
+    """
+    one, other = aliased(Prediction), aliased(Prediction)
+    query = (
+        select(
+            Image.id.label("image_id"),
+            *(Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key, Image.file_count),
+            one.probability.label("first"),
+            other.probability.label("second"),
+        )
+        .join(one, one.image_id == Image.id)
+        .join(other, other.image_id == Image.id)
+        .where(one.run_id == first.id, other.run_id == second.id, Image.label.is_not(None))
+        .order_by(Image.id)
+    )
+    if first.kind == "predict":
+        behind = [run.summary["train_run"] for run in (first, second) if run.summary and "train_run" in run.summary]
+        seen = select(Image.sha256).join(Prediction).where(Prediction.run_id.in_(behind))
+        query = query.where(Image.sha256.not_in(seen))
+    return [dict(row) for row in session.execute(query).mappings()]

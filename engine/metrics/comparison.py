@@ -1,0 +1,140 @@
+"""How two classifiers differ on the same images: areas under the curve, verdicts, and which images changed sides."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import binomtest, chi2, norm, rankdata
+
+from engine.errors import InputError
+from engine.metrics.bootstrap import Interval, cluster_bootstrap
+from engine.metrics.classification import METRICS, Floats, Sample, measure
+
+
+@dataclass(frozen=True)
+class AucTest:
+    """Two AUCs of the same images and their difference, first minus second."""
+
+    first: float
+    second: float
+    difference: float
+    error: float
+    """Standard error of the difference; 0 where the scores rank alike."""
+    low: float
+    high: float
+    p: float
+    """Two-sided, of no difference; NaN where the error is 0 and the areas are not alike."""
+
+
+@dataclass(frozen=True)
+class VerdictTest:
+    """McNemar's test of paired verdicts."""
+
+    first_only: int
+    """Images that only the first gets right."""
+    second_only: int
+    p_exact: float
+    """Two-sided binomial; 1 where no verdict differs."""
+    statistic: float
+    """Chi-square with continuity correction, one degree of freedom; NaN where no verdict differs."""
+    p_corrected: float
+
+
+def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> AucTest:
+    """DeLong's test of two correlated AUCs (DeLong, DeLong & Clarke-Pearson 1988), by midranks (Sun & Xu 2014).
+
+    labels: (n,), 0 or 1. first, second: (n,), any finite scale, higher is more likely pneumonia. It takes images as
+    independent; where patients have several, `paired_differences` is the safer interval.
+    Raises InputError where lengths differ or a class has fewer than two images.
+    """
+    samples = [Sample.of(labels, scores, threshold=0.0) for scores in (first, second)]
+    positive = samples[0].labels == 1
+    m, n = int(positive.sum()), int((~positive).sum())
+    if min(m, n) < 2:
+        raise InputError(f"DeLong's test needs two images of each class; there are {m} pneumonia and {n} normal")
+    scores = np.stack([sample.probabilities for sample in samples])
+    of_positives, of_negatives = scores[:, positive], scores[:, ~positive]
+    together = rankdata(np.hstack([of_positives, of_negatives]), axis=1)
+    v10 = (together[:, :m] - rankdata(of_positives, axis=1)) / n
+    v01 = 1 - (together[:, m:] - rankdata(of_negatives, axis=1)) / m
+    areas = v10.mean(axis=1)
+    covariance = np.cov(v10) / m + np.cov(v01) / n
+    contrast = np.array([1.0, -1.0])
+    difference, error = float(contrast @ areas), float(np.sqrt(max(contrast @ covariance @ contrast, 0.0)))
+    reach = float(norm.ppf((1 + level) / 2)) * error
+    alike = 1.0 if difference == 0 else float("nan")
+    p = float(2 * norm.sf(abs(difference) / error)) if error > 0 else alike
+    return AucTest(float(areas[0]), float(areas[1]), difference, error, difference - reach, difference + reach, p)
+
+
+def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> VerdictTest:
+    """McNemar's test (1947), exact and with Edwards' continuity correction (1948).
+
+    first_right, second_right: bool (n,), whether each classifier's verdict on the image is right.
+    """
+    one, other = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
+    if one.shape != other.shape or one.ndim != 1:
+        raise InputError(f"verdicts must be two lists of one length, not {one.shape} and {other.shape}")
+    b, c = int((one & ~other).sum()), int((~one & other).sum())
+    if b + c == 0:
+        return VerdictTest(0, 0, 1.0, float("nan"), float("nan"))
+    statistic = max(abs(b - c) - 1, 0) ** 2 / (b + c)
+    return VerdictTest(b, c, float(binomtest(b, b + c).pvalue), statistic, float(chi2.sf(statistic, df=1)))
+
+
+def paired_differences(
+    first: Sample, second: Sample, patients: ArrayLike, *, seed: int, replicates: int = 1000
+) -> dict[str, Interval]:
+    """Each metric's difference, first minus second, with a 95 % interval that draws whole patients.
+
+    Both samples hold the same images in the same order, each with its own probabilities and threshold.
+    """
+    if not np.array_equal(first.labels, second.labels):
+        raise InputError("the two samples are not of the same images in the same order")
+    found = {}
+    for name, metric in METRICS.items():
+
+        def difference(weights: Floats, metric: object = metric) -> Floats:
+            assert callable(metric)
+            apart: Floats = metric(first, weights) - metric(second, weights)
+            return apart
+
+        found[name] = cluster_bootstrap(difference, patients, rng=seed, replicates=replicates)
+    return found
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two classifiers on the same images, first against second."""
+
+    images: int
+    auc: AucTest
+    verdicts: VerdictTest
+    values: dict[str, tuple[float, float]]
+    """Each metric's value for the first and the second."""
+    differences: dict[str, Interval]
+    changed: NDArray[np.intp]
+    """Rows whose verdict differs, see `changed_sides`."""
+
+
+def compare(first: Sample, second: Sample, patients: ArrayLike, *, seed: int, replicates: int = 1000) -> Comparison:
+    """Everything that is told of two classifiers. Raises InputError where they are not of the same images."""
+    differences = paired_differences(first, second, patients, seed=seed, replicates=replicates)
+    right = [(sample.probabilities >= sample.threshold) == (sample.labels == 1) for sample in (first, second)]
+    one, other = measure(first), measure(second)
+    return Comparison(
+        images=len(first.labels),
+        auc=delong(first.labels, first.probabilities, second.probabilities),
+        verdicts=mcnemar(*right),
+        values={name: (one[name], other[name]) for name in differences},
+        differences=differences,
+        changed=changed_sides(first, second),
+    )
+
+
+def changed_sides(first: Sample, second: Sample) -> NDArray[np.intp]:
+    """Rows whose verdict differs, those that moved furthest against their own thresholds first."""
+    one, other = first.probabilities >= first.threshold, second.probabilities >= second.threshold
+    rows = np.flatnonzero(one != other)
+    moved = (first.probabilities - first.threshold) - (second.probabilities - second.threshold)
+    return rows[np.argsort(-np.abs(moved[rows]), kind="stable")]

@@ -1,0 +1,118 @@
+"""python -m jobs compare RUN RUN [--json]: how two classifiers differ on the same images, and which changed sides.
+
+Two predict runs, or two train runs by their out-of-fold predictions, of one data set. Each run's verdicts are at its
+own threshold. Nothing is stored: the Runs page shows the same.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from db import session
+from db.models import Run
+from db.queries import comparison, runs
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
+from jobs.results import thresholds_of
+
+if TYPE_CHECKING:
+    from engine.metrics.comparison import Comparison
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "compare")
+    options.add_argument("first", type=int, metavar="RUN")
+    options.add_argument("second", type=int, metavar="RUN")
+    options.add_argument("--json", action="store_true", help="print everything as one JSON object")
+    options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
+    options.add_argument("--seed", type=natural, default=0)
+    args = options.parse_args(argv)
+    if args.replicates < 100:
+        raise UsageError(f"--replicates {args.replicates} is too few for a 95 % interval; ask for at least 100")
+    context = open_context(args)
+    first, second, rows = pair(context, args.first, args.second)
+    found = compared(first, second, rows, seed=args.seed, replicates=args.replicates)
+    changed = [moved(row, first, second) for row in (rows[index] for index in found.changed)]
+    if args.json:
+        told = asdict(found) | {"first": first.id, "second": second.id, "changed": changed}
+        print(json.dumps(told, indent=2))
+    else:
+        print("\n".join(table(first, second, found, changed)))
+    return 0
+
+
+def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[dict[str, Any]]]:
+    """The two runs and the images that both scored. Raises UsageError or JobError where they cannot be compared."""
+    with session.transaction(context.engine) as db:
+        first, second = runs.find(db, one), runs.find(db, other)
+        why = comparison.unfit(first, second)
+        if why is not None:
+            raise UsageError(f"{why}; see the Runs page for finished predict and train runs of one data set")
+        assert first is not None
+        assert second is not None
+        rows = comparison.paired(db, first, second)
+    if not rows:
+        raise JobError(f"runs {one} and {other} scored no labelled image in common that neither was trained on")
+    return first, second, rows
+
+
+def compared(first: Run, second: Run, rows: list[dict[str, Any]], *, seed: int, replicates: int) -> "Comparison":
+    """The comparison of two runs' probabilities on `rows`."""
+    from engine.metrics.classification import Sample
+    from engine.metrics.comparison import compare
+
+    def sample(run: Run, side: str) -> Sample:
+        scores = [row[side] for row in rows]
+        return Sample.of([row["label"] for row in rows], scores, threshold=thresholds_of(run)["all"])
+
+    patients = [row["patient_key"] for row in rows]
+    return compare(sample(first, "first"), sample(second, "second"), patients, seed=seed, replicates=replicates)
+
+
+def moved(row: dict[str, Any], first: Run, second: Run) -> dict[str, Any]:
+    """An image whose verdict changed, and which run has it right."""
+    called = row["first"] >= thresholds_of(first)["all"]
+    return {
+        "image": row["image_id"],
+        "path": row["path"],
+        "label": row["label"],
+        "first": row["first"],
+        "second": row["second"],
+        "right": first.id if called == (row["label"] == 1) else second.id,
+    }
+
+
+def table(first: Run, second: Run, found: "Comparison", changed: list[dict[str, Any]]) -> list[str]:
+    """The comparison as lines of text."""
+    lines = [
+        f"{found.images:,} distinct images; run {first.id} minus run {second.id}; intervals draw whole patients",
+        "",
+    ]
+    lines.append(f"{'metric':<18} {f'run {first.id}':>9} {f'run {second.id}':>9} {'difference':>11}  95 % interval")
+    for name, interval in found.differences.items():
+        one, other = found.values[name]
+        span = f"{interval.low:+.4f} to {interval.high:+.4f}"
+        lines.append(f"{name:<18} {one:>9.4f} {other:>9.4f} {interval.value:>+11.4f}  {span}")
+    auc, verdicts = found.auc, found.verdicts
+    lines += [
+        "",
+        f"DeLong's test of the AUCs: difference {auc.difference:+.4f} "
+        f"({auc.low:+.4f} to {auc.high:+.4f}), p = {auc.p:.3g}",
+        f"McNemar's test of the verdicts: only run {first.id} right {verdicts.first_only}, only run {second.id} right "
+        f"{verdicts.second_only}, exact p = {verdicts.p_exact:.3g}",
+        "",
+        f"{len(changed)} images changed sides" + (":" if changed else "."),
+    ]
+    for row in changed:
+        truth = "pneumonia" if row["label"] else "normal"
+        lines.append(
+            f"  image {row['image']:<6} {truth:<9} {row['first']:.3f} -> {row['second']:.3f}  "
+            f"right: run {row['right']}  {row['path']}"
+        )
+    return lines
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,73 @@
+"""compare on rows that the tests store: differences, tests, images that changed sides, what cannot be compared."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from finished_runs import World, make_world
+from sklearn.metrics import roc_auc_score
+
+from db import session
+from db.models import Prediction, Run
+from db.queries import comparison
+from jobs import compare
+from jobs.command import Context
+
+FEW = ["--replicates", "100"]
+
+
+@pytest.fixture
+def world(context: Context, job_options: list[str], tmp_path: Path) -> World:
+    return make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+
+
+def test_two_predict_runs_are_compared_on_the_images_both_scored(
+    world: World, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = world.add_predict(), world.add_predict()
+    with session.transaction(world.context.engine) as db:
+        dropped = db.query(Prediction).filter_by(run_id=second.id).first()
+        db.delete(dropped)
+    with session.transaction(world.context.engine) as db:
+        rows = comparison.paired(db, db.get_one(Run, first.id), db.get_one(Run, second.id))
+    assert compare.main([str(first.id), str(second.id), "--json", *FEW, *job_options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    labels, one, other = (np.array([row[key] for row in rows]) for key in ("label", "first", "second"))
+    assert told["images"] == len(rows) == 49
+    assert told["auc"]["first"] == pytest.approx(roc_auc_score(labels, one))
+    assert told["differences"]["auc"]["value"] == pytest.approx(told["auc"]["difference"])
+    sides = (one >= 0.45) != (other >= 0.45)
+    assert {row["image"] for row in told["changed"]} == {r["image_id"] for r, s in zip(rows, sides, strict=True) if s}
+    for row in told["changed"]:
+        right = (row["first"] >= 0.45) == (row["label"] == 1)
+        assert row["right"] == (first.id if right else second.id)
+    assert told["verdicts"]["first_only"] + told["verdicts"]["second_only"] == len(told["changed"])
+    assert compare.main([str(first.id), str(second.id), *FEW, *job_options]) == 0
+    assert "DeLong's test of the AUCs" in capsys.readouterr().out
+
+
+def test_images_that_one_of_the_classifiers_was_trained_on_are_left_out(world: World) -> None:
+    train = world.add_train()
+    first, second = world.add_predict(train), world.add_predict()
+    world.add_predictions(first, world.of("train"), heatmaps=False)
+    world.add_predictions(second, world.of("train"), heatmaps=False)
+    with session.transaction(world.context.engine) as db:
+        rows = comparison.paired(db, db.get_one(Run, first.id), db.get_one(Run, second.id))
+    assert {row["split"] for row in rows} == {"test"}
+
+
+def test_what_cannot_be_compared_is_one_line(
+    world: World, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    train, predict = world.add_train(), world.add_predict()
+    index = world.add_index()
+    for pair, said in (
+        ((predict.id, predict.id), "is compared with itself"),
+        ((predict.id, 99), "one of the two runs does not exist"),
+        ((predict.id, train.id), f"run {train.id} a train run"),
+        ((predict.id, index.id), f"run {index.id} is a finished embed run"),
+    ):
+        assert compare.main([*map(str, pair), *job_options]) == 2
+        assert said in capsys.readouterr().err
+    assert compare.main([str(predict.id), str(train.id), "--replicates", "3", *job_options]) == 2
