@@ -80,7 +80,8 @@ def train_fold(
     """Train one member on all images but the held-out ones, and score those.
 
     labels: int (n,). held_out: bool (n,). on_epoch is called after each epoch and may raise to stop.
-    Raises InputError where either side lacks a class, or where memory runs out (naming the batch size to try).
+    Raises InputError where either side lacks a class, where the loss is no longer a number (naming epoch and step), or
+    where memory runs out (naming the batch size to try).
     """
     for side, chosen in (("training", ~held_out), ("held-out", held_out)):
         if len(np.unique(labels[chosen])) < 2:
@@ -98,6 +99,7 @@ def train_fold(
                 {"params": member.head.parameters(), "lr": recipe.head_learning_rate},
             ],
             weight_decay=recipe.weight_decay,
+            fused=True,  # on a CPU as well: a third less time for each step
         )
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps * recipe.epochs)
         criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
@@ -106,11 +108,12 @@ def train_fold(
             _set_training(member)
             losses = []
             order = rng.choice(train_rows, size=len(train_rows), p=chance)
-            for rows in np.array_split(order, steps):
+            for step, rows in enumerate(np.array_split(order, steps)):
                 maps = cache.take(rows, rng.integers(len(cache.views), size=len(rows))).to(device)
                 wanted = torch.from_numpy(labels[rows]).long().to(device)
                 with torch.autocast(device, dtype=torch.bfloat16):
                     loss = criterion(member(maps), wanted)
+                _stop_unless_finite(loss, epoch, step)
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -137,6 +140,14 @@ def _naming_a_smaller_batch(batch_size: int) -> Iterator[None]:
     except torch.OutOfMemoryError as error:
         smaller = max(1, batch_size // 2)
         raise InputError(f"out of memory at batch size {batch_size}; try --batch-size {smaller}") from error
+
+
+def _stop_unless_finite(loss: Tensor, epoch: int, step: int) -> None:
+    if not torch.isfinite(loss):
+        raise InputError(
+            f"the loss is {loss.item()} at epoch {epoch}, step {step} (from 0): the weights are lost; take a recipe "
+            "with smaller learning rates, or delete artifacts/cache if the cached maps may be damaged"
+        )
 
 
 def _set_training(member: Member) -> None:

@@ -121,6 +121,13 @@ def test_a_fold_of_one_class_is_refused(backbone: Backbone, cache: TrunkCache) -
         train_fold(backbone, RECIPE, cache, LABELS, LABELS == 1, seed=0)
 
 
+def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(backbone: Backbone, cache: TrunkCache) -> None:
+    broken = np.array(cache.views[0])
+    broken[25] = np.nan
+    with pytest.raises(InputError, match=r"the loss is nan at epoch 0, step \d"):
+        train_fold(backbone, RECIPE, TrunkCache((broken,)), LABELS, np.arange(40) < 20, seed=0)
+
+
 def test_running_out_of_memory_names_the_batch_size_to_try(
     backbone: Backbone, cache: TrunkCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
