@@ -14,6 +14,8 @@ NAMES = {
     "recall": "Recall (sensitivity)",
     "specificity": "Specificity",
     "precision": "Precision (PPV)",
+    "recall_at_specificity_90": "Recall at specificity .90",
+    "recall_at_specificity_95": "Recall at specificity .95",
     "f1": "F1",
     "brier": "Brier score",
     "ece": "ECE",
@@ -31,6 +33,8 @@ CLASSIFICATION = """
 - **AUC**: chance that a random pneumonia image scores above a random normal one, ties counted half. Needs no threshold.
 - **Average precision**: sum of precision times gain in recall over the distinct scores, without interpolation.
 - **Recall (sensitivity)**: TP / (TP + FN). **Specificity**: TN / (TN + FP). **Precision**: TP / (TP + FP).
+- **Recall at specificity .90**: the best recall of any threshold whose specificity is at least .90, chosen on the very
+  images it is measured on: a point of the ROC curve, not a promise.
 - **F1**: 2 TP / (2 TP + FP + FN). **Accuracy**: (TP + TN) / n. An image is positive from the threshold up.
 - **Brier score**: mean squared difference of probability and label; 0 is perfect, .25 is a constant .5.
 - **ECE**: mean over images of |share of pneumonia - mean probability| in 15 bins of equal width (Guo et al. 2017).
@@ -81,7 +85,9 @@ def classification_report(
         if any(value.slice == "recall97" for value in values):
             blocks += ["### At the threshold for a recall of .97 out of fold", _at_threshold(values, "recall97")]
             blocks += [_confusion(values, "recall97")]
-        causes = sorted({value.slice for value in values} - {"all", "recall97"})
+        if any(value.slice == "before_scaling" for value in values):
+            blocks += ["### Calibration before temperature scaling", _at_threshold(values, "before_scaling")]
+        causes = sorted({value.slice for value in values} - {"all", "recall97", "before_scaling"})
         if causes:
             rows = [(plain(value.slice), *_cells(value)) for value in values if value.slice in causes]
             blocks += ["### By cause, each against all normal images", _table(("cause",), rows)]

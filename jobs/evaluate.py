@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from db import session
 from db.models import Metric, Run, VectorIndex
 from db.queries import evaluation, runs
@@ -53,7 +55,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             evaluate(run, inputs, seed=args.seed, replicates=args.replicates)
     with session.transaction(context.engine) as db:
         stored = runs.metrics(db, run.id)
+        opened = runs.test_openings(db, inputs.dataset.id)
     print("\n".join(table(stored)))
+    print(f"evaluate: the test split was opened {opened} times in this database")
     if run.already_finished:
         print(f"evaluate: already done as run {run.id}")
     else:
@@ -93,6 +97,7 @@ def classifier_values(
     context: Context, source: Run, *, out_of_fold: bool, seed: int, replicates: int
 ) -> Iterator[dict[str, Any]]:
     """The run's values on its labelled predictions, by split, or together as split "oof"; a row for every file."""
+    from engine.classification.calibration import probabilities
     from engine.metrics.evaluation import classification
 
     thresholds = thresholds_of(source)
@@ -111,6 +116,7 @@ def classifier_values(
             thresholds=thresholds,
             seed=seed,
             replicates=replicates,
+            uncalibrated=probabilities(np.array([row["logit"] for row in files])),
         ):
             yield metric_row(measured.name, split, measured.slice, measured.interval)
 

@@ -15,7 +15,7 @@ from jobs.run import fingerprint
 if TYPE_CHECKING:
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 1
+VERSION = 2
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 UNSCORED = ("stance",)
 """Report scores that say what a report claims, not how good it is."""

@@ -22,6 +22,8 @@ METRICS = {
     "precision": "Precision (PPV)",
     "f1": "F1",
     "auc": "AUC",
+    "recall_at_specificity_90": "Recall at specificity .90",
+    "recall_at_specificity_95": "Recall at specificity .95",
     "average_precision": "Average precision",
     "brier": "Brier score",
     "ece": "Calibration error (ECE)",

@@ -53,6 +53,12 @@ def latest_finished(session: Session, kind: str, dataset_id: int | None = None) 
     return session.scalars(query.limit(1)).first()
 
 
+def test_openings(session: Session, dataset_id: int) -> int:
+    """How often the data set's test split was scored: its finished predict runs on "test" or on all images."""
+    query = select(Run.config).where(Run.kind == "predict", Run.status == "finished", Run.dataset_id == dataset_id)
+    return sum(config.get("split") in ("test", "all") for config in session.scalars(query))
+
+
 def find(session: Session, run_id: int) -> Run | None:
     """The run with this id."""
     return session.get(Run, run_id)

@@ -84,6 +84,17 @@ def _auc(sample: Sample, weights: Floats) -> Floats:
     return _ratio(area, tp[:, -1] * fp[:, -1])
 
 
+def _recall_at(specificity: float) -> WeightedMetric:
+    """The best recall (sensitivity) of any threshold whose specificity is at least `specificity`."""
+
+    def recall(sample: Sample, weights: Floats) -> Floats:
+        tp, fp, _ = _cumulative(sample, weights)
+        allowed = fp <= (1 - specificity + 1e-9) * fp[:, -1:]
+        return np.where(fp[:, -1] > 0, _ratio(np.where(allowed, tp, 0.0).max(axis=1), tp[:, -1]), np.nan)
+
+    return recall
+
+
 def _average_precision(sample: Sample, weights: Floats) -> Floats:
     """Sum of precision times gain in recall over the distinct scores, without interpolation."""
     tp, fp, _ = _cumulative(sample, weights)
@@ -114,6 +125,8 @@ METRICS: dict[str, WeightedMetric] = {
     "specificity": _specificity,
     "f1": _f1,
     "auc": _auc,
+    "recall_at_specificity_90": _recall_at(0.90),
+    "recall_at_specificity_95": _recall_at(0.95),
     "average_precision": _average_precision,
     "brier": _brier,
     "ece": _ece,

@@ -12,6 +12,7 @@ from engine.metrics.classification import CONFUSION, METRICS, Sample
 
 AT_THRESHOLD = ("accuracy", "precision", "recall", "specificity", "f1")
 """The metrics that change with the threshold."""
+CALIBRATION = ("brier", "ece")
 BY_CAUSE = ("recall", "auc")
 
 
@@ -33,13 +34,15 @@ def classification(
     thresholds: Mapping[str, float],
     seed: int,
     replicates: int = 1000,
+    uncalibrated: ArrayLike | None = None,
 ) -> list[Measured]:
     """Everything that is stored of a classifier on one split, with 95 % intervals over patients.
 
     labels: (n,), 0 or 1. probabilities: (n,) in [0, 1]. patients, causes: (n,), causes "" where unknown.
-    thresholds: by slice name; "all" must be there. An interval's n counts the rows its value rests on: recall's are the
-    pneumonia images, specificity's the normal ones, precision's those called positive. Counts and thresholds have no
-    interval. Raises InputError on rows that cannot be measured.
+    thresholds: by slice name; "all" must be there. uncalibrated: (n,), probabilities before temperature scaling, whose
+    Brier score and ECE are stored as slice "before_scaling". An interval's n counts the rows its value rests on:
+    recall's are the pneumonia images, specificity's the normal ones, precision's those called positive. Counts and
+    thresholds have no interval. Raises InputError on rows that cannot be measured.
     """
     groups = np.asarray(patients)
     kinds = np.asarray(causes)
@@ -49,6 +52,9 @@ def classification(
         wanted = tuple(METRICS) if name == "all" else AT_THRESHOLD
         found += _measured(sample, groups, wanted, name, seed=seed, replicates=replicates)
         found += _plain(sample, name)
+    if uncalibrated is not None:
+        before = Sample.of(labels, uncalibrated, threshold=thresholds["all"])
+        found += _measured(before, groups, CALIBRATION, "before_scaling", seed=seed, replicates=replicates)
     sample = Sample.of(labels, probabilities, threshold=thresholds["all"])
     for cause in sorted(set(kinds[sample.labels == 1]) - {""}):
         rows = (sample.labels == 0) | (kinds == cause)
@@ -66,6 +72,8 @@ def _measured(
         interval = cluster_bootstrap(statistic, patients, rng=seed, replicates=replicates)
         based_on = {
             "recall": sample.labels == 1,
+            "recall_at_specificity_90": sample.labels == 1,
+            "recall_at_specificity_95": sample.labels == 1,
             "specificity": sample.labels == 0,
             "precision": sample.probabilities >= sample.threshold,
         }.get(name, np.ones(len(sample.labels), dtype=bool))

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from db import session
+from db.queries import runs
 from jobs.exports.source import LABELS, Export, measured
 
 if TYPE_CHECKING:
@@ -50,6 +52,8 @@ def classification_report(export: Export) -> None:
             for name, value in (run.summary or {}).items():
                 if isinstance(value, str | int | float):
                     facts[name.replace("_", " ")] = f"{value:.4g}" if isinstance(value, float) else value
+    with session.transaction(export.context.engine) as db:
+        facts["test split opened"] = f"{runs.test_openings(db, export.dataset.id)} times in this database"
     ordered = {name: splits[name] for name in sorted(splits, key=lambda name: (name != "test", name))}
     text = written(ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.manner)
     export.text("classification_report.md", text)

@@ -49,6 +49,10 @@ def test_every_metric_agrees_with_scikit_learn(rows: list[tuple[int, float]], th
     assert close(ours["auc"], sklearn.roc_auc_score(labels, scores))
     assert close(ours["average_precision"], sklearn.average_precision_score(labels, scores))
     assert close(ours["brier"], sklearn.brier_score_loss(labels, scores))
+    false_alarms, found, _ = sklearn.roc_curve(labels, scores, drop_intermediate=False)
+    for percent in (90, 95):
+        reached = found[false_alarms <= 1 - percent / 100 + 1e-9].max()
+        assert close(ours[f"recall_at_specificity_{percent}"], reached)
     if called.any():
         assert close(ours["precision"], sklearn.precision_score(labels, called))
     else:

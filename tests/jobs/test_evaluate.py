@@ -45,6 +45,9 @@ def test_classification_values_are_those_of_scikit_learn_on_every_file(world: Wo
     assert stored["test", "viral", "recall"].n == (causes == "viral").sum()
     assert stored["test", "all", "specificity"].n == (labels == 0).sum()
     assert stored["oof", "all", "auc"].n == 55
+    logits = np.repeat([row["logit"] for row in rows], files)
+    raw = 1 / (1 + np.exp(-logits))
+    assert stored["test", "before_scaling", "brier"].value == pytest.approx(sklearn.brier_score_loss(labels, raw))
     assert stored["oof", "all", "threshold"].value == 0.45
 
 
