@@ -67,7 +67,7 @@ class BackboneSpec:
     """Which pretrained weights, for checkpoints and reports."""
     licence: str
     taps: tuple[int, ...]
-    """Stages whose maps the statistics recipes describe: the last of each of the four widths before the final one."""
+    """Stages whose maps the statistics recipes describe: the last of each of the two widths before the final one."""
     stages: Callable[[Path | None, bool], list[nn.Module]]
     """(local model folder, load pretrained weights?) -> stages in order."""
 
@@ -146,9 +146,9 @@ LITE_MEAN, LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 REGISTRY = {
     spec.name: spec
     for spec in (
-        _lite(0, native=224, blocks=16, taps=(8, 11, 15, 16)),
-        _lite(1, native=240, blocks=21, taps=(11, 15, 20, 21)),
-        _lite(2, native=260, blocks=21, taps=(11, 15, 20, 21)),
+        _lite(0, native=224, blocks=16, taps=(15, 16)),
+        _lite(1, native=240, blocks=21, taps=(20, 21)),
+        _lite(2, native=260, blocks=21, taps=(20, 21)),
         BackboneSpec(
             name="efficientnet_b3",
             input_size=224,
@@ -158,7 +158,7 @@ REGISTRY = {
             std=IMAGENET_STD,
             weights="ImageNet-1k, torchvision IMAGENET1K_V1",
             licence="BSD-3-Clause",
-            taps=(4, 5, 6, 7),
+            taps=(6, 7),
             stages=_efficientnet_b3,
         ),
     )

@@ -12,7 +12,7 @@ class Statistics:
     """A frozen backbone as a describer of radiographs, up to its last tap.
 
     Shallow maps tell texture, deep ones shape; a linear classifier on both holds better under other equipment and
-    other framing than one on the last maps alone (docs/decisions/0010).
+    other framing than one on the last maps alone (docs/decisions/0009).
     """
 
     def __init__(self, backbone: Backbone) -> None:

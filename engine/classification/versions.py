@@ -4,7 +4,7 @@ VIEWS = 3
 """engine.classification.augment: cached views and what is trained on them."""
 TRUNK = 2
 """engine.classification.trunk_cache: the cached maps."""
-TRAINING = 2
+TRAINING = 3
 """engine.classification.training and linear: the trained members."""
-INFERENCE = 2
+INFERENCE = 3
 """engine.classification.inference, statistics and explain: logits, features and heatmaps of one checkpoint."""

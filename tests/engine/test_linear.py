@@ -81,7 +81,7 @@ def test_a_loaded_checkpoint_scores_describes_and_explains(checkpoint: Path, pix
     assert ((said.logits > 0) == (LABELS[:24] == 1)).mean() > 0.9
     assert said.probabilities == pytest.approx(1 / (1 + np.exp(-said.logits / 1.5)))
     assert said.features.shape == (24, classifier.feature_dim) and np.isfinite(said.features).all()
-    assert said.heatmaps is not None and said.heatmaps.shape == (24, 14, 14)
+    assert said.heatmaps is not None and said.heatmaps.shape == (24, 7, 7)
     assert said.heatmaps.min() >= 0 and said.heatmaps.max() == 1.0
     assert (classifier.threshold, classifier.temperature) == (0.4, 1.5)
     assert classifier.run(pixels[3:4]).logits == pytest.approx(said.logits[3:4], abs=0.05)
