@@ -34,6 +34,9 @@ class Probed:
     """A probe's scores, higher is more likely pneumonia: of the training images out of fold (n,), of the test (m,)."""
 
     out_of_fold: Floats
+    fold: NDArray[np.intp]
+    """(n,), the fold that held the image out: scores of two folds come from two models and are not to be ranked
+    together, which would put weak probes below chance (Airola et al. 2011)."""
     test: Floats
 
 
@@ -103,7 +106,7 @@ def probe(
     for fold in range(folds):
         held_out = dealt == fold
         scores[held_out] = _scores(model(seed).fit(train[~held_out], truth[~held_out]), train[held_out])
-    return Probed(scores, _scores(model(seed).fit(train, truth), test))
+    return Probed(scores, dealt, _scores(model(seed).fit(train, truth), test))
 
 
 def _scores(fitted: Any, rows: NDArray[np.floating]) -> Floats:

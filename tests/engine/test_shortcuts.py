@@ -67,6 +67,7 @@ def test_a_probe_never_scores_an_image_by_its_own_patient() -> None:
     found = probe(linear, fingerprints, truth, person, fingerprints, seed=0)
     assert roc_auc_score(truth, found.out_of_fold) < 0.6
     assert roc_auc_score(truth, found.test) == 1.0
+    assert all(len(set(found.fold[person == one])) == 1 for one in range(60))
 
 
 def test_too_few_patients_are_one_line() -> None:

@@ -1,0 +1,77 @@
+"""What the measured values of an audit come to, in a sentence each: what the intervals allow to say, and no more."""
+
+import math
+from collections.abc import Mapping
+
+from engine.audit.sanity import SIMILAR
+from engine.metrics.bootstrap import Interval
+from engine.tables import number, span
+
+CHANCE = 0.5
+"""Of an AUC."""
+MEASURED_ON = "called_pneumonia"
+"""The group that deletion and insertion are judged on: heatmaps are evidence for pneumonia."""
+GAINS = {"deletion": "deleting by heat", "insertion": "inserting by heat"}
+SAID = {"better": "better than", "worse": "worse than", "no different": "no different from", "unknown": "not told from"}
+
+Values = Mapping[tuple[str, str], Interval]
+"""Intervals by metric name and slice, of the split that the classifier is judged on."""
+
+
+def verdicts(values: Values) -> dict[str, str]:
+    """A sentence for each question that was answered, by what it is about."""
+    said = {
+        "sanity": _sanity(values),
+        "faithfulness": _faithfulness(values),
+        "shortcuts": _shortcuts(values),
+        "near-duplicates": _duplicates(values),
+    }
+    return {name: sentence for name, sentence in said.items() if sentence}
+
+
+def passes_sanity(similarity: Interval) -> bool | None:
+    """Whether maps under new weights are other maps: True below .5 with the whole interval; None where unknown."""
+    return similarity.high < SIMILAR if math.isfinite(similarity.high) else None
+
+
+def sign(gain: Interval) -> str:
+    """better, worse or no different, as the interval leaves 0 out or not; unknown where there is none."""
+    if not math.isfinite(gain.low):
+        return "unknown"
+    return "better" if gain.low > 0 else "worse" if gain.high < 0 else "no different"
+
+
+def _sanity(values: Values) -> str:
+    found = values.get(("sanity_rank_correlation", "network"))
+    if found is None:
+        return ""
+    passed = {True: "passed", False: "failed", None: "unknown"}[passes_sanity(found)]
+    return f"{passed}: rank correlation {_shown(found)} with maps of the same network under new weights"
+
+
+def _faithfulness(values: Values) -> str:
+    parts = []
+    for mode, what in GAINS.items():
+        for order in ("random", "centre"):
+            gain = values.get((f"{mode}_gain", f"over {order}, {MEASURED_ON}"))
+            if gain is not None:
+                parts.append(f"{what} is {SAID[sign(gain)]} {order} order (gain {_shown(gain)})")
+    return "; ".join(parts)
+
+
+def _shortcuts(values: Values) -> str:
+    probes = {where: found for (name, where), found in values.items() if name == "probe_auc"}
+    blind = {where: found for where, found in probes.items() if "hidden" not in where and "whole" not in where}
+    telling = sorted((-found.value, where, found) for where, found in blind.items() if found.low > CHANCE)
+    if not telling:
+        return "none of the probes tells the classes apart better than chance" if blind else ""
+    return "told apart without lungs by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in telling)
+
+
+def _duplicates(values: Values) -> str:
+    found = values.get(("near_duplicates", "all"))
+    return "" if found is None else f"{round(found.value * found.n):,} of {found.n:,} images have one in training"
+
+
+def _shown(interval: Interval) -> str:
+    return f"{number(interval.value)} ({span(interval)})"

@@ -1,0 +1,119 @@
+"""python -m jobs audit [--predict-run N]: look for reasons to distrust a classifier: explanations, shortcuts, slices.
+
+Heatmaps: do they change when the weights are drawn anew, and do they show what the probability rests on (deletion,
+insertion)? Shortcuts: what tells the classes apart without any lung? Failures: which training images are nearest, are
+there near-duplicates, and which kinds of image fail most? A killed audit goes on where it was.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from db import session
+from db.queries import runs
+from engine.errors import InputError
+from jobs.audits import explanations, neighbours, shortcuts, slices
+from jobs.audits.subject import Audit, find, values_of
+from jobs.command import JobError, UsageError, command, natural, open_context, parser, positive
+from jobs.evaluate import table
+from jobs.run import ActiveRun
+
+QUESTIONS: dict[str, Callable[[Audit], Iterator[dict[str, Any]]]] = {
+    "slices": slices.slices,
+    "shortcut probes": shortcuts.probes,
+    "occlusions": shortcuts.occlusions,
+    "neighbours": neighbours.neighbours,
+    "heat in the frame": explanations.frame_heat,
+    "sanity of the heatmaps": explanations.sanity,
+    "faithfulness of the heatmaps": explanations.faithfulness,
+}
+"""What is asked, in order; each stores its metrics once it is answered."""
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "audit")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished one")
+    options.add_argument(
+        "--sample",
+        type=positive,
+        default=16,
+        metavar="N",
+        help="images that deletion and insertion measure of each: called pneumonia, called normal, false alarms, "
+        "misses (16; a large number measures all, at about 130 scored pictures an image)",
+    )
+    options.add_argument("--folds", type=positive, default=5, help="of the shortcut probes (5)")
+    options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
+    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--again", action="store_true", help="audit anew although it is done")
+    args = options.parse_args(argv)
+    if args.replicates < 100:
+        raise UsageError(f"--replicates {args.replicates} is too few for a 95 % interval; ask for at least 100")
+    if args.folds < 2:
+        raise UsageError(f"--folds {args.folds} leaves nothing to hold out; ask for at least 2")
+    context = open_context(args)
+    subject = find(context, context.dataset(args.dataset), args.predict_run)
+    asked = {"sample": args.sample, "folds": args.folds, "replicates": args.replicates}
+    run = ActiveRun.claim(
+        context,
+        kind="audit",
+        config={
+            "dataset": subject.dataset.name,
+            "predict_run": subject.predict.id,
+            "train_run": subject.train.id,
+            **asked,
+        },
+        inputs=subject.fingerprint,
+        dataset_id=subject.dataset.id,
+        seed=args.seed,
+        again=args.again,
+    )
+    if not run.already_finished:
+        with run:
+            audit(Audit(run, subject, seed=args.seed, **asked))
+    with session.transaction(context.engine) as db:
+        stored = runs.metrics(db, run.id)
+    print("\n".join(table(stored)))
+    for what, said in run.summary["verdicts"].items():
+        print(f"audit: {what}: {said}")
+    if run.already_finished:
+        print(f"audit: already done as run {run.id}")
+    else:
+        print(f"audit: run {run.id} stored {len(stored)} values in {run.seconds:.0f} s")
+    return 0
+
+
+def audit(work: Audit) -> None:
+    """Ask every question; one that cannot be answered is skipped and named."""
+    from engine.audit.verdicts import verdicts
+
+    counts, skipped = {}, []
+    for name, question in QUESTIONS.items():
+        try:
+            rows = list(question(work))
+        except InputError as error:
+            skipped.append(f"{name}: {error}")
+            print(f"audit: skipped {skipped[-1]}")
+            continue
+        work.run.metrics(rows)
+        counts[name] = len(rows)
+    if not counts:
+        raise JobError(f"predict run {work.subject.predict.id} could not be audited: {'; '.join(skipped)}")
+    with session.transaction(work.run.context.engine) as db:
+        stored = runs.metrics(db, work.run.id)
+    work.run.summary = {
+        "predict_run": work.subject.predict.id,
+        "checkpoint_sha256": work.classifier.revision,
+        "images": len(work.subject.judged),
+        "failures": int(work.subject.failed.sum()),
+        "values": counts,
+        "skipped": skipped,
+        "verdicts": verdicts(values_of(stored, work.subject.split)),
+    }
+    shutil.rmtree(work.run.folder / "parts", ignore_errors=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

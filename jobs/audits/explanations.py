@@ -1,0 +1,167 @@
+"""Whether the heatmaps can be believed: weights drawn anew, deletion and insertion, heat in the outer frame."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import session, writes
+from db.models import ImageMeasure
+from engine.errors import InputError
+from jobs.audits.subject import Audit, Row, column
+from jobs.evaluate import metric_row
+
+if TYPE_CHECKING:
+    from engine.audit.sanity import Part
+
+SANITY_IMAGES, DRAWS = 48, 2
+SHARD = 8
+"""Images whose curves are one file: about a thousand pictures to score."""
+
+
+def sanity(audit: Audit) -> Iterator[dict[str, Any]]:
+    """How similar each sampled image's map is to its map under weights drawn anew, and to another image's map."""
+    from engine.audit.sanity import PARTS, randomised, rank_correlation, structural_similarity
+    from engine.images import read_batch
+
+    rows = drawn(audit, audit.subject.judged, SANITY_IMAGES, stratum=column(audit.subject.judged, "label"))
+    place = {row["image_id"]: number for number, row in enumerate(audit.subject.judged)}
+    maps = audit.heat[[place[row["image_id"]] for row in rows]]
+    root = Path(audit.subject.dataset.root)
+
+    def under_new_weights(part: "Part", rows: list[Row]) -> NDArray[Any]:
+        pixels = read_batch([root / row["path"] for row in rows], size=audit.classifier.input_size)
+        found = []
+        for draw in range(DRAWS):
+            blank = randomised(audit.classifier, part, seed=audit.seed + draw)
+            heat = blank.run(pixels, heatmaps=True).heatmaps
+            assert heat is not None
+            found.append([rank_correlation(maps, heat), structural_similarity(maps, heat)])
+        return np.asarray(np.mean(found, axis=0).T)
+
+    for part in PARTS:
+        compute = partial(under_new_weights, part)
+        stage = f"drawing the {part} anew"
+        values = audit.sharded(f"sanity-{part}", rows, compute, stage=stage, size=len(rows))
+        yield from _similar(audit, part, values, rows)
+    other = np.roll(maps, 1, axis=0)
+    values = np.stack([rank_correlation(maps, other), structural_similarity(maps, other)], axis=1)
+    yield from _similar(audit, "another image", values, rows)
+
+
+def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[Row]) -> Iterator[dict[str, Any]]:
+    for name, found in zip(("sanity_rank_correlation", "sanity_ssim"), values.T, strict=True):
+        yield metric_row(name, audit.subject.split, where, audit.mean(found, rows))
+
+
+def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
+    """Deletion and insertion curves, their areas, and what the heatmap gains over other orders, by group of images."""
+    from engine.audit.faithfulness import MODES, ORDERS, area, curves
+    from engine.images import read_batch
+
+    subject = audit.subject
+    hot = audit.heat.max(axis=(1, 2)) > 0
+    groups = grouped(audit, hot)
+    place = sorted(set(np.concatenate(list(groups.values())).tolist()))
+    if not place:
+        raise InputError("no judged image has any heat to delete or insert")
+    rows = [{**subject.judged[number], "place": number} for number in place]
+
+    def measured(part: list[Row]) -> NDArray[Any]:
+        paths = [Path(subject.dataset.root) / row["path"] for row in part]
+        pixels = read_batch(paths, size=audit.classifier.input_size)
+        return np.concatenate(
+            [
+                curves(
+                    lambda pictures: audit.classifier.run(pictures).probabilities,
+                    pixels[[number]],
+                    audit.heat[[row["place"]]],
+                    rng=np.random.default_rng([audit.seed, int(row["sha256"][:8], 16)]),
+                )
+                for number, row in enumerate(part)
+            ]
+        )
+
+    found = audit.sharded("curves", rows, measured, stage="deleting and inserting", size=SHARD)
+    areas = area(found)  # (n, orders, modes)
+    gains = np.stack([areas[:, 1:, 0] - areas[:, :1, 0], areas[:, :1, 1] - areas[:, 1:, 1]], axis=2)
+    store(audit, [row["image_id"] for row in rows], {f"{m}_gain": gains[:, 0, i] for i, m in enumerate(MODES)})
+    for group, members in groups.items():
+        chosen = np.isin(place, members)
+        of_group = [row for row, is_in in zip(rows, chosen, strict=True) if is_in]
+        for i, mode in enumerate(MODES):
+            for j, order in enumerate(ORDERS):
+                interval = audit.mean(areas[chosen, j, i], of_group)
+                yield metric_row(f"{mode}_auc", subject.split, f"{order}, {group}", interval)
+                for step, values in enumerate(found[chosen, j, i].T):
+                    point = metric_row(f"{mode}_{order}", subject.split, group, audit.mean(values, of_group))
+                    yield {**point, "step": step}
+                if j:
+                    gain = audit.mean(gains[chosen, j - 1, i], of_group)
+                    yield metric_row(f"{mode}_gain", subject.split, f"over {order}, {group}", gain)
+
+
+def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
+    """Places of the judged images that are measured: a seeded sample of each group, those without an image left out.
+
+    hot: which have any heat (n,); maps without any order nothing.
+    """
+    subject = audit.subject
+    called, label = subject.called, column(subject.judged, "label") == 1
+    groups = {
+        "called_pneumonia": called,
+        "called_normal": ~called,
+        "false_alarms": called & ~label,
+        "misses": ~called & label,
+    }
+    found = {}
+    for name, belongs in groups.items():
+        places = np.flatnonzero(belongs & hot)
+        rows = [{**subject.judged[place], "place": place} for place in places]
+        if rows:
+            sample = drawn(audit, rows, audit.sample, stratum=np.zeros(len(rows)))
+            found[name] = np.array(sorted(row["place"] for row in sample))
+    return found
+
+
+def frame_heat(audit: Audit) -> Iterator[dict[str, Any]]:
+    """The share of each map's heat in the outer frame, by outcome, and the share that an even map would have there."""
+    from engine.classification.explain import frame_share
+    from engine.metrics.bootstrap import Interval
+
+    subject = audit.subject
+    shares = np.array([frame_share(heat) for heat in audit.heat])
+    known = np.isfinite(shares)
+    ids = column(subject.judged, "image_id")
+    store(audit, ids[known].tolist(), {"frame_heat": shares[known]})
+    label, called = column(subject.judged, "label") == 1, subject.called
+    slices = {"all": known, "TP": label & called, "FN": label & ~called, "FP": ~label & called, "TN": ~label & ~called}
+    for name, chosen in slices.items():
+        rows = [row for row, is_in in zip(subject.judged, chosen & known, strict=True) if is_in]
+        if rows:
+            yield metric_row("frame_heat", subject.split, name, audit.mean(shares[chosen & known], rows))
+    even = frame_share(np.ones_like(audit.heat[0]))
+    yield metric_row("frame_heat", subject.split, "even map", Interval(even, np.nan, np.nan, int(known.sum())))
+
+
+def drawn(audit: Audit, rows: list[Row], count: int, *, stratum: NDArray[Any]) -> list[Row]:
+    """A seeded sample of the rows, balanced over `stratum` (n,)."""
+    from engine.reporting.sampling import stratified
+
+    pairs = list(zip(rows, stratum.tolist(), strict=True))
+    chosen = stratified(pairs, count, stratum=lambda pair: pair[1], key=lambda pair: pair[0]["sha256"], seed=audit.seed)
+    return [row for row, _ in chosen]
+
+
+def store(audit: Audit, ids: list[int], measures: dict[str, NDArray[Any]]) -> None:
+    """Numbers of single images, by name."""
+    rows = [
+        {"run_id": audit.run.id, "image_id": int(image_id), "name": name, "value": float(value)}
+        for name, values in measures.items()
+        for image_id, value in zip(ids, values, strict=True)
+    ]
+    with session.transaction(audit.run.context.engine) as db:
+        writes.upsert(db, ImageMeasure, rows, unique=("run_id", "image_id", "name"))

@@ -1,0 +1,82 @@
+"""How well the classes are told apart without any lung: by probes, and by the classifier on occluded images."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from jobs.audits.subject import Audit, Row, column
+from jobs.evaluate import metric_row
+
+if TYPE_CHECKING:
+    from engine.metrics.bootstrap import Interval
+
+FRAME_ONLY, FRAME_HIDDEN, WHOLE = "classifier, frame only", "classifier, frame hidden", "classifier, whole image"
+
+
+def probes(audit: Audit) -> Iterator[dict[str, Any]]:
+    """AUC of each probe, out of fold on the training images (split "oof") and on the judged ones, which choose nothing.
+
+    Raises InputError where a class has fewer training patients than there are folds.
+    """
+    from engine.audit.shortcuts import boosted, linear, probe
+
+    subject = audit.subject
+    training, judged = audit.training_appearance, audit.appearance
+    asked = {
+        "frame pixels": (linear, training["frame"], judged["frame"]),
+        "frame features": (linear, training["frame_features"], judged["frame_features"]),
+        "image size": (boosted, sizes(subject.training, training), sizes(subject.judged, judged)),
+        "image statistics": (boosted, training["statistics"], judged["statistics"]),
+    }
+    labels, patients = column(subject.training, "label"), column(subject.training, "patient_key")
+    for name in audit.run.track(list(asked), stage="probing for shortcuts"):
+        model, known, asked_of = asked[name]
+        found = probe(model, known, labels, patients, asked_of, folds=audit.folds, seed=audit.seed)
+        yield metric_row("probe_auc", "oof", name, auc(audit, subject.training, found.out_of_fold, found.fold))
+        yield metric_row("probe_auc", subject.split, name, auc(audit, subject.judged, found.test))
+
+
+def occlusions(audit: Audit) -> Iterator[dict[str, Any]]:
+    """AUC of the classifier itself on the judged images: whole, with the frame alone, and with the frame hidden."""
+    from engine.audit.shortcuts import only_frame, without_frame
+    from engine.images import read_batch
+
+    subject, classifier = audit.subject, audit.classifier
+
+    def scores(rows: list[Row]) -> NDArray[Any]:
+        pixels = read_batch([Path(subject.dataset.root) / row["path"] for row in rows], size=classifier.input_size)
+        return np.stack([classifier.run(hide(pixels)).logits for hide in (only_frame, without_frame)], axis=1)
+
+    found = audit.sharded("occluded", subject.judged, scores, stage="hiding frame and inside")
+    whole = column(subject.judged, "probability")
+    for name, values in {FRAME_ONLY: found[:, 0], FRAME_HIDDEN: found[:, 1], WHOLE: whole}.items():
+        yield metric_row("probe_auc", subject.split, name, auc(audit, subject.judged, values))
+    yield metric_row("probe_auc", "oof", WHOLE, auc(audit, subject.training, column(subject.training, "probability")))
+
+
+def sizes(rows: list[Row], appearance: NDArray[np.void]) -> NDArray[np.float64]:
+    """Width, height, their ratio, the file's bytes and its bytes a pixel: (n, 5)."""
+    width, height = column(rows, "width").astype(np.float64), column(rows, "height").astype(np.float64)
+    return np.column_stack([width, height, width / height, appearance["bytes"], appearance["bytes"] / width / height])
+
+
+def auc(
+    audit: Audit, rows: list[Row], scores: NDArray[np.floating], folds: NDArray[np.intp] | None = None
+) -> "Interval":
+    """Area under the ROC curve of the scores, with its interval over patients; with folds (n,) the mean over them."""
+    from engine.metrics.classification import METRICS, Sample
+
+    labels = column(rows, "label")
+    parts = [np.arange(len(rows))] if folds is None else [np.flatnonzero(folds == fold) for fold in np.unique(folds)]
+    samples = [(part, Sample.of(labels[part], scores[part], threshold=0.0)) for part in parts]
+
+    def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        areas = np.stack([METRICS["auc"](sample, weights[:, part]) for part, sample in samples])
+        known = np.isfinite(areas).sum(axis=0)  # a resampled fold may hold one class alone
+        none = np.full(known.shape, np.nan)
+        return np.asarray(np.divide(np.nansum(areas, axis=0), known, out=none, where=known > 0))
+
+    return audit.interval(mean, rows)

@@ -1,0 +1,66 @@
+"""Which kinds of judged image the classifier fails on: stored slices, their members, and how they differ."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from db import session, writes
+from db.models import ErrorSlice, SliceMember
+from jobs.audits.subject import Audit, column
+from jobs.evaluate import metric_row
+
+
+def slices(audit: Audit) -> Iterator[dict[str, Any]]:
+    """Store every slice with its members; its error rate is a metric too."""
+    from engine.audit.shortcuts import STATISTICS
+    from engine.audit.slices import find
+    from engine.classification.explain import frame_share
+    from engine.metrics.bootstrap import Interval
+
+    subject, looks = audit.subject, audit.appearance
+    greys = dict(zip(STATISTICS, looks["statistics"].T, strict=True))
+    found = find(
+        looks["features"],
+        column(subject.judged, "label"),
+        subject.failed,
+        column(subject.judged, "patient_key"),
+        numbers={
+            "brightness": greys["mean"],
+            "contrast": greys["deviation"],
+            "border brightness": looks["frame"].mean(axis=1),
+            "heat in the frame": [frame_share(heat) for heat in audit.heat],
+            "file size": looks["bytes"],
+            "width": column(subject.judged, "width"),
+            "height": column(subject.judged, "height"),
+        },
+        names={
+            "cause": [row["cause"] or "" for row in subject.judged],
+            "most heat": [max(zones, key=zones.get) if (zones := row["zones"]) else "" for row in subject.judged],
+        },
+        seed=audit.seed,
+    )
+    with session.transaction(audit.run.context.engine) as db:
+        writes.clear(db, ErrorSlice, audit.run.id)
+        for one in found:
+            row = ErrorSlice(
+                run_id=audit.run.id,
+                name=one.name,
+                label=one.label,
+                description=one.description,
+                images=len(one.rows),
+                patients=one.patients,
+                failures=one.failures,
+                rate=one.rate,
+                low=one.low,
+                high=one.high,
+                p_value=one.p_value,
+            )
+            db.add(row)
+            db.flush()
+            members = [{"slice_id": row.id, "image_id": subject.judged[place]["image_id"]} for place in one.rows]
+            writes.upsert(db, SliceMember, members, unique=("slice_id", "image_id"))
+    for one in found:
+        interval = Interval(one.rate, one.low, one.high, len(one.rows))
+        yield metric_row("error_rate", subject.split, one.name, interval)
+    yield metric_row("error_rate", subject.split, "all", audit.mean(np.asarray(subject.failed, float), subject.judged))

@@ -1,0 +1,261 @@
+"""What is audited: a predict run, its judged images, those its classifier learned from, and how they look."""
+
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import session
+from db.models import Dataset, Metric, Run
+from db.queries import audit as queries
+from db.queries import datasets, runs
+from engine.files import whole_file
+from jobs.command import Context, JobError, UsageError
+from jobs.exports.source import measured
+from jobs.results import by_split, thresholds_of, unseen
+from jobs.run import ActiveRun, is_whole
+
+if TYPE_CHECKING:
+    from engine.classification.inference import Classifier
+    from engine.classification.linear import LinearClassifier
+    from engine.metrics.bootstrap import Interval, Statistic
+
+VERSION = 1
+"""Raised when an audit measures something else, so that finished ones are made anew."""
+SHARD = 256
+"""Images whose numbers are one file while the run goes on, and are lost at most where it is killed."""
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Subject:
+    """The runs, files and rows that an audit is about."""
+
+    dataset: Dataset
+    predict: Run
+    train: Run
+    split: str
+    """That the classifier is judged on: test where there is one."""
+    judged: list[Row]
+    """Labelled images of that split that the classifier did not learn from, with what it said of them."""
+    training: list[Row]
+    """Images that it learned from, with their out-of-fold predictions."""
+    learned_from: Dataset
+    images: str
+    """Fingerprint of the judged dataset's images, labels and patients."""
+    heatmaps: Path
+    checkpoint: Path
+
+    @property
+    def threshold(self) -> float:
+        """From which probability on the classifier says pneumonia."""
+        return thresholds_of(self.predict)["all"]
+
+    @property
+    def called(self) -> NDArray[np.bool_]:
+        """Whether the classifier says pneumonia of each judged image: (n,)."""
+        called: NDArray[np.bool_] = column(self.judged, "probability") >= self.threshold
+        return called
+
+    @property
+    def failed(self) -> NDArray[np.bool_]:
+        """Whether it is wrong: (n,)."""
+        wrong: NDArray[np.bool_] = self.called != (column(self.judged, "label") == 1)
+        return wrong
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of everything that an audit's values depend on, options aside."""
+        parts = [VERSION, self.images, self.predict.fingerprint, self.train.fingerprint]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
+    """The predict run asked for, or the latest, with all that hangs on it.
+
+    Raises UsageError, JobError or InputError, each with what to run where something is missing.
+    """
+    again = f"python -m jobs predict --dataset {dataset.name}"
+    with session.transaction(context.engine) as db:
+        predict = db.get(Run, number) if number else runs.latest_finished(db, "predict", dataset.id)
+        if number and (
+            predict is None or (predict.kind, predict.status, predict.dataset_id) != ("predict", "finished", dataset.id)
+        ):
+            raise UsageError(
+                f"run {number} is no finished predict run of dataset '{dataset.name}'; "
+                "see the Runs page, or leave --predict-run out"
+            )
+        if predict is None:
+            raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
+        train = db.get(Run, (predict.summary or {}).get("train_run") or 0)
+        heatmaps = runs.artifact(db, predict.id, "heatmaps")
+        checkpoint = runs.artifact(db, train.id, "checkpoint") if train else None
+        learned_from = db.get(Dataset, train.dataset_id) if train else None
+        training = queries.predicted(db, train.id) if train else []
+        images = datasets.fingerprint(db, dataset.id)
+    if train is None or learned_from is None or not training:
+        raise JobError(f"predict run {predict.id} does not tell which train run it comes from; repeat it: {again}")
+    if heatmaps is None or not is_whole(context.artifacts / heatmaps.path, heatmaps.sha256):
+        raise JobError(f"predict run {predict.id} has no heatmaps, or not those it wrote; repeat it: {again}")
+    if checkpoint is None or not (context.artifacts / checkpoint.path).is_dir():
+        raise JobError(
+            f"train run {train.id} has no checkpoint; train again with: python -m jobs train "
+            f"--dataset {learned_from.name}"
+        )
+    splits = by_split(unseen(context, predict))
+    split = "test" if "test" in splits else min(splits)
+    wanted = {row["image_id"] for row in splits[split]}
+    with session.transaction(context.engine) as db:
+        judged = [row for row in queries.predicted(db, predict.id) if row["image_id"] in wanted]
+    return Subject(
+        dataset=dataset,
+        predict=predict,
+        train=train,
+        split=split,
+        judged=judged,
+        training=training,
+        learned_from=learned_from,
+        images=images,
+        heatmaps=context.artifacts / heatmaps.path,
+        checkpoint=context.artifacts / checkpoint.path,
+    )
+
+
+def values_of(metrics: Sequence[Metric], split: str) -> "dict[tuple[str, str], Interval]":
+    """The split's values as intervals, by name and slice."""
+    return {(row.name, row.slice): measured(row).interval for row in metrics if row.split == split}
+
+
+def column(rows: Sequence[Row], name: str) -> NDArray[Any]:
+    """One fact of every row: (n,)."""
+    return np.array([row[name] for row in rows])
+
+
+@dataclass
+class Audit:
+    """An audit at work: its run, its subject, and what several of its questions need."""
+
+    run: ActiveRun
+    subject: Subject
+    seed: int
+    replicates: int
+    folds: int
+    sample: int
+    """Images of each group that deletion and insertion measure."""
+
+    @cached_property
+    def classifier(self) -> "Classifier | LinearClassifier":
+        """The classifier that made the predictions. Raises InputError where its checkpoint is damaged."""
+        import torch
+
+        from engine.classification.checkpoints import load_classifier
+
+        return load_classifier(self.subject.checkpoint, device="cuda" if torch.cuda.is_available() else "cpu")
+
+    @cached_property
+    def heat(self) -> NDArray[np.float32]:
+        """The judged images' heatmaps: float32 (n, h, w) in [0, 1]."""
+        stored = np.load(self.subject.heatmaps, mmap_mode="r", allow_pickle=False)
+        return np.asarray(stored[column(self.subject.judged, "heatmap_row")], dtype=np.float32)
+
+    @cached_property
+    def appearance(self) -> NDArray[np.void]:
+        """How the judged images look, a record each; see `look`."""
+        return self._appearance("judged", self.subject.judged, Path(self.subject.dataset.root))
+
+    @cached_property
+    def training_appearance(self) -> NDArray[np.void]:
+        """How the training images look, a record each."""
+        return self._appearance("training", self.subject.training, Path(self.subject.learned_from.root))
+
+    def _appearance(self, which: str, rows: Sequence[Row], root: Path) -> NDArray[np.void]:
+        from engine.retrieval.embedders import load_embedder
+
+        embedder = load_embedder("imagenet-lite0", models=self.run.context.models)
+        return self.sharded(
+            f"appearance-{which}",
+            rows,
+            lambda part: look([root / row["path"] for row in part], embedder.embed_images, embedder.input_size),
+            stage=f"looking at {which} images",
+        )
+
+    def sharded(
+        self,
+        name: str,
+        rows: Sequence[Row],
+        compute: Callable[[list[Row]], NDArray[Any]],
+        *,
+        stage: str,
+        size: int = SHARD,
+    ) -> NDArray[Any]:
+        """compute(rows) part by part, (n, ...); parts that an earlier try of this run finished are read, not made."""
+        parts = []
+        with self.run.progress(stage, len(rows)) as advance:
+            for start in range(0, len(rows), size):
+                part = list(rows[start : start + size])
+                path = self.run.folder / "parts" / f"{name}-{start:08d}.npy"
+                made = _kept(path, len(part))
+                if made is None:
+                    made = compute(part)
+                    with whole_file(path) as temporary:
+                        np.save(temporary, made, allow_pickle=False)
+                parts.append(made)
+                advance(len(part))
+        return np.concatenate(parts)
+
+    def interval(self, statistic: "Statistic", rows: Sequence[Row]) -> "Interval":
+        """The statistic of `rows` with its 95 % interval over patients."""
+        from engine.metrics.bootstrap import cluster_bootstrap
+
+        return cluster_bootstrap(statistic, column(rows, "patient_key"), rng=self.seed, replicates=self.replicates)
+
+    def mean(self, values: NDArray[np.floating], rows: Sequence[Row]) -> "Interval":
+        """Their mean, NaN left out and not counted."""
+        from engine.metrics.bootstrap import weighted_mean
+
+        known = int(np.isfinite(values).sum())
+        return replace(self.interval(weighted_mean(values), rows), n=known)
+
+
+def look(
+    paths: Sequence[Path], embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], size: int
+) -> NDArray[np.void]:
+    """What audits need of each file's picture, (n,) records.
+
+    statistics: greys, see engine.audit.shortcuts. frame: its pixels. frame_features, features: of the frame alone and
+    of the whole picture, by a frozen ImageNet network. hash: perceptual. bytes: the file's size.
+    Raises InputError naming a file that cannot be read.
+    """
+    from engine.audit import shortcuts
+    from engine.images import read_batch
+    from engine.retrieval.duplicates import perceptual_hash
+
+    pixels = read_batch(paths, size=size)
+    columns: dict[str, NDArray[Any]] = {
+        "statistics": shortcuts.statistics(pixels),
+        "frame": shortcuts.frame_pixels(pixels),
+        "frame_features": embed(shortcuts.only_frame(pixels)),
+        "features": embed(pixels),
+        "hash": perceptual_hash(pixels),
+        "bytes": np.array([path.stat().st_size for path in paths], dtype=np.float64),
+    }
+    records = np.empty(len(paths), dtype=[(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
+    for name, values in columns.items():
+        records[name] = values
+    return records
+
+
+def _kept(path: Path, count: int) -> NDArray[Any] | None:
+    """The part that an earlier try left, or None where it is absent or not whole."""
+    try:
+        made: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return made if len(made) == count else None

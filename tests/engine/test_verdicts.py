@@ -1,0 +1,60 @@
+"""What an audit may say: as much as the intervals allow, and no more."""
+
+import math
+
+import pytest
+
+from engine.audit.verdicts import passes_sanity, sign, verdicts
+from engine.metrics.bootstrap import Interval
+
+
+def between(low: float, high: float, value: float | None = None) -> Interval:
+    return Interval((low + high) / 2 if value is None else value, low, high, 40)
+
+
+UNKNOWN = between(math.nan, math.nan, 0.9)
+
+
+@pytest.mark.parametrize(
+    ("interval", "said"),
+    [(between(0.01, 0.2), "better"), (between(-0.2, -0.01), "worse"), (between(-0.1, 0.3), "no different")],
+)
+def test_a_gain_counts_only_where_its_interval_leaves_zero_out(interval: Interval, said: str) -> None:
+    assert sign(interval) == said
+    assert sign(UNKNOWN) == "unknown"
+
+
+def test_sanity_is_passed_only_where_the_whole_interval_is_below_the_limit() -> None:
+    assert passes_sanity(between(-0.1, 0.49)) is True
+    assert passes_sanity(between(0.1, 0.51)) is False
+    assert passes_sanity(UNKNOWN) is None
+
+
+def test_every_question_is_answered_by_its_own_values() -> None:
+    said = verdicts(
+        {
+            ("sanity_rank_correlation", "network"): between(0.6, 0.8),
+            ("sanity_rank_correlation", "head"): between(0.0, 0.1),
+            ("deletion_gain", "over random, called_pneumonia"): between(-0.3, -0.1),
+            ("deletion_gain", "over random, misses"): between(0.1, 0.3),
+            ("probe_auc", "image size"): between(0.4, 0.6),
+            ("probe_auc", "frame pixels"): between(0.55, 0.65),
+            ("probe_auc", "classifier, frame only"): between(0.8, 0.9),
+            ("probe_auc", "classifier, frame hidden"): between(0.9, 0.95),
+            ("near_duplicates", "all"): between(0.0, 0.2, 0.05),
+        }
+    )
+    assert said["sanity"].startswith("failed: rank correlation 0.700 (0.600 to 0.800)")
+    assert said["faithfulness"] == "deleting by heat is worse than random order (gain -0.200 (-0.300 to -0.100))"
+    assert said["shortcuts"] == (
+        "told apart without lungs by classifier, frame only (AUC 0.850 (0.800 to 0.900)), "
+        "frame pixels (AUC 0.600 (0.550 to 0.650))"
+    )
+    assert said["near-duplicates"] == "2 of 40 images have one in training"
+
+
+def test_what_was_not_measured_is_not_judged() -> None:
+    assert verdicts({}) == {}
+    assert list(verdicts({("probe_auc", "image size"): between(0.4, 0.6)}).items()) == [
+        ("shortcuts", "none of the probes tells the classes apart better than chance")
+    ]

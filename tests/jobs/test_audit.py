@@ -1,0 +1,366 @@
+"""audit on rows that the tests store and a classifier whose evidence is known: the brightness of one corner."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from finished_runs import World, make_world
+from PIL import Image as Picture
+from sklearn.metrics import roc_auc_score
+from torch import nn
+
+from db import session
+from db.models import ErrorSlice, ImageMeasure, Metric, Neighbour, Run, SliceMember
+from db.queries import audit as queries
+from db.queries import runs
+from engine.audit.faithfulness import STEPS
+from engine.audit.shortcuts import frame_mask
+from engine.classification.inference import Inference
+from engine.images import read_batch
+from engine.retrieval.embedders import unit
+from jobs import audit
+from jobs.audits import explanations
+from jobs.command import Context
+
+SIDE = 64
+FAST = ["--replicates", "100", "--sample", "3"]
+
+
+@dataclass
+class Corner:
+    """Calls a bright upper left quarter pneumonia; its maps are hot there as long as it keeps its weights."""
+
+    revision: str = "c" * 64
+    input_size: int = SIDE
+    scored: int = 0
+    head: nn.Linear = field(default_factory=lambda: nn.Linear(49, 1))
+
+    def __post_init__(self) -> None:
+        with torch.no_grad():
+            self.head.weight.copy_(torch.from_numpy(corner_heat()).reshape(1, 49))
+
+    def run(self, pixels: np.ndarray, *, heatmaps: bool = False) -> Inference:
+        self.scored += len(pixels)
+        mean = pixels[:, : SIDE // 2, : SIDE // 2].mean(axis=(1, 2))
+        logits = (mean - 120.0) / 20
+        features = np.stack([mean, pixels.mean(axis=(1, 2)), np.full(len(pixels), 50.0)], axis=1).astype(np.float32)
+        weights = self.head.weight.detach().numpy().reshape(1, 7, 7).clip(0)
+        heat = np.repeat(weights / weights.max(), len(pixels), axis=0) if heatmaps else None
+        return Inference(logits, 1 / (1 + np.exp(-logits)), features, heat)
+
+
+def corner_heat() -> np.ndarray:
+    heat = np.full((7, 7), 0.05, dtype=np.float32)
+    heat[:4, :4] = 1.0
+    return heat + np.linspace(0, 0.01, 49, dtype=np.float32).reshape(7, 7)
+
+
+class Thumbnails:
+    """An embedder that costs nothing: the picture itself, made 8 x 8."""
+
+    input_size = SIDE
+
+    def embed_images(self, pixels: np.ndarray) -> np.ndarray:
+        return unit(pixels.reshape(len(pixels), 8, 8, 8, 8).mean(axis=(2, 4)).reshape(len(pixels), 64) + 1.0)
+
+
+@pytest.fixture
+def corner(monkeypatch: pytest.MonkeyPatch) -> Corner:
+    made = Corner()
+    monkeypatch.setattr("engine.classification.checkpoints.load_classifier", lambda *_args, **_options: made)
+    monkeypatch.setattr("engine.retrieval.embedders.load_embedder", lambda *_args, **_options: Thumbnails())
+    return made
+
+
+@pytest.fixture
+def world(context: Context, job_options: list[str], tmp_path: Path, corner: Corner) -> Iterator[World]:
+    """100 noisy images, bright in the corner where pneumonia is; a train run with a checkpoint, and a predict run."""
+    world = make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+    draw = np.random.default_rng(2)
+    for image in world.images:
+        pixels = draw.integers(40, 120, (SIDE, SIDE), dtype=np.uint8)
+        pixels[: SIDE // 2, : SIDE // 2] += np.uint8(100 * (image.label or 0))
+        Picture.fromarray(pixels).save(Path(world.dataset.root) / image.path)
+    train = world.add_train()
+    (train.folder / "checkpoint").mkdir()
+    (train.folder / "checkpoint" / "model.json").write_text("{}")
+    train.artifact("checkpoint", train.folder / "checkpoint")
+    predict = world.add_predict(train)
+    np.save(predict.folder / "heatmaps.npy", np.stack([corner_heat()] * 50).astype(np.float16))
+    predict.artifact("heatmaps", predict.folder / "heatmaps.npy", shape=(50, 7, 7))
+    yield world
+
+
+def stored(world: World) -> tuple[Run, dict[tuple[str, str, str, int], Metric]]:
+    with session.transaction(world.context.engine) as db:
+        run = runs.latest_finished(db, "audit", world.dataset.id)
+        assert run is not None
+        rows = [*runs.metrics(db, run.id), *runs.metrics(db, run.id, curves=True)]
+    return run, {(row.name, row.split, row.slice, row.step): row for row in rows}
+
+
+def failures(world: World) -> set[int]:
+    with session.transaction(world.context.engine) as db:
+        (predict,) = runs.page(db, kind="predict")
+        rows = queries.predicted(db, predict.id)
+    return {row["image_id"] for row in rows if (row["probability"] >= 0.45) != (row["label"] == 1)}
+
+
+def test_an_audit_stores_every_answer_and_does_nothing_again_that_is_done(
+    world: World, corner: Corner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audit.main([*world.options, *FAST]) == 0
+    said = capsys.readouterr().out
+    run, metrics = stored(world)
+    assert run.summary is not None
+    assert run.summary["skipped"] == []
+    assert set(run.summary["values"]) == set(audit.QUESTIONS)
+    wrong = failures(world)
+    assert run.summary["failures"] == len(wrong) > 5
+    assert f"audit: sanity: {run.summary['verdicts']['sanity']}" in said
+    assert not (world.context.artifacts / "runs" / f"{run.id:04d}-audit" / "parts").exists()
+    with session.transaction(world.context.engine) as db:
+        (predict,) = runs.page(db, kind="predict")
+        assert queries.latest(db, predict.id).id == run.id  # type: ignore[union-attr]  # it was just stored
+        assert queries.latest(db, predict.id + 1) is None
+        near = db.query(Neighbour).filter_by(run_id=run.id).all()
+        slices = queries.slices(db, run.id)
+        members = queries.members(db, run.id)
+        measures = db.query(ImageMeasure).filter_by(run_id=run.id).all()
+    assert {row.image_id for row in near} == wrong
+    test = {image.id for image in world.of("test")}
+    assert {row.neighbour_id for row in near} <= {image.id for image in world.of("train")}
+    assert sorted(number for found in members.values() for number in found) == sorted(test)
+    assert sum(one.failures for one in slices) == len(wrong)
+    assert all(metrics["error_rate", "test", one.name, -1].value == one.rate for one in slices)
+    assert {row.image_id for row in measures if row.name == "frame_heat"} == test
+
+    scored = corner.scored
+    assert audit.main([*world.options, *FAST]) == 0
+    assert f"already done as run {run.id}" in capsys.readouterr().out
+    assert corner.scored == scored
+
+
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@ON_SQLITE
+def test_what_the_classifier_sees_is_found_in_frame_inside_and_by_probes(world: World, corner: Corner) -> None:
+    assert audit.main([*world.options, *FAST]) == 0
+    _, metrics = stored(world)
+    labels = np.array([image.label for image in world.of("test")])
+    pixels = read_batch([Path(world.dataset.root) / image.path for image in world.of("test")], size=SIDE)
+    inside = pixels[:, 6:-6, 6:-6].mean(axis=(1, 2))
+    hidden = np.where(frame_mask(SIDE), np.rint(inside)[:, None, None], pixels)
+    seen = hidden[:, : SIDE // 2, : SIDE // 2].mean(axis=(1, 2))
+    expected = roc_auc_score(labels, seen)
+    assert metrics["probe_auc", "test", "classifier, frame hidden", -1].value == pytest.approx(expected, abs=0.01)
+    for probe in ("classifier, frame only", "image statistics", "frame pixels"):
+        assert (metrics["probe_auc", "test", probe, -1].value or 0) > 0.95, probe
+    assert (metrics["probe_auc", "oof", "frame pixels", -1].value or 0) > 0.95
+    assert abs((metrics["probe_auc", "test", "image size", -1].value or 0) - 0.5) < 0.3, "all are 64 x 64"
+    whole = metrics["probe_auc", "test", "classifier, whole image", -1]
+    assert whole.value is not None and whole.value < 1.0 and whole.n == 50
+
+
+@ON_SQLITE
+def test_maps_of_the_evidence_beat_random_ones_and_change_with_the_weights(world: World, corner: Corner) -> None:
+    assert audit.main([*world.options, *FAST, "--sample", "12"]) == 0
+    run, metrics = stored(world)
+    group = "called_pneumonia"
+    gain = metrics["deletion_gain", "test", f"over random, {group}", -1]
+    assert gain.value is not None and gain.low is not None and gain.low > 0
+    areas = {order: metrics["deletion_auc", "test", f"{order}, {group}", -1].value for order in ("heatmap", "random")}
+    assert gain.value == pytest.approx(areas["random"] - areas["heatmap"])  # type: ignore[operator]  # both are known
+    for mode in ("deletion", "insertion"):
+        curve = [metrics[f"{mode}_heatmap", "test", group, step].value for step in range(STEPS + 1)]
+        area = float(np.trapezoid(np.array(curve, dtype=float), dx=1 / STEPS))
+        assert metrics[f"{mode}_auc", "test", f"heatmap, {group}", -1].value == pytest.approx(area)
+    assert metrics["deletion_heatmap", "test", group, 0].n == 12
+    for part in ("head", "network"):
+        found = metrics["sanity_rank_correlation", "test", part, -1]
+        assert found.high is not None and found.high < 0.5 and found.n == 48
+    assert metrics["sanity_rank_correlation", "test", "another image", -1].value == pytest.approx(1.0)
+    assert "passed" in run.summary["verdicts"]["sanity"]  # type: ignore[index]  # a finished run has one
+
+
+@ON_SQLITE
+def test_maps_that_do_not_change_with_the_weights_fail(
+    world: World, corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.audit.sanity.randomised", lambda classifier, part, seed: classifier)
+    assert audit.main([*world.options, *FAST]) == 0
+    run, _ = stored(world)
+    assert run.summary is not None and run.summary["verdicts"]["sanity"].startswith("failed")
+
+
+def test_a_near_duplicate_in_training_is_found_whether_or_not_the_image_is_a_failure(world: World) -> None:
+    root = Path(world.dataset.root)
+    learned, judged = world.of("train")[3], world.of("test")[7]
+    with Picture.open(root / learned.path) as picture:
+        picture.point(lambda grey: grey * 0.9).save(root / judged.path)
+    assert audit.main([*world.options, *FAST]) == 0
+    run, metrics = stored(world)
+    with session.transaction(world.context.engine) as db:
+        copies = db.query(Neighbour).filter_by(run_id=run.id, verdict="near-duplicate").all()
+        listed = queries.neighbours(db, run.id, judged.id)
+    assert [(row.image_id, row.neighbour_id) for row in copies] == [(judged.id, learned.id)]
+    assert copies[0].hash_distance <= 32
+    assert metrics["near_duplicates", "test", "all", -1].value == pytest.approx(1 / 50)
+    assert learned.id in [one.image.id for one in listed]
+    similarities = [one.neighbour.similarity for one in listed]
+    assert similarities == sorted(similarities, reverse=True)
+    assert [one.neighbour.rank for one in listed] == list(range(1, len(listed) + 1))
+
+
+@ON_SQLITE
+def test_neighbours_are_the_nearest_by_the_classifiers_features(world: World, corner: Corner) -> None:
+    assert audit.main([*world.options, *FAST]) == 0
+    run, metrics = stored(world)
+    root = Path(world.dataset.root)
+
+    def features(split: str) -> np.ndarray:
+        made = corner.run(read_batch([root / image.path for image in world.of(split)], size=SIDE)).features
+        return made / np.linalg.norm(made, axis=1, keepdims=True)
+
+    similar = features("test").astype(float) @ features("train").astype(float).T
+    training = np.array([image.id for image in world.of("train")])
+    labels = np.array([image.label for image in world.of("train")])
+    agreement = []
+    for place, image in enumerate(world.of("test")):
+        nearest = np.argsort(-similar[place])[:5]
+        agreement.append((labels[nearest] == image.label).mean())
+        with session.transaction(world.context.engine) as db:
+            found = queries.neighbours(db, run.id, image.id)
+        if image.id in failures(world):
+            assert [one.neighbour.similarity for one in found] == pytest.approx(similar[place][nearest], abs=1e-6)
+            assert {one.image.id for one in found} <= set(training)
+    assert metrics["neighbour_label_agreement", "test", "all", -1].value == pytest.approx(np.mean(agreement))
+
+
+@ON_SQLITE
+def test_an_audit_that_was_stopped_goes_on_where_it_was(
+    world: World, corner: Corner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(explanations, "SHARD", 2)
+    whole, limit = Corner.run, corner.scored + 1000
+
+    def failing(self: Corner, pixels: np.ndarray, **options: Any) -> Inference:
+        if corner.scored > limit:
+            raise KeyboardInterrupt
+        return whole(self, pixels, **options)
+
+    monkeypatch.setattr(Corner, "run", failing)
+    assert audit.main([*world.options, *FAST]) == 130
+    with session.transaction(world.context.engine) as db:
+        (run,) = runs.page(db, kind="audit")
+    assert run.status == "interrupted"
+    assert list((world.context.artifacts / "runs" / f"{run.id:04d}-audit" / "parts").glob("curves-*.npy"))
+    monkeypatch.setattr(Corner, "run", whole)
+    before = corner.scored
+    assert audit.main([*world.options, *FAST]) == 0
+    resumed, metrics = stored(world)
+    spent = corner.scored - before
+    assert resumed.id == run.id
+    assert audit.main([*world.options, *FAST, "--seed", "0", "--folds", "4"]) == 0  # another run: everything anew
+    again, other = stored(world)
+    assert again.id != run.id
+    assert corner.scored - before - spent > spent
+    same = [key for key in metrics if key[0].startswith(("deletion", "insertion", "sanity", "near", "error"))]
+    assert len(same) > 100
+    assert [metrics[key].value for key in same] == [other[key].value for key in same]
+
+
+def test_forgetting_a_run_forgets_what_it_found(world: World) -> None:
+    assert audit.main([*world.options, *FAST]) == 0
+    with session.transaction(world.context.engine) as db:
+        db.delete(db.get_one(Run, stored(world)[0].id))
+    with session.transaction(world.context.engine) as db:
+        for model in (Neighbour, ErrorSlice, SliceMember, ImageMeasure):
+            assert db.query(model).count() == 0, model
+
+
+@ON_SQLITE
+def test_too_few_patients_for_the_probes_cost_the_probes_alone(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert audit.main([*world.options, *FAST, "--folds", "40"]) == 0
+    assert "audit: skipped shortcut probes: '0' has 5 training patients and 40 folds need" in capsys.readouterr().out
+    run, metrics = stored(world)
+    assert ("probe_auc", "test", "classifier, frame only", -1) in metrics
+    assert ("probe_auc", "test", "frame pixels", -1) not in metrics
+    assert len(run.summary["skipped"]) == 1  # type: ignore[index]  # a finished run has one
+
+
+@ON_SQLITE
+def test_image_files_that_are_gone_cost_what_needs_them_and_are_looked_for_again(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = {path: path.read_bytes() for path in Path(world.dataset.root).iterdir()}
+    for path in files:
+        path.unlink()
+    assert audit.main([*world.options, *FAST]) == 0
+    said = capsys.readouterr().out
+    assert "audit: skipped slices: image" in said and "ingest its folder again" in said
+    run, metrics = stored(world)
+    assert {name for name, *_ in metrics} == {"frame_heat"}
+    for path, data in files.items():
+        path.write_bytes(data)
+    assert audit.main([*world.options, *FAST, "--again"]) == 0
+    again, metrics = stored(world)
+    assert again.id != run.id and ("probe_auc", "test", "frame pixels", -1) in metrics
+
+
+@ON_SQLITE
+@pytest.mark.parametrize(
+    ("harm", "code", "expected"),
+    [
+        ("no heatmaps", 1, "has no heatmaps, or not those it wrote; repeat it: python -m jobs predict --dataset drawn"),
+        ("torn heatmaps", 1, "has no heatmaps, or not those it wrote"),
+        ("no checkpoint", 1, "has no checkpoint; train again with: python -m jobs train --dataset drawn"),
+        ("another run", 2, "run 1 is no finished predict run of dataset 'drawn'"),
+        ("few replicates", 2, "--replicates 5 is too few"),
+        ("one fold", 2, "--folds 1 leaves nothing to hold out"),
+    ],
+)
+def test_what_is_missing_is_one_line(
+    world: World, capsys: pytest.CaptureFixture[str], harm: str, code: int, expected: str
+) -> None:
+    options = {
+        "another run": ["--predict-run", "1"],
+        "few replicates": ["--replicates", "5"],
+        "one fold": ["--folds", "1"],
+    }
+    with session.transaction(world.context.engine) as db:
+        (predict,) = runs.page(db, kind="predict")
+        (train,) = runs.page(db, kind="train")
+    folder = world.context.artifacts / "runs"
+    match harm:
+        case "no heatmaps":
+            (folder / f"{predict.id:04d}-predict" / "heatmaps.npy").unlink()
+        case "torn heatmaps":
+            (folder / f"{predict.id:04d}-predict" / "heatmaps.npy").write_bytes(b"torn")
+        case "no checkpoint":
+            (folder / f"{train.id:04d}-train" / "checkpoint" / "model.json").unlink()
+            (folder / f"{train.id:04d}-train" / "checkpoint").rmdir()
+    assert audit.main([*world.options, *FAST, *options.get(harm, [])]) == code
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+    assert expected in line
+
+
+@ON_SQLITE
+def test_without_predictions_the_command_is_named(
+    context: Context, job_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world = make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+    assert audit.main(world.options) == 1
+    assert capsys.readouterr().err == (
+        "error: dataset 'drawn' has no predictions to audit; make some with: python -m jobs predict --dataset drawn\n"
+    )
+    world.add_predict()
+    assert audit.main(world.options) == 1
+    assert "does not tell which train run it comes from" in capsys.readouterr().err
