@@ -68,10 +68,9 @@ def steps(data: Path | None, name: str | None, artifacts: Path) -> Iterator[tupl
     else:
         folder, name, marks = data.resolve(), name or data.resolve().name, []
     dataset = ["--dataset", name]
-    recipe = ["--recipe", "quick" if data is None else "best"]
     yield "ingest", [str(folder), "--name", name, *marks]
     for job in ("train", "predict", "report", "embed", "evaluate", "export"):
-        yield job, [*dataset, *recipe] if job == "train" else dataset
+        yield job, dataset
 
 
 def check_port(port: int) -> None:

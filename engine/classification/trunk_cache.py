@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.classification import augment, versions
+from engine.classification import augment, variations, versions
 from engine.classification.backbones import Backbone
 from engine.files import whole_file, write_whole
 from engine.images import parallel
@@ -68,7 +68,7 @@ def build(
     advance: called with the number of images done, for views found in the cache too.
     size: side that read_pixels reads at; the backbone's own by default.
     describe: what is kept of the pixels; the trunk's maps by default. mirrored: view 1 is view 0's mirror image.
-    The other views are varied mildly (even ones) or strongly (odd ones).
+    Of maps the other views are augmented; of what `describe` says they are varied mildly (even ones) or strongly.
     """
     described = {
         "images": hashlib.sha256("\n".join(image_sha256).encode()).hexdigest(),
@@ -80,6 +80,7 @@ def build(
         "code": versions.TRUNK,
         "kept": "maps" if describe is None else f"statistics of {backbone.spec.taps}",
     }
+    vary = _augmented if describe is None else _varied
     describe = describe or partial(trunk_maps, backbone, device=device)
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
     home = folder / key
@@ -94,7 +95,7 @@ def build(
         elif view == 1 and mirrored:
             path, prepare = home / "mirrored.npy", _mirrored
         else:
-            path, prepare = home / f"view-{view}-seed-{seed}.npy", partial(_varied, view=view, seed=seed)
+            path, prepare = home / f"view-{view}-seed-{seed}.npy", partial(vary, view=view, seed=seed)
         if not _is_whole(path):
             _compute(path, describe, image_sha256, read_pixels, prepare, batch_size, advance)
         else:
@@ -121,9 +122,13 @@ def _mirrored(pixels: np.ndarray, _image_sha256: Sequence[str]) -> np.ndarray:
     return np.ascontiguousarray(pixels[:, :, ::-1])
 
 
+def _augmented(pixels: np.ndarray, image_sha256: Sequence[str], *, view: int, seed: int) -> np.ndarray:
+    return augment.augmented_view(pixels, seeds=_seeds(image_sha256, view, seed))
+
+
 def _varied(pixels: np.ndarray, image_sha256: Sequence[str], *, view: int, seed: int) -> np.ndarray:
-    variation = augment.STRONG if view % 2 else augment.MILD
-    return augment.augmented_view(pixels, seeds=_seeds(image_sha256, view, seed), variation=variation)
+    variation = variations.STRONG if view % 2 else variations.MILD
+    return variations.varied_view(pixels, seeds=_seeds(image_sha256, view, seed), variation=variation)
 
 
 def _compute(

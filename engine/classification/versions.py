@@ -1,7 +1,7 @@
 """Which code a result was made by: numbers raised when the same input gives another result, so that it is made anew."""
 
 VIEWS = 3
-"""engine.classification.augment: cached views and what is trained on them."""
+"""engine.classification.augment and variations: cached views and what is trained on them."""
 TRUNK = 2
 """engine.classification.trunk_cache: the cached maps."""
 TRAINING = 3

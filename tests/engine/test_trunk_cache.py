@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from engine.classification import trunk_cache
-from engine.classification.augment import MILD, STRONG, Variation, augmented_view
+from engine.classification.augment import augmented_view
 from engine.classification.backbones import Backbone, load_backbone
+from engine.classification.variations import MILD, STRONG, Variation, varied_view
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(5, 224, 224), dtype=np.uint8)
 NAMES = [f"sha{row}" for row in range(len(PIXELS))]
@@ -77,14 +78,14 @@ def test_statistics_and_maps_of_the_same_images_are_kept_apart(tmp_path: Path, b
 
 @pytest.mark.parametrize("variation", [MILD, STRONG])
 def test_every_variation_changes_every_film_and_keeps_its_type(variation: Variation) -> None:
-    varied = augmented_view(PIXELS, seeds=np.arange(5), variation=variation)
+    varied = varied_view(PIXELS, seeds=np.arange(5), variation=variation)
     assert varied.dtype == np.uint8 and varied.shape == PIXELS.shape
     assert all(not np.array_equal(one, other) for one, other in zip(varied, PIXELS, strict=True))
 
 
 def test_a_variation_without_extent_mirrors_or_leaves_a_film_as_it_is() -> None:
     none = Variation(0, (1, 1), 0, 0, 0, 0, (0, 0), 0, 0, (1, 1), 0, 0)
-    varied = augmented_view(PIXELS, seeds=np.arange(5), variation=none).astype(int)
+    varied = varied_view(PIXELS, seeds=np.arange(5), variation=none).astype(int)
     for made, film in zip(varied, PIXELS.astype(int), strict=True):
         assert min(abs(made - film).max(), abs(made - film[:, ::-1]).max()) <= 1
 

@@ -1,0 +1,131 @@
+"""How far a statistics recipe's views depart from their films: position, size, exposure, contrast, sharpness, noise."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Variation:
+    """How far a view may depart from its film. Ranges are drawn from evenly, scales on the log scale."""
+
+    degrees: float
+    zoom: tuple[float, float]
+    """Size of the content against the film's."""
+    aspect: float
+    """Largest log of width against height: films squashed to a square carry their shape as distortion."""
+    shift: float
+    """Of half the side."""
+    corner: float
+    """Chance for each corner to be painted over: side markers and time stamps tell where a film was taken."""
+    sharpen: float
+    """Strongest unsharp mask, on half the images; 0 for none."""
+    blur: tuple[float, float]
+    """Standard deviation of the Gaussian blur, pixels."""
+    blurred: float
+    """Share of images that are blurred."""
+    gamma: float
+    """Largest log of the exponent."""
+    contrast: tuple[float, float]
+    brightness: float
+    """Largest change, as a share of the mean."""
+    noise: float
+    """Largest standard deviation of added noise, as a share of the full range."""
+
+
+MILD = Variation(10, (0.78, 1.3), 0.2, 0.12, 0.35, 0.0, (0.0, 1.2), 0.4, 0.5, (0.65, 1.35), 0.3, 0.0)
+STRONG = Variation(12, (0.75, 1.35), 0.22, 0.14, 0.35, 2.5, (0.3, 2.2), 0.6, 0.6, (0.6, 1.45), 0.36, 0.03)
+"""Also sharper, softer and noisier than any film: sharpness alone tells the classes of a training set apart that was
+taken on two kinds of equipment."""
+
+
+def varied_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation) -> np.ndarray:
+    """One varied copy of each image, fixed by its seed alone.
+
+    pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
+    """
+    parts = [
+        _varied(pixels[start : start + BATCH], seeds[start : start + BATCH], variation)
+        for start in range(0, len(pixels), BATCH)
+    ]
+    return np.concatenate(parts) if parts else pixels.copy()
+
+
+@torch.inference_mode()
+def _varied(pixels: np.ndarray, seeds: np.ndarray, by: Variation) -> np.ndarray:
+    generators = [np.random.default_rng(int(seed)) for seed in seeds]
+    drawn = torch.from_numpy(np.stack([generator.random(32, dtype=np.float32) for generator in generators])).T
+    films = torch.from_numpy(np.ascontiguousarray(pixels)).float().div_(255.0).unsqueeze(1)
+    films = _moved(films, drawn[:7], by)
+    _paint_corners(films, drawn[7:23].reshape(4, 4, -1), by.corner)
+    if by.sharpen:
+        amount = _between(drawn[23], 0.2 * by.sharpen, by.sharpen) * (drawn[24] < 0.5)
+        films = (films + _column(amount) * (films - _blurred(films, torch.full_like(amount, 1.2)))).clamp_(0, 1)
+    films = _blurred(films, _between(drawn[25], *by.blur) * (drawn[26] < by.blurred))
+    films = films.clamp_(1e-4, 1) ** _column(_between(drawn[27], -by.gamma, by.gamma).exp())
+    mean = films.mean((2, 3), keepdim=True)
+    brighter = 1 + _column(_between(drawn[29], -by.brightness, by.brightness))
+    films = (films - mean) * _column(_between(drawn[28], *by.contrast)) + mean * brighter
+    if by.noise:
+        grain = np.stack([generator.standard_normal(pixels.shape[1:], dtype=np.float32) for generator in generators])
+        films += torch.from_numpy(grain).unsqueeze(1) * _column(drawn[30] * by.noise)
+    varied: np.ndarray = films.clamp_(0, 1).mul_(255).round_().byte().squeeze(1).numpy()
+    return varied
+
+
+def _moved(films: Tensor, drawn: Tensor, by: Variation) -> Tensor:
+    """Rotated, zoomed, stretched, shifted and mirrored in one resampling; what comes in from outside is black."""
+    angle = _between(drawn[0], -by.degrees, by.degrees) * math.pi / 180
+    zoom = _between(drawn[1], math.log(by.zoom[0]), math.log(by.zoom[1]))
+    stretch = _between(drawn[2], -by.aspect, by.aspect) / 2
+    wide, tall = (zoom + stretch).exp(), (zoom - stretch).exp()
+    mirror = torch.where(drawn[3] < 0.5, -1.0, 1.0)
+    across, down = (_between(row, -by.shift, by.shift) for row in drawn[4:6])
+    first = torch.stack([angle.cos() / wide * mirror, -angle.sin() / wide, across], dim=1)
+    second = torch.stack([angle.sin() / tall, angle.cos() / tall, down], dim=1)
+    grid = F.affine_grid(torch.stack([first, second], dim=1), list(films.shape), align_corners=False)
+    return F.grid_sample(films, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+
+
+def _paint_corners(films: Tensor, drawn: Tensor, chance: float) -> None:
+    """Each corner, by chance, under a dark grey rectangle of up to 30 % of the side each way. drawn: (4, 4, n)."""
+    side = films.shape[-1]
+    corners = [(upper, left) for upper in (True, False) for left in (True, False)]
+    for (upper, left), (hidden, tall, wide, grey) in zip(corners, drawn, strict=True):
+        for row in torch.nonzero(hidden < chance).flatten().tolist():
+            high, across = int(0.3 * tall[row] * side), int(0.3 * wide[row] * side)
+            down = slice(0, high) if upper else slice(side - high, side)
+            sideways = slice(0, across) if left else slice(side - across, side)
+            films[row, :, down, sideways] = 0.3 * grey[row]
+
+
+def _blurred(films: Tensor, sigma: Tensor) -> Tensor:
+    """Each film under a Gaussian blur of its own sigma (n,), pixels; those of sigma 0 as they are."""
+    rows = torch.nonzero(sigma > 0).flatten()
+    if not len(rows):
+        return films
+    reach = 4
+    steps = torch.arange(-reach, reach + 1, dtype=torch.float32)
+    kernels = torch.exp(-(steps**2) / (2 * sigma[rows, None] ** 2).clamp_min(1e-3))
+    kernels /= kernels.sum(1, keepdim=True)
+    padded = F.pad(films[rows].transpose(0, 1), (reach,) * 4, mode="reflect")  # (1, rows, s + 2r, s + 2r)
+    across = F.conv2d(padded, kernels[:, None, None, :], groups=len(rows))
+    soft = films.clone()
+    soft[rows] = F.conv2d(across, kernels[:, None, :, None], groups=len(rows)).transpose(0, 1)
+    return soft
+
+
+def _between(drawn: Tensor, low: float, high: float) -> Tensor:
+    """Draws from [0, 1) on [low, high)."""
+    return low + drawn * (high - low)
+
+
+def _column(values: Tensor) -> Tensor:
+    """(n,) -> (n, 1, 1, 1)."""
+    return values.view(-1, 1, 1, 1)
