@@ -84,7 +84,7 @@ def text_block(
 
     Where it has more than `most_lines` lines, the last line says how many words were left out.
     """
-    lines = wrap("".join(c if c.isprintable() or c == "\n" else " " for c in text), size=size, width=width - 2)
+    lines = wrap("".join(c if c.isprintable() or c == "\n" else " " for c in text), size=size, width=width - 3)
     if most_lines is not None and len(lines) > most_lines:
         left_out = len(" ".join(lines[most_lines - 1 :]).split())
         lines = [*lines[: most_lines - 1], f"[{left_out:,} more words]"]
