@@ -14,12 +14,13 @@ from engine.metrics.classification import Sample, measure, reliability, youden_t
 from engine.metrics.classification import roc_curve as roc_points
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+GREY, INK, GRID = "#8A8A8A", "#222222", "#E4E4E4"
 PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY]
 """Okabe & Ito 2008: told apart by colour-blind readers."""
 LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": "#8A8A8A"}
+ORDER_COLOURS = {"heatmap": VERMILION, "random": GREY, "centre": BLUE}
 PADDING = dict.fromkeys(("left", "right", "top", "bottom"), 14)
 """Pixels around a chart; side by side, since one number breaks Streamlit's charts."""
-GREY, INK, GRID = "#8A8A8A", "#222222", "#E4E4E4"
 SYNTHETIC = "SYNTHETIC phantoms: not a result on radiographs"
 
 
@@ -227,6 +228,52 @@ def embedding_map(points: pd.DataFrame, *, method: str, embedder: str, synthetic
         .properties(width=560, height=460)
     )
     return _finished(chart, f"{method} of {embedder}", f"n = {len(table):,} images", synthetic)
+
+
+def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = False) -> alt.HConcatChart:
+    """Mean probability while pixels are deleted and inserted, in each order, with its interval as a band.
+
+    table: columns mode (deletion, insertion), order, share (of the pixels, in [0, 1]), value, low, high, n (images).
+    """
+    orders = [name for name in ORDER_COLOURS if (table["order"] == name).any()]
+    scale = alt.Scale(domain=orders, range=[ORDER_COLOURS[name] for name in orders])
+    legend = alt.Legend(orient="bottom", symbolOpacity=1)
+    colour = alt.Color("order:N", title="Order of the pixels", scale=scale, legend=legend)
+    level = alt.Scale(domain=[0, 1])
+
+    def panel(mode: str, title: str) -> Any:
+        base = alt.Chart(table[table["mode"] == mode]).encode(x=alt.X("share:Q", title=title), color=colour)
+        value = alt.Y("value:Q", title="Mean probability of pneumonia", scale=level)
+        band = base.mark_area(opacity=0.15).encode(alt.Y("low:Q", scale=level), alt.Y2("high:Q"))
+        return (band + base.mark_line(strokeWidth=2.5).encode(y=value)).properties(width=380, height=280)
+
+    charts = alt.hconcat(
+        panel("deletion", "Share of the pixels deleted"), panel("insertion", "Share of the pixels inserted")
+    )
+    subtitle = f"{group}, {_counted(table['n'])} images; bands: 95 % intervals; a faithful map falls and rises first"
+    return _finished(charts, "Deletion and insertion", subtitle, synthetic)
+
+
+def shortcut_probes(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:
+    """AUC of each probe with its interval, and the line of chance.
+
+    table: columns probe, where (such as "test"), value, low, high (NaN where unknown), n (images).
+    """
+    wheres = sorted(table["where"].unique())
+    scale = alt.Scale(domain=wheres, range=PALETTE[: len(wheres)])
+    colour = alt.Color("where:N", title="Measured", scale=scale, legend=alt.Legend(orient="bottom"))
+    axis = alt.Scale(domain=[min(0.4, _floor(table["low"].min(), table["value"].min())), 1], nice=False)
+    x = alt.X("value:Q", title="AUC", scale=axis)
+    order = table["probe"].drop_duplicates().tolist()
+    y = alt.Y("probe:N", title=None, sort=order, axis=alt.Axis(labelLimit=240))
+    base = alt.Chart(table).encode(y=y, yOffset="where:N")
+    tips = ["probe:N", "where:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
+    points = base.mark_point(size=110, filled=True, opacity=1).encode(x=x, color=colour, tooltip=tips)
+    chance = alt.Chart(pd.DataFrame({"value": [0.5]})).mark_rule(color=GREY, strokeDash=[5, 4]).encode(x=x)
+    layers = [chance, _whiskers(base, table, "x", axis, colour), points, _numbers(base, x, dy=-11)]
+    chart = alt.layer(*layers).properties(width=460, height=alt.Step(30))
+    subtitle = f"{_counted(table['n'])} images; bars: 95 % intervals; dashed: chance"
+    return _finished(chart, "What tells the classes apart", subtitle, synthetic)
 
 
 def save_png(chart: alt.TopLevelMixin, path: Path, *, scale: float = 2) -> None:

@@ -124,6 +124,25 @@ def failure_cases(
     return sheet("Failure cases", subtitle, column(blocks), synthetic=synthetic, legend=heat_legend())
 
 
+def failures_by_slice(
+    slices: Sequence[tuple[str, str, Sequence[Sample]]], *, threshold: float, synthetic: bool, each: int = 3
+) -> Image.Image:
+    """The failures of each slice, at most `each`, in the order given; slices: heading, what is known of it, failures.
+
+    Each failure is shown plain and with its heatmap. Raises InputError where no slice has a failure.
+    """
+    _some([sample for *_, samples in slices for sample in samples], "failures_by_slice")
+    width = each * (2 * PAIR + 6) + (each - 1) * GAP
+    blocks = []
+    for heading, known, samples in slices:
+        if samples:
+            blocks.append(column([text_block(heading, width=width), _faint(known, width)], gap=2))
+            tiles = [_pair_tile(sample, threshold, synthetic=synthetic) for sample in samples[:each]]
+            blocks.append(grid(tiles, columns=each))
+    subtitle = f"Images that look alike, with how often the classifier is wrong on them (threshold {threshold:.2f})."
+    return sheet("Failures by slice", subtitle, column(blocks), synthetic=synthetic, legend=heat_legend())
+
+
 def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bool, columns: int = 2) -> Image.Image:
     """Cards with image, heatmap, report text and scores, in the order given; cards of one row have one height."""
     _some(cards, "report_cards")

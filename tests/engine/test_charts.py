@@ -40,6 +40,21 @@ PROMPTS = pd.DataFrame(
         for name, value in (("basic", 0.4), ("clinical_structured", 0.8))
     ]
 )
+FAITHFULNESS = pd.DataFrame(
+    [
+        {"mode": mode, "order": order, "share": step / 20, "value": 0.9 - step / 40, "low": 0.2, "high": 0.95, "n": 16}
+        for mode in ("deletion", "insertion")
+        for order in ("heatmap", "random", "centre")
+        for step in range(21)
+    ]
+)
+PROBES = pd.DataFrame(
+    [
+        {"probe": name, "where": where, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 618}
+        for name, value in (("frame pixels", 0.7), ("image size", 0.3))
+        for where in ("out of fold", "test")
+    ]
+)
 POINTS = pd.DataFrame(
     {
         "image_id": range(6000),
@@ -63,6 +78,8 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
         "precision_at_k": charts.precision_at_k(PRECISION, chance=0.53, synthetic=synthetic),
         "prompt_comparison": charts.prompt_comparison(PROMPTS, synthetic=synthetic),
         "embedding_map": charts.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
+        "faithfulness_curves": charts.faithfulness_curves(FAITHFULNESS, group="called pneumonia", synthetic=synthetic),
+        "shortcut_probes": charts.shortcut_probes(PROBES, synthetic=synthetic),
     }
 
 
@@ -100,12 +117,29 @@ def test_every_chart_of_phantoms_says_synthetic_and_no_other_does(name: str) -> 
 
 
 @pytest.mark.parametrize(
-    "name", ["confusion_matrix", "roc_curve", "calibration", "precision_at_k", "prompt_comparison", "embedding_map"]
+    "name",
+    [
+        "confusion_matrix",
+        "roc_curve",
+        "calibration",
+        "precision_at_k",
+        "prompt_comparison",
+        "embedding_map",
+        "faithfulness_curves",
+        "shortcut_probes",
+    ],
 )
 def test_charts_of_samples_say_how_many_they_show(name: str) -> None:
     expected = {"confusion_matrix": "624", "precision_at_k": "619", "prompt_comparison": "10", "embedding_map": "6,000"}
+    expected |= {"faithfulness_curves": "16", "shortcut_probes": "618"}
     title = specification(all_charts(synthetic=False)[name])["title"]
     assert f"n = {expected.get(name, '200')}" in title["subtitle"][0]
+
+
+def test_probes_below_chance_are_not_cut_off() -> None:
+    scales = str(specification(charts.shortcut_probes(PROBES)))
+    assert "'domain': [0.1, 1]" in scales
+    assert [row["value"] for row in rows(charts.shortcut_probes(PROBES), "value")].count(0.5) == 1
 
 
 def test_confusion_matrix_shows_counts_or_shares_of_the_true_label() -> None:

@@ -14,6 +14,7 @@ from engine.contact_sheets import (
     Retrieval,
     Sample,
     failure_cases,
+    failures_by_slice,
     report_cards,
     retrieval_grid,
     sample_predictions,
@@ -66,9 +67,9 @@ def test_text_beyond_the_line_limit_is_announced_and_not_just_cut() -> None:
     words = 2000
     full = text_block("word " * words, width=300)
     cut = text_block("word " * words, width=300, most_lines=5)
-    line = full.height // len(wrap("word " * words, size=18, width=298))
+    line = full.height // len(wrap("word " * words, size=18, width=297))
     assert cut.height == 5 * line
-    shown = sum(len(kept.split()) for kept in wrap("word " * words, size=18, width=298)[:4])
+    shown = sum(len(kept.split()) for kept in wrap("word " * words, size=18, width=297)[:4])
     same = text_block(f"[{words - shown:,} more words]", width=300)
     assert (np.asarray(cut)[-line:] == np.asarray(same)).all()
 
@@ -108,6 +109,17 @@ def test_failure_cases_without_failures_say_so() -> None:
     sheet = failure_cases([sample(90, 1, 0.9)], threshold=0.5, synthetic=False)
     assert places(sheet, 90) is None
     assert sheet.height > 200
+
+
+def test_failures_stand_under_their_slices_and_slices_without_any_are_left_out() -> None:
+    slices = [("A", "told", [sample(90, 1, 0.1), sample(100, 1, 0.2), sample(110, 1, 0.3)]), ("B", "told", [])]
+    slices.append(("C", "told", [sample(120, 0, 0.9)]))
+    sheet = failures_by_slice(slices, threshold=0.5, synthetic=False, each=2)
+    first, second, other = (places(sheet, grey) for grey in (90, 100, 120))
+    assert first and second and other and places(sheet, 110) is None
+    assert first[0] == second[0] < other[0] and first[1] == other[1] < second[1]
+    without = failures_by_slice([slices[0], slices[2]], threshold=0.5, synthetic=False, each=2)
+    assert without.size == sheet.size
 
 
 def test_a_heatmap_is_drawn_where_there_is_one() -> None:
@@ -151,6 +163,7 @@ def test_synthetic_sheets_are_stamped_in_the_heading_and_on_every_image() -> Non
         lambda synthetic: failure_cases(two, threshold=0.95, synthetic=synthetic),
         lambda synthetic: report_cards([ReportCard(one[0], "m", "basic", "t")], threshold=0.5, synthetic=synthetic),
         lambda synthetic: retrieval_grid([query], embedder="e", synthetic=synthetic),
+        lambda synthetic: failures_by_slice([("A", "told", one)], threshold=0.95, synthetic=synthetic),
     ):
         stamped, plain = draw(True), draw(False)
         assert area(stamped, STAMP) > area(plain, STAMP) + 3000
@@ -162,6 +175,7 @@ def test_synthetic_sheets_are_stamped_in_the_heading_and_on_every_image() -> Non
     lambda: sample_predictions([], threshold=0.5, synthetic=False),
     lambda: report_cards([], threshold=0.5, synthetic=False),
     lambda: retrieval_grid([], embedder="e", synthetic=False),
+    lambda: failures_by_slice([("A", "told", [])], threshold=0.5, synthetic=False),
 ])  # fmt: skip
 def test_a_sheet_of_nothing_is_refused(nothing: object) -> None:
     with pytest.raises(InputError, match="needs at least one image"):
