@@ -1,7 +1,7 @@
 """python -m jobs audit [--predict-run N]: look for reasons to distrust a classifier: explanations, shortcuts, slices.
 
 Heatmaps: do they change when the weights are drawn anew, and do they show what the probability rests on (deletion,
-insertion)? Shortcuts: what tells the classes apart without any lung? Failures: which training images are nearest, are
+insertion)? Shortcuts: what else tells the classes apart? Failures: which training images are nearest, are
 there near-duplicates, and which kinds of image fail most? A killed audit goes on where it was.
 """
 

@@ -9,15 +9,16 @@ from pathlib import Path
 
 from db import session, writes
 from db.models import Dataset, Run
+from db.queries import audit as audits
 from db.queries import evaluation
 from engine.errors import InputError
 from jobs.command import Context, JobError, command, make_writable, open_context, parser
-from jobs.exports import embeddings, figures, reports, sheets
+from jobs.exports import audit, embeddings, figures, model_card, reports, sheets
 from jobs.exports.source import Export
 from jobs.results import is_current
 from jobs.run import ActiveRun
 
-VERSION = 1
+VERSION = 2
 """Raised when exported files change their look or meaning, so that they are made anew."""
 
 GROUPS: dict[str, Callable[[Export], None]] = {
@@ -31,9 +32,14 @@ GROUPS: dict[str, Callable[[Export], None]] = {
     "retrieval grids": sheets.retrieval_grids,
     "t-SNE map": figures.embedding_map,
     "test embeddings": embeddings.test_embeddings,
+    "deletion and insertion": audit.curves_chart,
+    "shortcut probes": audit.probes_chart,
+    "failures by slice": audit.slices_sheet,
     "classification report": reports.classification_report,
     "report on generated reports": reports.generation_report,
     "retrieval report": reports.retrieval_report,
+    "audit report": audit.audit_report,
+    "model card": model_card.model_card,
 }
 """What is exported, in order: the Markdown reports come last, since they show the pictures that were made."""
 
@@ -84,13 +90,20 @@ def folder_name(dataset: Dataset) -> str:
 
 def claimed(context: Context, dataset: Dataset, evaluated: Run, folder: Path) -> ActiveRun:
     """The run of this export; a finished one counts only while all its files are there."""
+    with session.transaction(context.engine) as db:
+        audited = audits.latest(db, evaluated.config["predict_run"] or 0)
 
     def claim(*, again: bool) -> ActiveRun:
         return ActiveRun.claim(
             context,
             kind="export",
-            config={"dataset": dataset.name, "evaluate_run": evaluated.id, "folder": str(folder)},
-            inputs=f"{VERSION} {evaluated.fingerprint}",
+            config={
+                "dataset": dataset.name,
+                "evaluate_run": evaluated.id,
+                "audit_run": audited.id if audited else None,
+                "folder": str(folder),
+            },
+            inputs=f"{VERSION} {evaluated.fingerprint} {audited.fingerprint if audited else None}",
             dataset_id=dataset.id,
             again=again,
         )

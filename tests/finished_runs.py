@@ -9,7 +9,19 @@ import numpy as np
 from PIL import Image as Picture
 
 from db import session, writes
-from db.models import Dataset, Image, Metric, Prediction, Prompt, Report, ReportScore, VectorIndex
+from db.models import (
+    Dataset,
+    ErrorSlice,
+    Image,
+    Metric,
+    Neighbour,
+    Prediction,
+    Prompt,
+    Report,
+    ReportScore,
+    SliceMember,
+    VectorIndex,
+)
 from db.queries import runs
 from engine.retrieval.vector_index import write_index
 from jobs import evaluate, export
@@ -59,7 +71,8 @@ class World:
 
     def add_train(self) -> ActiveRun:
         summary = {"threshold": 0.45, "threshold_recall97": 0.2, "temperature": 1.3, "backbone": "lite0"}
-        run = self.finish("train", summary=summary)
+        recipe = {"name": "lite0", "backbone": "efficientnet_lite0", "folds": 5, "epochs": 9}
+        run = self.finish("train", summary=summary, recipe=recipe)
         names = {"train_loss": 0.6, "valid_loss": 0.7, "valid_auc": 0.9}
         run.metrics(
             [
@@ -76,6 +89,39 @@ class World:
         summary = {"threshold": 0.45, "threshold_recall97": 0.2, "temperature": 1.3, "checkpoint_sha256": "c" * 64}
         run = self.finish("predict", summary=summary | ({"train_run": train.id} if train else {}))
         self.add_predictions(run, self.of("test"), heatmaps=True)
+        return run
+
+    def add_audit(self, predict: ActiveRun) -> ActiveRun:
+        asked = {"predict_run": predict.id, "train_run": 1, "sample": 4, "folds": 5, "replicates": 100}
+        said = {"verdicts": {"sanity": "passed: <b>it</b> changes"}, "skipped": [], "images": 50, "failures": 9}
+        run = self.finish("audit", summary=said, **asked)
+        values = [("probe_auc", "oof", "frame pixels", -1), ("probe_auc", "test", "frame pixels", -1)]
+        values += [("sanity_rank_correlation", "test", "network", -1)]
+        values += [
+            (f"{mode}_{order}", "test", "called_pneumonia", step)
+            for mode in ("deletion", "insertion")
+            for order in ("heatmap", "random", "centre")
+            for step in range(21)
+        ]
+        interval = {"value": 0.61, "low": 0.5, "high": 0.7, "n": 4}
+        run.metrics(
+            [
+                {"name": name, "split": split, "slice": where, "step": step, **interval}
+                for name, split, where, step in values
+            ]
+        )
+        tested, learned = self.of("test"), self.of("train")
+        with session.transaction(self.context.engine) as db:
+            for label, name in enumerate(("normal A", "pneumonia A")):
+                members = [image for image in tested if image.label == label]
+                counted = {"images": len(members), "patients": 5, "failures": 4 + label, "rate": 0.2}
+                row = ErrorSlice(run_id=run.id, name=name, label=label, description="higher brightness", **counted)
+                row.low, row.high, row.p_value = 0.1, 0.4, 0.03
+                db.add(row)
+                db.flush()
+                db.add_all(SliceMember(slice_id=row.id, image_id=image.id) for image in members)
+            near = {"rank": 1, "similarity": 0.9, "hash_distance": 3, "verdict": "near-duplicate"}
+            db.add(Neighbour(run_id=run.id, image_id=tested[0].id, neighbour_id=learned[0].id, **near))
         return run
 
     def add_reports(self, *, model: str = "template", revision: str = "1", score: float = 0.5) -> ActiveRun:
@@ -159,7 +205,7 @@ def make_world(context: Context, options: list[str], root: Path, *, synthetic: b
 
 
 def filled(world: World) -> World:
-    world.add_predict(world.add_train())
+    world.add_audit(world.add_predict(world.add_train()))
     world.add_reports()
     world.add_index()
     world.add_index("efficientnet_lite0")

@@ -9,6 +9,9 @@ from sqlalchemy.orm import Session
 
 from db.models import ErrorSlice, Image, ImageMeasure, Neighbour, Prediction, Run, SliceMember
 
+NEAR_DUPLICATE = "near-duplicate"
+"""Verdict of engine.retrieval.duplicates, as it is stored."""
+
 
 @dataclass(frozen=True)
 class NearCase:
@@ -42,6 +45,12 @@ def neighbours(session: Session, run_id: int, image_id: int) -> list[NearCase]:
     query = select(Neighbour, Image).join(Image, Image.id == Neighbour.neighbour_id)
     query = query.where(Neighbour.run_id == run_id, Neighbour.image_id == image_id).order_by(Neighbour.rank)
     return [NearCase(neighbour, image) for neighbour, image in session.execute(query)]
+
+
+def near_duplicates(session: Session, run_id: int) -> Sequence[Neighbour]:
+    """The judged images' near-duplicates in training, the closest first."""
+    query = select(Neighbour).where(Neighbour.run_id == run_id, Neighbour.verdict == NEAR_DUPLICATE)
+    return session.scalars(query.order_by(Neighbour.hash_distance, Neighbour.image_id, Neighbour.rank)).all()
 
 
 def slices(session: Session, run_id: int) -> Sequence[ErrorSlice]:

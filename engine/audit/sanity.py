@@ -17,9 +17,6 @@ T = TypeVar("T")
 Part = Literal["head", "network"]
 PARTS: tuple[Part, ...] = ("head", "network")
 """What is drawn anew, from the output down: fully connected layers and linear scores; then the convolutions too."""
-SIMILAR = 0.5
-"""Mean rank correlation from which on a map without the learned weights counts as the same map. Ours: the paper sets no
-limit and shows curves."""
 C1, C2 = 0.01**2, 0.03**2
 """SSIM's constants for values in [0, 1] (Wang et al. 2004, section III.B)."""
 

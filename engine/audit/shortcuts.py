@@ -1,4 +1,4 @@
-"""What tells pneumonia from normal without any lung: the outer frame, the file's size, plain image statistics.
+"""What tells pneumonia from normal besides findings: the outer frame, the file's size, plain image statistics.
 
 A probe is a small model that sees such a thing alone. Where it does better than chance, a classifier can learn the same
 from it instead of disease (Zech et al. 2018; Geirhos et al. 2020).

@@ -3,10 +3,14 @@
 import math
 from collections.abc import Mapping
 
-from engine.audit.sanity import SIMILAR
 from engine.metrics.bootstrap import Interval
 from engine.tables import number, span
 
+SIMILAR = 0.5
+"""Mean rank correlation from which on a map without the learned weights counts as the same map. Ours: Adebayo et al.
+2018 set no limit and show curves."""
+EMPTY = 0.5
+"""Probability of an image without content from which on deleting or inserting pixels has little to show."""
 CHANCE = 0.5
 """Of an AUC."""
 MEASURED_ON = "called_pneumonia"
@@ -35,10 +39,10 @@ def passes_sanity(similarity: Interval) -> bool | None:
 
 
 def sign(gain: Interval) -> str:
-    """better, worse or no different, as the interval leaves 0 out or not; unknown where there is none."""
+    """better, worse or no different, as the interval leaves 0.000 out or not; unknown where there is none."""
     if not math.isfinite(gain.low):
         return "unknown"
-    return "better" if gain.low > 0 else "worse" if gain.high < 0 else "no different"
+    return "better" if round(gain.low, 3) > 0 else "worse" if round(gain.high, 3) < 0 else "no different"
 
 
 def _sanity(values: Values) -> str:
@@ -56,6 +60,10 @@ def _faithfulness(values: Values) -> str:
             gain = values.get((f"{mode}_gain", f"over {order}, {MEASURED_ON}"))
             if gain is not None:
                 parts.append(f"{what} is {SAID[sign(gain)]} {order} order (gain {_shown(gain)})")
+    for picture in ("grey", "blurred"):
+        alone = values.get(("occluded_probability", f"{picture}, {MEASURED_ON}"))
+        if parts and alone is not None and alone.value >= EMPTY:
+            parts.append(f"but the wholly {picture} image already has probability {number(alone.value)}")
     return "; ".join(parts)
 
 
@@ -65,7 +73,7 @@ def _shortcuts(values: Values) -> str:
     telling = sorted((-found.value, where, found) for where, found in blind.items() if found.low > CHANCE)
     if not telling:
         return "none of the probes tells the classes apart better than chance" if blind else ""
-    return "told apart without lungs by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in telling)
+    return "told apart by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in telling)
 
 
 def _duplicates(values: Values) -> str:

@@ -92,6 +92,10 @@ def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
     for group, members in groups.items():
         chosen = np.isin(place, members)
         of_group = [row for row, is_in in zip(rows, chosen, strict=True) if is_in]
+        ends = {"as it is": found[chosen, 0, 0, 0], "grey": found[chosen, 0, 0, -1], "blurred": found[chosen, 0, 1, 0]}
+        for name, values in ends.items():
+            interval = audit.mean(values, of_group)
+            yield metric_row("occluded_probability", subject.split, f"{name}, {group}", interval)
         for i, mode in enumerate(MODES):
             for j, order in enumerate(ORDERS):
                 interval = audit.mean(areas[chosen, j, i], of_group)

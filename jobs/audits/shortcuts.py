@@ -1,4 +1,4 @@
-"""How well the classes are told apart without any lung: by probes, and by the classifier on occluded images."""
+"""How well shortcuts tell the classes apart: probes that see one thing alone, the classifier on occluded images."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -17,7 +17,12 @@ UNKNOWN = between(math.nan, math.nan, 0.9)
 
 @pytest.mark.parametrize(
     ("interval", "said"),
-    [(between(0.01, 0.2), "better"), (between(-0.2, -0.01), "worse"), (between(-0.1, 0.3), "no different")],
+    [
+        (between(0.01, 0.2), "better"),
+        (between(-0.2, -0.01), "worse"),
+        (between(-0.1, 0.3), "no different"),
+        (between(1e-5, 2e-4), "no different"),
+    ],
 )
 def test_a_gain_counts_only_where_its_interval_leaves_zero_out(interval: Interval, said: str) -> None:
     assert sign(interval) == said
@@ -37,6 +42,8 @@ def test_every_question_is_answered_by_its_own_values() -> None:
             ("sanity_rank_correlation", "head"): between(0.0, 0.1),
             ("deletion_gain", "over random, called_pneumonia"): between(-0.3, -0.1),
             ("deletion_gain", "over random, misses"): between(0.1, 0.3),
+            ("occluded_probability", "grey, called_pneumonia"): between(0.9, 1.0, 0.97),
+            ("occluded_probability", "blurred, called_pneumonia"): between(0.1, 0.2),
             ("probe_auc", "image size"): between(0.4, 0.6),
             ("probe_auc", "frame pixels"): between(0.55, 0.65),
             ("probe_auc", "classifier, frame only"): between(0.8, 0.9),
@@ -45,10 +52,12 @@ def test_every_question_is_answered_by_its_own_values() -> None:
         }
     )
     assert said["sanity"].startswith("failed: rank correlation 0.700 (0.600 to 0.800)")
-    assert said["faithfulness"] == "deleting by heat is worse than random order (gain -0.200 (-0.300 to -0.100))"
+    assert said["faithfulness"] == (
+        "deleting by heat is worse than random order (gain -0.200 (-0.300 to -0.100)); "
+        "but the wholly grey image already has probability 0.970"
+    )
     assert said["shortcuts"] == (
-        "told apart without lungs by classifier, frame only (AUC 0.850 (0.800 to 0.900)), "
-        "frame pixels (AUC 0.600 (0.550 to 0.650))"
+        "told apart by classifier, frame only (AUC 0.850 (0.800 to 0.900)), frame pixels (AUC 0.600 (0.550 to 0.650))"
     )
     assert said["near-duplicates"] == "2 of 40 images have one in training"
 

@@ -181,6 +181,10 @@ def test_maps_of_the_evidence_beat_random_ones_and_change_with_the_weights(world
         area = float(np.trapezoid(np.array(curve, dtype=float), dx=1 / STEPS))
         assert metrics[f"{mode}_auc", "test", f"heatmap, {group}", -1].value == pytest.approx(area)
     assert metrics["deletion_heatmap", "test", group, 0].n == 12
+    ends = {"as it is": ("deletion", 0), "grey": ("deletion", STEPS), "blurred": ("insertion", 0)}
+    for name, (mode, step) in ends.items():
+        end = metrics["occluded_probability", "test", f"{name}, {group}", -1]
+        assert end.value == metrics[f"{mode}_random", "test", group, step].value
     for part in ("head", "network"):
         found = metrics["sanity_rank_correlation", "test", part, -1]
         assert found.high is not None and found.high < 0.5 and found.n == 48

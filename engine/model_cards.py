@@ -1,0 +1,194 @@
+"""What a model card tells of a trained classifier, after Mitchell et al. 2019, from what the runs stored."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS, NAMES
+from engine.metrics.bootstrap import Interval
+from engine.metrics.evaluation import Measured
+from engine.tables import markdown_table, number, plain, span
+
+INTENDED = """
+For research on chest radiographs: to study how such a classifier works and fails. It answers one question, pneumonia
+against normal, about frontal radiographs like those it was trained on. **Not a medical device**; not for diagnosis,
+triage or any decision about a patient.
+"""
+THRESHOLDS = {"all": "own threshold", "recall97": "threshold for a recall of .97"}
+"""The slices of values that speak of a threshold."""
+AT_THRESHOLD = ("recall", "specificity", "precision", "accuracy", "f1")
+FREE = ("auc", "average_precision", "recall_at_specificity_90", "recall_at_specificity_95")
+CALIBRATION = ("brier", "ece")
+UNSCALED = "before_scaling"
+SPLITS = {"oof": "out of fold", "test": "test"}
+
+
+@dataclass(frozen=True)
+class Holding:
+    """How many images of one split and label there are; label None is unknown."""
+
+    split: str
+    label: str
+    images: int
+    files: int
+    patients: int
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a card is written from. Values come by split: "oof", and that which the classifier is judged on."""
+
+    name: str
+    synthetic: bool
+    details: Mapping[str, object]
+    recipe: Mapping[str, object]
+    backbones: Sequence[tuple[str, str, str]]
+    """Name, pretrained weights, licence."""
+    dataset: str
+    holdings: Sequence[Holding]
+    protocol: Mapping[str, object]
+    openings: int
+    """How often the test split was scored."""
+    values: Mapping[str, Sequence[Measured]]
+    verdicts: Mapping[str, str]
+    """Of the audit, {} where there is none."""
+    slices: Sequence[tuple[str, str, str]]
+    """Name, failures with rate and interval, what is different; the worst first."""
+    replicates: int
+    commands: Sequence[str]
+
+
+def model_card(card: Card) -> str:
+    """The card as Markdown."""
+    sections = {
+        "Model details": [_pairs(card.details), _backbones(card)],
+        "Intended use": [INTENDED.strip()],
+        "Factors": [_factors(card)],
+        "Training data": [_holdings(card, judged=False)],
+        "Evaluation data": [_holdings(card, judged=True), _opened(card)],
+        "Protocol": [_pairs(card.protocol), _pairs(card.recipe)],
+        "Metrics": [CLASSIFICATION.strip(), INTERVALS.format(replicates=card.replicates, unit="patients")],
+        "Quantitative analyses": _analyses(card),
+        "Audit": _audit(card),
+        "Caveats and recommendations": [_caveats(card)],
+        "How to repeat it": ["```\n" + "\n".join(card.commands) + "\n```"],
+    }
+    parts = [f"# Model card: {plain(card.name)}{' (SYNTHETIC)' if card.synthetic else ''}"]
+    if card.synthetic:
+        parts.append(BANNER)
+    for title, blocks in sections.items():
+        parts += [f"## {title}", *(block for block in blocks if block)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _pairs(facts: Mapping[str, object]) -> str:
+    rows = [(plain(name), plain(_shown(value))) for name, value in facts.items() if value is not None]
+    return markdown_table(("what", "value"), rows) if rows else ""
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list | tuple):
+        return ", ".join(_shown(one) for one in value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _backbones(card: Card) -> str:
+    rows = [tuple(plain(part) for part in backbone) for backbone in card.backbones]
+    return markdown_table(("backbone", "pretrained weights", "their licence"), rows) if rows else ""
+
+
+def _factors(card: Card) -> str:
+    causes = ", ".join(plain(cause) for cause in _causes(card))
+    known = f"the cause of pneumonia ({causes})" if causes else "no cause of pneumonia"
+    looks = " and the looks of the image (slices, below)" if card.slices else ""
+    return f"Results are told apart by {known}{looks}. Age, sex and scanner are not known of any image."
+
+
+def _holdings(card: Card, *, judged: bool) -> str:
+    rows = [
+        (plain(one.split), plain(one.label), f"{one.images:,}", f"{one.files:,}", f"{one.patients:,}")
+        for one in card.holdings
+        if (one.split == "test") == judged
+    ]
+    heads = ("split", "label", "distinct images", "files", "patients")
+    return f"Data set {plain(card.dataset)}.\n\n{markdown_table(heads, rows)}" if rows else ""
+
+
+def _opened(card: Card) -> str:
+    times = "once" if card.openings == 1 else f"{card.openings} times"
+    return f"The test split was scored {times} in this database."
+
+
+def _analyses(card: Card) -> list[str]:
+    blocks = [_table(card, FREE, "all", "Without a threshold")]
+    for where, name in THRESHOLDS.items():
+        at = [
+            f"{number(one.interval.value)}"
+            for one in next(iter(card.values.values()), ())
+            if (one.name, one.slice) == ("threshold", where)
+        ]
+        blocks.append(_table(card, AT_THRESHOLD, where, f"At the {name}{f' ({at[0]})' if at else ''}"))
+    blocks.append(_table(card, CALIBRATION, "all", "Calibration"))
+    blocks.append(_table(card, CALIBRATION, UNSCALED, "Calibration before temperature scaling"))
+    blocks += [
+        _table(card, ("auc", "recall"), cause, f"Cause {plain(cause)} against normal") for cause in _causes(card)
+    ]
+    return [block for block in blocks if block] or ["Nothing has been measured."]
+
+
+def _table(card: Card, names: Sequence[str], where: str, title: str) -> str:
+    rows = []
+    for name in names:
+        found = [_find(card, split, name, where) for split in card.values]
+        if any(found):
+            cells = (cell for one in found for cell in ((number(one.value), span(one)) if one else ("", "")))
+            rows.append((NAMES.get(name, name), *cells))
+    heads = [part for split in card.values for part in (plain(SPLITS.get(split, split)), "95 % interval")]
+    return f"### {title}\n\n{markdown_table(('metric', *heads), rows)}" if rows else ""
+
+
+def _audit(card: Card) -> list[str]:
+    if not card.verdicts:
+        return ["Not audited: whether it looks at lungs is not known."]
+    said = "\n".join(f"- **{plain(name.capitalize())}**: {plain(text)}." for name, text in card.verdicts.items())
+    rows = [tuple(plain(part) for part in one) for one in card.slices]
+    return [said, markdown_table(("slice", "failures", "what is different"), rows) if rows else ""]
+
+
+def _caveats(card: Card) -> str:
+    said = []
+    if card.synthetic:
+        said.append("Everything here was measured on drawn phantoms. It says nothing of radiographs.")
+    said.append(f"One data set, {plain(card.dataset)}: nothing here tells how the classifier does elsewhere.")
+    if card.openings > 1:
+        said.append("The test split was opened more than once: choices made in between may flatter its values.")
+    said += [f"{NAMES[name]} {apart}." for name in ("auc", "recall", "specificity") if (apart := _apart(card, name))]
+    if card.verdicts.get("sanity", "").startswith("failed"):
+        said.append("The heatmaps failed their sanity check: they explain nothing.")
+    if card.verdicts.get("shortcuts", "").startswith("told apart"):
+        said.append("Shortcuts tell the classes apart (audit): part of the values may rest on them.")
+    said.append("Labels are those of the data set; none was read again for this card.")
+    return "\n".join(f"- {line}" for line in said)
+
+
+def _apart(card: Card, name: str) -> str:
+    """Where the judged split's interval misses that of the out-of-fold value, in words."""
+    for split in card.values:
+        ours, theirs = _find(card, "oof", name, "all"), _find(card, split, name, "all")
+        if split == "oof" or ours is None or theirs is None or not math.isfinite(ours.low + theirs.low):
+            continue
+        if theirs.high < ours.low or theirs.low > ours.high:
+            return (
+                f"is {number(ours.value)} out of fold and {number(theirs.value)} on {split}: further apart than chance"
+            )
+    return ""
+
+
+def _find(card: Card, split: str, name: str, where: str) -> Interval | None:
+    found = [one.interval for one in card.values.get(split, ()) if (one.name, one.slice) == (name, where)]
+    return found[0] if found else None
+
+
+def _causes(card: Card) -> list[str]:
+    found = {value.slice for values in card.values.values() for value in values}
+    return sorted(found - {*THRESHOLDS, UNSCALED})

@@ -1,0 +1,165 @@
+"""Which files tell of an audit: curves, probes, the failures of each slice, and a Markdown report."""
+
+from pathlib import Path
+from typing import Any
+
+from db import session
+from db.models import Metric, Run
+from db.queries import audit as queries
+from db.queries import evaluation, runs
+from engine.errors import InputError
+from jobs.audits.subject import values_of
+from jobs.exports.sheets import Pictures, save
+from jobs.exports.source import Export
+from jobs.results import thresholds_of
+
+PICTURES = ("deletion_insertion", "shortcut_probes", "failures_by_slice")
+GROUP = "called_pneumonia"
+EACH = 3
+
+
+def audit_of(export: Export) -> Run:
+    """The latest audit of the predict run that the evaluation read. Raises InputError where there is none."""
+    predict = export.run("predict")
+    with session.transaction(export.context.engine) as db:
+        found = queries.latest(db, predict.id)
+    if found is None:
+        raise InputError(
+            f"predict run {predict.id} is not audited; do it with: python -m jobs audit "
+            f"--dataset {export.dataset.name}; then export again"
+        )
+    return found
+
+
+def curves_chart(export: Export) -> None:
+    """deletion_insertion.png."""
+    import pandas as pd
+
+    from engine import charts
+    from engine.audit.faithfulness import MODES, ORDERS, STEPS
+
+    audit = audit_of(export)
+    with session.transaction(export.context.engine) as db:
+        rows = [row for row in runs.metrics(db, audit.id, curves=True) if row.slice == GROUP]
+    names = {f"{mode}_{order}": (mode, order) for mode in MODES for order in ORDERS}
+    table = [
+        {
+            **dict(zip(("mode", "order"), names[row.name], strict=True)),
+            **{"share": row.step / STEPS, "value": row.value, "low": row.low, "high": row.high, "n": row.n},
+        }
+        for row in rows
+        if row.name in names
+    ]
+    if not table:
+        raise InputError(f"audit run {audit.id} measured no image that is called pneumonia")
+    group = GROUP.replace("_", " ")
+    chart = charts.faithfulness_curves(pd.DataFrame(table), group=group, synthetic=export.synthetic)
+    export.chart("deletion_insertion.png", chart)
+
+
+def probes_chart(export: Export) -> None:
+    """shortcut_probes.png."""
+    import pandas as pd
+
+    from engine import charts
+
+    audit = audit_of(export)
+    table = [
+        {
+            "probe": row.slice,
+            "where": "out of fold" if row.split == "oof" else row.split,
+            **{"value": row.value, "low": row.low, "high": row.high, "n": row.n},
+        }
+        for row in metrics_of(export, audit)
+        if row.name == "probe_auc" and row.value is not None
+    ]
+    if not table:
+        raise InputError(f"audit run {audit.id} asked no shortcut probe")
+    frame = pd.DataFrame(table).sort_values(["probe", "where"])
+    export.chart("shortcut_probes.png", charts.shortcut_probes(frame, synthetic=export.synthetic))
+
+
+def slices_sheet(export: Export) -> None:
+    """failures_by_slice.png: the most wrong failures of each slice."""
+    from engine.contact_sheets import failures_by_slice
+
+    audit, predict = audit_of(export), export.run("predict")
+    threshold = thresholds_of(predict)["all"]
+    pictures = Pictures.of(export, predict)
+    with session.transaction(export.context.engine) as db:
+        slices, members = queries.slices(db, audit.id), queries.members(db, audit.id)
+    shown = []
+    for one in slices:
+        rows = [pictures.predicted[number] for number in members.get(one.id, []) if number in pictures.predicted]
+        worst = sorted((row for row in rows if failed(row, threshold)), key=wrongness, reverse=True)[:EACH]
+        heading = f"{one.name}: {one.failures} of {one.images} wrong ({one.rate:.0%}, {one.low:.0%} to {one.high:.0%})"
+        samples = [pictures.sample(row["image_id"], row["path"], row["label"]) for row in worst]
+        shown.append((heading, one.description, samples))
+    sheet = failures_by_slice(shown, threshold=threshold, synthetic=export.synthetic, each=EACH)
+    save(export, "failures_by_slice.png", sheet)
+
+
+def failed(row: dict[str, Any], threshold: float) -> bool:
+    """Whether the prediction is wrong."""
+    wrong: bool = (row["probability"] >= threshold) != (row["label"] == 1)
+    return wrong
+
+
+def wrongness(row: dict[str, Any]) -> float:
+    """How far the probability is from the label."""
+    return abs(float(row["probability"]) - float(row["label"]))
+
+
+def audit_report(export: Export) -> None:
+    """audit_report.md."""
+    from engine.audit.report import Duplicate, SliceRow
+    from engine.audit.report import audit_report as written
+    from engine.metrics.bootstrap import Interval
+
+    audit = audit_of(export)
+    split = export.judged()[1]
+    metrics = metrics_of(export, audit)
+    with session.transaction(export.context.engine) as db:
+        slices = queries.slices(db, audit.id)
+        near = queries.near_duplicates(db, audit.id)
+        known = evaluation.images(db, {number for row in near for number in (row.image_id, row.neighbour_id)})
+    summary = audit.summary or {}
+    names = {number: Path(image["path"]).name for number, image in known.items()}
+    facts = {
+        "audit": f"run {audit.id}, code {audit.code_version}, seed {audit.seed}",
+        "predict run": audit.config["predict_run"],
+        "train run": audit.config["train_run"],
+        **{"judged images": f"{summary['images']:,} of split {split}", "failures": f"{summary['failures']:,}"},
+        "deleted and inserted": f"{audit.config['sample']} of each group of images",
+    }
+    text = written(
+        values_of(metrics, split),
+        values_of(metrics, "oof"),
+        [
+            SliceRow(
+                *(one.name, one.images, one.patients, one.failures),
+                Interval(one.rate, one.low, one.high, one.images),
+                one.p_value,
+                one.description,
+            )
+            for one in slices
+        ],
+        [
+            Duplicate(names[row.image_id], names[row.neighbour_id], row.hash_distance, row.similarity)
+            for row in near
+            if {row.image_id, row.neighbour_id} <= names.keys()
+        ],
+        verdicts=summary["verdicts"],
+        skipped=summary["skipped"],
+        facts=export.facts(facts),
+        pictures=export.pictures(PICTURES),
+        replicates=int(audit.config["replicates"]),
+        synthetic=export.synthetic,
+    )
+    export.text("audit_report.md", text)
+
+
+def metrics_of(export: Export, audit: Run) -> list[Metric]:
+    """The audit's final values."""
+    with session.transaction(export.context.engine) as db:
+        return list(runs.metrics(db, audit.id))

@@ -1,0 +1,132 @@
+"""Which facts a model card is written from: the runs behind the evaluation, their data and their audit."""
+
+import shlex
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from db import session
+from db.models import Dataset, Run
+from db.queries import audit as queries
+from db.queries import datasets, runs
+from engine.errors import InputError
+from jobs.exports.source import LABELS, Export, measured
+
+if TYPE_CHECKING:
+    from engine.metrics.evaluation import Measured
+
+SLICES = 5
+OPTIONS = ("epochs", "batch_size", "views", "folds", "repeats")
+"""Of a recipe, what the command line can change."""
+
+
+def model_card(export: Export) -> None:
+    """model_card.md. Raises InputError where the evaluation read no predict run, or a train run without a recipe."""
+    from engine.classification.backbones import REGISTRY
+    from engine.model_cards import Card, Holding
+    from engine.model_cards import model_card as written
+
+    predict, train = export.run("predict"), export.run("train")
+    recipe: dict[str, Any] = train.config.get("recipe") or {}
+    if "name" not in recipe:
+        raise InputError(f"train run {train.id} does not tell its recipe; train again with: python -m jobs train")
+    with session.transaction(export.context.engine) as db:
+        audit = queries.latest(db, predict.id)
+        slices = queries.slices(db, audit.id)[:SLICES] if audit else []
+        learned_from = db.get_one(Dataset, train.dataset_id)
+        holdings = datasets.counts(db, export.dataset.id)
+        if learned_from.id != export.dataset.id:
+            holdings = [row for row in holdings if row["split"] == "test"] + [
+                row for row in datasets.counts(db, learned_from.id) if row["split"] != "test"
+            ]
+        openings = runs.test_openings(db, export.dataset.id)
+    summary, chosen = predict.summary or {}, train.summary or {}
+    splits: dict[str, list[Measured]] = {}
+    for row in export.metrics["classification"]:
+        splits.setdefault(row.split, []).append(measured(row))
+    card = Card(
+        name=f"{recipe['name']}, train run {train.id}",
+        synthetic=learned_from.synthetic or export.synthetic,
+        details={
+            "recipe": recipe["name"],
+            "checkpoint sha256": summary.get("checkpoint_sha256"),
+            "trained": f"{train.finished:%Y-%m-%d}, run {train.id}, code {train.code_version}, seed {train.seed}",
+            "predicted": f"{predict.finished:%Y-%m-%d}, run {predict.id}, code {predict.code_version}",
+            "evaluated": f"run {export.evaluation.id}, code {export.evaluation.code_version}",
+            "audited": f"run {audit.id}, code {audit.code_version}" if audit else "no",
+        },
+        recipe={name.replace("_", " "): value for name, value in recipe.items() if name != "name"},
+        backbones=[
+            (spec.name, spec.weights, spec.licence)
+            for name in named(recipe)
+            if (spec := REGISTRY.get(name)) is not None
+        ],
+        dataset=learned_from.name
+        if learned_from.id == export.dataset.id
+        else f"{learned_from.name}; {export.dataset.name}",
+        holdings=[
+            Holding(
+                row["split"] or "none",
+                LABELS.get(row["label"], "unknown"),
+                *(int(row[name]) for name in ("images", "files", "patients")),
+            )
+            for row in holdings
+        ],
+        protocol={
+            "folds": "dealt by patient; the test split is never trained on",
+            "thresholds and temperature chosen on": chosen.get("chosen_on"),
+            "own threshold": summary.get("threshold"),
+            "threshold for a recall of .97": summary.get("threshold_recall97"),
+            "temperature": summary.get("temperature"),
+        },
+        openings=openings,
+        values={name: splits[name] for name in sorted(splits, key=lambda name: (name == "oof", name != "test", name))},
+        verdicts=(audit.summary or {})["verdicts"] if audit else {},
+        slices=[
+            (
+                one.name,
+                f"{one.failures} of {one.images} ({one.rate:.0%}, {one.low:.0%} to {one.high:.0%})",
+                one.description,
+            )
+            for one in slices
+        ],
+        replicates=int(export.evaluation.config["replicates"]),
+        commands=list(commands(export, learned_from, train, predict, audit)),
+    )
+    export.text("model_card.md", written(card))
+
+
+def named(recipe: dict[str, Any]) -> list[str]:
+    """The recipe's texts, also those in lists: its backbones are among them."""
+    values = [one for value in recipe.values() for one in (value if isinstance(value, list | tuple) else [value])]
+    return [value for value in values if isinstance(value, str)]
+
+
+def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, audit: Run | None) -> Iterator[str]:
+    """What makes these runs again, from a checkout of the code that they name."""
+    from dataclasses import asdict
+
+    from engine.classification.recipes import RECIPES
+
+    recipe = train.config["recipe"]
+    known = RECIPES.get(recipe["name"])
+    usual = asdict(known) if known else {}
+    differing = [name for name in OPTIONS if name in recipe and recipe[name] != usual.get(name)]
+    changed = "".join(f" --{name.replace('_', '-')} {recipe[name]}" for name in differing)
+    data, trained_on = (f"--dataset {shlex.quote(one.name)}" for one in (export.dataset, learned_from))
+    drawn = " --synthetic" * learned_from.synthetic
+    yield f"git checkout {train.code_version.removesuffix('+')}"
+    yield f"python -m jobs ingest FOLDER --name {shlex.quote(learned_from.name)}{drawn}"
+    yield f"python -m jobs train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"
+    split = predict.config.get("split")
+    yield f"python -m jobs predict {data} --train-run {train.id}{f' --split {split}' if split else ''}"
+    evaluation = export.evaluation
+    yield f"python -m jobs evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"
+    if audit:
+        options = " ".join(f"--{name} {audit.config[name]}" for name in ("sample", "folds", "replicates"))
+        yield f"python -m jobs audit {data} {options}{seeded(audit)}"
+    yield f"python -m jobs export {data}"
+
+
+def seeded(run: Run) -> str:
+    """The option that gives a run the seed it had."""
+    return "" if run.seed is None else f" --seed {run.seed}"
