@@ -94,6 +94,7 @@ class ActiveRun:
         self._stop = threading.Event()
         self._saved = 0.0
         self._spent_before = row.seconds
+        self._leads = True
         self._started = time.monotonic()
 
     @classmethod
@@ -143,6 +144,14 @@ class ActiveRun:
             db.flush()
             return cls(context, row, already_finished=False, resumed=resumed)
 
+    @classmethod
+    def helping(cls, context: Context, run_id: int) -> Self:
+        """A run that another process of this job has claimed and leads: its row's progress and end are not ours."""
+        with session.transaction(context.engine) as db:
+            run = cls(context, db.get_one(Run, run_id), already_finished=False, resumed=False)
+        run._leads = False
+        return run
+
     def __enter__(self) -> Self:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
@@ -188,14 +197,17 @@ class ActiveRun:
 
     @contextmanager
     def progress(self, stage: str, total: int | None) -> Iterator[Any]:
-        """A stage of the run; the body calls the yielded function with how many units it has done more."""
+        """A stage of the run; the body calls the yielded function with how many units it has done more, and where it
+        likes with a few words that the terminal shows beside the bar."""
         began = time.monotonic()
         with self._lock:
             self._state = {"stage": stage, "done": 0, "total": total, "eta_seconds": None}
         self._save(force=True)
         with tqdm(total=total, desc=f"{self.kind}: {stage}", file=sys.stderr, mininterval=0.5, leave=False) as bar:
 
-            def advance(count: int = 1) -> None:
+            def advance(count: int = 1, said: str | None = None) -> None:
+                if said is not None:
+                    bar.set_postfix_str(said, refresh=False)
                 bar.update(count)
                 with self._lock:
                     done = self._state["done"] + count
@@ -234,6 +246,8 @@ class ActiveRun:
             self._write(state)
 
     def _write(self, changes: dict[str, Any]) -> None:
+        if not self._leads:
+            return
         with session.transaction(self.context.engine) as db:
             row = db.get_one(Run, self.id)
             if (row.host, row.pid) != (socket.gethostname(), os.getpid()):

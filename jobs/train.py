@@ -2,17 +2,24 @@
 
 The official train and val images are dealt into folds by patient; the test split is never read. What each fold trains
 is scored on the patients it did not see; temperature and thresholds are chosen on those out-of-fold predictions alone.
-A killed run goes on with the view or fold it was at.
+A killed run goes on with the view or epoch it was at. Several GPUs share the members of an ensemble:
+accelerate launch -m jobs train.
 """
 
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import asdict, fields, replace
+from typing import TYPE_CHECKING
 
 from engine.classification import versions
 from jobs.command import UsageError, command, natural, open_context, parser, positive
+from jobs.processes import Processes
 from jobs.run import ActiveRun
 from jobs.trainings import statistics, tails
 from jobs.trainings.learning import TrainingSet
+
+if TYPE_CHECKING:
+    from engine.classification.recipes import Recipe
 
 
 @command
@@ -39,21 +46,31 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in overridden.keys() - {field.name for field in fields(recipe)}:
         raise UsageError(f"recipe '{recipe.name}' has no --{name.replace('_', '-')}; leave it out")
     recipe = replace(recipe, **overridden)
-    if isinstance(recipe, StatisticsRecipe) and recipe.views < 2:
+    if recipe.views == 1:
         raise UsageError(f"--views {recipe.views} leaves no mirror image; recipe '{recipe.name}' needs at least 2")
     if recipe.folds < 2:
         raise UsageError(f"--folds {recipe.folds} leaves nothing to hold out; ask for at least 2")
-    context = open_context(args)
-    dataset = context.dataset(args.dataset)
-    training_set = TrainingSet.of(context, dataset)
-    run = ActiveRun.claim(
-        context,
-        kind="train",
-        config={"dataset": dataset.name, "recipe": asdict(recipe)},
-        inputs=f"{training_set.fingerprint} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
-        dataset_id=dataset.id,
-        seed=args.seed,
-    )
+    processes = Processes.launched()
+    if isinstance(recipe, StatisticsRecipe):
+        if processes.count > 1:
+            raise UsageError(f"recipe '{recipe.name}' fits in seconds; start it without a launcher")
+    elif not processes.leads:
+        return help_along(args, recipe, processes)
+    run = None
+    try:
+        context = open_context(args)
+        dataset = context.dataset(args.dataset)
+        training_set = TrainingSet.of(context, dataset)
+        run = ActiveRun.claim(
+            context,
+            kind="train",
+            config={"dataset": dataset.name, "recipe": asdict(recipe)},
+            inputs=f"{training_set.fingerprint} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
+            dataset_id=dataset.id,
+            seed=args.seed,
+        )
+    finally:  # the others wait for this word
+        processes.told(None if run is None or run.already_finished else run.id)
     if run.already_finished:
         print(f"train: already done as run {run.id}")
         return 0
@@ -61,11 +78,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(recipe, StatisticsRecipe):
             statistics.train(run, training_set, recipe, seed=args.seed)
         else:
-            tails.train(run, training_set, recipe, seed=args.seed)
+            tails.train(run, training_set, recipe, seed=args.seed, processes=processes)
     print(
         f"train: run {run.id} finished in {run.seconds:.0f} s; out-of-fold AUC {run.summary['oof_auc']:.4f}, "
         f"threshold {run.summary['threshold']:.3f}, temperature {run.summary['temperature']:.2f}"
     )
+    return 0
+
+
+def help_along(args: Namespace, recipe: "Recipe", processes: Processes) -> int:
+    """What a process does that does not lead: its share of views and members of the run that the leader claimed."""
+    number = processes.told(None)
+    if number is None:
+        return 0
+    context = open_context(args)
+    with ActiveRun.helping(context, number) as run:
+        tails.train(
+            run,
+            TrainingSet.of(context, context.dataset(args.dataset)),
+            recipe,
+            seed=args.seed,
+            processes=processes,
+        )
     return 0
 
 

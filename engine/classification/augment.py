@@ -1,5 +1,7 @@
 """How a radiograph may vary without changing its reading: position, size, exposure, contrast, sharpness."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torchvision.transforms import v2
@@ -49,13 +51,36 @@ def _gamma(image: torch.Tensor) -> torch.Tensor:
     return adjusted
 
 
-def augmented_view(pixels: np.ndarray, *, seeds: np.ndarray) -> np.ndarray:
+def seed_transform(size: int) -> v2.Transform:
+    """uint8 (1, s, s), s > size -> uint8 (1, size, size): what the model that Pneumoscope started from trained on.
+
+    Its ranges were not told beyond the rotation's; the others are torchvision's usual ones for such a list.
+    """
+    return v2.Compose(
+        [
+            v2.RandomCrop(size),
+            v2.RandomHorizontalFlip(0.5),
+            v2.RandomRotation(10),
+            v2.ColorJitter(brightness=0.2, contrast=0.2),
+            v2.RandomAffine(degrees=0, translate=(0.1, 0.1)),
+        ]
+    )
+
+
+def augmented_view(
+    pixels: np.ndarray,
+    *,
+    seeds: np.ndarray,
+    size: int | None = None,
+    transform_of: Callable[[int], v2.Transform] = view_transform,
+) -> np.ndarray:
     """One varied copy of each image, fixed by its seed alone.
 
-    pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
+    pixels: uint8 (n, s, s). seeds: int (n,). size: of the copies, s by default. Returns uint8 (n, size, size).
     """
-    transform = view_transform(pixels.shape[-1])
-    varied = np.empty_like(pixels)
+    size = size or pixels.shape[-1]
+    transform = transform_of(size)
+    varied = np.empty((len(pixels), size, size), dtype=np.uint8)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on pictures this small several threads mostly wait for each other
     try:

@@ -7,6 +7,7 @@ from importlib import import_module
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from engine.classification.fusing import quick
@@ -21,8 +22,10 @@ class Backbone(nn.Module):
 
     def __init__(self, stages: Sequence[nn.Module], *, cut: int, spec: "BackboneSpec") -> None:
         super().__init__()
+        asked, cut = cut, cut + len(stages) if cut < 0 else cut
         if not 0 < cut < len(stages):
-            raise InputError(f"backbone '{spec.name}' has stages 0 to {len(stages) - 1}; it cannot be cut before {cut}")
+            last = len(stages) - 1
+            raise InputError(f"backbone '{spec.name}' has stages 0 to {last}; it cannot be cut before {asked}")
         self.trunk = nn.Sequential(*stages[:cut]).requires_grad_(False)
         self.tail = nn.Sequential(*stages[cut:])
         self.spec = spec
@@ -42,9 +45,14 @@ class Backbone(nn.Module):
         """Trunk and pretrained tail for inference in float32."""
         return quick(nn.Sequential(self.trunk, self.tail), dtype=torch.float32)
 
-    def normalise(self, pixels: Tensor) -> Tensor:
-        """uint8 grey (n, s, s) -> float32 (n, 3, s, s) as the pretraining expected it."""
+    def normalise(self, pixels: Tensor, *, size: int | None = None) -> Tensor:
+        """uint8 grey (n, s, s) -> float32 (n, 3, size, size) as the pretraining expected it; s by default.
+
+        Made smaller with antialiasing, so that fine grain, which tells equipment, is averaged out.
+        """
         grey = pixels.unsqueeze(1).float().div_(255.0)
+        if size not in (None, pixels.shape[-1]):
+            grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
         mean = grey.new_tensor(self.spec.mean).view(1, 3, 1, 1)
         std = grey.new_tensor(self.spec.std).view(1, 3, 1, 1)
         return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
@@ -77,8 +85,9 @@ def load_backbone(
 ) -> Backbone:
     """The backbone called `name` with its pretrained weights, in evaluation mode.
 
-    models: folder looked in before any hub. pretrained=False leaves the weights random, to be overwritten by a
-    checkpoint. Raises InputError where the name is unknown or the weights are neither here nor to be had.
+    models: folder looked in before any hub. cut: first stage that is trained, counted from the last where negative;
+    the spec's own by default. pretrained=False leaves the weights random, to be overwritten by a checkpoint.
+    Raises InputError where the name is unknown or the weights are neither here nor to be had.
     """
     if name not in REGISTRY:
         raise InputError(f"backbone '{name}' is unknown; known: {', '.join(REGISTRY)}")

@@ -11,7 +11,7 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, save_file
 from torch import Tensor
 
 from engine.classification.backbones import Backbone, load_backbone
@@ -20,9 +20,10 @@ from engine.classification.explain import grad_cam, normalised
 from engine.classification.fusing import quick
 from engine.classification.recipes import Recipe
 from engine.classification.training import Member, new_member
+from engine.classification.views import SIZE, mirrored
 from engine.errors import InputError
 
-FORMAT = 1
+FORMAT = 3
 
 
 @dataclass(frozen=True)
@@ -34,19 +35,30 @@ class Inference:
     probabilities: np.ndarray
     """float64 (n,) in [0, 1], calibrated."""
     features: np.ndarray
-    """float32 (n, feature_dim), pooled last maps, averaged over the ensemble's members."""
+    """float32 (n, feature_dim), pooled last maps, averaged over each backbone's members, the backbones side by side."""
     heatmaps: np.ndarray | None
     """float32 (n, h, w) in [0, 1], Grad-CAM scaled to each image's peak."""
 
 
-class Classifier:
-    """A frozen trunk shared by the ensemble's members, one from each fold."""
+@dataclass(frozen=True)
+class Branch:
+    """A backbone's frozen trunk, and the members that were trained on it."""
 
-    def __init__(
-        self, backbone: Backbone, members: Sequence[Member], recipe: Recipe, calibration: dict[str, Any], revision: str
-    ) -> None:
-        self.backbone = backbone
-        self.members = [Member(quick(member.tail), member.head.eval().requires_grad_(False)) for member in members]
+    backbone: Backbone
+    members: list[Member]
+
+
+class Classifier:
+    """An ensemble: for each backbone the members of its folds; the logit is the mean over all members."""
+
+    def __init__(self, branches: Sequence[Branch], recipe: Recipe, calibration: dict[str, Any], revision: str) -> None:
+        self.branches = [
+            Branch(
+                branch.backbone,
+                [Member(quick(member.tail), member.head.eval().requires_grad_(False)) for member in branch.members],
+            )
+            for branch in branches
+        ]
         self.recipe = recipe
         self.revision = revision
         """sha256 of the weights."""
@@ -54,8 +66,8 @@ class Classifier:
         self.temperature = float(calibration["temperature"])
         self.threshold = float(calibration["threshold"])
         self.calibration = calibration
-        self.input_size = backbone.spec.input_size
-        self.feature_dim = backbone.spec.feature_dim
+        self.input_size = SIZE
+        self.feature_dim = sum(branch.backbone.spec.feature_dim for branch in self.branches)
         self.device = "cpu"
 
     @classmethod
@@ -74,17 +86,28 @@ class Classifier:
         revision = hashlib.sha256(weights).hexdigest()
         if described.get("format") != FORMAT or described.get("sha256") != revision:
             raise InputError(f"checkpoint {folder} is torn or of another format; train again: python -m jobs train")
-        recipe = Recipe(**described["recipe"])
-        backbone = load_backbone(recipe.backbone, cut=recipe.cut, pretrained=False)
-        members = [new_member(backbone, recipe) for _ in range(described["members"])]
-        state = load_file(folder / "model.safetensors")
-        backbone.trunk.load_state_dict(_below(state, "trunk."))
-        for number, member in enumerate(members):
-            member.load_state_dict(_below(state, f"member{number}."))
-        made = cls(backbone, members, recipe, described["calibration"], revision)
+        recipe = Recipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
+        state = load(weights)
+        branches = []
+        for name, count in described["members"].items():
+            backbone = load_backbone(name, cut=recipe.cut, pretrained=False)
+            members = [new_member(backbone, recipe) for _ in range(count)]
+            try:
+                backbone.trunk.load_state_dict(_below(state, f"{name}/trunk."))
+                for number, member in enumerate(members):
+                    member.load_state_dict(_below(state, f"{name}/member{number}."))
+            except RuntimeError as error:
+                raise InputError(
+                    f"checkpoint {folder} does not fit backbone '{name}' cut at {recipe.cut}: its weights are another "
+                    "network's; train again: python -m jobs train"
+                ) from error
+            branches.append(Branch(backbone, members))
+        made = cls(branches, recipe, described["calibration"], revision)
         made.device = device
-        made.backbone.to(device)
-        made.members = [member.to(device) for member in made.members]
+        for branch in made.branches:
+            branch.backbone.to(device)
+            for member in branch.members:
+                member.to(device)
         return made
 
     @torch.inference_mode()
@@ -93,9 +116,10 @@ class Classifier:
         size = self.input_size
         if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
             raise InputError(f"the classifier takes uint8 (n, {size}, {size}); got {pixels.dtype} {pixels.shape}")
-        parts = [self._run_batch(pixels[start : start + batch_size]) for start in range(0, len(pixels), batch_size)]
+        starts = range(0, len(pixels), batch_size)
+        parts = [self._run_batch(pixels[start : start + batch_size], heatmaps) for start in starts]
         if not parts:
-            return Inference(np.empty(0), np.empty(0), np.empty((0, self.backbone.spec.feature_dim), np.float32), None)
+            return Inference(np.empty(0), np.empty(0), np.empty((0, self.feature_dim), np.float32), None)
         logits, features, heat = (np.concatenate(columns) for columns in zip(*parts, strict=True))
         return Inference(
             logits=logits,
@@ -104,32 +128,37 @@ class Classifier:
             heatmaps=normalised(heat) if heatmaps else None,
         )
 
-    def _run_batch(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        logits, features, heat = self._members_mean(pixels)
+    def _run_batch(self, pixels: np.ndarray, heatmaps: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        logits, features, heat = self._members_mean(pixels, heatmaps)
         if self.recipe.flip_average:
-            mirrored_logits, mirrored_features, mirrored_heat = self._members_mean(pixels[:, :, ::-1].copy())
-            logits, features = (logits + mirrored_logits) / 2, (features + mirrored_features) / 2
-            heat = (heat + mirrored_heat.flip(2)) / 2
+            mirror = self._members_mean(mirrored(pixels), heatmaps)
+            logits, features = (logits + mirror[0]) / 2, (features + mirror[1]) / 2
+            heat = (heat + mirror[2].flip(2)) / 2
         return logits.double().cpu().numpy(), features.cpu().numpy(), heat.cpu().numpy()
 
-    def _members_mean(self, pixels: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (n,), pooled features (n, d) and unscaled heat (n, h, w), averaged over the members."""
-        made = []
-        images = self.backbone.normalise(torch.from_numpy(pixels).to(self.device))
-        trunk = self.backbone.quick_trunk(images.bfloat16())
-        for member in self.members:
-            maps = member.tail(trunk).float()
-            features = maps.mean((2, 3))
-            scores = member.head(features)
-            made.append((scores[:, 1] - scores[:, 0], features, grad_cam(maps, member.head)))
-        logits, features, heat = (torch.stack(column).mean(0) for column in zip(*made, strict=True))
-        return logits, features, heat
+    def _members_mean(self, pixels: np.ndarray, heatmaps: bool) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (n,) and unscaled heat (n, h, w; h = 0 unless wanted), averaged over all members; pooled features
+        (n, d), averaged over each backbone's members, the backbones side by side."""
+        logits, heat, features = [], [], []
+        given = torch.from_numpy(pixels).to(self.device)
+        for branch in self.branches:
+            trunk = branch.backbone.quick_trunk(
+                branch.backbone.normalise(given, size=self.recipe.size).to(torch.bfloat16)
+            )
+            pooled = []
+            for member in branch.members:
+                maps = member.tail(trunk).float()
+                pooled.append(maps.mean((2, 3)))
+                scores = member.head(pooled[-1])
+                logits.append(scores[:, 1] - scores[:, 0])
+                heat.append(grad_cam(maps, member.head) if heatmaps else maps.new_zeros(len(maps), 0, 0))
+            features.append(torch.stack(pooled).mean(0))
+        return torch.stack(logits).mean(0), torch.cat(features, dim=1), torch.stack(heat).mean(0)
 
 
 def save_checkpoint(
     folder: Path,
-    backbone: Backbone,
-    member_states: Sequence[dict[str, Tensor]],
+    branches: Sequence[tuple[Backbone, Sequence[dict[str, Tensor]]]],
     recipe: Recipe,
     *,
     calibration: dict[str, Any],
@@ -137,11 +166,15 @@ def save_checkpoint(
 ) -> str:
     """Write model.safetensors and model.json into `folder` (made whole by rename); returns the weights' sha256.
 
-    calibration: temperature and thresholds chosen out of fold. provenance: data set, seed, code version.
+    branches: each backbone with its members' weights. calibration: temperature and thresholds chosen out of fold.
+    provenance: data set, seed, code version.
     """
-    state = {f"trunk.{name}": tensor.contiguous() for name, tensor in backbone.trunk.state_dict().items()}
-    for number, member in enumerate(member_states):
-        state |= {f"member{number}.{name}": tensor for name, tensor in member.items()}
+    state: dict[str, Tensor] = {}
+    for backbone, members in branches:
+        name = backbone.spec.name
+        state |= {f"{name}/trunk.{key}": tensor.contiguous() for key, tensor in backbone.trunk.state_dict().items()}
+        for number, member in enumerate(members):
+            state |= {f"{name}/member{number}.{key}": tensor.contiguous() for key, tensor in member.items()}
     temporary = folder.with_name(folder.name + ".tmp")
     temporary.mkdir(parents=True, exist_ok=True)
     save_file(state, temporary / "model.safetensors")
@@ -149,9 +182,9 @@ def save_checkpoint(
     described = {
         "format": FORMAT,
         "sha256": revision,
-        "members": len(member_states),
+        "members": {backbone.spec.name: len(members) for backbone, members in branches},
         "recipe": asdict(recipe),
-        "pretraining": backbone.spec.weights,
+        "pretraining": {backbone.spec.name: backbone.spec.weights for backbone, _ in branches},
         "calibration": calibration,
         "provenance": provenance,
     }

@@ -1,6 +1,9 @@
 """Which training recipes there are: each one named, frozen configuration."""
 
 from dataclasses import dataclass
+from typing import Literal
+
+Precision = Literal["float32", "bfloat16", "float16"]
 
 
 @dataclass(frozen=True)
@@ -8,11 +11,15 @@ class Recipe:
     """How a classifier is trained; stored with every run and checkpoint."""
 
     name: str
-    backbone: str
+    backbones: tuple[str, ...]
+    """Deal r of the folds trains on backbone r mod their number."""
     cut: int
-    """First backbone stage that is trained."""
+    """First backbone stage that is trained, counted from the last."""
     views: int
-    """Cached views of each image: the image as it is, and views - 1 augmented ones."""
+    """Cached views of each image: as it is, its mirror image, and views - 2 varied ones. 0: nothing is cached, every
+    epoch draws its views anew."""
+    variation: str
+    """How views are varied, see `views.VARIATIONS`."""
     epochs: int
     batch_size: int
     tail_learning_rate: float
@@ -22,9 +29,21 @@ class Recipe:
     """Width of the head's hidden layer; 0 for a linear head."""
     dropout: float
     label_smoothing: float = 0.0
+    warm_up: float = 0.0
+    """Share of the steps in which the learning rates rise from 0; then they fall by a cosine."""
+    balance: float = 0.0
+    """How far training draws films so that looks and label go together less, see `acquisition.weights`."""
     folds: int = 5
+    repeats: int = 1
+    """How often folds are dealt anew, each time with a seed of its own."""
+    size: int = 224
+    """Side that the network works at; films come at 224 and are made smaller."""
+    precision: Precision = "bfloat16"
+    """Of training; float16 (with scaled losses) is for CUDA alone and is bfloat16 elsewhere."""
+    keep: Literal["last", "best"] = "last"
+    """Which epoch's weights make the classifier: the last, or that with the best AUC on the images held out."""
     flip_average: bool = False
-    """Average each image's logits with its mirror image's at inference."""
+    """Average each image's logits with its mirror image's."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +75,10 @@ RECIPES: dict[str, AnyRecipe] = {
     for recipe in (
         Recipe(
             name="lite0",
-            backbone="efficientnet_lite0",
-            cut=16,
+            backbones=("efficientnet_lite0",),
+            cut=-2,
             views=6,
+            variation="augmented",
             epochs=8,
             batch_size=64,
             tail_learning_rate=3e-4,
@@ -71,9 +91,10 @@ RECIPES: dict[str, AnyRecipe] = {
         ),
         Recipe(
             name="seed",
-            backbone="efficientnet_b3",
-            cut=7,
-            views=6,
+            backbones=("efficientnet_b3",),
+            cut=-2,
+            views=0,
+            variation="seed",
             epochs=25,
             batch_size=32,
             tail_learning_rate=1e-4,
@@ -81,6 +102,8 @@ RECIPES: dict[str, AnyRecipe] = {
             weight_decay=1e-5,
             hidden=256,
             dropout=0.4,
+            precision="float16",
+            keep="best",
         ),
         StatisticsRecipe(
             name="statistics",

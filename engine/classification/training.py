@@ -1,19 +1,34 @@
-"""How a classifier learns: the tail and head of one fold, trained on cached trunk maps."""
+"""How a classifier learns: the tail and head of one fold, trained on a frozen trunk's maps."""
 
 import copy
-from collections.abc import Callable, Iterator
+import hashlib
+import json
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from engine.classification import versions
 from engine.classification.backbones import Backbone
+from engine.classification.progress import Progress, ProgressFolder
 from engine.classification.recipes import Recipe
-from engine.classification.trunk_cache import TrunkCache
 from engine.errors import InputError
 from engine.metrics.classification import auc
+
+
+class Views(Protocol):
+    """Where trunk maps come from: a `TrunkCache`, or `FreshViews`."""
+
+    def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Tensor]:
+        """Maps of each batch of rows in views drawn by chance."""
+
+    def films(self, rows: np.ndarray, *, mirror: bool = False) -> Tensor:
+        """Maps of rows as they are, or of their mirror images."""
 
 
 class Member(nn.Module):
@@ -39,12 +54,21 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class FoldResult:
-    """A trained fold: its member's weights, its curve, and its logits for the images it never saw."""
+class Kept:
+    """A member after one epoch: its weights, and its logits (m,) for the images it never saw."""
 
+    epoch: int
     state: dict[str, Tensor]
-    curve: tuple[Epoch, ...]
     valid_logits: np.ndarray
+
+
+@dataclass(frozen=True)
+class FoldResult:
+    """A trained fold: its curve, and its member after the last epoch and after that with the best AUC."""
+
+    curve: tuple[Epoch, ...]
+    last: Kept
+    best: Kept
 
 
 def make_head(recipe: Recipe, feature_dim: int) -> nn.Module:
@@ -69,67 +93,199 @@ def new_member(backbone: Backbone, recipe: Recipe) -> Member:
 def train_fold(
     backbone: Backbone,
     recipe: Recipe,
-    cache: TrunkCache,
+    views: Views,
     labels: np.ndarray,
     held_out: np.ndarray,
     *,
     seed: int,
+    importance: np.ndarray | None = None,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda _: None,
+    progress: ProgressFolder | None = None,
 ) -> FoldResult:
     """Train one member on all images but the held-out ones, and score those.
 
-    labels: int (n,). held_out: bool (n,). on_epoch is called after each epoch and may raise to stop.
-    Raises InputError where either side lacks a class, where the loss is no longer a number (naming epoch and step), or
-    where memory runs out (naming the batch size to try).
+    labels: int (n,). held_out: bool (n,). importance: float (n,), how often each image is drawn against others of its
+    class; evenly by default. Classes come equally often. on_epoch is called after each epoch, of which an earlier try
+    finished too, and may raise to stop. progress: where every epoch is kept, so that a killed training goes on; on a
+    CPU it ends in the same weights, bit for bit, as one that was not killed.
+    Raises InputError where either side lacks a class, where the loss is no longer a number (naming epoch and step),
+    where memory runs out (naming the batch size to try), or where the progress is of another training.
     """
     for side, chosen in (("training", ~held_out), ("held-out", held_out)):
         if len(np.unique(labels[chosen])) < 2:
             raise InputError(f"the {side} images of a fold are all of one class; both normal and pneumonia are needed")
     with _naming_a_smaller_batch(recipe.batch_size):
-        rng = np.random.default_rng(seed)
+        learning = _Learning(backbone, recipe, views, labels, held_out, importance, seed, device)
+        saved = progress.load() if progress else None
+        if saved:
+            learning.restore(saved)
+        for epoch in learning.curve:
+            on_epoch(epoch)
+        while len(learning.curve) < recipe.epochs:
+            learning.one_epoch()
+            if progress:
+                progress.save(learning.progress())
+            on_epoch(learning.curve[-1])
+        return FoldResult(tuple(learning.curve), learning.last, learning.best)
+
+
+class _Learning:
+    """A fold in training. What each epoch draws follows from seed and epoch alone, so nothing drawn needs keeping."""
+
+    def __init__(
+        self,
+        backbone: Backbone,
+        recipe: Recipe,
+        views: Views,
+        labels: np.ndarray,
+        held_out: np.ndarray,
+        importance: np.ndarray | None,
+        seed: int,
+        device: str,
+    ) -> None:
+        self.recipe, self.views, self.labels, self.seed, self.device = recipe, views, labels, seed, device
         torch.manual_seed(seed)
-        member = new_member(backbone, recipe).to(device)
-        train_rows, valid_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        chance = _sampling_weights(labels[train_rows])
-        steps = -(-len(train_rows) // recipe.batch_size)
-        optimizer = torch.optim.AdamW(
-            [
-                {"params": member.tail.parameters(), "lr": recipe.tail_learning_rate},
-                {"params": member.head.parameters(), "lr": recipe.head_learning_rate},
-            ],
+        self.member = new_member(backbone, recipe).to(device)
+        self.training_rows, self.held_out_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
+        self.chance = _sampling_weights(labels[self.training_rows], importance, self.training_rows)
+        self.steps = -(-len(self.training_rows) // recipe.batch_size)
+        self.rates = (recipe.tail_learning_rate, recipe.head_learning_rate)
+        self.optimizer = torch.optim.AdamW(
+            [{"params": self.member.tail.parameters()}, {"params": self.member.head.parameters()}],
             weight_decay=recipe.weight_decay,
+            fused=True,
         )
-        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, T_max=steps * recipe.epochs)
-        criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-        curve = []
-        for epoch in range(recipe.epochs):
-            _set_training(member)
-            losses = []
-            order = rng.choice(train_rows, size=len(train_rows), p=chance)
-            for step, rows in enumerate(np.array_split(order, steps)):
-                maps = cache.take(rows, rng.integers(len(cache.views), size=len(rows))).to(device)
-                wanted = torch.from_numpy(labels[rows]).long().to(device)
-                with torch.autocast(device, dtype=torch.bfloat16):
-                    loss = criterion(member(maps), wanted)
-                _stop_unless_finite(loss, epoch, step)
-                optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                losses.append(loss.item() * len(rows))
-            logits = _score(member, cache, valid_rows, recipe.batch_size, device)
-            margins = np.where(labels[valid_rows] == 1, logits, -logits)
-            measured = Epoch(
-                epoch=epoch,
-                train_loss=sum(losses) / len(order),
-                valid_loss=float(np.logaddexp(0.0, -margins).mean()),
-                valid_auc=auc(labels[valid_rows], logits),
+        self.half = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[recipe.precision]
+        if self.half == torch.float16 and device != "cuda":
+            self.half = torch.bfloat16
+        self.scaler = torch.amp.GradScaler(device, enabled=self.half == torch.float16)
+        self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
+        self.curve: list[Epoch] = []
+        self.last: Kept
+        self.best: Kept
+
+    def one_epoch(self) -> None:
+        """Learn from as many draws as there are training images, then score the held-out ones."""
+        epoch = len(self.curve)
+        rng = np.random.default_rng([self.seed, epoch])
+        torch.manual_seed(int(rng.integers(2**62)))
+        _set_training(self.member)
+        order = rng.choice(self.training_rows, size=len(self.training_rows), p=self.chance)
+        batches = np.array_split(order, self.steps)
+        losses = []
+        for step, (rows, maps) in enumerate(zip(batches, self.views.drawn(batches, rng), strict=True)):
+            rise = _rate(epoch * self.steps + step, self.steps * self.recipe.epochs, self.recipe.warm_up)
+            for group, rate in zip(self.optimizer.param_groups, self.rates, strict=True):
+                group["lr"] = rate * rise
+            wanted = torch.from_numpy(self.labels[rows]).long().to(self.device)
+            with self._autocast():
+                loss = self.criterion(self.member(maps.to(self.device)).float(), wanted)
+            _stop_unless_finite(loss, epoch, step)
+            self.optimizer.zero_grad(set_to_none=True)
+            self.scaler.scale(loss).backward()
+            self.scaler.step(self.optimizer)
+            self.scaler.update()
+            losses.append(loss.item() * len(rows))
+        logits = self._score()
+        truth = self.labels[self.held_out_rows]
+        margins = np.where(truth == 1, logits, -logits)
+        measured = Epoch(
+            epoch=epoch,
+            train_loss=sum(losses) / len(order),
+            valid_loss=float(np.logaddexp(0.0, -margins).mean()),
+            valid_auc=auc(truth, logits),
+        )
+        state = {name: tensor.detach().cpu().clone() for name, tensor in self.member.state_dict().items()}
+        self.last = Kept(epoch, state, logits)
+        if all(measured.valid_auc > earlier.valid_auc for earlier in self.curve):
+            self.best = self.last
+        self.curve.append(measured)
+
+    def progress(self) -> Progress:
+        """All that the next epoch starts from."""
+        tensors: dict[str, Tensor] = {}
+        for which, kept in (("last", self.last), ("best", self.best))[: 1 + (self.best is not self.last)]:
+            tensors |= {f"{which}.{name}": tensor for name, tensor in kept.state.items()}
+            tensors[f"{which}_logits"] = torch.from_numpy(kept.valid_logits)
+        for number, moments in self.optimizer.state_dict()["state"].items():
+            tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
+        facts = {
+            "curve": [asdict(epoch) for epoch in self.curve],
+            "best_epoch": self.best.epoch,
+            "scaler": self.scaler.state_dict(),
+        }
+        return Progress(len(self.curve), tensors, facts)
+
+    def restore(self, saved: Progress) -> None:
+        """Take up where `progress` left."""
+        self.curve = [Epoch(**epoch) for epoch in saved.facts["curve"]]
+        self.last, self.best = (
+            Kept(
+                epoch,
+                {
+                    name.removeprefix(f"{which}."): t
+                    for name, t in saved.tensors.items()
+                    if name.startswith(f"{which}.")
+                },
+                saved.tensors[f"{which}_logits"].numpy(),
             )
-            curve.append(measured)
-            on_epoch(measured)
-        state = {name: tensor.detach().cpu().contiguous() for name, tensor in member.state_dict().items()}
-        return FoldResult(state=state, curve=tuple(curve), valid_logits=logits)
+            for which, epoch in (
+                ("last", len(self.curve) - 1),
+                ("best" if "best_logits" in saved.tensors else "last", saved.facts["best_epoch"]),
+            )
+        )
+        self.member.load_state_dict(self.last.state)
+        described = self.optimizer.state_dict()
+        moments: dict[int, dict[str, Tensor]] = {}
+        for name, tensor in saved.tensors.items():
+            if name.startswith("optimizer."):
+                _, number, moment = name.split(".")
+                moments.setdefault(int(number), {})[moment] = tensor
+        self.optimizer.load_state_dict({**described, "state": moments})
+        self.scaler.load_state_dict(saved.facts["scaler"])
+
+    @torch.inference_mode()
+    def _score(self) -> np.ndarray:
+        """Logit of pneumonia against normal for the held-out images, with their mirror images' where the recipe
+        averages over them: float32 (m,)."""
+        self.member.eval()
+        made = []
+        for batch in np.array_split(self.held_out_rows, -(-len(self.held_out_rows) // (2 * self.recipe.batch_size))):
+            sides = []
+            for mirror in (False, True)[: 1 + self.recipe.flip_average]:
+                with self._autocast():
+                    logits = self.member(self.views.films(batch, mirror=mirror).to(self.device)).float()
+                sides.append(logits[:, 1] - logits[:, 0])
+            made.append(torch.stack(sides).mean(0).cpu().numpy())
+        return np.concatenate(made)
+
+    def _autocast(self) -> Any:
+        return torch.autocast(self.device, dtype=self.half, enabled=self.half is not None)
+
+
+def fingerprint(
+    backbone: str, recipe: Recipe, image_sha256: Sequence[str], labels: np.ndarray, held_out: np.ndarray, *, seed: int
+) -> str:
+    """What tells one fold's training from another: sha256 of everything that its weights follow from."""
+    facts = {
+        "code": [versions.VIEWS, versions.TRUNK, versions.TRAINING],
+        "backbone": backbone,
+        "recipe": asdict(recipe),
+        "seed": seed,
+        "images": [
+            [sha, int(label), int(held)] for sha, label, held in zip(image_sha256, labels, held_out, strict=True)
+        ],
+    }
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _rate(step: int, steps: int, warm_up: float) -> float:
+    """The learning rate's factor: a straight rise from 0 over the first `warm_up` of the steps, then half a cosine."""
+    rising = warm_up * steps
+    if step < rising:
+        return (step + 1) / math.ceil(rising)
+    return 0.5 * (1 + math.cos(math.pi * (step - rising) / (steps - rising)))
 
 
 @contextmanager
@@ -157,20 +313,9 @@ def _set_training(member: Member) -> None:
             module.eval()
 
 
-def _sampling_weights(labels: np.ndarray) -> np.ndarray:
-    """Probability of drawing each image so that both classes come equally often: float (n,), summing to 1."""
-    weights = 1.0 / np.bincount(labels)[labels]
+def _sampling_weights(labels: np.ndarray, importance: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
+    """Probability of drawing each image, classes equally often: float (n,), summing to 1."""
+    weights = np.ones(len(labels)) if importance is None else importance[rows].astype(np.float64)
+    for label in np.unique(labels):
+        weights[labels == label] /= weights[labels == label].sum()
     return np.asarray(weights / weights.sum())
-
-
-@torch.inference_mode()
-def _score(member: Member, cache: TrunkCache, rows: np.ndarray, batch_size: int, device: str) -> np.ndarray:
-    """Logit of pneumonia against normal for `rows` as they are (view 0): float32 (m,)."""
-    member.eval()
-    made = []
-    for batch in np.array_split(rows, max(1, len(rows) // (2 * batch_size))):
-        maps = cache.take(batch, np.zeros(len(batch), dtype=int)).to(device)
-        with torch.autocast(device, dtype=torch.bfloat16):
-            logits = member(maps).float()
-        made.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
-    return np.concatenate(made)

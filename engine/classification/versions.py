@@ -1,10 +1,10 @@
 """Which code a result was made by: numbers raised when the same input gives another result, so that it is made anew."""
 
-VIEWS = 3
+VIEWS = 4
 """engine.classification.augment and variations: cached views and what is trained on them."""
-TRUNK = 2
+TRUNK = 3
 """engine.classification.trunk_cache: the cached maps."""
-TRAINING = 3
+TRAINING = 4
 """engine.classification.training and linear: the trained members."""
-INFERENCE = 3
+INFERENCE = 4
 """engine.classification.inference, statistics and explain: logits, features and heatmaps of one checkpoint."""

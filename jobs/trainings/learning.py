@@ -12,7 +12,10 @@ from db import session, writes
 from db.models import Dataset, Image, Prediction
 from db.queries import datasets
 from jobs.command import Context, JobError
+from jobs.processes import Processes
 from jobs.run import ActiveRun, code_version
+
+BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -53,25 +56,59 @@ class TrainingSet:
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
-def calibrate(labels: np.ndarray, logits: np.ndarray, under_stress: np.ndarray, *, chosen_on: str) -> dict[str, Any]:
+def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) -> np.ndarray:
+    """How each film was taken, see `acquisition.statistics`: (n, d); described once, by the leading process."""
+    from engine.classification import acquisition
+    from engine.files import whole_file
+    from engine.images import read_batch
+
+    path = run.folder / "looks.npy"
+    if processes.leads and not path.exists():
+        batches = list(writes.batches(training_set.files, BATCH))
+        made = [acquisition.statistics(read_batch(batch)) for batch in run.track(batches, stage="describing looks")]
+        with whole_file(path) as temporary:
+            np.save(temporary, np.concatenate(made), allow_pickle=False)
+    processes.wait()
+    looks: np.ndarray = np.load(path, allow_pickle=False)
+    return looks
+
+
+def calibrate(
+    training_set: TrainingSet,
+    logits: np.ndarray,
+    under_stress: np.ndarray,
+    looks: np.ndarray | None = None,
+    *,
+    chosen_on: str,
+) -> dict[str, Any]:
     """Temperature and thresholds from out-of-fold logits.
 
-    labels, logits: (n,). under_stress: (n,) or (views, n), the same images varied as well: the threshold for a recall
-    of .97 has to hold on films that are unlike the training's.
+    logits: (n,). under_stress: (n,) or (views, n), the same images varied as well: the threshold for a recall of .97
+    has to hold on films that are unlike the training's. looks: (n, d); where given, the threshold in force is Youden's
+    on films weighed so that looks and label are independent, since elsewhere looks will not tell the label.
     """
+    from engine.classification import acquisition
     from engine.classification.calibration import fit_temperature, probabilities
     from engine.metrics.classification import recall_threshold, youden_threshold
 
+    labels = training_set.labels
     temperature = fit_temperature(labels, logits)
+    scores = probabilities(logits, temperature=temperature)
     every = np.atleast_2d(under_stress)
-    return {
+    youden = youden_threshold(labels, scores)
+    found = {
         "temperature": temperature,
-        "threshold": youden_threshold(labels, probabilities(logits, temperature=temperature)),
+        "threshold": youden,
+        "threshold_youden": youden,
         "threshold_recall97": recall_threshold(
             np.tile(labels, len(every)), probabilities(every.ravel(), temperature=temperature), recall=0.97
         ),
         "chosen_on": chosen_on,
     }
+    if looks is not None:
+        given_away = acquisition.propensity(looks, labels, training_set.patients)
+        found["threshold"] = youden_threshold(labels, scores, acquisition.weights(given_away, labels, power=1.0))
+    return found
 
 
 def provenance_of(run: ActiveRun, training_set: TrainingSet, *, seed: int) -> dict[str, Any]:

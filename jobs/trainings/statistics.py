@@ -57,7 +57,7 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
                 store_fold(run, repeat, fold, labels[held_out], logits[repeat][:FILMS, held_out].mean(0))
     plain = logits[:, :FILMS].mean((0, 1))
     calibration = calibrate(
-        labels,
+        training_set,
         plain,
         logits.mean(0),
         chosen_on="out-of-fold predictions, mean over deals, backbones and mirror images; recall .97 on all views",
@@ -117,13 +117,13 @@ def described_views(
                 run.context.artifacts / "cache" / "trunk",
                 backbone,
                 [image.sha256 for image in training_set.images],
-                lambda rows: read_batch([training_set.files[row] for row in rows], size=recipe.size),
+                lambda rows, size: read_batch([training_set.files[row] for row in rows], size=size),
                 views=recipe.views,
                 seed=seed,
                 advance=advance,
-                size=recipe.size,
+                variation="varied",
                 describe=partial(describer.describe, device=device),
-                mirrored=True,
+                kept=f"statistics of {backbone.spec.taps}",
             )
             found.append(cache.views)
     return found

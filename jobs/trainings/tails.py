@@ -1,141 +1,254 @@
-"""Training the last blocks and a head of one backbone on cached trunk maps, a member for each fold."""
+"""Training the last stages and a head of each backbone on its frozen trunk's maps: a member for each fold."""
 
-from dataclasses import asdict
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from jobs.processes import Processes
 from jobs.run import ActiveRun
-from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_predictions, summary_of
+from jobs.trainings.learning import TrainingSet, calibrate, looks_of, provenance_of, store_predictions, summary_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.classification.backbones import Backbone
     from engine.classification.recipes import Recipe
-    from engine.classification.training import Epoch, FoldResult
-    from engine.classification.trunk_cache import TrunkCache
+    from engine.classification.training import Epoch, FoldResult, Views
+
+KEPT = ("last", "best")
+"""Which epochs' weights a member keeps."""
 
 
-def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: int) -> None:
-    """Cache the views, train the folds that are not yet trained, calibrate, store."""
-    import torch
+@dataclass(frozen=True)
+class Deal:
+    """Patients dealt into folds once: dealt is int (n,), the fold that holds each image out."""
 
+    number: int
+    backbone: str
+    dealt: np.ndarray
+    seed: int
+
+    def member_file(self, folder: Path, fold: int) -> Path:
+        """Where the member that holds `fold` out is kept until the run ends."""
+        return folder / f"deal{self.number}-fold{fold}.safetensors"
+
+
+def train(
+    run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: int, processes: Processes | None = None
+) -> None:
+    """Cache the views, train the members that are not yet trained, calibrate, store."""
     from engine.classification.backbones import load_backbone
     from engine.splits import grouped_folds
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    dealt = grouped_folds(training_set.strata, training_set.patients, folds=recipe.folds, seed=seed)
-    backbone = load_backbone(recipe.backbone, models=run.context.models, cut=recipe.cut).to(device)
-    cache = cached_views(run, training_set, recipe, backbone, seed=seed, device=device)
-    logits = np.full(len(dealt), np.nan)
-    members = []
-    with run.progress("training folds", recipe.folds * recipe.epochs) as advance:
-        for fold in range(recipe.folds):
-            state, fold_logits = trained_fold(
-                run, recipe, backbone, cache, training_set.labels, dealt, fold, seed, device, advance
-            )
-            members.append(state)
-            logits[dealt == fold] = fold_logits
-    store(run, training_set, recipe, backbone.to("cpu"), members, dealt, logits, seed=seed)
-
-
-def cached_views(
-    run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", backbone: "Backbone", *, seed: int, device: str
-) -> "TrunkCache":
-    """The trunk's maps of every image in every view."""
-    from engine.classification import trunk_cache
-    from engine.images import read_batch
-
-    size = backbone.spec.input_size
-    with run.progress("caching trunk features", recipe.views * len(training_set.files)) as advance:
-        return trunk_cache.build(
-            run.context.artifacts / "cache" / "trunk",
-            backbone,
-            [image.sha256 for image in training_set.images],
-            lambda rows: read_batch([training_set.files[row] for row in rows], size=size),
-            views=recipe.views,
-            seed=seed,
-            device=device,
-            advance=advance,
+    processes = processes or Processes()
+    deals = [
+        Deal(
+            repeat,
+            recipe.backbones[repeat % len(recipe.backbones)],
+            grouped_folds(training_set.strata, training_set.patients, folds=recipe.folds, seed=seed + repeat),
+            seed + repeat,
         )
+        for repeat in range(recipe.repeats)
+    ]
+    looks = looks_of(run, training_set, processes) if recipe.balance else None
+    for name in dict.fromkeys(deal.backbone for deal in deals):
+        backbone = load_backbone(name, models=run.context.models, cut=recipe.cut).to(processes.device)
+        views = views_of(run, training_set, recipe, backbone, seed=seed, processes=processes)
+        mine = [
+            (deal, fold)
+            for deal in deals
+            for fold in range(recipe.folds)
+            if deal.backbone == name and processes.mine(deal.number * recipe.folds + fold)
+        ]
+        with run.progress(f"training {name}", len(mine) * recipe.epochs) as advance:
+            for deal, fold in mine:
+                train_member(run, training_set, recipe, backbone, views, deal, fold, looks, processes.device, advance)
+    processes.wait()
+    if processes.leads:
+        store(run, training_set, recipe, deals, looks, seed=seed)
 
 
-def trained_fold(
+def views_of(
     run: ActiveRun,
+    training_set: TrainingSet,
     recipe: "Recipe",
     backbone: "Backbone",
-    cache: "TrunkCache",
-    labels: np.ndarray,
-    dealt: np.ndarray,
-    fold: int,
+    *,
     seed: int,
+    processes: Processes,
+) -> "Views":
+    """The trunk's maps of every image in every view, cached, or made anew each time where the recipe says so."""
+    from engine.classification import trunk_cache
+    from engine.classification.fresh_views import FreshViews
+    from engine.images import read_batch
+
+    def read(rows: Sequence[int], size: int) -> np.ndarray:
+        return read_batch([training_set.files[row] for row in rows], size=size)
+
+    if not recipe.views:
+        return FreshViews(backbone, read, recipe.variation, recipe.size, processes.device)
+
+    def build(stage: str, views: Callable[[int], bool]) -> "trunk_cache.TrunkCache":
+        with run.progress(stage, sum(map(views, range(recipe.views))) * len(training_set.files)) as advance:
+            return trunk_cache.build(
+                run.context.artifacts / "cache" / "trunk",
+                backbone,
+                [image.sha256 for image in training_set.images],
+                read,
+                views=recipe.views,
+                variation=recipe.variation,
+                seed=seed,
+                size=recipe.size,
+                device=processes.device,
+                advance=advance,
+                mine=views,
+            )
+
+    stage = f"caching views of {backbone.spec.name}"
+    if processes.count > 1:
+        build(stage, processes.mine)
+        processes.wait()
+    return build(stage, lambda _: True)
+
+
+def train_member(
+    run: ActiveRun,
+    training_set: TrainingSet,
+    recipe: "Recipe",
+    backbone: "Backbone",
+    views: "Views",
+    deal: Deal,
+    fold: int,
+    looks: np.ndarray | None,
     device: str,
     advance: Any,
-) -> "tuple[dict[str, Tensor], np.ndarray]":
-    """The fold's weights and held-out logits: from the file an earlier try left, or trained now."""
+) -> None:
+    """Train the member, unless an earlier try of this run did, and keep its last and best weights and logits."""
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import save_file
 
-    from engine.classification.training import train_fold
+    from engine.classification import acquisition
+    from engine.classification.progress import ProgressFolder
+    from engine.classification.training import fingerprint, train_fold
     from engine.files import whole_file
 
-    held_out = dealt == fold
-    path = run.folder / f"fold{fold}.safetensors"
+    path = deal.member_file(run.folder, fold)
     if path.exists():
-        state = load_file(path)
         advance(recipe.epochs)
-        return state, state.pop("valid_logits").numpy()
+        return
+    held_out = deal.dealt == fold
+    seed = deal.seed * 1000 + fold
 
     def on_epoch(epoch: "Epoch") -> None:
-        store_epoch(run, fold, epoch, int(held_out.sum()))
-        advance(1)
+        store_epoch(run, deal, fold, epoch, int(held_out.sum()), several=recipe.repeats > 1)
+        advance(1, f"deal {deal.number} fold {fold} AUC {epoch.valid_auc:.4f} loss {epoch.train_loss:.3f}")
 
-    result: FoldResult = train_fold(
-        backbone, recipe, cache, labels, held_out, seed=seed * 1000 + fold, device=device, on_epoch=on_epoch
+    importance = None
+    if looks is not None:
+        importance = np.zeros(len(held_out))
+        importance[~held_out] = acquisition.weights(
+            acquisition.propensity(
+                looks[~held_out], training_set.labels[~held_out], training_set.patients[~held_out], seed=seed
+            ),
+            training_set.labels[~held_out],
+            power=recipe.balance,
+        )
+    shas = [image.sha256 for image in training_set.images]
+    progress = ProgressFolder(
+        path.with_suffix(""),
+        fingerprint(backbone.spec.name, recipe, shas, training_set.labels, held_out, seed=seed),
     )
+    result: FoldResult = train_fold(
+        backbone,
+        recipe,
+        views,
+        training_set.labels,
+        held_out,
+        seed=seed,
+        importance=importance,
+        device=device,
+        on_epoch=on_epoch,
+        progress=progress,
+    )
+    tensors: dict[str, Tensor] = {}
+    for which, kept in zip(KEPT, (result.last, result.best), strict=True):
+        tensors |= {f"{which}/{name}": tensor.contiguous() for name, tensor in kept.state.items()}
+        tensors[f"{which}_logits"] = torch.from_numpy(kept.valid_logits)
     with whole_file(path) as temporary:
-        save_file({**result.state, "valid_logits": torch.from_numpy(result.valid_logits)}, temporary)
-    return result.state, result.valid_logits
+        save_file({name: tensor.clone() for name, tensor in tensors.items()}, temporary)
+    shutil.rmtree(progress.path, ignore_errors=True)
 
 
-def store_epoch(run: ActiveRun, fold: int, epoch: "Epoch", held_out: int) -> None:
+def store_epoch(run: ActiveRun, deal: Deal, fold: int, epoch: "Epoch", held_out: int, *, several: bool) -> None:
     """One point on each of the fold's curves."""
     measured = asdict(epoch)
     step = measured.pop("epoch")
-    run.metrics(
-        [
-            {"name": name, "split": f"fold{fold}", "step": step, "value": value, "n": held_out}
-            for name, value in measured.items()
-        ]
-    )
+    where = f"deal{deal.number}-fold{fold}" if several else f"fold{fold}"
+    known = {"split": where, "step": step, "n": held_out}
+    run.metrics([{"name": name, "value": value, **known} for name, value in measured.items()])
 
 
 def store(
     run: ActiveRun,
     training_set: TrainingSet,
     recipe: "Recipe",
-    backbone: "Backbone",
-    members: "list[dict[str, Tensor]]",
-    dealt: np.ndarray,
-    logits: np.ndarray,
+    deals: Sequence[Deal],
+    looks: np.ndarray | None,
     *,
     seed: int,
 ) -> None:
-    """Calibrate on the out-of-fold logits, then write checkpoint, predictions and summary."""
-    from engine.classification.inference import save_checkpoint
+    """Calibrate on the out-of-fold logits, then write both checkpoints, and predictions and summary of the kept one."""
+    from safetensors.torch import load_file
 
-    calibration = calibrate(
-        training_set.labels,
-        logits,
-        logits,
-        chosen_on="out-of-fold predictions of single members, without mirror images",
-    )
-    folder = run.folder / "checkpoint"
-    provenance = provenance_of(run, training_set, seed=seed)
-    revision = save_checkpoint(folder, backbone, members, recipe, calibration=calibration, provenance=provenance)
-    store_predictions(run, training_set, dealt, logits, calibration)
-    run.artifact("checkpoint", folder)
-    run.summary = summary_of(training_set, recipe.name, [recipe.backbone], logits, calibration, revision)
-    for fold in range(recipe.folds):
-        (run.folder / f"fold{fold}.safetensors").unlink(missing_ok=True)
+    from engine.classification.backbones import load_backbone
+    from engine.classification.inference import save_checkpoint
+    from engine.files import whole_file
+    from engine.metrics.classification import auc
+
+    backbones = {
+        name: load_backbone(name, models=run.context.models, cut=recipe.cut)
+        for name in dict.fromkeys(deal.backbone for deal in deals)
+    }
+    for which in sorted(KEPT, key=lambda which: which == recipe.keep):
+        logits = np.full((len(deals), len(training_set.labels)), np.nan)
+        members: dict[str, list[dict[str, Tensor]]] = {name: [] for name in backbones}
+        for deal in deals:
+            for fold in range(recipe.folds):
+                found = load_file(deal.member_file(run.folder, fold))
+                logits[deal.number, deal.dealt == fold] = found[f"{which}_logits"].numpy()
+                prefix = f"{which}/"
+                members[deal.backbone].append(
+                    {name.removeprefix(prefix): t for name, t in found.items() if name.startswith(prefix)}
+                )
+        mean = logits.mean(0)
+        calibration = calibrate(
+            training_set,
+            mean,
+            mean,
+            looks,
+            chosen_on=f"out-of-fold predictions, each the mean of {len(deals)} member{'s' * (len(deals) > 1)} "
+            f"at the {which} epoch{', chosen on the same images' * (which == 'best')}",
+        )
+        folder = run.folder / f"checkpoint-{which}"
+        revision = save_checkpoint(
+            folder,
+            [(backbone, members[name]) for name, backbone in backbones.items()],
+            recipe,
+            calibration=calibration,
+            provenance=provenance_of(run, training_set, seed=seed),
+        )
+        run.artifact("checkpoint" if which == recipe.keep else f"checkpoint_{which}", folder)
+    path = run.folder / "out_of_fold_logits.npy"
+    with whole_file(path) as temporary:
+        np.save(temporary, logits.astype(np.float32), allow_pickle=False)
+    run.artifact("out_of_fold_logits", path, shape=logits.shape)
+    store_predictions(run, training_set, deals[0].dealt, mean, calibration)
+    run.summary = summary_of(training_set, recipe.name, list(backbones), mean, calibration, revision)
+    run.summary["oof_auc_of_deals"] = [auc(training_set.labels, row) for row in logits]
+    for deal in deals:
+        for fold in range(recipe.folds):
+            deal.member_file(run.folder, fold).unlink(missing_ok=True)

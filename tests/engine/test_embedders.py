@@ -155,16 +155,16 @@ def test_an_embedder_without_words_says_which_ones_have_them() -> None:
 def test_classifier_features_come_from_the_checkpoint(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
     from engine.classification.backbones import load_backbone
     from engine.classification.inference import Classifier, save_checkpoint
-    from engine.classification.recipes import RECIPES
+    from engine.classification.recipes import RECIPES, Recipe
     from engine.classification.training import new_member
 
     recipe = RECIPES["lite0"]
-    backbone = load_backbone(recipe.backbone, cut=recipe.cut)
+    assert isinstance(recipe, Recipe)
+    backbone = load_backbone("efficientnet_lite0", cut=recipe.cut)
     calibration = {"temperature": 1.0, "threshold": 0.5}
     revision = save_checkpoint(
         tmp_path / "checkpoint",
-        backbone,
-        [new_member(backbone, recipe).state_dict()],
+        [(backbone, [new_member(backbone, recipe).state_dict()])],
         recipe,
         calibration=calibration,
         provenance={},

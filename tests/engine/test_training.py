@@ -1,4 +1,5 @@
 import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,13 +9,17 @@ import torch
 
 from engine.classification import trunk_cache
 from engine.classification.backbones import Backbone, load_backbone
+from engine.classification.fresh_views import FreshViews
 from engine.classification.inference import Classifier, save_checkpoint
-from engine.classification.recipes import RECIPES
+from engine.classification.progress import ProgressFolder
+from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Epoch, train_fold
 from engine.classification.trunk_cache import TrunkCache
 from engine.errors import InputError
 
-RECIPE = replace(RECIPES["lite0"], views=1, epochs=3, folds=2, batch_size=8)
+LITE0 = RECIPES["lite0"]
+assert isinstance(LITE0, Recipe)
+RECIPE = replace(LITE0, views=2, epochs=3, folds=2, batch_size=8)
 CALIBRATION = {"temperature": 1.5, "threshold": 0.4}
 LABELS = np.tile([0, 1], 20)
 
@@ -36,7 +41,9 @@ def backbone() -> Backbone:
 def cache(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone, pixels: np.ndarray) -> TrunkCache:
     names = [str(row) for row in range(40)]
     folder = tmp_path_factory.mktemp("cache")
-    return trunk_cache.build(folder, backbone, names, lambda rows: pixels[list(rows)], views=1, seed=0)
+    return trunk_cache.build(
+        folder, backbone, names, lambda rows, _: pixels[list(rows)], views=2, variation="augmented", seed=0
+    )
 
 
 @pytest.fixture(scope="module")
@@ -48,9 +55,9 @@ def checkpoint(
     results = [train_fold(backbone, RECIPE, cache, LABELS, dealt == fold, seed=fold) for fold in (0, 1)]
     folder = tmp_path_factory.mktemp("run") / "checkpoint"
     save_checkpoint(
-        folder, backbone, [r.state for r in results], RECIPE, calibration=CALIBRATION, provenance={"run": 1}
+        folder, [(backbone, [r.last.state for r in results])], RECIPE, calibration=CALIBRATION, provenance={"run": 1}
     )
-    return folder, np.concatenate([r.valid_logits for r in results])
+    return folder, np.concatenate([r.last.valid_logits for r in results])
 
 
 def test_a_fold_learns_what_the_held_out_images_share(checkpoint: tuple[Path, np.ndarray]) -> None:
@@ -61,7 +68,123 @@ def test_a_fold_learns_what_the_held_out_images_share(checkpoint: tuple[Path, np
 def test_the_same_seed_trains_the_same_member(backbone: Backbone, cache: TrunkCache) -> None:
     held_out = np.arange(40) < 20
     one, other = (train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3) for _ in range(2))
-    assert np.allclose(one.valid_logits, other.valid_logits, atol=1e-3)
+    assert same(one.last.state, other.last.state) and np.array_equal(one.last.valid_logits, other.last.valid_logits)
+
+
+class KilledError(Exception):
+    """Stands for a kill: whatever was not on disk is lost."""
+
+
+def killed_at(step: int, cache: TrunkCache, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Reading the batch of that step, counted over all epochs, ends the training."""
+    steps = iter(range(10**6))
+
+    def take(self: TrunkCache, rows: np.ndarray, views: np.ndarray) -> torch.Tensor:
+        if len(rows) < 9 and next(steps) == step:  # a training batch; held-out ones are larger
+            raise KilledError
+        return original(self, rows, views)
+
+    original = TrunkCache.take
+    monkeypatch.setattr(TrunkCache, "take", take)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.parametrize("step", [0, 2, 3, 4, 7, 8])
+def test_a_training_killed_at_any_step_goes_on_to_the_same_weights_bit_for_bit(
+    backbone: Backbone, cache: TrunkCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    held_out = np.arange(40) < 20
+    whole = train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3)
+    kept = ProgressFolder(tmp_path / "fold", "this training")
+    with monkeypatch.context() as patched:
+        killed_at(step, cache, patched)
+        with pytest.raises(KilledError):
+            train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3, progress=kept)
+    torch.rand(7), np.random.default_rng().random()
+    epochs: list[Epoch] = []
+    resumed = train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3, progress=kept, on_epoch=epochs.append)
+    assert same(whole.last.state, resumed.last.state) and same(whole.best.state, resumed.best.state)
+    assert np.array_equal(whole.best.valid_logits, resumed.best.valid_logits)
+    assert whole.curve == resumed.curve == tuple(epochs)
+    assert len(list(kept.path.iterdir())) == 2
+
+
+def test_progress_that_is_foreign_or_torn_is_refused_by_name(
+    backbone: Backbone, cache: TrunkCache, tmp_path: Path
+) -> None:
+    held_out = np.arange(40) < 20
+    short = replace(RECIPE, epochs=1)
+    train_fold(backbone, short, cache, LABELS, held_out, seed=0, progress=ProgressFolder(tmp_path, "one"))
+    with pytest.raises(InputError, match="is of other images, another recipe or seed; delete"):
+        train_fold(backbone, short, cache, LABELS, held_out, seed=0, progress=ProgressFolder(tmp_path, "other"))
+    (file,) = tmp_path.glob("*.safetensors")
+    whole = file.read_bytes()
+    for damaged in (whole[:-9], whole[:40] + b"?" + whole[41:]):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=f"training progress {file} is torn; delete {tmp_path}"):
+            train_fold(backbone, short, cache, LABELS, held_out, seed=0, progress=ProgressFolder(tmp_path, "one"))
+    file.unlink()
+    with pytest.raises(InputError, match=f"{file} cannot be read"):
+        ProgressFolder(tmp_path, "one").load()
+    (tmp_path / "progress.json").write_text("{")
+    with pytest.raises(InputError, match=r"progress\.json cannot be read"):
+        ProgressFolder(tmp_path, "one").load()
+
+
+def test_the_best_epoch_is_kept_beside_the_last(backbone: Backbone, cache: TrunkCache) -> None:
+    wild = replace(RECIPE, epochs=4, tail_learning_rate=0.03, head_learning_rate=0.3)
+    found = train_fold(backbone, wild, cache, LABELS, np.arange(40) < 20, seed=2)
+    aucs = [epoch.valid_auc for epoch in found.curve]
+    assert found.best.epoch == int(np.argmax(aucs)) and found.last.epoch == 3
+    assert same(found.best.state, found.last.state) == (found.best.epoch == 3)
+
+
+def test_views_that_are_not_cached_train_and_resume_alike(
+    backbone: Backbone, pixels: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.images import resize
+
+    def read(rows: Sequence[int], size: int) -> np.ndarray:
+        return np.stack([resize(pixels[row], size) for row in rows])
+
+    fresh = FreshViews(backbone, read, "seed", 224)
+    recipe = replace(RECIPE, views=0, variation="seed", epochs=2)
+    held_out = np.arange(40) < 20
+    whole = train_fold(backbone, recipe, fresh, LABELS, held_out, seed=1)
+    kept = ProgressFolder(tmp_path, "fresh")
+
+    def stop(epoch: Epoch) -> None:
+        if epoch.epoch == 0:
+            raise KilledError
+
+    with pytest.raises(KilledError):
+        train_fold(backbone, recipe, fresh, LABELS, held_out, seed=1, progress=kept, on_epoch=stop)
+    resumed = train_fold(backbone, recipe, fresh, LABELS, held_out, seed=1, progress=kept)
+    assert same(whole.last.state, resumed.last.state)
+    first, again = (next(fresh.drawn([np.arange(3)], np.random.default_rng(s))) for s in (0, 1))
+    assert not torch.equal(first, again)
+
+
+def test_images_of_more_importance_are_drawn_more_often(
+    backbone: Backbone, cache: TrunkCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[np.ndarray] = []
+    original = TrunkCache.drawn
+
+    def noted(self: TrunkCache, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
+        drawn.extend(batches)
+        return original(self, batches, rng)
+
+    monkeypatch.setattr(TrunkCache, "drawn", noted)
+    importance = np.ones(40)
+    importance[[30, 31]] = 1000.0
+    train_fold(backbone, RECIPE, cache, LABELS, np.arange(40) < 20, seed=0, importance=importance)
+    counts = np.bincount(np.concatenate(drawn), minlength=40)
+    assert counts[[30, 31]].sum() > 0.9 * counts.sum() and counts[:20].sum() == 0
+    assert 0.3 < counts[30] / counts[[30, 31]].sum() < 0.7
 
 
 def test_training_leaves_the_pretrained_backbone_untouched(backbone: Backbone, cache: TrunkCache) -> None:
@@ -107,7 +230,8 @@ def test_a_torn_or_swapped_checkpoint_is_refused_by_name(checkpoint: tuple[Path,
 
 def test_the_checkpoint_describes_itself_in_plain_json(checkpoint: tuple[Path, np.ndarray]) -> None:
     described = json.loads((checkpoint[0] / "model.json").read_text())
-    assert described["members"] == 2 and described["recipe"]["backbone"] == "efficientnet_lite0"
+    assert described["members"] == {"efficientnet_lite0": 2}
+    assert described["recipe"]["backbones"] == ["efficientnet_lite0"]
     assert described["calibration"] == CALIBRATION
 
 
@@ -125,7 +249,7 @@ def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(backbone: Backb
     broken = np.array(cache.views[0])
     broken[25] = np.nan
     with pytest.raises(InputError, match=r"the loss is nan at epoch 0, step \d"):
-        train_fold(backbone, RECIPE, TrunkCache((broken,)), LABELS, np.arange(40) < 20, seed=0)
+        train_fold(backbone, RECIPE, TrunkCache((broken, broken)), LABELS, np.arange(40) < 20, seed=0)
 
 
 def test_running_out_of_memory_names_the_batch_size_to_try(

@@ -18,17 +18,17 @@ def backbone() -> Backbone:
     return load_backbone("efficientnet_lite0", cut=16)
 
 
-def read(rows: Sequence[int]) -> np.ndarray:
+def read(rows: Sequence[int], size: int) -> np.ndarray:
     return PIXELS[list(rows)]
 
 
-def never(rows: Sequence[int]) -> np.ndarray:
+def never(rows: Sequence[int], size: int) -> np.ndarray:
     raise AssertionError("the cache computed what it had")
 
 
 def test_a_second_build_computes_nothing_and_holds_the_same(tmp_path: Path, backbone: Backbone) -> None:
-    first = trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, seed=0, batch_size=2)
-    second = trunk_cache.build(tmp_path, backbone, NAMES, never, views=2, seed=0)
+    first = trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, variation="augmented", seed=0, batch_size=2)
+    second = trunk_cache.build(tmp_path, backbone, NAMES, never, views=2, variation="augmented", seed=0)
     assert first.views[0].shape == (5, 192, 7, 7)
     for one, other in zip(first.views, second.views, strict=True):
         assert np.array_equal(one, other)
@@ -36,27 +36,31 @@ def test_a_second_build_computes_nothing_and_holds_the_same(tmp_path: Path, back
 
 
 def test_a_damaged_view_is_computed_again(tmp_path: Path, backbone: Backbone) -> None:
-    whole = np.array(trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0).views[0])
-    (path,) = tmp_path.glob("*/view-0.npy")
+    whole = np.array(
+        trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, variation="augmented", seed=0).views[0]
+    )
+    (path,) = tmp_path.glob("*/film.npy")
     path.write_bytes(path.read_bytes()[:-7])
-    assert np.array_equal(trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0).views[0], whole)
+    assert np.array_equal(
+        trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, variation="augmented", seed=0).views[0], whole
+    )
 
 
 def test_a_build_that_breaks_off_leaves_no_half_view(tmp_path: Path, backbone: Backbone) -> None:
-    def breaks(rows: Sequence[int]) -> np.ndarray:
+    def breaks(rows: Sequence[int], size: int) -> np.ndarray:
         if 2 in rows:
             raise KeyboardInterrupt
-        return read(rows)
+        return read(rows, size)
 
     with pytest.raises(KeyboardInterrupt):
-        trunk_cache.build(tmp_path, backbone, NAMES, breaks, views=1, seed=0, batch_size=2)
+        trunk_cache.build(tmp_path, backbone, NAMES, breaks, views=2, variation="augmented", seed=0, batch_size=2)
     assert not list(tmp_path.glob("*/*.npy"))
-    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0)
+    trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, variation="augmented", seed=0)
 
 
 def test_other_images_get_another_cache(tmp_path: Path, backbone: Backbone) -> None:
-    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0)
-    trunk_cache.build(tmp_path, backbone, NAMES[:4], read, views=1, seed=0)
+    trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, variation="augmented", seed=0)
+    trunk_cache.build(tmp_path, backbone, NAMES[:4], read, views=2, variation="augmented", seed=0)
     assert len(list(tmp_path.iterdir())) == 2
 
 
@@ -64,15 +68,19 @@ def test_a_mirrored_view_is_what_the_describer_says_of_the_mirror_image(tmp_path
     def corner(pixels: np.ndarray) -> np.ndarray:
         return pixels[:, :2, :3].astype(np.float16)
 
-    built = trunk_cache.build(tmp_path, backbone, NAMES, read, views=4, seed=0, describe=corner, mirrored=True)
+    built = trunk_cache.build(tmp_path, backbone, NAMES, read, views=4, variation="varied", seed=0, describe=corner)
     assert np.array_equal(built.views[0], PIXELS[:, :2, :3])
     assert np.array_equal(built.views[1], PIXELS[:, :2, :-4:-1])
     assert not np.array_equal(built.views[2], built.views[3])
 
 
 def test_statistics_and_maps_of_the_same_images_are_kept_apart(tmp_path: Path, backbone: Backbone) -> None:
-    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0)
-    trunk_cache.build(tmp_path, backbone, NAMES, read, views=1, seed=0, describe=lambda pixels: pixels[:, 0, :2])
+    trunk_cache.build(tmp_path, backbone, NAMES, read, views=2, variation="augmented", seed=0)
+    trunk_cache.build(
+        *(tmp_path, backbone, NAMES, read),
+        **{"views": 2, "variation": "augmented", "seed": 0, "kept": "a corner"},
+        describe=lambda pixels: pixels[:, 0, :2],
+    )
     assert len(list(tmp_path.iterdir())) == 2
 
 

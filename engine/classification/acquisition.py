@@ -1,0 +1,106 @@
+"""How a film was taken, apart from what it shows, and how far that alone gives its label away.
+
+A classifier may lean on exposure, contrast, sharpness and borders where these go with the label in training; on films
+taken elsewhere it then fails. Training draws films so that the two go together less; validation holds out the films
+where they go together least.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.cluster import KMeans
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from engine.splits import grouped_folds
+
+Pixels = NDArray[np.uint8]
+Floats = NDArray[np.float64]
+
+BANDS = ((0.02, 0.04), (0.04, 0.08), (0.08, 0.12), (0.12, 0.17), (0.17, 0.23), (0.23, 0.3), (0.3, 0.4), (0.4, 0.5))
+"""Spatial frequencies, in cycles a pixel, whose power tells contrast and sharpness."""
+PERCENTILES = (5, 25, 50, 75, 95)
+BLACK, WHITE = 0.02, 0.98
+BORDER = 0.1
+"""Width of the borders whose brightness is told, as a share of the side."""
+BATCH = 256
+MOST = 20.0
+"""A film counts at most so many times what one with evenly matched looks counts."""
+CONTRADICTING = 0.2
+
+
+def statistics(pixels: Pixels) -> Floats:
+    """Power in eight frequency bands (log), greys, black and white shares, borders: uint8 (n, s, s) -> (n, 21)."""
+    side = pixels.shape[-1]
+    steps = np.fft.fftfreq(side)
+    radius = np.hypot(steps[:, None], steps[None, :])
+    bands = [(radius >= low) & (radius < high) for low, high in BANDS]
+    window = np.hanning(side)[:, None] * np.hanning(side)
+    wide = max(1, round(BORDER * side))
+    made = []
+    for start in range(0, len(pixels), BATCH):
+        films = pixels[start : start + BATCH].astype(np.float32) / 255
+        power = np.abs(np.fft.fft2((films - films.mean((1, 2), keepdims=True)) * window)) ** 2
+        borders = (films[:, :wide], films[:, -wide:], films[:, :, :wide], films[:, :, -wide:])
+        columns = [
+            *(np.log(power[:, band].mean(1) + 1e-9) for band in bands),
+            *(films.mean((1, 2)), films.std((1, 2)), (films < BLACK).mean((1, 2)), (films > WHITE).mean((1, 2))),
+            *(border.mean((1, 2)) for border in borders),
+            *np.percentile(films.reshape(len(films), -1), PERCENTILES, axis=1),
+        ]
+        made.append(np.stack(columns, axis=1))
+    return np.concatenate(made) if made else np.empty((0, len(BANDS) + 8 + len(PERCENTILES)))
+
+
+def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike, *, folds: int = 5, seed: int = 0) -> Floats:
+    """Probability of pneumonia by looks alone: (n,), each from a logistic regression that saw none of the patient's.
+
+    described: (n, d), see `statistics`. labels: (n,), 0 or 1. Raises InputError where a class has too few patients.
+    """
+    truth = np.asarray(labels)
+    dealt = grouped_folds(truth, np.asarray(patients), folds=folds, seed=seed)
+    found = np.empty(len(truth))
+    for fold in range(folds):
+        held_out = dealt == fold
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
+        model.fit(described[~held_out], truth[~held_out])
+        found[held_out] = model.predict_proba(described[held_out])[:, 1]
+    return found
+
+
+def weights(given_away: Floats, labels: ArrayLike, *, power: float) -> Floats:
+    """How often training should draw each film: (n,), each class summing to one half.
+
+    given_away: (n,), see `propensity`. The weight is the inverse of the probability of the film's own label by its
+    looks, to the power of `power`: 0 draws all alike, 1 makes looks and label independent (Rosenbaum and Rubin 1983;
+    Austin 2011), in between trades that for variance.
+    """
+    truth = np.asarray(labels)
+    own = np.where(truth == 1, given_away, 1 - given_away)
+    drawn = np.asarray(1 / np.clip(own, 1 / MOST, 1) ** power)
+    for label in np.unique(truth):
+        drawn[truth == label] /= 2 * drawn[truth == label].sum()
+    return drawn
+
+
+def contradicting(given_away: Floats, labels: ArrayLike, *, share: float = CONTRADICTING) -> NDArray[np.bool_]:
+    """The `share` of each class that looks most like the other one: bool (n,)."""
+    truth = np.asarray(labels)
+    chosen = np.zeros(len(truth), dtype=bool)
+    for label in np.unique(truth):
+        rows = np.flatnonzero(truth == label)
+        wrong = given_away[rows] if label == 0 else 1 - given_away[rows]
+        chosen[rows[np.argsort(-wrong, kind="stable")[: max(1, round(share * len(rows)))]]] = True
+    return chosen
+
+
+def clusters(described: Floats, *, count: int, seed: int = 0) -> NDArray[np.intp]:
+    """Films in `count` groups that look alike (k-means on standardised statistics): int (n,)."""
+    scaled = StandardScaler().fit_transform(described)
+    return np.asarray(KMeans(count, n_init=10, random_state=seed).fit_predict(scaled))
+
+
+def with_patients(chosen: NDArray[np.bool_], patients: ArrayLike) -> NDArray[np.bool_]:
+    """The chosen films and all others of their patients, who must not be trained on: bool (n,)."""
+    keys = np.asarray(patients)
+    return np.isin(keys, np.unique(keys[chosen]))

@@ -1,0 +1,46 @@
+"""What a frozen trunk makes of films varied anew every time they are drawn: nothing is cached, every epoch differs."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from engine.classification.backbones import Backbone
+from engine.classification.trunk_cache import PixelReader
+from engine.classification.views import SIZE, VARIATIONS, mirrored
+from engine.images import parallel
+
+
+@dataclass(frozen=True)
+class FreshViews:
+    """As a `TrunkCache`, without its files: the plain way to train, and what the cache is measured against."""
+
+    backbone: Backbone
+    read_pixels: PixelReader
+    variation: str
+    size: int
+    device: str = "cpu"
+
+    def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
+        """Maps of each batch of rows, varied anew; the next batch is read while this one is learned from.
+
+        Varied in the caller's thread: torch's global generator, which draws dropout too, has to be drawn from in one
+        order for a resumed training to end in the same weights.
+        """
+        kind = VARIATIONS[self.variation]
+        chosen = [rng.integers(2**56, size=len(rows)) for rows in batches]
+        read = parallel(lambda rows: self.read_pixels(rows.tolist(), kind.read), batches, workers=1)
+        return (self._maps(kind.vary(pixels, seeds, 0)) for pixels, seeds in zip(read, chosen, strict=True))
+
+    def films(self, rows: np.ndarray, *, mirror: bool = False) -> torch.Tensor:
+        """Maps of `rows` (m,) as they are, or of their mirror images: float32 (m, c, h, w)."""
+        pixels = self.read_pixels(rows.tolist(), SIZE)
+        return self._maps(mirrored(pixels) if mirror else pixels)
+
+    @torch.no_grad()
+    def _maps(self, pixels: np.ndarray) -> torch.Tensor:
+        images = self.backbone.normalise(torch.from_numpy(pixels).to(self.device), size=self.size)
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            maps: torch.Tensor = self.backbone.trunk(images).float()
+        return maps

@@ -1,0 +1,54 @@
+"""Several processes at one job, as `accelerate launch -m jobs train` starts them: who does what, and waiting for all.
+
+Members of an ensemble are trained independently, so each process trains some of them whole: the weights are the same
+however many processes there are, and nothing but a few words travels between them.
+"""
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Processes:
+    """This process's place among those that share the job."""
+
+    rank: int = 0
+    count: int = 1
+    device: str = "cpu"
+
+    @classmethod
+    def launched(cls) -> "Processes":
+        """As the launcher's environment says; alone, on the GPU where there is one, without a launcher."""
+        import torch
+
+        if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+            return cls(device="cuda" if torch.cuda.is_available() else "cpu")
+        from accelerate import PartialState
+
+        state = PartialState()
+        return cls(state.process_index, state.num_processes, str(state.device))
+
+    @property
+    def leads(self) -> bool:
+        """Whether this is the process that claims the run and stores its end."""
+        return self.rank == 0
+
+    def mine(self, number: int) -> bool:
+        """Whether part `number` of the work is this process's."""
+        return number % self.count == self.rank
+
+    def told(self, word: Any) -> Any:
+        """The leading process's `word`, in every process."""
+        if self.count == 1:
+            return word
+        from accelerate.utils import broadcast_object_list
+
+        return broadcast_object_list([word])[0]
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.count > 1:
+            from accelerate import PartialState
+
+            PartialState().wait_for_everyone()
