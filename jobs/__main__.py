@@ -9,6 +9,7 @@ from pathlib import Path
 JOBS = (
     "demo",
     "ingest",
+    "validate",
     "train",
     "predict",
     "report",

@@ -32,15 +32,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
     )
+    options.add_argument(
+        "--checkpoint", choices=("best", "last"), help="which epoch's weights (default: those its recipe keeps)"
+    )
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     trained = train_run(context, dataset, args.train_run)
+    kept = checkpoint_name(trained, args.checkpoint)
     images, split = images_to_score(context, dataset, args.split)
     run = ActiveRun.claim(
         context,
         kind="predict",
-        config={"dataset": dataset.name, "train_run": trained.id, "split": split},
+        config={"dataset": dataset.name, "train_run": trained.id, "split": split, "checkpoint": kept},
         inputs=inputs_of(trained, images),
         dataset_id=dataset.id,
     )
@@ -48,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"predict: already done as run {run.id}")
         return 0
     with run:
-        predict(run, Path(dataset.root), images, trained)
+        predict(run, Path(dataset.root), images, trained, kept)
     print(f"predict: run {run.id} scored {len(images)} images ({split}) in {run.seconds:.0f} s")
     return 0
 
@@ -97,7 +101,16 @@ def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tu
     return images, split
 
 
-def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run) -> None:
+def checkpoint_name(trained: Run, asked: str | None) -> str:
+    """The artifact that holds the weights asked for. Raises UsageError where the recipe keeps one kind only."""
+    recipe = trained.config.get("recipe") or {}
+    keeps = recipe.get("keep")
+    if asked and not keeps:
+        raise UsageError(f"recipe '{recipe.get('name')}' has no epochs to choose from; leave --checkpoint out")
+    return "checkpoint" if asked in (None, keeps) else f"checkpoint_{asked}"
+
+
+def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, kept: str) -> None:
     """Score all images in batches, then store heatmaps and rows together."""
     import torch
 
@@ -106,9 +119,9 @@ def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run) -
     from engine.images import read_batch
 
     with session.transaction(run.context.engine) as db:
-        checkpoint = runs.artifact(db, trained.id, "checkpoint")
+        checkpoint = runs.artifact(db, trained.id, kept)
     if checkpoint is None:
-        raise JobError(f"train run {trained.id} has no checkpoint; train again with: python -m jobs train")
+        raise JobError(f"train run {trained.id} has no {kept}; train again with: python -m jobs train")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     classifier = load_classifier(run.context.artifacts / checkpoint.path, device=device)
     rows: list[dict[str, object]] = []

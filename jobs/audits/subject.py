@@ -96,7 +96,8 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
             raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
         train = db.get(Run, (predict.summary or {}).get("train_run") or 0)
         heatmaps = runs.artifact(db, predict.id, "heatmaps")
-        checkpoint = runs.artifact(db, train.id, "checkpoint") if train else None
+        kept = predict.config.get("checkpoint", "checkpoint")
+        checkpoint = runs.artifact(db, train.id, kept) if train else None
         learned_from = db.get(Dataset, train.dataset_id) if train else None
         training = queries.predicted(db, train.id) if train else []
         images = datasets.fingerprint(db, dataset.id)

@@ -1,6 +1,5 @@
 """Training the last stages and a head of each backbone on its frozen trunk's maps: a member for each fold."""
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,16 +10,14 @@ import numpy as np
 from jobs.processes import Processes
 from jobs.run import ActiveRun
 from jobs.trainings.learning import TrainingSet, calibrate, looks_of, provenance_of, store_predictions, summary_of
+from jobs.trainings.members import KEPT, stored_member, train_member
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from engine.classification.backbones import Backbone
     from engine.classification.recipes import Recipe
-    from engine.classification.training import Epoch, FoldResult, Views
-
-KEPT = ("last", "best")
-"""Which epochs' weights a member keeps."""
+    from engine.classification.training import Epoch, Views
 
 
 @dataclass(frozen=True)
@@ -66,7 +63,9 @@ def train(
         ]
         with run.progress(f"training {name}", len(mine) * recipe.epochs) as advance:
             for deal, fold in mine:
-                train_member(run, training_set, recipe, backbone, views, deal, fold, looks, processes.device, advance)
+                train_deal_fold(
+                    run, training_set, recipe, backbone, views, deal, fold, looks, processes.device, advance
+                )
     processes.wait()
     if processes.leads:
         store(run, training_set, recipe, deals, looks, seed=seed)
@@ -115,7 +114,7 @@ def views_of(
     return build(stage, lambda _: True)
 
 
-def train_member(
+def train_deal_fold(
     run: ActiveRun,
     training_set: TrainingSet,
     recipe: "Recipe",
@@ -127,60 +126,26 @@ def train_member(
     device: str,
     advance: Any,
 ) -> None:
-    """Train the member, unless an earlier try of this run did, and keep its last and best weights and logits."""
-    import torch
-    from safetensors.torch import save_file
-
-    from engine.classification import acquisition
-    from engine.classification.progress import ProgressFolder
-    from engine.classification.training import fingerprint, train_fold
-    from engine.files import whole_file
-
-    path = deal.member_file(run.folder, fold)
-    if path.exists():
-        advance(recipe.epochs)
-        return
+    """The member that holds the fold out, its epochs stored as they come."""
     held_out = deal.dealt == fold
-    seed = deal.seed * 1000 + fold
 
     def on_epoch(epoch: "Epoch") -> None:
         store_epoch(run, deal, fold, epoch, int(held_out.sum()), several=recipe.repeats > 1)
         advance(1, f"deal {deal.number} fold {fold} AUC {epoch.valid_auc:.4f} loss {epoch.train_loss:.3f}")
 
-    importance = None
-    if looks is not None:
-        importance = np.zeros(len(held_out))
-        importance[~held_out] = acquisition.weights(
-            acquisition.propensity(
-                looks[~held_out], training_set.labels[~held_out], training_set.patients[~held_out], seed=seed
-            ),
-            training_set.labels[~held_out],
-            power=recipe.balance,
-        )
-    shas = [image.sha256 for image in training_set.images]
-    progress = ProgressFolder(
-        path.with_suffix(""),
-        fingerprint(backbone.spec.name, recipe, shas, training_set.labels, held_out, seed=seed),
-    )
-    result: FoldResult = train_fold(
-        backbone,
+    if not train_member(
+        deal.member_file(run.folder, fold),
+        training_set,
         recipe,
+        backbone,
         views,
-        training_set.labels,
         held_out,
-        seed=seed,
-        importance=importance,
+        seed=deal.seed * 1000 + fold,
+        looks=looks,
         device=device,
         on_epoch=on_epoch,
-        progress=progress,
-    )
-    tensors: dict[str, Tensor] = {}
-    for which, kept in zip(KEPT, (result.last, result.best), strict=True):
-        tensors |= {f"{which}/{name}": tensor.contiguous() for name, tensor in kept.state.items()}
-        tensors[f"{which}_logits"] = torch.from_numpy(kept.valid_logits)
-    with whole_file(path) as temporary:
-        save_file({name: tensor.clone() for name, tensor in tensors.items()}, temporary)
-    shutil.rmtree(progress.path, ignore_errors=True)
+    ):
+        advance(recipe.epochs)
 
 
 def store_epoch(run: ActiveRun, deal: Deal, fold: int, epoch: "Epoch", held_out: int, *, several: bool) -> None:
@@ -202,8 +167,6 @@ def store(
     seed: int,
 ) -> None:
     """Calibrate on the out-of-fold logits, then write both checkpoints, and predictions and summary of the kept one."""
-    from safetensors.torch import load_file
-
     from engine.classification.backbones import load_backbone
     from engine.classification.inference import save_checkpoint
     from engine.files import whole_file
@@ -218,12 +181,9 @@ def store(
         members: dict[str, list[dict[str, Tensor]]] = {name: [] for name in backbones}
         for deal in deals:
             for fold in range(recipe.folds):
-                found = load_file(deal.member_file(run.folder, fold))
-                logits[deal.number, deal.dealt == fold] = found[f"{which}_logits"].numpy()
-                prefix = f"{which}/"
-                members[deal.backbone].append(
-                    {name.removeprefix(prefix): t for name, t in found.items() if name.startswith(prefix)}
-                )
+                member = stored_member(deal.member_file(run.folder, fold), which)
+                logits[deal.number, deal.dealt == fold] = member.logits
+                members[deal.backbone].append(member.state)
         mean = logits.mean(0)
         calibration = calibrate(
             training_set,

@@ -1,7 +1,9 @@
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +16,7 @@ from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
 
-SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "1", "--folds", "2", "--batch-size", "16"]
+SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "2", "--folds", "2", "--batch-size", "16"]
 
 
 @pytest.fixture(scope="session")
@@ -92,13 +94,93 @@ def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores
     assert trained.summary is not None and trained.summary["oof_auc"] > 0.8
 
 
+def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_be_predicted_with(
+    context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine.classification.recipes import RECIPES
+
+    several = replace(
+        RECIPES["lite0"],
+        name="several",
+        backbones=("efficientnet_lite0", "efficientnet_lite1"),
+        **{"repeats": 2, "folds": 2, "epochs": 2, "views": 2, "batch_size": 16, "size": 96, "balance": 0.5},
+    )
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setitem(RECIPES, "several", several)
+        assert train.main(["--recipe", "several", *job_options]) == 0
+    trained = finished(context, "train")
+    with session.transaction(context.engine) as db:
+        curve = {m.split for m in db.query(Metric).filter_by(run_id=trained.id, name="valid_auc")}
+        kept = runs.artifact(db, trained.id, "out_of_fold_logits")
+        out_of_fold = db.query(Prediction).filter_by(run_id=trained.id).order_by(Prediction.image_id).all()
+    assert curve == {f"deal{deal}-fold{fold}" for deal in (0, 1) for fold in (0, 1)}
+    assert kept is not None and trained.summary is not None
+    logits = np.load(context.artifacts / kept.path, allow_pickle=False)
+    assert logits.shape == (2, len(out_of_fold))
+    assert [p.logit for p in out_of_fold] == pytest.approx(logits.mean(0), abs=1e-4)
+    assert trained.summary["threshold"] != trained.summary["threshold_youden"] or trained.summary["oof_auc"] == 1
+
+    shas = []
+    for which in ("last", "best"):
+        assert predict.main(["--checkpoint", which, *job_options]) == 0
+        predicted = finished(context, "predict")
+        assert predicted.summary is not None
+        shas.append(predicted.summary["checkpoint_sha256"])
+    assert shas[0] == trained.summary["checkpoint_sha256"]
+    with session.transaction(context.engine) as db:
+        named = {found.name for found in runs.artifacts(db, trained.id)}
+        heatmaps = runs.artifact(db, predicted.id, "heatmaps")
+    assert named == {"checkpoint", "checkpoint_best", "out_of_fold_logits"}
+    assert heatmaps is not None and heatmaps.shape is not None and heatmaps.shape.endswith("x3x3")
+
+
+def test_two_processes_train_the_same_weights_as_one(context: Context, job_options: list[str], phantoms: Path) -> None:
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    assert train.main([*SMALL, "--seed", "1", *job_options]) == 0
+    alone = finished(context, "train")
+    launched = [
+        "--cpu",
+        "--num_processes",
+        "2",
+        "--num_machines",
+        "1",
+        "--mixed_precision",
+        "no",
+        "--dynamo_backend",
+        "no",
+    ]
+    command = [str(Path(sys.executable).with_name("accelerate")), "launch", *launched, "-m", "jobs", "train", *SMALL]
+    ended = subprocess.run(
+        [*command, "--seed", "2", *job_options],
+        cwd=Path(__file__).parents[2],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
+    assert ended.returncode == 0, ended.stderr
+    shared = finished(context, "train")
+    assert shared.id != alone.id and shared.status == "finished" and ended.stdout.count("train: run") == 1
+    with session.transaction(context.engine) as db:
+        epochs = db.query(Metric).filter_by(run_id=shared.id, name="valid_auc").count()
+    assert epochs == 4
+    assert train.main([*SMALL, "--seed", "2", *job_options]) == 0
+    assert finished(context, "train").id == shared.id
+    assert shared.summary is not None
+    again = Context(engine=context.engine, artifacts=context.artifacts, models=context.models)
+    shutil.rmtree(context.artifacts / "runs" / f"{shared.id:04d}-train")
+    assert train.main([*SMALL, "--seed", "2", *job_options]) == 0
+    one = finished(again, "train")
+    assert one.id == shared.id and one.summary is not None
+    assert one.summary["checkpoint_sha256"] == shared.summary["checkpoint_sha256"]
+
+
 def test_options_that_a_recipe_does_not_know_are_refused_by_name(
     context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ingest.main([str(phantoms), *job_options]) == 0
     assert train.main(["--recipe", "quick", "--epochs", "3", *job_options]) == 2
     assert "recipe 'quick' has no --epochs; leave it out" in capsys.readouterr().err
-    assert train.main(["--recipe", "lite0", "--repeats", "3", *job_options]) == 2
     assert train.main(["--recipe", "quick", "--views", "1", *job_options]) == 2
     assert "--views 1 leaves no mirror image" in capsys.readouterr().err
 
@@ -150,7 +232,7 @@ def test_a_training_killed_between_folds_goes_on_with_the_next_fold(
     assert ingest.main([str(phantoms), *job_options]) == 0
     command = [sys.executable, "-m", "jobs", "train", *SMALL, *job_options]
     process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE)
-    first_fold = context.artifacts / "runs" / "0002-train" / "fold0.safetensors"
+    first_fold = context.artifacts / "runs" / "0002-train" / "deal0-fold0.safetensors"
     deadline = time.monotonic() + 120
     while not first_fold.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -165,4 +247,4 @@ def test_a_training_killed_between_folds_goes_on_with_the_next_fold(
         run = db.get_one(Run, 2)
         epochs = [m.step for m in db.query(Metric).filter_by(run_id=2, name="train_loss", split="fold0")]
     assert run.status == "finished" and epochs == [0, 1] and written > 0
-    assert not list((context.artifacts / "runs" / "0002-train").glob("fold*"))
+    assert not list((context.artifacts / "runs" / "0002-train").glob("deal*"))

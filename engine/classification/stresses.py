@@ -1,0 +1,75 @@
+"""What may befall a film on its way from another hospital: each stress by its name, one strength, nothing drawn."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as V
+
+Stress = Callable[[Tensor], Tensor]
+"""uint8 (n, 1, s, s) -> uint8 (n, 1, s, s)."""
+
+
+def _moved(*, angle: float = 0.0, scale: float = 1.0, shift: float = 0.0) -> Stress:
+    def move(films: Tensor) -> Tensor:
+        by = [round(shift * films.shape[-1]), round(shift * films.shape[-1])]
+        moved: Tensor = V.affine(films, angle, by, scale, [0.0, 0.0], interpolation=InterpolationMode.BILINEAR)
+        return moved
+
+    return move
+
+
+def _squeezed(films: Tensor) -> Tensor:
+    """The film at 0.8 of its width, black beside it: another shape squashed to a square."""
+    side = films.shape[-1]
+    narrow = V.resize(films, [side, round(0.8 * side)], antialias=True)
+    free = side - narrow.shape[-1]
+    return F.pad(narrow, (free // 2, free - free // 2))
+
+
+def _coarse(films: Tensor) -> Tensor:
+    """Made half as large and large again."""
+    side = films.shape[-1]
+    coarse: Tensor = V.resize(V.resize(films, [side // 2] * 2, antialias=True), [side] * 2, antialias=True)
+    return coarse
+
+
+def _noisy(films: Tensor) -> Tensor:
+    grain = torch.randn(films.shape[1:], generator=torch.Generator().manual_seed(0)) * 0.03 * 255
+    return (films.float() + grain).clamp(0, 255).byte()
+
+
+def _framed(films: Tensor) -> Tensor:
+    """A black border of a twentieth of the side."""
+    wide = max(1, films.shape[-1] // 20)
+    framed = torch.zeros_like(films)
+    framed[..., wide:-wide, wide:-wide] = films[..., wide:-wide, wide:-wide]
+    return framed
+
+
+STRESSES: dict[str, Stress] = {
+    "blurred": lambda films: V.gaussian_blur(films, [9, 9], [1.5, 1.5]),
+    "sharpened": lambda films: V.adjust_sharpness(films, 3.0),
+    "coarse": _coarse,
+    "noisy": _noisy,
+    "less contrast": lambda films: V.adjust_contrast(films, 0.65),
+    "more contrast": lambda films: V.adjust_contrast(films, 1.4),
+    "darker": lambda films: V.adjust_gamma(films, 1.5),
+    "lighter": lambda films: V.adjust_gamma(films, 0.67),
+    "turned": _moved(angle=10.0),
+    "smaller": _moved(scale=0.85),
+    "larger": _moved(scale=1.2),
+    "shifted": _moved(shift=0.08),
+    "squeezed": _squeezed,
+    "framed": _framed,
+}
+"""To add a stress: one line here."""
+
+
+def stressed(pixels: np.ndarray, name: str) -> np.ndarray:
+    """uint8 (n, s, s) -> uint8 (n, s, s) under the stress of that name."""
+    made: np.ndarray = STRESSES[name](torch.from_numpy(pixels).unsqueeze(1)).squeeze(1).numpy()
+    return made

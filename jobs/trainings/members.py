@@ -1,0 +1,103 @@
+"""One member of an ensemble: trained unless an earlier try of the run did, and kept in a file until the run ends."""
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from engine.files import whole_file
+from jobs.trainings.learning import TrainingSet
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from engine.classification.backbones import Backbone
+    from engine.classification.recipes import Recipe
+    from engine.classification.training import Epoch, Views
+
+KEPT = ("last", "best")
+"""Which epochs' weights a member keeps."""
+
+
+@dataclass(frozen=True)
+class StoredMember:
+    """A member's weights, and its logits (m,) for the images it never saw."""
+
+    state: "dict[str, Tensor]"
+    logits: np.ndarray
+
+
+def train_member(
+    path: Path,
+    training_set: TrainingSet,
+    recipe: "Recipe",
+    backbone: "Backbone",
+    views: "Views",
+    held_out: np.ndarray,
+    *,
+    seed: int,
+    looks: np.ndarray | None,
+    device: str,
+    on_epoch: "Callable[[Epoch], None]",
+) -> bool:
+    """Train on all but the images held out, bool (n,), and keep the last and best epochs in `path`.
+
+    looks: (n, d), see `acquisition.statistics`; needed where the recipe balances. False where `path` was there already.
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from engine.classification.progress import ProgressFolder
+    from engine.classification.training import fingerprint, train_fold
+
+    if path.exists():
+        return False
+    shas = [image.sha256 for image in training_set.images]
+    mark = fingerprint(backbone.spec.name, recipe, shas, training_set.labels, held_out, seed=seed)
+    progress = ProgressFolder(path.with_suffix(""), mark)
+    result = train_fold(
+        backbone,
+        recipe,
+        views,
+        training_set.labels,
+        held_out,
+        seed=seed,
+        importance=None if looks is None else importance_of(training_set, recipe, ~held_out, looks, seed=seed),
+        device=device,
+        on_epoch=on_epoch,
+        progress=progress,
+    )
+    tensors: dict[str, Tensor] = {}
+    for which, kept in zip(KEPT, (result.last, result.best), strict=True):
+        tensors |= {f"{which}/{name}": tensor.clone().contiguous() for name, tensor in kept.state.items()}
+        tensors[f"{which}_logits"] = torch.tensor(kept.valid_logits)
+    with whole_file(path) as temporary:
+        save_file(tensors, temporary)
+    shutil.rmtree(progress.path, ignore_errors=True)
+    return True
+
+
+def importance_of(
+    training_set: TrainingSet, recipe: "Recipe", learned: np.ndarray, looks: np.ndarray, *, seed: int
+) -> np.ndarray:
+    """How often each image is drawn: (n,), 0 for those not learned from, whose looks decide nothing."""
+    from engine.classification import acquisition
+
+    labels = training_set.labels[learned]
+    given_away = acquisition.propensity(looks[learned], labels, training_set.patients[learned], seed=seed)
+    importance = np.zeros(len(learned))
+    importance[learned] = acquisition.weights(given_away, labels, power=recipe.balance)
+    return importance
+
+
+def stored_member(path: Path, which: str) -> StoredMember:
+    """The member in `path` after its last or best epoch."""
+    from safetensors.torch import load_file
+
+    found = load_file(path)
+    prefix = f"{which}/"
+    state = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name.startswith(prefix)}
+    return StoredMember(state, found[f"{which}_logits"].numpy())

@@ -1,0 +1,62 @@
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from db import session
+from db.models import Metric
+from db.queries import runs
+from engine.classification.recipes import RECIPES
+from engine.phantoms import write_phantoms
+from jobs import ingest, validate
+from jobs.command import Context
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "phantoms"
+    write_phantoms(folder, seed=1, counts={"train": (40, 40), "test": (4, 4)})
+    return folder
+
+
+def test_a_recipe_is_judged_on_films_unlike_those_it_learned_from(
+    context: Context,
+    job_options: list[str],
+    phantoms: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    small = replace(
+        RECIPES["lite0"], name="small", **{"epochs": 2, "views": 2, "size": 64, "batch_size": 16, "balance": 0.5}
+    )
+    monkeypatch.setitem(RECIPES, "small", small)
+    monkeypatch.setattr(validate, "FEWEST", 3)
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    capsys.readouterr()
+    assert validate.main(["--recipe", "small", *job_options]) == 0
+    said = capsys.readouterr().out
+    with session.transaction(context.engine) as db:
+        run = runs.latest_finished(db, "validate")
+        assert run is not None and run.summary is not None
+        stored = {m.slice: m for m in db.query(Metric).filter_by(run_id=run.id, name="auc", step=-1)}
+        opened = runs.test_openings(db, 1)
+    assert opened == 0
+    assert {"conflict", "random fold", "stress: blurred", "stress: turned"} <= stored.keys()
+    assert any(name.startswith("cluster") for name in stored)
+    assert stored["conflict"].n == 16 and stored["random fold"].low is not None
+    assert stored["stress: noisy"].value != stored["random fold"].value or stored["random fold"].value == 1
+    assert run.summary["auc"]["mean of stresses"] == pytest.approx(
+        sum(m.value or 0 for name, m in stored.items() if name.startswith("stress")) / 14
+    )
+    assert "conflict" in said and "the test split was not read" in said
+    assert not list((context.artifacts / "runs" / f"{run.id:04d}-validate").glob("*.safetensors"))
+    assert validate.main(["--recipe", "small", *job_options]) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_a_recipe_without_members_is_refused_by_name(
+    job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("quick", "none"):
+        assert validate.main(["--recipe", name, *job_options]) == 2
+        assert f"recipe '{name}' has no members to train; known that have: lite0, " in capsys.readouterr().err
