@@ -1,5 +1,6 @@
 """How a benchmark times two sides in turn, so that a noisy machine is noisy for both."""
 
+import resource
 import statistics
 import time
 from collections.abc import Callable
@@ -10,6 +11,11 @@ def seconds(work: Callable[[], object]) -> float:
     began = time.perf_counter()
     work()
     return time.perf_counter() - began
+
+
+def peak_memory() -> str:
+    """The most memory this process has held so far, both sides of a benchmark together."""
+    return f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
 
 
 def ratio(

@@ -67,6 +67,13 @@ class Section:
     blocks: Sequence[str]
 
 
+THRESHOLDS = {
+    "recall97": "the threshold for a recall of .97 out of fold",
+    "youden": "Youden's threshold out of fold",
+}
+"""Slices of values at thresholds of which one, in force, is told of first."""
+
+
 def classification_report(
     by_split: Mapping[str, Sequence[Measured]],
     *,
@@ -82,12 +89,12 @@ def classification_report(
     for split, values in by_split.items():
         blocks = [notes[split]] if split in notes else []
         blocks += [_at_threshold(values, "all"), _confusion(values, "all")]
-        if any(value.slice == "recall97" for value in values):
-            blocks += ["### At the threshold for a recall of .97 out of fold", _at_threshold(values, "recall97")]
-            blocks += [_confusion(values, "recall97")]
+        for where, title in THRESHOLDS.items():
+            if any(value.slice == where for value in values):
+                blocks += [f"### At {title}", _at_threshold(values, where), _confusion(values, where)]
         if any(value.slice == "before_scaling" for value in values):
             blocks += ["### Calibration before temperature scaling", _at_threshold(values, "before_scaling")]
-        causes = sorted({value.slice for value in values} - {"all", "recall97", "before_scaling"})
+        causes = sorted({value.slice for value in values} - {"all", *THRESHOLDS, "before_scaling"})
         if causes:
             rows = [(plain(value.slice), *_cells(value)) for value in values if value.slice in causes]
             blocks += ["### By cause, each against all normal images", _table(("cause",), rows)]

@@ -15,6 +15,7 @@ from db.models import Dataset, Prompt, Report, ReportScore, Run
 from db.queries import reports, runs
 from db.queries.reports import PredictedImage
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
+from jobs.results import thresholds_of
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -175,7 +176,7 @@ def settings_of(generator: "ReportGenerator", predicted: Run) -> dict[str, Any]:
     settings = dict(generator.settings)
     if generator.reads_prediction:
         summary = predicted.summary or {}
-        names = ("checkpoint_sha256", "temperature", "threshold", "threshold_recall97")
+        names = ("checkpoint_sha256", "temperature", "threshold", "threshold_recall97", "threshold_youden")
         settings["classifier"] = {name: summary.get(name) for name in names}
     return settings
 
@@ -245,7 +246,7 @@ class Work:
         return Case(
             probability=item.probability,
             threshold=threshold_of(self.predicted),
-            high_recall_threshold=(self.predicted.summary or {}).get("threshold_recall97"),
+            high_recall_threshold=min(thresholds_of(self.predicted).values()),
             zones=item.zones,
             pixels=read_grey(self.root / item.image.path) if self.generator.reads_pixels else None,
         )

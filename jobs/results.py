@@ -121,11 +121,11 @@ def is_current(context: Context, dataset: Dataset, evaluated: Run) -> bool:
 
 
 def thresholds_of(source: Run) -> dict[str, float]:
-    """The run's own threshold as "all", and as "recall97" the one for a recall of .97, where it has one.
+    """The run's threshold in force as "all"; where it has them, that for a recall of .97 and Youden's by their names.
 
     Raises InputError where the run remembers no threshold.
     """
-    known = {"all": "threshold", "recall97": "threshold_recall97"}
+    known = {"all": "threshold", "recall97": "threshold_recall97", "youden": "threshold_youden"}
     summary = source.summary or {}
     if summary.get("threshold") is None:
         raise InputError(f"{source.kind} run {source.id} has no threshold; repeat it: python -m jobs {source.kind}")

@@ -103,7 +103,6 @@ def validate(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", wanted
                     views,
                     check.held_out,
                     seed=seed * 1000 + number,
-                    looks=looks if recipe.balance else None,
                     device=processes.device,
                     on_epoch=partial(show_epoch, advance, check.name),
                 )

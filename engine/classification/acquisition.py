@@ -1,8 +1,7 @@
 """How a film was taken, apart from what it shows, and how far that alone gives its label away.
 
 A classifier may lean on exposure, contrast, sharpness and borders where these go with the label in training; on films
-taken elsewhere it then fails. Training draws films so that the two go together less; validation holds out the films
-where they go together least.
+taken elsewhere it then fails. Validation holds out the films where looks and label go together least.
 """
 
 import numpy as np
@@ -24,8 +23,6 @@ BLACK, WHITE = 0.02, 0.98
 BORDER = 0.1
 """Width of the borders whose brightness is told, as a share of the side."""
 BATCH = 256
-MOST = 20.0
-"""A film counts at most so many times what one with evenly matched looks counts."""
 CONTRADICTING = 0.2
 
 
@@ -66,21 +63,6 @@ def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike, *, fol
         model.fit(described[~held_out], truth[~held_out])
         found[held_out] = model.predict_proba(described[held_out])[:, 1]
     return found
-
-
-def weights(given_away: Floats, labels: ArrayLike, *, power: float) -> Floats:
-    """How often training should draw each film: (n,), each class summing to one half.
-
-    given_away: (n,), see `propensity`. The weight is the inverse of the probability of the film's own label by its
-    looks, to the power of `power`: 0 draws all alike, 1 makes looks and label independent (Rosenbaum and Rubin 1983;
-    Austin 2011), in between trades that for variance.
-    """
-    truth = np.asarray(labels)
-    own = np.where(truth == 1, given_away, 1 - given_away)
-    drawn = np.asarray(1 / np.clip(own, 1 / MOST, 1) ** power)
-    for label in np.unique(truth):
-        drawn[truth == label] /= 2 * drawn[truth == label].sum()
-    return drawn
 
 
 def contradicting(given_away: Floats, labels: ArrayLike, *, share: float = CONTRADICTING) -> NDArray[np.bool_]:

@@ -98,17 +98,15 @@ def train_fold(
     held_out: np.ndarray,
     *,
     seed: int,
-    importance: np.ndarray | None = None,
     device: str = "cpu",
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     progress: ProgressFolder | None = None,
 ) -> FoldResult:
     """Train one member on all images but the held-out ones, and score those.
 
-    labels: int (n,). held_out: bool (n,). importance: float (n,), how often each image is drawn against others of its
-    class; evenly by default. Classes come equally often. on_epoch is called after each epoch, of which an earlier try
-    finished too, and may raise to stop. progress: where every epoch is kept, so that a killed training goes on; on a
-    CPU it ends in the same weights, bit for bit, as one that was not killed.
+    labels: int (n,). held_out: bool (n,). Classes come equally often. on_epoch is called after each epoch, of those too
+    that an earlier try finished, and may raise to stop. progress: where every epoch is kept, so that a killed training
+    goes on; on a CPU it ends in the same weights, bit for bit, as one that was not killed.
     Raises InputError where either side lacks a class, where the loss is no longer a number (naming epoch and step),
     where memory runs out (naming the batch size to try), or where the progress is of another training.
     """
@@ -116,7 +114,7 @@ def train_fold(
         if len(np.unique(labels[chosen])) < 2:
             raise InputError(f"the {side} images of a fold are all of one class; both normal and pneumonia are needed")
     with _naming_a_smaller_batch(recipe.batch_size):
-        learning = _Learning(backbone, recipe, views, labels, held_out, importance, seed, device)
+        learning = _Learning(backbone, recipe, views, labels, held_out, seed, device)
         saved = progress.load() if progress else None
         if saved:
             learning.restore(saved)
@@ -140,7 +138,6 @@ class _Learning:
         views: Views,
         labels: np.ndarray,
         held_out: np.ndarray,
-        importance: np.ndarray | None,
         seed: int,
         device: str,
     ) -> None:
@@ -148,7 +145,7 @@ class _Learning:
         torch.manual_seed(seed)
         self.member = new_member(backbone, recipe).to(device)
         self.training_rows, self.held_out_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        self.chance = _sampling_weights(labels[self.training_rows], importance, self.training_rows)
+        self.chance = _sampling_weights(labels[self.training_rows])
         self.steps = -(-len(self.training_rows) // recipe.batch_size)
         self.rates = (recipe.tail_learning_rate, recipe.head_learning_rate)
         self.optimizer = torch.optim.AdamW(
@@ -313,9 +310,7 @@ def _set_training(member: Member) -> None:
             module.eval()
 
 
-def _sampling_weights(labels: np.ndarray, importance: np.ndarray | None, rows: np.ndarray) -> np.ndarray:
-    """Probability of drawing each image, classes equally often: float (n,), summing to 1."""
-    weights = np.ones(len(labels)) if importance is None else importance[rows].astype(np.float64)
-    for label in np.unique(labels):
-        weights[labels == label] /= weights[labels == label].sum()
+def _sampling_weights(labels: np.ndarray) -> np.ndarray:
+    """Probability of drawing each image so that both classes come equally often: float (n,), summing to 1."""
+    weights = 1.0 / np.bincount(labels)[labels]
     return np.asarray(weights / weights.sum())

@@ -157,26 +157,21 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(_auc(sample, np.ones((1, len(sample.labels))))[0])
 
 
-def roc_curve(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> Roc:
-    """The curve's points, one for each distinct score. weights: (n,), at least 0; 1 for every row by default.
-
-    Raises InputError where only one class is present.
-    """
+def roc_curve(labels: ArrayLike, scores: ArrayLike) -> Roc:
+    """The curve's points, one for each distinct score. Raises InputError where only one class is present."""
     sample = _two_classes(labels, scores)
-    rows = np.ones(len(sample.labels)) if weights is None else np.asarray(weights, dtype=np.float64)
-    tp, fp, ends = _cumulative(sample, rows[None])
+    tp, fp, ends = _cumulative(sample, np.ones((1, len(sample.labels))))
     return Roc(fp[0] / fp[0, -1], tp[0] / tp[0, -1], np.concatenate([[np.inf], ends]))
 
 
-def youden_threshold(labels: ArrayLike, scores: ArrayLike, weights: ArrayLike | None = None) -> float:
+def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
     """Threshold that maximises sensitivity + specificity - 1 (Youden 1950); in [0, 1] where the scores are.
 
-    labels: (n,), 0 or 1. scores: (n,), higher is more likely pneumonia. weights: (n,), what each row counts; 1 by
-    default. The threshold lies half-way between two neighbouring scores; of equally good ones it is the lowest, since
-    a missed pneumonia costs more than a false alarm.
+    labels: (n,), 0 or 1. scores: (n,), higher is more likely pneumonia. The threshold lies half-way between two
+    neighbouring scores; of equally good ones it is the lowest, since a missed pneumonia costs more than a false alarm.
     Raises InputError where only one class is present.
     """
-    curve = roc_curve(labels, scores, weights)
+    curve = roc_curve(labels, scores)
     gain = (curve.true_positive_rate - curve.false_positive_rate)[1:]
     best = np.flatnonzero(gain >= gain.max() - 1e-12)[-1]  # rounding must not choose between equals
     return _between(curve, int(best) + 1)

@@ -74,8 +74,9 @@ def model_card(export: Export) -> None:
         protocol={
             "folds": "dealt by patient; the test split is never trained on",
             "thresholds and temperature chosen on": chosen.get("chosen_on"),
-            "own threshold": summary.get("threshold"),
+            "threshold in force": summary.get("threshold"),
             "threshold for a recall of .97": summary.get("threshold_recall97"),
+            "Youden's threshold": summary.get("threshold_youden"),
             "temperature": summary.get("temperature"),
         },
         openings=openings,

@@ -74,41 +74,31 @@ def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) ->
 
 
 def calibrate(
-    training_set: TrainingSet,
-    logits: np.ndarray,
-    under_stress: np.ndarray,
-    looks: np.ndarray | None = None,
-    *,
-    chosen_on: str,
+    labels: np.ndarray, logits: np.ndarray, under_stress: np.ndarray, *, operating_point: str, chosen_on: str
 ) -> dict[str, Any]:
     """Temperature and thresholds from out-of-fold logits.
 
-    logits: (n,). under_stress: (n,) or (views, n), the same images varied as well: the threshold for a recall of .97
-    has to hold on films that are unlike the training's. looks: (n, d); where given, the threshold in force is Youden's
-    on films weighed so that looks and label are independent, since elsewhere looks will not tell the label.
+    labels, logits: (n,). under_stress: (n,) or (views, n), the same images varied as well: the threshold for a recall
+    of .97 has to hold on films that are unlike the training's. operating_point: which is in force, youden or recall97.
     """
-    from engine.classification import acquisition
     from engine.classification.calibration import fit_temperature, probabilities
     from engine.metrics.classification import recall_threshold, youden_threshold
 
-    labels = training_set.labels
     temperature = fit_temperature(labels, logits)
-    scores = probabilities(logits, temperature=temperature)
     every = np.atleast_2d(under_stress)
-    youden = youden_threshold(labels, scores)
-    found = {
-        "temperature": temperature,
-        "threshold": youden,
-        "threshold_youden": youden,
+    thresholds = {
+        "threshold_youden": youden_threshold(labels, probabilities(logits, temperature=temperature)),
         "threshold_recall97": recall_threshold(
             np.tile(labels, len(every)), probabilities(every.ravel(), temperature=temperature), recall=0.97
         ),
+    }
+    return {
+        "temperature": temperature,
+        "threshold": thresholds[f"threshold_{operating_point}"],
+        **thresholds,
+        "operating_point": operating_point,
         "chosen_on": chosen_on,
     }
-    if looks is not None:
-        given_away = acquisition.propensity(looks, labels, training_set.patients)
-        found["threshold"] = youden_threshold(labels, scores, acquisition.weights(given_away, labels, power=1.0))
-    return found
 
 
 def provenance_of(run: ActiveRun, training_set: TrainingSet, *, seed: int) -> dict[str, Any]:

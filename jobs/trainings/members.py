@@ -39,13 +39,12 @@ def train_member(
     held_out: np.ndarray,
     *,
     seed: int,
-    looks: np.ndarray | None,
     device: str,
     on_epoch: "Callable[[Epoch], None]",
 ) -> bool:
     """Train on all but the images held out, bool (n,), and keep the last and best epochs in `path`.
 
-    looks: (n, d), see `acquisition.statistics`; needed where the recipe balances. False where `path` was there already.
+    False where `path` was there already.
     """
     import torch
     from safetensors.torch import save_file
@@ -65,7 +64,6 @@ def train_member(
         training_set.labels,
         held_out,
         seed=seed,
-        importance=None if looks is None else importance_of(training_set, recipe, ~held_out, looks, seed=seed),
         device=device,
         on_epoch=on_epoch,
         progress=progress,
@@ -78,19 +76,6 @@ def train_member(
         save_file(tensors, temporary)
     shutil.rmtree(progress.path, ignore_errors=True)
     return True
-
-
-def importance_of(
-    training_set: TrainingSet, recipe: "Recipe", learned: np.ndarray, looks: np.ndarray, *, seed: int
-) -> np.ndarray:
-    """How often each image is drawn: (n,), 0 for those not learned from, whose looks decide nothing."""
-    from engine.classification import acquisition
-
-    labels = training_set.labels[learned]
-    given_away = acquisition.propensity(looks[learned], labels, training_set.patients[learned], seed=seed)
-    importance = np.zeros(len(learned))
-    importance[learned] = acquisition.weights(given_away, labels, power=recipe.balance)
-    return importance
 
 
 def stored_member(path: Path, which: str) -> StoredMember:

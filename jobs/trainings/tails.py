@@ -9,7 +9,7 @@ import numpy as np
 
 from jobs.processes import Processes
 from jobs.run import ActiveRun
-from jobs.trainings.learning import TrainingSet, calibrate, looks_of, provenance_of, store_predictions, summary_of
+from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_predictions, summary_of
 from jobs.trainings.members import KEPT, stored_member, train_member
 
 if TYPE_CHECKING:
@@ -51,7 +51,6 @@ def train(
         )
         for repeat in range(recipe.repeats)
     ]
-    looks = looks_of(run, training_set, processes) if recipe.balance else None
     for name in dict.fromkeys(deal.backbone for deal in deals):
         backbone = load_backbone(name, models=run.context.models, cut=recipe.cut).to(processes.device)
         views = views_of(run, training_set, recipe, backbone, seed=seed, processes=processes)
@@ -63,12 +62,10 @@ def train(
         ]
         with run.progress(f"training {name}", len(mine) * recipe.epochs) as advance:
             for deal, fold in mine:
-                train_deal_fold(
-                    run, training_set, recipe, backbone, views, deal, fold, looks, processes.device, advance
-                )
+                train_deal_fold(run, training_set, recipe, backbone, views, deal, fold, processes.device, advance)
     processes.wait()
     if processes.leads:
-        store(run, training_set, recipe, deals, looks, seed=seed)
+        store(run, training_set, recipe, deals, seed=seed)
 
 
 def views_of(
@@ -122,7 +119,6 @@ def train_deal_fold(
     views: "Views",
     deal: Deal,
     fold: int,
-    looks: np.ndarray | None,
     device: str,
     advance: Any,
 ) -> None:
@@ -141,7 +137,6 @@ def train_deal_fold(
         views,
         held_out,
         seed=deal.seed * 1000 + fold,
-        looks=looks,
         device=device,
         on_epoch=on_epoch,
     ):
@@ -162,7 +157,6 @@ def store(
     training_set: TrainingSet,
     recipe: "Recipe",
     deals: Sequence[Deal],
-    looks: np.ndarray | None,
     *,
     seed: int,
 ) -> None:
@@ -186,10 +180,10 @@ def store(
                 members[deal.backbone].append(member.state)
         mean = logits.mean(0)
         calibration = calibrate(
-            training_set,
+            training_set.labels,
             mean,
             mean,
-            looks,
+            operating_point=recipe.operating_point,
             chosen_on=f"out-of-fold predictions, each the mean of {len(deals)} member{'s' * (len(deals) > 1)} "
             f"at the {which} epoch{', chosen on the same images' * (which == 'best')}",
         )

@@ -39,18 +39,6 @@ def test_looks_that_go_with_the_label_give_it_away_and_others_do_not() -> None:
         acquisition.propensity(telling[:4], LABELS[:4], PATIENTS[:4])
 
 
-def test_full_weights_make_looks_and_label_independent() -> None:
-    dark = RNG.random(4000) < 0.5
-    labels = (RNG.random(4000) < np.where(dark, 0.9, 0.2)).astype(int)
-    given_away = np.where(dark, 0.9, 0.2)
-    even, full = (acquisition.weights(given_away, labels, power=power) for power in (0.0, 1.0))
-    for label in (0, 1):
-        assert even[labels == label].sum() == pytest.approx(0.5) == full[labels == label].sum()
-        assert full[(labels == label) & dark].sum() == pytest.approx(0.25, abs=0.02)
-    assert even[(labels == 1) & dark].sum() > 0.4
-    assert full.max() / full.min() <= acquisition.MOST * (labels == 0).sum() / (labels == 1).sum() * 2
-
-
 def test_contradicting_films_are_the_fifth_of_each_class_that_looks_most_like_the_other() -> None:
     given_away = np.linspace(0, 1, 120)
     chosen = acquisition.contradicting(given_away, LABELS)

@@ -1,5 +1,5 @@
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -166,25 +166,6 @@ def test_views_that_are_not_cached_train_and_resume_alike(
     assert same(whole.last.state, resumed.last.state)
     first, again = (next(fresh.drawn([np.arange(3)], np.random.default_rng(s))) for s in (0, 1))
     assert not torch.equal(first, again)
-
-
-def test_images_of_more_importance_are_drawn_more_often(
-    backbone: Backbone, cache: TrunkCache, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    drawn: list[np.ndarray] = []
-    original = TrunkCache.drawn
-
-    def noted(self: TrunkCache, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
-        drawn.extend(batches)
-        return original(self, batches, rng)
-
-    monkeypatch.setattr(TrunkCache, "drawn", noted)
-    importance = np.ones(40)
-    importance[[30, 31]] = 1000.0
-    train_fold(backbone, RECIPE, cache, LABELS, np.arange(40) < 20, seed=0, importance=importance)
-    counts = np.bincount(np.concatenate(drawn), minlength=40)
-    assert counts[[30, 31]].sum() > 0.9 * counts.sum() and counts[:20].sum() == 0
-    assert 0.3 < counts[30] / counts[[30, 31]].sum() < 0.7
 
 
 def test_training_leaves_the_pretrained_backbone_untouched(backbone: Backbone, cache: TrunkCache) -> None:
