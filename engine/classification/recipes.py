@@ -93,8 +93,8 @@ RECIPES: dict[str, AnyRecipe] = {
             name="best",
             backbones=("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
             cut=-5,
-            views=2,
-            variation="varied",
+            views=6,
+            variation="photometric",
             epochs=5,
             batch_size=64,
             tail_learning_rate=3e-4,
@@ -135,7 +135,7 @@ RECIPES: dict[str, AnyRecipe] = {
         StatisticsRecipe(name="quick", backbones=("efficientnet_lite0",), views=4, penalty=100.0),
     )
 }
-"""`best` trains the last four blocks of three backbones on films and their mirror images alone, at half the pixels: what
+"""`best` trains the last four blocks of three backbones on films varied in exposure alone, at half the pixels: it
 holds best on training films that contradict their looks (docs/decisions/0010). `lite0` trains the last block of one
 backbone on augmented views. `seed` is the model Pneumoscope started from: EfficientNet-B3, its last two stages trained,
 views drawn anew every epoch, the best epoch kept. `statistics` is better out of fold and under stress, and worse on the
