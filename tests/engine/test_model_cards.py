@@ -55,7 +55,7 @@ def test_a_card_holds_every_fact_it_is_given_in_the_sections_of_the_paper() -> N
         r"| backbones | efficientnet\_lite0, efficientnet\_lite1 |",
         "| temperature | 1.25 |",
         "| AUC | 0.980 | 0.970 to 0.990 | 0.990 | 0.980 to 1.000 |",
-        "### At the own threshold (0.412)",
+        "### At the threshold in force (0.412)",
         "### At the threshold for a recall of .97 (0.200)",
         "| Recall (sensitivity) | 0.990 | 0.980 to 1.000 |  |  |",
         "### Calibration before temperature scaling\n\n| metric |",

@@ -209,6 +209,17 @@ def test_a_torn_or_swapped_checkpoint_is_refused_by_name(checkpoint: tuple[Path,
         Classifier.load(tmp_path)
 
 
+def test_a_checkpoint_of_another_backbone_is_refused_by_name(
+    checkpoint: tuple[Path, np.ndarray], tmp_path: Path
+) -> None:
+    described = json.loads((checkpoint[0] / "model.json").read_text())
+    described["members"] = {"efficientnet_lite1": 2}
+    (tmp_path / "model.json").write_text(json.dumps(described))
+    (tmp_path / "model.safetensors").write_bytes((checkpoint[0] / "model.safetensors").read_bytes())
+    with pytest.raises(InputError, match="does not fit backbone 'efficientnet_lite1' cut at -2"):
+        Classifier.load(tmp_path)
+
+
 def test_the_checkpoint_describes_itself_in_plain_json(checkpoint: tuple[Path, np.ndarray]) -> None:
     described = json.loads((checkpoint[0] / "model.json").read_text())
     assert described["members"] == {"efficientnet_lite0": 2}

@@ -234,6 +234,39 @@ def test_one_class_only_and_no_classifier_are_one_line_each(
     assert predict.main(["--train-run", "99", *job_options]) == 2
 
 
+@pytest.mark.parametrize("views", ["2", "0"])
+def test_an_unreadable_image_in_the_middle_of_training_is_named_and_nothing_is_half_written(
+    context: Context,
+    job_options: list[str],
+    phantoms: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    views: str,
+) -> None:
+    from engine.classification.recipes import RECIPES
+
+    monkeypatch.setitem(RECIPES, "plain", replace(RECIPES["lite0"], name="plain", **{"views": int(views), "folds": 2}))
+    folder = tmp_path / "films"
+    shutil.copytree(phantoms, folder)
+    assert ingest.main([str(folder), *job_options]) == 0
+    victim = sorted((folder / "train" / "PNEUMONIA").iterdir())[3]
+    whole = victim.read_bytes()
+    victim.write_bytes(whole[: len(whole) // 2])
+    capsys.readouterr()
+    small = ["--recipe", "plain", "--epochs", "1", "--batch-size", "16", *job_options]
+    assert train.main(small) == 1
+    assert f"image {victim} cannot be used" in capsys.readouterr().err
+    with session.transaction(context.engine) as db:
+        run = db.query(Run).filter_by(kind="train").one()
+    assert run.status == "failed" and str(victim) in (run.error or "")
+    left = [path.name for path in context.artifacts.rglob("*") if path.suffix in (".npy", ".safetensors", ".tmp")]
+    assert not left
+    victim.write_bytes(whole)
+    assert train.main(small) == 0
+    assert finished(context, "train").id == run.id
+
+
 def test_a_training_killed_between_folds_goes_on_with_the_next_fold(
     context: Context, job_options: list[str], phantoms: Path
 ) -> None:
