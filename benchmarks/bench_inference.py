@@ -20,7 +20,6 @@ from engine.classification.training import new_member, train_fold
 from engine.images import read_batch
 from engine.phantoms import write_phantoms
 
-
 BATCH = 32
 
 
