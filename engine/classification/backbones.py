@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib import import_module
 from pathlib import Path
 
@@ -45,17 +45,30 @@ class Backbone(nn.Module):
         """Trunk and pretrained tail for inference in float32."""
         return quick(nn.Sequential(self.trunk, self.tail), dtype=torch.float32)
 
-    def normalise(self, pixels: Tensor, *, size: int | None = None) -> Tensor:
+    def normalise(self, pixels: Tensor, *, size: int | None = None, hide_corners: bool = False) -> Tensor:
         """uint8 grey (n, s, s) -> float32 (n, 3, size, size) as the pretraining expected it; s by default.
 
-        Made smaller with antialiasing, so that fine grain, which tells equipment, is averaged out.
+        Made smaller with antialiasing. Hidden corners become the pretraining's mean grey, which says nothing.
         """
         grey = pixels.unsqueeze(1).float().div_(255.0)
         if size not in (None, pixels.shape[-1]):
             grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
         mean = grey.new_tensor(self.spec.mean).view(1, 3, 1, 1)
         std = grey.new_tensor(self.spec.std).view(1, 3, 1, 1)
+        if hide_corners:
+            return ((grey - mean) / std * _inside(grey.shape[-1]).to(grey)).contiguous(
+                memory_format=torch.channels_last
+            )
         return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+@cache
+def _inside(side: int) -> Tensor:
+    """Which pixels lie inside a rounded square: bool (side, side). Side markers and time stamps, burned into the film's
+    corners, lie outside; the lungs do not. A superellipse of exponent 2.5 that reaches .97 of the way to each edge."""
+    across = (torch.arange(side) + 0.5) / side * 2 - 1
+    reach = (across.abs() / 0.97) ** 2.5
+    return reach[:, None] + reach[None, :] <= 1
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ class FreshViews:
     read_pixels: PixelReader
     variation: str
     size: int
+    hide_corners: bool = False
     device: str = "cpu"
 
     def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
@@ -40,7 +41,9 @@ class FreshViews:
 
     @torch.no_grad()
     def _maps(self, pixels: np.ndarray) -> torch.Tensor:
-        images = self.backbone.normalise(torch.from_numpy(pixels).to(self.device), size=self.size)
+        images = self.backbone.normalise(
+            torch.from_numpy(pixels).to(self.device), size=self.size, hide_corners=self.hide_corners
+        )
         with torch.autocast(self.device, dtype=torch.bfloat16):
             maps: torch.Tensor = self.backbone.trunk(images).float()
         return maps

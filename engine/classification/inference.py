@@ -142,9 +142,8 @@ class Classifier:
         logits, heat, features = [], [], []
         given = torch.from_numpy(pixels).to(self.device)
         for branch in self.branches:
-            trunk = branch.backbone.quick_trunk(
-                branch.backbone.normalise(given, size=self.recipe.size).to(torch.bfloat16)
-            )
+            images = branch.backbone.normalise(given, size=self.recipe.size, hide_corners=self.recipe.hide_corners)
+            trunk = branch.backbone.quick_trunk(images.bfloat16())
             pooled = []
             for member in branch.members:
                 maps = member.tail(trunk).float()

@@ -70,6 +70,7 @@ def build(
     variation: str,
     seed: int,
     size: int = SIZE,
+    hide_corners: bool = False,
     batch_size: int = 64,
     device: str = "cpu",
     advance: Callable[[int], None] = lambda _: None,
@@ -93,12 +94,13 @@ def build(
         "backbone": backbone.spec.name,
         "cut": backbone.cut,
         "size": size,
+        "hide_corners": hide_corners,
         "variation": variation,
         "views": versions.VIEWS,
         "code": versions.TRUNK,
         "kept": kept,
     }
-    describe = describe or partial(trunk_maps, backbone, size=size, device=device)
+    describe = describe or partial(trunk_maps, backbone, size=size, hide_corners=hide_corners, device=device)
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
     home = folder / key
     home.mkdir(parents=True, exist_ok=True)
@@ -159,9 +161,11 @@ def _compute(
 
 
 @torch.inference_mode()
-def trunk_maps(backbone: Backbone, pixels: np.ndarray, *, size: int = SIZE, device: str = "cpu") -> np.ndarray:
+def trunk_maps(
+    backbone: Backbone, pixels: np.ndarray, *, size: int = SIZE, hide_corners: bool = False, device: str = "cpu"
+) -> np.ndarray:
     """uint8 (n, s, s) -> float16 (n, c, h, w), computed in bfloat16 at side `size`."""
-    images = backbone.normalise(torch.from_numpy(pixels).to(device), size=size)
+    images = backbone.normalise(torch.from_numpy(pixels).to(device), size=size, hide_corners=hide_corners)
     maps: np.ndarray = backbone.quick_trunk(images.bfloat16()).to("cpu", torch.float16).numpy()
     return maps
 

@@ -86,7 +86,7 @@ def views_of(
         return read_batch([training_set.files[row] for row in rows], size=size)
 
     if not recipe.views:
-        return FreshViews(backbone, read, recipe.variation, recipe.size, processes.device)
+        return FreshViews(backbone, read, recipe.variation, recipe.size, recipe.hide_corners, processes.device)
 
     def build(stage: str, views: Callable[[int], bool]) -> "trunk_cache.TrunkCache":
         with run.progress(stage, sum(map(views, range(recipe.views))) * len(training_set.files)) as advance:
@@ -99,6 +99,7 @@ def views_of(
                 variation=recipe.variation,
                 seed=seed,
                 size=recipe.size,
+                hide_corners=recipe.hide_corners,
                 device=processes.device,
                 advance=advance,
                 mine=views,

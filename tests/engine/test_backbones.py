@@ -51,6 +51,17 @@ def test_taps_are_the_last_stages_of_the_two_widths_before_the_final_one(name: s
     assert list(backbone.spec.taps) == last[-2:]
 
 
+def test_hidden_corners_say_nothing_and_the_rest_of_the_film_is_as_it_was() -> None:
+    backbone = load_backbone("efficientnet_lite0", pretrained=False)
+    marked = PIXELS.copy()
+    marked[:, :28, :28] = 255
+    one, other = (backbone.normalise(torch.from_numpy(films), hide_corners=True) for films in (PIXELS, marked))
+    plain = backbone.normalise(torch.from_numpy(PIXELS))
+    assert torch.equal(one, other) and one[..., :28, :28].abs().max() == 0
+    assert torch.equal(one[..., 44:180, 20:204], plain[..., 44:180, 20:204])
+    assert 0.8 < (one[:, 0] != 0).float().mean() < 0.9
+
+
 def test_b3_is_cut_where_the_seed_model_was() -> None:
     backbone = load_backbone("efficientnet_b3", pretrained=False)
     assert len(backbone.trunk) == 7 and len(backbone.tail) == 2
