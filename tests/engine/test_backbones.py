@@ -59,7 +59,7 @@ def test_hidden_corners_say_nothing_and_the_rest_of_the_film_is_as_it_was() -> N
     plain = backbone.normalise(torch.from_numpy(PIXELS))
     assert torch.equal(one, other) and one[..., :28, :28].abs().max() == 0
     assert torch.equal(one[..., 44:180, 20:204], plain[..., 44:180, 20:204])
-    assert 0.8 < (one[:, 0] != 0).float().mean() < 0.9
+    assert 0.78 < (one[:, 0] != 0).float().mean() < 0.81
 
 
 def test_b3_is_cut_where_the_seed_model_was() -> None:
