@@ -92,7 +92,7 @@ RECIPES: dict[str, AnyRecipe] = {
             flip_average=True,
         ),
         Recipe(
-            name="best",
+            name="ensemble",
             backbones=("efficientnet_lite0", "efficientnet_lite1", "efficientnet_lite2"),
             cut=-2,
             views=6,
@@ -136,7 +136,7 @@ RECIPES: dict[str, AnyRecipe] = {
         StatisticsRecipe(name="quick", backbones=("efficientnet_lite0",), views=4, penalty=100.0),
     )
 }
-"""`best` trains the last block of three backbones on augmented views of films whose corners are hidden (docs/decisions/
+"""`ensemble` trains the last block of three backbones on augmented views of films whose corners are hidden (docs/decisions/
 0010). `lite0` trains the last block of one
 backbone on augmented views. `seed` is the model Pneumoscope started from: EfficientNet-B3, its last two stages trained,
 views drawn anew every epoch, the best epoch kept. `statistics` is better out of fold and under stress, and worse on the
