@@ -48,7 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "validate")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--recipe", default="lite0", metavar="NAME", help="a recipe that trains tails (default: lite0)")
+    options.add_argument(
+        "--recipe", default="lite0", metavar="NAME", help="a recipe that trains tails (default: lite0)"
+    )
     options.add_argument("--checks", nargs="+", choices=CHECKS, default=list(CHECKS), help="default: all")
     options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
