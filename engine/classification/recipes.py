@@ -139,6 +139,6 @@ RECIPES: dict[str, AnyRecipe] = {
 """`lite0`, the offline default, trains the last block of one backbone on augmented views. `ensemble` does so with three
 backbones on films whose corners are hidden: as good on test, better out of fold, three times the work (docs/decisions/
 0010). `seed` is the model Pneumoscope started from: EfficientNet-B3, its last two stages trained, views drawn anew in
-every epoch, the best epoch kept. `statistics` is better out of fold and under stress, and worse on the official test split
-(docs/decisions/0009); `quick` is the same with one backbone and fewer views.
+every epoch, the best epoch kept. `statistics` is better out of fold and under stress, and worse on the official test
+split (docs/decisions/0009); `quick` is the same with one backbone and fewer views.
 """
