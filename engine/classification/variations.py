@@ -43,9 +43,6 @@ MILD = Variation(10, (0.78, 1.3), 0.2, 0.12, 0.35, 0.0, (0.0, 1.2), 0.4, 0.5, (0
 STRONG = Variation(12, (0.75, 1.35), 0.22, 0.14, 0.35, 2.5, (0.3, 2.2), 0.6, 0.6, (0.6, 1.45), 0.36, 0.03)
 """Also sharper, softer and noisier than any film: sharpness alone tells the classes of a training set apart that was
 taken on two kinds of equipment."""
-PHOTOMETRIC = Variation(0, (1, 1), 0, 0, 0, 0.0, (0.0, 1.2), 0.4, 0.5, (0.65, 1.35), 0.3, 0.0)
-"""Exposure, contrast and sharpness alone, and the mirror image: moving and zooming films cost more on training films
-that contradict their looks than it gained under stress (docs/decisions/0010)."""
 
 
 def varied_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation) -> np.ndarray:

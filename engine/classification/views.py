@@ -30,9 +30,6 @@ def _varied(pixels: np.ndarray, seeds: np.ndarray, view: int) -> np.ndarray:
 VARIATIONS = {
     "augmented": ViewKind(SIZE, lambda pixels, seeds, _view: augment.augmented_view(pixels, seeds=seeds)),
     "varied": ViewKind(SIZE, _varied),
-    "photometric": ViewKind(
-        SIZE, lambda pixels, seeds, _view: variations.varied_view(pixels, seeds=seeds, variation=variations.PHOTOMETRIC)
-    ),
     "seed": ViewKind(
         256,
         lambda pixels, seeds, _view: augment.augmented_view(
