@@ -53,6 +53,7 @@ def train_member(
     from engine.classification.training import fingerprint, train_fold
 
     if path.exists():
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # killed after the member was kept, before this
         return False
     shas = [image.sha256 for image in training_set.images]
     mark = fingerprint(backbone.spec.name, recipe, shas, training_set.labels, held_out, seed=seed)
