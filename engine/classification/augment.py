@@ -1,5 +1,6 @@
 """How a radiograph may vary without changing its reading: position, size, exposure, contrast, sharpness."""
 
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -67,6 +68,10 @@ def seed_transform(size: int) -> v2.Transform:
     )
 
 
+_drawing = threading.Lock()
+"""Held while views are drawn: torch has one global generator for all threads."""
+
+
 def augmented_view(
     pixels: np.ndarray,
     *,
@@ -84,7 +89,7 @@ def augmented_view(
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # on pictures this small several threads mostly wait for each other
     try:
-        with torch.random.fork_rng(devices=[]):
+        with _drawing, torch.random.fork_rng(devices=[]):
             for row, seed in enumerate(seeds):
                 torch.manual_seed(int(seed))
                 varied[row] = transform(torch.tensor(pixels[row])[None])[0].numpy()

@@ -37,11 +37,16 @@ class Backbone(nn.Module):
 
     @cached_property
     def quick_trunk(self) -> nn.Module:
-        """The trunk for inference: takes and returns bfloat16."""
+        """The trunk for views that are only learned from: takes and returns bfloat16."""
         return quick(self.trunk)
 
     @cached_property
-    def quick_exact(self) -> nn.Module:
+    def exact_trunk(self) -> nn.Module:
+        """The trunk for films that are scored: float32."""
+        return quick(self.trunk, dtype=torch.float32)
+
+    @cached_property
+    def exact(self) -> nn.Module:
         """Trunk and pretrained tail for inference in float32."""
         return quick(nn.Sequential(self.trunk, self.tail), dtype=torch.float32)
 

@@ -17,13 +17,13 @@ from torch import Tensor
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
-from engine.classification.fusing import quick
+from engine.classification.fusing import few_at_a_time
 from engine.classification.recipes import Recipe
 from engine.classification.training import Member, new_member
 from engine.classification.views import SIZE, mirrored
 from engine.errors import InputError
 
-FORMAT = 3
+FORMAT = 4
 
 
 @dataclass(frozen=True)
@@ -52,13 +52,9 @@ class Classifier:
     """An ensemble: for each backbone the members of its folds; the logit is the mean over all members."""
 
     def __init__(self, branches: Sequence[Branch], recipe: Recipe, calibration: dict[str, Any], revision: str) -> None:
-        self.branches = [
-            Branch(
-                branch.backbone,
-                [Member(quick(member.tail), member.head.eval().requires_grad_(False)) for member in branch.members],
-            )
-            for branch in branches
-        ]
+        self.branches = list(branches)
+        for member in (member for branch in branches for member in branch.members):
+            member.eval().requires_grad_(False)
         self.recipe = recipe
         self.revision = revision
         """sha256 of the weights."""
@@ -143,10 +139,10 @@ class Classifier:
         given = torch.from_numpy(pixels).to(self.device)
         for branch in self.branches:
             images = branch.backbone.normalise(given, size=self.recipe.size, hide_corners=self.recipe.hide_corners)
-            trunk = branch.backbone.quick_trunk(images.bfloat16())
+            trunk = few_at_a_time(branch.backbone.exact_trunk, images)
             pooled = []
             for member in branch.members:
-                maps = member.tail(trunk).float()
+                maps = member.tail(trunk)
                 pooled.append(maps.mean((2, 3)))
                 scores = member.head(pooled[-1])
                 logits.append(scores[:, 1] - scores[:, 0])
@@ -211,7 +207,7 @@ def frozen_features(backbone: Backbone, pixels: np.ndarray, *, batch_size: int =
     made = []
     for start in range(0, len(pixels), batch_size):
         images = backbone.normalise(torch.from_numpy(pixels[start : start + batch_size]))
-        made.append(backbone.quick_exact(images).mean((2, 3)).numpy())
+        made.append(few_at_a_time(backbone.exact, images).mean((2, 3)).numpy())
     return np.concatenate(made) if made else np.empty((0, backbone.spec.feature_dim), np.float32)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from engine.classification.backbones import Backbone
-from engine.classification.fusing import quick
+from engine.classification.fusing import few_at_a_time, quick
 
 
 class Statistics:
@@ -30,20 +30,26 @@ class Statistics:
         """Length of a description: a mean and a standard deviation for each channel of each tap."""
         return 2 * sum(self.channels)
 
-    @torch.inference_mode()
     def maps(self, pixels: np.ndarray, *, device: str = "cpu") -> list[Tensor]:
         """uint8 (n, s, s) -> for each tap the maps, float32 (n, c, h, w)."""
-        flowing = self.normalise(torch.from_numpy(np.ascontiguousarray(pixels)).to(device)).bfloat16()
+        return self._taps(self._images(pixels, device))
+
+    def describe(self, pixels: np.ndarray, *, device: str = "cpu") -> np.ndarray:
+        """uint8 (n, s, s) -> float16 (n, dimension)."""
+        described = few_at_a_time(lambda images: describe(self._taps(images)), self._images(pixels, device))
+        kept: np.ndarray = described.to("cpu", torch.float16).numpy()
+        return kept
+
+    def _images(self, pixels: np.ndarray, device: str) -> Tensor:
+        return self.normalise(torch.from_numpy(np.ascontiguousarray(pixels)).to(device)).bfloat16()
+
+    @torch.inference_mode()
+    def _taps(self, flowing: Tensor) -> list[Tensor]:
         kept = []
         for part in self.parts:
             flowing = part(flowing)
             kept.append(flowing.float())  # a copy: the next part's activations work in place
         return kept
-
-    def describe(self, pixels: np.ndarray, *, device: str = "cpu") -> np.ndarray:
-        """uint8 (n, s, s) -> float16 (n, dimension)."""
-        described: np.ndarray = describe(self.maps(pixels, device=device)).to("cpu", torch.float16).numpy()
-        return described
 
 
 def describe(maps: list[Tensor]) -> Tensor:

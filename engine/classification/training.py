@@ -1,6 +1,5 @@
 """How a classifier learns: the tail and head of one fold, trained on a frozen trunk's maps."""
 
-import copy
 import hashlib
 import json
 import math
@@ -15,6 +14,7 @@ from torch import Tensor, nn
 
 from engine.classification import versions
 from engine.classification.backbones import Backbone
+from engine.classification.fusing import quick
 from engine.classification.progress import Progress, ProgressFolder
 from engine.classification.recipes import Recipe
 from engine.errors import InputError
@@ -54,11 +54,17 @@ class Epoch:
 
 
 @dataclass(frozen=True)
-class Kept:
-    """A member after one epoch: its weights, and its logits (m,) for the images it never saw."""
+class Snapshot:
+    """A member's weights after one epoch."""
 
     epoch: int
     state: dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Kept(Snapshot):
+    """And its logits (m,) for the images it never saw, in float32, averaged as the recipe says."""
+
     valid_logits: np.ndarray
 
 
@@ -85,9 +91,13 @@ def make_head(recipe: Recipe, feature_dim: int) -> nn.Module:
 
 
 def new_member(backbone: Backbone, recipe: Recipe) -> Member:
-    """A member that starts from the pretrained tail and a fresh head, drawn from torch's global generator."""
-    member = Member(copy.deepcopy(backbone.tail), make_head(recipe, backbone.spec.feature_dim))
-    return member.requires_grad_()
+    """A member that starts from the pretrained tail and a fresh head, drawn from torch's global generator.
+
+    Batch normalisation keeps the pretraining's statistics, which small batches would only blur: it is folded into the
+    convolutions that are trained, which makes a step a quarter shorter.
+    """
+    tail = quick(backbone.tail, dtype=torch.float32)
+    return Member(tail, make_head(recipe, backbone.spec.feature_dim)).requires_grad_()
 
 
 def train_fold(
@@ -125,7 +135,9 @@ def train_fold(
             if progress:
                 progress.save(learning.progress())
             on_epoch(learning.curve[-1])
-        return FoldResult(tuple(learning.curve), learning.last, learning.best)
+        last = learning.kept(learning.last)
+        best = last if learning.best is learning.last else learning.kept(learning.best)
+        return FoldResult(tuple(learning.curve), last, best)
 
 
 class _Learning:
@@ -159,15 +171,15 @@ class _Learning:
         self.scaler = torch.amp.GradScaler(device, enabled=self.half == torch.float16)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.curve: list[Epoch] = []
-        self.last: Kept
-        self.best: Kept
+        self.last: Snapshot
+        self.best: Snapshot
 
     def one_epoch(self) -> None:
         """Learn from as many draws as there are training images, then score the held-out ones."""
         epoch = len(self.curve)
         rng = np.random.default_rng([self.seed, epoch])
         torch.manual_seed(int(rng.integers(2**62)))
-        _set_training(self.member)
+        self.member.train()
         order = rng.choice(self.training_rows, size=len(self.training_rows), p=self.chance)
         batches = np.array_split(order, self.steps)
         losses = []
@@ -184,7 +196,8 @@ class _Learning:
             self.scaler.step(self.optimizer)
             self.scaler.update()
             losses.append(loss.item() * len(rows))
-        logits = self._score()
+        with self._autocast():
+            logits = self._score()
         truth = self.labels[self.held_out_rows]
         margins = np.where(truth == 1, logits, -logits)
         measured = Epoch(
@@ -194,17 +207,22 @@ class _Learning:
             valid_auc=auc(truth, logits),
         )
         state = {name: tensor.detach().cpu().clone() for name, tensor in self.member.state_dict().items()}
-        self.last = Kept(epoch, state, logits)
+        self.last = Snapshot(epoch, state)
         if all(measured.valid_auc > earlier.valid_auc for earlier in self.curve):
             self.best = self.last
         self.curve.append(measured)
+
+    def kept(self, snapshot: Snapshot) -> Kept:
+        """The member as it was then, with its logits as inference will give them."""
+        self.member.load_state_dict(snapshot.state)
+        sides = [self._score(mirror=mirror) for mirror in (False, True)[: 1 + self.recipe.flip_average]]
+        return Kept(snapshot.epoch, snapshot.state, np.mean(sides, axis=0))
 
     def progress(self) -> Progress:
         """All that the next epoch starts from."""
         tensors: dict[str, Tensor] = {}
         for which, kept in (("last", self.last), ("best", self.best))[: 1 + (self.best is not self.last)]:
             tensors |= {f"{which}.{name}": tensor for name, tensor in kept.state.items()}
-            tensors[f"{which}_logits"] = torch.from_numpy(kept.valid_logits)
         for number, moments in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer.{number}.{name}": tensor for name, tensor in moments.items()}
         facts = {
@@ -217,21 +235,9 @@ class _Learning:
     def restore(self, saved: Progress) -> None:
         """Take up where `progress` left."""
         self.curve = [Epoch(**epoch) for epoch in saved.facts["curve"]]
-        self.last, self.best = (
-            Kept(
-                epoch,
-                {
-                    name.removeprefix(f"{which}."): t
-                    for name, t in saved.tensors.items()
-                    if name.startswith(f"{which}.")
-                },
-                saved.tensors[f"{which}_logits"].numpy(),
-            )
-            for which, epoch in (
-                ("last", len(self.curve) - 1),
-                ("best" if "best_logits" in saved.tensors else "last", saved.facts["best_epoch"]),
-            )
-        )
+        self.last = self.best = Snapshot(len(self.curve) - 1, _below(saved.tensors, "last."))
+        if saved.facts["best_epoch"] != self.last.epoch:
+            self.best = Snapshot(saved.facts["best_epoch"], _below(saved.tensors, "best."))
         self.member.load_state_dict(self.last.state)
         described = self.optimizer.state_dict()
         moments: dict[int, dict[str, Tensor]] = {}
@@ -243,18 +249,13 @@ class _Learning:
         self.scaler.load_state_dict(saved.facts["scaler"])
 
     @torch.inference_mode()
-    def _score(self) -> np.ndarray:
-        """Logit of pneumonia against normal for the held-out images, with their mirror images' where the recipe
-        averages over them: float32 (m,)."""
+    def _score(self, *, mirror: bool = False) -> np.ndarray:
+        """Logit of pneumonia against normal for the held-out images, or for their mirror images: float32 (m,)."""
         self.member.eval()
         made = []
-        for batch in np.array_split(self.held_out_rows, -(-len(self.held_out_rows) // (2 * self.recipe.batch_size))):
-            sides = []
-            for mirror in (False, True)[: 1 + self.recipe.flip_average]:
-                with self._autocast():
-                    logits = self.member(self.views.films(batch, mirror=mirror).to(self.device)).float()
-                sides.append(logits[:, 1] - logits[:, 0])
-            made.append(torch.stack(sides).mean(0).cpu().numpy())
+        for rows in np.array_split(self.held_out_rows, -(-len(self.held_out_rows) // (2 * self.recipe.batch_size))):
+            logits = self.member(self.views.films(rows, mirror=mirror).to(self.device)).float()
+            made.append((logits[:, 1] - logits[:, 0]).cpu().numpy())
         return np.concatenate(made)
 
     def _autocast(self) -> Any:
@@ -275,6 +276,10 @@ def fingerprint(
         ],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _rate(step: int, steps: int, warm_up: float) -> float:
@@ -300,14 +305,6 @@ def _stop_unless_finite(loss: Tensor, epoch: int, step: int) -> None:
             f"the loss is {loss.item()} at epoch {epoch}, step {step} (from 0): the weights are lost; take a recipe "
             "with smaller learning rates, or delete artifacts/cache if the cached maps may be damaged"
         )
-
-
-def _set_training(member: Member) -> None:
-    """Dropout on; batch normalisation keeps the pretraining's statistics, which small batches would only blur."""
-    member.train()
-    for module in member.modules():
-        if isinstance(module, nn.BatchNorm2d):
-            module.eval()
 
 
 def _sampling_weights(labels: np.ndarray) -> np.ndarray:

@@ -14,6 +14,7 @@ from torch import nn
 
 from engine.classification import versions
 from engine.classification.backbones import Backbone
+from engine.classification.fusing import few_at_a_time
 from engine.classification.views import SIZE, VARIATIONS, mirrored
 from engine.classification.views import seeds as view_seeds
 from engine.files import whole_file, write_whole
@@ -84,7 +85,8 @@ def build(
     A view appears as a whole file or not at all, so a killed build goes on with the view it was at.
     views: at least 2; view 0 is the image as it is, 1 its mirror image, the others are varied as `variation` says.
     size: side that the network works at. advance: called with the number of images done, for views found in the cache
-    too. describe: what is kept of the pixels, under the name `kept`; the trunk's maps by default.
+    too. describe: what is kept of the pixels, under the name `kept`; by default the trunk's maps, computed in float32
+    for the films and their mirror images, which are scored too, and in bfloat16 for the varied views.
     mine: which views this process computes; the others are waited for by the caller before it opens them.
     """
     kind = VARIATIONS[variation]
@@ -100,7 +102,7 @@ def build(
         "code": versions.TRUNK,
         "kept": kept,
     }
-    describe = describe or partial(trunk_maps, backbone, size=size, hide_corners=hide_corners, device=device)
+    seen_as = partial(trunk_maps, backbone, size=size, hide_corners=hide_corners, device=device)
     key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
     home = folder / key
     home.mkdir(parents=True, exist_ok=True)
@@ -120,7 +122,8 @@ def build(
     for view in filter(mine, range(views)):
         path = home / f"{FILMS.get(view, f'view-{view}-seed-{seed}')}.npy"
         if not _is_whole(path):
-            _compute(path, describe, partial(pixels_of, view), len(image_sha256), batch_size, advance)
+            look = describe or partial(seen_as, exact=view in FILMS)
+            _compute(path, look, partial(pixels_of, view), len(image_sha256), batch_size, advance)
         else:
             advance(len(image_sha256))
         opened.append(np.load(path, mmap_mode="r", allow_pickle=False))
@@ -145,12 +148,17 @@ def _compute(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Write one view; the next batch is read and varied while the network looks at this one."""
+    """Write one view; each core reads, varies and looks at a batch of its own."""
+
+    def describe_rows(rows: range) -> np.ndarray:
+        torch.set_num_threads(1)  # this worker's
+        return describe(pixels_of(rows)).astype(np.float16, copy=False)
+
+    threads = torch.get_num_threads()
     with whole_file(path) as temporary:
         with temporary.open("wb") as stream:  # not a memory map: on a full disk that ends the process without a word
             batches = list(_batches(count, batch_size))
-            for rows, pixels in zip(batches, parallel(pixels_of, batches, workers=1), strict=True):
-                made = describe(pixels).astype(np.float16, copy=False)
+            for rows, made in zip(batches, parallel(describe_rows, batches, workers=threads), strict=True):
                 if rows.start == 0:
                     header = {"descr": "<f2", "fortran_order": False, "shape": (count, *made.shape[1:])}
                     np.lib.format.write_array_header_1_0(stream, header)
@@ -158,16 +166,27 @@ def _compute(
                 advance(len(rows))
         with temporary.open("rb") as written:
             write_whole(path.with_suffix(".sha256"), hashlib.file_digest(written, "sha256").hexdigest())
+    torch.set_num_threads(threads)
 
 
 @torch.inference_mode()
 def trunk_maps(
-    backbone: Backbone, pixels: np.ndarray, *, size: int = SIZE, hide_corners: bool = False, device: str = "cpu"
+    backbone: Backbone,
+    pixels: np.ndarray,
+    *,
+    size: int = SIZE,
+    hide_corners: bool = False,
+    device: str = "cpu",
+    exact: bool = False,
 ) -> np.ndarray:
-    """uint8 (n, s, s) -> float16 (n, c, h, w), computed in bfloat16 at side `size`."""
+    """uint8 (n, s, s) -> float16 (n, c, h, w), seen at side `size`; in float32 where exact, in bfloat16 elsewhere."""
     images = backbone.normalise(torch.from_numpy(pixels).to(device), size=size, hide_corners=hide_corners)
-    maps: np.ndarray = backbone.quick_trunk(images.bfloat16()).to("cpu", torch.float16).numpy()
-    return maps
+    if exact:
+        maps = few_at_a_time(backbone.exact_trunk, images)
+    else:
+        maps = few_at_a_time(backbone.quick_trunk, images.bfloat16())
+    kept: np.ndarray = maps.to("cpu", torch.float16).numpy()
+    return kept
 
 
 def _batches(count: int, size: int) -> Iterator[range]:

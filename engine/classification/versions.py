@@ -2,9 +2,9 @@
 
 VIEWS = 4
 """engine.classification.augment and variations: cached views and what is trained on them."""
-TRUNK = 3
+TRUNK = 4
 """engine.classification.trunk_cache: the cached maps."""
-TRAINING = 4
+TRAINING = 5
 """engine.classification.training and linear: the trained members."""
-INFERENCE = 4
+INFERENCE = 5
 """engine.classification.inference, statistics and explain: logits, features and heatmaps of one checkpoint."""
