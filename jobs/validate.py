@@ -2,8 +2,9 @@
 
 Random folds do not foresee a test split that was taken elsewhere. These checks hold out training patients on purpose:
 conflict: the fifth of each class that looks most like the other class by exposure, contrast, sharpness and borders;
-clusters: groups of films that look alike by the same measures, one after the other; stress: a random fold, its films
-blurred, turned, squeezed and so on. One member of each backbone is trained for every check. The test split is not read.
+clusters: groups of films that look alike by the same measures, one after the other; stress: the conflict's films,
+blurred, turned, squeezed and so on (random films are told apart under every stress, and say nothing). One member of
+each backbone is trained for every check. The test split is not read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +27,10 @@ if TYPE_CHECKING:
     from engine.classification.recipes import Recipe
     from engine.classification.training import Epoch
 
-VERSION = 1
+VERSION = 2
 """Raised when a check measures something else."""
-CHECKS = ("conflict", "clusters", "stress")
+CONFLICT = "conflict"
+CHECKS = (CONFLICT, "clusters", "stress")
 CLUSTERS = 6
 FEWEST = 10
 """Images of each class that a cluster needs for an AUC that says something."""
@@ -61,6 +63,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     tails = ", ".join(name for name, known in RECIPES.items() if isinstance(known, Recipe))
     if not isinstance(recipe, Recipe):
         raise UsageError(f"recipe '{args.recipe}' has no members to train; known that have: {tails}")
+    processes = Processes.launched()
+    if processes.count > 1:
+        raise UsageError(
+            f"validate is one process's work, and {processes.count} were launched; start it without a launcher"
+        )
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     training_set = TrainingSet.of(context, dataset)
@@ -74,20 +81,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not run.already_finished:
         with run:
-            validate(run, training_set, recipe, args.checks, seed=args.seed)
+            validate(run, training_set, recipe, args.checks, seed=args.seed, processes=processes)
     for name, value in run.summary["auc"].items():
         print(f"{name:<24} AUC {value:.4f}")
     print(f"validate: run {run.id}, recipe '{recipe.name}', the test split was not read")
     return 0
 
 
-def validate(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", wanted: Sequence[str], *, seed: int) -> None:
+def validate(
+    run: ActiveRun,
+    training_set: TrainingSet,
+    recipe: "Recipe",
+    wanted: Sequence[str],
+    *,
+    seed: int,
+    processes: Processes,
+) -> None:
     """Train each check's members, backbone by backbone, then judge their mean."""
     from engine.classification.backbones import load_backbone
 
-    processes = Processes.launched()
     looks = looks_of(run, training_set, processes)
-    checks = list(checks_of(training_set, looks, wanted, seed=seed))
+    checks = list(checks_of(training_set, looks, wanted))
     judged = [check.name for check in checks]
     logits: dict[str, list[np.ndarray]] = {name: [] for name in judged}
     under_stress: dict[str, list[np.ndarray]] = {}
@@ -112,7 +126,7 @@ def validate(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", wanted
                     advance(recipe.epochs)
                 member = stored_member(path, recipe.keep)
                 logits[check.name].append(member.logits[check.judged[check.held_out]])
-                if check.name == "random fold":
+                if check.name == CONFLICT and "stress" in wanted:
                     for stress, scored in stressed_logits(
                         run, training_set, recipe, backbone, member.state, check, device=processes.device
                     ):
@@ -125,24 +139,20 @@ def show_epoch(advance: Any, name: str, epoch: "Epoch") -> None:
     advance(1, f"{name} AUC {epoch.valid_auc:.4f}")
 
 
-def checks_of(training_set: TrainingSet, looks: np.ndarray, wanted: Sequence[str], *, seed: int) -> Iterator[Check]:
+def checks_of(training_set: TrainingSet, looks: np.ndarray, wanted: Sequence[str]) -> Iterator[Check]:
     """The checks asked for, with the patients that each keeps out of training."""
     from engine.classification import acquisition
-    from engine.splits import grouped_folds
 
     labels, patients = training_set.labels, training_set.patients
-    if "conflict" in wanted:
+    if {CONFLICT, "stress"} & set(wanted):
         judged = acquisition.contradicting(acquisition.propensity(looks, labels, patients), labels)
-        yield Check("conflict", judged, acquisition.with_patients(judged, patients))
+        yield Check(CONFLICT, judged, acquisition.with_patients(judged, patients))
     if "clusters" in wanted:
         cluster = acquisition.clusters(looks, count=CLUSTERS)
         for number in range(CLUSTERS):
             judged = cluster == number
             if np.bincount(labels[judged], minlength=2).min() >= FEWEST:
                 yield Check(f"cluster {number}", judged, acquisition.with_patients(judged, patients))
-    if "stress" in wanted:
-        judged = grouped_folds(training_set.strata, patients, seed=seed) == 0
-        yield Check("random fold", judged, judged)
 
 
 def stressed_logits(
@@ -192,7 +202,7 @@ def store(
     scores = {name: np.mean(members, axis=0) for name, members in {**logits, **under_stress}.items()}
     rows = []
     for name, scored in scores.items():
-        films = judged[name if name in judged else "random fold"]
+        films = judged[name if name in judged else CONFLICT]
         sample = Sample.of(training_set.labels[films], scored, threshold=0.0)
         interval = cluster_bootstrap(partial(METRICS["auc"], sample), training_set.patients[films], rng=seed)
         rows.append(metric_row("auc", "train", name, interval))
