@@ -1,149 +1,135 @@
-"""What a report asserts: mentions of lung disease, each present, absent, uncertain or merely talked about.
-
-A small table-driven reader after NegEx (Chapman et al. 2001, J Biomed Inform 34:301) and ConText (Harkema et al. 2009,
-J Biomed Inform 42:839): trigger phrases govern the terms after or before them, up to the clause's end; the longest
-trigger wins, so that 'cannot exclude' is not read as 'exclude' and 'no increase in' negates nothing.
-"""
+"""What a report asserts: each finding that it mentions, whether it is said to be there, and where."""
 
 import re
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from engine.reporting.context import LINK, STOP, Polarity, polarity, triggers
 from engine.reporting.prompts import sentences
-
-Polarity = Literal["present", "absent", "uncertain", "ignored"]
-Tier = Literal["diagnosis", "sign", "abnormality", "normality"]
-
-AHEAD: dict[Polarity, tuple[str, ...]] = {
-    "absent": (
-        "no", "not", "without", "no evidence of", "no evidence for", "no sign of", "no signs of", "no definite",
-        "no radiographic evidence of", "free of", "negative for", "absence of", "lack of", "rules out", "excludes",
-        "does not show", "do not show", "fails to show", "rather than", "nor", "neither", "never", "denies",
-        "no suggestion of", "not consistent with", "not suggestive of", "less likely", "unlikely to be", "unlikely",
-    ),
-    "uncertain": (
-        "possible", "possibly", "may be", "may represent", "may reflect", "might", "could", "cannot exclude",
-        "can not exclude", "cannot rule out", "can not rule out", "not exclude", "not rule out", "questionable",
-        "equivocal for", "indeterminate for", "uncertain", "unclear whether", "undecided", "suspicious for",
-        "suspicion of", "concern for", "concerning for", "versus", "maybe", "perhaps", "whether there is",
-    ),
-    "ignored": (
-        "check for", "look for", "look there for", "looked for", "evaluate for", "assess for", "to exclude",
-        "to rule out", "if", "history of", "risk of", "probability of", "likelihood of", "question of", "such as",
-        "other causes of", "cause of", "known causes of", "tell", "treated for",
-    ),
-}  # fmt: skip
-"""Triggers that govern what follows."""
-
-BEHIND: dict[Polarity, tuple[str, ...]] = {
-    "absent": (
-        "unlikely", "is unlikely", "less likely", "not likely", "is absent", "are absent", "absent", "not seen",
-        "not present", "not identified", "not evident", "not visible", "not detected", "is excluded", "are excluded",
-        "is ruled out", "was ruled out", "has resolved", "have resolved", "not demonstrated",
-    ),
-    "uncertain": (
-        "possible", "is possible", "cannot be excluded", "can not be excluded", "not excluded", "cannot be ruled out",
-        "can not be ruled out", "not be excluded", "not ruled out", "is questionable", "is uncertain", "not certain",
-    ),
-    "ignored": ("not assessed", "not evaluated", "was not looked for", "can be missed"),
-}  # fmt: skip
-"""Triggers that govern what comes before."""
-
-PSEUDO = (
-    "no increase in", "no change in", "no significant change in", "no interval change in", "not only",
-    "no doubt", "without change in", "without doubt", "not necessarily",
-)  # fmt: skip
-"""Phrases that look like negations and are none."""
-
-STOPS = (
-    r"[;()]", r"\bbut\b", r"\bhowever\b", r"\balthough\b", r"\bthough\b", r"\bexcept\b", r"\bapart from\b",
-    r"\byet\b", r"\bwhich\b", r"\bsecondary to\b", r"\bdue to\b",
-    r",(?!\s*(?:or|nor|and)\b)(?=[^,;]*\b(?:is|are|was|were|there|seen|noted|in the|at the|within the)\b)",
-)  # fmt: skip
-"""Where a trigger's reach ends; a comma ends it only where a new clause follows, not within a list."""
-
-TERMS: dict[Tier, str] = {
-    "diagnosis": r"(?:broncho)?pneumonias?|pneumonic|lung infections?|pulmonary infections?|chest infections?",
-    "sign": (
-        r"consolidat(?:ions?|ed|ive)|opacit(?:y|ies)|opacifications?|infiltrat(?:es?|ions?)|air-?\s?space disease"
-        r"|air bronchograms?"
-    ),
-    "abnormality": (
-        r"(?:acute |significant |focal )*(?:(?:cardio)?(?:pulmonary|thoracic|lung|chest) )?"
-        r"(?:abnormalit(?:y|ies)|disease|process|patholog(?:y|ies)|abnormal findings?)"
-    ),
-    "normality": (
-        r"(?:lungs?|lung fields?|chest|radiograph|x-?ray|study|examination|image)\b"
-        r"(?:(?!\b(?:not|no|never|less)\b)[^.;]){0,40}?"
-        r"\b(?:clear|normal|unremarkable|healthy)"
-        r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?(?:lungs?|lung fields?|chest|radiograph|x-?ray)"
-    ),
-}
-"""The terms read, by tier: the disease, signs that suggest it, disease in general, and words for health."""
+from engine.reporting.vocabulary import FINDINGS, SIDES, TERM, ZONES, Tier
 
 
 @dataclass(frozen=True)
 class Mention:
-    """One term as the report puts it. start, end: its place in the report's text."""
+    """One finding as the report puts it."""
 
+    finding: str
+    """A key of `vocabulary.FINDINGS`."""
     term: str
-    tier: Tier
+    """The report's own words."""
     polarity: Polarity
+    side: str | None
+    """right, left, bilateral, or None where the report does not say."""
+    zone: str | None
+    """upper, middle, lower, or None."""
     start: int
     end: int
+    """The term's place in the report's text."""
+
+    @property
+    def tier(self) -> Tier:
+        """How the finding bears on the question of pneumonia."""
+        return FINDINGS[self.finding][0]
 
 
-def _trigger_table() -> tuple[re.Pattern[str], dict[str, tuple[Polarity | None, Polarity | None]]]:
-    """One pattern, the longest phrase first, and what each phrase does to the terms after and before it."""
-    table: dict[str, tuple[Polarity | None, Polarity | None]] = dict.fromkeys(PSEUDO, (None, None))
-    for polarity, phrases in AHEAD.items():
-        table |= dict.fromkeys(phrases, (polarity, None))
-    for polarity, phrases in BEHIND.items():
-        table |= {phrase: (table.get(phrase, (None, None))[0], polarity) for phrase in phrases}
-    ordered = sorted(table, key=len, reverse=True)
-    spaced = "|".join(re.escape(phrase).replace(r"\ ", r"\s+") for phrase in ordered)
-    return re.compile(rf"\b(?:{spaced})\b", re.IGNORECASE), table
+PIECE = re.compile(r".{1,600}(?!\S)|\S{1,600}", re.DOTALL)
+"""No sentence is longer; nonsense without a full stop is read in pieces, so that time grows with length alone."""
 
 
-TRIGGER, MEANING = _trigger_table()
-TERM = re.compile("|".join(rf"(?P<{tier}>\b(?:{words})\b)" for tier, words in TERMS.items()), re.IGNORECASE)
-STOP = re.compile("|".join(STOPS), re.IGNORECASE)
-BARRIER = re.compile(r"\b(?:is|are|was|were|seen|noted|present|persists?)\b.*(?:,|\band\b)", re.IGNORECASE)
-"""Between trigger and term: the trigger's own statement is complete, and another has begun."""
-PRECEDENCE: tuple[Polarity, ...] = ("ignored", "uncertain", "absent")
-"""Where several triggers govern a term: 'no effusion, possible pneumonia' leaves the pneumonia uncertain."""
+ANSWER = re.compile(r"(?:answer\s*:)?\s*(?:(?P<present>yes)|(?P<absent>no|none))\b", re.IGNORECASE)
+"""What some models write after repeating the question."""
+
+
+REQUEST = re.compile(
+    r"[\s*#_]*(?:indication|request|query|reason for (?:the )?(?:exam\w*|study)|clinical (?:question|details))\b",
+    re.IGNORECASE,
+)
+"""How a line begins that says why the film was taken."""
 
 
 def read(text: str) -> list[Mention]:
     """Every mention in `text`, in order."""
     found: list[Mention] = []
+    asked: list[Mention] = []
     at = 0
-    for sentence in sentences(text):
+    for sentence in [piece for whole in sentences(text) for piece in PIECE.findall(whole)]:
         at = text.index(sentence, at)
-        start = 0
-        for stop in [*STOP.finditer(sentence), None]:
-            end = len(sentence) if stop is None else stop.start()
-            found += _clause(sentence[start:end], at + start)
-            start = end if stop is None else stop.end()
+        answer = ANSWER.match(sentence)
+        if asked and answer:
+            taken: Polarity = "present" if answer["present"] else "absent"
+            found[-len(asked) :] = [replace(mention, polarity=taken) for mention in asked]
+        mentions = list(_sentence(sentence, at))
+        found += mentions
+        asked = mentions if sentence.endswith("?") else []
         at += len(sentence)
     return found
 
 
-def _clause(clause: str, offset: int) -> list[Mention]:
+def _sentence(sentence: str, offset: int) -> Iterator[Mention]:
+    """The mentions of one sentence; where it asks, nothing is asserted."""
+    asked = sentence.endswith("?") or REQUEST.match(sentence) is not None
+    start = 0
+    for stop in [*STOP.finditer(sentence), None]:
+        end = len(sentence) if stop is None else stop.start()
+        yield from _clause(sentence[start:end], offset + start, asked=asked)
+        start = end if stop is None else stop.end()
+
+
+def _clause(clause: str, offset: int, *, asked: bool) -> Iterator[Mention]:
     """The mentions of one clause, each with the polarity that the clause's triggers give it."""
-    triggers = [(match.span(), MEANING[" ".join(match[0].lower().split())]) for match in TRIGGER.finditer(clause)]
-    found = []
-    for match in TERM.finditer(clause):
-        governing = {
-            ahead
-            for (_, end), (ahead, _) in triggers
-            if end <= match.start() and not BARRIER.search(clause, end, match.start())
-        } | {
-            behind
-            for (start, _), (_, behind) in triggers
-            if start >= match.end() and not BARRIER.search(clause, match.end(), start)
-        }
-        polarity: Polarity = next((name for name in PRECEDENCE if name in governing), "present")
-        tier: Tier = match.lastgroup  # type: ignore[assignment]  # the groups are named after the tiers
-        found.append(Mention(match[0], tier, polarity, offset + match.start(), offset + match.end()))
-    return found
+    terms = list(TERM.finditer(clause))
+    spans = [term.span() for term in terms]
+    governing = triggers(clause)
+    sides, zones = _placed(clause, spans, SIDE), _placed(clause, spans, ZONE)
+    for index, term in enumerate(terms):
+        taken: Polarity = "hypothetical" if asked else polarity(clause, spans, index, governing)
+        side = "bilateral" if len(sides[index]) > 1 else next(iter(sides[index]), None)
+        zone = next(iter(zones[index]), None)
+        yield Mention(str(term.lastgroup), term[0], taken, side, zone, offset + term.start(), offset + term.end())
+
+
+def _words(table: dict[str, str]) -> re.Pattern[str]:
+    return re.compile(
+        "|".join(rf"(?P<{name}>(?<!\w)(?:{words})(?!\w))" for name, words in table.items()), re.IGNORECASE
+    )
+
+
+SIDE, ZONE = _words(SIDES), _words(ZONES)
+
+
+APART = re.compile(r"\b(?:with|without|no|none)\b", re.IGNORECASE)
+SUBJECT = re.compile(r"\b(?:shows?|demonstrates?|contains?|has|have)\b", re.IGNORECASE)
+"""Between a place and a list of findings: the place is said of all of them."""
+FAR = 1000
+
+
+def _gap(clause: str, span: tuple[int, int], word: tuple[int, int]) -> int:
+    """Characters between a term and a place word; more where the text between turns to something else."""
+    first, second = sorted((span, word))
+    between = clause[first[1] : second[0]]
+    turned = APART.search(between)
+    return len(between) + (0 if turned is None else FAR if turned[0].lower() == "none" else 100)
+
+
+def _placed(clause: str, spans: Sequence[tuple[int, int]], words: re.Pattern[str]) -> list[dict[str, None]]:
+    """For each term the places that the clause gives it, in order: each place word belongs to the nearest term, and one
+    after a list of terms to all of the list."""
+    places: list[dict[str, None]] = [{} for _ in spans]
+    for word in words.finditer(clause):
+        if not spans:
+            break
+        gaps = [_gap(clause, span, word.span()) for span in spans]
+        if min(gaps) >= FAR:
+            continue
+        index = min(range(len(spans)), key=lambda i: (gaps[i], -i))
+        places[index][str(word.lastgroup)] = None
+        after, last = word.start() >= spans[index][1], index
+        while after and index and LINK.fullmatch(clause, spans[index - 1][1], spans[index][0]):
+            index -= 1
+            places[index].setdefault(str(word.lastgroup))
+        if after or not SUBJECT.search(clause, word.end(), spans[last][0]):
+            continue
+        while last + 1 < len(spans) and LINK.fullmatch(clause, spans[last][1], spans[last + 1][0]):
+            last += 1
+            places[last].setdefault(str(word.lastgroup))
+    return places

@@ -1,0 +1,241 @@
+"""What a finding's surroundings make of it: trigger phrases, how far each reaches, and which wins.
+
+After NegEx (Chapman et al. 2001, J Biomed Inform 34:301) and ConText (Harkema et al. 2009, J Biomed Inform 42:839): a
+trigger governs the terms after or before it, up to the clause's end; the longest trigger wins, so that 'cannot exclude'
+is not read as 'exclude' and 'no increase in' negates nothing. To teach the reader a phrase: one entry here.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+Polarity = Literal["present", "absent", "uncertain", "historical", "hypothetical"]
+
+PRECEDENCE: tuple[Polarity, ...] = ("hypothetical", "uncertain", "absent", "present", "historical")
+"""Where several triggers govern one term: 'the old effusion persists' leaves it present."""
+
+_CANNOT = r"(?:cannot|can not|can't|could not|couldn't)"
+_EXCLUDE = r"(?:exclude|rule out)"
+_EXCLUDED = r"(?:excluded|ruled out|dismissed)"
+_IS = r"(?:is|are|was|were|seems?|appears?|looks?|remains?|be|been)"
+_SEEN = (
+    r"(?:seen|present|identified|evident|visible|visuali[sz]ed|detected|demonstrated|noted|appreciated|apparent"
+    r"|found)"
+)
+_THAN = r"(?:compared (?:with|to)|since|from|than|unlike|relative to|as on|comparison (?:with|to))"
+_EARLIER = r"(?:previous|previously|prior|earlier|old|former|past)"
+_STUDY = r"(?:study|films?|radiographs?|examination|exam|images?|x-?rays?|comparison)"
+
+
+def _said(word: str) -> str:
+    """`word` said of what comes before: after a verb, or where the clause ends; not in 'with possible effusion'."""
+    return rf"{_IS} (?:\w+ )?{word}|(?:very |highly |rather )?{word}(?=\s*(?:[.,;:()]|$|\bon\b|\bin\b|\bat\b))"
+
+
+AHEAD: dict[Polarity, tuple[str, ...]] = {
+    "absent": (
+        r"no(?!,)", "not", "without", "neither", "nor", "never", "nothing", "denies", "rather than", "against",
+        r"free (?:of|from)", "clear of", "negative for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
+        "excluding", "wrong to (?:say|state) that", "far from", "anything but", "mimics?", "mimicking", "simulating",
+        r"(?:does|do|did) not (?:show|suggest|support|represent)", r"fails? to show", "no history of",
+        "(?:very |highly |seems? |appears? )?unlikely(?: to be| that)?", "less likely", "probably not",
+        r"no (?:radiographic |definite |convincing )?(?:evidence|signs?|suggestion|indication) (?:of|for)",
+        r"no findings? to (?:support|suggest)(?: a diagnosis of)?", r"not (?:consistent with|suggestive of|due to)",
+        r"over(?= (?:pneumonia|atelectasis|consolidation)\b)",
+    ),
+    "uncertain": (
+        "possibl[ey]", "probabl[ey]", "presumed", "presumably", "suspected", "suspicious (?:for|of)", "suspicion of",
+        r"may (?:be|represent|reflect|indicate)", "may have", "might", "could", "maybe", "perhaps",
+        "potential(?:ly)?",
+        rf"{_CANNOT} (?:\w+ly )?{_EXCLUDE}", rf"(?:(?:does|do) )?not {_EXCLUDE}",
+        "(?:difficult|hard|impossible) to (?:exclude|rule out)", "worrisome for", "worry for",
+        "unable to (?:exclude|rule out)",
+        r"(?:neither|not) (?:confirm|establish) n?or (?:exclude|rule out)", r"\?(?=\s?\w)",
+        "questionable", "equivocal(?: for)?", "indeterminate(?: for)?", "uncertain(?: whether)?",
+        "unclear (?:whether|if)",
+        "undecided", r"concern(?:ing)? (?:for|about|of)", "versus", r"vs\.?", "whether there is", "consider(?:ing)?",
+        r"differential (?:includes|would include|diagnosis includes)",
+        r"not (?:convinced|sure|certain) (?:that )?there is no",
+        rf"{_CANNOT} (?:say|state|claim)(?: \w+){{0,2}} (?:that )?there is no", "doubtful",
+    ),
+    "historical": (
+        r"(?:past |previous |prior )?(?:medical )?history of", _EARLIER,
+        r"(?:previously|formerly) (?:seen|noted|described|known)",
+        "known previous", "status post", r"s/p", "had", "healed", "resolved", "recent(?:ly)? resolved", "treated for",
+        r"(?:interval |complete )*(?:resolution|clearing|clearance) of", "no longer (?:any|an?)",
+        rf"in (?:the|an) {_EARLIER} {_STUDY}(?: there was)?",
+    ),
+    "hypothetical": (
+        r"(?:please )?(?:check|look|look there|looked|evaluate|assess|evaluation|assessment|screening?) for",
+        "to (?:exclude|rule out)",
+        "please (?:exclude|rule out)", "query", "rule out",
+        "(?:determine|decide|assess|know|see|tell) (?:whether|if)", r"question of", "if",
+        r"(?:risk|probability|likelihood|chance|odds) of",
+        "(?:conditions?|diseases?|findings) such as", "unable to (?:comment on|assess|evaluate|judge)",
+        r"other causes of", r"(?:known )?causes? of", "tell", r"signs? of(?= \w+ (?:include|are)\b)",
+        "supporting", "in case of", "should", r"to assess (?:for )?", "indication:", "clinical question:",
+    ),
+    "present": (
+        r"(?:not true|wrong to (?:say|state)) that (?:there is )?no", "no absence of", "not without", "positive for",
+        r"(?:cannot|can not|can't) be denied(?: that)?",
+        r"no (?:(?:significant|interval|appreciable|relevant) )*(?:change|increase|decrease|reduction|improvement) in",
+        r"no (?:\w+ )?(?:progression|worsening|resolution|clearing) of",
+        r"not (?:\w+ly |quite )?(?:free|clear) (?:of|from)",
+        "no doubt", "not only", "without (?:interval )?change(?: in)?", "without (?:any )?doubt", "not necessarily",
+        "no larger", "no smaller", "no longer(?= than)", r"partial(?:ly)? (?:resolution|clearing|resolved)(?: of)?",
+        r"(?:viral|bacterial) rather than(?= (?:viral|bacterial))",
+        rf"{_THAN} (?:the |an? )?(?:{_EARLIER}|last) {_STUDY}",
+    ),
+}  # fmt: skip
+"""Triggers that govern what follows. Those of `present` look like others and are none."""
+
+BEHIND: dict[Polarity, tuple[str, ...]] = {
+    "absent": (
+        _said("unlikely"), _said("less likely"), _said("not likely"), _said("absent"), _said(_EXCLUDED),
+        rf"(?<=:\s)(?:no|none|negative|nil|absent)(?: {_SEEN})?(?=\s*(?:[.,;]|$))",
+        rf"(?:{_IS} )?not (?:\w+ly )?(?:{_SEEN}|supported|suggested)", rf"(?:has|have) been {_EXCLUDED}",
+        r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))", rf"{_IS} nowhere {_SEEN}",
+    ),
+    "uncertain": (
+        _said("possible"), _said("probable"), "is a (?:possibility|consideration)", _said("questionable"),
+        _said("uncertain"), _said("doubtful"), _said("equivocal"),
+        _said("unclear"),
+        _said("suspected"), r"(?:must|should|may) (?:\w+ )?be considered", "(?:must|should) be (?:excluded|ruled out)",
+        "(?:difficult|hard|impossible) to (?:exclude|rule out)", _said("not certain"), rf"(?:{_IS} )?not {_EXCLUDED}",
+        rf"(?:{_CANNOT}|not) be (?:\w+ly )?(?:{_EXCLUDED}|assured|confirmed)", rf"may be {_SEEN}", "versus", r"vs\.?",
+    ),
+    "historical": (
+        r"(?:has|have|had) (?:\w+ly |since |now )?(?:resolved|cleared|disappeared)",
+        rf"{_IS} no longer {_SEEN}",
+        r"\w+ (?:years?|months?|weeks?) ago", r"last (?:year|winter|summer|spring|autumn|month|week)", "in the past",
+    ),
+    "hypothetical": (
+        _said("not (?:assessed|evaluated|looked for)"), rf"{_CANNOT} be (?:assessed|evaluated|judged)",
+        "not be (?:assessed|evaluated|judged)", r"(?:can|could|may) be missed",
+        rf"{_CANNOT} be told apart", "develops?",
+    ),
+    "present": (
+        "persists?", "persisting", "unchanged", f"still {_SEEN}", r"(?:has|have) not (?:changed|resolved|cleared)",
+        "partially resolved",
+    ),
+}  # fmt: skip
+"""Triggers that govern what comes before."""
+
+NEAR = re.compile(r"versus|vs\.?", re.IGNORECASE)
+"""Triggers that reach the nearest term alone."""
+BARE = re.compile(
+    r"(?:very |highly |rather )?(?:possible|probable|questionable|uncertain|doubtful|equivocal|unclear|suspected|absent"
+    r"|(?:un|less |not )likely)",
+    re.IGNORECASE,
+)
+"""Triggers that, said without a verb, reach back to the nearest term and those listed with it."""
+LINK = re.compile(r"(?:[\s,]|\b(?:or|and|nor|focal|pleural|any|\w+ly)\b)*", re.IGNORECASE)
+"""What may stand between the members of a list of findings."""
+
+STOP = re.compile(
+    "|".join(
+        (
+            r"[;)]",
+            r"\((?!\s*(?:very |most )?(?:possible|(?:less |un)?likely|doubtful|probable|right|left|bilateral)\b)",
+            r"\bdespite\b", r",\s*so\b",
+            r",?\s*\band\b(?=\s+(?:the|there|both|an?)\b[^,;.]*?\b(?:is|are|was|were|appears?|shows?)\b)",
+            r"\bbut\b(?!\s+(?:is|are|was|were) not\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
+            r"\bexcept\b",
+            r"\bapart from\b", r"\byet\b", r"\bwhich\b", r"\bwhile\b", r"\bwhereas\b", r"\bsecondary to\b",
+            r"\bsince\b(?=[^.]*,)",
+            r"(?<!not )(?<!be )\bdue to\b",
+            r"(?<!nothing )\b(?=(?:suggests|suggesting|indicates|favou?rs|argues against)\b)",
+            r",(?!\s*(?:or|nor|and)\b)(?![^,;]*\b(?:or|nor)\b[^,;]*\b(?:is|are|was|were)\b)"
+            r"(?=[^,;]*\b(?:is|are|was|were|there|seen|noted|shows?|in the|at the|within the|no|now)\b)",
+            r",?\s*\bbecause\b(?: of)?", r",\s*(?=since\b)",
+        )
+    ),
+    re.IGNORECASE,
+)  # fmt: skip
+"""Where a trigger's reach ends; a comma ends it only where a new clause follows, not within a list."""
+
+BARRIER = re.compile(r"\b(?:is|are|was|were|seen|noted|present|persists?)\b.*(?:,|\band\b)", re.IGNORECASE)
+"""Between trigger and term: the trigger's own statement is complete, and another has begun."""
+
+STACKED_WORDS = 3
+"""A trigger that follows another by at most so many words adds to it; one further on takes its place."""
+
+
+@dataclass(frozen=True)
+class Trigger:
+    """A trigger phrase in a clause, and what it makes of the terms after and before it; None: nothing."""
+
+    start: int
+    end: int
+    ahead: Polarity | None
+    behind: Polarity | None
+    near: bool
+
+
+def _compiled(table: dict[Polarity, tuple[str, ...]]) -> list[tuple[Polarity, re.Pattern[str]]]:
+    return [
+        (polarity, re.compile(rf"(?<![\w-])(?:{phrase})(?!\w)", re.IGNORECASE))
+        for polarity, phrases in table.items()
+        for phrase in (phrase.replace(" ", r"\s+") for phrase in phrases)
+    ]
+
+
+_AHEAD, _BEHIND = _compiled(AHEAD), _compiled(BEHIND)
+
+
+def triggers(clause: str) -> list[Trigger]:
+    """The clause's triggers in order; where two overlap, the longer one."""
+    ahead = {match.span(): polarity for polarity, pattern in _AHEAD for match in pattern.finditer(clause)}
+    behind = {match.span(): polarity for polarity, pattern in _BEHIND for match in pattern.finditer(clause)}
+    kept: list[Trigger] = []
+    taken = bytearray(len(clause))
+    for start, end in sorted({*ahead, *behind}, key=lambda span: (span[0] - span[1], span)):
+        if not any(taken[start:end]):
+            taken[start:end] = b"x" * (end - start)
+            near = NEAR.fullmatch(clause, start, end) is not None
+            kept.append(Trigger(start, end, ahead.get((start, end)), behind.get((start, end)), near))
+    return sorted(kept, key=lambda trigger: trigger.start)
+
+
+def polarity(clause: str, spans: Sequence[tuple[int, int]], index: int, found: Sequence[Trigger]) -> Polarity:
+    """What the clause's triggers make of the term spans[index]; present where none governs it."""
+    start, end = spans[index]
+    governing = {trigger.ahead for trigger in found if start <= trigger.start and trigger.end <= end}
+    governing |= set(_governing_ahead(clause, spans, index, found))
+    for trigger in found:
+        if trigger.start < end or trigger.behind is None:
+            continue
+        if BARRIER.search(clause, end, trigger.start):
+            break
+        if trigger.near and any(end <= other < trigger.start for other, _ in spans):
+            continue
+        if BARE.fullmatch(clause, trigger.start, trigger.end) and not _listed(clause, spans, index, trigger.start):
+            continue
+        governing.add(trigger.behind)
+    return next((name for name in PRECEDENCE if name in governing), "present")
+
+
+def _listed(clause: str, spans: Sequence[tuple[int, int]], index: int, until: int) -> bool:
+    """Whether nothing but a list's links lies between the term and the others before `until`."""
+    row = [span for span in spans[index:] if span[0] < until]
+    return all(LINK.fullmatch(clause, one[1], other[0]) for one, other in pairwise(row))
+
+
+def _governing_ahead(
+    clause: str, spans: Sequence[tuple[int, int]], index: int, found: Sequence[Trigger]
+) -> Iterator[Polarity]:
+    """What the nearest trigger before the term makes of it, and those that stand directly before that one."""
+    edge = spans[index][0]
+    nearest = True
+    for trigger in reversed([one for one in found if one.end <= edge and one.ahead is not None]):
+        between = clause[trigger.end : edge]
+        passed = any(trigger.end <= other < edge for other, _ in spans)
+        if nearest and (":" in between or BARRIER.search(between) or (trigger.near and passed)):
+            return
+        if not nearest and (passed or "," in between or len(between.split()) > STACKED_WORDS):
+            return
+        if trigger.ahead is not None:
+            yield trigger.ahead
+        edge, nearest = trigger.start, False

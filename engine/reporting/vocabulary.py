@@ -1,0 +1,85 @@
+"""Which findings a report is read for, and the words that name them."""
+
+import re
+from typing import Literal
+
+Tier = Literal["diagnosis", "sign", "other", "abnormality", "normality"]
+
+FINDINGS: dict[str, tuple[Tier, str]] = {
+    "pneumonia": (
+        "diagnosis",
+        r"(?:broncho)?pneumonias?|pneumonic|(?:lung |pulmonary |chest )?infections?|infectious process",
+    ),
+    "consolidation": ("sign", r"consolidat(?:ions?|ed|ive)"),
+    "infiltrate": ("sign", r"infiltrat(?:es?|ions?)"),
+    "air_bronchogram": ("sign", r"air[- ]bronchograms?"),
+    "opacity": (
+        "sign",
+        r"opacit(?:y|ies)|opacification|opacified|white-?out|shadowing"
+        r"|air-?\s?space (?:disease|shadowing)|increased (?:density|whiteness)",
+    ),
+    "interstitial": (
+        "other",
+        r"(?:interstitial|reticular|reticulonodular) (?:markings?|changes?|patterns?|thickening|prominence)",
+    ),
+    "bronchial_thickening": (
+        "other",
+        r"(?:peribronchial|bronchial(?: wall)?) (?:wall )?(?:thickening|cuffing)",
+    ),
+    "effusion": (
+        "other",
+        r"(?:pleural |parapneumonic )?effusions?|(?:free )?pleural fluid"
+        r"|fluid in the (?:\w+ )?(?:pleural space|minor fissure|major fissure|costophrenic angle)"
+        r"|blunting of the (?:\w+ )?costophrenic angles?"
+        r"|costophrenic angles?(?: is| are)?(?: not| mildly)? blunted",
+    ),
+    "pneumothorax": ("other", r"pneumothora(?:x|ces)|ptx"),
+    "atelectasis": ("other", r"atelecta(?:sis|ses|tic)|(?<!vascular )collapsed?"),
+    "cardiomegaly": (
+        "other",
+        r"cardiomegaly|enlarged (?:heart|cardiac silhouette)|enlargement of the (?:heart|cardiac silhouette)"
+        r"|(?:heart|cardiac silhouette)(?: size)?(?: \w+){0,4}? enlarged",
+    ),
+    "edema": ("other", r"(?:pulmonary |interstitial |alveolar )?o?edema|(?:pulmonary )?vascular congestion"),
+    "hyperinflation": ("other", r"hyper-?(?:inflat|expan)\w+|air trapping"),
+    "nodule": ("other", r"nodules?|mass(?:es)?"),
+    "cavity": ("other", r"cavit(?:y|ies|ary|ation)"),
+    "lymphadenopathy": ("other", r"lymph\s?adenopathy|adenopathy|enlarged (?:lymph )?nodes|lymph node enlargement"),
+    "pleural_thickening": ("other", r"pleural thickening"),
+    "scarring": ("other", r"scar(?:s|ring)?|fibrosis|fibrotic changes?"),
+    "fracture": ("other", r"(?:rib )?fractures?"),
+    "abnormality": (
+        "abnormality",
+        r"(?:acute |active |significant |focal )*(?:(?:cardio)?(?:pulmonary|thoracic|lung|chest) )?"
+        r"(?:abnormalit(?:y|ies)|abnormal findings?)|abnormal"
+        r"|(?:(?:acute|active|significant|focal|(?:cardio)?(?:pulmonary|thoracic)|lung|chest) )+"
+        r"(?:disease|process|patholog(?:y|ies))|(?:(?<=\bno )|(?<=\bof ))disease",
+    ),
+    "normal": (
+        "normality",
+        r"(?:lungs?|lung fields?|chest|radiograph|x-?ray|study|examination|image)\b"
+        r"(?:(?!\b(?:heart|cardiac|mediastin\w*|abnormal)\b)[^.;,]){0,40}?"
+        r"\b(?:clear(?! of\b)|(?:normal|unremarkable|healthy)(?! (?:heart|cardiac|mediastin\w*|size)\b))"
+        r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?"
+        r"(?:lungs?|lung fields?|chest(?: x-?ray| radiograph)?|radiograph|x-?ray|study)"
+        r"|(?:(?<=lung fields: )|(?<=lungs: ))clear"
+        r"|(?:^|(?<=verdict: )|(?<=impression: )|(?<=conclusion: )|(?<=diagnosis: ))normal(?=\s*(?:[.,;]|$))",
+    ),
+}
+"""Finding -> tier and the pattern of its names. diagnosis: the disease asked about; sign: what suggests it; other: what
+does not bear on it; abnormality and normality: disease in general, and words for health. Earlier entries win where two
+begin at the same word."""
+
+TERM = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, (_, words) in FINDINGS.items()), re.IGNORECASE)
+
+SIDES = {
+    "right": r"right(?:-sided)?|R[ULM]L",
+    "left": r"left(?:-sided)?|L[UL]L|lingular?",
+    "bilateral": r"bilateral(?:ly)?|both|either (?:side|lung)|bi(?:basal|basilar|apical)",
+}
+ZONES = {
+    "upper": r"upper|apex|apical|apices|biapical|[RL]UL",
+    "middle": r"middle|mid(?:-?zone)?|perihilar|lingular?|RML",
+    "lower": r"lower|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL",
+}
+"""Words that place a finding; a side is the patient's, a zone a third of the lung's height."""
