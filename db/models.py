@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, text
+from sqlalchemy import JSON, DateTime, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, false, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -215,6 +215,26 @@ class Report(Base):
     text: Mapped[str]
     seconds: Mapped[float]
     tokens: Mapped[int]
+    cut: Mapped[bool] = mapped_column(server_default=false())
+    """Whether the generator stopped at its length limit."""
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class ReportFailure(Base):
+    """A report that could not be written, and why; gone once it is."""
+
+    __tablename__ = "report_failure"
+    __table_args__ = (UniqueConstraint("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), index=True)
+    image_sha256: Mapped[str] = mapped_column(String(64))
+    model: Mapped[str] = mapped_column(String(200))
+    revision: Mapped[str] = mapped_column(String(80))
+    strategy: Mapped[str] = mapped_column(String(60))
+    prompt_sha256: Mapped[str] = mapped_column(ForeignKey("prompt.sha256"))
+    settings_sha256: Mapped[str] = mapped_column(String(64))
+    reason: Mapped[str]
     created: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -13,6 +13,7 @@ JOBS = (
     "train",
     "predict",
     "report",
+    "score",
     "embed",
     "search",
     "evaluate",

@@ -44,6 +44,11 @@ def fingerprint(kind: str, config: dict[str, Any], inputs: str, seed: int | None
     return hashlib.sha256(json.dumps([kind, config, inputs, seed], sort_keys=True, default=str).encode()).hexdigest()
 
 
+def sha256_of(value: object) -> str:
+    """Hash of a JSON value."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def scrub(message: str) -> str:
     """`message` without secrets: values of secret-looking environment variables, tokens, passwords in URLs."""
     for name, value in os.environ.items():

@@ -56,4 +56,118 @@ def tiny_biomedclip(folder: Path) -> Any:
     return model
 
 
+SPEECH = "pneumonia normal chest no lungs clear the is of right left opacity Question Answer USER ASSISTANT"
+MARKS = (".", ",", ":")
+CHAT = (
+    "{% for m in messages %}USER : {% for c in m['content'] %}{% if c['type'] == 'image' %}IMAGE {% else %}"
+    "{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}ASSISTANT :"
+)
+
+
+def tiny_tokenizer(special: dict[str, str]) -> Any:
+    """A tokenizer of a few words, with the special tokens of a model family after the four usual ones."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    words = ["<pad>", "<unk>", "<s>", "</s>", *special.values(), *SPEECH.split(), *MARKS]
+    made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    usual = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
+    return PreTrainedTokenizerFast(tokenizer_object=made, extra_special_tokens=special, **usual)
+
+
+def spoken(model: Any, processor: Any, folder: Path, *, size: float) -> None:
+    """Save both; the weights are made larger, so that another picture makes another text."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if name.endswith("mm_input_projection_weight"):
+                parameter.normal_(std=0.2)  # Gemma's way from picture to text starts at zero
+            parameter.mul_(size)
+    model.eval().save_pretrained(folder)
+    processor.save_pretrained(folder)
+
+
+TEXT = {
+    "hidden_size": 16,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "vocab_size": 40,
+    "pad_token_id": 0,
+    "bos_token_id": 2,
+    "eos_token_id": 3,
+}
+SIGHT = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "image_size": 32}
+
+
+def tiny_blip2(folder: Path) -> None:
+    """BLIP-2 with an OPT, as Salesforce/blip2-opt-2.7b is; it has no chat template."""
+    from transformers import Blip2Config, Blip2ForConditionalGeneration, Blip2Processor, BlipImageProcessor
+
+    former = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    shape = Blip2Config(
+        vision_config={**SIGHT, "patch_size": 16},
+        qformer_config={**former, "encoder_hidden_size": 16, "vocab_size": 40},
+        text_config={**TEXT, "model_type": "opt", "ffn_dim": 16, "word_embed_proj_dim": 16},
+        num_query_tokens=4,
+        image_token_index=4,
+    )
+    pictures = BlipImageProcessor(size={"height": 32, "width": 32})
+    processor = Blip2Processor(pictures, tiny_tokenizer({"picture": "<image>"}), num_query_tokens=4)
+    torch.manual_seed(5)
+    spoken(Blip2ForConditionalGeneration(shape), processor, folder, size=3)
+
+
+def tiny_llava(folder: Path) -> None:
+    """A CLIP tower and a Llama, as llava-hf/llava-1.5-7b-hf is."""
+    from transformers import (
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        LlamaConfig,
+        LlavaConfig,
+        LlavaForConditionalGeneration,
+        LlavaProcessor,
+    )
+
+    shape = LlavaConfig(
+        vision_config=CLIPVisionConfig(**SIGHT, patch_size=16, projection_dim=16),
+        text_config=LlamaConfig(**TEXT, intermediate_size=16, num_key_value_heads=2),
+        image_token_index=4,
+        image_seq_length=4,
+    )
+    processor = LlavaProcessor(
+        CLIPImageProcessor(size={"shortest_edge": 32}, crop_size={"height": 32, "width": 32}),
+        tiny_tokenizer({"image_token": "<image>"}),
+        patch_size=16,
+        vision_feature_select_strategy="default",
+        num_additional_image_tokens=1,
+        chat_template=CHAT.replace("IMAGE", "<image>"),
+    )
+    torch.manual_seed(5)
+    spoken(LlavaForConditionalGeneration(shape), processor, folder, size=10)
+
+
+def tiny_medgemma(folder: Path) -> None:
+    """A SigLIP tower and a Gemma 3, as google/medgemma-4b-it is."""
+    from transformers import Gemma3Config, Gemma3ForConditionalGeneration, Gemma3ImageProcessor, Gemma3Processor
+
+    shape = Gemma3Config(
+        vision_config={**SIGHT, "patch_size": 8},
+        text_config={**TEXT, "intermediate_size": 16, "num_key_value_heads": 1, "head_dim": 8, "sliding_window": 64},
+        mm_tokens_per_image=4,
+        boi_token_index=4,
+        eoi_token_index=5,
+        image_token_index=6,
+    )
+    names = {"boi_token": "<start_of_image>", "eoi_token": "<end_of_image>", "image_token": "<image_soft_token>"}
+    processor = Gemma3Processor(
+        Gemma3ImageProcessor(size={"height": 32, "width": 32}),
+        tiny_tokenizer(names),
+        image_seq_length=4,
+        chat_template="{{ bos_token }}" + CHAT.replace("IMAGE", "<start_of_image>"),
+    )
+    torch.manual_seed(4)
+    spoken(Gemma3ForConditionalGeneration(shape), processor, folder, size=1.5)
+
+
+SPEAKING = {"blip2": tiny_blip2, "llava": tiny_llava, "medgemma": tiny_medgemma}
 TINY = {"clip": tiny_clip, "biomedclip": tiny_biomedclip}

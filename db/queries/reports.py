@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from db.models import Image, Prediction, Report, ReportScore, Run
+from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
 
 STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
 """A stance as the score row `stance` stores it."""
@@ -27,6 +27,9 @@ class ReportQuestion:
     """Text that the report contains, case ignored; no wildcards."""
     image_id: int | None = None
     run_id: int | None = None
+    disagreeing: tuple[int, float] | None = None
+    """A predict run and its threshold: only reports whose stance is the opposite of the classifier's call, the most
+    confident call first."""
 
 
 @dataclass(frozen=True)
@@ -82,28 +85,45 @@ def _matching(question: ReportQuestion, query: Select[*tuple[Any, ...]]) -> Sele
         query = query.where(stance.value.is_not_distinct_from(STANCES[question.stance]))
     if question.keyword:
         query = query.where(Report.text.icontains(question.keyword, autoescape=True))
+    if question.disagreeing is not None:
+        run_id, threshold = question.disagreeing
+        said = aliased(ReportScore)
+        query = query.join(said, and_(said.report_id == Report.id, said.metric == "stance"))
+        query = query.join(Prediction, and_(Prediction.image_id == Image.id, Prediction.run_id == run_id))
+        called = Prediction.probability >= threshold
+        query = query.where(or_(and_(called, said.value == 0.0), and_(~called, said.value == 1.0)))
     return query
 
 
+def _order(question: ReportQuestion) -> tuple[ColumnElement[Any], ...]:
+    """The latest first, or where disagreements are asked for the most confident call first."""
+    if question.disagreeing is None:
+        return (Report.id.desc(),)
+    return (func.abs(Prediction.probability - question.disagreeing[1]).desc(), Report.id.desc())
+
+
 def page(session: Session, question: ReportQuestion, *, limit: int = 50, offset: int = 0) -> list[ReportRow]:
-    """The reports asked for, the latest first."""
+    """The reports asked for, the latest first, or disagreements by the classifier's confidence."""
     wanted = _matching(question, select(Report.id, Image.id.label("image_id")))
-    wanted = wanted.order_by(Report.id.desc()).limit(limit).offset(offset)
+    wanted = wanted.add_columns(func.row_number().over(order_by=_order(question)).label("place"))
+    wanted = wanted.order_by(*_order(question)).limit(limit).offset(offset)
     return _rows(session, wanted)
 
 
 def _rows(session: Session, wanted: Select[*tuple[Any, ...]]) -> list[ReportRow]:
-    """The reports whose ids and images `wanted` selects, the latest first, each with its scores, in one query."""
+    """The reports whose ids and images `wanted` selects, with their scores, in one query: by its `place` where it gives
+    one, else the latest first."""
     chosen = wanted.subquery()
     scores = {name: aliased(ReportScore) for name in ("stance", "keyword_alignment", "stance_agreement", "format")}
     query = select(Report, Image, *(score.value for score in scores.values()))
     query = query.join(chosen, chosen.c.id == Report.id).join(Image, Image.id == chosen.c.image_id)
     for name, score in scores.items():
         query = query.outerjoin(score, and_(score.report_id == Report.id, score.metric == name))
+    order = chosen.c.place if "place" in chosen.c else Report.id.desc()
     names = {value: name for name, value in STANCES.items()}
     return [
         ReportRow(report, image, names[stance], *values)
-        for report, image, stance, *values in session.execute(query.order_by(Report.id.desc()))
+        for report, image, stance, *values in session.execute(query.order_by(order))
     ]
 
 
@@ -178,12 +198,28 @@ def _keyed(shas: Sequence[str], model: str, revision: str, prompt: str, settings
     )
 
 
+def failures(session: Session, shas: Sequence[str], model: str, revision: str) -> list[str]:
+    """When each failed report of these images by this model was tried last, in id order."""
+    query = select(ReportFailure.created).where(
+        ReportFailure.image_sha256.in_(shas), ReportFailure.model == model, ReportFailure.revision == revision
+    )
+    return [created.isoformat() for created in session.scalars(query.order_by(ReportFailure.id))]
+
+
 def stored(
     session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
 ) -> list[Report]:
     """The reports that exist already under this key, of the images named."""
     query = select(Report).where(_keyed(shas, model, revision, prompt_sha256, settings_sha256))
     return list(session.scalars(query))
+
+
+def of_images(session: Session, shas: Sequence[str]) -> list[Report]:
+    """Every report of these images, in id order."""
+    found: list[Report] = []
+    for start in range(0, len(shas), 500):
+        found += session.scalars(select(Report).where(Report.image_sha256.in_(shas[start : start + 500])))
+    return sorted(found, key=lambda report: report.id)
 
 
 def stored_scores(

@@ -2,7 +2,10 @@
 
 import hashlib
 import re
+import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from engine.errors import InputError
 
@@ -39,9 +42,13 @@ class PromptStrategy:
         return found
 
 
+ABBREVIATED = r"(?<!\bvs\.)(?<!\bDr\.)(?<!e\.g\.)(?<!i\.e\.)"
+"""Full stops that end no sentence."""
+
+
 def sentences(text: str) -> list[str]:
     """The sentences of `text`: they end at . ? or ! before a space, or with the line; '0.97' is not split."""
-    return [part.strip() for part in re.split(r"(?<=[.?!])\s+|\n+", text) if part.strip()]
+    return [part.strip() for part in re.split(rf"(?<=[.?!]){ABBREVIATED}\s+|\n+", text) if part.strip()]
 
 
 def heading(name: str) -> tuple[str, str]:
@@ -109,9 +116,50 @@ STRATEGIES: dict[str, PromptStrategy] = {
 }
 
 
-def find(name: str) -> PromptStrategy:
+def find(name: str, known: Mapping[str, PromptStrategy] = STRATEGIES) -> PromptStrategy:
     """The strategy called `name`. Raises InputError that lists the known ones."""
     try:
-        return STRATEGIES[name]
+        return known[name]
     except KeyError:
-        raise InputError(f"prompt strategy '{name}' is unknown; known: {', '.join(STRATEGIES)}") from None
+        raise InputError(f"prompt strategy '{name}' is unknown; known: {', '.join(known)}") from None
+
+
+def read_toml(path: Path) -> dict[str, PromptStrategy]:
+    """The user's own strategies: a table for each, [strategies.NAME], with text and, where wanted, purpose, required
+    (element -> regular expression) and max_sentences.
+
+    Raises InputError that names the file, the line where TOML has one, and the reason.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8")).get("strategies", {})
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"strategy file {path}: {error}") from error
+    if not given or not isinstance(given, dict):
+        raise InputError(f"strategy file {path}: no [strategies.NAME] table with a text")
+    return {name: _strategy(name, table, f"strategy file {path}, [strategies.{name}]") for name, table in given.items()}
+
+
+def _strategy(name: str, table: object, where: str) -> PromptStrategy:
+    known = {"text": str, "purpose": str, "required": dict, "max_sentences": int}
+    if name in STRATEGIES:
+        raise InputError(f"{where}: there is a strategy of that name already; choose another")
+    if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name):
+        raise InputError(f"{where}: a name is small letters, digits and _, at most 60, a letter first")
+    if not isinstance(table, dict) or not str(table.get("text", "")).strip():
+        raise InputError(f"{where}: no text")
+    for key, value in table.items():
+        if key not in known:
+            raise InputError(f"{where}: '{key}' is unknown; known: {', '.join(known)}")
+        if not isinstance(value, known[key]) or isinstance(value, bool):
+            raise InputError(f"{where}: '{key}' is to be a {known[key].__name__}")
+    required = table.get("required", {})
+    for element, pattern in required.items():
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError) as error:
+            raise InputError(f"{where}: required '{element}' is no regular expression ({error})") from error
+    if table.get("max_sentences", 1) < 1:
+        raise InputError(f"{where}: max_sentences is to be 1 or more")
+    return PromptStrategy(
+        name, table.get("purpose", ""), table["text"].strip(), tuple(required.items()), table.get("max_sentences")
+    )

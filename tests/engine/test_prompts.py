@@ -1,9 +1,11 @@
 """Do the prompt strategies ask clearly, and is an answer that falls short caught?"""
 
+from pathlib import Path
+
 import pytest
 
 from engine.errors import InputError
-from engine.reporting.prompts import STRATEGIES, find, sentences
+from engine.reporting.prompts import STRATEGIES, find, read_toml, sentences
 
 STRUCTURED = "LUNG FIELDS: Clear.\nCARDIAC: Normal.\nPLEURA: No effusion.\nIMPRESSION: Normal."
 
@@ -47,3 +49,42 @@ def test_an_empty_answer_holds_nothing_that_was_demanded() -> None:
 
 def test_sentences_end_at_full_stops_and_lines_but_not_inside_numbers() -> None:
     assert sentences("Probability 0.97. Why?\nIt shows.  ") == ["Probability 0.97.", "Why?", "It shows."]
+
+
+def test_strategies_of_ones_own_come_from_a_toml_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[strategies.terse]\ntext = """One word: pneumonia or normal."""\nmax_sentences = 1\n'
+        'required = { verdict = "pneumonia|normal" }\n'
+    )
+    (mine,) = read_toml(file).values()
+    assert (mine.name, mine.text, mine.max_sentences) == ("terse", "One word: pneumonia or normal.", 1)
+    assert mine.check("Normal.") == {"verdict": True, "at most 1 sentences": True}
+    assert find("terse", read_toml(file)) == mine
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("[strategies.a]\ntext = 3\n", "'text' is to be a str"),
+        ("[strategies.a]\npurpose = 'x'\n", "no text"),
+        ("[strategies.a]\ntext = 'x'\ncolour = 'red'\n", "'colour' is unknown; known: text, purpose, required"),
+        ("[strategies.basic]\ntext = 'x'\n", "there is a strategy of that name already"),
+        ("[strategies.'A b']\ntext = 'x'\n", "a name is small letters"),
+        ("[strategies.a]\ntext = 'x'\nrequired = { v = '(' }\n", "required 'v' is no regular expression"),
+        ("[strategies.a]\ntext = 'x'\nmax_sentences = 0\n", "max_sentences is to be 1 or more"),
+        ("[strategies.a\ntext = 'x'\n", "line 1"),
+        ("", "no [strategies.NAME] table"),
+    ],
+)
+def test_an_error_in_a_strategy_file_is_named_with_its_place(tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text(text)
+    with pytest.raises(InputError) as raised:
+        read_toml(file)
+    assert str(file) in str(raised.value) and reason in str(raised.value)
+
+
+def test_a_strategy_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"none\.toml"):
+        read_toml(tmp_path / "none.toml")

@@ -1,13 +1,16 @@
 """Is a report scored by what it says, negation understood?"""
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.metrics import cohen_kappa_score
 
-from engine.metrics.reports import ScoredReport, mean_scores
+from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES
-from engine.reporting.scoring import KEYWORDS, keyword_alignment, score, stance
+from engine.reporting.scores import Known, keyword_alignment, score, stance
+from engine.reporting.scores.keywords import KEYWORDS
 
 POLARITIES = [
     ("There is consolidation in the right lower zone.", ["present"]),
@@ -25,12 +28,12 @@ POLARITIES = [
     ("No pneumothorax. Infiltrate on the left.", ["present"]),
     ("Pneumonia is present, effusion is unlikely.", ["present"]),
     ("No increase in the opacity.", ["present"]),
-    ("Evaluate for pneumonia.", ["ignored"]),
-    ("Film taken to rule out pneumonia.", ["ignored"]),
+    ("Evaluate for pneumonia.", ["hypothetical"]),
+    ("Film taken to rule out pneumonia.", ["hypothetical"]),
     ("Pneumonia has been ruled out: pneumonia is ruled out.", ["absent", "absent"]),
     ("This rules out pneumonia.", ["absent"]),
-    ("History of pneumonia.", ["ignored"]),
-    ("The probability of pneumonia is 0.97.", ["ignored"]),
+    ("History of pneumonia.", ["historical"]),
+    ("The probability of pneumonia is 0.97.", ["hypothetical"]),
     ("There is no doubt about the consolidation.", ["present"]),
     ("Consolidation is not seen, nor infiltrates.", ["absent", "absent"]),
     ("Opacity may represent pneumonia.", ["present", "uncertain"]),
@@ -93,7 +96,7 @@ def test_keyword_alignment_is_the_suiting_share_of_the_distinct_keywords_found(w
 def test_keyword_alignment_counts_a_denied_pneumonia_as_pneumonia_and_stance_does_not() -> None:
     text = "No pneumonia."
     assert keyword_alignment(text, 1).value == 1.0
-    values = {s.metric: s.value for s in score(text, 1, STRATEGIES["basic"])}
+    values = {s.metric: s.value for s in score(text, STRATEGIES["basic"], Known(label=1))}
     assert (values["stance"], values["stance_agreement"]) == (0.0, 0.0)
 
 
@@ -104,8 +107,10 @@ def test_each_keyword_is_found_by_its_own_name() -> None:
 
 
 def test_scores_without_a_label_are_unknown_and_not_zero() -> None:
-    values = {s.metric: s.value for s in score("No pneumonia.", None, STRATEGIES["clinical_brief"])}
-    assert values == {"keyword_alignment": None, "stance": 0.0, "stance_agreement": None, "format": 1.0}
+    values = {s.metric: s.value for s in score("No pneumonia.", STRATEGIES["clinical_brief"], Known())}
+    unknown = {name for name, value in values.items() if value is None}
+    assert unknown == {"keyword_alignment", "stance_agreement", "classifier_agreement", "laterality"}
+    assert (values["stance"], values["format"]) == (0.0, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +118,7 @@ def test_scores_without_a_label_are_unknown_and_not_zero() -> None:
     [("Pneumonia.", 1.0), ("No pneumonia.", 0.0), ("Pneumonia is possible.", 0.0), ("A chest.", 0.0)],
 )
 def test_only_the_labels_own_stance_agrees(text: str, agreement: float) -> None:
-    values = {s.metric: s.value for s in score(text, 1, STRATEGIES["basic"])}
+    values = {s.metric: s.value for s in score(text, STRATEGIES["basic"], Known(label=1))}
     assert values["stance_agreement"] == agreement
 
 
@@ -125,3 +130,24 @@ def test_mean_scores_group_by_model_strategy_and_metric_and_leave_unknown_ones_o
     assert (a.strategy, a.interval.value, a.interval.n) == ("a", 0.4, 5)
     assert a.interval.low < 0.4 < a.interval.high
     assert (b.strategy, b.interval.value, b.interval.low, b.interval.high) == ("b", 1.0, 1.0, 1.0)
+
+
+def test_strategies_are_compared_on_the_images_that_both_describe() -> None:
+    def row(strategy: str, image: int, value: float | None) -> ScoredReport:
+        return ScoredReport("m", strategy, "format", f"p{image // 2}", value, str(image))
+
+    first = [row("a", image, float(image % 2)) for image in range(8)]
+    second = [row("b", image, 1.0) for image in range(4, 10)] + [row("c", 20, 1.0), row("b", 0, None)]
+    (found,) = paired_differences(first + second, seed=0)
+    assert (found.strategy, found.metric, found.interval.n) == ("a - b", "format", 4)
+    assert found.interval.value == pytest.approx(-0.5)
+    assert found.interval.low == found.interval.high == pytest.approx(-0.5)  # each patient has one of each
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.5, 1.0, float("nan")])), min_size=2, max_size=30))
+def test_kappa_is_scikit_learns(rows: list[tuple[int, float]]) -> None:
+    labels, stances = (np.array(column) for column in zip(*rows, strict=True))
+    found = kappa(labels, stances, [str(n) for n in range(len(rows))], seed=0, replicates=10).value
+    said = np.where(np.isnan(stances), 3, stances * 2).astype(int)
+    expected = cohen_kappa_score(labels * 2, said, labels=[0, 1, 2, 3])
+    assert found == pytest.approx(expected, nan_ok=True)

@@ -10,7 +10,7 @@ from engine.errors import InputError
 from engine.reporting.findings import read
 from engine.reporting.generators import Case, load, template
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
-from engine.reporting.scoring import stance
+from engine.reporting.scores import stance
 
 ZONE_NAMES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
 ZONES = st.lists(st.floats(0, 1), min_size=6, max_size=6).map(
@@ -40,7 +40,7 @@ def test_the_stance_that_a_reader_takes_away_is_the_classifiers(case: Case, stra
 @given(case=CASES, strategy=st.sampled_from(list(STRATEGIES)))
 def test_no_sign_is_claimed_as_seen_and_heart_and_pleura_are_left_unjudged(case: Case, strategy: str) -> None:
     text = report(case, strategy)
-    assert not [mention for mention in read(text) if mention.tier == "sign" and mention.polarity != "ignored"]
+    assert not [mention for mention in read(text) if mention.tier == "sign" and mention.polarity != "hypothetical"]
     assert not re.search(r"effusion|cardiomegaly|heart size|enlarged|pneumothorax", text, re.IGNORECASE)
     assert "ot assessed by this model" in text
 

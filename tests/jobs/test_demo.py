@@ -26,6 +26,7 @@ MADE = [
     "report_cards.png",
     "prompt_comparison.png",
     "all_reports.csv",
+    "all_reports.jsonl",
     "precision_at_k.png",
     "tsne_embeddings.png",
     "test_embeddings.npy",

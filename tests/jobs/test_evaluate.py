@@ -66,7 +66,7 @@ def test_a_model_with_a_very_long_name_keeps_its_end(world: World) -> None:
     world.add_reports(model="/models/" + "x" * 150 + "/blip2")
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     slices = {where for _, where, _ in world.evaluated()}
-    assert len(slices) == 4
+    assert len(slices) == 4 + 6
     assert all(len(where) <= 80 and "/blip2 / " in where for where in slices)
 
 

@@ -23,7 +23,8 @@ from jobs.run import file_sha256
 EXPORTED = {
     *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),
     *("calibration.png", "sample_predictions.png", "failure_cases.png", "report_cards.png", "prompt_comparison.png"),
-    *("all_reports.csv", "retrieval_grid_normal.png", "retrieval_grid_pneumonia.png", "precision_at_k.png"),
+    *("all_reports.csv", "all_reports.jsonl", "precision_at_k.png"),
+    *("retrieval_grid_normal.png", "retrieval_grid_pneumonia.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
     *("deletion_insertion.png", "shortcut_probes.png", "failures_by_slice.png"),
     *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),
@@ -88,6 +89,9 @@ def test_the_report_table_has_every_report_and_no_cell_that_a_spreadsheet_would_
     assert all(row["text"].startswith("'=1+1 is how template opens.\nOpacity") for row in rows)
     assert {row["keyword_alignment"] for row in rows if row["strategy"] == "basic"} == {"0.5"}
     assert {row["kind"] for row in rows} == {"SYNTHETIC"}
+    lines = [json.loads(line) for line in (folder / "all_reports.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["id"] for line in lines] == [int(row["id"]) for row in rows]
+    assert all(line["text"].startswith("=1+1 is how template opens.\nOpacity") for line in lines)
 
 
 def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World) -> None:

@@ -24,6 +24,8 @@ from engine.reporting.prompts import PromptStrategy
 from jobs import report
 
 REPOSITORY = Path(__file__).parents[2]
+EACH = 11
+"""Scores of a report without a reference."""
 IMAGES = 24
 """A third normal, two thirds pneumonia; of each label, every fourth is misjudged."""
 
@@ -84,7 +86,7 @@ def test_by_default_ten_test_images_balanced_over_labels_get_all_four_strategies
     engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert report.main(job_options) == 0
-    assert counted(engine) == (40, 40, 160)
+    assert counted(engine) == (40, 40, 40 * EACH)
     with session.transaction(engine) as db:
         images = db.scalars(select(Image).where(Image.sha256.in_(chosen(engine)))).all()
         assert Counter(image.label for image in images) == {0: 5, 1: 5}
@@ -109,7 +111,7 @@ def test_the_same_work_is_done_once_and_a_larger_sample_adds_only_what_is_missin
     assert "already done as run" in capsys.readouterr().out
     assert report.main([*job_options, "--images", "all"]) == 0
     assert "wrote 64 of 80 reports (16 were there already)" in capsys.readouterr().out
-    assert counted(engine) == (80, 80, 320)
+    assert counted(engine) == (80, 80, 80 * EACH)
     assert small < chosen(engine)
 
 
@@ -197,9 +199,9 @@ def test_killed_inside_a_transaction_at_several_places_and_rerun_nothing_is_miss
         command = [sys.executable, "-c", KILLED, str(place), *job_options]
         killed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
         assert killed.returncode == -signal.SIGKILL, killed.stderr
-        assert counted(engine) == (whole, whole, 4 * whole)
+        assert counted(engine) == (whole, whole, EACH * whole)
     assert report.main(job_options) == 0
-    assert counted(engine) == (40, 40, 160)
+    assert counted(engine) == (40, 40, 40 * EACH)
     with session.transaction(engine) as db:
         rows_of_runs = runs.page(db, kind="report")
     assert [(run.status, run.done) for run in rows_of_runs] == [("finished", 40)]
@@ -220,7 +222,7 @@ class Looking:
 def test_a_generator_that_reads_pixels_gets_those_of_its_image(
     engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(generators.REGISTRY, "looking", lambda models: Looking())
+    monkeypatch.setitem(generators.REGISTRY, "looking", lambda name, options: Looking())
     assert report.main([*job_options, "--model", "looking", "--strategies", "differential,basic"]) == 0
     with session.transaction(engine) as db:
         rows = reports.page(db, ReportQuestion(dataset_id=1, model="looking"))

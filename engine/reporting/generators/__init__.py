@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ class Case:
     probability: calibrated, of pneumonia, in [0, 1]. threshold: in [0, 1]; at or above it the classifier calls
     pneumonia. high_recall_threshold: the more cautious operating point, None where unknown. zones: share of the
     heatmap in each lung zone, summing to 1, empty where there is no heat. pixels: uint8 (h, w), None unless the
-    generator reads them.
+    generator reads them. image_id: the database's, for generators that look at other cases.
     """
 
     probability: float
@@ -27,15 +27,25 @@ class Case:
     high_recall_threshold: float | None = None
     zones: Mapping[str, float] = field(default_factory=dict)
     pixels: NDArray[np.uint8] | None = None
+    image_id: int | None = None
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A report as written. seconds: wall time of this one. tokens: generated; words where there is no tokenizer."""
+    """A report as written. seconds: wall time of this one. tokens: generated; words where there is no tokenizer. cut:
+    whether it stopped at the length limit."""
 
     text: str
     seconds: float
     tokens: int
+    cut: bool = False
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A report that could not be written, and why, in one line."""
+
+    reason: str
 
 
 class ReportGenerator(Protocol):
@@ -65,22 +75,65 @@ class ReportGenerator(Protocol):
     def batch_size(self) -> int:
         """How many cases to hand over at a time."""
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated]:
-        """One report for each case, in order."""
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> "list[Generated | Failed]":
+        """One report for each case, in order, or why there is none. Raises InputError where none can be written."""
 
 
-def _template(_models: Path | None) -> ReportGenerator:
+@dataclass(frozen=True)
+class Options:
+    """How a generator is to work; each takes what concerns it.
+
+    quantise: bits of the weights, 4 or 8, on a GPU. deadline: seconds for one report, all tries together.
+    """
+
+    models: Path | None = None
+    batch_size: int = 4
+    max_tokens: int = 512
+    seed: int = 0
+    quantise: Literal[4, 8] | None = None
+    concurrency: int = 16
+    deadline: float = 120.0
+
+
+def _template(_name: str, _options: Options) -> ReportGenerator:
     from engine.reporting.generators.template import Template
 
     return Template()
 
 
-REGISTRY: dict[str, Callable[[Path | None], ReportGenerator]] = {"template": _template}
-"""Name -> what makes the generator from the local model folder; heavy imports happen inside."""
+def _published(name: str, options: Options) -> ReportGenerator:
+    from engine.reporting.generators.vision_language import VisionLanguage
+
+    return VisionLanguage(name, options)
 
 
-def load(name: str, *, models: Path | None = None) -> ReportGenerator:
-    """The generator called `name`. Raises InputError that lists the known ones."""
-    if name not in REGISTRY:
+def _endpoint(name: str, options: Options) -> ReportGenerator:
+    from engine.reporting.generators.endpoint import Endpoint
+
+    return Endpoint(name, options)
+
+
+REGISTRY: dict[str, Callable[[str, Options], ReportGenerator]] = {
+    "template": _template,
+    "blip2": _published,
+    "medgemma": _published,
+    "llava": _published,
+    "hf:ORG/NAME": _published,
+    "openai:MODEL@URL": _endpoint,
+}
+"""Name, or the form of it -> what makes the generator; heavy imports happen inside."""
+
+
+def check(name: str) -> str:
+    """The registry's entry for `name`. Raises InputError that lists the known ones."""
+    kind, colon, _ = name.partition(":")
+    known = {form.partition(":")[0] if ":" in form else form: form for form in REGISTRY}
+    form = known.get(kind)
+    if form is None or bool(colon) != (":" in form):
         raise InputError(f"report generator '{name}' is unknown; known: {', '.join(REGISTRY)}")
-    return REGISTRY[name](models)
+    return form
+
+
+def load(name: str, options: Options | None = None) -> ReportGenerator:
+    """The generator called `name`. Raises InputError where it is unknown, or says what it lacks."""
+    return REGISTRY[check(name)](name, options or Options())

@@ -13,7 +13,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, Literal
 
-from engine.reporting.generators import Case, Generated
+from engine.reporting.generators import Case, Failed, Generated
 from engine.reporting.prompts import PromptStrategy
 
 Verdict = Literal["pneumonia", "undecided", "normal"]
@@ -190,7 +190,7 @@ class Template:
         texts = "\n".join(write(case, strategy) for strategy, case in product(WORDINGS, PROBES))
         return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated]:
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:
         """One report for each case, in order; tokens are words."""
         began = time.perf_counter()
         texts = [write(case, prompt.name) for case in cases]

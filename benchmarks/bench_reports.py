@@ -1,0 +1,66 @@
+"""Reports: 64 requests to an endpoint that answers in 200 ms, together against one by one; and a model's batches.
+
+The model is a tiny LLaVA with random weights: the ratio of batches to single images is that of its overhead.
+"""
+
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from measure import peak_memory, ratio, seconds
+from PIL import Image
+from transformers import logging
+
+from engine.reporting.generators import Case, Generated, Options, ReportGenerator, load
+from engine.reporting.generators.vision_language import VisionLanguage
+from engine.reporting.prompts import STRATEGIES
+from tests.stub_endpoint import Stub, stub_endpoint
+from tests.tiny_models import tiny_llava
+
+REQUESTS = 64
+PROMPT = STRATEGIES["basic"]
+
+
+def texts(generator: ReportGenerator, cases: list[Case], *, at_once: int) -> list[str]:
+    """The reports' texts, so many cases handed over at a time."""
+    batches = [cases[start : start + at_once] for start in range(0, len(cases), at_once)]
+    reports = [report for batch in batches for report in generator.generate(batch, PROMPT)]
+    return [report.text for report in reports if isinstance(report, Generated)]
+
+
+def phantom(rng: np.random.Generator) -> np.ndarray:
+    """A smooth picture, as films are: uint8 (224, 224)."""
+    coarse = Image.fromarray(rng.integers(0, 256, (14, 14), dtype=np.uint8))
+    return np.asarray(coarse.resize((224, 224), Image.Resampling.BICUBIC))
+
+
+def main() -> None:
+    """Print both ratios, and whether batches give the same text."""
+    rng = np.random.default_rng(0)
+    cases = [Case(0.9, 0.5, pixels=phantom(rng)) for _ in range(REQUESTS)]
+    with stub_endpoint(Stub(seconds=0.2)) as stub:
+        generator = load(f"openai:stub@{stub.url}", Options(concurrency=32))
+        slow = seconds(partial(texts, generator, cases, at_once=1))
+        quick = seconds(partial(texts, generator, cases, at_once=generator.batch_size))
+    print(f"endpoint, {REQUESTS} requests: one by one {slow:.1f} s, together {quick:.1f} s, ratio {slow / quick:.1f}x")
+    logging.set_verbosity_error()
+    VisionLanguage._require_memory = lambda *_: None  # type: ignore[method-assign]  # the tiny weights fit anywhere
+    torch.manual_seed(0)
+    with tempfile.TemporaryDirectory() as folder:
+        tiny_llava(Path(folder) / "llava")
+        model = load("llava", Options(models=Path(folder), max_tokens=32, batch_size=8))
+        found: dict[str, list[str]] = {}
+        ratio(
+            "a tiny LLaVA's reports, batches of 8",
+            lambda: found.update(plain=texts(model, cases, at_once=1)),
+            lambda: found.update(ours=texts(model, cases, at_once=model.batch_size)),
+            unit="reports",
+            count=len(cases),
+        )
+    print(f"same text: {found['plain'] == found['ours']}; {peak_memory()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,139 @@
+"""Reports from a server that speaks OpenAI's chat protocol: vLLM, Ollama, LM Studio, llama.cpp, or OpenAI itself."""
+
+import base64
+import os
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from openai import (
+    APIConnectionError,
+    APIError,
+    APIStatusError,
+    AuthenticationError,
+    InternalServerError,
+    NotFoundError,
+    OpenAI,
+    PermissionDeniedError,
+    RateLimitError,
+)
+
+from engine.errors import InputError
+from engine.reporting.generators import Case, Failed, Generated, Options
+from engine.reporting.generators.pictures import png
+from engine.reporting.prompts import PromptStrategy
+
+KEY = "OPENAI_API_KEY"
+LONGEST = 20_000
+"""Characters of an answer; no report is longer."""
+FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
+"""Seconds between two tries: doubled each time, unless the server says how long."""
+PASSING = (APIConnectionError, RateLimitError, InternalServerError)
+"""Errors that another try may not meet; a timeout is a connection error."""
+REFUSALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
+"""Errors that every other report would meet too."""
+
+
+class Endpoint:
+    """`openai:MODEL@URL`. The key, where the server wants one, is read from OPENAI_API_KEY and stored nowhere."""
+
+    reads_pixels = True
+    reads_prediction = False
+
+    def __init__(self, name: str, options: Options) -> None:
+        self.model, self.url = parsed(name)
+        self.name = name
+        self.revision = self.model[:80]
+        self.batch_size = options.concurrency
+        self.deadline = options.deadline
+        self.settings: Mapping[str, Any] = MappingProxyType(
+            {"temperature": 0, "max_tokens": options.max_tokens, "seed": options.seed}
+        )
+        self.client = OpenAI(api_key=os.environ.get(KEY) or "none", base_url=self.url, max_retries=0)
+
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:
+        """One report for each case, in order, asked for together. Raises InputError where the server refuses."""
+        with ThreadPoolExecutor(max(1, len(cases)), thread_name_prefix="endpoint") as pool:
+            return list(pool.map(partial(self._one, prompt=prompt), cases))
+
+    def _one(self, case: Case, *, prompt: PromptStrategy) -> Generated | Failed:
+        """Ask until there is an answer, the deadline has passed, or the server says no."""
+        began = time.monotonic()
+        wait = FIRST_WAIT
+        while True:
+            left = self.deadline - (time.monotonic() - began)
+            try:
+                return self._asked(case, prompt, seconds=max(left, 0.1), began=began)
+            except REFUSALS as error:
+                raise InputError(f"{self.url} refuses model '{self.model}': {told(error)}; {way_out(error)}") from error
+            except PASSING as error:
+                pause = min(asked_to_wait(error) or wait, LONGEST_WAIT)
+                if time.monotonic() - began + pause >= self.deadline:
+                    return Failed(f"no answer within {self.deadline:g} s: {told(error)}")
+                time.sleep(pause)
+                wait *= 2
+            except (APIError, ValueError, LookupError, TypeError, AttributeError) as error:
+                return Failed(f"the answer makes no sense: {told(error)}")
+
+    def _asked(self, case: Case, prompt: PromptStrategy, *, seconds: float, began: float) -> Generated | Failed:
+        assert case.pixels is not None
+        picture = base64.b64encode(png(case.pixels)).decode()
+        answer = self.client.chat.completions.create(
+            model=self.model,
+            timeout=seconds,
+            messages=[
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": prompt.text},
+                        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
+                    ],
+                }
+            ],
+            **self.settings,
+        )
+        choice = answer.choices[0]
+        text = (choice.message.content or "").strip()
+        if not text:
+            return Failed("the answer is empty")
+        if len(text) > LONGEST:
+            return Failed(f"the answer has {len(text):,} characters; a report has at most {LONGEST:,}")
+        tokens = answer.usage.completion_tokens if answer.usage else len(text.split())
+        return Generated(text, time.monotonic() - began, tokens, cut=choice.finish_reason == "length")
+
+
+def parsed(name: str) -> tuple[str, str]:
+    """Model and URL of 'openai:MODEL@URL'. Raises InputError that shows the form, or where the URL holds a secret."""
+    model, at, url = name.removeprefix("openai:").partition("@http")
+    url = f"http{url}"
+    parts = urlsplit(url)
+    if not (model and at and parts.scheme in ("http", "https") and parts.hostname):
+        raise InputError("an endpoint is written openai:MODEL@URL, such as openai:llava@http://127.0.0.1:11434/v1")
+    if "@" in parts.netloc or parts.query:
+        raise InputError(f"leave user names, passwords and keys out of the URL; put the key into {KEY}")
+    return model, url
+
+
+def asked_to_wait(error: APIError) -> float | None:
+    """Seconds that the server asks for in Retry-After, where it does in seconds."""
+    if not isinstance(error, APIStatusError):
+        return None
+    try:
+        return max(0.0, float(error.response.headers.get("retry-after", "")))
+    except ValueError:
+        return None
+
+
+def told(error: Exception) -> str:
+    """The error in one line of at most 200 characters, without the key."""
+    said = f"{type(error).__name__}: {error}".replace(os.environ.get(KEY) or "\0", "[secret]")
+    return " ".join(said.split())[:200]
+
+
+def way_out(error: APIError) -> str:
+    """What to do about a refusal."""
+    return "name a model that it serves" if isinstance(error, NotFoundError) else f"set {KEY} to a key that it takes"

@@ -1,0 +1,190 @@
+"""Reports by a vision-language model of the transformers library, on this machine."""
+
+import hashlib
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import httpx2  # the client that huggingface_hub brings and raises the errors of
+import torch
+from huggingface_hub import model_info, try_to_load_from_cache
+from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
+
+from engine.errors import InputError
+from engine.reporting.generators import Case, Failed, Generated, Options
+from engine.reporting.generators.pictures import shown
+from engine.reporting.generators.published import PUBLISHED
+from engine.reporting.prompts import PromptStrategy
+from engine.weights import MissingWeightsError
+
+TOKENS = ("HUGGINGFACE_TOKEN", "HF_TOKEN")
+"""Where the hub's token is read from; it is stored nowhere."""
+QUESTION = "Question: {prompt} Answer:"
+"""How a model without a chat template, BLIP-2, is asked."""
+
+
+class VisionLanguage:
+    """`blip2`, `medgemma`, `llava`, or `hf:ORG/NAME`: greedy, half precision on a GPU, no repository's own code.
+
+    Weights are looked for in the local model folder, by name or by ORG/NAME, then in the hub's cache, then on the hub.
+    """
+
+    reads_pixels = True
+    reads_prediction = False
+
+    def __init__(self, name: str, options: Options) -> None:
+        known = PUBLISHED.get(name)
+        repo = known.repo if known else name.removeprefix("hf:")
+        if not known and repo.count("/") != 1:
+            raise InputError(f"a model of the hub is written hf:ORG/NAME; got '{name}'")
+        self.name, self.repo = name, repo
+        self.batch_size = options.batch_size
+        self.settings: Mapping[str, Any] = MappingProxyType(
+            {
+                "do_sample": False,
+                "max_new_tokens": options.max_tokens,
+                "seed": options.seed,
+                "quantise": options.quantise,
+                "dtype": "float16" if torch.cuda.is_available() else "float32",
+            }
+        )
+        source = local(options.models, name, repo) or repo
+        if known:
+            self._require_memory(
+                known.gigabytes * (1 if torch.cuda.is_available() else 2) * (options.quantise or 16) / 16
+            )
+        self.processor, self.model = self._loaded(source, options)
+        self.processor.tokenizer.padding_side = "left"
+        if self.processor.tokenizer.pad_token is None:
+            self.processor.tokenizer.pad_token = self.processor.tokenizer.eos_token
+        self.revision = revision_of(source, self.model)
+
+    def _loaded(self, source: Path | str, options: Options) -> tuple[Any, Any]:
+        """Processor and model. Raises InputError in one line: network, token, memory, or another kind of model."""
+        token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), None)
+        how: dict[str, Any] = {"dtype": getattr(torch, self.settings["dtype"]), "use_safetensors": True}
+        if torch.cuda.is_available():
+            how["device_map"] = "auto"
+        if options.quantise:
+            if not torch.cuda.is_available():
+                raise InputError("--quantise needs a GPU; leave it out, or choose a smaller model")
+            how["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{options.quantise}bit": True})
+        shared = {"trust_remote_code": False, "token": token}
+        try:
+            if source == self.repo and not isinstance(try_to_load_from_cache(self.repo, "config.json"), str):
+                model_info(self.repo, timeout=10, token=token)  # fails at once, where a download tries for minutes
+            processor = AutoProcessor.from_pretrained(source, **shared)
+            model = AutoModelForImageTextToText.from_pretrained(source, **how, **shared)
+        except GatedRepoError as error:
+            raise InputError(self._gated(token)) from error
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"report model '{self.name}' does not fit into the GPU's memory; try --quantise 4"
+            ) from error
+        except ImportError as error:
+            raise InputError(f"report model '{self.name}' needs a package: {told(error)}") from error
+        except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
+            if "gated" in str(error).lower():
+                raise InputError(self._gated(token)) from error
+            raise MissingWeightsError(
+                f"report model '{self.name}' ({self.repo}) is not on this machine and the hub cannot be reached; "
+                f"connect it, or copy the repository into the model folder as {self.name.removeprefix('hf:')}"
+            ) from error
+        except (ValueError, KeyError) as error:
+            raise InputError(
+                f"'{self.repo}' is no image-text-to-text model that transformers knows: {told(error)}"
+            ) from error
+        return processor, model.eval()
+
+    def _gated(self, token: str | None) -> str:
+        what = "the token given has no access" if token else f"no token is set in {' or '.join(TOKENS)}"
+        return (
+            f"'{self.repo}' is gated and {what}; accept its terms at huggingface.co/{self.repo}, then set {TOKENS[1]}"
+        )
+
+    def _require_memory(self, gigabytes: float) -> None:
+        """Raises InputError that names what is needed, what there is, and a smaller model that fits."""
+        if torch.cuda.is_available():
+            free = torch.cuda.mem_get_info()[0] / 1e9
+        else:
+            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+        if free >= gigabytes:
+            return
+        scale = gigabytes / PUBLISHED[self.name].gigabytes
+        fitting = [name for name, one in PUBLISHED.items() if one.gigabytes * scale <= free]
+        instead = f"choose {' or '.join(fitting)}" if fitting else "use openai:MODEL@URL, or the offline template"
+        raise InputError(
+            f"report model '{self.name}' needs about {gigabytes:.0f} GB of memory, {free:.0f} GB are free; {instead}"
+        )
+
+    @torch.inference_mode()
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:
+        """One report for each case, in order, greedily. Raises InputError where memory runs out."""
+        began = time.perf_counter()
+        torch.manual_seed(self.settings["seed"])
+        pictures = [shown(case.pixels) for case in cases if case.pixels is not None]
+        given = self.processor(
+            images=[[picture] for picture in pictures] if self._chats else pictures,
+            text=[self._asked(prompt.text)] * len(cases),
+            return_tensors="pt",
+            padding=True,
+        ).to(self.model.device, self.model.dtype)
+        try:
+            made = self.model.generate(**given, do_sample=False, max_new_tokens=self.settings["max_new_tokens"])
+        except torch.OutOfMemoryError as error:
+            smaller = max(1, self.batch_size // 2)
+            raise InputError(f"out of memory with {len(cases)} images at a time; try --batch-size {smaller}") from error
+        length = given["input_ids"].shape[1]
+        if made.shape[1] >= length and torch.equal(made[:, :length], given["input_ids"]):
+            made = made[:, length:]
+        each = (time.perf_counter() - began) / max(len(cases), 1)
+        return [self._report(row, each) for row in made]
+
+    @property
+    def _chats(self) -> bool:
+        return getattr(self.processor, "chat_template", None) is not None
+
+    def _asked(self, text: str) -> str:
+        """The prompt as the model was taught to be asked."""
+        if not self._chats:
+            return QUESTION.format(prompt=text)
+        content = [{"type": "image"}, {"type": "text", "text": text}]
+        asked: str = self.processor.apply_chat_template(
+            [{"role": "user", "content": content}], add_generation_prompt=True
+        )
+        return asked
+
+    def _report(self, row: torch.Tensor, seconds: float) -> Generated | Failed:
+        tokenizer = self.processor.tokenizer
+        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+        tokens = [token for token in row.tolist() if token not in ends]
+        text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
+        if not text:
+            return Failed("the answer is empty")
+        return Generated(text, seconds, len(tokens), cut=len(tokens) >= self.settings["max_new_tokens"])
+
+
+def told(error: Exception) -> str:
+    """The error in one line of at most 200 characters."""
+    return " ".join(str(error).split())[:200]
+
+
+def local(models: Path | None, name: str, repo: str) -> Path | None:
+    """The model's folder below `models`, by its name here or by ORG/NAME."""
+    folders = [models / name.removeprefix("hf:"), models / repo] if models else []
+    return next((folder for folder in folders if (folder / "config.json").exists()), None)
+
+
+def revision_of(source: Path | str, model: Any) -> str:
+    """The hub's commit; for a folder the hash of its configuration and of the names and sizes of its weights."""
+    commit = getattr(model.config, "_commit_hash", None)
+    if commit:
+        return str(commit)
+    folder = Path(source)
+    weights = sorted((file.name, file.stat().st_size) for file in folder.glob("*.safetensors"))
+    digest = hashlib.sha256((folder / "config.json").read_bytes() + repr(weights).encode())
+    return f"local-{digest.hexdigest()[:16]}"

@@ -1,0 +1,37 @@
+"""How good a report is: by its keywords as earlier tools counted them, by what it really says, and by its form."""
+
+from engine.reporting.findings import read
+from engine.reporting.prompts import PromptStrategy
+from engine.reporting.scores import claims, form, references
+from engine.reporting.scores.keywords import keyword_alignment
+from engine.reporting.scores.score import Known, Score
+from engine.reporting.scores.stance import STANCE_VALUES, stance
+
+VERSION = 1
+"""Raised when the same report scores differently."""
+
+
+def score(text: str, strategy: PromptStrategy, known: Known) -> list[Score]:
+    """Every score of one report.
+
+    stance: 1 pneumonia, .5 uncertain, 0 normal, None no position. stance_agreement: 1 where the stance is the label's,
+    else 0, an uncertain or missing stance included; None where the label is unknown. classifier_agreement: the same
+    against the classifier's call. The others say for themselves what they are.
+    """
+    mentions = read(text)
+    taken = stance(text)
+    value = STANCE_VALUES[taken]
+    return [
+        keyword_alignment(text, known.label),
+        Score("stance", value, {"stance": taken}),
+        Score("stance_agreement", None if known.label is None else float(value == known.label)),
+        Score("classifier_agreement", None if known.called is None else float(value == float(known.called))),
+        claims.unsupported(text, mentions, known),
+        claims.contradictions(mentions),
+        claims.laterality(mentions, known),
+        form.asked_for(text, strategy),
+        form.words(text),
+        form.repetition(text),
+        form.truncated(text, known),
+        *(references.similarity(text, known.reference) if known.reference else []),
+    ]

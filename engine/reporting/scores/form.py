@@ -1,0 +1,39 @@
+"""Whether a report holds what was asked for, ends where it should and does not turn in circles."""
+
+import re
+
+from engine.reporting.prompts import PromptStrategy
+from engine.reporting.scores.score import Known, Score
+
+GRAM = 4
+"""Words in a row that a repetition is counted by."""
+ENDS = re.compile(r"[.!?:)\]*_\"'’”]\s*$")
+
+
+def asked_for(text: str, strategy: PromptStrategy) -> Score:
+    """Share of what the prompt demanded that the answer holds, in [0, 1]: sections, entries, verdict, length."""
+    held = strategy.check(text)
+    missing = [name for name, here in held.items() if not here]
+    return Score("format", sum(held.values()) / len(held) if held else None, {"missing": missing})
+
+
+def words(text: str) -> Score:
+    """Length in words."""
+    return Score("words", float(len(text.split())))
+
+
+def repetition(text: str) -> Score:
+    """Share of the runs of four words that came before in the report, in [0, 1)."""
+    spoken = re.findall(r"\w+", text.lower())
+    runs = [tuple(spoken[at : at + GRAM]) for at in range(len(spoken) - GRAM + 1)]
+    return Score("repetition", 1 - len(set(runs)) / len(runs) if runs else 0.0)
+
+
+def truncated(text: str, known: Known) -> Score:
+    """1 where the generator stopped at its length limit, or the text breaks off in mid-sentence; else 0.
+
+    A last line of one to four words, such as a heading or a bare verdict, needs no full stop.
+    """
+    last = text.rstrip().rpartition("\n")[2]
+    broken = bool(last) and not ENDS.search(last) and len(last.split()) > 4
+    return Score("truncated", float(known.cut or broken))

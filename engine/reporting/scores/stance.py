@@ -1,0 +1,60 @@
+"""The stance a report takes on pneumonia, negation understood."""
+
+import re
+from collections.abc import Iterable
+from typing import Literal
+
+from engine.reporting.context import Polarity
+from engine.reporting.findings import Mention, read
+from engine.reporting.vocabulary import Tier
+
+Stance = Literal["pneumonia", "normal", "uncertain", "none"]
+
+STANCE_VALUES: dict[Stance, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
+"""How a stance is stored as a score."""
+
+
+def stance(text: str) -> Stance:
+    """What the report says about pneumonia, negation understood; 'none' where it takes no position.
+
+    The impression speaks for the report where there is one, and the first entry for a ranked differential; where these
+    are silent the whole text is read. Within that text the disease outranks its signs, which outrank words for health:
+    present or uncertain signs make a stance only where the disease itself is not judged.
+    """
+    for region in _regions(text):
+        taken = _stance(read(region))
+        if taken != "none":
+            return taken
+    return "none"
+
+
+def _regions(text: str) -> Iterable[str]:
+    impression = re.search(
+        r"^[\s#*_]*impression\b[\s*_]*:?(.+?)(?=^[\s#*_]*[A-Z][A-Z ]+:|\Z)", text, re.I | re.M | re.S
+    )
+    if impression:
+        yield impression[1]
+    first = re.search(r"^[\s*]*1[.)](.+?)(?=^[\s*]*2[.)]|\Z)", text, re.M | re.S)
+    if first and re.search(r"differential|most likely", text, re.IGNORECASE):
+        yield first[1]
+    yield text
+
+
+def _stance(mentions: list[Mention]) -> Stance:
+    said: dict[Tier, set[Polarity]] = {}
+    for mention in mentions:
+        if mention.polarity != "hypothetical":
+            said.setdefault(mention.tier, set()).add(mention.polarity)
+    disease = said.get("diagnosis", set())
+    if disease >= {"present", "absent"}:
+        return "uncertain"  # the report contradicts itself
+    for polarities in (disease, said.get("sign", set())):
+        if "present" in polarities:
+            return "pneumonia"
+        if "uncertain" in polarities:
+            return "uncertain"
+        if "absent" in polarities:
+            return "normal"
+    if "absent" in said.get("abnormality", ()) or "present" in said.get("normality", ()):
+        return "normal"
+    return "uncertain" if "uncertain" in said.get("normality", ()) else "none"

@@ -1,0 +1,1 @@
+"""How reports are written and scored: what the jobs `report` and `score` share."""

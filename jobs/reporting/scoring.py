@@ -1,0 +1,80 @@
+"""What each report is scored against, and where its scores go."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from db import writes
+from db.models import Dataset, Report, ReportScore, Run
+from db.queries.reports import PredictedImage
+from jobs.command import JobError
+
+if TYPE_CHECKING:
+    from engine.reporting.prompts import PromptStrategy
+    from engine.reporting.scores.score import Known
+
+
+def threshold_of(predicted: Run) -> float:
+    """The run's operating threshold. Raises JobError where its summary lacks one."""
+    threshold = (predicted.summary or {}).get("threshold")
+    if threshold is None:
+        raise JobError(f"predict run {predicted.id} stored no threshold; repeat it with: python -m jobs predict")
+    return float(threshold)
+
+
+@dataclass(frozen=True)
+class Scorer:
+    """Scores reports against labels, a predict run and, where the data set has them, reference reports."""
+
+    threshold: float
+    references: Mapping[str, str]
+    """Image path -> reference report."""
+
+    @classmethod
+    def of(cls, dataset: Dataset, predicted: Run) -> "Scorer":
+        """For this data set. Raises InputError where its reports.csv cannot be used."""
+        from engine.reporting import reference_reports
+
+        return cls(threshold_of(predicted), reference_reports.read(Path(dataset.root)))
+
+    def known(self, item: PredictedImage, *, cut: bool) -> "Known":
+        """What is known of the image beside its report."""
+        from engine.reporting.scores.score import Known
+
+        return Known(
+            label=item.image.label,
+            called=item.probability >= self.threshold,
+            zones=item.zones,
+            reference=self.references.get(item.image.path),
+            cut=cut,
+        )
+
+    def store(
+        self,
+        db: Session,
+        reports: Sequence[Report],
+        items: Mapping[str, PredictedImage],
+        strategies: "Mapping[str, PromptStrategy]",
+    ) -> None:
+        """Score the reports anew and put the scores in the place of older ones.
+
+        items: by the image's sha256. strategies: by name; a report under another is scored without demands on its form.
+        """
+        from engine.reporting.prompts import PromptStrategy
+        from engine.reporting.scores import score
+
+        scored = []
+        for report in reports:
+            strategy = strategies.get(report.strategy) or PromptStrategy(report.strategy, "", "", ())
+            known = self.known(items[report.image_sha256], cut=report.cut)
+            scored += [
+                {"report_id": report.id, "metric": found.metric, "value": found.value, "detail": found.detail}
+                for found in score(report.text, strategy, known)
+            ]
+        for batch in writes.batches([report.id for report in reports]):
+            db.execute(delete(ReportScore).where(ReportScore.report_id.in_(batch)))
+        writes.upsert(db, ReportScore, scored, unique=("report_id", "metric"))

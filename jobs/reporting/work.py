@@ -1,0 +1,159 @@
+"""Writing reports: what is missing is written, one transaction a batch; what failed is a row with its reason."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import delete
+from sqlalchemy.orm import Session
+
+from db import session, writes
+from db.models import Prompt, Report, ReportFailure, Run, now
+from db.queries import reports
+from db.queries.reports import PredictedImage
+from jobs.reporting.scoring import Scorer
+from jobs.results import thresholds_of
+from jobs.run import ActiveRun, sha256_of
+
+if TYPE_CHECKING:
+    from engine.reporting.generators import Case, Failed, Generated, ReportGenerator
+    from engine.reporting.prompts import PromptStrategy
+
+SCORES = ("keyword_alignment", "stance_agreement", "format")
+KEY = ("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a run is to write: one report for each image and strategy, by one generator with one set of settings."""
+
+    run: ActiveRun
+    root: Path
+    generator: "ReportGenerator"
+    strategies: "Sequence[PromptStrategy]"
+    images: Sequence[PredictedImage]
+    settings: dict[str, Any]
+    predicted: Run
+    scorer: Scorer
+
+    def key(self, strategy: "PromptStrategy") -> dict[str, str]:
+        """What, beside the image, makes a report the same report."""
+        return {
+            "model": self.generator.name,
+            "revision": self.generator.revision,
+            "prompt_sha256": strategy.sha256,
+            "settings_sha256": sha256_of(self.settings),
+        }
+
+    def do(self) -> None:
+        """Write what is missing, then summarise all that was asked for."""
+        with session.transaction(self.run.context.engine) as db:
+            rows = [{"sha256": s.sha256, "strategy": s.name, "text": s.text} for s in self.strategies]
+            writes.upsert(db, Prompt, rows, unique=("sha256",), update=False)
+        failed: Counter[str] = Counter()
+        tokens, seconds = 0, 0.0
+        with self.run.progress("writing reports", len(self.strategies) * len(self.images)) as advance:
+            for strategy in self.strategies:
+                for batch in writes.batches(self.images, self.generator.batch_size):
+                    made = self.batch(strategy, batch, failed)
+                    tokens, seconds = tokens + sum(one.tokens for one in made), seconds + sum(o.seconds for o in made)
+                    advance(len(batch), f"{tokens / seconds:,.0f} tokens/s" if tokens and seconds else "")
+        with session.transaction(self.run.context.engine) as db:
+            written = reports.count_of_run(db, self.run.id)
+            means = {strategy.name: self.means(db, strategy) for strategy in self.strategies}
+        self.run.summary |= {
+            "predict_run": self.predicted.id,
+            "reports": len(self.images) * len(self.strategies),
+            "written": written,
+            "failed": failed.total(),
+            "reasons": dict(failed.most_common(5)),
+            "means": means,
+        }
+
+    def batch(
+        self, strategy: "PromptStrategy", items: Sequence[PredictedImage], failed: Counter[str]
+    ) -> "list[Generated]":
+        """Reports with their scores, whole or not at all; a text that is there stays, scored by today's label."""
+        from engine.reporting.generators import Failed
+
+        engine, key = self.run.context.engine, self.key(strategy)
+        with session.transaction(engine) as db:
+            there = {report.image_sha256 for report in reports.stored(db, shas(items), **key)}
+        absent = [item for item in items if item.image.sha256 not in there]
+        made = self.written(absent, strategy)
+        good = [(item, one) for item, one in zip(absent, made, strict=True) if not isinstance(one, Failed)]
+        bad = [(item, one) for item, one in zip(absent, made, strict=True) if isinstance(one, Failed)]
+        failed.update(one.reason for _, one in bad)
+        with session.transaction(engine) as db:
+            done = ReportFailure.image_sha256.in_(shas([item for item, _ in good]))
+            same = [getattr(ReportFailure, name) == value for name, value in key.items()]
+            db.execute(delete(ReportFailure).where(done, *same))
+            rows = [self.row(strategy, item) | {"settings": self.settings} | self.text(one) for item, one in good]
+            writes.upsert(db, Report, rows, unique=KEY, update=False)
+            lost = [self.row(strategy, item) | {"reason": one.reason, "created": now()} for item, one in bad]
+            writes.upsert(db, ReportFailure, lost, unique=KEY)
+            by_sha = {item.image.sha256: item for item in items}
+            self.scorer.store(db, reports.stored(db, shas(items), **key), by_sha, {strategy.name: strategy})
+        return [one for _, one in good]
+
+    def written(self, items: Sequence[PredictedImage], strategy: "PromptStrategy") -> "list[Generated | Failed]":
+        """What the generator makes of each image; an image that cannot be read any more fails alone."""
+        from engine.errors import InputError
+        from engine.images import UnreadableImageError
+        from engine.reporting.generators import Failed
+
+        cases: list[Case] = []
+        outcomes: list[Generated | Failed | None] = []
+        for item in items:
+            try:
+                cases.append(self.case(item))
+                outcomes.append(None)
+            except (UnreadableImageError, InputError, OSError) as error:
+                outcomes.append(Failed(f"image {item.image.path} cannot be used: {error}"))
+        made = iter(self.generator.generate(cases, strategy) if cases else [])
+        return [next(made) if outcome is None else outcome for outcome in outcomes]
+
+    def case(self, item: PredictedImage) -> "Case":
+        """What the generator is told of one image."""
+        from engine.images import read_grey
+        from engine.reporting.generators import Case
+
+        return Case(
+            probability=item.probability,
+            threshold=self.scorer.threshold,
+            high_recall_threshold=min(thresholds_of(self.predicted).values()),
+            zones=item.zones,
+            pixels=read_grey(self.root / item.image.path) if self.generator.reads_pixels else None,
+            image_id=item.image.id,
+        )
+
+    def row(self, strategy: "PromptStrategy", item: PredictedImage) -> dict[str, Any]:
+        """What a report's row and a failure's row share."""
+        return {
+            **self.key(strategy),
+            "run_id": self.run.id,
+            "image_id": item.image.id,
+            "image_sha256": item.image.sha256,
+            "strategy": strategy.name,
+        }
+
+    def text(self, report: "Generated") -> dict[str, Any]:
+        """The report itself, as its table holds it."""
+        return {"text": report.text, "seconds": report.seconds, "tokens": report.tokens, "cut": report.cut}
+
+    def means(self, db: Session, strategy: "PromptStrategy") -> dict[str, float | None]:
+        """Metric -> mean over the images asked for, None where no report has the score."""
+        values: dict[str, list[float]] = {name: [] for name in SCORES}
+        for batch in writes.batches(self.images):
+            for metric, value in reports.stored_scores(db, shas(batch), **self.key(strategy)):
+                if metric in values and value is not None:
+                    values[metric].append(value)
+        return {name: fmean(known) if known else None for name, known in values.items()}
+
+
+def shas(items: Sequence[PredictedImage]) -> list[str]:
+    """The images' hashes."""
+    return [item.image.sha256 for item in items]

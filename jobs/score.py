@@ -1,0 +1,60 @@
+"""python -m jobs score [--predict-run N]: score every report of a data set anew, without writing any.
+
+For after a correction of labels, another predict run, a reports.csv put beside the images, or a new way of scoring.
+"""
+
+from collections.abc import Sequence
+
+from db import session, writes
+from db.models import Report
+from db.queries import reports
+from jobs.command import command, open_context, parser
+from jobs.report import chosen_strategies, predict_run
+from jobs.reporting.scoring import Scorer
+from jobs.run import ActiveRun, sha256_of
+
+BATCH = 200
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    from pathlib import Path
+
+    from engine.reporting.scores import VERSION
+
+    options = parser(__doc__, "score")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished predict run")
+    options.add_argument("--strategies-file", type=Path, metavar="FILE", help="TOML with strategies of your own")
+    args = options.parse_args(argv)
+    strategies = {strategy.name: strategy for strategy in chosen_strategies("all", args.strategies_file)}
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    predicted = predict_run(context, dataset, args.predict_run)
+    scorer = Scorer.of(dataset, predicted)
+    with session.transaction(context.engine) as db:
+        items = {item.image.sha256: item for item in reports.predicted(db, predicted)}
+        there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
+    labels = sorted((sha, items[sha].image.label) for _, sha in there)
+    run = ActiveRun.claim(
+        context,
+        kind="score",
+        config={"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION},
+        inputs=sha256_of([predicted.fingerprint, there, labels, scorer.references, sorted(strategies)]),
+        dataset_id=dataset.id,
+    )
+    if not run.already_finished:
+        with run, run.progress("scoring reports", len(there)) as advance:
+            for batch in writes.batches(there, BATCH):
+                with session.transaction(context.engine) as db:
+                    rows = [db.get_one(Report, number) for number, _ in batch]
+                    scorer.store(db, rows, items, strategies)
+                advance(len(batch))
+            run.summary = {"reports": len(there), "references": len(scorer.references)}
+    print(f"score: run {run.id} scored {run.summary['reports']} reports; now: python -m jobs evaluate")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

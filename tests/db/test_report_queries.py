@@ -1,0 +1,49 @@
+"""Do the queries for reports find what they say, in the order they say?"""
+
+from pathlib import Path
+
+from sqlalchemy import Engine
+
+from db import session
+from db.models import Image, Prediction, Prompt, Report, ReportScore
+from db.queries import reports
+from db.queries.reports import ReportQuestion
+from tests.jobs.test_report import predicted_dataset
+
+STANCE = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
+
+
+def test_the_queue_of_disagreements_holds_opposite_stances_the_most_confident_call_first(
+    engine: Engine, tmp_path: Path
+) -> None:
+    run = predicted_dataset(engine, tmp_path)
+    told = [
+        (0.95, "normal"),
+        (0.2, "pneumonia"),
+        (0.7, "normal"),
+        (0.9, "pneumonia"),
+        (0.1, "uncertain"),
+        (0.99, "none"),
+    ]
+    with session.transaction(engine) as db:
+        db.add(Prompt(sha256="p" * 64, strategy="basic", text="?"))
+        images = db.query(Image).order_by(Image.id).limit(len(told)).all()
+        for image, (probability, stance) in zip(images, told, strict=True):
+            db.query(Prediction).filter_by(image_id=image.id).one().probability = probability
+            report = Report(
+                run_id=run, image_id=image.id, image_sha256=image.sha256, model="m", revision="1", strategy="basic",
+                prompt_sha256="p" * 64, settings={}, settings_sha256="s" * 64, text=stance, seconds=0.0, tokens=1,
+            )  # fmt: skip
+            db.add(report)
+            db.flush()
+            db.add(ReportScore(report_id=report.id, metric="stance", value=STANCE[stance]))
+    question = ReportQuestion(1, disagreeing=(run, 0.6))
+    with session.transaction(engine) as db:
+        rows = reports.page(db, question)
+        assert [row.report.image_id for row in rows] == [images[1].id, images[0].id, images[2].id]
+        assert [row.stance for row in rows] == ["pneumonia", "normal", "normal"]
+        assert reports.count(db, question) == 3
+        second = reports.page(db, question, limit=1, offset=1)
+        assert [row.report.image_id for row in second] == [images[0].id]
+        latest = reports.page(db, ReportQuestion(1))
+        assert [row.report.id for row in latest] == sorted((row.report.id for row in latest), reverse=True)

@@ -1,0 +1,122 @@
+"""Do reports come from an OpenAI-compatible server whatever it does: slow, busy, broken or talking nonsense?"""
+
+import base64
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from engine.errors import InputError
+from engine.reporting.generators import Case, Failed, Generated, Options, endpoint, load
+from engine.reporting.prompts import STRATEGIES
+from tests.stub_endpoint import Stub, stub_endpoint
+
+BASIC = STRATEGIES["basic"]
+CASE = Case(0.9, 0.5, pixels=np.arange(64 * 48, dtype=np.uint8).reshape(64, 48))
+
+
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.02)
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+
+
+def asked(stub: Stub, count: int = 1, *, deadline: float = 5.0) -> list[Generated | Failed]:
+    return load(f"openai:stub@{stub.url}", Options(deadline=deadline)).generate([CASE] * count, BASIC)
+
+
+def test_the_prompt_and_the_enlarged_picture_are_sent_and_the_answer_comes_back() -> None:
+    with stub_endpoint(Stub()) as stub:
+        (report,) = asked(stub)
+    assert isinstance(report, Generated)
+    assert (report.text, report.tokens, report.cut) == ("No pneumonia.", 7, False)
+    (request,) = stub.asked
+    text, picture = request["messages"][0]["content"]
+    assert text["text"] == BASIC.text
+    assert (request["model"], request["temperature"], request["seed"], request["max_tokens"]) == ("stub", 0, 0, 512)
+    head, _, encoded = picture["image_url"]["url"].partition(",")
+    shown = Image.open(io.BytesIO(base64.b64decode(encoded)))
+    assert head == "data:image/png;base64" and shown.size == (512, 512) and shown.mode == "L"
+
+
+def test_requests_go_out_together_and_answers_keep_their_order() -> None:
+    with stub_endpoint(Stub(answer=lambda number: f"Report {number}.", seconds=0.2)) as stub:
+        began = time.monotonic()
+        reports = asked(stub, 16)
+        took = time.monotonic() - began
+    assert stub.at_once > 4 and took < 16 * 0.2
+    assert all(isinstance(report, Generated) for report in reports) and len({str(r) for r in reports}) == 16
+
+
+@pytest.mark.parametrize("trouble", [429, 500, 503, "break off"])
+def test_a_passing_trouble_is_tried_again(trouble: str | int) -> None:
+    with stub_endpoint(Stub(answer=lambda number: trouble if number < 2 else "Pneumonia.")) as stub:
+        (report,) = asked(stub)
+    assert isinstance(report, Generated) and report.text == "Pneumonia." and len(stub.asked) == 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "reason"),
+    [
+        (500, "no answer within 0.3 s: InternalServerError"),
+        ("hang", "no answer within 0.3 s: APITimeoutError"),
+        ("nonsense", "the answer makes no sense"),
+        ("no choices", "the answer makes no sense"),
+        ("", "the answer is empty"),
+        ("  \n", "the answer is empty"),
+        ("word " * 20_000, "the answer has 99,999 characters; a report has at most 20,000"),
+        (400, "the answer makes no sense: BadRequestError"),
+    ],
+)
+def test_a_lasting_trouble_fails_this_report_alone_and_says_why(answer: str | int, reason: str) -> None:
+    with stub_endpoint(Stub(answer=lambda number: answer)) as stub:
+        began = time.monotonic()
+        (report,) = asked(stub, deadline=0.3)
+    assert isinstance(report, Failed) and report.reason.startswith(reason)
+    assert time.monotonic() - began < 2
+
+
+def test_one_failure_among_many_leaves_the_others_whole() -> None:
+    with stub_endpoint(Stub(answer=lambda number: "" if number == 3 else "Normal chest.")) as stub:
+        reports = asked(stub, 8)
+    assert sum(isinstance(report, Failed) for report in reports) == 1
+    assert sum(isinstance(report, Generated) for report in reports) == 7
+
+
+def test_a_report_that_stopped_at_its_limit_is_marked() -> None:
+    with stub_endpoint(Stub(answer=lambda _: "The lungs are", finish="length")) as stub:
+        (report,) = asked(stub)
+    assert isinstance(report, Generated) and report.cut
+
+
+@pytest.mark.parametrize(("status", "way_out"), [(401, "set OPENAI_API_KEY"), (404, "name a model that it serves")])
+def test_a_refusal_stops_the_run_with_the_way_out_and_without_the_key(
+    status: int, way_out: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "not-for-any-eyes")
+    with stub_endpoint(Stub(answer=lambda _: status)) as stub, pytest.raises(InputError, match=way_out) as raised:
+        asked(stub)
+    assert stub.keys == ["Bearer not-for-any-eyes"]
+    assert "not-for-any-eyes" not in str(raised.value)
+
+
+def test_without_a_server_the_report_fails_within_its_deadline() -> None:
+    (report,) = load("openai:stub@http://127.0.0.1:9/v1", Options(deadline=0.3)).generate([CASE], BASIC)
+    assert isinstance(report, Failed) and "APIConnectionError" in report.reason
+
+
+@pytest.mark.parametrize(
+    "name", ["openai:", "openai:llava", "openai:@http://x/v1", "openai:llava@ftp://x/v1", "openai:llava@http:///v1"]
+)
+def test_a_malformed_endpoint_is_shown_the_form(name: str) -> None:
+    with pytest.raises(InputError, match="openai:MODEL@URL, such as"):
+        load(name)
+
+
+@pytest.mark.parametrize("name", ["openai:m@http://me:secret@host/v1", "openai:m@http://host/v1?key=secret"])
+def test_a_secret_in_the_url_is_refused_and_not_repeated(name: str) -> None:
+    with pytest.raises(InputError, match="leave user names, passwords and keys out") as raised:
+        load(name)
+    assert "secret" not in str(raised.value)

@@ -1,0 +1,131 @@
+"""Do vision-language models of the real classes write reports, and does each thing they lack get one clear line?"""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from engine.errors import InputError
+from engine.reporting.generators import Case, Failed, Generated, Options, load, vision_language
+from engine.reporting.generators.pictures import shown
+from engine.reporting.generators.vision_language import VisionLanguage
+from engine.reporting.prompts import STRATEGIES
+from engine.weights import MissingWeightsError
+from tests.tiny_models import SPEAKING
+
+BASIC = STRATEGIES["basic"]
+RNG = np.random.default_rng(0)
+CASES = [Case(0.9, 0.5, pixels=RNG.integers(0, 256, (60 + 7 * i, 64), dtype=np.uint8) // (i + 1)) for i in range(5)]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    for name, make in SPEAKING.items():
+        make(folder / name)
+    (folder / "me").mkdir()
+    (folder / "me" / "mine").symlink_to(folder / "llava")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if the machine had the memory that the real weights need; nothing is asked of the hub."""
+    monkeypatch.setattr(VisionLanguage, "_require_memory", lambda *_: None)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+def texts(reports: Sequence[Generated | Failed]) -> list[str]:
+    return [report.text for report in reports if isinstance(report, Generated)]
+
+
+@pytest.mark.parametrize("name", [*SPEAKING, "hf:me/mine"])
+def test_each_class_writes_a_batch_as_it_writes_one_by_one_and_sees_the_picture(name: str, models: Path) -> None:
+    generator = load(name, Options(models=models, max_tokens=12))
+    together = texts(generator.generate(CASES, BASIC))
+    alone = [texts(generator.generate([case], BASIC))[0] for case in CASES]
+    assert len(together) == len(CASES) and together == alone
+    assert len(set(together)) > 1, "every picture gets the same text"
+    assert generator.reads_pixels and generator.revision.startswith("local-")
+    assert generator.settings["do_sample"] is False and generator.settings["max_new_tokens"] == 12
+    assert texts(load(name, Options(models=models, max_tokens=12)).generate(CASES, BASIC)) == together
+
+
+def test_a_report_at_the_token_limit_is_marked_as_cut(models: Path) -> None:
+    reports = load("blip2", Options(models=models, max_tokens=3)).generate(CASES, BASIC)
+    assert all(report.cut == (report.tokens == 3) for report in reports if isinstance(report, Generated))
+    assert any(isinstance(report, Generated) and report.cut for report in reports)
+
+
+def test_the_prompt_itself_is_no_part_of_the_report(models: Path) -> None:
+    for name in SPEAKING:
+        for text in texts(load(name, Options(models=models, max_tokens=5)).generate(CASES, BASIC)):
+            assert len(text.split()) <= 5
+
+
+@pytest.mark.parametrize(("side", "expected"), [(64, 512), (255, 512), (256, 256), (900, 900)])
+def test_small_pictures_are_enlarged_before_a_model_sees_them(side: int, expected: int) -> None:
+    picture = shown(np.zeros((side, side), np.uint8))
+    assert picture.size == (expected, expected) and picture.mode == "RGB"
+
+
+def test_weights_that_are_nowhere_are_named_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(MissingWeightsError, match=r"'blip2' \(Salesforce/blip2-opt-2.7b\) is not on this machine"):
+        load("blip2", Options(models=tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("token", "said"), [("", "no token is set in HUGGINGFACE_TOKEN or HF_TOKEN"), ("hf_s3cret", "no access")]
+)
+def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
+    token: str, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def gated(*_: object, **how: object) -> None:
+        assert how["token"] == (token or None) and how["trust_remote_code"] is False
+        raise OSError("You are trying to access a gated repo.")
+
+    for name in vision_language.TOKENS:
+        monkeypatch.delenv(name, raising=False)
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setattr(vision_language, "model_info", lambda *_, **__: None)
+    monkeypatch.setattr(vision_language.AutoProcessor, "from_pretrained", gated)
+    with pytest.raises(InputError, match="'google/medgemma-4b-it' is gated") as raised:
+        load("medgemma")
+    assert said in str(raised.value) and "s3cret" not in str(raised.value)
+
+
+def test_too_little_memory_names_the_need_and_a_model_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    pages = {"SC_AVPHYS_PAGES": 20 * 10**9 // 4096, "SC_PAGE_SIZE": 4096}
+    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    with pytest.raises(InputError, match=r"'llava' needs about 32 GB of memory, 20 GB are free; choose blip2"):
+        load("llava")
+    pages["SC_AVPHYS_PAGES"] = 10**9 // 4096
+    with pytest.raises(InputError, match=r"or the offline template"):
+        load("blip2")
+
+
+def test_a_model_of_another_kind_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from transformers import BertConfig, BertModel
+
+    from tests.tiny_models import tiny_tokenizer
+
+    folder = tmp_path / "me" / "bert"
+    BertModel(BertConfig(vocab_size=40, hidden_size=16, num_hidden_layers=1, num_attention_heads=2)).save_pretrained(
+        folder
+    )
+    tiny_tokenizer({}).save_pretrained(folder)
+    with pytest.raises(InputError, match="'me/bert' is no image-text-to-text model"):
+        load("hf:me/bert", Options(models=tmp_path))
+
+
+def test_quantising_without_a_gpu_and_a_malformed_name_are_refused(models: Path) -> None:
+    with pytest.raises(InputError, match="--quantise needs a GPU"):
+        load("blip2", Options(models=models, quantise=4))
+    with pytest.raises(InputError, match="hf:ORG/NAME; got 'hf:blip'"):
+        load("hf:blip")

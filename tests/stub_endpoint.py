@@ -1,0 +1,96 @@
+"""A server that speaks OpenAI's chat protocol, for tests: it answers as told, and remembers what it was asked."""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+
+@dataclass
+class Stub:
+    """answer: what the n-th request (from 0) is answered with: a text, an HTTP status, or a name of a misbehaviour."""
+
+    answer: Callable[[int], str | int] = lambda _: "No pneumonia."
+    seconds: float = 0.0
+    finish: str = "stop"
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    keys: list[str | None] = field(default_factory=list)
+    url: str = ""
+    at_once: int = 0
+    """The most requests that were open at the same time."""
+    open_now: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+
+@contextmanager
+def stub_endpoint(stub: Stub) -> Iterator[Stub]:
+    """The stub, served on a free port of 127.0.0.1."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+            with stub.lock:
+                number = len(stub.asked)
+                stub.asked.append(body)
+                stub.keys.append(self.headers.get("authorization"))
+                stub.open_now += 1
+                stub.at_once = max(stub.at_once, stub.open_now)
+            try:
+                time.sleep(stub.seconds)
+                self.reply(stub.answer(number))
+            except (BrokenPipeError, ConnectionResetError):
+                pass
+            finally:
+                with stub.lock:
+                    stub.open_now -= 1
+
+        def reply(self, answer: str | int) -> None:
+            if answer == "hang":
+                time.sleep(3)
+                return
+            if answer == "break off":
+                self.send_response(200)
+                self.send_header("content-length", "1000")
+                self.end_headers()
+                self.wfile.write(b'{"choices": [')
+                return
+            status = answer if isinstance(answer, int) else 200
+            message = {"role": "assistant", "content": answer}
+            good = {
+                "id": "1",
+                "object": "chat.completion",
+                "created": 0,
+                "model": "stub",
+                "choices": [{"index": 0, "message": message, "finish_reason": stub.finish}],
+                "usage": {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8},
+            }
+            raw = json.dumps(good if status == 200 else {"error": {"message": f"status {status}"}}).encode()
+            if answer == "nonsense":
+                raw = b"<html>not what you asked for</html>"
+            if answer == "no choices":
+                raw = b'{"id": "1", "choices": []}'
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            if status == 429:
+                self.send_header("retry-after", "0.05")
+            self.send_header("content-length", str(len(raw)))
+            self.end_headers()
+            self.wfile.write(raw)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    stub.url = f"http://127.0.0.1:{server.server_port}/v1"
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield stub
+    finally:
+        server.shutdown()
+        server.server_close()
