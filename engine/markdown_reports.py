@@ -21,7 +21,18 @@ NAMES = {
     "ece": "ECE",
     "keyword_alignment": "Keyword alignment",
     "stance_agreement": "Stance agreement",
+    "stance_kappa": "Kappa of stance against label",
+    "classifier_agreement": "Agreement with the classifier",
+    "unsupported": "Unsupported claims",
+    "contradictions": "Contradictions",
+    "laterality": "Laterality",
     "format": "Format",
+    "words": "Words",
+    "repetition": "Repetition",
+    "truncated": "Truncated",
+    "bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
+    "chrf": "chrF",
 }
 """How metrics are called in text, in the order of their tables."""
 INTERVALS = (
@@ -46,7 +57,16 @@ REPORTS = """
   at what is said about them: 'no pneumonia' counts as a keyword of pneumonia.
 - **Stance agreement**: 1 where what the report says about pneumonia, negation understood, is the image's label; else 0,
   also where it is uncertain or says nothing.
-- **Format**: share of the elements that the prompt demanded which the answer holds.
+- **Kappa**: Cohen's, of stance against label; uncertain and none are classes of their own that no label has.
+- **Agreement with the classifier**: as stance agreement, against the classifier's call.
+- **Unsupported claims**: how many claims of a report rest on nothing its writer was shown: pneumonia or a sign of it
+  on an image labelled normal, a finding that the reference report lacks, measurements, earlier studies, history.
+- **Contradictions**: findings that a report both asserts and denies in one place. **Laterality**: share of the sided
+  claims of pneumonia and its signs that lie where the heatmap does.
+- **Format**: share of the elements that the prompt demanded which the answer holds. **Repetition**: share of the runs
+  of four words that came before. **Truncated**: share of reports that break off.
+- **BLEU, ROUGE-L, chrF**: likeness to the reference report, where reports.csv has one (sacrebleu, rouge-score).
+- Differences of two strategies are over the images that both describe, and their intervals are the pairs'.
 - n is the number of reports that have the score. None of these scores says that a report is fit for a patient.
 """
 RETRIEVAL = """

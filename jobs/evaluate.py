@@ -121,18 +121,40 @@ def classifier_values(
             yield metric_row(measured.name, split, measured.slice, measured.interval)
 
 
+UNSCORED = ("stance",)
+"""Report scores that say what a report claims, not how good it is."""
+
+
 def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
-    """The mean of each report score for each model and strategy, under slice "model / strategy"."""
-    from engine.metrics.reports import ScoredReport, mean_scores
+    """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
+    of strategies, under "model / one - other"; and the kappa of stance against label."""
+    from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 
     reports = {report["id"]: report for report in inputs.reports}
     scores = [
-        ScoredReport(report["model"], report["strategy"], row["metric"], report["patient_key"], row["value"])
+        ScoredReport(
+            report["model"], report["strategy"], row["metric"], report["patient_key"], row["value"], report["sha256"]
+        )
         for row in inputs.scores
         for report in (reports[row["report_id"]],)
+        if row["metric"] not in UNSCORED
     ]
     for mean in mean_scores(scores, seed=seed, replicates=replicates):
         yield metric_row(mean.metric, "reports", report_slice(mean.model, mean.strategy), mean.interval)
+    for mean in paired_differences(scores, seed=seed, replicates=replicates):
+        slice = report_slice(mean.model, mean.strategy)
+        yield metric_row(f"{mean.metric}_difference", "reports", slice, mean.interval)
+    stances: dict[tuple[str, str], list[tuple[dict[str, Any], float | None]]] = {}
+    for row in inputs.scores:
+        report = reports[row["report_id"]]
+        if row["metric"] == "stance" and report["label"] is not None:
+            stances.setdefault((report["model"], report["strategy"]), []).append((report, row["value"]))
+    for (model, strategy), rows in sorted(stances.items()):
+        labels = np.array([report["label"] for report, _ in rows])
+        said = np.array([np.nan if value is None else value for _, value in rows])
+        patients = [report["patient_key"] for report, _ in rows]
+        interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
+        yield metric_row("stance_kappa", "reports", report_slice(model, strategy), interval)
 
 
 def report_slice(model: str, strategy: str) -> str:

@@ -15,10 +15,8 @@ from jobs.run import fingerprint
 if TYPE_CHECKING:
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 2
+VERSION = 3
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
-UNSCORED = ("stance",)
-"""Report scores that say what a report claims, not how good it is."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +91,8 @@ def gather(
             train = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
         reports = evaluation.reports(db, dataset.id)
         scores = evaluation.report_scores(db, [report["id"] for report in reports])
-        scored = [row for row in scores if row["metric"] not in UNSCORED]
         images = datasets.fingerprint(db, dataset.id)
-        return Inputs(dataset, images, predict, train, evaluation.indexes(db, dataset.id), reports, scored)
+        return Inputs(dataset, images, predict, train, evaluation.indexes(db, dataset.id), reports, scores)
 
 
 def unseen(context: Context, source: Run) -> list[dict[str, Any]]:

@@ -44,6 +44,8 @@ st.subheader(f"Reports ({len(written)})")
 if not written:
     command = f"python -m jobs report --dataset {dataset.name} --images all"
     panels.missing("No report describes this image yet:", command)
+else:
+    reporting.legend()
 columns = st.columns(2)
 for number, row in enumerate(written):
     with columns[number % 2]:

@@ -23,8 +23,17 @@ with st.sidebar:
     )
     model = address.choice("Model", {name: name for name in models}, name="model", menu=True)
     stance = address.choice("The report", reporting.STANCES, name="stance", menu=True)
+    against = address.choice("Queue", reporting.QUEUES, name="queue", menu=True) if view.judged else None
 
-question = ReportQuestion(dataset.id, label=label, strategy=strategy, model=model, stance=stance, keyword=text or None)
+question = ReportQuestion(
+    dataset.id,
+    label=label,
+    strategy=strategy,
+    model=model,
+    stance=stance,
+    keyword=text or None,
+    disagreeing=view.judged if against else None,
+)
 with resources.reading() as session:
     total = reports.count(session, question)
     page = address.page(total, SIZE)
@@ -38,6 +47,8 @@ st.markdown(f"{wording.count(total, 'report')} of {wording.count(sum(one.reports
 with st.expander("Models and strategies compared", expanded=total == sum(one.reports for one in standings)):
     linked.table(*reporting.compared(dataset, standings), key="standings", caption="Mean scores")
 
+if rows:
+    reporting.legend()
 reporting.beside_images(dataset, rows, view)
 if not rows:
     st.info("No report matches all of these filters.")

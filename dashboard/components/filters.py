@@ -33,6 +33,14 @@ class View:
     run: Run | None
     runs: list[Run]
 
+    @property
+    def judged(self) -> tuple[int, float] | None:
+        """The run and its threshold, where there is a run that has one."""
+        question = self.question
+        if question.run_id is None or question.threshold is None:
+            return None
+        return question.run_id, question.threshold
+
 
 def view(dataset: Dataset) -> View:
     """The question in the URL; what it does not name, or names wrongly, stays open."""

@@ -13,6 +13,8 @@ from db.queries import cases
 from db.queries.cases import Case
 from db.queries.reports import ReportRow, Standing
 from db.queries.search import CLOSE, OPEN, TextHit
+from engine.reporting.context import Polarity
+from engine.reporting.findings import Mention, read
 
 STANCES = {
     "pneumonia": "says pneumonia",
@@ -22,12 +24,49 @@ STANCES = {
 }
 
 
+QUEUES = {"against": "Report against classifier"}
+"""Reports whose stance is the opposite of the classifier's call, the most confident call first."""
+COLOURS: dict[Polarity, str] = {
+    "present": "red",
+    "absent": "green",
+    "uncertain": "orange",
+    "historical": "violet",
+    "hypothetical": "gray",
+}
+"""How a finding is coloured by what the report says of it."""
+
+
+def coloured(text: str) -> str:
+    """The report as Markdown that shows its text as it is, each finding coloured by its polarity."""
+    parts, at = [], 0
+    for mention in read(text):
+        parts.append(wording.plain(text[at : mention.start]))
+        parts.append(f":{_colour(mention)}-background[{wording.plain(mention.term)}]")
+        at = mention.end
+    return "".join([*parts, wording.plain(text[at:])]).replace("\n", "  \n")
+
+
+def _colour(mention: Mention) -> str:
+    """Health that is said to be there is no finding."""
+    turned: dict[Polarity, Polarity] = {"present": "absent", "absent": "present"}
+    polarity = mention.polarity
+    return COLOURS[turned.get(polarity, polarity) if mention.tier == "normality" else polarity]
+
+
+def legend() -> None:
+    """Which colour means what."""
+    said = " ".join(f":{colour}-background[{polarity}]" for polarity, colour in COLOURS.items())
+    st.caption(f"Findings as they are read: {said}. Research use only.")
+
+
 def show(row: ReportRow) -> None:
     """One report in a box."""
     report = row.report
     with st.container(border=True):
         st.markdown(f"**{wording.plain(named(report.strategy))}** · {wording.plain(report.model)}")
-        st.markdown(wording.plain(report.text).replace("\n", "  \n"))
+        st.markdown(coloured(report.text))
+        if report.cut:
+            st.caption(":orange[stopped at its length limit]")
         scores = (
             ("keyword alignment", row.keyword_alignment),
             ("stance agreement", row.stance_agreement),

@@ -1,11 +1,12 @@
-"""How report models and strategies compare: mean scores with intervals that respect patients."""
+"""How report models and strategies compare: means, paired differences and kappa, with intervals over patients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
-from engine.metrics.bootstrap import Interval, cluster_bootstrap, weighted_mean
+from engine.metrics.bootstrap import Floats, Interval, cluster_bootstrap, weighted_mean
 
 
 @dataclass(frozen=True)
@@ -17,6 +18,7 @@ class ScoredReport:
     metric: str
     patient: str
     value: float | None
+    image: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,49 @@ def mean_scores(scores: Sequence[ScoredReport], *, seed: int, replicates: int = 
         interval = cluster_bootstrap(weighted_mean(values), patients, rng=seed, replicates=replicates)
         means.append(MeanScore(model, strategy, metric, interval))
     return means
+
+
+def paired_differences(scores: Sequence[ScoredReport], *, seed: int, replicates: int = 1000) -> list[MeanScore]:
+    """For each model, metric and pair of strategies the mean difference over the images that have both scores.
+
+    The strategy of a result is 'first - second', in alphabetical order. Pairs without a common image have no row.
+    """
+    groups: dict[tuple[str, str], dict[str, dict[str, ScoredReport]]] = {}
+    for score in scores:
+        if score.value is not None:
+            groups.setdefault((score.model, score.metric), {}).setdefault(score.strategy, {})[score.image] = score
+    found = []
+    for (model, metric), by_strategy in sorted(groups.items()):
+        for first, second in combinations(sorted(by_strategy), 2):
+            one, other = by_strategy[first], by_strategy[second]
+            images = sorted(one.keys() & other.keys())
+            if not images:
+                continue
+            differences = np.array([float(one[i].value or 0) - float(other[i].value or 0) for i in images])
+            patients = [one[image].patient for image in images]
+            interval = cluster_bootstrap(weighted_mean(differences), patients, rng=seed, replicates=replicates)
+            found.append(MeanScore(model, f"{first} - {second}", metric, interval))
+    return found
+
+
+def kappa(
+    labels: np.ndarray, stances: np.ndarray, patients: Sequence[str], *, seed: int, replicates: int = 1000
+) -> Interval:
+    """Cohen's kappa (1960, Educ Psychol Meas 20:37) of what reports say against the labels, in [-1, 1].
+
+    labels: 0 or 1, (n,). stances: 1 pneumonia, 0 normal, .5 uncertain, NaN none, (n,); the last two are classes of
+    their own that no label has. NaN where labels and stances are all of one class.
+    """
+    said = np.where(np.isnan(stances), 2.0, stances)
+    classes = np.unique(np.concatenate([labels.astype(float), said]))
+
+    def statistic(weights: Floats) -> Floats:
+        total = weights.sum(1)
+        agreed = (weights * (said == labels)).sum(1) / total
+        chance = np.sum(
+            [(weights * (labels == one)).sum(1) * (weights * (said == one)).sum(1) for one in classes], axis=0
+        ) / np.square(total)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.asarray(np.where(chance < 1, (agreed - chance) / (1 - chance), np.nan))
+
+    return cluster_bootstrap(statistic, list(patients), rng=seed, replicates=replicates)

@@ -1,5 +1,6 @@
 """Which texts an export holds: every generated report as CSV, and a Markdown report for each task."""
 
+import json
 from typing import TYPE_CHECKING
 
 from db import session
@@ -16,13 +17,14 @@ RETRIEVAL_PICTURES = ("precision_at_k", "retrieval_grid", "tsne")
 
 
 def all_reports(export: Export) -> None:
-    """all_reports.csv: a line for each report that was evaluated, with its scores."""
+    """all_reports.csv and all_reports.jsonl: a line for each report that was evaluated, with its scores."""
     from engine.tables import csv_text
 
     reports, scores = export.reports()
     names = sorted({row["metric"] for row in scores})
     values = {(row["report_id"], row["metric"]): row["value"] for row in scores}
     columns = ("id", "path", "split", "label", "model", "revision", "strategy", "seconds", "tokens", "created", "text")
+    head = ["dataset", "kind", *columns, *names]
     rows = [
         [
             export.dataset.name,
@@ -32,7 +34,9 @@ def all_reports(export: Export) -> None:
         ]
         for report in reports
     ]
-    export.text("all_reports.csv", csv_text(["dataset", "kind", *columns, *names], rows))
+    export.text("all_reports.csv", csv_text(head, rows))
+    lines = (json.dumps(dict(zip(head, row, strict=True)), default=str, ensure_ascii=False) for row in rows)
+    export.text("all_reports.jsonl", "".join(f"{line}\n" for line in lines))
 
 
 def classification_report(export: Export) -> None:

@@ -8,7 +8,7 @@ from opened import APP, PAGES, Workbench, asked, cell, linked, open_page, said
 from sample import build, films
 from sqlalchemy import Engine, select, text, update
 
-from dashboard.components import wording
+from dashboard.components import reporting, wording
 from db import session as database
 from db.models import Base, Image, Prediction, Report, Run, VectorIndex, now
 from db.queries import cases
@@ -120,7 +120,7 @@ def test_a_case_shows_its_prediction_its_reports_and_others_like_it(workbench: W
         assert report is not None
         image, wording_of_it = db.get_one(Image, report.image_id), report.text
     at = open_page("case", image=image.id)
-    assert wording.plain(wording_of_it).replace("\n", "  \n") in said(at)
+    assert reporting.coloured(wording_of_it) in said(at)
     assert "Reports (4)" in said(at)
     similar = [int(asked(card["href"])[1]["image"]) for card in linked(at, "similar")["cards"]]
     assert len(similar) == 12
