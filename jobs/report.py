@@ -85,9 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for reason, count in run.summary["reasons"].items():
         print(f"report: {count} failed: {reason}")
     if failed:
-        print(
-            f"report: {failed} failed and are listed on the Runs page, run {run.id}; the same command tries them again"
-        )
+        print(f"report: {failed} failed and are kept with their reasons; the same command tries them again")
     return 1 if failed else 0
 
 

@@ -120,7 +120,7 @@ def test_scores_are_made_anew_without_writing_any_report_once_a_reference_is_the
     assert score.main(job_options) == 0
     assert "scored 80 reports; now: python -m jobs evaluate" in capsys.readouterr().out
     with session.transaction(engine) as db:
-        metrics = dict(db.execute(select(ReportScore.metric, func.count()).group_by(ReportScore.metric)).tuples().all())
+        metrics = dict(db.execute(select(ReportScore.metric, func.count()).group_by(ReportScore.metric)).all())
     assert counted(engine) == before
     assert (metrics["stance"], metrics["bleu"], metrics["rouge_l"], metrics["chrf"]) == (80, 40, 40, 40)
     (tmp_path / "reports.csv").write_text("path,text\na,b\n")
