@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         context,
         kind="score",
         config={"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION},
-        inputs=sha256_of([predicted.fingerprint, there, labels, scorer.references, sorted(strategies)]),
+        inputs=sha256_of([predicted.fingerprint, there, labels, scorer.references, repr(strategies)]),
         dataset_id=dataset.id,
     )
     if not run.already_finished:

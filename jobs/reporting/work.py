@@ -1,5 +1,6 @@
 """Writing reports: what is missing is written, one transaction a batch; what failed is a row with its reason."""
 
+import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -54,13 +55,13 @@ class Work:
             rows = [{"sha256": s.sha256, "strategy": s.name, "text": s.text} for s in self.strategies]
             writes.upsert(db, Prompt, rows, unique=("sha256",), update=False)
         failed: Counter[str] = Counter()
-        tokens, seconds = 0, 0.0
+        tokens, began = 0, time.monotonic()
         with self.run.progress("writing reports", len(self.strategies) * len(self.images)) as advance:
             for strategy in self.strategies:
                 for batch in writes.batches(self.images, self.generator.batch_size):
                     made = self.batch(strategy, batch, failed)
-                    tokens, seconds = tokens + sum(one.tokens for one in made), seconds + sum(o.seconds for o in made)
-                    advance(len(batch), f"{tokens / seconds:,.0f} tokens/s" if tokens and seconds else "")
+                    tokens += sum(one.tokens for one in made)
+                    advance(len(batch), f"{tokens / (time.monotonic() - began):,.0f} tokens/s" if tokens else "")
         with session.transaction(self.run.context.engine) as db:
             written = reports.count_of_run(db, self.run.id)
             means = {strategy.name: self.means(db, strategy) for strategy in self.strategies}
@@ -127,7 +128,6 @@ class Work:
             high_recall_threshold=min(thresholds_of(self.predicted).values()),
             zones=item.zones,
             pixels=read_grey(self.root / item.image.path) if self.generator.reads_pixels else None,
-            image_id=item.image.id,
         )
 
     def row(self, strategy: "PromptStrategy", item: PredictedImage) -> dict[str, Any]:

@@ -19,7 +19,7 @@ class Case:
     probability: calibrated, of pneumonia, in [0, 1]. threshold: in [0, 1]; at or above it the classifier calls
     pneumonia. high_recall_threshold: the more cautious operating point, None where unknown. zones: share of the
     heatmap in each lung zone, summing to 1, empty where there is no heat. pixels: uint8 (h, w), None unless the
-    generator reads them. image_id: the database's, for generators that look at other cases.
+    generator reads them.
     """
 
     probability: float
@@ -27,7 +27,6 @@ class Case:
     high_recall_threshold: float | None = None
     zones: Mapping[str, float] = field(default_factory=dict)
     pixels: NDArray[np.uint8] | None = None
-    image_id: int | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,8 @@ from engine.reporting.prompts import PromptStrategy
 KEY = "OPENAI_API_KEY"
 LONGEST = 20_000
 """Characters of an answer; no report is longer."""
+LONGEST_NAME = 200
+"""Characters that a report's row has for its model."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
 """Seconds between two tries: doubled each time, unless the server says how long."""
 PASSING = (APIConnectionError, RateLimitError, InternalServerError)
@@ -115,6 +117,8 @@ def parsed(name: str) -> tuple[str, str]:
         raise InputError("an endpoint is written openai:MODEL@URL, such as openai:llava@http://127.0.0.1:11434/v1")
     if "@" in parts.netloc or parts.query:
         raise InputError(f"leave user names, passwords and keys out of the URL; put the key into {KEY}")
+    if len(name) > LONGEST_NAME:
+        raise InputError(f"model and URL of an endpoint have at most {LONGEST_NAME} characters together")
     return model, url
 
 

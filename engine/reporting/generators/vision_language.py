@@ -19,7 +19,7 @@ from engine.reporting.generators import Case, Failed, Generated, Options
 from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.published import PUBLISHED
 from engine.reporting.prompts import PromptStrategy
-from engine.weights import MissingWeightsError
+from engine.weights import MissingWeightsError, sha256
 
 TOKENS = ("HUGGINGFACE_TOKEN", "HF_TOKEN")
 """Where the hub's token is read from; it is stored nowhere."""
@@ -180,11 +180,10 @@ def local(models: Path | None, name: str, repo: str) -> Path | None:
 
 
 def revision_of(source: Path | str, model: Any) -> str:
-    """The hub's commit; for a folder the hash of its configuration and of the names and sizes of its weights."""
+    """The hub's commit; for a folder the hash of its configuration and weights."""
     commit = getattr(model.config, "_commit_hash", None)
     if commit:
         return str(commit)
     folder = Path(source)
-    weights = sorted((file.name, file.stat().st_size) for file in folder.glob("*.safetensors"))
-    digest = hashlib.sha256((folder / "config.json").read_bytes() + repr(weights).encode())
-    return f"local-{digest.hexdigest()[:16]}"
+    files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
+    return f"local-{hashlib.sha256(''.join(map(sha256, files)).encode()).hexdigest()[:16]}"
