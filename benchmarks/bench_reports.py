@@ -14,7 +14,6 @@ from PIL import Image
 from transformers import logging
 
 from engine.reporting.generators import Case, Generated, Options, ReportGenerator, load
-from engine.reporting.generators.vision_language import VisionLanguage
 from engine.reporting.prompts import STRATEGIES
 from tests.stub_endpoint import Stub, stub_endpoint
 from tests.tiny_models import tiny_llava
@@ -46,7 +45,6 @@ def main() -> None:
         quick = seconds(partial(texts, generator, cases, at_once=generator.batch_size))
     print(f"endpoint, {REQUESTS} requests: one by one {slow:.1f} s, together {quick:.1f} s, ratio {slow / quick:.1f}x")
     logging.set_verbosity_error()
-    VisionLanguage._require_memory = lambda *_: None  # type: ignore[method-assign]  # the tiny weights fit anywhere
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         tiny_llava(Path(folder) / "llava")

@@ -31,11 +31,10 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """As if the machine had the memory that the real weights need; nothing is asked of the hub."""
+    """As if the machine had the memory that the real weights need."""
     monkeypatch.setattr(VisionLanguage, "_require_memory", lambda *_: None)
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
 def texts(reports: Sequence[Generated | Failed]) -> list[str]:
@@ -72,11 +71,13 @@ def test_small_pictures_are_enlarged_before_a_model_sees_them(side: int, expecte
     assert picture.size == (expected, expected) and picture.mode == "RGB"
 
 
+@pytest.mark.usefixtures("_roomy")
 def test_weights_that_are_nowhere_are_named_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError, match=r"'blip2' \(Salesforce/blip2-opt-2.7b\) is not on this machine"):
         load("blip2", Options(models=tmp_path))
 
 
+@pytest.mark.usefixtures("_roomy")
 @pytest.mark.parametrize(
     ("token", "said"), [("", "no token is set in HUGGINGFACE_TOKEN or HF_TOKEN"), ("hf_s3cret", "no access")]
 )
@@ -99,7 +100,6 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
 
 
 def test_too_little_memory_names_the_need_and_a_model_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.undo()
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     pages = {"SC_AVPHYS_PAGES": 20 * 10**9 // 4096, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)

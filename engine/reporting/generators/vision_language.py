@@ -23,6 +23,8 @@ from engine.weights import MissingWeightsError, sha256
 
 TOKENS = ("HUGGINGFACE_TOKEN", "HF_TOKEN")
 """Where the hub's token is read from; it is stored nowhere."""
+WORKING_SPACE = 3
+"""Memory that a model takes at most, as a multiple of its files: float32 from half precision, and room to work."""
 QUESTION = "Question: {prompt} Answer:"
 """How a model without a chat template, BLIP-2, is asked."""
 
@@ -54,9 +56,8 @@ class VisionLanguage:
         )
         source = local(options.models, name, repo) or repo
         if known:
-            self._require_memory(
-                known.gigabytes * (1 if torch.cuda.is_available() else 2) * (options.quantise or 16) / 16
-            )
+            needed = known.gigabytes * (1 if torch.cuda.is_available() else 2) * (options.quantise or 16) / 16
+            self._require_memory(min(needed, WORKING_SPACE * gigabytes_in(source)))
         self.processor, self.model = self._loaded(source, options)
         self.processor.tokenizer.padding_side = "left"
         if self.processor.tokenizer.pad_token is None:
@@ -166,6 +167,13 @@ class VisionLanguage:
         if not text:
             return Failed("the answer is empty")
         return Generated(text, seconds, len(tokens), cut=len(tokens) >= self.settings["max_new_tokens"])
+
+
+def gigabytes_in(source: Path | str) -> float:
+    """Size of the weights in a folder; without bound where they are still to be fetched."""
+    if isinstance(source, str):
+        return float("inf")
+    return sum(file.stat().st_size for file in source.glob("*.safetensors")) / 1e9
 
 
 def told(error: Exception) -> str:
