@@ -155,18 +155,20 @@ def _compute(
         return describe(pixels_of(rows)).astype(np.float16, copy=False)
 
     threads = torch.get_num_threads()
-    with whole_file(path) as temporary:
-        with temporary.open("wb") as stream:  # not a memory map: on a full disk that ends the process without a word
-            batches = list(_batches(count, batch_size))
-            for rows, made in zip(batches, parallel(describe_rows, batches, workers=threads), strict=True):
-                if rows.start == 0:
-                    header = {"descr": "<f2", "fortran_order": False, "shape": (count, *made.shape[1:])}
-                    np.lib.format.write_array_header_1_0(stream, header)
-                stream.write(made.tobytes())
-                advance(len(rows))
-        with temporary.open("rb") as written:
-            write_whole(path.with_suffix(".sha256"), hashlib.file_digest(written, "sha256").hexdigest())
-    torch.set_num_threads(threads)
+    try:
+        with whole_file(path) as temporary:
+            with temporary.open("wb") as stream:  # not a memory map: on a full disk that ends the process without a word
+                batches = list(_batches(count, batch_size))
+                for rows, made in zip(batches, parallel(describe_rows, batches, workers=threads), strict=True):
+                    if rows.start == 0:
+                        header = {"descr": "<f2", "fortran_order": False, "shape": (count, *made.shape[1:])}
+                        np.lib.format.write_array_header_1_0(stream, header)
+                    stream.write(made.tobytes())
+                    advance(len(rows))
+            with temporary.open("rb") as written:
+                write_whole(path.with_suffix(".sha256"), hashlib.file_digest(written, "sha256").hexdigest())
+    finally:
+        torch.set_num_threads(threads)
 
 
 @torch.inference_mode()

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from engine.reporting.context import LINK, STOP, Polarity, polarity, triggers
 from engine.reporting.prompts import sentences
+from engine.reporting.sections import part_at, sections
 from engine.reporting.vocabulary import FINDINGS, SIDES, TERM, ZONES, Tier
 
 
@@ -25,6 +26,8 @@ class Mention:
     start: int
     end: int
     """The term's place in the report's text."""
+    section: str | None = None
+    """The part of the report that it stands in, a key of `sections.HEADINGS`, or None without headings."""
 
     @property
     def tier(self) -> Tier:
@@ -62,7 +65,14 @@ def read(text: str) -> list[Mention]:
         found += mentions
         asked = mentions if sentence.endswith("?") else []
         at += len(sentence)
-    return found
+    parts = sections(text)
+    return [_in_part(mention, part_at(parts, mention.start)) for mention in found]
+
+
+def _in_part(mention: Mention, part: str | None) -> Mention:
+    """The mention with its part of the report; what the request says is not asserted."""
+    asserted = part != "request" or mention.polarity == "historical"
+    return replace(mention, section=part, polarity=mention.polarity if asserted else "hypothetical")
 
 
 def _sentence(sentence: str, offset: int) -> Iterator[Mention]:

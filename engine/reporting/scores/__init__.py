@@ -7,7 +7,7 @@ from engine.reporting.scores.keywords import keyword_alignment
 from engine.reporting.scores.score import Known, Score
 from engine.reporting.scores.stance import STANCE_VALUES, stance
 
-VERSION = 1
+VERSION = 2
 """Raised when the same report scores differently."""
 
 

@@ -6,6 +6,7 @@ from typing import Literal
 
 from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
+from engine.reporting.sections import sections
 from engine.reporting.vocabulary import Tier
 
 Stance = Literal["pneumonia", "normal", "uncertain", "none"]
@@ -29,11 +30,9 @@ def stance(text: str) -> Stance:
 
 
 def _regions(text: str) -> Iterable[str]:
-    impression = re.search(
-        r"^[\s#*_]*impression\b[\s*_]*:?(.+?)(?=^[\s#*_]*[A-Z][A-Z ]+:|\Z)", text, re.I | re.M | re.S
-    )
+    impression = [text[part.body : part.end] for part in sections(text) if part.name == "impression"]
     if impression:
-        yield impression[1]
+        yield "\n".join(impression)
     first = re.search(r"^[\s*]*1[.)](.+?)(?=^[\s*]*2[.)]|\Z)", text, re.M | re.S)
     if first and re.search(r"differential|most likely", text, re.IGNORECASE):
         yield first[1]
