@@ -69,7 +69,10 @@ def steps(data: Path | None, name: str | None, artifacts: Path) -> Iterator[tupl
         folder, name, marks = data.resolve(), name or data.resolve().name, []
     dataset = ["--dataset", name]
     yield "ingest", [str(folder), "--name", name, *marks]
-    for job in ("train", "predict", "report", "embed", "evaluate", "export"):
+    for job in ("train", "predict", "report", "embed"):
+        yield job, dataset
+    yield "report", [*dataset, "--model", "nearest"]
+    for job in ("evaluate", "export"):
         yield job, dataset
 
 

@@ -10,6 +10,7 @@ from db.models import Dataset, Run
 from db.queries import reports, runs
 from db.queries.reports import PredictedImage
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive
+from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.scoring import Scorer, threshold_of
 from jobs.reporting.work import SCORES, Work, shas
 from jobs.run import ActiveRun, sha256_of
@@ -43,6 +44,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--concurrency", type=positive, default=16, help="requests to an endpoint at a time (default: 16)"
     )
+    options.add_argument(
+        "--embedder", metavar="NAME", help="index that 'nearest' looks in (default: the one built last)"
+    )
     options.add_argument("--deadline", type=positive, default=120, help="seconds for one report, tries included")
     args = options.parse_args(argv)
     strategies = chosen_strategies(args.strategies, args.strategies_file)
@@ -52,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
     images = chosen_images(context, predicted, args.split, args.only, count, args.seed)
-    settings = settings_of(generator, predicted)
+    labelled = LabelledCases.of(context, dataset, args.embedder) if generator.reads_nearest else None
+    settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
     scorer = Scorer.of(dataset, predicted)
     run = ActiveRun.claim(
         context,
@@ -77,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"report: already done as run {run.id}")
         return 0
     with run:
-        Work(run, Path(dataset.root), generator, strategies, images, settings, predicted, scorer).do()
+        Work(run, Path(dataset.root), generator, strategies, images, settings, predicted, scorer, labelled).do()
     show(dataset, run.summary["means"])
     written, total, failed = (run.summary[name] for name in ("written", "reports", "failed"))
     there = total - written - failed

@@ -9,6 +9,7 @@ from db import session
 from db.models import Dataset, Run, VectorIndex
 from db.queries import datasets, evaluation, runs
 from engine.errors import InputError
+from jobs import indexes
 from jobs.command import Context, UsageError
 from jobs.run import fingerprint
 
@@ -140,9 +141,7 @@ def test_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, str, li
 
     Raises engine.retrieval.vector_index.IndexDamagedError where the folder is not the one that was written.
     """
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
-
-    opened = OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+    opened = indexes.opened(context, index)
     with session.transaction(context.engine) as db:
         known = evaluation.images(db, opened.ids.tolist())
     rows = [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]

@@ -13,6 +13,7 @@ from db.queries import cases, evaluation, runs, search
 from engine.retrieval.embedders import REGISTRY
 from engine.retrieval.neighbours import vote
 from engine.weights import MissingWeightsError
+from jobs import indexes
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.embed import load
 from jobs.run import file_sha256
@@ -96,7 +97,7 @@ class Search:
         from engine.images import read_grey
 
         pixels = read_grey(path)
-        index = self.index(embedder)
+        index = indexes.chosen(self.context, self.dataset, embedder)
         vectors = self.model(index).embed_images(pixels[None])
         with session.transaction(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
@@ -105,8 +106,8 @@ class Search:
 
     def by_case(self, number: int, embedder: str | None) -> Answer:
         """Cases like one of the dataset, which is left out; needs no model."""
-        index = self.index(embedder)
-        opened = self.opened(index)
+        index = indexes.chosen(self.context, self.dataset, embedder)
+        opened = indexes.opened(self.context, index)
         rows = opened.rows([number])
         if not len(rows):
             raise UsageError(f"case {number} is not in the index of '{index.embedder}'; see the dashboard for numbers")
@@ -115,9 +116,9 @@ class Search:
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
         reading = {name for name, spec in REGISTRY.items() if spec.reads_text}
-        readers = [index for index in self.indexes() if index.embedder in reading]
+        readers = [index for index in indexes.built(self.context, self.dataset) if index.embedder in reading]
         if embedder is not None:
-            index = self.index(embedder)
+            index = indexes.chosen(self.context, self.dataset, embedder)
             return self.nearest(index, self.model(index).embed_texts([text]), exclude=[], notes=[])
         notes = []
         if readers and not in_reports:
@@ -152,7 +153,7 @@ class Search:
 
     def nearest(self, index: VectorIndex, vectors: Any, *, exclude: list[int], notes: list[str]) -> Answer:
         """The k cases of the index nearest to one vector, float32 (1, d)."""
-        opened = self.opened(index)
+        opened = indexes.opened(self.context, index)
         with session.transaction(self.context.engine) as db:
             allowed = None
             if self.split or self.label:
@@ -166,31 +167,6 @@ class Search:
         ]
         count = f"{index.count} images"
         return Answer(hits, f"the index of {index.embedder} (run {index.run_id}, {count}), cosine similarity", notes)
-
-    def indexes(self) -> list[VectorIndex]:
-        """The newest index of each embedder, the one built last at the end."""
-        with session.transaction(self.context.engine) as db:
-            return sorted(evaluation.indexes(db, self.dataset.id), key=lambda index: index.id)
-
-    def index(self, embedder: str | None) -> VectorIndex:
-        """The index of that embedder, or the one built last. Raises JobError or UsageError where there is none."""
-        built = self.indexes()
-        if not built:
-            raise JobError(
-                f"no index holds dataset '{self.dataset.name}'; build one with: python -m jobs embed --dataset "
-                f"{self.dataset.name}"
-            )
-        for index in reversed(built):
-            if embedder in (None, index.embedder):
-                return index
-        names = ", ".join(index.embedder for index in built)
-        raise UsageError(f"dataset '{self.dataset.name}' has no index of embedder '{embedder}'; it has: {names}")
-
-    def opened(self, index: VectorIndex) -> Any:
-        """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError."""
-        from engine.retrieval.vector_index import VectorIndex as OpenIndex
-
-        return OpenIndex.open(self.context.artifacts / index.path, sha256=index.sha256)
 
     def model(self, index: VectorIndex) -> Any:
         """The embedder that made the index. Raises JobError where its weights are others now."""

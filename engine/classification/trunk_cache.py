@@ -157,7 +157,7 @@ def _compute(
     threads = torch.get_num_threads()
     try:
         with whole_file(path) as temporary:
-            with temporary.open("wb") as stream:  # not a memory map: on a full disk that ends the process without a word
+            with temporary.open("wb") as stream:  # a memory map ends the process on a full disk
                 batches = list(_batches(count, batch_size))
                 for rows, made in zip(batches, parallel(describe_rows, batches, workers=threads), strict=True):
                     if rows.start == 0:

@@ -15,6 +15,7 @@ from db import session, writes
 from db.models import Prompt, Report, ReportFailure, Run, now
 from db.queries import reports
 from db.queries.reports import PredictedImage
+from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.scoring import Scorer
 from jobs.results import thresholds_of
 from jobs.run import ActiveRun, sha256_of
@@ -39,6 +40,8 @@ class Work:
     settings: dict[str, Any]
     predicted: Run
     scorer: Scorer
+    labelled: LabelledCases | None = None
+    """Where a generator that reads nearest cases finds them."""
 
     def key(self, strategy: "PromptStrategy") -> dict[str, str]:
         """What, beside the image, makes a report the same report."""
@@ -128,6 +131,7 @@ class Work:
             high_recall_threshold=min(thresholds_of(self.predicted).values()),
             zones=item.zones,
             pixels=read_grey(self.root / item.image.path) if self.generator.reads_pixels else None,
+            nearest=self.labelled.nearest(item.image, self.generator.reads_nearest) if self.labelled else (),
         )
 
     def row(self, strategy: "PromptStrategy", item: PredictedImage) -> dict[str, Any]:

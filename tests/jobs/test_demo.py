@@ -57,10 +57,19 @@ def rows(artifacts: Path, model: type, **where: object) -> list:  # type: ignore
 @pytest.mark.timeout(300)
 def test_the_demo_on_phantoms_runs_every_job_and_stores_what_they_found(artifacts: Path) -> None:
     runs = rows(artifacts, Run)
-    assert [run.kind for run in runs] == ["ingest", "train", "predict", "report", "embed", "evaluate", "export"]
+    assert [run.kind for run in runs] == [
+        "ingest",
+        "train",
+        "predict",
+        "report",
+        "embed",
+        "report",
+        "evaluate",
+        "export",
+    ]
     assert {run.status for run in runs} == {"finished"}
     assert rows(artifacts, Dataset)[0].synthetic
-    assert len(rows(artifacts, Report)) == 40
+    assert len(rows(artifacts, Report)) == 80
     (auc,) = rows(artifacts, Metric, name="auc", split="test", slice="all")
     assert auc.value > 0.8 and auc.low < auc.value < auc.high
     assert auc.n == len(rows(artifacts, Image, split="test"))
@@ -75,9 +84,9 @@ def test_a_second_demo_on_phantoms_does_nothing_again(artifacts: Path, capsys: p
     before = {file: file.stat().st_mtime_ns for file in (artifacts / "runs").rglob("*") if file.is_file()}
     assert main(["--no-serve", "--artifacts", str(artifacts)]) == 0
     told = capsys.readouterr().out
-    assert len(re.findall(r"already done as run \d", told)) == 7
+    assert len(re.findall(r"already done as run \d", told)) == 8
     assert before == {file: file.stat().st_mtime_ns for file in (artifacts / "runs").rglob("*") if file.is_file()}
-    assert len(rows(artifacts, Run)) == 7
+    assert len(rows(artifacts, Run)) == 8
 
 
 @pytest.mark.timeout(300)

@@ -211,7 +211,7 @@ def test_killed_inside_a_transaction_at_several_places_and_rerun_nothing_is_miss
 class Looking:
     """A generator that reads pixels and not the prediction."""
 
-    name, revision, reads_pixels, reads_prediction, batch_size = "looking", "1", True, False, 3
+    name, revision, reads_pixels, reads_prediction, reads_nearest, batch_size = "looking", "1", True, False, 0, 3
     settings: dict[str, object] = {"beams": 1}  # noqa: RUF012  # read only
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated]:

@@ -13,13 +13,26 @@ from engine.reporting.prompts import PromptStrategy
 
 
 @dataclass(frozen=True)
+class LabelledCase:
+    """A case of another patient that looks alike. number: its image's id. label: 1 pneumonia, 0 normal. similarity:
+    cosine, in [-1, 1]. report: what a person wrote of it, None where nobody did."""
+
+    number: int
+    label: int
+    cause: str | None
+    similarity: float
+    report: str | None = None
+
+
+@dataclass(frozen=True)
 class Case:
     """One radiograph to be reported, with what the classifier made of it.
 
     probability: calibrated, of pneumonia, in [0, 1]. threshold: in [0, 1]; at or above it the classifier calls
     pneumonia. high_recall_threshold: the more cautious operating point, None where unknown. zones: share of the
     heatmap in each lung zone, summing to 1, empty where there is no heat. pixels: uint8 (h, w), None unless the
-    generator reads them.
+    generator reads them. nearest: labelled cases of other patients, the most similar first, empty unless the generator
+    reads them.
     """
 
     probability: float
@@ -27,6 +40,7 @@ class Case:
     high_recall_threshold: float | None = None
     zones: Mapping[str, float] = field(default_factory=dict)
     pixels: NDArray[np.uint8] | None = None
+    nearest: Sequence[LabelledCase] = ()
 
 
 @dataclass(frozen=True)
@@ -71,6 +85,10 @@ class ReportGenerator(Protocol):
         """Whether the text depends on the classifier; then reports are kept apart by classifier too."""
 
     @property
+    def reads_nearest(self) -> int:
+        """How many labelled cases of other patients a case must carry; 0 for none."""
+
+    @property
     def batch_size(self) -> int:
         """How many cases to hand over at a time."""
 
@@ -100,6 +118,12 @@ def _template(_name: str, _options: Options) -> ReportGenerator:
     return Template()
 
 
+def _nearest(_name: str, _options: Options) -> ReportGenerator:
+    from engine.reporting.generators.nearest import Nearest
+
+    return Nearest()
+
+
 def _published(name: str, options: Options) -> ReportGenerator:
     from engine.reporting.generators.vision_language import VisionLanguage
 
@@ -114,6 +138,7 @@ def _endpoint(name: str, options: Options) -> ReportGenerator:
 
 REGISTRY: dict[str, Callable[[str, Options], ReportGenerator]] = {
     "template": _template,
+    "nearest": _nearest,
     "blip2": _published,
     "medgemma": _published,
     "llava": _published,

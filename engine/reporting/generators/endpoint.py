@@ -45,6 +45,7 @@ class Endpoint:
 
     reads_pixels = True
     reads_prediction = False
+    reads_nearest = 0
 
     def __init__(self, name: str, options: Options) -> None:
         self.model, self.url = parsed(name)

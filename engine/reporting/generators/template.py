@@ -182,6 +182,7 @@ class Template:
     settings: Mapping[str, Any] = MappingProxyType({})
     reads_pixels = False
     reads_prediction = True
+    reads_nearest = 0
     batch_size = 256
 
     @cached_property

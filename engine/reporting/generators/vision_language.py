@@ -37,6 +37,7 @@ class VisionLanguage:
 
     reads_pixels = True
     reads_prediction = False
+    reads_nearest = 0
 
     def __init__(self, name: str, options: Options) -> None:
         known = PUBLISHED.get(name)

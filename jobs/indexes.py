@@ -1,0 +1,38 @@
+"""Which vector index a job asks: the newest of each embedder, chosen by name, opened after its hashes agree."""
+
+from typing import TYPE_CHECKING
+
+from db import session
+from db.models import Dataset, VectorIndex
+from db.queries import evaluation
+from jobs.command import Context, JobError, UsageError
+
+if TYPE_CHECKING:
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+
+def built(context: Context, dataset: Dataset) -> list[VectorIndex]:
+    """The newest index of each embedder, the one built last at the end."""
+    with session.transaction(context.engine) as db:
+        return sorted(evaluation.indexes(db, dataset.id), key=lambda index: index.id)
+
+
+def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
+    """The index of that embedder, or the one built last. Raises JobError or UsageError where there is none."""
+    known = built(context, dataset)
+    if not known:
+        raise JobError(
+            f"no index holds dataset '{dataset.name}'; build one with: python -m jobs embed --dataset {dataset.name}"
+        )
+    for index in reversed(known):
+        if embedder in (None, index.embedder):
+            return index
+    names = ", ".join(index.embedder for index in known)
+    raise UsageError(f"dataset '{dataset.name}' has no index of embedder '{embedder}'; it has: {names}")
+
+
+def opened(context: Context, index: VectorIndex) -> "OpenIndex":
+    """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError."""
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+    return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)

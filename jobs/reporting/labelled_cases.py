@@ -1,0 +1,69 @@
+"""Which labelled cases of other patients are most similar to an image, by a vector index."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from db import session
+from db.models import Dataset, Image
+from db.queries import evaluation
+from jobs import indexes
+from jobs.command import Context
+from jobs.run import sha256_of
+
+if TYPE_CHECKING:
+    from engine.reporting.generators import LabelledCase
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+LEARNT_FROM = ("train", "val")
+"""Splits that cases are taken from; where no image of the index is in them, from all."""
+
+
+@dataclass(frozen=True)
+class LabelledCases:
+    """An index, what is known of the labelled images in it, and the reports that people wrote of them, by path."""
+
+    index: "OpenIndex"
+    known: Mapping[int, dict[str, Any]]
+    references: Mapping[str, str]
+    settings: dict[str, str]
+    """What the choice of cases depends on, for a report's settings."""
+
+    @classmethod
+    def of(cls, context: Context, dataset: Dataset, embedder: str | None) -> "LabelledCases":
+        """By the index of `embedder`, or the one built last. Raises JobError or UsageError where there is none."""
+        from engine.reporting import reference_reports
+
+        chosen = indexes.chosen(context, dataset, embedder)
+        index = indexes.opened(context, chosen)
+        with session.transaction(context.engine) as db:
+            images = evaluation.images(db, index.ids.tolist())
+        labelled = {number: image for number, image in images.items() if image["label"] is not None}
+        learnt = {number: image for number, image in labelled.items() if image["split"] in LEARNT_FROM}
+        known = learnt or labelled
+        references = reference_reports.read(Path(dataset.root))
+        facts = [(i["sha256"], i["label"], i["cause"], references.get(i["path"])) for i in known.values()]
+        settings = {"embedder": chosen.embedder, "index": chosen.sha256, "cases": sha256_of(facts)}
+        return cls(index, known, references, settings)
+
+    def nearest(self, image: Image, k: int) -> "Sequence[LabelledCase]":
+        """The k most similar of other patients, the most similar first; empty where the index lacks the image."""
+        from engine.reporting.generators import LabelledCase
+
+        rows = self.index.rows([image.id])
+        if not len(rows):
+            return ()
+        others = [number for number, other in self.known.items() if other["patient_key"] != image.patient_key]
+        found = self.index.search(self.index.vectors[rows], k, allowed_ids=others)
+        return [
+            LabelledCase(
+                number=number,
+                label=self.known[number]["label"],
+                cause=self.known[number]["cause"],
+                similarity=float(similarity),
+                report=self.references.get(self.known[number]["path"]),
+            )
+            for number, similarity in zip(found.ids[0].tolist(), found.similarities[0], strict=True)
+            if number >= 0
+        ]
