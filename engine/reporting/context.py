@@ -53,7 +53,7 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         "(?:difficult|hard|impossible) to (?:exclude|rule out)", "worrisome for", "worry for",
         "unable to (?:exclude|rule out)",
         r"(?:neither|not) (?:confirm|establish) n?or (?:exclude|rule out)", r"\?(?=\s?\w)",
-        "questionable", "equivocal(?: for)?", "indeterminate(?: for)?", "uncertain(?: whether)?",
+        "question of", "questionable", "equivocal(?: for)?", "indeterminate(?: for)?", "uncertain(?: whether)?",
         "unclear (?:whether|if)",
         "undecided", r"concern(?:ing)? (?:for|about|of)", "versus", r"vs\.?", "whether there is", "consider(?:ing)?",
         r"differential (?:includes|would include|diagnosis includes)",
@@ -69,9 +69,9 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
     ),
     "hypothetical": (
         r"(?:please )?(?:check|look|look there|looked|evaluate|assess|evaluation|assessment|screening?) for",
-        "to (?:exclude|rule out)",
+        "to (?:exclude|rule out|confirm|refute)(?: or (?:exclude|rule out|confirm|refute))?",
         "please (?:exclude|rule out)", "query", "rule out",
-        "(?:determine|decide|assess|know|see|tell) (?:whether|if)", r"question of", "if",
+        "(?:determine|decide|assess|know|see|tell) (?:whether|if)", "if",
         r"(?:risk|probability|likelihood|chance|odds) of",
         "(?:conditions?|diseases?|findings) such as", "unable to (?:comment on|assess|evaluate|judge)",
         r"other causes of", r"(?:known )?causes? of", "tell", r"signs? of(?= \w+ (?:include|are)\b)",
@@ -83,6 +83,8 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         r"no (?:(?:significant|interval|appreciable|relevant) )*(?:change|increase|decrease|reduction|improvement) in",
         r"no (?:\w+ )?(?:progression|worsening|resolution|clearing) of",
         r"not (?:\w+ly |quite )?(?:free|clear) (?:of|from)",
+        r"(?:cannot|can not|can't) be (?:said|stated|called|considered) (?:to be )?(?:free|clear) (?:of|from)",
+        "incomplete (?:resolution|clearing|resorption) of",
         "no doubt", "not only", "without (?:interval )?change(?: in)?", "without (?:any )?doubt", "not necessarily",
         "no larger", "no smaller", "no longer(?= than)", r"partial(?:ly)? (?:resolution|clearing|resolved)(?: of)?",
         r"(?:viral|bacterial) rather than(?= (?:viral|bacterial))",
@@ -105,11 +107,13 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         _said("suspected"), r"(?:must|should|may) (?:\w+ )?be considered", "(?:must|should) be (?:excluded|ruled out)",
         "(?:difficult|hard|impossible) to (?:exclude|rule out)", _said("not certain"), rf"(?:{_IS} )?not {_EXCLUDED}",
         rf"(?:{_CANNOT}|not) be (?:\w+ly )?(?:{_EXCLUDED}|assured|confirmed)", rf"may be {_SEEN}", "versus", r"vs\.?",
+        r"(?:could|may|might|can|would)(?: \w+)? (?:give|cause|explain|account for|produce|look like|be responsible)",
     ),
     "historical": (
-        r"(?:has|have|had) (?:\w+ly |since |now )?(?:resolved|cleared|disappeared)",
+        r"(?:has|have|had) (?:\w+ly |since |now |all )*(?:resolved|cleared|disappeared|closed|healed|gone)",
         rf"{_IS} no longer {_SEEN}",
         r"\w+ (?:years?|months?|weeks?) ago", r"last (?:year|winter|summer|spring|autumn|month|week)", "in the past",
+        "(?:previously|formerly) (?:seen|noted|described|known|reported)",
     ),
     "hypothetical": (
         _said("not (?:assessed|evaluated|looked for)"), rf"{_CANNOT} be (?:assessed|evaluated|judged)",
@@ -131,7 +135,7 @@ BARE = re.compile(
     re.IGNORECASE,
 )
 """Triggers that, said without a verb, reach back to the nearest term and those listed with it."""
-LINK = re.compile(r"(?:[\s,]|\b(?:or|and|nor|focal|pleural|any|\w+ly)\b)*", re.IGNORECASE)
+LINK = re.compile(r"(?:[\s,]|\b(?:or|and|nor|versus|vs\.?|focal|pleural|any|early|small|\w+ly)\b)*", re.IGNORECASE)
 """What may stand between the members of a list of findings."""
 
 STOP = re.compile(
@@ -143,12 +147,14 @@ STOP = re.compile(
             r",?\s*\band\b(?=\s+(?:the|there|both|an?)\b[^,;.]*?\b(?:is|are|was|were|appears?|shows?)\b)",
             r"\bbut\b(?!\s+(?:is|are|was|were) not\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
             r"\bexcept\b",
-            r"\bapart from\b", r"\byet\b", r"\bwhich\b", r"\bwhile\b", r"\bwhereas\b", r"\bsecondary to\b",
+            r"\bapart from\b", r"\byet\b",
+            r"\bwhich\b(?!\s+(?:has|have) (?:\w+ ){0,2}(?:resolved|cleared|disappeared|healed)\b)", r"\bwhile\b", r"\bwhereas\b", r"\bsecondary to\b",
             r"\bsince\b(?=[^.]*,)",
             r"(?<!not )(?<!be )\bdue to\b",
             r"(?<!nothing )\b(?=(?:suggests|suggesting|indicates|favou?rs|argues against)\b)",
-            r",(?!\s*(?:or|nor|and)\b)(?![^,;]*\b(?:or|nor)\b[^,;]*\b(?:is|are|was|were)\b)"
-            r"(?=[^,;]*\b(?:is|are|was|were|there|seen|noted|shows?|in the|at the|within the|no|now)\b)",
+            r",(?!\s*(?:or|nor|and|which)\b)(?![^,;]*\b(?:or|nor)\b[^,;]*\b(?:is|are|was|were)\b)"
+            r"(?=[^,;]*\b(?:is|are|was|were|there|has|have|seen|noted|shows?|in the|at the|within the|no|now)\b)",
+            r",(?=\s*(?:an? )?(?:trace|tiny|small|mild|minimal|slight|subtle|patchy)\b[^,;]*$)(?![^,;]*\b(?:or|nor)\b)",
             r",?\s*\bbecause\b(?: of)?", r",\s*(?=since\b)",
         )
     ),
@@ -176,7 +182,7 @@ class Trigger:
 
 def _compiled(table: dict[Polarity, tuple[str, ...]]) -> list[tuple[Polarity, re.Pattern[str]]]:
     return [
-        (polarity, re.compile(rf"(?<![\w-])(?:{phrase})(?!\w)", re.IGNORECASE))
+        (polarity, re.compile(rf"(?<![\w-])(?:{phrase})(?:(?<=\?)|(?!\w))", re.IGNORECASE))
         for polarity, phrases in table.items()
         for phrase in (phrase.replace(" ", r"\s+") for phrase in phrases)
     ]

@@ -40,11 +40,11 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
         r"cardiomegaly|enlarged (?:heart|cardiac silhouette)|enlargement of the (?:heart|cardiac silhouette)"
         r"|(?:heart|cardiac silhouette)(?: size)?(?: \w+){0,4}? enlarged",
     ),
-    "edema": ("other", r"(?:pulmonary |interstitial |alveolar )?o?edema|(?:pulmonary )?vascular congestion"),
+    "edema": ("other", r"(?:pulmonary |interstitial |alveolar )?o?edema|(?:(?:pulmonary|venous|vascular) )+congestion"),
     "hyperinflation": ("other", r"hyper-?(?:inflat|expan)\w+|air trapping"),
     "nodule": ("other", r"nodules?|mass(?:es)?"),
     "cavity": ("other", r"cavit(?:y|ies|ary|ation)"),
-    "lymphadenopathy": ("other", r"lymph\s?adenopathy|adenopathy|enlarged (?:lymph )?nodes|lymph node enlargement"),
+    "lymphadenopathy": ("other", r"lymph\s?adenopathy|adenopathy|enlarged (?:\w+ )?(?:lymph )?nodes|lymph node enlargement"),
     "pleural_thickening": ("other", r"pleural thickening"),
     "scarring": ("other", r"scar(?:s|ring)?|fibrosis|fibrotic changes?"),
     "fracture": ("other", r"(?:rib )?fractures?"),
@@ -73,13 +73,13 @@ begin at the same word."""
 TERM = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, (_, words) in FINDINGS.items()), re.IGNORECASE)
 
 SIDES = {
-    "right": r"right(?:-sided)?|R[ULM]L",
-    "left": r"left(?:-sided)?|L[UL]L|lingular?",
+    "right": r"(?<!(?:ed|ft) to the )right(?:-sided)?(?! clinical)|R[ULM]L",
+    "left": r"(?<!(?:ed|ft) to the )left(?:-sided)?|L[UL]L|lingular?",
     "bilateral": r"bilateral(?:ly)?|both|either (?:side|lung)|bi(?:basal|basilar|apical)",
 }
 ZONES = {
-    "upper": r"upper|apex|apical|apices|biapical|[RL]UL",
+    "upper": r"upper(?! respiratory)|apex|apical|apices|biapical|[RL]UL",
     "middle": r"middle|mid(?:-?zone)?|perihilar|lingular?|RML",
-    "lower": r"lower|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL",
+    "lower": r"lower(?! respiratory)|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL",
 }
 """Words that place a finding; a side is the patient's, a zone a third of the lung's height."""
