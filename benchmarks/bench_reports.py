@@ -3,7 +3,11 @@
 The model is a tiny LLaVA with random weights: the ratio of batches to single images is that of its overhead.
 """
 
+import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +19,6 @@ from transformers import logging
 
 from engine.reporting.generators import Case, Generated, Options, ReportGenerator, load
 from engine.reporting.prompts import STRATEGIES
-from tests.stub_endpoint import Stub, stub_endpoint
 from tests.tiny_models import tiny_llava
 
 REQUESTS = 64
@@ -29,6 +32,16 @@ def texts(generator: ReportGenerator, cases: list[Case], *, at_once: int) -> lis
     return [report.text for report in reports if isinstance(report, Generated)]
 
 
+@contextmanager
+def endpoint() -> Iterator[str]:
+    """The URL of a stub in a process of its own, as a real server is."""
+    command = [sys.executable, "-m", "tests.stub_endpoint", "--seconds", "0.2"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stub:
+        assert stub.stdout is not None
+        yield stub.stdout.readline().strip()
+        stub.communicate()
+
+
 def phantom(rng: np.random.Generator) -> np.ndarray:
     """A smooth picture, as films are: uint8 (224, 224)."""
     coarse = Image.fromarray(rng.integers(0, 256, (14, 14), dtype=np.uint8))
@@ -39,8 +52,8 @@ def main() -> None:
     """Print both ratios, and whether batches give the same text."""
     rng = np.random.default_rng(0)
     cases = [Case(0.9, 0.5, pixels=phantom(rng)) for _ in range(REQUESTS)]
-    with stub_endpoint(Stub(seconds=0.2)) as stub:
-        generator = load(f"openai:stub@{stub.url}", Options(concurrency=32))
+    with endpoint() as url:
+        generator = load(f"openai:stub@{url}")
         slow = seconds(partial(texts, generator, cases, at_once=1))
         quick = seconds(partial(texts, generator, cases, at_once=generator.batch_size))
     print(f"endpoint, {REQUESTS} requests: one by one {slow:.1f} s, together {quick:.1f} s, ratio {slow / quick:.1f}x")

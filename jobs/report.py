@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--max-tokens", type=positive, default=512, help="longest report, in tokens (default: 512)")
     options.add_argument("--quantise", type=int, choices=(4, 8), help="bits of a model's weights, on a GPU")
     options.add_argument(
-        "--concurrency", type=positive, default=16, help="requests to an endpoint at a time (default: 16)"
+        "--concurrency", type=positive, default=32, help="requests to an endpoint at a time (default: 32)"
     )
     options.add_argument(
         "--embedder", metavar="NAME", help="index that 'nearest' looks in (default: the one built last)"

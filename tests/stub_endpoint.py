@@ -1,6 +1,11 @@
-"""A server that speaks OpenAI's chat protocol, for tests: it answers as told, and remembers what it was asked."""
+"""A server that speaks OpenAI's chat protocol, for tests: it answers as told, and remembers what it was asked.
 
+python -m tests.stub_endpoint --seconds .2 serves one in a process of its own until its input ends.
+"""
+
+import argparse
 import json
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -94,3 +99,18 @@ def stub_endpoint(stub: Stub) -> Iterator[Stub]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def main() -> None:
+    """Print the stub's URL and serve it."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--seconds", type=float, default=0.0, help="time that an answer takes")
+    options.add_argument("--text", default="No pneumonia.", help="what is answered")
+    args = options.parse_args()
+    with stub_endpoint(Stub(answer=lambda _: args.text, seconds=args.seconds)) as stub:
+        print(stub.url, flush=True)
+        sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()

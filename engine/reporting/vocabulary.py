@@ -44,7 +44,10 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "hyperinflation": ("other", r"hyper-?(?:inflat|expan)\w+|air trapping"),
     "nodule": ("other", r"nodules?|mass(?:es)?"),
     "cavity": ("other", r"cavit(?:y|ies|ary|ation)"),
-    "lymphadenopathy": ("other", r"lymph\s?adenopathy|adenopathy|enlarged (?:\w+ )?(?:lymph )?nodes|lymph node enlargement"),
+    "lymphadenopathy": (
+        "other",
+        r"lymph\s?adenopathy|adenopathy|enlarged (?:\w+ )?(?:lymph )?nodes|lymph node enlargement",
+    ),
     "pleural_thickening": ("other", r"pleural thickening"),
     "scarring": ("other", r"scar(?:s|ring)?|fibrosis|fibrotic changes?"),
     "fracture": ("other", r"(?:rib )?fractures?"),

@@ -1,12 +1,12 @@
-"""Writing reports: what is missing is written, one transaction a batch; what failed is a row with its reason."""
+"""Writing reports: what is missing is written and stored as it comes; what failed is a row with its reason."""
 
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from engine.reporting.generators import Case, Failed, Generated, ReportGenerator
     from engine.reporting.prompts import PromptStrategy
 
+    Outcome = Generated | Failed
+
+T = TypeVar("T")
 SCORES = ("keyword_alignment", "stance_agreement", "format")
 KEY = ("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256")
 
@@ -62,9 +65,9 @@ class Work:
         with self.run.progress("writing reports", len(self.strategies) * len(self.images)) as advance:
             for strategy in self.strategies:
                 for batch in writes.batches(self.images, self.generator.batch_size):
-                    made = self.batch(strategy, batch, failed)
-                    tokens += sum(one.tokens for one in made)
-                    advance(len(batch), f"{tokens / (time.monotonic() - began):,.0f} tokens/s" if tokens else "")
+                    for done, made in self.batch(strategy, batch, failed):
+                        tokens += sum(one.tokens for one in made)
+                        advance(done, f"{tokens / (time.monotonic() - began):,.0f} tokens/s" if tokens else "")
         with session.transaction(self.run.context.engine) as db:
             written = reports.count_of_run(db, self.run.id)
             means = {strategy.name: self.means(db, strategy) for strategy in self.strategies}
@@ -79,46 +82,60 @@ class Work:
 
     def batch(
         self, strategy: "PromptStrategy", items: Sequence[PredictedImage], failed: Counter[str]
+    ) -> "Iterator[tuple[int, list[Generated]]]":
+        """Write what is missing, store it as it comes, and yield how many images are done and what was written of them.
+
+        A text that is there stays, scored by today's label.
+        """
+        with session.transaction(self.run.context.engine) as db:
+            stored = reports.stored(db, shas(items), **self.key(strategy))
+            if stored:
+                self.scorer.store(db, stored, {item.image.sha256: item for item in items}, {strategy.name: strategy})
+        there = {report.image_sha256 for report in stored}
+        absent = [item for item in items if item.image.sha256 not in there]
+        yield len(items) - len(absent), []
+        for piece in in_time(zip(absent, self.written(absent, strategy), strict=True)):
+            yield len(piece), self.store(strategy, piece, failed)
+
+    def store(
+        self, strategy: "PromptStrategy", made: "Sequence[tuple[PredictedImage, Outcome]]", failed: Counter[str]
     ) -> "list[Generated]":
-        """Reports with their scores, whole or not at all; a text that is there stays, scored by today's label."""
+        """Reports with their scores, or the reasons why there are none, whole or not at all."""
         from engine.reporting.generators import Failed
 
-        engine, key = self.run.context.engine, self.key(strategy)
-        with session.transaction(engine) as db:
-            there = {report.image_sha256 for report in reports.stored(db, shas(items), **key)}
-        absent = [item for item in items if item.image.sha256 not in there]
-        made = self.written(absent, strategy)
-        good = [(item, one) for item, one in zip(absent, made, strict=True) if not isinstance(one, Failed)]
-        bad = [(item, one) for item, one in zip(absent, made, strict=True) if isinstance(one, Failed)]
+        key = self.key(strategy)
+        good = [(item, one) for item, one in made if not isinstance(one, Failed)]
+        bad = [(item, one) for item, one in made if isinstance(one, Failed)]
         failed.update(one.reason for _, one in bad)
-        with session.transaction(engine) as db:
-            done = ReportFailure.image_sha256.in_(shas([item for item, _ in good]))
+        written = {item.image.sha256: item for item, _ in good}
+        with session.transaction(self.run.context.engine) as db:
+            done = ReportFailure.image_sha256.in_(list(written))
             same = [getattr(ReportFailure, name) == value for name, value in key.items()]
             db.execute(delete(ReportFailure).where(done, *same))
             rows = [self.row(strategy, item) | {"settings": self.settings} | self.text(one) for item, one in good]
             writes.upsert(db, Report, rows, unique=KEY, update=False)
             lost = [self.row(strategy, item) | {"reason": one.reason, "created": now()} for item, one in bad]
             writes.upsert(db, ReportFailure, lost, unique=KEY)
-            by_sha = {item.image.sha256: item for item in items}
-            self.scorer.store(db, reports.stored(db, shas(items), **key), by_sha, {strategy.name: strategy})
+            self.scorer.store(db, reports.stored(db, list(written), **key), written, {strategy.name: strategy})
         return [one for _, one in good]
 
-    def written(self, items: Sequence[PredictedImage], strategy: "PromptStrategy") -> "list[Generated | Failed]":
-        """What the generator makes of each image; an image that cannot be read any more fails alone."""
+    def written(self, items: Sequence[PredictedImage], strategy: "PromptStrategy") -> "Iterator[Outcome]":
+        """What the generator makes of each image, in order; an image that cannot be read any more fails alone."""
         from engine.errors import InputError
         from engine.images import UnreadableImageError
         from engine.reporting.generators import Failed
 
         cases: list[Case] = []
-        outcomes: list[Generated | Failed | None] = []
+        outcomes: list[Failed | None] = []
         for item in items:
             try:
                 cases.append(self.case(item))
                 outcomes.append(None)
             except (UnreadableImageError, InputError, OSError) as error:
                 outcomes.append(Failed(f"image {item.image.path} cannot be used: {error}"))
-        made = iter(self.generator.generate(cases, strategy) if cases else [])
-        return [next(made) if outcome is None else outcome for outcome in outcomes]
+        made = iter(self.generator.generate(cases, strategy) if cases else ())
+        for outcome in outcomes:
+            yield next(made) if outcome is None else outcome
 
     def case(self, item: PredictedImage) -> "Case":
         """What the generator is told of one image."""
@@ -156,6 +173,25 @@ class Work:
                 if metric in values and value is not None:
                     values[metric].append(value)
         return {name: fmean(known) if known else None for name, known in values.items()}
+
+
+def in_time(made: Iterable[T], *, seconds: float = 2.0) -> Iterator[list[T]]:
+    """What comes one by one, in lists of what came together: a kill costs no more than `seconds` of answers, and an
+    error none of those before it."""
+    pending: list[T] = []
+    since = time.monotonic()
+    try:
+        for one in made:
+            pending.append(one)
+            if time.monotonic() - since >= seconds:
+                yield pending
+                pending, since = [], time.monotonic()
+    except Exception:
+        if pending:
+            yield pending
+        raise
+    if pending:
+        yield pending
 
 
 def shas(items: Sequence[PredictedImage]) -> list[str]:

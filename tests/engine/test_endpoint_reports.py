@@ -24,7 +24,7 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(stub: Stub, count: int = 1, *, deadline: float = 5.0) -> list[Generated | Failed]:
-    return load(f"openai:stub@{stub.url}", Options(deadline=deadline)).generate([CASE] * count, BASIC)
+    return list(load(f"openai:stub@{stub.url}", Options(deadline=deadline)).generate([CASE] * count, BASIC))
 
 
 def test_the_prompt_and_the_enlarged_picture_are_sent_and_the_answer_comes_back() -> None:

@@ -1,6 +1,6 @@
 """Who writes reports: the registry of generators, and what each takes and gives."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -92,8 +92,9 @@ class ReportGenerator(Protocol):
     def batch_size(self) -> int:
         """How many cases to hand over at a time."""
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> "list[Generated | Failed]":
-        """One report for each case, in order, or why there is none. Raises InputError where none can be written."""
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> "Iterable[Generated | Failed]":
+        """One report for each case, in order and as they come, or why there is none. Raises InputError where none can
+        be written."""
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class Options:
     max_tokens: int = 512
     seed: int = 0
     quantise: Literal[4, 8] | None = None
-    concurrency: int = 16
+    concurrency: int = 32
     deadline: float = 120.0
 
 

@@ -3,7 +3,7 @@
 import base64
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from types import MappingProxyType
@@ -34,6 +34,8 @@ LONGEST_NAME = 200
 """Characters that a report's row has for its model."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
 """Seconds between two tries: doubled each time, unless the server says how long."""
+WAVES = 4
+"""Requests handed over at a time, as a multiple of those that run at once, so that a slow one holds up few others."""
 PASSING = (APIConnectionError, RateLimitError, InternalServerError)
 """Errors that another try may not meet; a timeout is a connection error."""
 REFUSALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
@@ -51,17 +53,22 @@ class Endpoint:
         self.model, self.url = parsed(name)
         self.name = name
         self.revision = self.model[:80]
-        self.batch_size = options.concurrency
+        self.concurrency = options.concurrency
+        self.batch_size = WAVES * options.concurrency
         self.deadline = options.deadline
         self.settings: Mapping[str, Any] = MappingProxyType(
             {"temperature": 0, "max_tokens": options.max_tokens, "seed": options.seed}
         )
         self.client = OpenAI(api_key=os.environ.get(KEY) or "none", base_url=self.url, max_retries=0)
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:
-        """One report for each case, in order, asked for together. Raises InputError where the server refuses."""
-        with ThreadPoolExecutor(max(1, len(cases)), thread_name_prefix="endpoint") as pool:
-            return list(pool.map(partial(self._one, prompt=prompt), cases))
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[Generated | Failed]:
+        """One report for each case, in order and as they come. Raises InputError where the server refuses; then, and
+        where the caller stops, what was not yet asked is not asked."""
+        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
+        try:
+            yield from pool.map(partial(self._one, prompt=prompt), cases)
+        finally:
+            pool.shutdown(cancel_futures=True)
 
     def _one(self, case: Case, *, prompt: PromptStrategy) -> Generated | Failed:
         """Ask until there is an answer, the deadline has passed, or the server says no."""
