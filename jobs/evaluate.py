@@ -140,9 +140,9 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
         if row["metric"] not in UNSCORED
     ]
     for mean in mean_scores(scores, seed=seed, replicates=replicates):
-        yield metric_row(mean.metric, "reports", report_slice(mean.model, mean.strategy), mean.interval)
+        yield metric_row(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
     for mean in paired_differences(scores, seed=seed, replicates=replicates):
-        slice = report_slice(mean.model, mean.strategy)
+        slice = evaluation.report_slice(mean.model, mean.strategy)
         yield metric_row(f"{mean.metric}_difference", "reports", slice, mean.interval)
     stances: dict[tuple[str, str], list[tuple[dict[str, Any], float | None]]] = {}
     for row in inputs.scores:
@@ -154,13 +154,7 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
         said = np.array([np.nan if value is None else value for _, value in rows])
         patients = [report["patient_key"] for report, _ in rows]
         interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
-        yield metric_row("stance_kappa", "reports", report_slice(model, strategy), interval)
-
-
-def report_slice(model: str, strategy: str) -> str:
-    """The slice that a model's scores under a strategy are stored as; of a long model name the end is kept."""
-    limit = Metric.slice.type.length - len(strategy) - 3
-    return f"{model[-limit:]} / {strategy}"
+        yield metric_row("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
 
 
 def retrieval_values(context: Context, index: VectorIndex, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:

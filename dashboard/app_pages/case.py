@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, grid, panels, reporting, similar, steps, viewer, wording
+from dashboard.components import address, filters, frame, grid, panels, side_by_side, similar, steps, viewer, wording
 from db.queries import cases, evaluation, reports
 
 NEAREST = 12
@@ -45,11 +45,9 @@ if not written:
     command = f"python -m jobs report --dataset {dataset.name} --images all"
     panels.missing("No report describes this image yet:", command)
 else:
-    reporting.legend()
-columns = st.columns(2)
-for number, row in enumerate(written):
-    with columns[number % 2]:
-        reporting.show(row)
+    side_by_side.show(written)
+    if len(written) > 1:
+        side_by_side.differences(written)
 
 st.subheader("Similar cases")
 if not indexes:

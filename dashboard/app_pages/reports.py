@@ -3,8 +3,8 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, linked, panels, reporting, wording
-from db.queries import reports
+from dashboard.components import address, filters, frame, panels, reporting, standings, wording
+from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
 
 SIZE = 10
@@ -13,7 +13,9 @@ dataset = frame.open_dataset()
 view = filters.view(dataset)
 with resources.reading() as session:
     models, strategies = reports.choices(session, dataset.id)
-    standings = reports.leaderboard(session, dataset.id)
+    compared = reports.leaderboard(session, dataset.id)
+    evaluated = evaluation.latest(session, dataset.id)
+    scores = {name: wording.METRICS[name] for name in reports.metrics(session, dataset.id) if name in reporting.SHARES}
 
 with st.sidebar:
     text = address.words("Words in the report", name="words", placeholder="opacity")
@@ -23,6 +25,9 @@ with st.sidebar:
     )
     model = address.choice("Model", {name: name for name in models}, name="model", menu=True)
     stance = address.choice("The report", reporting.STANCES, name="stance", menu=True)
+    problem = address.choice("Problem", reporting.PROBLEMS, name="problem", menu=True)
+    score = address.choice("Score", scores, name="score", menu=True)
+    low, high = address.share_range("Its value") if score else (0.0, 1.0)
     against = address.choice("Queue", reporting.QUEUES, name="queue", menu=True) if view.judged else None
 
 question = ReportQuestion(
@@ -31,6 +36,10 @@ question = ReportQuestion(
     strategy=strategy,
     model=model,
     stance=stance,
+    problem=problem,
+    score=score,
+    low=low,
+    high=high,
     keyword=text or None,
     disagreeing=view.judged if against else None,
 )
@@ -40,12 +49,13 @@ with resources.reading() as session:
     rows = reports.page(session, question, limit=SIZE, offset=(page - 1) * SIZE)
 
 st.header("Reports")
-if not standings and not total:
+if not compared and not total:
     panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
     st.stop()
-st.markdown(f"{wording.count(total, 'report')} of {wording.count(sum(one.reports for one in standings))}.")
-with st.expander("Models and strategies compared", expanded=total == sum(one.reports for one in standings)):
-    linked.table(*reporting.compared(dataset, standings), key="standings", caption="Mean scores")
+written = sum(one.reports for one in compared)
+st.markdown(f"{wording.count(total, 'report')} of {wording.count(written)}.")
+with st.expander("Models and strategies compared", expanded=total == written):
+    standings.show(dataset, compared, evaluated)
 
 if rows:
     reporting.legend()

@@ -71,11 +71,12 @@ function table(data) {
   });
   const rows = data.rows.map((row) =>
     element("tr", "", row.map((content, at) => cell(content, data.columns[at], at === 0))));
-  return element("table", "", [
+  const made = element("table", "", [
     element("caption", "", [data.caption]),
     element("thead", "", [element("tr", "", heads)]),
     element("tbody", "", rows),
   ]);
+  return element("div", "wide", [made]); // scrolls by itself where the window is narrower
 }
 
 function draw(data) {

@@ -1,4 +1,4 @@
-"""How reports read on a page: the text as it was written, who wrote it, its scores, and how writers compare."""
+"""How reports read on a page: the text as it was written, who wrote it, its scores and what is wrong with it."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -6,12 +6,11 @@ from contextlib import contextmanager
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import filters, frame, grid, wording
-from dashboard.components.linked import Cell
+from dashboard.components import filters, grid, wording
 from db.models import Dataset
 from db.queries import cases
 from db.queries.cases import Case
-from db.queries.reports import ReportRow, Standing
+from db.queries.reports import ReportRow
 from db.queries.search import CLOSE, OPEN, TextHit
 from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
@@ -22,10 +21,20 @@ STANCES = {
     "normal": "says normal",
     "none": "takes no stance",
 }
-
-
 QUEUES = {"against": "Report against classifier"}
 """Reports whose stance is the opposite of the classifier's call, the most confident call first."""
+PROBLEMS = {
+    "label": "not what the label says",
+    "classifier": "not what the classifier says",
+    "unsupported": "claims without support",
+    "contradiction": "contradicts itself",
+    "side": "side against the heatmap",
+    "form": "not in the form asked for",
+    "repetition": "repeats itself",
+    "truncated": "breaks off",
+}
+SHARES = ("keyword_alignment", "format", "laterality", "repetition", "bleu", "rouge_l", "chrf")
+"""Scores that a range in [0, 1] can be asked of."""
 COLOURS: dict[Polarity, str] = {
     "present": "red",
     "absent": "green",
@@ -59,21 +68,19 @@ def legend() -> None:
     st.caption(f"Findings as they are read: {said}. Research use only.")
 
 
-def show(row: ReportRow) -> None:
-    """One report in a box."""
+def show(row: ReportRow, *, brief: bool = False) -> None:
+    """One report in a box; brief where model and strategy stand around it."""
     report = row.report
     with st.container(border=True):
-        st.markdown(f"**{wording.plain(named(report.strategy))}** · {wording.plain(report.model)}")
+        if not brief:
+            st.markdown(f"**{wording.plain(named(report.strategy))}** · {wording.plain(report.model)}")
         st.markdown(coloured(report.text))
-        if report.cut:
-            st.caption(":orange[stopped at its length limit]")
-        scores = (
-            ("keyword alignment", row.keyword_alignment),
-            ("stance agreement", row.stance_agreement),
-            ("format", row.format),
-        )
-        said = " · ".join(f"{name} {wording.percent(value)}" for name, value in scores)
-        st.caption(f"{STANCES[row.stance]} · {said} · written in {wording.duration(report.seconds)}")
+        wrong = ", ".join(PROBLEMS[name] for name in row.problems)
+        st.caption(f"{STANCES[row.stance].capitalize()}{wrong and f'; **{wrong}**'}.")
+        if not brief:
+            names = ("keyword_alignment", "stance_agreement", "format")
+            said = [f"{wording.METRICS[name].lower()} {wording.percent(row.scores.get(name))}" for name in names]
+            st.caption(" · ".join([*said, f"written in {wording.duration(report.seconds)}"]))
 
 
 def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.View) -> None:
@@ -112,13 +119,3 @@ def _cases(ids: Sequence[int], view: filters.View) -> dict[int, Case]:
 def named(strategy: str) -> str:
     """A prompt strategy in words."""
     return strategy.replace("_", " ").capitalize()
-
-
-def compared(dataset: Dataset, standings: Sequence[Standing]) -> tuple[list[str], list[list[Cell | str]]]:
-    """Heads and rows of a table of mean scores, each row a link to its reports."""
-    rows: list[list[Cell | str]] = []
-    for one in standings:
-        href = frame.here("reports", dataset, strategy=one.strategy, model=one.model)
-        means = [wording.percent(one.means.get(name)) for name in ("keyword_alignment", "stance_agreement", "format")]
-        rows.append([Cell(f"{one.model} / {named(one.strategy)}", href), f"{one.reports:,}", *means])
-    return ["Model / strategy", ">Reports", ">Keyword alignment", ">Stance agreement", ">Format"], rows

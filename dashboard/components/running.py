@@ -8,13 +8,13 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import comparing, figures, frame, linked, panels, wording
 from dashboard.components.linked import Cell
-from db.models import Artifact, Dataset, Run
-from db.queries import datasets, evaluation, overview, runs
+from db.models import Artifact, Dataset, ReportFailure, Run
+from db.queries import datasets, evaluation, overview, reports, runs
 
-KINDS = ("ingest", "train", "predict", "report", "embed", "evaluate", "audit", "export")
+KINDS = ("ingest", "validate", "train", "predict", "report", "score", "embed", "evaluate", "audit", "export")
 BROKEN = ("failed", "lost", "interrupted")
 SKIPPED = 200
-"""Left-out files that are listed; their counts by reason are whole."""
+"""Left-out files and unwritten reports that are listed; their counts are whole."""
 
 
 def several(dataset: Dataset, rows: Sequence[Run]) -> None:
@@ -76,6 +76,7 @@ def details(dataset: Dataset, run_id: int) -> None:
             return
         metrics, files = runs.metrics(session, run_id), runs.artifacts(session, run_id)
         curves = evaluation.curves(session, run_id)
+        lost, unwritten = reports.failed(session, run_id, limit=SKIPPED)
         reasons, skipped = overview.skipped(session, run_id), runs.skipped(session, run_id, limit=SKIPPED)
     if run.traceback:
         with st.expander("Traceback"):
@@ -96,6 +97,8 @@ def details(dataset: Dataset, run_id: int) -> None:
         linked.table(
             ["Name", "Path", ">Size", ">Shape", "State"], [_file(one) for one in files], key="files", caption="Files"
         )
+    if lost:
+        _unwritten(dataset, lost, unwritten)
     if reasons:
         st.subheader("Left-out files")
         st.markdown(", ".join(f"{wording.plain(reason)}: {number:,}" for reason, number in reasons.items()) + ".")
@@ -103,6 +106,17 @@ def details(dataset: Dataset, run_id: int) -> None:
             [one.path, one.reason, _detail(dataset, one.image_id, one.detail)] for one in skipped
         ]
         linked.table(["File", "Reason", "Detail"], table, key="skipped", caption="Files that ingest left out")
+
+
+def _unwritten(dataset: Dataset, total: int, failed: Sequence[ReportFailure]) -> None:
+    """The reports that the run could not write, each with its reason."""
+    st.subheader("Reports that could not be written")
+    st.markdown(f"{wording.count(total, 'report')}; the same command tries them again.")
+    table: list[list[Cell | str]] = [
+        [Cell(f"Image {one.image_id}", frame.here("case", dataset, image=one.image_id)), one.strategy, one.reason]
+        for one in failed
+    ]
+    linked.table(["Image", "Strategy", "Reason"], table, key="unwritten", caption="Reports that could not be written")
 
 
 def progress(run: Run, standing: str) -> str:

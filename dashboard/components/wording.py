@@ -1,6 +1,7 @@
 """How values read on the pages: percentages, intervals, durations, names; what is not known says so."""
 
 import math
+import re
 from datetime import datetime
 
 from db.models import now
@@ -13,7 +14,10 @@ OUTCOMES = {
     "TN": "True negative",
     "FN": "False negative",
 }
-AREAS = ("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc")
+AREAS = (
+    *("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc"),
+    *("stance_kappa", "unsupported", "contradictions", "words"),
+)
 """Metrics that are not shares of something counted."""
 METRICS = {
     "accuracy": "Accuracy",
@@ -32,6 +36,19 @@ METRICS = {
     "p_at_5": "P@5",
     "p_at_10": "P@10",
     "keyword_alignment": "Keyword alignment",
+    "stance_agreement": "Stance agreement",
+    "stance_kappa": "Kappa",
+    "classifier_agreement": "Classifier agreement",
+    "unsupported": "Unsupported claims",
+    "contradictions": "Contradictions",
+    "laterality": "Laterality",
+    "format": "Format",
+    "words": "Words",
+    "repetition": "Repetition",
+    "truncated": "Truncated",
+    "bleu": "BLEU",
+    "rouge_l": "ROUGE-L",
+    "chrf": "chrF",
 }
 
 
@@ -96,6 +113,13 @@ def size(number: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
+LINKS = re.compile(r"https?(?=:)|www(?=\.)|.(?=@)", re.IGNORECASE)
+"""Where a bare address or an e-mail, which Markdown would make a link, can be broken."""
+JOINER = "\u2060"
+"""Invisible, and no part of any address."""
+
+
 def plain(text: str) -> str:
-    """Text from data with Markdown's signs escaped, so that it shows as it is."""
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|<>~$:^" else sign for sign in text)
+    """Text from data with Markdown's signs escaped and addresses broken: it shows as it is and links nowhere."""
+    broken = LINKS.sub(lambda found: found[0] + JOINER, text)
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|<>~$:^" else sign for sign in broken)

@@ -11,6 +11,8 @@ from db.queries import runs
 
 CURVES = ("train_loss", "valid_loss", "valid_auc")
 RETRIEVAL = ("p_at_", "chance", "other_patients_")
+Evaluation = tuple[Run, dict[str, Sequence[Metric]]]
+"""An evaluate run and its final metrics by task."""
 
 
 def predictions(session: Session, run_id: int) -> list[dict[str, Any]]:
@@ -110,7 +112,13 @@ def task(metric: Metric) -> str:
     return "retrieval" if metric.name.startswith(RETRIEVAL) else "classification"
 
 
-def latest(session: Session, dataset_id: int) -> tuple[Run, dict[str, Sequence[Metric]]] | None:
+def report_slice(model: str, strategy: str) -> str:
+    """The slice that a model's scores under a strategy are stored as; of a long model name the end is kept."""
+    limit = Metric.slice.type.length - len(strategy) - 3
+    return f"{model[-limit:]} / {strategy}"
+
+
+def latest(session: Session, dataset_id: int) -> Evaluation | None:
     """The dataset's latest finished evaluation and its metrics by task, or None."""
     run = runs.latest_finished(session, "evaluate", dataset_id)
     if run is None:

@@ -1,6 +1,7 @@
 """Which reports match a question, how they score, and how models and strategies compare."""
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +13,33 @@ from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
 STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
 """A stance as the score row `stance` stores it."""
 LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
+PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
+    "label": ("stance_agreement", operator.eq, 0.0),
+    "classifier": ("classifier_agreement", operator.eq, 0.0),
+    "unsupported": ("unsupported", operator.gt, 0.0),
+    "contradiction": ("contradictions", operator.gt, 0.0),
+    "side": ("laterality", operator.lt, 1.0),
+    "form": ("format", operator.lt, 1.0),
+    "repetition": ("repetition", operator.ge, 0.2),
+    "truncated": ("truncated", operator.gt, 0.0),
+}
+"""What can be wrong with a report -> the score that shows it, and how that compares with which value."""
 
 
 @dataclass(frozen=True)
 class ReportQuestion:
-    """What a list of reports is about; None leaves a side open. label: of LABELS; stance: of STANCES."""
+    """What a list of reports is about; None leaves a side open. label: of LABELS; stance: of STANCES; problem: of
+    PROBLEMS; score: a metric, whose value lies between low and high."""
 
     dataset_id: int
     label: str | None = None
     strategy: str | None = None
     model: str | None = None
     stance: str | None = None
+    problem: str | None = None
+    score: str | None = None
+    low: float = 0.0
+    high: float = 1.0
     keyword: str | None = None
     """Text that the report contains, case ignored; no wildcards."""
     image_id: int | None = None
@@ -34,14 +51,26 @@ class ReportQuestion:
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One report with its image and its main scores; a score is None where it is unknown."""
+    """One report with its image and its scores by metric; a score is None where it is unknown."""
 
     report: Report
     image: Image
-    stance: str
-    keyword_alignment: float | None
-    stance_agreement: float | None
-    format: float | None
+    scores: dict[str, float | None]
+
+    @property
+    def stance(self) -> str:
+        """What it says of pneumonia, of STANCES."""
+        return {value: name for name, value in STANCES.items()}[self.scores.get("stance")]
+
+    @property
+    def problems(self) -> list[str]:
+        """What its scores show to be wrong with it, of PROBLEMS; what is unknown is not wrong."""
+        known = {name: self.scores.get(metric) for name, (metric, _, _) in PROBLEMS.items()}
+        return [
+            name
+            for name, (_, compare, bound) in PROBLEMS.items()
+            if known[name] is not None and compare(known[name], bound)
+        ]
 
 
 @dataclass(frozen=True)
@@ -80,19 +109,30 @@ def _matching(question: ReportQuestion, query: Select[*tuple[Any, ...]]) -> Sele
     if question.label is not None:
         query = query.where(Image.label.is_not_distinct_from(LABELS[question.label]))
     if question.stance is not None:
-        stance = aliased(ReportScore)
-        query = query.join(stance, and_(stance.report_id == Report.id, stance.metric == "stance"))
-        query = query.where(stance.value.is_not_distinct_from(STANCES[question.stance]))
+        query, stance = _scored(query, "stance")
+        query = query.where(stance.is_not_distinct_from(STANCES[question.stance]))
+    if question.problem is not None:
+        metric, compare, bound = PROBLEMS[question.problem]
+        query, value = _scored(query, metric)
+        query = query.where(compare(value, bound))
+    if question.score is not None:
+        query, value = _scored(query, question.score)
+        query = query.where(value.between(question.low, question.high))
     if question.keyword:
         query = query.where(Report.text.icontains(question.keyword, autoescape=True))
     if question.disagreeing is not None:
         run_id, threshold = question.disagreeing
-        said = aliased(ReportScore)
-        query = query.join(said, and_(said.report_id == Report.id, said.metric == "stance"))
+        query, said = _scored(query, "stance")
         query = query.join(Prediction, and_(Prediction.image_id == Image.id, Prediction.run_id == run_id))
         called = Prediction.probability >= threshold
-        query = query.where(or_(and_(called, said.value == 0.0), and_(~called, said.value == 1.0)))
+        query = query.where(or_(and_(called, said == 0.0), and_(~called, said == 1.0)))
     return query
+
+
+def _scored(query: Select[*tuple[Any, ...]], metric: str) -> tuple[Select[*tuple[Any, ...]], Any]:
+    """The query joined to the report's score of that metric, and the score's value."""
+    score = aliased(ReportScore)
+    return query.join(score, and_(score.report_id == Report.id, score.metric == metric)), score.value
 
 
 def _order(question: ReportQuestion) -> tuple[ColumnElement[Any], ...]:
@@ -111,20 +151,18 @@ def page(session: Session, question: ReportQuestion, *, limit: int = 50, offset:
 
 
 def _rows(session: Session, wanted: Select[*tuple[Any, ...]]) -> list[ReportRow]:
-    """The reports whose ids and images `wanted` selects, with their scores, in one query: by its `place` where it gives
-    one, else the latest first."""
+    """The reports whose ids and images `wanted` selects, with their scores: by its `place` where it gives one, else the
+    latest first."""
     chosen = wanted.subquery()
-    scores = {name: aliased(ReportScore) for name in ("stance", "keyword_alignment", "stance_agreement", "format")}
-    query = select(Report, Image, *(score.value for score in scores.values()))
-    query = query.join(chosen, chosen.c.id == Report.id).join(Image, Image.id == chosen.c.image_id)
-    for name, score in scores.items():
-        query = query.outerjoin(score, and_(score.report_id == Report.id, score.metric == name))
-    order = chosen.c.place if "place" in chosen.c else Report.id.desc()
-    names = {value: name for name, value in STANCES.items()}
-    return [
-        ReportRow(report, image, names[stance], *values)
-        for report, image, stance, *values in session.execute(query.order_by(order))
-    ]
+    query = select(Report, Image).join(chosen, chosen.c.id == Report.id).join(Image, Image.id == chosen.c.image_id)
+    found = session.execute(query.order_by(chosen.c.place if "place" in chosen.c else Report.id.desc())).all()
+    scores: dict[int, dict[str, float | None]] = {}
+    columns = select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
+    for number, metric, value in session.execute(
+        columns.where(ReportScore.report_id.in_([report.id for report, _ in found]))
+    ):
+        scores.setdefault(number, {})[metric] = value
+    return [ReportRow(report, image, scores.get(report.id, {})) for report, image in found]
 
 
 def count(session: Session, question: ReportQuestion) -> int:
@@ -141,6 +179,20 @@ def of_image(session: Session, image_id: int) -> list[ReportRow]:
 def count_of_run(session: Session, run_id: int) -> int:
     """How many reports the run itself wrote."""
     return session.scalar(select(func.count()).select_from(Report).where(Report.run_id == run_id)) or 0
+
+
+def metrics(session: Session, dataset_id: int) -> list[str]:
+    """The scores that the dataset's reports have, by name."""
+    query = select(ReportScore.metric).join(Report, Report.id == ReportScore.report_id)
+    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Image.dataset_id == dataset_id)
+    return sorted(session.scalars(query.distinct()))
+
+
+def failed(session: Session, run_id: int, *, limit: int) -> tuple[int, list[ReportFailure]]:
+    """How many reports of the run could not be written, and the first of them."""
+    query = select(ReportFailure).where(ReportFailure.run_id == run_id)
+    total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
+    return total, list(session.scalars(query.order_by(ReportFailure.id).limit(limit)))
 
 
 def choices(session: Session, dataset_id: int) -> tuple[list[str], list[str]]:

@@ -214,9 +214,10 @@ def polarity(clause: str, spans: Sequence[tuple[int, int]], index: int, found: S
     for trigger in found:
         if trigger.start < end or trigger.behind is None:
             continue
-        if BARRIER.search(clause, end, trigger.start):
+        others = any(end <= other < trigger.start for other, _ in spans)
+        if BARRIER.search(clause, end, trigger.start) or (others and ":" in clause[end : trigger.start]):
             break
-        if trigger.near and any(end <= other < trigger.start for other, _ in spans):
+        if trigger.near and others:
             continue
         if BARE.fullmatch(clause, trigger.start, trigger.end) and not _listed(clause, spans, index, trigger.start):
             continue

@@ -8,7 +8,6 @@ from db import session
 from db.models import Metric
 from db.queries import evaluation
 from engine.errors import InputError
-from jobs.evaluate import report_slice
 from jobs.exports.source import SEED, Export, measured
 from jobs.results import thresholds_of
 
@@ -79,7 +78,7 @@ def prompt_chart(export: Export) -> None:
     reports, _ = export.reports()
     means = []
     for model, strategy in sorted({(report["model"], report["strategy"]) for report in reports}):
-        interval = export.interval("keyword_alignment", "reports", report_slice(model, strategy))
+        interval = export.interval("keyword_alignment", "reports", evaluation.report_slice(model, strategy))
         if interval is not None:
             means.append({"model": model, "strategy": strategy, **asdict(interval)})
     if not means:

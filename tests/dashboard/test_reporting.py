@@ -6,6 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.components.reporting import COLOURS, coloured
+from dashboard.components.side_by_side import marked
+from dashboard.components.wording import JOINER
+from engine.reporting.differences import compare
 from engine.reporting.findings import read
 
 SPAN = re.compile(r":(\w+)-background\[((?:\\.|[^\]\\])*)\]")
@@ -13,7 +16,7 @@ SPAN = re.compile(r":(\w+)-background\[((?:\\.|[^\]\\])*)\]")
 
 def shown(markdown: str) -> str:
     """What a reader sees of it: colours resolved, escapes undone."""
-    return re.sub(r"\\(.)", r"\1", SPAN.sub(r"\2", markdown).replace("  \n", "\n"))
+    return re.sub(r"\\(.)", r"\1", SPAN.sub(r"\2", markdown).replace("  \n", "\n")).replace(JOINER, "")
 
 
 def test_each_finding_has_the_colour_of_its_polarity() -> None:
@@ -30,6 +33,21 @@ def test_markup_from_a_model_stays_text() -> None:
     text = "<script>alert(1)</script> [click](http://x) ![i](http://x) :red[no] $x$ `code` pneumonia"
     assert shown(coloured(text)) == text
     assert "](" not in coloured(text).replace("\\]\\(", "") and "<" not in coloured(text).replace("\\<", "")
+
+
+def test_an_address_in_a_report_is_no_link() -> None:
+    text = "See https://evil.example/x, HTTP://b.example, www.c.example or ask a@d.example: no pneumonia"
+    assert shown(coloured(text)) == text
+    assert not re.search(r"https?:|www\.|\w@", re.sub(r"\\(.)", r"\1", coloured(text)), re.IGNORECASE)
+
+
+def test_a_report_s_own_words_are_marked_and_its_text_stays() -> None:
+    left, right = compare("Opacity *here*.\nNo effusion.", "Opacity *there*.\nNo effusion.\nNormal heart.")
+    assert re.findall(r"background\[\*\*(.*?)\*\*\]", marked(left)) == ["here"]
+    assert re.findall(r"background\[\*\*(.*?)\*\*\]", marked(right)) == ["there", "Normal heart\\."]
+    assert (
+        re.sub(r":blue-background\[\*\*(.*?)\*\*\]", r"\1", marked(left)) == "Opacity \\*here\\*\\.  \nNo effusion\\."
+    )
 
 
 @given(st.text(alphabet="no pneumonia.[]()<>!*_:red$`\\", max_size=120))

@@ -152,7 +152,7 @@ def test_only_the_classifiers_failures_of_one_kind_are_reported_when_asked(
     assert rows
     assert {row.image.label for row in rows} == labels
     assert all(f"{call} the operating threshold" in row.report.text for row in rows)
-    assert all(row.stance_agreement == 0.0 for row in rows)
+    assert all(row.scores["stance_agreement"] == 0.0 for row in rows)
 
 
 def test_another_classifier_makes_other_reports_of_the_same_image(
@@ -231,7 +231,7 @@ def test_a_generator_that_reads_pixels_gets_those_of_its_image(
         grey = np.asarray(Picture.open(tmp_path / row.image.path)).mean()
         assert row.report.text == f"{row.report.strategy}: mean grey {grey:.3f}"
         assert row.report.settings == {"beams": 1}
-        assert (row.stance, row.keyword_alignment) == ("none", None)
+        assert (row.stance, row.scores["keyword_alignment"]) == ("none", None)
 
 
 @pytest.mark.parametrize(

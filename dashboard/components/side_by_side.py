@@ -1,0 +1,81 @@
+"""How the reports on one image stand side by side, a column for each strategy, and how two of them differ."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard.components import address, linked, reporting, wording
+from db.queries.reports import ReportRow
+from engine.reporting.differences import Piece, compare, findings_apart
+from engine.reporting.findings import read
+
+
+def show(rows: Sequence[ReportRow]) -> None:
+    """All reports: a row for each model, a column for each strategy, the latest report of each in its place."""
+    reporting.legend()
+    latest: dict[tuple[str, str], ReportRow] = {}
+    earlier: dict[tuple[str, str], list[ReportRow]] = {}
+    for row in sorted(rows, key=lambda row: -row.report.id):
+        place = row.report.model, row.report.strategy
+        if latest.setdefault(place, row) is not row:
+            earlier.setdefault(place, []).append(row)
+    strategies = list(dict.fromkeys(strategy for _, strategy in sorted(latest, key=lambda p: latest[p].report.id)))
+    for model in sorted({model for model, _ in latest}):
+        st.markdown(f"**{wording.plain(model)}**")
+        for column, strategy in zip(st.columns(len(strategies)), strategies, strict=True):
+            with column:
+                st.caption(reporting.named(strategy))
+                if (model, strategy) not in latest:
+                    st.caption("none written")
+                    continue
+                reporting.show(latest[model, strategy], brief=True)
+                if (model, strategy) in earlier:
+                    with st.popover(wording.count(len(earlier[model, strategy]), "earlier one")):
+                        for row in earlier[model, strategy]:
+                            reporting.show(row)
+
+
+def differences(rows: Sequence[ReportRow]) -> None:
+    """Two reports chosen in the URL (first, second): their own words marked, and the findings they do not agree on."""
+    names = {
+        str(row.report.id): f"{reporting.named(row.report.strategy)} · {row.report.model}, report {row.report.id}"
+        for row in sorted(rows, key=lambda row: row.report.id)
+    }
+    known = {str(row.report.id): row.report.text for row in rows}
+    with st.expander("Compare two of them", expanded=bool(address.get("first") or address.get("second"))):
+        left, right = st.columns(2)
+        with left:
+            first = address.choice("First report", names, name="first", menu=True)
+        with right:
+            second = address.choice("Second report", names, name="second", menu=True)
+        if first is None or second is None:
+            st.caption("Choose two reports: words that only one of them has are marked.")
+            return
+        for column, pieces in zip((left, right), compare(known[first], known[second]), strict=True):
+            with column.container(border=True):
+                st.markdown(marked(pieces))
+        apart = findings_apart(read(known[first]), read(known[second]))
+        if not apart:
+            st.markdown("Both say the same of every finding.")
+            return
+        table = [[name.replace("_", " ").capitalize(), *map(_said, said)] for name, *said in apart]
+        linked.table(["Finding", "First says", "Second says"], table, key="apart", caption="Findings that differ")
+
+
+def marked(pieces: Sequence[Piece]) -> str:
+    """Pieces as Markdown that shows their text as it is, a report's own words bold on colour."""
+    parts = []
+    for piece in pieces:
+        text = wording.plain(piece.text)
+        for line_end, line in enumerate(text.split("\n")):
+            parts.append("  \n" if line_end else "")
+            inner = line.strip(" ")
+            if piece.own and inner:
+                before, after = line[: line.index(inner)], line[line.index(inner) + len(inner) :]
+                line = f"{before}:blue-background[**{inner}**]{after}"
+            parts.append(line)
+    return "".join(parts)
+
+
+def _said(told: Sequence[str]) -> str:
+    return ", ".join(told) or "not mentioned"

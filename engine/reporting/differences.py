@@ -1,0 +1,110 @@
+"""What two reports on one image say differently: word by word where sentences resemble each other, and in findings."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from difflib import SequenceMatcher
+
+from engine.reporting.findings import Mention
+from engine.reporting.prompts import sentences
+
+ALIKE = 0.6
+"""Share of common words (Ratcliff and Obershelp's ratio) from which two sentences are versions of one."""
+WORD = re.compile(r"\s+|[\w'-]+|[^\w\s]")
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A part of a report. own: whether the other report lacks it."""
+
+    text: str
+    own: bool
+
+
+def compare(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
+    """Both reports in pieces; joined, the pieces of each are its text.
+
+    Each sentence is held against the most similar one of the other report that no earlier sentence was held against;
+    one without such a partner is its report's own. Case and space do not count.
+    """
+    ours, theirs = _cut(first), _cut(second)
+    partner: dict[int, int] = {}
+    for place, sentence in enumerate(ours):
+        free = [other for other in range(len(theirs)) if other not in partner.values()]
+        likeness = {other: _likeness(sentence, theirs[other]) for other in free}
+        best = max(free, key=lambda other: (likeness[other], -other), default=None)
+        if best is not None and likeness[best] >= ALIKE:
+            partner[place] = best
+    left: list[Piece] = []
+    right: dict[int, list[Piece]] = {other: [Piece(text, bool(text.strip()))] for other, text in enumerate(theirs)}
+    for place, sentence in enumerate(ours):
+        if place not in partner:
+            left.append(Piece(sentence, bool(sentence.strip())))
+            continue
+        mine, other = _words(sentence), _words(theirs[partner[place]])
+        right[partner[place]] = []
+        for kind, a, b, c, d in _match(sentence, theirs[partner[place]]).get_opcodes():
+            for words, start, end, pieces in ((mine, a, b, left), (other, c, d, right[partner[place]])):
+                text = "".join(words[start:end])
+                if text:
+                    pieces.append(Piece(text, kind != "equal" and bool(text.strip())))
+    return _merged(left), _merged([piece for other in sorted(right) for piece in right[other]])
+
+
+def findings_apart(first: Sequence[Mention], second: Sequence[Mention]) -> list[tuple[str, list[str], list[str]]]:
+    """Each finding of which the reports do not say the same: its name, what the first says of it, and the second.
+
+    What is said is a polarity with its side and zone; a report that does not mention the finding says nothing.
+    """
+    names = list(dict.fromkeys(mention.finding for mention in [*first, *second]))
+    said = [(name, _said(name, first), _said(name, second)) for name in names]
+    return [(name, one, other) for name, one, other in said if one != other]
+
+
+def _said(finding: str, mentions: Sequence[Mention]) -> list[str]:
+    told = (
+        " ".join(filter(None, (m.polarity, m.side, m.zone)))
+        for m in mentions
+        if m.finding == finding and m.polarity != "hypothetical"
+    )
+    return sorted(set(told))
+
+
+def _cut(text: str) -> list[str]:
+    """The sentences, each with the space before it; the last also with the space after it."""
+    parts, at = [], 0
+    for sentence in sentences(text):
+        end = text.index(sentence, at) + len(sentence)
+        parts.append(text[at:end])
+        at = end
+    if parts and at < len(text):
+        parts[-1] += text[at:]
+    return parts or ([text] if text else [])
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(text)
+
+
+def _match(one: str, other: str) -> SequenceMatcher[str]:
+    """Over the words, spaces included; case and the kind of space do not count."""
+    first, second = ([" " if word.isspace() else word.casefold() for word in _words(text)] for text in (one, other))
+    return SequenceMatcher(None, first, second, autojunk=False)
+
+
+def _likeness(one: str, other: str) -> float:
+    """The ratio, or 0 where a cheap upper bound already lies under ALIKE."""
+    match = _match(one, other)
+    close = match.real_quick_ratio() >= ALIKE and match.quick_ratio() >= ALIKE
+    return match.ratio() if close else 0.0
+
+
+def _merged(pieces: Sequence[Piece]) -> list[Piece]:
+    """Neighbours of one kind as one piece."""
+    merged: list[Piece] = []
+    for piece in pieces:
+        if merged and merged[-1].own == piece.own:
+            merged[-1] = Piece(merged[-1].text + piece.text, piece.own)
+        else:
+            merged.append(piece)
+    return merged

@@ -1,0 +1,106 @@
+"""Do the pages let two reports, models and strategies be compared, and what is wrong with reports be found?"""
+
+import pytest
+from opened import Workbench, asked, cell, linked, open_page, said
+from sqlalchemy import select
+
+from db import session as database
+from db.models import Image, Report, ReportFailure, ReportScore, Run
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+FAULTS = {"contradictions": 2.0, "laterality": 0.5, "truncated": 1.0, "stance_agreement": 0.0, "repetition": 0.19}
+
+
+@pytest.fixture
+def first(workbench: Workbench) -> Report:
+    """The first report, with faults."""
+    with database.transaction(workbench.engine) as db:
+        report = db.scalars(select(Report).order_by(Report.id)).first()
+        assert report is not None
+        for metric, value in FAULTS.items():
+            known = db.query(ReportScore).filter_by(report_id=report.id, metric=metric).one_or_none()
+            if known is None:
+                db.add(ReportScore(report_id=report.id, metric=metric, value=value))
+            else:
+                known.value = value
+        return report
+
+
+def other_model(workbench: Workbench, report: Report, text: str) -> int:
+    """Another model's report on the same image under the same strategy."""
+    names = ("run_id", "image_id", "image_sha256", "revision", "strategy", "prompt_sha256", "settings_sha256")
+    kept = {name: getattr(report, name) for name in names}
+    with database.transaction(workbench.engine) as db:
+        row = Report(**kept, model="llava", settings={}, text=text, seconds=1.0, tokens=4)
+        db.add(row)
+        db.flush()
+        return row.id
+
+
+@pytest.mark.parametrize(
+    ("asked_for", "count"),
+    [
+        ({"problem": "contradiction"}, 1),
+        ({"problem": "side"}, 1),
+        ({"problem": "truncated"}, 1),
+        ({"problem": "label"}, 1),
+        ({"problem": "repetition"}, 0),
+        ({"problem": "form"}, 0),
+        ({"problem": "nonsense"}, 24),
+        ({"score": "laterality"}, 1),
+        ({"score": "laterality", "low": 0.6}, 0),
+        ({"score": "keyword_alignment", "low": 0.7, "high": 0.9}, 24),
+        ({"score": "keyword_alignment", "high": 0.7}, 0),
+        ({"score": "words"}, 24),
+    ],
+)
+def test_reports_are_filtered_by_what_is_wrong_with_them_and_by_score(
+    workbench: Workbench, first: Report, asked_for: dict[str, object], count: int
+) -> None:
+    at = open_page("reports", **asked_for)
+    assert not at.exception
+    assert f"{count} report{'s' * (count != 1)} of 24" in said(at)
+    if asked_for == {"problem": "side"}:
+        assert "**not what the label says, contradicts itself, side against the heatmap, breaks off**" in said(at)
+
+
+def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: Workbench) -> None:
+    rows = linked(open_page("reports"), "standings")["rows"]
+    assert [row[0]["text"] for row in rows] == [
+        f"template / {name}" for name in ("Basic", "Clinical brief", "Clinical structured", "Differential")
+    ]
+    page, parameters = asked(rows[0][0]["href"])
+    assert (page, parameters) == ("reports", {"strategy": "basic", "model": "template"})
+    assert any(" to " in one["text"] for row in rows for one in row[1:])
+
+
+def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(
+    workbench: Workbench, first: Report
+) -> None:
+    second = other_model(workbench, first, first.text.replace("FINDINGS", "FINDINGS: a nodule on the left;"))
+    at = open_page("case", image=first.image_id)
+    assert "**llava**" in said(at) and "**template**" in said(at)
+    assert [one.value for one in at.caption].count("none written") == 3
+    assert "words that only one of them has are marked" in said(at)
+    at.selectbox(key="url_first").set_value(str(first.id)).run()
+    at.selectbox(key="url_second").set_value(str(second)).run()
+    assert at.query_params == {"image": str(first.image_id), "first": str(first.id), "second": str(second)}
+    assert ":blue-background[**\\: a nodule on the left;**]" in said(at)
+    (row,) = linked(at, "apart")["rows"]
+    assert [one["text"] for one in row] == ["Nodule", "not mentioned", "present left"]
+
+
+def test_a_run_lists_the_reports_that_it_could_not_write_with_their_reasons(
+    workbench: Workbench, first: Report
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.query(Run).filter_by(kind="report").first()
+        image = db.query(Image).first()
+        assert run is not None and image is not None
+        key = {"image_sha256": image.sha256, "model": "m", "revision": "1", "strategy": "basic"}
+        key |= {"prompt_sha256": first.prompt_sha256, "settings_sha256": "0" * 64}
+        db.add(ReportFailure(run_id=run.id, image_id=image.id, reason="<b>no</b> answer within 3 s", **key))
+    at = open_page("runs", run=run.id)
+    assert "1 report; the same command tries them again" in said(at)
+    assert cell(at, "unwritten", "<b>no</b> answer within 3 s")
+    assert asked(cell(at, "unwritten", "Image")["href"]) == ("case", {"image": str(image.id)})
