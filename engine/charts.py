@@ -1,6 +1,6 @@
 """How figures look: tables of results -> Altair charts, the same on the pages and in the exported PNGs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,30 +174,33 @@ def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, syntheti
     return _finished(chart, "Retrieval precision at k", subtitle, synthetic)
 
 
-def prompt_comparison(
-    table: pd.DataFrame, *, score: str = "Keyword alignment", synthetic: bool = False
-) -> alt.LayerChart:
-    """Mean report score of each prompt strategy and model, with its interval. Selection "prompt" picks a point.
+def prompt_comparison(tables: Mapping[str, pd.DataFrame], *, synthetic: bool = False) -> alt.HConcatChart:
+    """Mean report scores of each prompt strategy and model, with intervals, a panel for each score.
 
-    table: columns model, strategy, value, low, high (NaN where unknown), n (reports).
+    tables: name of the score -> columns model, strategy, value, low, high (NaN where unknown), n (reports). Strategies
+    stand in every panel as the first score orders them.
     """
+    first = next(iter(tables.values()))
+    order = first.groupby("strategy")["value"].mean().sort_values(ascending=False).index.tolist()
     colour = alt.Color(
         "model:N", title="Model", scale=alt.Scale(range=PALETTE), legend=alt.Legend(orient="bottom", labelLimit=400)
     )
-    order = table.groupby("strategy")["value"].mean().sort_values(ascending=False).index.tolist()
-    y = alt.Y("strategy:N", title="Prompt strategy", sort=order, axis=alt.Axis(labelLimit=240))
-    top = max(1.0, float(np.nanmax([*table["value"], *table["high"]])))
-    bottom = min(0.0, float(np.nanmin([*table["value"], *table["low"]])))
-    scale = alt.Scale(domain=[bottom, top])
-    x = alt.X("value:Q", title=f"{score} (mean score)", scale=scale)
-    base = alt.Chart(table).encode(y=y, yOffset="model:N")
-    tips = ["model:N", "strategy:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
-    points = base.mark_point(size=110, filled=True, opacity=1).encode(x=x, color=colour, tooltip=tips)
-    points = points.add_params(alt.selection_point(name="prompt", fields=["model", "strategy"]))
-    layers = [_whiskers(base, table, "x", scale, colour), points, _numbers(base, x, dy=-12)]
-    chart = alt.layer(*layers).properties(width=460, height=alt.Step(34))
-    subtitle = f"{_counted(table['n'])} reports a point; bars: 95 % intervals"
-    return _finished(chart, f"{score} by prompt strategy", subtitle, synthetic)
+    panels: list[alt.LayerChart] = []
+    for score, table in tables.items():
+        y = alt.Y("strategy:N", title=None if panels else "Prompt strategy", sort=order, axis=alt.Axis(labelLimit=240))
+        top = max(1.0, float(np.nanmax([*table["value"], *table["high"]])))
+        bottom = min(0.0, float(np.nanmin([*table["value"], *table["low"]])))
+        scale = alt.Scale(domain=[bottom, top])
+        x = alt.X("value:Q", title=f"{score} (mean score)", scale=scale)
+        base = alt.Chart(table).encode(y=y, yOffset="model:N")
+        numbers = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
+        points = base.mark_point(size=110, filled=True, opacity=1)
+        points = points.encode(x=x, color=colour, tooltip=["model:N", "strategy:N", *numbers, "n:Q"])
+        layers = alt.layer(_whiskers(base, table, "x", scale, colour), points, _numbers(base, x, dy=-12))
+        panels.append(layers.properties(width=400, height=alt.Step(34)))
+    chart = alt.hconcat(*panels, spacing=30)
+    subtitle = f"{_counted(pd.concat(tables.values())['n'])} reports a point; bars: 95 % intervals"
+    return _finished(chart, "Reports by prompt strategy", subtitle, synthetic)
 
 
 def embedding_map(points: pd.DataFrame, *, method: str, embedder: str, synthetic: bool = False) -> alt.Chart:

@@ -35,6 +35,12 @@ NAMES = {
     "chrf": "chrF",
 }
 """How metrics are called in text, in the order of their tables."""
+SAID = (
+    *("stance_agreement", "stance_kappa", "classifier_agreement", "unsupported", "contradictions", "laterality"),
+    *("keyword_alignment", "bleu", "rouge_l", "chrf"),
+)
+FORM = ("format", "words", "repetition", "truncated")
+DIFFERENCE = "_difference"
 INTERVALS = (
     "Intervals are 95 % percentile bootstrap intervals (Efron & Tibshirani 1993) over {replicates:,} replicates that "
     "draw whole {unit} with replacement, since images of one patient are not independent. They say how the value "
@@ -134,18 +140,49 @@ def generation_report(
     synthetic: bool,
 ) -> str:
     """values: report scores under slice "model / strategy". examples: (caption, report text)."""
+    known = {(value.slice, value.name): value for value in values}
     sections = []
-    for name in [*NAMES, *sorted({value.name for value in values} - set(NAMES))]:
-        rows = [(plain(v.slice), *_cells(v)[1:]) for v in values if v.name == name]
+    for title, names in (("What the reports say", SAID), ("Their form", FORM)):
+        columns = [name for name in names if any(value.name == name for value in values)]
+        rows = [
+            (plain(where), *(_mean(known.get((where, name))) for name in columns))
+            for where in sorted({value.slice for value in values if value.name in columns})
+        ]
         if rows:
-            table = markdown_table(("model / strategy", "mean", "95 % interval", "n"), rows)
-            sections.append(Section(_name(name), [table]))
+            table = markdown_table(("model / strategy (n)", *map(_name, columns)), _counted(rows, values))
+            sections.append(Section(title, [table]))
+    apart = [value for value in values if value.name.endswith(DIFFERENCE) and not value.name.startswith("words")]
+    if apart:
+        told = [value for value in apart if value.interval.low > 0 or value.interval.high < 0]
+        rows = [(plain(v.slice), _name(v.name.removesuffix(DIFFERENCE)), *_cells(v)[1:]) for v in told]
+        heads = ("model / pair", "score", "difference", "95 % interval", "n")
+        tables = [markdown_table(heads, rows)] if rows else []
+        rest = f"The intervals of the other {len(apart) - len(told):,} paired differences hold 0."
+        sections.append(Section("Strategies that differ", [*tables, rest]))
     if examples:
         blocks = [block for caption, text in examples for block in (f"**{plain(caption)}**", quoted(text))]
         sections.append(Section("Examples", blocks))
     method = INTERVALS.format(replicates=replicates, unit="patients")
     sections.append(Section("Definitions", [REPORTS.strip(), method]))
     return document("Report generation", sections, facts=facts, pictures=pictures, synthetic=synthetic)
+
+
+def _mean(value: Measured | None) -> str:
+    """Mean with interval, in one cell; without an interval where it has no width."""
+    if value is None:
+        return ""
+    interval = value.interval
+    alone = interval.low == interval.high
+    return number(interval.value) if alone else f"{number(interval.value)} ({span(interval)})"
+
+
+def _counted(rows: Sequence[tuple[str, ...]], values: Sequence[Measured]) -> list[tuple[str, ...]]:
+    """The rows, the number of reports told after each slice."""
+    most: dict[str, int] = {}
+    for value in values:
+        where = plain(value.slice)
+        most[where] = max(most.get(where, 0), value.interval.n)
+    return [(f"{where} ({most[where]:,})", *cells) for where, *cells in rows]
 
 
 def retrieval_report(

@@ -191,7 +191,8 @@ def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:
-    """The values as lines of a text table, test before the rest."""
+    """The values as lines of a text table, test before the rest; strategies that do not differ at all are left out."""
+    metrics = [row for row in metrics if not (row.name.endswith("_difference") and row.low == row.high == 0)]
     wide = max(len(row.slice) for row in metrics)
     lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<23} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
     for row in sorted(metrics, key=lambda row: row.split != "test"):

@@ -37,7 +37,11 @@ def _said(word: str) -> str:
 AHEAD: dict[Polarity, tuple[str, ...]] = {
     "absent": (
         r"no(?!,)", "not", "without", "neither", "nor", "never", "nothing", "denies", "rather than", "against",
-        r"free (?:of|from)", "clear of", "negative for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
+        r"free (?:of|from)", "clear of", "instead of", r"lack(?:s|ing)?",
+        r"failure to (?:show|demonstrate|identify|reveal)",
+        r"(?:cannot|can not|can't|could not|couldn't|do not|don't|did not|didn't|unable to|not able to) "
+        r"(?:\w+ly )?(?:see|find|identify|detect|appreciate|discern|make out)",
+ "negative for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
         "excluding", "wrong to (?:say|state) that", "far from", "anything but", "mimics?", "mimicking", "simulating",
         r"(?:does|do|did) not (?:show|suggest|support|represent)", r"fails? to show", "no history of",
         "(?:very |highly |seems? |appears? )?unlikely(?: to be| that)?", "less likely", "probably not",
@@ -54,7 +58,12 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         "unable to (?:exclude|rule out)",
         r"(?:neither|not) (?:confirm|establish) n?or (?:exclude|rule out)", r"\?(?=\s?\w)",
         "question of", "questionable", "equivocal(?: for)?", "indeterminate(?: for)?", "uncertain(?: whether)?",
-        "unclear (?:whether|if)",
+        "unclear (?:whether|if)", r"too \w+ to (?:tell|say|judge|see)(?: whether| if)?",
+        r"(?:difficult|hard|impossible) to (?:say|tell|know|determine)(?: whether| if)?",
+        r"(?:difficult|hard|impossible) to (?:say|tell|know|determine) (?:whether|if) (?:the|this|these) [^,;.]{1,60}?"
+        r"\b(?:represents?|reflects?)",
+        r"(?:possible|potential) (?:causes?|diagnos[ei]s|explanations?)(?: [\w ]{0,40})?:",
+
         "undecided", r"concern(?:ing)? (?:for|about|of)", "versus", r"vs\.?", "whether there is", "consider(?:ing)?",
         r"differential (?:includes|would include|diagnosis includes)",
         r"not (?:convinced|sure|certain) (?:that )?there is no",
@@ -69,6 +78,11 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
     ),
     "hypothetical": (
         r"(?:please )?(?:check|look|look there|looked|evaluate|assess|evaluation|assessment|screening?) for",
+        "(?:tests?|testing) for",
+        r"(?:assess|evaluate|examine|review|inspect|check) [^,;.]{1,40}? for", "asked (?:whether|if|about|for)",
+        r"(?:sensitive|specific|useful|helpful|better|needed|required) for",
+        r"helps?(?: to)? (?:detect|identify|find|show|confirm|exclude)",
+        r"(?:definitive|firm|final|formal|confident|clinical|definite) diagnosis of", "diagnos(?:e|es|ing)",
         "to (?:exclude|rule out|confirm|refute)(?: or (?:exclude|rule out|confirm|refute))?",
         "please (?:exclude|rule out)", "query", "rule out",
         "(?:determine|decide|assess|know|see|tell) (?:whether|if)", "if",
@@ -80,7 +94,8 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
     "present": (
         r"(?:not true|wrong to (?:say|state)) that (?:there is )?no", "no absence of", "not without", "positive for",
         r"(?:cannot|can not|can't) be denied(?: that)?",
-        r"no (?:(?:significant|interval|appreciable|relevant) )*(?:change|increase|decrease|reduction|improvement) in",
+        r"no (?:(?:significant|interval|appreciable|relevant) )*(?:change|increase|decrease|reduction|improvement) in"
+        r"(?! (?:the )?(?:interstitial|bronchovascular) markings)",
         r"no (?:\w+ )?(?:progression|worsening|resolution|clearing) of",
         r"not (?:\w+ly |quite )?(?:free|clear) (?:of|from)",
         r"(?:cannot|can not|can't) be (?:said|stated|called|considered) (?:to be )?(?:free|clear) (?:of|from)",
@@ -96,7 +111,7 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
 BEHIND: dict[Polarity, tuple[str, ...]] = {
     "absent": (
         _said("unlikely"), _said("less likely"), _said("not likely"), _said("absent"), _said(_EXCLUDED),
-        rf"(?<=:\s)(?:no|none|negative|nil|absent)(?: {_SEEN})?(?=\s*(?:[.,;]|$))",
+        rf"(?<=[:=-]\s)(?:no|none|negative|nil|absent)(?: {_SEEN})?(?=\s*(?:[.,;]|$))",
         rf"(?:{_IS} )?not (?:\w+ly )?(?:{_SEEN}|supported|suggested)", rf"(?:has|have) been {_EXCLUDED}",
         r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))", rf"{_IS} nowhere {_SEEN}",
     ),
@@ -138,13 +153,14 @@ BARE = re.compile(
 LINK = re.compile(r"(?:[\s,]|\b(?:or|and|nor|versus|vs\.?|focal|pleural|any|early|small|\w+ly)\b)*", re.IGNORECASE)
 """What may stand between the members of a list of findings."""
 
+_VERB = r"is|are|was|were|appears?|shows?|looks?|seems?|remains?"
 STOP = re.compile(
     "|".join(
         (
-            r"[;)]",
+            r"[;]|(?<!\d)\)",
             r"\((?!\s*(?:very |most )?(?:possible|(?:less |un)?likely|doubtful|probable|right|left|bilateral)\b)",
-            r"\bdespite\b", r",\s*so\b",
-            r",?\s*\band\b(?=\s+(?:the|there|both|an?)\b[^,;.]*?\b(?:is|are|was|were|appears?|shows?)\b)",
+            r"\bdespite\b", r",\s*(?=with\b)", r",\s*so\b",
+            rf",?\s*\band\b(?=\s+(?:the|there|this|these|both|an?)\b[^,;.]*?\b(?:{_VERB})\b)",
             r"\bbut\b(?!\s+(?:is|are|was|were) not\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
             r"\bexcept\b",
             r"\bapart from\b", r"\byet\b",
@@ -154,7 +170,7 @@ STOP = re.compile(
             r"(?<!not )(?<!be )\bdue to\b",
             r"(?<!nothing )\b(?=(?:suggests|suggesting|indicates|favou?rs|argues against)\b)",
             r",(?!\s*(?:or|nor|and|which)\b)(?![^,;]*\b(?:or|nor)\b[^,;]*\b(?:is|are|was|were)\b)"
-            r"(?=[^,;]*\b(?:is|are|was|were|there|has|have|seen|noted|shows?|in the|at the|within the|no|now)\b)",
+            rf"(?=[^,;]*\b(?:{_VERB}|there|has|have|seen|noted|in the|at the|within the|no|now)\b)",
             r",(?=\s*(?:an? )?(?:trace|tiny|small|mild|minimal|slight|subtle|patchy)\b[^,;]*$)(?![^,;]*\b(?:or|nor)\b)",
             r",?\s*\bbecause\b(?: of)?", r",\s*(?=since\b)",
         )

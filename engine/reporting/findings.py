@@ -39,7 +39,10 @@ PIECE = re.compile(r".{1,600}(?!\S)|\S{1,600}", re.DOTALL)
 """No sentence is longer; nonsense without a full stop is read in pieces, so that time grows with length alone."""
 
 
-ANSWER = re.compile(r"(?:answer\s*:)?\s*(?:(?P<present>yes)|(?P<absent>no|none))\b", re.IGNORECASE)
+ANSWER = re.compile(
+    r"(?:answer\s*:)?\s*(?:(?P<present>yes)|(?P<absent>no|none)|(?P<uncertain>perhaps|possibly|maybe|uncertain))\b",
+    re.IGNORECASE,
+)
 """What some models write after repeating the question."""
 
 
@@ -48,6 +51,25 @@ REQUEST = re.compile(
     re.IGNORECASE,
 )
 """How a line begins that says why the film was taken."""
+GENERAL = re.compile(
+    r"[\s*#_-]*(?:please\b"
+    r"|(?:describe|assess|evaluate|say|state|explain|list|determine|provide|options|answer (?:the|in|with))\b"
+    r"|in (?:patients|children|adults|infants|general)\b|(?:the )?treatment of\b|(?:doctors|physicians|clinicians)\b"
+    r"|(?:typical|common|classic) (?:features|signs|findings|symptoms|causes) of\b"
+    r"|\w+ is an? (?:common|serious|lung|type|form|condition|disease|infection|inflammat\w+)\b"
+    r"|(?:an? )?(?:ultrasound|ct|mri|lateral (?:view|film))(?: scan)? (?:can|could|would|may|might|is|should)\b)",
+    re.IGNORECASE,
+)
+"""How a sentence begins that repeats the prompt, or speaks of the disease and not of this film."""
+
+INTERPRETS = re.compile(
+    r"[^.;]*\b(?:represent\w*|reflect\w*|suggest\w*|indicat\w*|(?:consistent|compatible) with|in keeping with"
+    r"|(?:suspicious|concerning|worrisome) for|due to|caused by|(?:could|may|might) be|in favou?r of|characteristic of"
+    r"|typical of|likely)\b[^.;]*|\s*with (?:an? |visible |some )?",
+    re.IGNORECASE,
+)
+"""What stands between a sign and the disease that it is taken for; the disease is where the sign is."""
+TURNS = re.compile(r"\b(?:but|however|although|though|and|no|not|without)\b", re.IGNORECASE)
 
 
 def read(text: str) -> list[Mention]:
@@ -59,7 +81,7 @@ def read(text: str) -> list[Mention]:
         at = text.index(sentence, at)
         answer = ANSWER.match(sentence)
         if asked and answer:
-            taken: Polarity = "present" if answer["present"] else "absent"
+            taken: Polarity = "present" if answer["present"] else "absent" if answer["absent"] else "uncertain"
             found[-len(asked) :] = [replace(mention, polarity=taken) for mention in asked]
         mentions = list(_sentence(sentence, at))
         found += mentions
@@ -77,12 +99,27 @@ def _in_part(mention: Mention, part: str | None) -> Mention:
 
 def _sentence(sentence: str, offset: int) -> Iterator[Mention]:
     """The mentions of one sentence; where it asks, nothing is asserted."""
-    asked = sentence.endswith("?") or REQUEST.match(sentence) is not None
+    asked = sentence.endswith("?") or REQUEST.match(sentence) is not None or GENERAL.match(sentence) is not None
     start = 0
+    before: Mention | None = None
     for stop in [*STOP.finditer(sentence), None]:
         end = len(sentence) if stop is None else stop.start()
-        yield from _clause(sentence[start:end], offset + start, asked=asked)
+        for mention in _clause(sentence[start:end], offset + start, asked=asked):
+            placed = mention if before is None else _where_the_sign_is(mention, before, sentence, offset)
+            yield placed
+            before = placed
         start = end if stop is None else stop.end()
+
+
+def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str, offset: int) -> Mention:
+    """The mention in the place of the sign before it, where the sentence takes that sign for it and gives no place."""
+    if mention.side or mention.zone or not (sign.side or sign.zone) or sign.polarity == "absent":
+        return mention
+    between = sentence[sign.end - offset : mention.start - offset]
+    part_of_it = mention.finding == "air_bronchogram" or mention.tier == "diagnosis" or mention.tier == "sign"
+    if not part_of_it or TURNS.search(between) or not INTERPRETS.fullmatch(between):
+        return mention
+    return replace(mention, side=sign.side, zone=sign.zone)
 
 
 def _clause(clause: str, offset: int, *, asked: bool) -> Iterator[Mention]:

@@ -29,7 +29,8 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "effusion": (
         "other",
         r"(?:pleural |parapneumonic )?effusions?|(?:free )?pleural fluid"
-        r"|fluid in the (?:\w+ )?(?:pleural space|minor fissure|major fissure|costophrenic angle)"
+        r"|fluid (?:(?:is|was|seen|noted|visible) ){0,2}"
+        r"in the (?:\w+ )?(?:pleural space|minor fissure|major fissure|costophrenic angle)"
         r"|blunting of the (?:\w+ )?costophrenic angles?"
         r"|costophrenic angles?(?: is| are)?(?: not| mildly)? blunted",
     ),
@@ -38,23 +39,24 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "cardiomegaly": (
         "other",
         r"cardiomegaly|enlarged (?:heart|cardiac silhouette)|enlargement of the (?:heart|cardiac silhouette)"
-        r"|(?:heart|cardiac silhouette)(?: size)?(?: \w+){0,4}? enlarged",
+        r"|(?:heart|cardiac) enlargement|(?:heart|cardiac silhouette)(?: size)?[:*]*(?:\s+\w+){0,4}?\s+enlarged",
     ),
     "edema": ("other", r"(?:pulmonary |interstitial |alveolar )?o?edema|(?:(?:pulmonary|venous|vascular) )+congestion"),
     "hyperinflation": ("other", r"hyper-?(?:inflat|expan)\w+|air trapping"),
     "nodule": ("other", r"nodules?|mass(?:es)?"),
-    "cavity": ("other", r"cavit(?:y|ies|ary|ation)"),
+    "cavity": ("other", r"cavit(?:y|ies|ary|ations?)|cavitat(?:ing|ed)"),
     "lymphadenopathy": (
         "other",
-        r"lymph\s?adenopathy|adenopathy|enlarged (?:\w+ )?(?:lymph )?nodes|lymph node enlargement",
+        r"lymph\s?adenopathy|adenopathy|enlarged (?:\w+ )?(?:lymph )?nodes?"
+        r"|lymph nodes?[:*]*(?: (?:are|is))?(?: not)? enlarged|lymph node enlargement",
     ),
     "pleural_thickening": ("other", r"pleural thickening"),
     "scarring": ("other", r"scar(?:s|ring)?|fibrosis|fibrotic changes?"),
-    "fracture": ("other", r"(?:rib )?fractures?"),
+    "fracture": ("other", r"(?:rib )?fractur(?:es?|ed)"),
     "abnormality": (
         "abnormality",
         r"(?:acute |active |significant |focal )*(?:(?:cardio)?(?:pulmonary|thoracic|lung|chest) )?"
-        r"(?:abnormalit(?:y|ies)|abnormal findings?)|abnormal"
+        r"(?:abnormalit(?:y|ies)|abnormal findings?)|abnormal|patholog(?:y|ies)\b|pathological (?:findings?|changes?)"
         r"|(?:(?:acute|active|significant|focal|(?:cardio)?(?:pulmonary|thoracic)|lung|chest) )+"
         r"(?:disease|process|patholog(?:y|ies))|(?:(?<=\bno )|(?<=\bof ))disease",
     ),

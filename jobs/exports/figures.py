@@ -69,6 +69,9 @@ def precision_chart(export: Export) -> None:
     export.chart("precision_at_k.png", chart)
 
 
+PROMPT_SCORES = {"stance_agreement": "Stance agreement", "keyword_alignment": "Keyword alignment"}
+
+
 def prompt_chart(export: Export) -> None:
     """prompt_comparison.png."""
     import pandas as pd
@@ -76,14 +79,20 @@ def prompt_chart(export: Export) -> None:
     from engine import charts
 
     reports, _ = export.reports()
-    means = []
-    for model, strategy in sorted({(report["model"], report["strategy"]) for report in reports}):
-        interval = export.interval("keyword_alignment", "reports", evaluation.report_slice(model, strategy))
-        if interval is not None:
-            means.append({"model": model, "strategy": strategy, **asdict(interval)})
-    if not means:
-        raise InputError("no report has a keyword alignment, since no image of theirs has a label")
-    export.chart("prompt_comparison.png", charts.prompt_comparison(pd.DataFrame(means), synthetic=export.synthetic))
+    groups = sorted({(report["model"], report["strategy"]) for report in reports})
+    tables = {}
+    for name, score in PROMPT_SCORES.items():
+        slices = {group: export.interval(name, "reports", evaluation.report_slice(*group)) for group in groups}
+        means = [
+            {"model": model, "strategy": strategy, **asdict(interval)}
+            for (model, strategy), interval in slices.items()
+            if interval is not None
+        ]
+        if means:
+            tables[score] = pd.DataFrame(means)
+    if not tables:
+        raise InputError("no report has a score against a label, since no image of theirs has one")
+    export.chart("prompt_comparison.png", charts.prompt_comparison(tables, synthetic=export.synthetic))
 
 
 def embedding_map(export: Export) -> None:

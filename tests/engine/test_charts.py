@@ -76,7 +76,7 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
         ),
         "calibration": charts.calibration(PREDICTIONS, ece=Interval(0.05, 0.03, 0.08, 200), synthetic=synthetic),
         "precision_at_k": charts.precision_at_k(PRECISION, chance=0.53, synthetic=synthetic),
-        "prompt_comparison": charts.prompt_comparison(PROMPTS, synthetic=synthetic),
+        "prompt_comparison": charts.prompt_comparison({"Stance": PROMPTS, "Keywords": PROMPTS}, synthetic=synthetic),
         "embedding_map": charts.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
         "faithfulness_curves": charts.faithfulness_curves(FAITHFULNESS, group="called pneumonia", synthetic=synthetic),
         "shortcut_probes": charts.shortcut_probes(PROBES, synthetic=synthetic),
