@@ -58,7 +58,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ReportCard:
-    """A report beside its image. scores: name -> value, None where unknown."""
+    """A report beside its image. scores: name -> value; what is None is unknown and not shown."""
 
     sample: Sample
     model: str
@@ -252,8 +252,9 @@ def _card(card: ReportCard, threshold: float, *, synthetic: bool) -> Image.Image
     width = inner - pair.width - GAP
     facts = [card.strategy.replace("_", " "), *_said(card.sample, threshold)]
     scores = [
-        f"{name.replace('_', ' ')} {'unknown' if value is None else f'{value:.2f}'}"
+        f"{name.replace('_', ' ')} {f'{value:.0f}' if value.is_integer() else f'{value:.2f}'}"
         for name, value in card.scores.items()
+        if value is not None
     ]
     beside = [text_block(line, width=width, background=PANEL) for line in facts]
     beside += [

@@ -141,7 +141,7 @@ def generation_report(
 ) -> str:
     """values: report scores under slice "model / strategy". examples: (caption, report text)."""
     known = {(value.slice, value.name): value for value in values}
-    sections = []
+    sections = [Section("Use", ["Research use only: no report here may reach a patient's record."])]
     for title, names in (("What the reports say", SAID), ("Their form", FORM)):
         columns = [name for name in names if any(value.name == name for value in values)]
         rows = [
@@ -172,8 +172,8 @@ def _mean(value: Measured | None) -> str:
     if value is None:
         return ""
     interval = value.interval
-    alone = interval.low == interval.high
-    return number(interval.value) if alone else f"{number(interval.value)} ({span(interval)})"
+    wide = interval.high - interval.low > 1e-9
+    return f"{number(interval.value)} ({span(interval)})" if wide else number(interval.value)
 
 
 def _counted(rows: Sequence[tuple[str, ...]], values: Sequence[Measured]) -> list[tuple[str, ...]]:

@@ -24,11 +24,12 @@ def all_reports(export: Export) -> None:
     names = sorted({row["metric"] for row in scores})
     values = {(row["report_id"], row["metric"]): row["value"] for row in scores}
     columns = ("id", "path", "split", "label", "model", "revision", "strategy", "seconds", "tokens", "created", "text")
-    head = ["dataset", "kind", *columns, *names]
+    head = ["dataset", "kind", "use", *columns, *names]
     rows = [
         [
             export.dataset.name,
             "SYNTHETIC" if export.synthetic else "real",
+            "research only",
             *(LABELS.get(report["label"]) if name == "label" else report[name] for name in columns),
             *(values.get((report["id"], name)) for name in names),
         ]
