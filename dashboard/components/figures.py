@@ -49,11 +49,16 @@ def retrieval(metrics: Sequence[Metric]) -> None:
 
 
 def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
-    """Keyword alignment by model and strategy; counts: reports by the same names."""
-    aligned = [metric for metric in metrics if metric.name == "keyword_alignment"]
-    rows = [[metric.slice, wording.count(counts.get(metric.slice)), *_with_interval(metric)[:2]] for metric in aligned]
-    heads = ["Reports by model / strategy", ">Reports", ">Keyword alignment", ">95 % interval"]
-    linked.table(heads, rows, key="reports", caption="Report scores")
+    """Stance agreement and keyword alignment by model and strategy; counts: reports by the same names."""
+    found = {(metric.name, metric.slice): metric for metric in metrics}
+    slices = sorted({metric.slice for metric in metrics if metric.name == "keyword_alignment"})
+    rows: list[list[Cell | str]] = []
+    for where in slices:
+        agreed = _with_interval(found.get(("stance_agreement", where)))[:2]
+        aligned = _with_interval(found.get(("keyword_alignment", where)))[:1]
+        rows.append([where, wording.count(counts.get(where)), *agreed, *aligned])
+    heads = ["Reports by model / strategy", ">Reports", ">Stance", ">95 % interval", ">Keywords"]
+    linked.table(heads, rows, key="reports", caption="Report scores: stance agreement and keyword alignment")
 
 
 def listing(metrics: Sequence[Metric], *, key: str) -> None:
