@@ -36,7 +36,7 @@ def _said(word: str) -> str:
 
 AHEAD: dict[Polarity, tuple[str, ...]] = {
     "absent": (
-        r"no(?!,)", "not", "without", "neither", "nor", "never", "nothing", "denies", "rather than", "against",
+        r"no(?!,)", "not", "without", "neither", "nor", "never", "nothing", "nil", "denies", "rather than", "against",
         r"free (?:of|from)", "clear of", "instead of", r"lack(?:s|ing)?",
         r"failure to (?:show|demonstrate|identify|reveal)",
         r"(?:cannot|can not|can't|could not|couldn't|do not|don't|did not|didn't|unable to|not able to) "
@@ -58,6 +58,9 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         "unable to (?:exclude|rule out)",
         r"(?:neither|not) (?:confirm|establish) n?or (?:exclude|rule out)", r"\?(?=\s?\w)",
         "question of", "questionable", "equivocal(?: for)?", "indeterminate(?: for)?", "uncertain(?: whether)?",
+        "not possible to (?:say|state|tell|exclude)(?: that)?(?: there is no)?", "(?:is )?(?:possible|probable) that",
+        "possibility (?:of|that)", "(?:does|do) not mean(?: that)?",
+        rf"{_CANNOT} (?:say|tell|determine|be certain)(?: for (?:certain|sure))?(?: whether| if)?",
         "unclear (?:whether|if)", r"too \w+ to (?:tell|say|judge|see)(?: whether| if)?",
         r"(?:difficult|hard|impossible) to (?:say|tell|know|determine)(?: whether| if)?",
         r"(?:difficult|hard|impossible) to (?:say|tell|know|determine) (?:whether|if) (?:the|this|these) [^,;.]{1,60}?"
@@ -89,6 +92,8 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         r"(?:risk|probability|likelihood|chance|odds) of",
         "(?:conditions?|diseases?|findings) such as", "unable to (?:comment on|assess|evaluate|judge)",
         r"other causes of", r"(?:known )?causes? of", "tell", r"signs? of(?= \w+ (?:include|are)\b)",
+        "correlation for", "to ensure(?: that)?(?: there is)?(?: no)?", "only .{1,20} can (?:confirm|exclude|diagnose)",
+        "(?:confirm|exclude) or (?:confirm|exclude|refute)",
         "supporting", "in case of", "should", r"to assess (?:for )?", "indication:", "clinical question:",
     ),
     "present": (
@@ -113,12 +118,14 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         _said("unlikely"), _said("less likely"), _said("not likely"), _said("absent"), _said(_EXCLUDED),
         rf"(?<=[:=-]\s)(?:no|none|negative|nil|absent)(?: {_SEEN})?(?=\s*(?:[.,;]|$))",
         rf"(?:{_IS} )?not (?:\w+ly )?(?:{_SEEN}|supported|suggested)", rf"(?:has|have) been {_EXCLUDED}",
-        r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))", rf"{_IS} nowhere {_SEEN}",
+        r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))", rf"{_IS} not suspected",
+        "(?:has|have) not (?:developed|appeared|occurred)", rf"{_IS} nowhere {_SEEN}",
     ),
     "uncertain": (
         _said("possible"), _said("probable"), "is a (?:possibility|consideration)", _said("questionable"),
         _said("uncertain"), _said("doubtful"), _said("equivocal"),
         _said("unclear"),
+        rf"(?<=[:=-]\s)(?:{_CANNOT} {_EXCLUDE}|not {_EXCLUDED})",
         _said("suspected"), r"(?:must|should|may) (?:\w+ )?be considered", "(?:must|should) be (?:excluded|ruled out)",
         "(?:difficult|hard|impossible) to (?:exclude|rule out)", _said("not certain"), rf"(?:{_IS} )?not {_EXCLUDED}",
         rf"(?:{_CANNOT}|not) be (?:\w+ly )?(?:{_EXCLUDED}|assured|confirmed)", rf"may be {_SEEN}", "versus", r"vs\.?",
@@ -128,6 +135,7 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         r"(?:has|have|had) (?:\w+ly |since |now |all )*(?:resolved|cleared|disappeared|closed|healed|gone)",
         rf"{_IS} no longer {_SEEN}",
         r"\w+ (?:years?|months?|weeks?) ago", r"last (?:year|winter|summer|spring|autumn|month|week)", "in the past",
+        r"(?:(?:completely|fully|now) )*resolved(?=\s*(?:[.,;]|$))",
         "(?:previously|formerly) (?:seen|noted|described|known|reported)",
     ),
     "hypothetical": (
@@ -146,21 +154,21 @@ NEAR = re.compile(r"versus|vs\.?", re.IGNORECASE)
 """Triggers that reach the nearest term alone."""
 BARE = re.compile(
     r"(?:very |highly |rather )?(?:possible|probable|questionable|uncertain|doubtful|equivocal|unclear|suspected|absent"
-    r"|(?:un|less |not )likely)",
+    r"|(?:un|less |not )likely|(?:(?:completely|fully|now) )*resolved)",
     re.IGNORECASE,
 )
 """Triggers that, said without a verb, reach back to the nearest term and those listed with it."""
-LINK = re.compile(r"(?:[\s,]|\b(?:or|and|nor|versus|vs\.?|focal|pleural|any|early|small|\w+ly)\b)*", re.IGNORECASE)
+LINK = re.compile(r"(?:[\s,/]|\b(?:or|and|nor|versus|vs\.?|focal|pleural|any|early|small|\w+ly)\b)*", re.IGNORECASE)
 """What may stand between the members of a list of findings."""
 
-_VERB = r"is|are|was|were|appears?|shows?|looks?|seems?|remains?"
+_VERB = r"is|are|was|were|appears?|shows?|looks|(?<!all )(?<!can )look|seems?|remains?"
 STOP = re.compile(
     "|".join(
         (
             r"[;]|(?<!\d)\)",
-            r"\((?!\s*(?:very |most )?(?:possible|(?:less |un)?likely|doubtful|probable|right|left|bilateral)\b)",
+            r"\((?!\w+\))(?!\s*(?:very |most )?(?:possible|(?:less |un)?likely|doubtful|probable|right|left)\b)",
             r"\bdespite\b", r",\s*(?=with\b)", r",\s*so\b",
-            rf",?\s*\band\b(?=\s+(?:the|there|this|these|both|an?)\b[^,;.]*?\b(?:{_VERB})\b)",
+            rf",?\s*\band\b(?=\s+(?:the|there|this|these|today's|both|an?)\b[^,;.]*?\b(?:{_VERB})\b)",
             r"\bbut\b(?!\s+(?:is|are|was|were) not\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
             r"\bexcept\b",
             r"\bapart from\b", r"\byet\b",
@@ -179,7 +187,11 @@ STOP = re.compile(
 )  # fmt: skip
 """Where a trigger's reach ends; a comma ends it only where a new clause follows, not within a list."""
 
-BARRIER = re.compile(r"\b(?:is|are|was|were|seen|noted|present|persists?)\b.*(?:,|\band\b)", re.IGNORECASE)
+BARRIER = re.compile(
+    r"\b(?:is|are|was|were|seen|noted|present|persists?)\b.*(?:,|\band\b)"
+    r"|\b(?:seen|visible|noted|identified)\s+(?:within|in|through|behind|beneath|adjacent to|overlying)\s+the\b",
+    re.IGNORECASE,
+)
 """Between trigger and term: the trigger's own statement is complete, and another has begun."""
 
 STACKED_WORDS = 3
@@ -231,7 +243,10 @@ def polarity(clause: str, spans: Sequence[tuple[int, int]], index: int, found: S
         if trigger.start < end or trigger.behind is None:
             continue
         others = any(end <= other < trigger.start for other, _ in spans)
-        if BARRIER.search(clause, end, trigger.start) or (others and ":" in clause[end : trigger.start]):
+        between = clause[end : trigger.start]
+        if BARRIER.search(between) or (
+            others and (":" in between or "," in between) and not _listed(clause, spans, index, trigger.start)
+        ):
             break
         if trigger.near and others:
             continue

@@ -40,7 +40,7 @@ PIECE = re.compile(r".{1,600}(?!\S)|\S{1,600}", re.DOTALL)
 
 
 ANSWER = re.compile(
-    r"(?:answer\s*:)?\s*(?:(?P<present>yes)|(?P<absent>no|none)|(?P<uncertain>perhaps|possibly|maybe|uncertain))\b",
+    r"(?:answer\s*:)?[\s*-]*(?:(?P<present>yes)|(?P<absent>no|none)|(?P<uncertain>perhaps|possibly|maybe|uncertain))\b",
     re.IGNORECASE,
 )
 """What some models write after repeating the question."""
@@ -54,6 +54,8 @@ REQUEST = re.compile(
 GENERAL = re.compile(
     r"[\s*#_-]*(?:please\b"
     r"|(?:describe|assess|evaluate|say|state|explain|list|determine|provide|options|answer (?:the|in|with))\b"
+    r"|(?:on|in) an? (?:chest )?(?:x-?ray|radiograph|film)s?, \w+ (?:typically|usually|often|commonly)\b"
+    r"|signs? to look for\b|only an? \w+ can\b"
     r"|in (?:patients|children|adults|infants|general)\b|(?:the )?treatment of\b|(?:doctors|physicians|clinicians)\b"
     r"|(?:typical|common|classic) (?:features|signs|findings|symptoms|causes) of\b"
     r"|\w+ is an? (?:common|serious|lung|type|form|condition|disease|infection|inflammat\w+)\b"
@@ -65,10 +67,16 @@ GENERAL = re.compile(
 INTERPRETS = re.compile(
     r"[^.;]*\b(?:represent\w*|reflect\w*|suggest\w*|indicat\w*|(?:consistent|compatible) with|in keeping with"
     r"|(?:suspicious|concerning|worrisome) for|due to|caused by|(?:could|may|might) be|in favou?r of|characteristic of"
-    r"|typical of|likely)\b[^.;]*|\s*with (?:an? |visible |some )?",
+    r"|typical of|likely)\b[^.;]*|[^.;,]*\b(?:with|contains) (?:an? |visible |some )?",
     re.IGNORECASE,
 )
 """What stands between a sign and the disease that it is taken for; the disease is where the sign is."""
+BESIDE = re.compile(r"\b(?:parapneumonic|adjacent|associated|ipsilateral)\b", re.IGNORECASE)
+"""Said of an effusion or a collapse that lies on the side of the sign before it."""
+LUNG = re.compile(r"[\W\d]*(?P<side>right|left) (?:lung|hemithorax|side)\s?(?=[*:-])", re.IGNORECASE)
+"""How a sentence begins that is about one lung."""
+WHERE = re.compile(r"\W*(?:in|at|on|within|over|behind)\b(?:\s+[\w-]+){1,5}\W*", re.IGNORECASE)
+"""A clause that does nothing but say where."""
 TURNS = re.compile(r"\b(?:but|however|although|though|and|no|not|without)\b", re.IGNORECASE)
 
 
@@ -92,23 +100,33 @@ def read(text: str) -> list[Mention]:
 
 
 def _in_part(mention: Mention, part: str | None) -> Mention:
-    """The mention with its part of the report; what the request says is not asserted."""
-    asserted = part != "request" or mention.polarity == "historical"
-    return replace(mention, section=part, polarity=mention.polarity if asserted else "hypothetical")
+    """The mention with its part of the report; what the request says is not asserted, what the comparison says was."""
+    polarity = mention.polarity
+    if part == "request" and polarity != "historical":
+        polarity = "hypothetical"
+    if part == "comparison" and polarity == "present":
+        polarity = "historical"
+    return replace(mention, section=part, polarity=polarity)
 
 
 def _sentence(sentence: str, offset: int) -> Iterator[Mention]:
     """The mentions of one sentence; where it asks, nothing is asserted."""
     asked = sentence.endswith("?") or REQUEST.match(sentence) is not None or GENERAL.match(sentence) is not None
+    lung = LUNG.match(sentence)
+    found: list[Mention] = []
     start = 0
-    before: Mention | None = None
     for stop in [*STOP.finditer(sentence), None]:
         end = len(sentence) if stop is None else stop.start()
-        for mention in _clause(sentence[start:end], offset + start, asked=asked):
-            placed = mention if before is None else _where_the_sign_is(mention, before, sentence, offset)
-            yield placed
-            before = placed
+        clause = sentence[start:end]
+        for mention in _clause(clause, offset + start, asked=asked):
+            placed = _where_the_sign_is(mention, found[-1], sentence, offset) if found else mention
+            found.append(replace(placed, side=lung["side"].lower()) if lung and not placed.side else placed)
+        if found and not (found[-1].side or found[-1].zone) and WHERE.fullmatch(clause) and not TERM.search(clause):
+            last = found[-1]
+            sides, zones = _placed(clause, [(0, 0)], SIDE), _placed(clause, [(0, 0)], ZONE)
+            found[-1] = replace(last, side=next(iter(sides[0]), None), zone=next(iter(zones[0]), None))
         start = end if stop is None else stop.end()
+    yield from found
 
 
 def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str, offset: int) -> Mention:
@@ -116,7 +134,9 @@ def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str, offset: i
     if mention.side or mention.zone or not (sign.side or sign.zone) or sign.polarity == "absent":
         return mention
     between = sentence[sign.end - offset : mention.start - offset]
-    part_of_it = mention.finding == "air_bronchogram" or mention.tier == "diagnosis" or mention.tier == "sign"
+    if mention.tier == "other" and BESIDE.search(between + mention.term) and not TURNS.search(between):
+        return replace(mention, side=sign.side)
+    part_of_it = mention.finding == "air_bronchogram" or mention.tier in ("diagnosis", "sign")
     if not part_of_it or TURNS.search(between) or not INTERPRETS.fullmatch(between):
         return mention
     return replace(mention, side=sign.side, zone=sign.zone)

@@ -12,7 +12,8 @@ HEADINGS = {
     "impression": r"(?:overall |final )?(?:impression|conclusions?|assessment|summary|opinion|diagnosis|verdict)",
     "request": r"indication|clinical (?:history|details|information|question|indication)|history|request"
     r"|reason for (?:the )?(?:exam\w*|study)",
-    "other": r"findings|technique|comparison|bones?(?: and soft tissues?)?|soft tissues?|diaphragm"
+    "comparison": r"comparison",
+    "other": r"findings|technique|bones?(?: and soft tissues?)?|soft tissues?|diaphragm"
     r"|recommendations?|uncertainty|limitations?|(?-i:[A-Z][A-Z ]{2,30})(?=[*_ ]*:)",
 }
 """Part -> how its heading is worded, anything in capitals before a colon included. A new wording is added here."""

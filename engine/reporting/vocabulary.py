@@ -8,7 +8,8 @@ Tier = Literal["diagnosis", "sign", "other", "abnormality", "normality"]
 FINDINGS: dict[str, tuple[Tier, str]] = {
     "pneumonia": (
         "diagnosis",
-        r"(?:broncho)?pneumonias?|pneumonic|(?:lung |pulmonary |chest )?infections?|infectious process",
+        r"(?:broncho)?pneumonias?|pneumonic|(?:lung |pulmonary |chest )?infections?"
+        r"|(?<!non-)infectious(?: process)?|LRTI",
     ),
     "consolidation": ("sign", r"consolidat(?:ions?|ed|ive)"),
     "infiltrate": ("sign", r"infiltrat(?:es?|ions?)"),
@@ -20,26 +21,27 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     ),
     "interstitial": (
         "other",
-        r"(?:interstitial|reticular|reticulonodular) (?:markings?|changes?|patterns?|thickening|prominence)",
+        r"(?:interstitial|reticular|reticulonodular) (?:markings?|changes?|patterns?|thickening|prominence|shadowing)",
     ),
     "bronchial_thickening": (
         "other",
-        r"(?:peribronchial|bronchial(?: wall)?) (?:wall )?(?:thickening|cuffing)",
+        r"(?:peribronchial|bronchial(?: wall)?) (?:wall )?(?:thickening|cuffing)"
+        r"|thickened (?:bronchial walls?|airways?)",
     ),
     "effusion": (
         "other",
-        r"(?:pleural |parapneumonic )?effusions?|(?:free )?pleural fluid"
+        r"(?:pleural |parapneumonic )?effusions?|(?:free )?pleural fluid|fluid around the (?:\w+ )?lungs?|ha?emothorax"
         r"|fluid (?:(?:is|was|seen|noted|visible) ){0,2}"
         r"in the (?:\w+ )?(?:pleural space|minor fissure|major fissure|costophrenic angle)"
-        r"|blunting of the (?:\w+ )?costophrenic angles?"
-        r"|costophrenic angles?(?: is| are)?(?: not| mildly)? blunted",
+        r"|blunting of the (?:\w+ )?(?:costophrenic|CP) angles?"
+        r"|(?:costophrenic|CP) angles?(?: is| are)?(?: not| mildly)? blunted",
     ),
     "pneumothorax": ("other", r"pneumothora(?:x|ces)|ptx"),
     "atelectasis": ("other", r"atelecta(?:sis|ses|tic)|(?<!vascular )collapsed?"),
     "cardiomegaly": (
         "other",
         r"cardiomegaly|enlarged (?:heart|cardiac silhouette)|enlargement of the (?:heart|cardiac silhouette)"
-        r"|(?:heart|cardiac) enlargement|(?:heart|cardiac silhouette)(?: size)?[:*]*(?:\s+\w+){0,4}?\s+enlarged",
+        r"|(?:heart|cardiac) enlargement|(?:heart|cardiac silhouette)(?: size)?\s?[:*-]*(?:\s+\w+){0,4}?\s+enlarged",
     ),
     "edema": ("other", r"(?:pulmonary |interstitial |alveolar )?o?edema|(?:(?:pulmonary|venous|vascular) )+congestion"),
     "hyperinflation": ("other", r"hyper-?(?:inflat|expan)\w+|air trapping"),
@@ -47,7 +49,7 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "cavity": ("other", r"cavit(?:y|ies|ary|ations?)|cavitat(?:ing|ed)"),
     "lymphadenopathy": (
         "other",
-        r"lymph\s?adenopathy|adenopathy|enlarged (?:\w+ )?(?:lymph )?nodes?"
+        r"lymph\s?adenopathy|adenopathy|nodal enlargement|enlarged (?:\w+ )?(?:lymph )?nodes?"
         r"|lymph nodes?[:*]*(?: (?:are|is))?(?: not)? enlarged|lymph node enlargement",
     ),
     "pleural_thickening": ("other", r"pleural thickening"),
@@ -56,7 +58,9 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "abnormality": (
         "abnormality",
         r"(?:acute |active |significant |focal )*(?:(?:cardio)?(?:pulmonary|thoracic|lung|chest) )?"
-        r"(?:abnormalit(?:y|ies)|abnormal findings?)|abnormal|patholog(?:y|ies)\b|pathological (?:findings?|changes?)"
+        r"(?:abnormalit(?:y|ies)|abnormal findings?)|abnormal"
+        r"|(?:(?:active|acute|focal) )+(?:(?:lung|pulmonary) )?lesions?"
+        r"|patholog(?:y|ies)\b|pathological (?:findings?|changes?)"
         r"|(?:(?:acute|active|significant|focal|(?:cardio)?(?:pulmonary|thoracic)|lung|chest) )+"
         r"(?:disease|process|patholog(?:y|ies))|(?:(?<=\bno )|(?<=\bof ))disease",
     ),
@@ -68,7 +72,9 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
         r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?"
         r"(?:lungs?|lung fields?|chest(?: x-?ray| radiograph)?|radiograph|x-?ray|study)"
         r"|(?:(?<=lung fields: )|(?<=lungs: ))clear"
-        r"|(?:^|(?<=verdict: )|(?<=impression: )|(?<=conclusion: )|(?<=diagnosis: ))normal(?=\s*(?:[.,;]|$))",
+        r"|(?:^|(?<=verdict: )|(?<=impression: )|(?<=conclusion: )|(?<=diagnosis: )"
+        r"|(?<=classification: )|(?<=verdict:\*\* )|(?<=impression:\*\* )|(?<=conclusion:\*\* )|(?<=diagnosis:\*\* ))"
+        r"normal(?=\s*(?:[.,;(]|$))|(?-i:NAD)",
     ),
 }
 """Finding -> tier and the pattern of its names. diagnosis: the disease asked about; sign: what suggests it; other: what
@@ -78,13 +84,13 @@ begin at the same word."""
 TERM = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, (_, words) in FINDINGS.items()), re.IGNORECASE)
 
 SIDES = {
-    "right": r"(?<!(?:ed|ft) to the )right(?:-sided)?(?! clinical)|R[ULM]L",
-    "left": r"(?<!(?:ed|ft) to the )left(?:-sided)?|L[UL]L|lingular?",
-    "bilateral": r"bilateral(?:ly)?|both|either (?:side|lung)|bi(?:basal|basilar|apical)",
+    "right": r"(?<!(?:ed|ft) to the )right(?:-sided)?(?! clinical)|R[ULM][LZ]|(?-i:R)",
+    "left": r"(?<!(?:ed|ft) to the )left(?:-sided)?|L[ULM][LZ]|lingular?|(?-i:L)",
+    "bilateral": r"bilat(?:eral(?:ly)?)?|both|either (?:side|lung)|bi(?:basal|basilar|apical)",
 }
 ZONES = {
-    "upper": r"upper(?! respiratory)|apex|apical|apices|biapical|[RL]UL",
-    "middle": r"middle|mid(?:-?zone)?|perihilar|lingular?|RML",
-    "lower": r"lower(?! respiratory)|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL",
+    "upper": r"upper(?! respiratory)|apex|apical|apices|biapical|[RL]?UZ|[RL]UL",
+    "middle": r"middle|mid(?:-?zone)?|perihilar|lingular?|RML|[RL]?MZ",
+    "lower": r"lower(?! respiratory)|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL|[RL]?LZ",
 }
 """Words that place a finding; a side is the patient's, a zone a third of the lung's height."""
