@@ -78,11 +78,22 @@ REPORTS = """
 RETRIEVAL = """
 - **P@k**: mean over the queries of the share of the k most similar images that carry the query's label. Every image is
   the query once and is never its own hit (leave one out). Similarity is the cosine of the embeddings.
-- **Among other patients**: the same, where images of the query's patient are not searched either.
-- **Chance**: the same mean where hits are drawn at random from the other images.
-- n is the number of queries. Byte-identical images are one image. Intervals draw the queries' patients; the collection
-  that is searched stays as it is.
+- **Among other patients**: the same, where images of the query's patient are not searched either. **Against train**:
+  the queries are the test images, the hits those of train and val.
+- **mAP**: mean over the queries of the average precision of all candidates in order. **R-precision**: the share that
+  carries the query's label among its first R candidates, R being how many carry it at all.
+- **AUC of the vote**: area under the ROC curve of the share of pneumonia among the 10 nearest. A cause is told from all
+  normal queries.
+- **Chance**: the expected P@k of hits that are drawn at random from the candidates.
+- n is the number of queries. Byte-identical images are one image. Intervals are 95 % and draw the queries' patients;
+  the collection that is searched stays as it is.
 """
+RETRIEVED = {
+    "": "Test images among themselves",
+    "other_patients_": "Among other patients",
+    "from_train_": "Against train",
+}
+"""Prefix of the metrics -> how hits were found."""
 
 
 @dataclass(frozen=True)
@@ -193,12 +204,12 @@ def retrieval_report(
     replicates: int,
     synthetic: bool,
 ) -> str:
-    """values: p_at_k and chance under the embedder's name as slice, and the same for other patients only."""
-    sections = [
-        Section("Precision at k", [_precision(values, "")]),
-        Section("Precision at k among other patients", [_precision(values, "other_patients_")]),
-        Section("Definitions", [RETRIEVAL.strip(), INTERVALS.format(replicates=replicates, unit="patients")]),
-    ]
+    """values: retrieval metrics under the embedder's name as slice, or "NAME / class or cause", by the prefixes of
+    RETRIEVED."""
+    sections = [Section(title, [table]) for prefix, title in RETRIEVED.items() if (table := _retrieved(values, prefix))]
+    sections.append(
+        Section("Definitions", [RETRIEVAL.strip(), INTERVALS.format(replicates=replicates, unit="patients")])
+    )
     return document("Retrieval", sections, facts=facts, pictures=pictures, synthetic=synthetic)
 
 
@@ -231,18 +242,19 @@ def _cells(value: Measured) -> tuple[str, str, str, str]:
     return _name(value.name), number(interval.value), span(interval), f"{interval.n:,}"
 
 
-def _precision(values: Sequence[Measured], prefix: str) -> str:
-    """A line for each embedder, a column for each k."""
+def _retrieved(values: Sequence[Measured], prefix: str) -> str:
+    """A line for each embedder, class and cause, a column for each measure; empty where there is none."""
     start = f"{prefix}p_at_"
     ks = sorted({int(value.name.removeprefix(start)) for value in values if value.name.startswith(start)})
-    found = {(value.slice, value.name): value.interval for value in values}
+    found = {(value.slice, value.name): value for value in values}
+    names = [*(f"p_at_{k}" for k in ks), "map", "r_precision", "vote_auc"]
     rows = []
-    for embedder in sorted({value.slice for value in values}):
-        at = [found[embedder, f"{start}{k}"] for k in ks]
-        cells = [f"{number(interval.value)} ({span(interval)})" for interval in at]
-        chance = found[embedder, f"{prefix}chance"]
-        rows.append((plain(embedder), *cells, number(chance.value), f"{chance.n:,}"))
-    return markdown_table(("embedder", *(f"P@{k} (95 % interval)" for k in ks), "chance", "n"), rows)
+    for where in sorted({value.slice for value in values if value.name.startswith(start)}):
+        cells = [_mean(found.get((where, f"{prefix}{name}"))) for name in names]
+        chance = found[where, f"{prefix}chance"].interval
+        rows.append((plain(where), *cells, number(chance.value), f"{chance.n:,}"))
+    heads = ("embedder", *(f"P@{k}" for k in ks), "mAP", "R-precision", "AUC of the vote", "chance", "n")
+    return markdown_table(heads, rows) if rows else ""
 
 
 def _table(first: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:

@@ -15,7 +15,7 @@ from db.models import Metric, Run, VectorIndex
 from db.queries import evaluation, runs
 from engine.errors import InputError
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
-from jobs.results import Inputs, by_split, gather, test_rows, thresholds_of, unseen
+from jobs.results import Inputs, by_split, gather, learnt_rows, test_rows, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -157,29 +157,35 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
         yield metric_row("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
 
 
+WAYS = ("", "other_patients_", "from_train_")
+"""How retrieval is measured, by the prefix of its metrics: test images among themselves, each left out of its own hits;
+the same without the query's patient; and test images against those of train and val."""
+
+
 def retrieval_values(context: Context, index: VectorIndex, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
-    """P@k and chance under the embedder's name as slice; "other_patients_" ones bar the query's own patient."""
-    from engine.metrics.bootstrap import Interval
-    from engine.metrics.retrieval import KS, precision_at_k
+    """Every retrieval metric in each of WAYS, under the embedder's name as slice, or "NAME / class or cause"."""
+    from engine.metrics.retrieval import Collection, measured
 
     opened, split, judged = test_rows(context, index)
-    labelled = [(row, image) for row, image in judged if image["label"] is not None]
-    if len(labelled) < 2:
+
+    def collection(rows: Sequence[tuple[int, dict[str, Any]]]) -> Collection:
+        labelled = [(row, image) for row, image in rows if image["label"] is not None]
+        columns = [[image[name] or "" for _, image in labelled] for name in ("patient_key", "cause")]
+        labels = [image["label"] for _, image in labelled]
+        return Collection.of(opened.vectors[[row for row, _ in labelled]], labels, *columns)
+
+    queries = collection(judged)
+    if len(queries.labels) < 2:
         raise InputError("fewer than two images in it have a label")
-    for prefix in ("", "other_patients_"):
-        found = precision_at_k(
-            opened.vectors[[row for row, _ in labelled]],
-            [image["label"] for _, image in labelled],
-            [image["patient_key"] for _, image in labelled],
-            rng=seed,
-            ks=KS,
-            other_patients_only=bool(prefix),
-            replicates=replicates,
-        )
-        for k, interval in found.at.items():
-            yield metric_row(f"{prefix}p_at_{k}", split, index.embedder[:80], interval)
-        chance = Interval(found.chance, math.nan, math.nan, len(labelled))
-        yield metric_row(f"{prefix}chance", split, index.embedder[:80], chance)
+    name = index.embedder[:60]
+    for prefix in WAYS:
+        base = collection(learnt_rows(context, opened)) if prefix == "from_train_" else None
+        if base is not None and (split != "test" or not len(base.labels)):
+            continue
+        other = prefix == "other_patients_"
+        for value in measured(queries, base, other_patients=other, seed=seed, replicates=replicates):
+            where = name if value.slice == "all" else f"{name} / {value.slice}"
+            yield metric_row(f"{prefix}{value.name}", split, where, value.interval)
 
 
 def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[str, Any]:
@@ -191,8 +197,10 @@ def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:
-    """The values as lines of a text table, test before the rest; strategies that do not differ at all are left out."""
+    """The values as lines of a text table, test before the rest; strategies that do not differ at all, and what
+    retrieval gives for classes and causes alone, are left to the reports."""
     metrics = [row for row in metrics if not (row.name.endswith("_difference") and row.low == row.high == 0)]
+    metrics = [row for row in metrics if row.split == "reports" or " / " not in row.slice]
     wide = max(len(row.slice) for row in metrics)
     lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<23} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
     for row in sorted(metrics, key=lambda row: row.split != "test"):

@@ -147,3 +147,11 @@ def test_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, str, li
     rows = [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]
     test = [(row, image) for row, image in rows if image["split"] == "test"]
     return opened, "test" if test else "all", test or rows
+
+
+def learnt_rows(context: Context, opened: "OpenIndex") -> list[tuple[int, dict[str, Any]]]:
+    """The row and facts of each image of the index that is in train or val."""
+    with session.transaction(context.engine) as db:
+        known = evaluation.images(db, opened.ids.tolist())
+    found = [(row, known.get(int(number))) for row, number in enumerate(opened.ids)]
+    return [(row, image) for row, image in found if image is not None and image["split"] in ("train", "val")]

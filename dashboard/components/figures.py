@@ -17,6 +17,10 @@ ORIGINAL = {
     "p_at_10": 0.73,
 }
 """What the tool that this one follows reported on the same test split."""
+RETRIEVAL = (
+    *("p_at_1", "p_at_3", "p_at_5", "p_at_10", "map", "vote_auc", "chance"),
+    *("from_train_p_at_1", "from_train_p_at_10", "from_train_vote_auc", "from_train_chance"),
+)
 CLASSIFICATION = ("auc", "accuracy", "recall", "specificity", "precision", "f1", "average_precision", "brier", "ece")
 
 
@@ -34,16 +38,17 @@ def classification(metrics: Sequence[Metric]) -> None:
 
 
 def retrieval(metrics: Sequence[Metric]) -> None:
-    """Precision at k for each embedder, one row each k, with the original tool's."""
-    embedders = sorted({metric.slice for metric in metrics})
+    """Each embedder's precision at k and more, one row each measure, with the original tool's: test images among
+    themselves, then against train."""
+    embedders = sorted({metric.slice for metric in metrics if " / " not in metric.slice})
     found = {(metric.name, metric.slice): metric for metric in metrics}
     rows: list[list[Cell | str]] = []
-    for name in ("p_at_1", "p_at_3", "p_at_5", "p_at_10", "chance"):
-        cells: list[Cell | str] = []
-        for embedder in embedders:
-            cells += _with_interval(found.get((name, embedder)))[:2]
+    for name in RETRIEVAL:
+        shown = name.removeprefix("from_train_")
         if any(found.get((name, embedder)) for embedder in embedders):
-            rows.append([wording.METRICS.get(name, name.capitalize()), *cells, _original(name)])
+            cells = [cell for one in embedders for cell in _with_interval(found.get((name, one)))[:2]]
+            what = wording.METRICS.get(shown, shown.capitalize())
+            rows.append([f"{what}, against train" if shown != name else what, *cells, _original(name)])
     heads = [part for embedder in embedders for part in (f">{embedder}", ">95 % interval")]
     linked.table(["Retrieval", *heads, ">Original tool"], rows, key="retrieval", caption="Retrieval precision")
 

@@ -16,7 +16,7 @@ OUTCOMES = {
 }
 AREAS = (
     *("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc"),
-    *("stance_kappa", "unsupported", "contradictions", "words"),
+    *("stance_kappa", "unsupported", "contradictions", "words", "map", "vote_auc"),
 )
 """Metrics that are not shares of something counted."""
 METRICS = {
@@ -35,6 +35,9 @@ METRICS = {
     "p_at_3": "P@3",
     "p_at_5": "P@5",
     "p_at_10": "P@10",
+    "map": "Mean average precision",
+    "r_precision": "R-precision",
+    "vote_auc": "AUC of the neighbours' vote",
     "keyword_alignment": "Keyword alignment",
     "stance_agreement": "Stance agreement",
     "stance_kappa": "Kappa",

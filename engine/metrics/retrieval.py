@@ -1,75 +1,167 @@
-"""How good a collection's neighbours are: precision at k, leaving one out, beside what chance would give."""
+"""How good a collection's neighbours are: precision at k, ranking of all, and their vote, beside what chance gives."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import InputError
-from engine.metrics.bootstrap import Interval, cluster_bootstrap, weighted_mean
-from engine.retrieval.neighbours import leave_one_out
+from engine.metrics.bootstrap import Floats, Interval, cluster_bootstrap, weighted_mean
+from engine.metrics.classification import METRICS, Sample
+from engine.metrics.evaluation import Measured
 
 KS = (1, 3, 5, 10)
+VOTERS = 10
+"""Nearest cases whose labels vote."""
+LABELS = {0: "normal", 1: "pneumonia"}
+BLOCK = 2**24
+"""Similarities held at once."""
+COLUMNS = 8192
+"""Vectors compared at once; they are summed in float64, so that rounding does not break ties."""
 
 
 @dataclass(frozen=True)
-class RetrievalPrecision:
-    """P@k for each k, with 95 % intervals over patients, and the value that random neighbours would reach."""
+class Collection:
+    """Labelled images with their vectors: float32 (n, d), each of length 1; labels 0 or 1, int (n,); patients (n,)
+    keys; causes (n,), "" where none is known."""
 
-    at: dict[int, Interval]
-    chance: float
-    """Expected P@k of neighbours drawn at random from the same candidates; the same for every k."""
+    vectors: NDArray[np.float32]
+    labels: NDArray[np.int64]
+    patients: NDArray[np.str_]
+    causes: NDArray[np.str_]
+
+    @classmethod
+    def of(
+        cls, vectors: NDArray[np.float32], labels: ArrayLike, patients: ArrayLike, causes: ArrayLike | None = None
+    ) -> "Collection":
+        """Check and convert. Raises InputError where the lengths differ."""
+        label, patient = np.asarray(labels, dtype=np.int64), np.asarray(patients, dtype=str)
+        cause = np.full(len(label), "") if causes is None else np.asarray(causes, dtype=str)
+        if not len(vectors) == len(label) == len(patient) == len(cause):
+            raise InputError(f"got {len(vectors)} vectors, {len(label)} labels and {len(patient)} patients")
+        return cls(vectors, label, patient, cause)
 
 
-def precision_at_k(
-    vectors: NDArray[np.float32],
-    labels: ArrayLike,
-    patients: ArrayLike,
+@dataclass(frozen=True)
+class Ranked:
+    """What each query's ranking of its candidates gives, (n,) each; NaN for a query without candidates, or for
+    average precision and R-precision without a candidate of its label."""
+
+    precision: dict[int, Floats]
+    """Share of the k nearest that carry the query's label; of fewer where fewer exist."""
+    average_precision: Floats
+    r_precision: Floats
+    vote: Floats
+    """Share of pneumonia among the nearest VOTERS, in [0, 1]."""
+    chance: Floats
+    """Share of the candidates that carry the query's label: the expected precision of random hits, at every k."""
+
+
+def ranked(
+    queries: Collection, base: Collection | None = None, *, other_patients: bool = False, ks: Sequence[int] = KS
+) -> Ranked:
+    """Each query's candidates ranked by cosine, equal ones by row (Manning et al. 2008, sections 8.3 and 8.4).
+
+    base: where the hits come from; None for the queries themselves, each left out of its own ranking. other_patients:
+    whether the query's patient is no candidate either. Raises InputError where there is nothing to compare.
+    """
+    pool = base or queries
+    if len(queries.labels) < 1 or len(pool.labels) < (2 if base is None else 1):
+        raise InputError(f"retrieval needs at least two images; got {len(queries.labels)} and {len(pool.labels)}")
+    found = Ranked({k: _unknown(queries) for k in ks}, *(_unknown(queries) for _ in range(4)))
+    block = max(1, BLOCK // len(pool.labels))
+    for start in range(0, len(queries.labels), block):
+        rows = np.arange(start, min(start + block, len(queries.labels)))
+        barred = np.zeros((len(rows), len(pool.labels)), dtype=bool)
+        if base is None:
+            barred[np.arange(len(rows)), rows] = True
+        if other_patients:
+            barred |= queries.patients[rows][:, None] == pool.patients[None]
+        _rank(queries, pool, rows, barred, found)
+    return found
+
+
+def _rank(queries: Collection, pool: Collection, rows: NDArray[np.intp], barred: NDArray[np.bool_], to: Ranked) -> None:
+    """Fill the rows of `to`."""
+    near: Floats = np.empty(barred.shape)
+    wide = queries.vectors[rows].astype(np.float64)
+    for start in range(0, len(pool.labels), COLUMNS):
+        near[:, start : start + COLUMNS] = wide @ pool.vectors[start : start + COLUMNS].astype(np.float64).T
+    near = np.round(near, 12)  # the same two vectors give the same sum wherever they stand
+    near[barred] = -np.inf
+    order = np.argsort(-near, axis=1, kind="stable")
+    count = len(pool.labels)
+    candidates = count - barred.sum(axis=1)
+    place = np.arange(count)
+    there = place < candidates[:, None]
+    relevant = (pool.labels[order] == queries.labels[rows][:, None]) & there
+    relevants = relevant.sum(axis=1)
+    for k, values in to.precision.items():
+        values[rows] = _share(relevant[:, :k].sum(axis=1), np.minimum(candidates, k))
+    precision = np.cumsum(relevant, axis=1) / (place + 1)
+    to.average_precision[rows] = _share((precision * relevant).sum(axis=1), relevants)
+    to.r_precision[rows] = _share((relevant & (place < relevants[:, None])).sum(axis=1), relevants)
+    voters = there & (place < VOTERS)
+    to.vote[rows] = _share((pool.labels[order] * voters).sum(axis=1), voters.sum(axis=1))
+    to.chance[rows] = _share(relevants, candidates)
+
+
+def measured(
+    queries: Collection,
+    base: Collection | None = None,
     *,
-    rng: np.random.Generator | int,
-    ks: Sequence[int] = KS,
-    other_patients_only: bool = False,
+    other_patients: bool = False,
+    seed: int,
     replicates: int = 1000,
-) -> RetrievalPrecision:
-    """Mean over the images of the share of their k nearest others that carry their label (Manning et al. 2008, 8.4).
+    ks: Sequence[int] = KS,
+) -> Iterator[Measured]:
+    """Means over the queries with 95 % intervals from resampling their patients: p_at_K, map (mean average precision),
+    r_precision, chance, and vote_auc, the area under the ROC curve of the nearest neighbours' vote.
 
-    vectors: float32 (n, d), each of length 1. labels: int (n,), all known. patients: (n,) keys; intervals resample
-    them, and with other_patients_only an image's own patient is no candidate either. An image with fewer than k
-    candidates is judged by those it has, one without any is left out.
-    Raises InputError where there are fewer than two images or the arrays' lengths differ.
+    Slices: all, normal and pneumonia, and each cause (without vote_auc for a label alone; a cause is told from all
+    normal queries). n is the number of queries with a value.
     """
-    label, patient = np.asarray(labels), np.asarray(patients)
-    if not len(vectors) == len(label) == len(patient):
-        raise InputError(f"got {len(vectors)} vectors, {len(label)} labels and {len(patient)} patients")
-    groups = patient if other_patients_only else np.arange(len(label))
-    rows = leave_one_out(vectors, max(ks), groups=groups).rows
-    seed = int(np.random.default_rng(rng).integers(2**63))  # one for all: then every k sees the same replicates
-    at = {
-        k: cluster_bootstrap(weighted_mean(_shares(rows[:, :k], label)), patient, rng=seed, replicates=replicates)
-        for k in ks
-    }
-    return RetrievalPrecision(at=at, chance=chance_level(label, groups))
+    ranks = ranked(queries, base, other_patients=other_patients, ks=ks)
+    means = {f"p_at_{k}": values for k, values in ranks.precision.items()}
+    means |= {"map": ranks.average_precision, "r_precision": ranks.r_precision}
+    ill = queries.labels == 1
+    everyone = np.ones(len(ill), dtype=bool)
+    slices = {"all": everyone} | {name: queries.labels == label for label, name in LABELS.items()}
+    slices |= {str(cause): queries.causes == cause for cause in sorted(set(queries.causes[ill]) - {""})}
+    for where, members in slices.items():
+        rows = np.flatnonzero(members)
+        if not len(rows):
+            continue
+        patients = queries.patients[rows]
+        for name, values in means.items():
+            interval = cluster_bootstrap(weighted_mean(values[rows]), patients, rng=seed, replicates=replicates)
+            yield Measured(name, where, _of(interval, values[rows]))
+        known = np.isfinite(ranks.chance[rows])
+        level = float(ranks.chance[rows][known].mean()) if known.any() else np.nan
+        yield Measured("chance", where, Interval(level, np.nan, np.nan, int(known.sum())))
+        if where in LABELS.values():
+            continue
+        told = np.flatnonzero((members | (queries.labels == 0)) & np.isfinite(ranks.vote))
+        if not len(told):
+            continue
+        sample = Sample.of(queries.labels[told], ranks.vote[told], threshold=0.5)
+        interval = cluster_bootstrap(
+            partial(METRICS["auc"], sample), queries.patients[told], rng=seed, replicates=replicates
+        )
+        yield Measured("vote_auc", where, interval)
 
 
-def chance_level(labels: ArrayLike, groups: ArrayLike) -> float:
-    """Expected P@k of neighbours drawn at random: mean over images of the share of candidates with their label.
-
-    labels, groups: (n,); an image's candidates are those of other groups. NaN where no image has any.
-    """
-    label = np.unique(np.asarray(labels), return_inverse=True)[1]
-    group = np.unique(np.asarray(groups), return_inverse=True)[1]
-    both = np.unique(label * (group.max() + 1) + group, return_inverse=True)[1]
-    same_label, same_group, same_both = (np.bincount(of)[of] for of in (label, group, both))
-    candidates = len(label) - same_group
-    known = candidates > 0
-    return float(np.mean((same_label - same_both)[known] / candidates[known])) if known.any() else float("nan")
+def _of(interval: Interval, values: Floats) -> Interval:
+    """The interval with the number of values that are known."""
+    return Interval(interval.value, interval.low, interval.high, int(np.isfinite(values).sum()), interval.undefined)
 
 
-def _shares(rows: NDArray[np.int64], label: NDArray[np.generic]) -> NDArray[np.float64]:
-    """Share of each image's hits (n, k) that carry its label, (n,); NaN where it has none."""
-    hit = rows >= 0
-    same = (label[rows] == label[:, None]) & hit
-    found = hit.sum(axis=1)
-    shares: NDArray[np.float64] = np.divide(same.sum(axis=1), found, out=np.full(len(rows), np.nan), where=found > 0)
+def _unknown(queries: Collection) -> Floats:
+    return np.full(len(queries.labels), np.nan)
+
+
+def _share(part: NDArray[np.generic], whole: NDArray[np.generic]) -> Floats:
+    shares: Floats = np.divide(part, whole, out=np.full(len(part), np.nan), where=np.asarray(whole) > 0)
     return shares

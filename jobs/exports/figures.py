@@ -58,11 +58,11 @@ def precision_chart(export: Export) -> None:
     from engine import charts
 
     rows = export.metrics["retrieval"]
-    values = [measured(row) for row in rows if row.name.startswith("p_at_")]
+    values = [measured(row) for row in rows if row.name.startswith("p_at_") and " / " not in row.slice]
     if not values:
         raise export.absent("measured vector index", "embed")
     table = [{"embedder": v.slice, "k": int(v.name.removeprefix("p_at_")), **asdict(v.interval)} for v in values]
-    chance = [row.value for row in rows if row.name == "chance" and row.value is not None]
+    chance = [row.value for row in rows if row.name == "chance" and " / " not in row.slice and row.value is not None]
     chart = charts.precision_at_k(
         pd.DataFrame(table).sort_values("k"), chance=min(chance, default=None), synthetic=export.synthetic
     )

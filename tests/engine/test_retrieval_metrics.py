@@ -1,13 +1,15 @@
-"""Neighbours and P@k against brute force; chance level against enumeration and shuffled labels."""
+"""Neighbours and rankings against brute force and scikit-learn; chance level against shuffled labels."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
+from sklearn import metrics as sklearn
 
 from engine.errors import InputError
-from engine.metrics.retrieval import chance_level, precision_at_k
+from engine.metrics.bootstrap import Interval
+from engine.metrics.retrieval import KS, Collection, measured, ranked
 from engine.retrieval.neighbours import leave_one_out, vote
 from engine.retrieval.projection import tsne
 
@@ -46,24 +48,75 @@ def test_leave_one_out_equals_brute_force(
         assert np.isnan(similarities[len(others) :]).all()
 
 
+def of(vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray, causes: np.ndarray | None = None) -> Collection:
+    return Collection.of(vectors, labels, patients, causes)
+
+
+def values(*given: object, **options: object) -> dict[tuple[str, str], Interval]:
+    found = measured(*given, seed=0, replicates=20, **options)  # type: ignore[arg-type]
+    return {(one.name, one.slice): one.interval for one in found}
+
+
 @given(collections(), st.booleans())
-def test_precision_and_chance_equal_their_definitions(
+def test_every_value_of_a_ranking_equals_its_definition(
     collection: tuple[np.ndarray, np.ndarray, np.ndarray], by_patient: bool
 ) -> None:
     vectors, labels, patients = collection
     groups = patients if by_patient else np.arange(len(labels))
-    made = precision_at_k(vectors, labels, patients, rng=0, other_patients_only=by_patient, replicates=20)
-    for k, interval in made.at.items():
-        shares = [
-            np.mean([labels[other] == labels[row] for other in others])
-            for row, others in enumerate(brute_force(vectors, k, groups))
-            if others
-        ]
-        np.testing.assert_allclose(interval.value, np.mean(shares) if shares else np.nan)
-        assert interval.n == len(labels)
-    candidates = [np.flatnonzero(groups != groups[row]) for row in range(len(labels))]
-    shares = [np.mean(labels[others] == labels[row]) for row, others in enumerate(candidates) if len(others)]
-    np.testing.assert_allclose(made.chance, np.mean(shares) if shares else np.nan)
+    made = ranked(of(vectors, labels, patients), other_patients=by_patient)
+    orders = brute_force(vectors, len(labels), groups)
+    for row, order in enumerate(orders):
+        same = np.array([labels[other] == labels[row] for other in order], dtype=float)
+        if not order:
+            assert np.isnan([made.vote[row], made.chance[row], made.precision[1][row]]).all()
+            continue
+        for k in KS:
+            assert made.precision[k][row] == pytest.approx(same[:k].mean())
+        assert made.chance[row] == pytest.approx(same.mean())
+        assert made.vote[row] == pytest.approx(labels[order[:10]].mean())
+        if same.any():
+            at = np.flatnonzero(same)
+            assert made.average_precision[row] == pytest.approx(np.mean([same[: i + 1].mean() for i in at]))
+            assert made.r_precision[row] == pytest.approx(same[: len(at)].mean())
+
+
+@given(collections(), collections())
+def test_hits_from_another_collection_are_ranked_the_same_way(
+    asked: tuple[np.ndarray, np.ndarray, np.ndarray], held: tuple[np.ndarray, np.ndarray, np.ndarray]
+) -> None:
+    if asked[0].shape[1] != held[0].shape[1]:
+        return
+    made = ranked(of(*asked), of(*held))
+    near = asked[0].astype(float) @ held[0].astype(float).T
+    for row, label in enumerate(asked[1]):
+        order = sorted(range(len(held[1])), key=lambda other, row=row: (-round(near[row, other], 12), other))
+        assert made.precision[3][row] == pytest.approx(np.mean(held[1][order[:3]] == label))
+        assert made.chance[row] == pytest.approx(np.mean(held[1] == label))
+
+
+def test_average_precision_and_the_votes_area_are_scikit_learns() -> None:
+    rng = np.random.default_rng(8)
+    labels = rng.integers(0, 2, 120)
+    rows = rng.normal(size=(120, 6)) + 0.8 * labels[:, None]
+    vectors = (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+    causes = np.where(labels == 1, rng.choice(["viral", "bacterial"], 120), "")
+    queries = of(vectors, labels, np.arange(120), causes)
+    near = vectors.astype(float) @ vectors.astype(float).T
+    others = [np.delete(np.arange(120), row) for row in range(120)]
+    expected = [
+        sklearn.average_precision_score(labels[other] == labels[row], near[row, other])
+        for row, other in enumerate(others)
+    ]
+    found = values(queries)
+    assert found["map", "all"].value == pytest.approx(np.mean(expected))
+    assert found["map", "normal"].value == pytest.approx(np.mean(np.array(expected)[labels == 0]))
+    assert found["map", "viral"].value == pytest.approx(np.mean(np.array(expected)[causes == "viral"]))
+    votes = ranked(queries).vote
+    assert found["vote_auc", "all"].value == pytest.approx(sklearn.roc_auc_score(labels, votes))
+    told = (labels == 0) | (causes == "viral")
+    assert found["vote_auc", "viral"].value == pytest.approx(sklearn.roc_auc_score(labels[told], votes[told]))
+    assert ("vote_auc", "normal") not in found
+    assert found["p_at_5", "pneumonia"].n == labels.sum()
 
 
 def test_chance_is_what_neighbours_reach_when_labels_are_shuffled() -> None:
@@ -72,10 +125,9 @@ def test_chance_is_what_neighbours_reach_when_labels_are_shuffled() -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     labels = (np.arange(80) < 25).astype(int)
     reached = [
-        precision_at_k(vectors, rng.permutation(labels), np.arange(80), rng=0, ks=(5,), replicates=1).at[5].value
-        for _ in range(200)
+        np.mean(ranked(of(vectors, rng.permutation(labels), np.arange(80)), ks=(5,)).precision[5]) for _ in range(200)
     ]
-    chance = chance_level(labels, np.arange(80))
+    chance = values(of(vectors, labels, np.arange(80)))["chance", "all"].value
     assert chance == pytest.approx((25 * 24 + 55 * 54) / (80 * 79))
     assert abs(np.mean(reached) - chance) < 4 * np.std(reached) / np.sqrt(len(reached))
 
@@ -87,28 +139,26 @@ def test_intervals_resample_patients_not_images() -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     labels = np.repeat(rng.integers(0, 2, 30), 6)
     patients = np.repeat(np.arange(30), 6)
-    grouped = precision_at_k(vectors, labels, patients, rng=1, other_patients_only=True).at[5]
-    single = precision_at_k(vectors, labels, patients, rng=1).at[5]
-    assert single.value == 1.0  # the other pictures of the patient answer
+    grouped = values(of(vectors, labels, patients), other_patients=True)["p_at_5", "all"]
+    assert values(of(vectors, labels, patients))["p_at_5", "all"].value == 1.0  # the patient's other pictures answer
     assert grouped.value < 0.8  # and nothing else does
-    naive = precision_at_k(vectors, labels, np.arange(180), rng=1, other_patients_only=True).at[5]
-    assert naive.value == 1.0
+    assert values(of(vectors, labels, np.arange(180)), other_patients=True)["p_at_5", "all"].value == 1.0
     assert grouped.high - grouped.low > 0.1
 
 
-def test_equal_seeds_give_equal_intervals() -> None:
+def test_equal_seeds_give_equal_values() -> None:
     rng = np.random.default_rng(0)
     vectors = np.eye(12, dtype=np.float32)[rng.integers(0, 12, 40)]
-    labels, patients = rng.integers(0, 2, 40), rng.integers(0, 20, 40)
-    assert precision_at_k(vectors, labels, patients, rng=3) == precision_at_k(vectors, labels, patients, rng=3)
+    queries = of(vectors, rng.integers(0, 2, 40), rng.integers(0, 20, 40))
+    assert values(queries) == values(queries)
 
 
 def test_arrays_that_do_not_fit_are_refused() -> None:
     vectors = np.eye(3, dtype=np.float32)
     with pytest.raises(InputError, match="3 vectors, 2 labels and 3 patients"):
-        precision_at_k(vectors, [0, 1], [1, 2, 3], rng=0)
+        of(vectors, [0, 1], [1, 2, 3])
     with pytest.raises(InputError, match="at least two images"):
-        precision_at_k(vectors[:1], [0], [1], rng=0)
+        ranked(of(vectors[:1], [0], [1]))
 
 
 def test_a_vote_counts_known_labels_alone() -> None:
