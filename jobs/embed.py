@@ -1,6 +1,7 @@
 """python -m jobs embed [--embedder NAME] [--train-run N]: turn every image into a vector and index them."""
 
 import hashlib
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,17 +11,20 @@ import numpy as np
 
 from db import session, writes
 from db.models import Dataset, Image, Run, VectorIndex
-from db.queries import datasets, runs
+from db.queries import datasets, evaluation, runs
 from engine.files import whole_file
-from engine.retrieval.embedders import REGISTRY
-from engine.retrieval.vector_index import write_index
+from engine.retrieval import approximate
+from engine.retrieval.embedders import REGISTRY, spec
+from engine.retrieval.vector_index import FORMAT, IndexDamagedError, centre_of, centred, write_index
+from jobs import indexes
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.predict import train_run
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
+    from engine.retrieval.approximate import Vectors
     from engine.retrieval.embedders import Embedder
-    from engine.retrieval.vector_index import Vectors
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 SHARD = 512
 """Images whose vectors are one file while the run goes on, and are lost at most where it is killed."""
@@ -39,6 +43,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights to use instead of the known")
     options.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once (default: 128)")
+    options.add_argument(
+        "--index",
+        choices=("auto", "exact", "ivf", "hnsw"),
+        default="auto",
+        help="how vectors are searched (default: exact up to 100,000 images, ivf beyond)",
+    )
+    options.add_argument("--anew", action="store_true", help="embed every image, whatever an earlier index holds")
     args = options.parse_args(argv)
     if args.batch_size < 1:
         raise UsageError(f"--batch-size is {args.batch_size}, expected 1 or more")
@@ -56,14 +67,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(f"embedder '{name}' uses no train run; leave --train-run out, or add --embedder classifier")
     source = train_run(context, dataset, args.train_run) if name == "classifier" else None
     embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
-    run = claim(context, dataset, images, embedder, source)
+    run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.anew)
     if run.already_finished:
         print(f"embed: already done as run {run.id}")
         return 0
     with run:
-        embed(run, dataset, images, embedder, batch_size=args.batch_size)
-    done = f"{len(images)} images with '{name}' ({embedder.dimension} dimensions)"
-    print(f"embed: run {run.id} embedded {done} in {run.seconds:.0f} s")
+        earlier = None if args.anew else usable(context, dataset, embedder)
+        embed(run, dataset, images, embedder, earlier, kind=args.index, batch_size=args.batch_size)
+    new, recall = run.summary["embedded"], run.summary["recall_at_10"]
+    print(
+        f"embed: run {run.id} embedded {new} images with '{name}' ({embedder.dimension} dimensions) in "
+        f"{run.seconds:.0f} s; {len(images) - new} were there already"
+    )
+    if run.summary["kind"] != "exact":
+        print(f"embed: {run.summary['kind']} finds {recall:.1%} of the exact 10 nearest")
+        if recall < approximate.RECALL:
+            print(f"embed: that is under {approximate.RECALL:.0%}; search exactly with --index exact")
     return 0
 
 
@@ -82,7 +101,14 @@ def load(context: Context, name: str, *, train_run_id: int | None, weights: Path
 
 
 def claim(
-    context: Context, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", source: Run | None
+    context: Context,
+    dataset: Dataset,
+    images: Sequence[Image],
+    embedder: "Embedder",
+    source: Run | None,
+    *,
+    kind: str,
+    again: bool,
 ) -> ActiveRun:
     """The run for this work."""
     return ActiveRun.claim(
@@ -93,19 +119,48 @@ def claim(
             "embedder": embedder.name,
             "revision": embedder.revision,
             "train_run": source.id if source else None,
+            "index": kind,
+            "format": FORMAT,
         },
         inputs=hashlib.sha256("\n".join(f"{i.id} {i.sha256}" for i in images).encode()).hexdigest(),
         dataset_id=dataset.id,
+        again=again,
     )
 
 
-def embed(run: ActiveRun, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", *, batch_size: int) -> None:
-    """Vectors in shards, which a run that goes on after a kill keeps; then the index, its row, and away with shards."""
+def usable(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
+    """The newest whole index of the same embedder and weights, whose vectors need not be made again."""
+    with session.transaction(context.engine) as db:
+        known = evaluation.indexes(db, dataset.id)
+    for index in known:
+        if (index.embedder, index.revision) == (embedder.name, embedder.revision):
+            try:
+                return indexes.opened(context, index)
+            except IndexDamagedError as error:
+                print(f"embed: {error}; every image is embedded")
+    return None
+
+
+def embed(
+    run: ActiveRun,
+    dataset: Dataset,
+    images: Sequence[Image],
+    embedder: "Embedder",
+    earlier: "OpenIndex | None",
+    *,
+    kind: str,
+    batch_size: int,
+) -> None:
+    """The vectors that no earlier index has, in shards, which a run that goes on after a kill keeps; then the index and
+    its row, and away with the shards. Images that are gone are left out, and the earlier centre stays the centre."""
+    ids = np.array([image.id for image in images], dtype=np.int64)
+    there = np.isin(ids, earlier.ids) if earlier is not None else np.zeros(len(ids), dtype=bool)
+    absent = [image for image, is_there in zip(images, there, strict=True) if not is_there]
     shards = run.folder / "shards"
-    parts = []
-    with run.progress("embedding images", len(images)) as advance:
-        for start in range(0, len(images), SHARD):
-            paths = [Path(dataset.root) / image.path for image in images[start : start + SHARD]]
+    parts = [np.empty((0, embedder.dimension), np.float32)]
+    with run.progress("embedding images", len(absent)) as advance:
+        for start in range(0, len(absent), SHARD):
+            paths = [Path(dataset.root) / image.path for image in absent[start : start + SHARD]]
             path = shards / f"{start:08d}.npy"
             vectors = kept(path, len(paths), embedder.dimension)
             if vectors is None:
@@ -115,29 +170,44 @@ def embed(run: ActiveRun, dataset: Dataset, images: Sequence[Image], embedder: "
             else:
                 advance(len(paths))
             parts.append(vectors)
+    raw = np.concatenate(parts)
+    centre = centre_for(embedder, images, raw) if earlier is None else earlier.centre
+    whole = np.empty((len(ids), embedder.dimension), np.float32)
+    whole[~there] = centred(raw, centre)
+    if earlier is not None:
+        whole[there] = earlier.vectors[earlier.rows(ids[there])]
     folder = run.context.artifacts / "indexes" / embedder.name / f"{run.id:04d}"
-    ids = np.array([image.id for image in images], dtype=np.int64)
-    sha256 = write_index(
-        folder, vectors=np.concatenate(parts), ids=ids, embedder=embedder.name, revision=embedder.revision
-    )
+    chosen = approximate.chosen(kind, len(ids))
+    named = {"embedder": embedder.name, "revision": embedder.revision}
+    sha256 = write_index(folder, vectors=whole, ids=ids, centre=centre, kind=chosen, **named)
+    recall = json.loads((folder / "manifest.json").read_text())["recall"]
     with session.transaction(run.context.engine) as db:
         writes.clear(db, VectorIndex, run.id)
         db.add(
             VectorIndex(
                 run_id=run.id,
                 dataset_id=dataset.id,
-                embedder=embedder.name,
-                revision=embedder.revision,
                 dimension=embedder.dimension,
                 count=len(ids),
-                kind="IndexFlatIP",
+                kind=chosen,
                 path=folder.relative_to(run.context.artifacts).as_posix(),
                 sha256=sha256,
+                **named,
             )
         )
     run.artifact("vector_index", folder, shape=(len(ids), embedder.dimension))
-    run.summary = {"embedder": embedder.name, "revision": embedder.revision, "images": len(ids)}
+    run.metrics([{"name": "recall_at_10", "split": "all", "slice": chosen, "value": recall}])
+    run.summary = {**named, "images": len(ids), "embedded": len(absent), "kind": chosen, "recall_at_10": recall}
     shutil.rmtree(shards, ignore_errors=True)
+
+
+def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") -> "Vectors":
+    """The mean of train and val, or of all where nothing is in them; nothing where texts are compared too, which lie
+    elsewhere than pictures. A test image never moves it where there is a training split."""
+    if spec(embedder.name).reads_text:
+        return np.zeros(embedder.dimension, dtype=np.float32)
+    learnt = np.array([image.split in ("train", "val") for image in images])
+    return centre_of(raw[learnt] if learnt.any() else raw)
 
 
 def embed_files(embedder: "Embedder", paths: Sequence[Path], *, batch_size: int, advance: Any) -> "Vectors":

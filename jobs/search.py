@@ -98,7 +98,7 @@ class Search:
 
         pixels = read_grey(path)
         index = indexes.chosen(self.context, self.dataset, embedder)
-        vectors = self.model(index).embed_images(pixels[None])
+        vectors = indexes.opened(self.context, index).placed(self.model(index).embed_images(pixels[None]))
         with session.transaction(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = [f"the picture is case {same.id} of the dataset, {same.path}; it is left out"] if same else []

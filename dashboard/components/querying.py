@@ -35,7 +35,8 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> li
     height, width = decoded.pixels.shape
     st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
     st.caption(f"{wording.plain(file.name)}, {decoded.source_format}, {width} x {height} pixels")
-    vectors = model(index).embed_images(decoded.pixels[None])
+    opened = resources.vector_index(index.path, index.sha256)
+    vectors = opened.placed(model(index).embed_images(decoded.pixels[None]))
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     if same is not None:

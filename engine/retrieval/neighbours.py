@@ -7,7 +7,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import InputError
-from engine.retrieval.vector_index import Vectors, exact_search
+from engine.retrieval.approximate import Vectors
+from engine.retrieval.vector_index import exact_search
 
 
 @dataclass(frozen=True)

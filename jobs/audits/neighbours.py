@@ -72,15 +72,18 @@ def neighbours(audit: Audit) -> Iterator[dict[str, Any]]:
 
 
 def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The classifier's features of judged and training images, each of length 1: from its index, or computed now."""
+    """The classifier's features of judged and training images, less the training images' mean, each of length 1: from
+    its index, or computed now."""
+    from engine.retrieval.vector_index import centre_of, centred
+
     subject = audit.subject
     indexed = from_index(audit)
     if indexed is not None:
         return indexed
-    return (
-        embedded(audit, "judged", subject.judged, Path(subject.dataset.root)),
-        embedded(audit, "training", subject.training, Path(subject.learned_from.root)),
-    )
+    judged = embedded(audit, "judged", subject.judged, Path(subject.dataset.root))
+    training = embedded(audit, "training", subject.training, Path(subject.learned_from.root))
+    centre = centre_of(training)
+    return centred(judged, centre), centred(training, centre)
 
 
 def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:

@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from engine.errors import InputError
-from engine.retrieval.vector_index import FILES, IndexDamagedError, VectorIndex, exact_search, write_index
+from engine.retrieval import approximate
+from engine.retrieval.approximate import Kind
+from engine.retrieval.vector_index import (
+    FILES,
+    IndexDamagedError,
+    VectorIndex,
+    centre_of,
+    centred,
+    exact_search,
+    write_index,
+)
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -75,6 +85,75 @@ def test_an_index_comes_back_as_it_was_written(stored: tuple[Path, np.ndarray, n
     np.testing.assert_array_equal(index.vectors, vectors)
     np.testing.assert_array_equal(index.ids, ids)
     assert sorted(path.name for path in folder.parent.iterdir()) == ["1"]  # no temporary folder stays
+
+
+def test_a_query_is_centred_as_the_index_is(tmp_path: Path) -> None:
+    rng = np.random.default_rng(3)
+    raw = unit(rng.normal(size=(300, 8)) + 4)
+    centre = centre_of(raw)
+    np.testing.assert_allclose(centre, raw.mean(axis=0), atol=1e-6)
+    write_index(
+        tmp_path / "1", vectors=centred(raw, centre), ids=np.arange(300), embedder="e", revision="r", centre=centre
+    )
+    index = VectorIndex.open(tmp_path / "1")
+    placed = index.placed(raw[:5])
+    np.testing.assert_allclose(placed, unit(raw[:5].astype(float) - centre), atol=1e-5)
+    assert index.search(placed, 1).ids[:, 0].tolist() == [0, 1, 2, 3, 4]
+    few = unit(rng.normal(size=(5, 8)))
+    assert not centre_of(few).any()
+    np.testing.assert_array_equal(centred(np.tile(few[:1], (3, 1)), few[0]), np.tile(few[:1], (3, 1)))
+
+
+def clustered(count: int, width: int, rng: np.random.Generator) -> np.ndarray:
+    """Vectors in groups, as embeddings of images are."""
+    groups = rng.normal(size=(count // 50, width))
+    return unit(groups[rng.integers(0, len(groups), count)] + 0.6 * rng.normal(size=(count, width)))
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_an_approximate_index_reaches_its_recall_and_scores_what_it_finds_exactly(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
+    rng = np.random.default_rng(5)
+    vectors = clustered(4000, 24, rng)
+    ids = rng.permutation(np.arange(4000)) + 10
+    write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
+    index = VectorIndex.open(tmp_path / "1")
+    assert (index.manifest.kind, index.manifest.recall >= approximate.RECALL) == (kind, True)
+    queries = unit(vectors[:60] + 0.1 * rng.normal(size=(60, 24)))
+    hits = index.search(queries, 10)
+    wide = queries.astype(float) @ vectors.astype(float).T
+    shared = [
+        len(set(found) & set(ids[np.argsort(-row)[:10]])) for found, row in zip(hits.ids.tolist(), wide, strict=True)
+    ]
+    assert np.mean(shared) >= 9
+    place = {int(number): row for row, number in enumerate(ids)}
+    for row, found in enumerate(hits.ids):
+        assert hits.similarities[row].tolist() == pytest.approx([wide[row, place[int(one)]] for one in found], abs=1e-9)
+        assert (np.diff(hits.similarities[row]) <= 0).all()
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+@pytest.mark.parametrize("share", [0.005, 0.02, 0.5])
+def test_an_approximate_index_gives_k_hits_under_any_filter(
+    tmp_path: Path, kind: Kind, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
+    rng = np.random.default_rng(6)
+    vectors, ids = clustered(4000, 16, rng), np.arange(4000)
+    write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
+    allowed = np.sort(rng.permutation(4000)[: int(4000 * share)])
+    hits = VectorIndex.open(tmp_path / "1").search(vectors[:20], 30, allowed_ids=allowed, exclude_ids=[0])
+    expected = min(30, len(set(allowed.tolist()) - {0}))
+    for found in hits.ids:
+        assert (found >= 0).sum() == expected == len(set(found[found >= 0].tolist()))
+        assert set(found[found >= 0].tolist()) <= set(allowed.tolist()) - {0}
+
+
+def test_auto_is_exact_for_thousands_and_lists_for_millions() -> None:
+    assert [approximate.chosen("auto", count) for count in (1, 100_000, 100_001)] == ["exact", "exact", "ivf"]
+    assert approximate.chosen("hnsw", 10) == "hnsw"
 
 
 def test_results_do_not_depend_on_the_size_of_the_batch(stored: tuple[Path, np.ndarray, np.ndarray, str]) -> None:

@@ -231,7 +231,10 @@ def test_neighbours_are_the_nearest_by_the_classifiers_features(world: World, co
         made = corner.run(read_batch([root / image.path for image in world.of(split)], size=SIDE)).features
         return made / np.linalg.norm(made, axis=1, keepdims=True)
 
-    similar = features("test").astype(float) @ features("train").astype(float).T
+    centre = features("train").mean(axis=0)
+    ours, theirs = features("test") - centre, features("train") - centre
+    ours, theirs = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (ours, theirs))
+    similar = ours.astype(float) @ theirs.astype(float).T
     training = np.array([image.id for image in world.of("train")])
     labels = np.array([image.label for image in world.of("train")])
     agreement = []

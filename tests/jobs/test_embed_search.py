@@ -20,6 +20,7 @@ from tiny_models import tiny_clip
 
 from db import session
 from db.models import Dataset, Image, Prompt, Report, Run, VectorIndex
+from db.queries import runs
 from db.queries import search as queries
 from engine.images import resize
 from engine.retrieval import embedders
@@ -133,6 +134,58 @@ def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
     assert ingest.main([str(folder), "--name", "films", *options]) == 0
     assert embed.main(["--embedder", "small", *options]) == 0
     assert newest_index(context).count == COUNT + 1
+
+
+def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
+    options: list[str],
+    context: Context,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    real = embed.embed_files
+
+    def counted(embedder: Any, paths: Any, **rest: Any) -> Any:
+        seen.append(len(paths))
+        return real(embedder, paths, **rest)
+
+    monkeypatch.setattr(embed, "embed_files", counted)
+    assert embed.main(["--embedder", "small", *options]) == 0
+    first = OpenIndex.open(context.artifacts / newest_index(context).path)
+    with session.transaction(context.engine) as db:
+        gone = db.get_one(Image, int(first.ids[3]))
+        (folder / gone.path).unlink()
+        db.delete(gone)
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
+    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    capsys.readouterr()
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert seen == [COUNT, 1]
+    second = OpenIndex.open(context.artifacts / newest_index(context).path)
+    with session.transaction(context.engine) as db:
+        now = {image.id: image.path for image in db.scalars(select(Image))}
+    assert sorted(second.ids) == sorted(now)
+    shared = sorted(set(first.ids) & set(second.ids))
+    np.testing.assert_array_equal(first.vectors[first.rows(shared)], second.vectors[second.rows(shared)])
+    there = len(shared)
+    assert "embedded 1 images with 'small' (64 dimensions)" in (said := capsys.readouterr().out)
+    assert f"{there} were there already" in said
+    assert embed.main(["--embedder", "small", "--anew", *options]) == 0
+    assert seen == [COUNT, 1, len(now)]
+
+
+def test_an_approximate_index_says_its_recall(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", "--index", "hnsw", *options]) == 0
+    assert "hnsw finds 100.0% of the exact 10 nearest" in capsys.readouterr().out
+    row = newest_index(context)
+    assert row.kind == "hnsw"
+    with session.transaction(context.engine) as db:
+        (metric,) = [one for one in runs.metrics(db, row.run_id) if one.name == "recall_at_10"]
+    assert metric.value == 1.0
+    assert search.main(["--case", "1", *options]) == 0
 
 
 KILLED = """
