@@ -3,13 +3,15 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from db import session
 from db.models import Dataset, VectorIndex
 from db.queries import cases, evaluation, runs, search
+from db.queries.cases import Question
+from engine.reporting.matching import matcher
 from engine.retrieval.embedders import REGISTRY
 from engine.retrieval.neighbours import vote
 from engine.weights import MissingWeightsError
@@ -64,13 +66,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--reports", action="store_true", help="look for --text in reports in any case")
     options.add_argument("--split", choices=("train", "val", "test"), help="find only cases of this split")
     options.add_argument("--label", choices=tuple(cases.LABELS), help="find only cases with this label")
+    options.add_argument("--cause", metavar="NAME", help="find only cases with this cause, or unknown")
+    options.add_argument(
+        "--outcome", choices=("TP", "FP", "TN", "FN", "wrong"), help="find only cases that the classifier gets so"
+    )
+    options.add_argument("--exclude-same-patient", action="store_true", help="leave out the query's patient")
     options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights of the embedder")
     options.add_argument("--json", action="store_true", help="print JSON")
     args = options.parse_args(argv)
     if args.k < 1:
         raise UsageError(f"--k is {args.k}, expected 1 or more")
     context = open_context(args)
-    search_in = Search(context, context.dataset(args.dataset), args.k, args.split, args.label, args.weights)
+    dataset = context.dataset(args.dataset)
+    question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
+    search_in = Search(context, dataset, args.k, question, args.exclude_same_patient, args.weights)
     if args.text is not None:
         answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
     elif args.image is not None:
@@ -81,15 +90,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def asked(
+    context: Context, dataset: Dataset, *, split: str | None, label: str | None, cause: str | None, outcome: str | None
+) -> Question:
+    """What hits are narrowed to. Raises UsageError for an unknown cause, JobError where outcomes are not known."""
+    question = Question(dataset.id, split=split, label=label, cause=cause)
+    with session.transaction(context.engine) as db:
+        known = [*cases.causes(db, dataset.id), cases.UNKNOWN]
+        predicted = runs.latest_finished(db, "predict", dataset.id)
+    if cause is not None and cause not in known:
+        raise UsageError(f"cause '{cause}' is unknown; dataset '{dataset.name}' has: {', '.join(known)}")
+    if outcome is None:
+        return question
+    threshold = (predicted.summary or {}).get("threshold") if predicted else None
+    if predicted is None or threshold is None:
+        raise JobError(f"outcomes need a predict run with a threshold: python -m jobs predict --dataset {dataset.name}")
+    return replace(question, run_id=predicted.id, threshold=float(threshold), outcome=outcome)
+
+
 @dataclass(frozen=True)
 class Search:
-    """A dataset's indexes and reports, narrowed to a split and a label."""
+    """A dataset's indexes and reports, narrowed to what the question asks."""
 
     context: Context
     dataset: Dataset
     k: int
-    split: str | None
-    label: str | None
+    question: Question
+    """What hits are narrowed to."""
+    other_patients: bool
     weights: Path | None
 
     def by_image(self, path: Path, embedder: str | None) -> Answer:
@@ -102,7 +130,7 @@ class Search:
         with session.transaction(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = [f"the picture is case {same.id} of the dataset, {same.path}; it is left out"] if same else []
-        return self.nearest(index, vectors, exclude=[same.id] if same else [], notes=notes)
+        return self.nearest(index, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> Answer:
         """Cases like one of the dataset, which is left out; needs no model."""
@@ -111,7 +139,7 @@ class Search:
         rows = opened.rows([number])
         if not len(rows):
             raise UsageError(f"case {number} is not in the index of '{index.embedder}'; see the dashboard for numbers")
-        return self.nearest(index, opened.vectors[rows], exclude=[number], notes=[])
+        return self.nearest(index, opened.vectors[rows], exclude=self.barred(number), notes=[])
 
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
@@ -143,21 +171,26 @@ class Search:
                     f"dataset '{self.dataset.name}' has no reports to search; write some with: python -m jobs report"
                     f"{'; or ' + notes[0] if notes else ''}"
                 )
-            found = search.reports(db, self.dataset.id, text, limit=self.k, split=self.split, label=self.label)
+            found = search.reports(db, self.question, text, limit=self.k, passes=matcher(text))
             known = evaluation.images(db, [hit.image.id for hit in found])
         hits = [
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
             for rank, hit in enumerate(found, start=1)
         ]
-        return Answer(hits, "the words of generated reports (full-text search)", notes)
+        return Answer(hits, "the words of generated reports (full-text search; what denies them is left out)", notes)
 
-    def nearest(self, index: VectorIndex, vectors: Any, *, exclude: list[int], notes: list[str]) -> Answer:
+    def barred(self, number: int) -> Sequence[int]:
+        """The query's own case, or all of its patient."""
+        with session.transaction(self.context.engine) as db:
+            return cases.of_patient(db, number) if self.other_patients else [number]
+
+    def nearest(self, index: VectorIndex, vectors: Any, *, exclude: Sequence[int], notes: list[str]) -> Answer:
         """The k cases of the index nearest to one vector, float32 (1, d)."""
         opened = indexes.opened(self.context, index)
         with session.transaction(self.context.engine) as db:
             allowed = None
-            if self.split or self.label:
-                allowed = cases.ids(db, cases.Question(self.dataset.id, split=self.split, label=self.label))
+            if self.question != Question(self.dataset.id):
+                allowed = cases.ids(db, self.question)
             found = opened.search(vectors, min(self.k, len(opened)), exclude_ids=exclude, allowed_ids=allowed)
             known = evaluation.images(db, [int(number) for number in found.ids[0] if number >= 0])
         hits = [

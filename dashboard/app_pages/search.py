@@ -1,5 +1,7 @@
 """Which cases are like a query: an image of the dataset, an uploaded one, or words."""
 
+from dataclasses import replace
+
 import streamlit as st
 
 from dashboard import resources
@@ -24,23 +26,28 @@ with st.sidebar:
     splits, labels = filters.offered(dataset)
     split = filters.choose("Only from split", splits, name="split")
     label = filters.choose("Only with label", labels, name="label")
+    with resources.reading() as session:
+        causes = {name: name.capitalize() for name in cases.causes(session, dataset.id)}
+    cause = address.choice("Only with cause", causes, name="cause", menu=True) if causes else None
+    outcomes = filters.OUTCOMES if view.judged else {}
+    outcome = address.choice("Only the classifier's", outcomes, name="outcome", menu=True) if outcomes else None
+    querying.other_patients()
     first = next(iter(indexes))
     named = {name: name for name in indexes}
     embedder = address.choice("Embedder", named, name="index", default=first, menu=True) or first
 index = indexes[embedder]
 
 way = address.choice("Search by", WAYS, name="by", default="upload")
-allowed = None
-if split or label:
-    question = cases.Question(dataset.id, split=split, label=label)
-    with resources.reading() as session:
-        allowed = cases.ids(session, question)
+question = cases.Question(dataset.id, split=split, label=label, cause=cause)
+if outcome and view.judged:
+    run_id, threshold = view.judged
+    question = replace(question, run_id=run_id, threshold=threshold, outcome=outcome)
 
 ask = {"upload": querying.upload, "image": querying.image, "words": querying.words}[way or "upload"]
 query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
 hits = None
 with query, panels.guarded("The search"):
-    hits = ask(dataset, index, k, allowed)
+    hits = ask(dataset, index, k, question)
 with answer, panels.guarded("The hits"):
     if hits is not None:
         st.caption(

@@ -10,17 +10,40 @@ from dashboard.components import address, filters, grid, panels, reporting, simi
 from dashboard.components.similar import Hit
 from db.models import Dataset, VectorIndex
 from db.queries import cases, runs, search
+from db.queries.cases import Question
 from engine.errors import InputError
 from engine.images import decode
+from engine.reporting.matching import matcher
 from engine.retrieval.embedders import Embedder, spec
 
 MEGABYTES = 20
 OFFERED = 24
 """Images to pick from."""
-Allowed = Collection[int] | None
+PATIENTS = {"others": "Leave out the query's patient"}
 
 
-def upload(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
+def other_patients() -> bool:
+    """Whether the query's own patient is left out, as the URL says; draws the choice."""
+    return address.choice("Patients", PATIENTS, name="patients") == "others"
+
+
+def _allowed(question: Question) -> Collection[int] | None:
+    """The images that hits may be; None for all."""
+    if question == Question(question.dataset_id):
+        return None
+    with resources.reading() as session:
+        return cases.ids(session, question)
+
+
+def _barred(image_id: int) -> Collection[int]:
+    """The query's own image, or all of its patient where the URL asks for that."""
+    if address.get("patients") not in PATIENTS:
+        return [image_id]
+    with resources.reading() as session:
+        return cases.of_patient(session, image_id)
+
+
+def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> list[Hit] | None:
     """Ask with a new picture; it is read in memory and never stored. Raises InputError where it is no picture."""
     file = st.file_uploader(
         f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB; it stays in memory and is not stored",
@@ -41,10 +64,11 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> li
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
-    return similar.to_vectors(index, vectors, k, allowed=allowed, exclude=[same.id] if same else None)
+    exclude = _barred(same.id) if same else None
+    return similar.to_vectors(index, vectors, k, allowed=_allowed(question), exclude=exclude)
 
 
-def image(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
+def image(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> list[Hit] | None:
     """Ask with an image that is in the index; needs no model."""
     typed = address.words("Image number", name="image", placeholder="1")
     if not typed:
@@ -61,27 +85,26 @@ def image(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> lis
         raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
     st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
     st.caption(f"Image {case.id}: {grid.name(case)}, {case.split or 'no split'}")
-    return similar.to_image(index, case.id, k, allowed=allowed)
+    return similar.to_image(index, case.id, k, allowed=_allowed(question), exclude=_barred(case.id))
 
 
-def words(dataset: Dataset, index: VectorIndex, k: int, allowed: Allowed) -> list[Hit] | None:
+def words(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> list[Hit] | None:
     """Ask with words: the index where its embedder reads text, else the text of the reports."""
     text = address.words("Words", name="q", placeholder="opacity in the right lower zone")
     if not text:
         return None
     if spec(index.embedder).reads_text:
-        return similar.to_vectors(index, model(index).embed_texts([text]), k, allowed=allowed)
+        return similar.to_vectors(index, model(index).embed_texts([text]), k, allowed=_allowed(question))
     with resources.reading() as session:
-        found = search.reports(
-            session, dataset.id, text, limit=k, split=address.get("split"), label=address.get("label")
-        )
+        found = search.reports(session, question, text, limit=k, passes=matcher(text))
         written = search.any_report(session, dataset.id)
     if not written:
         panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
         return None
     st.caption(f"Answered by full-text search in the reports, best first: embedder {index.embedder} reads no words.")
     st.markdown(
-        f"{wording.count(len(found), 'image')} whose reports hold any of these words{', or more' * (len(found) == k)}. "
+        f"{wording.count(len(found), 'image')} whose reports hold any of these words{', or more' * (len(found) == k)} "
+        "and do not deny what the words name. "
         "Images without a report cannot be found by words."
     )
     reporting.found(dataset, found, filters.view(dataset))

@@ -25,13 +25,21 @@ class Hit:
     similarity: float
 
 
-def to_image(index: VectorIndex, image_id: int, k: int, *, allowed: Collection[int] | None = None) -> list[Hit]:
-    """The k nearest to an image that is in the index; no model is needed. Raises InputError where it is not in it."""
+def to_image(
+    index: VectorIndex,
+    image_id: int,
+    k: int,
+    *,
+    allowed: Collection[int] | None = None,
+    exclude: Collection[int] | None = None,
+) -> list[Hit]:
+    """The k nearest to an image that is in the index; no model is needed. exclude: what is left out, by default the
+    image itself. Raises InputError where it is not in it."""
     opened = resources.vector_index(index.path, index.sha256)
     rows = opened.rows([image_id])
     if not len(rows):
         raise InputError(f"image {image_id} is not in index '{index.embedder}'; add it with: python -m jobs embed")
-    return to_vectors(index, opened.vectors[rows], k, allowed=allowed, exclude=[image_id])
+    return to_vectors(index, opened.vectors[rows], k, allowed=allowed, exclude=exclude or [image_id])
 
 
 def to_vectors(

@@ -107,8 +107,20 @@ def count(session: Session, question: Question) -> int:
 
 def ids(session: Session, question: Question) -> Sequence[int]:
     """The ids of all images that match."""
-    query = select(Image.id).where(*_where(question))
-    return session.scalars(_joined(query, question) if _asks_predictions(question) else query).all()
+    return session.scalars(matching(question)).all()
+
+
+def matching(question: Question) -> Select[int]:
+    """The selection of their ids, for other queries to stand on."""
+    query: Select[int] = select(Image.id).where(*_where(question))
+    return _joined(query, question) if _asks_predictions(question) else query
+
+
+def of_patient(session: Session, image_id: int) -> Sequence[int]:
+    """The ids of all images of the image's patient, its own among them."""
+    own = select(Image.dataset_id, Image.patient_key).where(Image.id == image_id).subquery()
+    same = and_(Image.dataset_id == own.c.dataset_id, Image.patient_key == own.c.patient_key)
+    return session.scalars(select(Image.id).join(own, same)).all()
 
 
 def confusion(session: Session, question: Question) -> dict[Outcome, int] | None:

@@ -1,7 +1,7 @@
 """What a search reads: the reports that hold a text's words, best first, whatever a user types; indexes and images."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +9,13 @@ from sqlalchemy import Select, column, func, literal_column, select, table
 from sqlalchemy.orm import Session
 
 from db.models import Image, Report
-from db.queries.cases import LABELS
+from db.queries import cases
+from db.queries.cases import Question
 
 WORDS = 32
 """Distinct words of a query that are looked for; the rest is left out."""
+EXAMINED = 5000
+"""Reports that are read at most, best first, to find those that say what is meant."""
 OPEN, CLOSE = "\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}", "\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
 """What a found word stands between in a snippet."""
 
@@ -42,31 +45,27 @@ def words(text: str) -> list[str]:
 
 def reports(
     session: Session,
-    dataset_id: int,
+    question: Question,
     text: str,
     *,
     limit: int,
-    split: str | None = None,
-    label: str | None = None,
+    passes: Callable[[str], bool] = lambda _: True,
 ) -> list[TextHit]:
-    """The images whose reports hold any of the words, those with more and rarer words first, each once.
+    """The images of the question whose reports hold any of the words, those with more and rarer words first, each once.
 
-    label: a key of db.queries.cases.LABELS. A report belongs to a picture's content, so every dataset with that
-    picture shows it. A text without words finds nothing.
+    passes: tells from a report's text whether it says what is meant; of the best EXAMINED reports at most. A report
+    belongs to a picture's content, so every dataset with that picture shows it. A text without words finds nothing.
     """
     wanted = words(text)
     if not wanted:
         return []
     sqlite = session.get_bind().dialect.name == "sqlite"
     query = _fts5(wanted) if sqlite else _tsvector(wanted)
-    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Image.dataset_id == dataset_id)
-    if split is not None:
-        query = query.where(Image.split == split)
-    if label is not None:
-        query = query.where(Image.label.is_not_distinct_from(LABELS[label]))
+    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Image.id.in_(cases.matching(question)))
     best: dict[int, tuple[int, float]] = {}
-    for report_id, score, image_id in session.execute(query.add_columns(Image.id)):
-        best.setdefault(image_id, (report_id, score))
+    for report_id, score, image_id, said in session.execute(query.add_columns(Image.id, Report.text).limit(EXAMINED)):
+        if image_id not in best and passes(said):
+            best[image_id] = report_id, score
         if len(best) == limit:
             break
     chosen = [report_id for report_id, _ in best.values()]

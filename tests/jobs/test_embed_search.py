@@ -19,9 +19,10 @@ from sqlalchemy import func, select
 from tiny_models import tiny_clip
 
 from db import session
-from db.models import Dataset, Image, Prompt, Report, Run, VectorIndex
+from db.models import Dataset, Image, Prediction, Prompt, Report, Run, VectorIndex
 from db.queries import runs
 from db.queries import search as queries
+from db.queries.cases import Question
 from engine.images import resize
 from engine.retrieval import embedders
 from engine.retrieval.embedders import EmbedderSpec, FeatureEmbedder, Sources
@@ -386,7 +387,7 @@ def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
     assert embed.main(["--embedder", "small", *options]) == 0
     write_reports(context)
     found = answer(options, capsys, "--text", "opacity bronchograms", "--k", "100")
-    assert found["answered_by"] == "the words of generated reports (full-text search)"
+    assert found["answered_by"].startswith("the words of generated reports (full-text search; what denies them")
     assert found["notes"] == [
         "to search the pictures themselves by text: python -m jobs fetch_models biomedclip, then python -m jobs embed"
         " --embedder biomedclip"
@@ -400,6 +401,53 @@ def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
     assert answer(options, capsys, "--text", "zebra")["hits"] == []
     assert search.main(["--text", "clear lung", *options]) == 0
     assert "«lungs» are «clear»" in capsys.readouterr().out
+
+
+def test_hits_are_narrowed_to_a_cause_an_outcome_and_other_patients_and_k_still_come_back(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    with session.transaction(context.engine) as db:
+        images = {image.id: image for image in db.scalars(select(Image))}
+        for image in images.values():
+            image.patient_key = f"p{image.id % 4}"
+        dataset = db.scalars(select(Dataset)).first()
+        assert dataset is not None
+        run = Run(kind="predict", fingerprint="p" * 64, config={}, code_version="t", status="finished", pid=1)
+        run.host, run.dataset_id, run.summary = "t", dataset.id, {"threshold": 0.5}
+        db.add(run)
+        db.flush()
+        db.add_all(Prediction(run_id=run.id, image_id=n, logit=0.0, probability=0.9) for n in images)
+    found = answer(options, capsys, "--case", "1", "--k", "99", "--cause", "viral")["hits"]
+    assert {hit["cause"] for hit in found} == {"viral"} and len(found) == COUNT // 2 - (images[1].cause == "viral")
+    wrong = answer(options, capsys, "--case", "1", "--k", "99", "--outcome", "FP")["hits"]
+    assert {hit["label"] for hit in wrong} == {"normal"}
+    assert not answer(options, capsys, "--case", "1", "--outcome", "FN")["hits"]
+    others = answer(options, capsys, "--case", "1", "--k", "3", "--exclude-same-patient")["hits"]
+    assert len(others) == 3 and {images[hit["case"]].patient_key for hit in others} <= {"p0", "p2", "p3"}
+    every = answer(options, capsys, "--case", "1", "--k", "99", "--exclude-same-patient")["hits"]
+    assert len(every) == sum(image.patient_key != "p1" for image in images.values())
+    assert search.main(["--case", "1", "--cause", "fungal", *options]) == 2
+    assert "cause 'fungal' is unknown; dataset 'films' has: viral, unknown" in capsys.readouterr().err
+
+
+def test_outcomes_need_predictions(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert search.main(["--case", "1", "--outcome", "FP", *options]) == 1
+    assert "outcomes need a predict run with a threshold: python -m jobs predict" in capsys.readouterr().err
+
+
+def test_words_that_a_report_denies_do_not_find_it(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    write_reports(context)
+    with session.transaction(context.engine) as db:
+        row = db.scalars(select(Report).order_by(Report.id)).first()
+        assert row is not None
+        row.text, denied = "No effusion. The opacity is gone.", row.image_id
+    assert answer(options, capsys, "--text", "effusion")["hits"] == []
+    assert [hit["case"] for hit in answer(options, capsys, "--text", "no effusion")["hits"]] == [denied]
 
 
 def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_reports(
@@ -461,8 +509,8 @@ def test_whatever_is_typed_is_no_error_of_the_database(options: list[str], conte
         write_reports(context)
     with session.transaction(context.engine) as db:
         dataset_id = db.scalars(select(Dataset.id)).one()
-        hits = queries.reports(db, dataset_id, f"{typed} opacities {typed}", limit=3)
-        queries.reports(db, dataset_id, typed, limit=3)
+        hits = queries.reports(db, Question(dataset_id), f"{typed} opacities {typed}", limit=3)
+        queries.reports(db, Question(dataset_id), typed, limit=3)
     assert len(hits) == 3
     assert len({hit.image.id for hit in hits}) == 3
 
@@ -475,6 +523,6 @@ def test_reports_of_another_dataset_with_the_same_pictures_are_found_there(
     assert ingest.main([str(tmp_path / "copy"), "--name", "copy", *options]) == 0
     with session.transaction(context.engine) as db:
         other = db.scalars(select(Dataset).where(Dataset.name == "copy")).one()
-        hits = queries.reports(db, other.id, "opacity", limit=50)
+        hits = queries.reports(db, Question(other.id), "opacity", limit=50)
         assert {hit.image.dataset_id for hit in hits} == {other.id}
     assert len(hits) == COUNT // 2
