@@ -233,6 +233,44 @@ def embedding_map(points: pd.DataFrame, *, method: str, embedder: str, synthetic
     return _finished(chart, f"{method} of {embedder}", f"n = {len(table):,} images", synthetic)
 
 
+OUTCOME_COLOURS = {"TP": "#0072B2", "TN": "#56B4E9", "FN": "#D55E00", "FP": "#E69F00", "not judged": "#B8BCC0"}
+
+
+def image_map(points: pd.DataFrame, *, method: str, by: str, synthetic: bool = False) -> alt.Chart:
+    """All images on a map, to be looked into. Interval selection "box" gives x and y.
+
+    points: columns image_id, x, y, label (1, 0 or missing), outcome (TP, FP, TN, FN, not judged), probability (in
+    [0, 1] or missing). by: label, outcome or probability, what the points are coloured by.
+    """
+    table = points.assign(label=points["label"].map({0: "normal", 1: "pneumonia"}).fillna("unknown"))
+    palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
+    if palette is None:
+        colour = alt.Color("probability:Q", title="Probability", scale=alt.Scale(scheme="cividis", domain=[0, 1]))
+    else:
+        counts = table[by].value_counts()
+        shown = [name for name in palette if counts.get(name, 0)]
+        legend = {name: f"{name} (n = {counts[name]:,})" for name in shown}
+        table = table.assign(shown=table[by].map(legend))
+        table = table.sort_values("outcome", key=lambda names: names != "not judged")
+        scale = alt.Scale(domain=list(legend.values()), range=[palette[name] for name in shown])
+        colour = alt.Color("shown:N", title=None, scale=scale, legend=alt.Legend(orient="bottom", labelLimit=300))
+    bare = alt.Axis(labels=False, ticks=False, grid=False)
+    tips = ["image_id:Q", "label:N", "outcome:N", alt.Tooltip("probability:Q", format=".3f")]
+    chart = (
+        alt.Chart(table)
+        .mark_circle(size=22, opacity=0.6)
+        .encode(
+            x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
+            y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
+            color=colour,
+            tooltip=tips,
+        )
+        .add_params(alt.selection_interval(name="box"))
+        .properties(width="container", height=560)
+    )
+    return _finished(chart, f"{method} of all images", f"n = {len(table):,} images", synthetic)
+
+
 def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = False) -> alt.HConcatChart:
     """Mean probability while pixels are deleted and inserted, in each order, with its interval as a band.
 

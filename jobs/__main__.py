@@ -15,6 +15,7 @@ JOBS = (
     "report",
     "score",
     "embed",
+    "map",
     "search",
     "evaluate",
     "compare",

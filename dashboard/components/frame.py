@@ -19,6 +19,7 @@ TITLES = {
     "cases": ("Cases", ":material/grid_view:"),
     "reports": ("Reports", ":material/description:"),
     "search": ("Search", ":material/image_search:"),
+    "map": ("Map", ":material/scatter_plot:"),
     "runs": ("Runs", ":material/history:"),
 }
 SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Figures show that the wiring works, nothing else."

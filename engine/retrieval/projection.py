@@ -1,5 +1,7 @@
 """Where each image stands on a map: high-dimensional vectors laid out in two dimensions."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,6 +27,41 @@ def tsne(vectors: NDArray[np.float32], *, seed: int, perplexity: float = 30.0) -
     with threadpool_limits(1):
         layout = TSNE(n_components=2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
     return np.asarray(layout, dtype=np.float32)
+
+
+def umap(vectors: NDArray[np.float32], *, seed: int, neighbours: int = 15) -> Points:
+    """UMAP (McInnes et al. 2018) by umap-learn, cosine: float32 (n, d) unit vectors -> float32 (n, 2).
+
+    Equal input and seed give equal maps, at the price of one thread. Raises InputError below 4 images.
+    """
+    import warnings
+
+    if len(vectors) < LEAST:
+        raise InputError(f"a map needs at least {LEAST} images; got {len(vectors)}")
+    from umap import UMAP  # type: ignore[import-untyped]  # imports in 15 s
+
+    near = min(neighbours, len(vectors) - 1)
+    start = "spectral" if len(vectors) > 4 * near else "random"
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="n_jobs value")  # a seed takes one thread, as it should
+        layout = UMAP(n_neighbors=near, metric="cosine", init=start, random_state=seed, n_jobs=1).fit_transform(vectors)
+    return np.asarray(layout, dtype=np.float32)
+
+
+METHODS: dict[str, Callable[..., Points]] = {"umap": umap, "tsne": tsne}
+"""Maps by name; a new one is a function and a line here."""
+
+
+def trust(vectors: NDArray[np.float32], points: Points, *, seed: int, neighbours: int = 12, most: int = 5000) -> float:
+    """Trustworthiness (Venna & Kaski 2001) of a map, in [0, 1]: how far its neighbours are neighbours of the vectors.
+
+    Of `most` images drawn at random where there are more, since it compares all with all.
+    """
+    from sklearn.manifold import trustworthiness
+
+    rows = np.sort(np.random.default_rng(seed).permutation(len(vectors))[:most])
+    near = max(1, min(neighbours, (len(rows) - 1) // 2))
+    return float(trustworthiness(vectors[rows], points[rows], n_neighbors=near, metric="cosine"))
 
 
 def _reduced(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:

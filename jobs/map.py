@@ -1,0 +1,77 @@
+"""python -m jobs map [--embedder NAME]: lay all images out in two dimensions, for the Map page.
+
+Each map's places are stored with its trustworthiness. Distances between far groups mean nothing on such a map.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from engine.files import whole_file
+from engine.retrieval.vector_index import VectorIndex
+from jobs import indexes
+from jobs.command import UsageError, command, natural, open_context, parser
+from jobs.run import ActiveRun
+
+METHODS = ("umap", "tsne")
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "map")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--embedder", metavar="NAME", help="index to lay out (default: the one built last)")
+    options.add_argument("--methods", default="umap,tsne", metavar="A,B", help="umap, tsne or both (default: both)")
+    options.add_argument("--seed", type=natural, default=0)
+    args = options.parse_args(argv)
+    methods = [name.strip() for name in args.methods.split(",")]
+    for name in methods:
+        if name not in METHODS:
+            raise UsageError(f"map '{name}' is unknown; known: {', '.join(METHODS)}")
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    index = indexes.chosen(context, dataset, args.embedder)
+    run = ActiveRun.claim(
+        context,
+        kind="map",
+        config={"dataset": dataset.name, "embedder": index.embedder, "methods": methods},
+        inputs=index.sha256,
+        dataset_id=dataset.id,
+        seed=args.seed,
+    )
+    if not run.already_finished:
+        with run:
+            draw(run, indexes.opened(context, index), methods, args.seed)
+    for name, trusted in run.summary["trustworthiness"].items():
+        print(f"map: {name} of {run.summary['images']} images, trustworthiness {trusted:.3f}")
+    print(f"map: {'already done as' if run.already_finished else 'done as'} run {run.id}")
+    return 0
+
+
+def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], seed: int) -> None:
+    """Places of all images by each method, as files whose rows are those of `ids`; a map that is there stays."""
+    from engine.retrieval import projection
+
+    vectors = np.asarray(index.vectors)
+    trusted = {}
+    for name in run.track(methods, stage="drawing maps"):
+        path = run.folder / f"{name}.npy"
+        points = np.load(path, allow_pickle=False) if path.exists() else projection.METHODS[name](vectors, seed=seed)
+        save(run, name, points)
+        trusted[name] = projection.trust(vectors, points, seed=seed)
+    save(run, "ids", index.ids)
+    shared = {"name": "trustworthiness", "split": "all", "n": len(index.ids)}
+    run.metrics([shared | {"slice": name, "value": value} for name, value in trusted.items()])
+    run.summary = {"images": len(index.ids), "embedder": index.manifest.embedder, "trustworthiness": trusted}
+
+
+def save(run: ActiveRun, name: str, array: np.ndarray) -> None:
+    """One array as the run's artifact."""
+    with whole_file(run.folder / f"{name}.npy") as temporary, temporary.open("wb") as stream:
+        np.save(stream, array, allow_pickle=False)
+    run.artifact(name, run.folder / f"{name}.npy", shape=array.shape)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
