@@ -68,7 +68,7 @@ def million() -> None:
 def embedding() -> None:
     """Print both sides' films a second and the lowest cosine between their vectors."""
     with tempfile.TemporaryDirectory() as folder:
-        write_phantoms(Path(folder), seed=0, counts={"test": (FILMS // 2, FILMS // 2)})
+        write_phantoms(Path(folder) / "films", seed=0, counts={"test": (FILMS // 2, FILMS // 2)})
         files = sorted(Path(folder).rglob("*.jpeg"))
         embedder = load_embedder("imagenet-lite0")
         backbone = load_backbone("efficientnet_lite0").eval()

@@ -1,5 +1,7 @@
 """Which vector index a job asks: the newest of each embedder, chosen by name, opened after its hashes agree."""
 
+import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from db import session
@@ -32,7 +34,21 @@ def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
 
 
 def opened(context: Context, index: VectorIndex) -> "OpenIndex":
-    """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError."""
+    """The index's folder, verified; where it is damaged, the last good one before it, and a line that says so.
+
+    Raises engine.retrieval.vector_index.IndexDamagedError where there is none.
+    """
+    from engine.retrieval.vector_index import IndexDamagedError
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-    return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+    try:
+        return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+    except IndexDamagedError as error:
+        with session.transaction(context.engine) as db:
+            earlier = evaluation.earlier_indexes(db, index)
+        for other in earlier:
+            with suppress(IndexDamagedError):
+                found = OpenIndex.open(context.artifacts / other.path, sha256=other.sha256)
+                print(f"note: {error}; the index of run {other.run_id} answers instead", file=sys.stderr)
+                return found
+        raise

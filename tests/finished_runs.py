@@ -161,7 +161,7 @@ class World:
         folder = self.context.artifacts / "indexes" / embedder / f"{run.id:04d}"
         sha256 = write_index(folder, vectors=vectors, ids=ids, embedder=embedder, revision="r1")
         with session.transaction(self.context.engine) as db:
-            row = VectorIndex(run_id=run.id, dataset_id=self.dataset.id, embedder=embedder, revision="r1", kind="flat")
+            row = VectorIndex(run_id=run.id, dataset_id=self.dataset.id, embedder=embedder, revision="r1", kind="exact")
             row.dimension, row.count, row.sha256 = 16, len(ids), sha256
             row.path = folder.relative_to(self.context.artifacts).as_posix()
             db.add(row)

@@ -259,7 +259,7 @@ def _index(
             revision=revision,
             dimension=vectors.shape[1],
             count=len(ids),
-            kind="IndexFlatIP",
+            kind="exact",
             path=relative,
             sha256=sha256,
         )

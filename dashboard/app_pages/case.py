@@ -56,7 +56,7 @@ else:
     names = {index.embedder: index.embedder for index in indexes}
     picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
     index = next((index for index in indexes if index.embedder == picked), indexes[0])
-    st.caption(f"Index of {index.embedder}, {wording.count(index.count, 'image')}, cosine similarity, exact search.")
+    st.caption(f"Index of {index.embedder}, {wording.count(index.count, 'image')}, {similar.manner(index)}.")
     with panels.guarded("The similar cases"):
         hits = similar.to_image(index, case.id, NEAREST)
         similar.show(dataset, hits, view, key="similar", learned=index.embedder == similar.LEARNED)

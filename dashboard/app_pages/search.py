@@ -52,6 +52,6 @@ with answer, panels.guarded("The hits"):
     if hits is not None:
         st.caption(
             f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
-            f"{wording.count(index.count, 'image')}, run {index.run_id}): cosine similarity, exact search."
+            f"{wording.count(index.count, 'image')}, run {index.run_id}): {similar.manner(index)}."
         )
         similar.show(dataset, hits, view, key="hits", learned=index.embedder == similar.LEARNED)

@@ -58,8 +58,7 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> 
     height, width = decoded.pixels.shape
     st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
     st.caption(f"{wording.plain(file.name)}, {decoded.source_format}, {width} x {height} pixels")
-    opened = resources.vector_index(index.path, index.sha256)
-    vectors = opened.placed(model(index).embed_images(decoded.pixels[None]))
+    vectors = similar.opened(index).placed(model(index).embed_images(decoded.pixels[None]))
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     if same is not None:

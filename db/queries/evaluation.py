@@ -95,6 +95,18 @@ def indexes(session: Session, dataset_id: int) -> list[VectorIndex]:
     return [newest[name] for name in sorted(newest)]
 
 
+def earlier_indexes(session: Session, index: VectorIndex) -> list[VectorIndex]:
+    """The whole indexes of the dataset by the same embedder and weights that were built before, the latest first."""
+    query = (
+        select(VectorIndex)
+        .join(Run, Run.id == VectorIndex.run_id)
+        .where(VectorIndex.dataset_id == index.dataset_id, VectorIndex.embedder == index.embedder)
+        .where(VectorIndex.revision == index.revision, VectorIndex.id < index.id, Run.status == "finished")
+        .order_by(VectorIndex.id.desc())
+    )
+    return list(session.scalars(query))
+
+
 def curves(session: Session, run_id: int) -> list[dict[str, Any]]:
     """The run's training curves: split (fold), name, step (epoch from 0), value."""
     query = (

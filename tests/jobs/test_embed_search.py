@@ -176,6 +176,23 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     assert seen == [COUNT, 1, len(now)]
 
 
+def test_where_the_newest_index_is_damaged_the_last_good_one_answers(
+    options: list[str], context: Context, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    good = newest_index(context)
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
+    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    assert embed.main(["--embedder", "small", *options]) == 0
+    (context.artifacts / newest_index(context).path / "ids.npy").write_bytes(b"torn")
+    capsys.readouterr()
+    assert search.main(["--case", "1", "--json", *options]) == 0
+    said = capsys.readouterr()
+    assert "ids.npy is not the file that was written" in said.err
+    assert f"the index of run {good.run_id} answers instead" in said.err
+    assert len(json.loads(said.out)["hits"]) == 5
+
+
 def test_an_approximate_index_says_its_recall(
     options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
