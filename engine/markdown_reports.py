@@ -4,37 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.metrics.evaluation import Measured
+from engine.metrics.names import NAMES
 from engine.tables import markdown_table, number, plain, span
 
 BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values show that the program works, and nothing else."
-NAMES = {
-    "auc": "AUC",
-    "average_precision": "Average precision",
-    "accuracy": "Accuracy",
-    "recall": "Recall (sensitivity)",
-    "specificity": "Specificity",
-    "precision": "Precision (PPV)",
-    "recall_at_specificity_90": "Recall at specificity .90",
-    "recall_at_specificity_95": "Recall at specificity .95",
-    "f1": "F1",
-    "brier": "Brier score",
-    "ece": "ECE",
-    "keyword_alignment": "Keyword alignment",
-    "stance_agreement": "Stance agreement",
-    "stance_kappa": "Kappa of stance against label",
-    "classifier_agreement": "Agreement with the classifier",
-    "unsupported": "Unsupported claims",
-    "contradictions": "Contradictions",
-    "laterality": "Laterality",
-    "format": "Format",
-    "words": "Words",
-    "repetition": "Repetition",
-    "truncated": "Truncated",
-    "bleu": "BLEU",
-    "rouge_l": "ROUGE-L",
-    "chrf": "chrF",
-}
-"""How metrics are called in text, in the order of their tables."""
 SAID = (
     *("stance_agreement", "stance_kappa", "classifier_agreement", "unsupported", "contradictions", "laterality"),
     *("keyword_alignment", "bleu", "rouge_l", "chrf"),

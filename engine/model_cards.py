@@ -4,9 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS, NAMES
+from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS
 from engine.metrics.bootstrap import Interval
 from engine.metrics.evaluation import Measured
+from engine.metrics.names import NAMES
 from engine.tables import markdown_table, number, plain, span
 
 INTENDED = """

@@ -6,6 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, panels, reporting, standings, wording
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
+from engine.metrics.names import NAMES
 
 SIZE = 10
 
@@ -15,7 +16,7 @@ with resources.reading() as session:
     models, strategies = reports.choices(session, dataset.id)
     compared = reports.leaderboard(session, dataset.id)
     evaluated = evaluation.latest(session, dataset.id)
-    scores = {name: wording.METRICS[name] for name in reports.metrics(session, dataset.id) if name in reporting.SHARES}
+    scores = {name: NAMES[name] for name in reports.metrics(session, dataset.id) if name in reporting.SHARES}
 
 with st.sidebar:
     text = address.words("Words in the report", name="words", placeholder="opacity")

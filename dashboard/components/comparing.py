@@ -10,6 +10,7 @@ from dashboard.components import address, frame, linked, panels, wording
 from dashboard.components.linked import Card, Cell
 from db.models import Dataset, Run
 from db.queries import comparison
+from engine.metrics.names import NAMES
 
 if TYPE_CHECKING:
     from engine.metrics.comparison import Comparison
@@ -82,7 +83,7 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
         span = f"{interval.low:+.3f} to {interval.high:+.3f}"
         table.append(
             [
-                wording.METRICS[name],
+                NAMES[name],
                 *(f"{value:.3f}" for value in (one, other)),
                 f"{interval.value:+.3f}",
                 span,

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dashboard.components import linked, wording
 from dashboard.components.linked import Cell
 from db.models import Metric
+from engine.metrics.names import NAMES
 
 ORIGINAL = {
     "accuracy": 0.93,
@@ -32,7 +33,7 @@ def classification(metrics: Sequence[Metric]) -> None:
         test, held_out = found.get((name, "test")), found.get((name, "oof"))
         if test is None and held_out is None:
             continue
-        rows.append([wording.METRICS[name], *_with_interval(test), _original(name), *_with_interval(held_out)[:2]])
+        rows.append([NAMES[name], *_with_interval(test), _original(name), *_with_interval(held_out)[:2]])
     heads = ["Classification", ">Test", ">95 % interval", ">n", ">Original tool", ">Out of fold", ">95 % interval"]
     linked.table(heads, rows, key="classification", caption="Classification metrics")
 
@@ -47,7 +48,7 @@ def retrieval(metrics: Sequence[Metric]) -> None:
         shown = name.removeprefix("from_train_")
         if any(found.get((name, embedder)) for embedder in embedders):
             cells = [cell for one in embedders for cell in _with_interval(found.get((name, one)))[:2]]
-            what = wording.METRICS.get(shown, shown.capitalize())
+            what = NAMES.get(shown, shown.capitalize())
             rows.append([f"{what}, against train" if shown != name else what, *cells, _original(name)])
     heads = [part for embedder in embedders for part in (f">{embedder}", ">95 % interval")]
     linked.table(["Retrieval", *heads, ">Original tool"], rows, key="retrieval", caption="Retrieval precision")
@@ -69,8 +70,7 @@ def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
 def listing(metrics: Sequence[Metric], *, key: str) -> None:
     """Every final metric of a run."""
     rows = [
-        [wording.METRICS.get(metric.name, metric.name), metric.split, metric.slice, *_with_interval(metric)]
-        for metric in metrics
+        [NAMES.get(metric.name, metric.name), metric.split, metric.slice, *_with_interval(metric)] for metric in metrics
     ]
     linked.table(["Metric", "Split", "Slice", ">Value", ">95 % interval", ">n"], rows, key=key, caption="All metrics")
 

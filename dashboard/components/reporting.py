@@ -12,6 +12,7 @@ from db.queries import cases
 from db.queries.cases import Case
 from db.queries.reports import ReportRow
 from db.queries.search import CLOSE, OPEN, TextHit
+from engine.metrics.names import NAMES
 from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
 
@@ -79,7 +80,7 @@ def show(row: ReportRow, *, brief: bool = False) -> None:
         st.caption(f"{STANCES[row.stance].capitalize()}{wrong and f'; **{wrong}**'}.")
         if not brief:
             names = ("keyword_alignment", "stance_agreement", "format")
-            said = [f"{wording.METRICS[name].lower()} {wording.percent(row.scores.get(name))}" for name in names]
+            said = [f"{NAMES[name].lower()} {wording.percent(row.scores.get(name))}" for name in names]
             st.caption(" · ".join([*said, f"written in {wording.duration(report.seconds)}"]))
 
 

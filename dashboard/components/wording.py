@@ -19,40 +19,6 @@ AREAS = (
     *("stance_kappa", "unsupported", "contradictions", "words", "map", "vote_auc"),
 )
 """Metrics that are not shares of something counted."""
-METRICS = {
-    "accuracy": "Accuracy",
-    "recall": "Recall (sensitivity)",
-    "specificity": "Specificity",
-    "precision": "Precision (PPV)",
-    "f1": "F1",
-    "auc": "AUC",
-    "recall_at_specificity_90": "Recall at specificity .90",
-    "recall_at_specificity_95": "Recall at specificity .95",
-    "average_precision": "Average precision",
-    "brier": "Brier score",
-    "ece": "Calibration error (ECE)",
-    "p_at_1": "P@1",
-    "p_at_3": "P@3",
-    "p_at_5": "P@5",
-    "p_at_10": "P@10",
-    "map": "Mean average precision",
-    "r_precision": "R-precision",
-    "vote_auc": "AUC of the neighbours' vote",
-    "keyword_alignment": "Keyword alignment",
-    "stance_agreement": "Stance agreement",
-    "stance_kappa": "Kappa",
-    "classifier_agreement": "Classifier agreement",
-    "unsupported": "Unsupported claims",
-    "contradictions": "Contradictions",
-    "laterality": "Laterality",
-    "format": "Format",
-    "words": "Words",
-    "repetition": "Repetition",
-    "truncated": "Truncated",
-    "bleu": "BLEU",
-    "rouge_l": "ROUGE-L",
-    "chrf": "chrF",
-}
 
 
 def known(value: float | None) -> bool:
