@@ -1,55 +1,23 @@
 """python -m jobs search --image FILE | --text WORDS | --case ID [--k 5]: find the cases that are most alike."""
 
-import json
-import math
+import sys
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from db import session
-from db.models import Dataset, VectorIndex
+from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, evaluation, runs, search
 from db.queries.cases import Question
 from engine.reporting.matching import matcher
 from engine.retrieval.embedders import REGISTRY
-from engine.retrieval.neighbours import vote
 from engine.weights import MissingWeightsError
 from jobs import indexes
+from jobs.answers import Answer, as_csv, show, to_hit, write_grid
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.embed import load
 from jobs.run import file_sha256
-
-LABELS = {1: "pneumonia", 0: "normal", None: "unknown"}
-
-
-@dataclass(frozen=True)
-class Hit:
-    """One line of the answer. similarity: cosine in [-1, 1], or a text score that compares within one answer alone."""
-
-    rank: int
-    similarity: float
-    case: int
-    split: str | None
-    label: str
-    cause: str | None
-    path: str
-    snippet: str | None = None
-
-
-def to_hit(rank: int, similarity: float, image: dict[str, Any], snippet: str | None = None) -> Hit:
-    """A hit on an image as db.queries.evaluation.images describes it."""
-    label = LABELS[image["label"]]
-    return Hit(rank, similarity, image["id"], image["split"], label, image["cause"], image["path"], snippet)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The hits, what answered, and what else there is to know."""
-
-    hits: list[Hit]
-    answered_by: str
-    notes: list[str]
 
 
 @command
@@ -72,10 +40,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument("--exclude-same-patient", action="store_true", help="leave out the query's patient")
     options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights of the embedder")
-    options.add_argument("--json", action="store_true", help="print JSON")
+    output = options.add_mutually_exclusive_group()
+    output.add_argument("--json", action="store_true", help="print JSON")
+    output.add_argument("--csv", action="store_true", help="print CSV")
+    options.add_argument("--grid", type=Path, metavar="FILE", help="draw query and hits as a PNG (--image, --case)")
     args = options.parse_args(argv)
     if args.k < 1:
         raise UsageError(f"--k is {args.k}, expected 1 or more")
+    if args.grid is not None and args.text is not None:
+        raise UsageError("--grid draws the query beside its hits; give it with --image or --case")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
@@ -86,7 +59,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = search_in.by_image(args.image, args.embedder)
     else:
         answer = search_in.by_case(args.case, args.embedder)
-    show(search_in.dataset, answer, as_json=args.json)
+    if args.csv:
+        print(as_csv(answer), end="")
+    else:
+        show(dataset, answer, as_json=args.json)
+    if args.grid is not None:
+        pixels, name, label = search_in.query(args.image, args.case)
+        write_grid(args.grid, dataset, answer, pixels, name=name, label=label)
+        print(f"search: {args.grid} shows the query and {len(answer.hits)} hits", file=sys.stderr)
     return 0
 
 
@@ -179,6 +159,16 @@ class Search:
         ]
         return Answer(hits, "the words of generated reports (full-text search; what denies them is left out)", notes)
 
+    def query(self, file: Path | None, number: int) -> tuple[Any, str, int | None]:
+        """What was asked with: its pixels, uint8 (h, w), its name, and its label where that is known."""
+        from engine.images import read_grey
+
+        if file is not None:
+            return read_grey(file), file.name, None
+        with session.transaction(self.context.engine) as db:
+            case = db.get_one(Image, number)
+        return read_grey(Path(self.dataset.root) / case.path), Path(case.path).name, case.label
+
     def barred(self, number: int) -> Sequence[int]:
         """The query's own case, or all of its patient."""
         with session.transaction(self.context.engine) as db:
@@ -199,7 +189,12 @@ class Search:
             if int(number) in known
         ]
         count = f"{index.count} images"
-        return Answer(hits, f"the index of {index.embedder} (run {index.run_id}, {count}), cosine similarity", notes)
+        return Answer(
+            hits,
+            f"the index of {index.embedder} (run {index.run_id}, {count}), cosine similarity",
+            notes,
+            index.embedder,
+        )
 
     def model(self, index: VectorIndex) -> Any:
         """The embedder that made the index. Raises JobError where its weights are others now."""
@@ -213,33 +208,6 @@ class Search:
                 f"build it again with: python -m jobs embed --embedder {index.embedder}"
             )
         return loaded
-
-
-def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
-    """Print the answer as a table with the neighbours' vote, or as JSON."""
-    counted = vote([{name: key for key, name in LABELS.items()}[hit.label] for hit in answer.hits])
-    if as_json:
-        share = None if math.isnan(counted.share) else counted.share
-        voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": share}
-        whole = {"dataset": dataset.name, "synthetic": dataset.synthetic, **asdict(answer), "vote": voted}
-        print(json.dumps(whole, indent=1, ensure_ascii=False))
-        return
-    print(f"dataset '{dataset.name}'{' (SYNTHETIC)' if dataset.synthetic else ''}, answered by {answer.answered_by}")
-    for note in answer.notes:
-        print(f"note: {note}")
-    if not answer.hits:
-        print("no case matches")
-        return
-    by_words = answer.hits[0].snippet is not None
-    measure = "score" if by_words else "similarity"
-    print(f"{'rank':>4} {measure:>10} {'case':>7} {'split':<5} {'label':<9} {'cause':<9} path")
-    for hit in answer.hits:
-        facts = f"{hit.split or '-':<5} {hit.label:<9} {hit.cause or '-':<9} {hit.path}"
-        print(f"{hit.rank:>4} {hit.similarity:>10.4f} {hit.case:>7} {facts}")
-        if hit.snippet:
-            print(f"{'':>15} {hit.snippet}")
-    if not by_words:
-        print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """embed and search over small pictures, on both databases: exactly once, resumable, and honest about what answered."""
 
+import csv
 import dataclasses
 import io
 import json
@@ -446,6 +447,25 @@ def test_hits_are_narrowed_to_a_cause_an_outcome_and_other_patients_and_k_still_
     assert len(every) == sum(image.patient_key != "p1" for image in images.values())
     assert search.main(["--case", "1", "--cause", "fungal", *options]) == 2
     assert "cause 'fungal' is unknown; dataset 'films' has: viral, unknown" in capsys.readouterr().err
+
+
+def test_hits_leave_as_csv_and_as_a_picture(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    hits = answer(options, capsys, "--case", "1", "--k", "3")["hits"]
+    assert search.main(["--case", "1", "--k", "3", "--csv", *options]) == 0
+    lines = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [(int(line["rank"]), int(line["case"]), line["path"]) for line in lines] == [
+        (hit["rank"], hit["case"], hit["path"]) for hit in hits
+    ]
+    file = next(folder.rglob("person1_*.png"))
+    for number, query in enumerate((["--case", "1"], ["--image", str(file)])):
+        target = tmp_path / "made" / f"{number}.png"
+        assert search.main([*query, "--k", "3", "--grid", str(target), *options]) == 0
+        assert Picture.open(target).size[0] > 3 * 224
+    assert search.main(["--text", "x", "--grid", "a.png", *options]) == 2
+    assert "give it with --image or --case" in capsys.readouterr().err
 
 
 def test_outcomes_need_predictions(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:

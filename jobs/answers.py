@@ -1,0 +1,102 @@
+"""What a search answers, and how it is shown: a table, JSON, CSV, or a picture of the query and its hits."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from db.models import Dataset
+from engine.files import whole_file
+from engine.images import read_grey
+from engine.retrieval.neighbours import vote
+from engine.tables import csv_text
+
+if TYPE_CHECKING:
+    from engine.images import Pixels
+
+LABELS = {1: "pneumonia", 0: "normal", None: "unknown"}
+
+
+@dataclass(frozen=True)
+class Hit:
+    """One line of the answer. similarity: cosine in [-1, 1], or a text score that compares within one answer alone."""
+
+    rank: int
+    similarity: float
+    case: int
+    split: str | None
+    label: str
+    cause: str | None
+    path: str
+    snippet: str | None = None
+
+
+def to_hit(rank: int, similarity: float, image: dict[str, Any], snippet: str | None = None) -> Hit:
+    """A hit on an image as db.queries.evaluation.images describes it."""
+    label = LABELS[image["label"]]
+    return Hit(rank, similarity, image["id"], image["split"], label, image["cause"], image["path"], snippet)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The hits, what answered, and what else there is to know."""
+
+    hits: list[Hit]
+    answered_by: str
+    notes: list[str]
+    embedder: str | None = None
+    """Of the index that answered; None where words did."""
+
+
+def as_csv(answer: Answer) -> str:
+    """The hits, a line each."""
+    columns = [field.name for field in fields(Hit)]
+    return csv_text(columns, [[getattr(hit, name) for name in columns] for hit in answer.hits])
+
+
+def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
+    """Print the answer as a table with the neighbours' vote, or as JSON."""
+    counted = vote([{name: key for key, name in LABELS.items()}[hit.label] for hit in answer.hits])
+    if as_json:
+        share = None if math.isnan(counted.share) else counted.share
+        voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": share}
+        whole = {"dataset": dataset.name, "synthetic": dataset.synthetic, **asdict(answer), "vote": voted}
+        print(json.dumps(whole, indent=1, ensure_ascii=False))
+        return
+    print(f"dataset '{dataset.name}'{' (SYNTHETIC)' if dataset.synthetic else ''}, answered by {answer.answered_by}")
+    for note in answer.notes:
+        print(f"note: {note}")
+    if not answer.hits:
+        print("no case matches")
+        return
+    by_words = answer.hits[0].snippet is not None
+    measure = "score" if by_words else "similarity"
+    print(f"{'rank':>4} {measure:>10} {'case':>7} {'split':<5} {'label':<9} {'cause':<9} path")
+    for hit in answer.hits:
+        facts = f"{hit.split or '-':<5} {hit.label:<9} {hit.cause or '-':<9} {hit.path}"
+        print(f"{hit.rank:>4} {hit.similarity:>10.4f} {hit.case:>7} {facts}")
+        if hit.snippet:
+            print(f"{'':>15} {hit.snippet}")
+    if not by_words:
+        print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
+
+
+def write_grid(path: Path, dataset: Dataset, answer: Answer, query: "Pixels", *, name: str, label: int | None) -> None:
+    """The query and its hits as a PNG, a hit green where its label is the query's and orange where it is the other.
+
+    query: uint8 (h, w), grey. Raises InputError where a hit's file cannot be read.
+    """
+    from engine.contact_sheets import Hit as Tile
+    from engine.contact_sheets import Retrieval, Sample, retrieval_grid
+
+    known = {shown: value for value, shown in LABELS.items()}
+    root = Path(dataset.root)
+    tiles = [
+        Tile(Sample(Path(hit.path).name, read_grey(root / hit.path), known[hit.label]), hit.similarity)
+        for hit in answer.hits
+    ]
+    found = Retrieval(Sample(name, query, label), tuple(tiles))
+    picture = retrieval_grid([found], embedder=answer.embedder or "", synthetic=dataset.synthetic)
+    with whole_file(path) as temporary:
+        picture.save(temporary, format="PNG")
