@@ -72,7 +72,7 @@ def steps(data: Path | None, name: str | None, artifacts: Path) -> Iterator[tupl
     for job in ("train", "predict", "report", "embed"):
         yield job, dataset
     yield "report", [*dataset, "--model", "nearest"]
-    for job in ("evaluate", "export"):
+    for job in ("evaluate", "map", "export"):
         yield job, dataset
 
 

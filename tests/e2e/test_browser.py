@@ -144,6 +144,7 @@ def visit(chromium: Browser, address: str) -> Iterator[Visit]:
         ("/case?image=1", "normal"),
         ("/reports", "Reports"),
         ("/search", "Search"),
+        ("/map", "Map"),
         ("/runs", "Runs"),
         ("/runs?run=2", "Run 2: train"),
     ],
