@@ -236,11 +236,17 @@ def embedding_map(points: pd.DataFrame, *, method: str, embedder: str, synthetic
 OUTCOME_COLOURS = {"TP": "#0072B2", "TN": "#56B4E9", "FN": "#D55E00", "FP": "#E69F00", "not judged": "#B8BCC0"}
 
 
-def image_map(points: pd.DataFrame, *, method: str, by: str, synthetic: bool = False) -> alt.Chart:
+Box = tuple[float, float, float, float]
+
+
+def image_map(
+    points: pd.DataFrame, *, method: str, by: str, box: Box | None = None, synthetic: bool = False
+) -> alt.Chart:
     """All images on a map, to be looked into. Interval selection "box" gives x and y.
 
     points: columns image_id, x, y, label (1, 0 or missing), outcome (TP, FP, TN, FN, not judged), probability (in
-    [0, 1] or missing). by: label, outcome or probability, what the points are coloured by.
+    [0, 1] or missing). by: label, outcome or probability, what the points are coloured by. box: what is selected at
+    first, as left, right, lower and upper edge.
     """
     table = points.assign(label=points["label"].map({0: "normal", 1: "pneumonia"}).fillna("unknown"))
     palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
@@ -254,6 +260,7 @@ def image_map(points: pd.DataFrame, *, method: str, by: str, synthetic: bool = F
         table = table.sort_values("outcome", key=lambda names: names != "not judged")
         scale = alt.Scale(domain=list(legend.values()), range=[palette[name] for name in shown])
         colour = alt.Color("shown:N", title=None, scale=scale, legend=alt.Legend(orient="bottom", labelLimit=300))
+    chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
     tips = ["image_id:Q", "label:N", "outcome:N", alt.Tooltip("probability:Q", format=".3f")]
     chart = (
@@ -265,7 +272,7 @@ def image_map(points: pd.DataFrame, *, method: str, by: str, synthetic: bool = F
             color=colour,
             tooltip=tips,
         )
-        .add_params(alt.selection_interval(name="box"))
+        .add_params(alt.selection_interval(name="box", **chosen))
         .properties(width="container", height=560)
     )
     return _finished(chart, f"{method} of all images", f"n = {len(table):,} images", synthetic)

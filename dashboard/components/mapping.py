@@ -64,7 +64,7 @@ def chart(points: Any, *, method: str, by: str, synthetic: bool) -> None:
     """The map; dragging a box puts it into the URL."""
     from engine.charts import image_map
 
-    drawn = image_map(points, method=NAMES[method], by=by, synthetic=synthetic)
+    drawn = image_map(points, method=NAMES[method], by=by, box=edges_in_url(), synthetic=synthetic)
     event: Any = st.altair_chart(drawn, on_select="rerun", selection_mode="box", key=f"map_{method}_{by}")
     box = event.selection.get("box") or {}
     if {"x", "y"} <= set(box):
@@ -74,13 +74,21 @@ def chart(points: Any, *, method: str, by: str, synthetic: bool) -> None:
             st.rerun()
 
 
-def boxed(points: Any) -> Any | None:
-    """The rows inside the URL's box, or None where it names none."""
+def edges_in_url() -> tuple[float, float, float, float] | None:
+    """The URL's box: left and right, lower and upper edge; None where it names none."""
     try:
-        left, right, low, high = (float(edge) for edge in (address.get("box") or "").split(","))
+        one, other, low, high = (float(edge) for edge in (address.get("box") or "").split(","))
     except ValueError:
         return None
-    inside = points["x"].between(*sorted((left, right))) & points["y"].between(*sorted((low, high)))
+    return min(one, other), max(one, other), min(low, high), max(low, high)
+
+
+def boxed(points: Any) -> Any | None:
+    """The rows inside the URL's box, or None where it names none."""
+    edges = edges_in_url()
+    if edges is None:
+        return None
+    inside = points["x"].between(*edges[:2]) & points["y"].between(*edges[2:])
     return points[inside]
 
 
