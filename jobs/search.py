@@ -70,6 +70,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+STRANGE = (
+    "the picture is less like any image of the collection than 99 % of its images are like their nearest: it may be no "
+    "chest radiograph, and the hits may mean nothing"
+)
+
+
 def asked(
     context: Context, dataset: Dataset, *, split: str | None, label: str | None, cause: str | None, outcome: str | None
 ) -> Question:
@@ -106,10 +112,13 @@ class Search:
 
         pixels = read_grey(path)
         index = indexes.chosen(self.context, self.dataset, embedder)
-        vectors = indexes.opened(self.context, index).placed(self.model(index).embed_images(pixels[None]))
+        opened = indexes.opened(self.context, index)
+        vectors = opened.placed(self.model(index).embed_images(pixels[None]))
         with session.transaction(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = [f"the picture is case {same.id} of the dataset, {same.path}; it is left out"] if same else []
+        if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
+            notes.append(STRANGE)
         return self.nearest(index, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> Answer:

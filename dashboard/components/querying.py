@@ -58,7 +58,14 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> 
     height, width = decoded.pixels.shape
     st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
     st.caption(f"{wording.plain(file.name)}, {decoded.source_format}, {width} x {height} pixels")
-    vectors = similar.opened(index).placed(model(index).embed_images(decoded.pixels[None]))
+    opened = similar.opened(index)
+    vectors = opened.placed(model(index).embed_images(decoded.pixels[None]))
+    if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
+        st.warning(
+            "This picture is less like any image of the collection than 99 % of its images are like their nearest: it "
+            "may be no chest radiograph, and the hits may mean nothing.",
+            icon=":material/help:",
+        )
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     if same is not None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -42,6 +43,8 @@ class SearchHits:
 
 FEWEST_TO_CENTRE = 20
 """Vectors below which a centre says little."""
+FEWEST_TO_KNOW = 50
+"""Images below which a collection does not tell what is unlike it."""
 FEW = 20_000
 """Allowed vectors up to which an approximate index is left aside and each is compared."""
 
@@ -175,6 +178,20 @@ class VectorIndex:
     def placed(self, raw: Vectors) -> Vectors:
         """What the embedder makes of a query, float32 (q, d), as this index compares it."""
         return centred(raw, self.centre)
+
+    @cached_property
+    def familiar(self) -> float | None:
+        """Cosine to its nearest other that 99 % of the images have at least, of 200 drawn at random; None for a
+        collection too small to tell."""
+        if len(self) < FEWEST_TO_KNOW:
+            return None
+        asked = np.sort(np.random.default_rng(0).permutation(len(self))[:200])
+        nearest = self.search(np.asarray(self.vectors[asked]), 2).similarities[:, 1]
+        return float(np.quantile(nearest, 0.01))
+
+    def strange(self, similarity: float) -> bool:
+        """Whether a query whose nearest image is so similar is unlike the whole collection: perhaps no radiograph."""
+        return self.familiar is not None and similarity < self.familiar
 
     def rows(self, ids: Collection[int] | Ids) -> NDArray[np.intp]:
         """Row of each id in `vectors`; ids that the index does not hold are left out."""

@@ -104,6 +104,21 @@ def test_a_query_is_centred_as_the_index_is(tmp_path: Path) -> None:
     np.testing.assert_array_equal(centred(np.tile(few[:1], (3, 1)), few[0]), np.tile(few[:1], (3, 1)))
 
 
+def test_a_query_unlike_the_whole_collection_is_strange(tmp_path: Path) -> None:
+    rng = np.random.default_rng(4)
+    vectors = unit(np.repeat(rng.normal(size=(30, 32)), 10, axis=0) + 0.3 * rng.normal(size=(300, 32)))
+    for count, name in ((300, "many"), (40, "few")):
+        write_index(tmp_path / name, vectors=vectors[:count], ids=np.arange(count), embedder="e", revision="r")
+    index = VectorIndex.open(tmp_path / "many")
+    near = unit(vectors[:50] + 0.02 * rng.normal(size=(50, 32)))
+    far = unit(rng.normal(size=(50, 32)))
+    known, unknown = (
+        [index.strange(float(one)) for one in index.search(queries, 1).similarities[:, 0]] for queries in (near, far)
+    )
+    assert sum(known) <= 1 and sum(unknown) >= 48
+    assert not VectorIndex.open(tmp_path / "few").strange(-1.0)
+
+
 def clustered(count: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Vectors in groups, as embeddings of images are."""
     groups = rng.normal(size=(count // 50, width))

@@ -468,6 +468,18 @@ def test_hits_leave_as_csv_and_as_a_picture(
     assert "give it with --image or --case" in capsys.readouterr().err
 
 
+def test_a_picture_unlike_all_others_is_answered_with_a_warning(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_KNOW", 5)
+    assert embed.main(["--embedder", "small", *options]) == 0
+    strange, film = tmp_path / "strange.png", tmp_path / "film.png"
+    strange.write_bytes(png(np.where(np.indices((48, 48)).sum(0) // 6 % 2, 255, 0).astype(np.uint8)))
+    film.write_bytes(png(np.clip(pixels(5).astype(int) + 1, 0, 255).astype(np.uint8)))
+    notes = [" ".join(answer(options, capsys, "--image", str(file))["notes"]) for file in (strange, film)]
+    assert "it may be no chest radiograph" in notes[0] and "radiograph" not in notes[1]
+
+
 def test_outcomes_need_predictions(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert embed.main(["--embedder", "small", *options]) == 0
     assert search.main(["--case", "1", "--outcome", "FP", *options]) == 1
