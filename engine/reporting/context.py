@@ -127,7 +127,8 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         _said("unclear"),
         rf"(?<=[:=-]\s)(?:{_CANNOT} {_EXCLUDE}|not {_EXCLUDED})",
         _said("suspected"), r"(?:must|should|may) (?:\w+ )?be considered", "(?:must|should) be (?:excluded|ruled out)",
-        "(?:difficult|hard|impossible) to (?:exclude|rule out)", _said("not certain"), rf"(?:{_IS} )?not {_EXCLUDED}",
+        "(?:difficult|hard|impossible) to (?:exclude|rule out)", _said("not certain"),
+        rf"(?:{_IS} )?not (?:\w+ly )?{_EXCLUDED}",
         rf"(?:{_CANNOT}|not) be (?:\w+ly )?(?:{_EXCLUDED}|assured|confirmed)", rf"may be {_SEEN}", "versus", r"vs\.?",
         r"(?:could|may|might|can|would)(?: \w+)? (?:give|cause|explain|account for|produce|look like|be responsible)",
     ),
@@ -144,7 +145,8 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         rf"{_CANNOT} be told apart", "develops?",
     ),
     "present": (
-        "persists?", "persisting", "unchanged", f"still {_SEEN}", r"(?:has|have) not (?:changed|resolved|cleared)",
+        "persists?", "persisting", "unchanged", rf"{_IS} (?:not absent|stable)",
+        f"still {_SEEN}", r"(?:has|have) not (?:changed|resolved|cleared)",
         "partially resolved",
     ),
 }  # fmt: skip
@@ -171,7 +173,7 @@ STOP = re.compile(
             rf",?\s*\band\b(?=\s+(?:the|there|this|these|today's|both|an?)\b[^,;.]*?\b(?:{_VERB})\b)",
             r"\bbut\b(?!\s+(?:is|are|was|were) not\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
             r"\bexcept\b",
-            r"\bapart from\b", r"\byet\b",
+            r"\bapart from\b", r"\bother than\b(?=\s+(?:an?|the|mild|minor|small|old|some)\b)", r"\byet\b",
             r"\bwhich\b(?!\s+(?:has|have) (?:\w+ ){0,2}(?:resolved|cleared|disappeared|healed)\b)",
             r"\bwhile\b", r"\bwhereas\b", r"\bsecondary to\b",
             r"\bsince\b(?=[^.]*,)",

@@ -9,7 +9,7 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "pneumonia": (
         "diagnosis",
         r"(?:broncho)?pneumonias?|pneumonic|(?:lung |pulmonary |chest )?infections?"
-        r"|(?<!non-)infectious(?: process)?|LRTI",
+        r"|(?<!non-)infecti(?:ve|ous)(?: process)?|LRTI",
     ),
     "consolidation": ("sign", r"consolidat(?:ions?|ed|ive)"),
     "infiltrate": ("sign", r"infiltrat(?:es?|ions?)"),
