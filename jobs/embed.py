@@ -135,7 +135,7 @@ def usable(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenInd
     for index in known:
         if (index.embedder, index.revision) == (embedder.name, embedder.revision):
             try:
-                return indexes.opened(context, index)
+                return indexes.served(context, index)
             except IndexDamagedError as error:
                 print(f"embed: {error}; every image is embedded")
     return None

@@ -15,7 +15,7 @@ from db.models import Metric, Run, VectorIndex
 from db.queries import evaluation, runs
 from engine.errors import InputError
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
-from jobs.results import Inputs, by_split, gather, learnt_rows, test_rows, thresholds_of, unseen
+from jobs.results import Inputs, by_split, gather, index_rows, test_rows, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -166,7 +166,9 @@ def retrieval_values(context: Context, index: VectorIndex, *, seed: int, replica
     """Every retrieval metric in each of WAYS, under the embedder's name as slice, or "NAME / class or cause"."""
     from engine.metrics.retrieval import Collection, measured
 
-    opened, split, judged = test_rows(context, index)
+    opened, rows = index_rows(context, index)
+    split, judged = test_rows(rows)
+    learnt = [(row, image) for row, image in rows if image["split"] in ("train", "val")]
 
     def collection(rows: Sequence[tuple[int, dict[str, Any]]]) -> Collection:
         labelled = [(row, image) for row, image in rows if image["label"] is not None]
@@ -179,7 +181,7 @@ def retrieval_values(context: Context, index: VectorIndex, *, seed: int, replica
         raise InputError("fewer than two images in it have a label")
     name = index.embedder[:60]
     for prefix in WAYS:
-        base = collection(learnt_rows(context, opened)) if prefix == "from_train_" else None
+        base = collection(learnt) if prefix == "from_train_" else None
         if base is not None and (split != "test" or not len(base.labels)):
             continue
         other = prefix == "other_patients_"

@@ -34,21 +34,25 @@ def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
 
 
 def opened(context: Context, index: VectorIndex) -> "OpenIndex":
-    """The index's folder, verified; where it is damaged, the last good one before it, and a line that says so.
-
-    Raises engine.retrieval.vector_index.IndexDamagedError where there is none.
-    """
-    from engine.retrieval.vector_index import IndexDamagedError
+    """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError."""
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
+    return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+
+
+def served(context: Context, index: VectorIndex) -> "OpenIndex":
+    """The index's folder for answering a search; where it is damaged, the last good one before it, and a line that says
+    so. What is stored under an index's name takes `opened`. Raises IndexDamagedError where there is none."""
+    from engine.retrieval.vector_index import IndexDamagedError
+
     try:
-        return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+        return opened(context, index)
     except IndexDamagedError as error:
         with session.transaction(context.engine) as db:
             earlier = evaluation.earlier_indexes(db, index)
         for other in earlier:
             with suppress(IndexDamagedError):
-                found = OpenIndex.open(context.artifacts / other.path, sha256=other.sha256)
+                found = opened(context, other)
                 print(f"note: {error}; the index of run {other.run_id} answers instead", file=sys.stderr)
                 return found
         raise

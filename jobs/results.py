@@ -136,22 +136,20 @@ def by_split(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
     return {name: [row for row in rows if (row["split"] or "all") == name] for name in names}
 
 
-def test_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, str, list[tuple[int, dict[str, Any]]]]":
-    """The opened index, and the row and facts of each of its test images: split "test", or "all" where none is.
+Rows = list[tuple[int, dict[str, Any]]]
+"""Rows of an index, each with what is known of its image."""
 
-    Raises engine.retrieval.vector_index.IndexDamagedError where the folder is not the one that was written.
-    """
+
+def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]":
+    """The opened index, and its rows. Raises engine.retrieval.vector_index.IndexDamagedError where the folder is not
+    the one that was written."""
     opened = indexes.opened(context, index)
     with session.transaction(context.engine) as db:
         known = evaluation.images(db, opened.ids.tolist())
-    rows = [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]
+    return opened, [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]
+
+
+def test_rows(rows: Rows) -> tuple[str, Rows]:
+    """Those of test images and the split's name, or all rows and "all" where none is in it."""
     test = [(row, image) for row, image in rows if image["split"] == "test"]
-    return opened, "test" if test else "all", test or rows
-
-
-def learnt_rows(context: Context, opened: "OpenIndex") -> list[tuple[int, dict[str, Any]]]:
-    """The row and facts of each image of the index that is in train or val."""
-    with session.transaction(context.engine) as db:
-        known = evaluation.images(db, opened.ids.tolist())
-    found = [(row, known.get(int(number))) for row, number in enumerate(opened.ids)]
-    return [(row, image) for row, image in found if image is not None and image["split"] in ("train", "val")]
+    return "test" if test else "all", test or rows

@@ -112,23 +112,23 @@ class Search:
 
         pixels = read_grey(path)
         index = indexes.chosen(self.context, self.dataset, embedder)
-        opened = indexes.opened(self.context, index)
+        opened = indexes.served(self.context, index)
         vectors = opened.placed(self.model(index).embed_images(pixels[None]))
         with session.transaction(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = [f"the picture is case {same.id} of the dataset, {same.path}; it is left out"] if same else []
         if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
             notes.append(STRANGE)
-        return self.nearest(index, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
+        return self.nearest(index, opened, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> Answer:
         """Cases like one of the dataset, which is left out; needs no model."""
         index = indexes.chosen(self.context, self.dataset, embedder)
-        opened = indexes.opened(self.context, index)
+        opened = indexes.served(self.context, index)
         rows = opened.rows([number])
         if not len(rows):
             raise UsageError(f"case {number} is not in the index of '{index.embedder}'; see the dashboard for numbers")
-        return self.nearest(index, opened.vectors[rows], exclude=self.barred(number), notes=[])
+        return self.nearest(index, opened, opened.vectors[rows], exclude=self.barred(number), notes=[])
 
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
@@ -136,7 +136,8 @@ class Search:
         readers = [index for index in indexes.built(self.context, self.dataset) if index.embedder in reading]
         if embedder is not None:
             index = indexes.chosen(self.context, self.dataset, embedder)
-            return self.nearest(index, self.model(index).embed_texts([text]), exclude=[], notes=[])
+            vectors = self.model(index).embed_texts([text])
+            return self.nearest(index, indexes.served(self.context, index), vectors, exclude=[], notes=[])
         notes = []
         if readers and not in_reports:
             index = readers[-1]
@@ -145,7 +146,8 @@ class Search:
             except MissingWeightsError as error:
                 notes.append(str(error))
             else:
-                return self.nearest(index, vectors, exclude=[], notes=["to search the reports' words, add --reports"])
+                opened, notes = indexes.served(self.context, index), ["to search the reports' words, add --reports"]
+                return self.nearest(index, opened, vectors, exclude=[], notes=notes)
         elif not readers:
             name = max(reading, key=list(REGISTRY).index)
             how = f"python -m jobs fetch_models {name}, then python -m jobs embed --embedder {name}"
@@ -183,9 +185,10 @@ class Search:
         with session.transaction(self.context.engine) as db:
             return cases.of_patient(db, number) if self.other_patients else [number]
 
-    def nearest(self, index: VectorIndex, vectors: Any, *, exclude: Sequence[int], notes: list[str]) -> Answer:
-        """The k cases of the index nearest to one vector, float32 (1, d)."""
-        opened = indexes.opened(self.context, index)
+    def nearest(
+        self, index: VectorIndex, opened: Any, vectors: Any, *, exclude: Sequence[int], notes: list[str]
+    ) -> Answer:
+        """The k cases of the opened index nearest to one vector, float32 (1, d)."""
         with session.transaction(self.context.engine) as db:
             allowed = None
             if self.question != Question(self.dataset.id):

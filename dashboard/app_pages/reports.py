@@ -16,8 +16,8 @@ with resources.reading() as session:
     models, strategies = reports.choices(session, dataset.id)
     compared = reports.leaderboard(session, dataset.id)
     evaluated = evaluation.latest(session, dataset.id)
-    scores = {name: NAMES[name] for name in reports.metrics(session, dataset.id) if name in reporting.SHARES}
 
+scores = {name: NAMES[name] for name in reporting.SHARES if any(name in one.means for one in compared)}
 with st.sidebar:
     text = address.words("Words in the report", name="words", placeholder="opacity")
     label = filters.choose("Label of the image", filters.offered(dataset)[1], name="label")

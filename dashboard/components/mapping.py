@@ -20,10 +20,11 @@ SHOWN = 48
 
 
 @st.cache_data(show_spinner=False, max_entries=4)
-def places(folder: str, sha256: str, ids: str) -> tuple[Any, Any]:
-    """The map's points, float32 (n, 2), and their images' ids, (n,). Raises InputError where a file is missing."""
+def places(points: str, sha256: str, ids: str) -> tuple[Any, Any]:
+    """The map's points, float32 (n, 2), and their images' ids, (n,), from files below the artifact folder; sha256: of
+    the points, so that a map drawn anew is read anew. Raises InputError where a file is missing."""
     found = []
-    for path in (folder, ids):
+    for path in (points, ids):
         file = resources.artifacts() / path
         if not file.exists():
             raise InputError(f"{path} is missing; draw the map again: python -m jobs map")

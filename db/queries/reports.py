@@ -181,13 +181,6 @@ def count_of_run(session: Session, run_id: int) -> int:
     return session.scalar(select(func.count()).select_from(Report).where(Report.run_id == run_id)) or 0
 
 
-def metrics(session: Session, dataset_id: int) -> list[str]:
-    """The scores that the dataset's reports have, by name."""
-    query = select(ReportScore.metric).join(Report, Report.id == ReportScore.report_id)
-    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Image.dataset_id == dataset_id)
-    return sorted(session.scalars(query.distinct()))
-
-
 def failed(session: Session, run_id: int, *, limit: int) -> tuple[int, list[ReportFailure]]:
     """How many reports of the run could not be written, and the first of them."""
     query = select(ReportFailure).where(ReportFailure.run_id == run_id)

@@ -41,7 +41,7 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         r"failure to (?:show|demonstrate|identify|reveal)",
         r"(?:cannot|can not|can't|could not|couldn't|do not|don't|did not|didn't|unable to|not able to) "
         r"(?:\w+ly )?(?:see|find|identify|detect|appreciate|discern|make out)",
- "negative for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
+        "negative for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
         "excluding", "wrong to (?:say|state) that", "far from", "anything but", "mimics?", "mimicking", "simulating",
         r"(?:does|do|did) not (?:show|suggest|support|represent)", r"fails? to show", "no history of",
         "(?:very |highly |seems? |appears? )?unlikely(?: to be| that)?", "less likely", "probably not",
@@ -66,7 +66,6 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         r"(?:difficult|hard|impossible) to (?:say|tell|know|determine) (?:whether|if) (?:the|this|these) [^,;.]{1,60}?"
         r"\b(?:represents?|reflects?)",
         r"(?:possible|potential) (?:causes?|diagnos[ei]s|explanations?)(?: [\w ]{0,40})?:",
-
         "undecided", r"concern(?:ing)? (?:for|about|of)", "versus", r"vs\.?", "whether there is", "consider(?:ing)?",
         r"differential (?:includes|would include|diagnosis includes)",
         r"not (?:convinced|sure|certain) (?:that )?there is no",

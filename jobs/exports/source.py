@@ -15,7 +15,7 @@ from db.queries import evaluation
 from engine.errors import InputError
 from engine.files import whole_file, write_whole
 from jobs.command import Context
-from jobs.results import by_split, test_rows, unseen
+from jobs.results import by_split, index_rows, test_rows, unseen
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
@@ -107,7 +107,8 @@ class Export:
 
     def opened(self) -> "tuple[OpenIndex, NDArray[np.intp], list[dict[str, Any]]]":
         """That index, the rows of its test images (all where there is no test split), and the images in that order."""
-        opened, _, judged = test_rows(self.context, self.index())
+        opened, rows = index_rows(self.context, self.index())
+        _, judged = test_rows(rows)
         return opened, np.array([row for row, _ in judged], dtype=np.intp), [image for _, image in judged]
 
     def interval(self, name: str, split: str, where: str = "all") -> "Interval | None":

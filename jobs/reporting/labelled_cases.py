@@ -1,7 +1,7 @@
 """Which labelled cases of other patients are most similar to an image, by a vector index."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ class LabelledCases:
     references: Mapping[str, str]
     settings: dict[str, str]
     """What the choice of cases depends on, for a report's settings."""
+    found: "dict[int, Sequence[LabelledCase]]" = field(default_factory=dict)
+    """What was looked up already: every strategy asks of the same images."""
 
     @classmethod
     def of(cls, context: Context, dataset: Dataset, embedder: str | None) -> "LabelledCases":
@@ -49,6 +51,11 @@ class LabelledCases:
 
     def nearest(self, image: Image, k: int) -> "Sequence[LabelledCase]":
         """The k most similar of other patients, the most similar first; empty where the index lacks the image."""
+        if image.id not in self.found:
+            self.found[image.id] = self._nearest(image, k)
+        return self.found[image.id]
+
+    def _nearest(self, image: Image, k: int) -> "Sequence[LabelledCase]":
         from engine.reporting.generators import LabelledCase
 
         rows = self.index.rows([image.id])

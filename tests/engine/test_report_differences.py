@@ -3,13 +3,13 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.reporting.differences import compare, findings_apart
+from engine.reporting.differences import Piece, compare, findings_apart
 from engine.reporting.findings import read
 
 WORDS = st.text(alphabet="ab .\n,?Çß-'", max_size=60)
 
 
-def own(pieces: list) -> list[str]:  # type: ignore[type-arg]
+def own(pieces: list[Piece]) -> list[str]:
     return [piece.text.strip() for piece in pieces if piece.own]
 
 

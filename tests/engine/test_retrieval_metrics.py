@@ -10,7 +10,7 @@ from sklearn import metrics as sklearn
 from engine.errors import InputError
 from engine.metrics.bootstrap import Interval
 from engine.metrics.retrieval import KS, Collection, measured, ranked
-from engine.retrieval.neighbours import leave_one_out, vote
+from engine.retrieval.neighbours import vote
 from engine.retrieval.projection import tsne
 
 
@@ -34,26 +34,12 @@ def brute_force(vectors: np.ndarray, k: int, groups: np.ndarray) -> list[list[in
     return found
 
 
-@given(collections(), st.integers(1, 30), st.booleans())
-def test_leave_one_out_equals_brute_force(
-    collection: tuple[np.ndarray, np.ndarray, np.ndarray], k: int, by_patient: bool
-) -> None:
-    vectors, _, patients = collection
-    found = leave_one_out(vectors, k, groups=patients if by_patient else None)
-    expected = brute_force(vectors, k, patients if by_patient else np.arange(len(vectors)))
-    assert found.rows.shape == found.similarities.shape == (len(vectors), k)
-    for row, similarities, others in zip(found.rows, found.similarities, expected, strict=True):
-        assert row[: len(others)].tolist() == others
-        assert (row[len(others) :] == -1).all()
-        assert np.isnan(similarities[len(others) :]).all()
-
-
 def of(vectors: np.ndarray, labels: np.ndarray, patients: np.ndarray, causes: np.ndarray | None = None) -> Collection:
     return Collection.of(vectors, labels, patients, causes)
 
 
-def values(*given: object, **options: object) -> dict[tuple[str, str], Interval]:
-    found = measured(*given, seed=0, replicates=20, **options)  # type: ignore[arg-type]
+def values(queries: Collection, *, other_patients: bool = False) -> dict[tuple[str, str], Interval]:
+    found = measured(queries, other_patients=other_patients, seed=0, replicates=20)
     return {(one.name, one.slice): one.interval for one in found}
 
 

@@ -103,7 +103,7 @@ def test_too_little_memory_names_the_need_and_a_model_that_fits(monkeypatch: pyt
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     pages = {"SC_AVPHYS_PAGES": 20 * 10**9 // 4096, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)
-    with pytest.raises(InputError, match=r"'llava' needs about 32 GB of memory, 20 GB are free; choose blip2"):
+    with pytest.raises(InputError, match=r"'llava' needs about 32.0 GB of memory, 20.0 GB are free; choose blip2"):
         load("llava")
     pages["SC_AVPHYS_PAGES"] = 10**9 // 4096
     with pytest.raises(InputError, match=r"or the offline template"):

@@ -120,7 +120,7 @@ class VisionLanguage:
         fitting = [name for name, one in PUBLISHED.items() if one.gigabytes * scale <= free]
         instead = f"choose {' or '.join(fitting)}" if fitting else "use openai:MODEL@URL, or the offline template"
         raise InputError(
-            f"report model '{self.name}' needs about {gigabytes:.0f} GB of memory, {free:.0f} GB are free; {instead}"
+            f"report model '{self.name}' needs about {gigabytes:.1f} GB of memory, {free:.1f} GB are free; {instead}"
         )
 
     @torch.inference_mode()
