@@ -17,6 +17,7 @@ from engine.retrieval.vector_index import VectorIndex
 from settings import Settings
 
 if TYPE_CHECKING:
+    from engine.classification.checkpoints import AnyClassifier
     from engine.retrieval.embedders import Embedder
 
 
@@ -101,5 +102,15 @@ def embedder(name: str, checkpoint: str | None) -> "Embedder":
 
     folder = artifacts() / checkpoint if checkpoint else None
     loaded = load_embedder(name, models=settings().models, checkpoint=folder)
+    settle_memory()
+    return loaded
+
+
+@st.cache_resource(show_spinner="Loading the classifier; the first picture takes some seconds.", max_entries=2)
+def classifier(checkpoint: str, sha256: str) -> "AnyClassifier":
+    """The classifier in a checkpoint folder. sha256: of the folder, so that another one in its place is seen."""
+    from engine.classification.checkpoints import load_classifier
+
+    loaded = load_classifier(artifacts() / checkpoint)
     settle_memory()
     return loaded

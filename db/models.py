@@ -301,6 +301,23 @@ class Neighbour(Base):
     """near-duplicate or different."""
 
 
+class NearDuplicate(Base):
+    """Two images of a dataset that are nearly the same picture; image_id is the smaller of the two."""
+
+    __tablename__ = "near_duplicate"
+    __table_args__ = (UniqueConstraint("run_id", "image_id", "other_id"), Index(None, "image_id"))
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    other_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), index=True)
+    hash_distance: Mapped[int]
+    """Bits in which the perceptual hashes differ, 0 to 256."""
+    similarity: Mapped[float | None]
+    """Cosine of the two in the vector index that the run read, in [-1, 1]; None where it read none."""
+    verdict: Mapped[str] = mapped_column(String(20))
+    """near-duplicate or possible."""
+
+
 class ErrorSlice(Base):
     """A group of judged images that look alike, and how often the classifier is wrong on them."""
 

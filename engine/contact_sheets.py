@@ -83,6 +83,15 @@ class Retrieval:
     hits: tuple[Hit, ...]
 
 
+@dataclass(frozen=True)
+class TextRetrieval:
+    """A query in words and the images it finds, the most similar first; answers: whether each is what was asked for."""
+
+    text: str
+    hits: tuple[Hit, ...]
+    answers: tuple[bool, ...]
+
+
 def sample_predictions(
     samples: Sequence[Sample], *, threshold: float, synthetic: bool, columns: int = 4
 ) -> Image.Image:
@@ -176,15 +185,40 @@ def retrieval_grid(retrievals: Sequence[Retrieval], *, embedder: str, synthetic:
     return sheet("Similar cases", subtitle, column(rows), synthetic=synthetic)
 
 
+def text_retrieval_grid(retrievals: Sequence[TextRetrieval], *, embedder: str, synthetic: bool) -> Image.Image:
+    """One row for each query: its words, then the images they find and whether each is what they ask for."""
+    _some(retrievals, "text_retrieval_grid")
+    side = 224
+    rows = []
+    for found in retrievals:
+        query = text_block(f"\u201c{found.text}\u201d", width=side, size=22)
+        counted = text_block(f"{sum(found.answers)} of {len(found.hits)} match", width=side, size=SMALL, colour=FAINT)
+        judged = [("match", RIGHT) if right else ("mismatch", WRONG) for right in found.answers]
+        tiles = [
+            _hit(rank, hit, verdict, colour, side, synthetic)
+            for rank, (hit, (verdict, colour)) in enumerate(zip(found.hits, judged, strict=True), 1)
+        ]
+        rows.append(row([column([query, counted]), spacer(GAP), *tiles], gap=10))
+    subtitle = (
+        f"Images nearest to the words by cosine similarity, embedder {embedder}. Green border: label, cause and the "
+        "zone where the classifier's evidence leads are what the words ask for; orange: they are not."
+    )
+    return sheet("Found by words", subtitle, column(rows), synthetic=synthetic)
+
+
 def _hits(found: Retrieval, side: int, synthetic: bool) -> list[Image.Image]:
     tiles = []
     for rank, hit in enumerate(found.hits, 1):
         word, colour = _judged(None if found.query.label is None else hit.sample.label, found.query.label)
         verdict = {"correct": "match", "wrong": "mismatch"}.get(word, word)
-        picture = radiograph(hit.sample.pixels, side=side, border=colour, synthetic=synthetic)
-        caption = [f"{rank}. {NAMES[hit.sample.label]}: {verdict}", f"similarity {hit.similarity:.3f}", hit.sample.name]
-        tiles.append(_captioned(picture, caption))
+        tiles.append(_hit(rank, hit, verdict, colour, side, synthetic))
     return tiles
+
+
+def _hit(rank: int, hit: Hit, verdict: str, colour: Colour, side: int, synthetic: bool) -> Image.Image:
+    picture = radiograph(hit.sample.pixels, side=side, border=colour, synthetic=synthetic)
+    caption = [f"{rank}. {NAMES[hit.sample.label]}: {verdict}", f"similarity {hit.similarity:.3f}", hit.sample.name]
+    return _captioned(picture, caption)
 
 
 def _judged(called: int | None, label: int | None) -> tuple[str, Colour]:

@@ -64,6 +64,15 @@ REGISTRY = {
             url="https://download.pytorch.org/models/efficientnet_b3_rwightman-b3899882.pth",
         ),
         Weights(
+            name="resnet50",
+            role="embedder",
+            megabytes=103,
+            licence="BSD-3-Clause",
+            files=("resnet50-11ad3fa6.pth",),
+            sha256="11ad3fa6",
+            url="https://download.pytorch.org/models/resnet50-11ad3fa6.pth",
+        ),
+        Weights(
             name="clip",
             role="embedder",
             megabytes=605,
@@ -170,12 +179,17 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def torchvision_file(name: str, *, models: Path | None = None, weights: Path | None = None) -> Path:
+    """The checkpoint of a torchvision model by its name here, such as efficientnet_b3. Raises as `locate` does."""
+    path = locate(name, models=models, weights=weights)
+    return path / spec(name).files[0] if path.is_dir() else path
+
+
 def torchvision_state(name: str, *, models: Path | None = None, weights: Path | None = None) -> "dict[str, Tensor]":
-    """State dict of a torchvision model by its name here, such as efficientnet_b3. Raises as `locate` does."""
+    """What `torchvision_file` holds."""
     import torch
 
-    path = locate(name, models=models, weights=weights)
-    file = path / spec(name).files[0] if path.is_dir() else path
+    file = torchvision_file(name, models=models, weights=weights)
     state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 

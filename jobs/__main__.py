@@ -16,6 +16,7 @@ JOBS = (
     "score",
     "embed",
     "map",
+    "duplicates",
     "search",
     "evaluate",
     "compare",

@@ -1,4 +1,8 @@
-"""python -m jobs embed [--embedder NAME] [--train-run N]: turn every image into a vector and index them."""
+"""python -m jobs embed [--embedder NAME] [--train-run N]: turn every image into a vector and index them.
+
+Embedders: imagenet-lite0, resnet50, classifier or classifier:RUN, aligned (the classifier's, found by words as well),
+clip, biomedclip, and open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/NAME.
+"""
 
 import hashlib
 import json
@@ -12,9 +16,11 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image, Run, VectorIndex
 from db.queries import datasets, evaluation, runs
+from engine.errors import InputError
 from engine.files import whole_file
 from engine.retrieval import approximate
-from engine.retrieval.embedders import REGISTRY, spec
+from engine.retrieval.embedders import REGISTRY, spec, train_run_named
+from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.vector_index import FORMAT, IndexDamagedError, centre_of, centred, write_index
 from jobs import indexes
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
@@ -22,6 +28,8 @@ from jobs.predict import train_run
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from engine.retrieval.approximate import Vectors
     from engine.retrieval.embedders import Embedder
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
@@ -36,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "embed")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument(
-        "--embedder", metavar="NAME", help=f"{', '.join(REGISTRY)} (default: classifier once trained, else the first)"
+        "--embedder", metavar="NAME", help="see above (default: classifier once trained, else imagenet-lite0)"
     )
     options.add_argument(
         *("--train-run", "--run"), type=int, metavar="N", help="train run whose classifier embeds (default: the latest)"
@@ -47,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--index",
         choices=("auto", "exact", "ivf", "hnsw"),
         default="auto",
-        help="how vectors are searched (default: exact up to 100,000 images, ivf beyond)",
+        help="how vectors are searched (default: exact up to 20,000 images, ivf beyond)",
     )
     options.add_argument("--anew", action="store_true", help="embed every image, whatever an earlier index holds")
     args = options.parse_args(argv)
@@ -61,11 +69,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not images:
         raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
     name = args.embedder or ("classifier" if trained or args.train_run is not None else next(iter(REGISTRY)))
-    if name not in REGISTRY:
-        raise UsageError(f"embedder '{name}' is unknown; known: {', '.join(REGISTRY)}")
-    if args.train_run is not None and name != "classifier":
+    try:
+        known = spec(name)
+    except InputError as error:
+        raise UsageError(str(error)) from error
+    named = train_run_named(name)
+    asked = args.train_run if named is None else named
+    if asked is not None and not known.learnt:
         raise UsageError(f"embedder '{name}' uses no train run; leave --train-run out, or add --embedder classifier")
-    source = train_run(context, dataset, args.train_run) if name == "classifier" else None
+    if args.train_run not in (None, asked):
+        raise UsageError(f"embedder '{name}' names a train run already; leave --train-run {args.train_run} out")
+    source = train_run(context, dataset, asked) if known.learnt else None
     embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
     run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.anew)
     if run.already_finished:
@@ -176,10 +190,11 @@ def embed(
     whole[~there] = centred(raw, centre)
     if earlier is not None:
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
-    folder = run.context.artifacts / "indexes" / embedder.name / f"{run.id:04d}"
+    words = words_for(embedder, images, raw, whole) if earlier is None else earlier.words
+    folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / f"{run.id:04d}"
     chosen = approximate.chosen(kind, len(ids))
     named = {"embedder": embedder.name, "revision": embedder.revision}
-    sha256 = write_index(folder, vectors=whole, ids=ids, centre=centre, kind=chosen, **named)
+    sha256 = write_index(folder, vectors=whole, ids=ids, centre=centre, words=words, kind=chosen, **named)
     recall = json.loads((folder / "manifest.json").read_text())["recall"]
     with session.transaction(run.context.engine) as db:
         writes.clear(db, VectorIndex, run.id)
@@ -196,6 +211,8 @@ def embed(
             )
         )
     run.artifact("vector_index", folder, shape=(len(ids), embedder.dimension))
+    if spec(embedder.name).reads_text:
+        keep_queries(run, embedder, words)
     run.metrics([{"name": "recall_at_10", "split": "all", "slice": chosen, "value": recall}])
     run.summary = {**named, "images": len(ids), "embedded": len(absent), "kind": chosen, "recall_at_10": recall}
     shutil.rmtree(shards, ignore_errors=True)
@@ -204,10 +221,46 @@ def embed(
 def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") -> "Vectors":
     """The mean of train and val, or of all where nothing is in them; nothing where texts are compared too, which lie
     elsewhere than pictures. A test image never moves it where there is a training split."""
-    if spec(embedder.name).reads_text:
+    known = spec(embedder.name)
+    if known.reads_text and not known.mapped:
         return np.zeros(embedder.dimension, dtype=np.float32)
-    learnt = np.array([image.split in ("train", "val") for image in images])
+    learnt = training_images(images)
     return centre_of(raw[learnt] if learnt.any() else raw)
+
+
+def training_images(images: Sequence[Image]) -> "NDArray[np.bool_]":
+    """Those of train and val: bool (n,)."""
+    return np.array([image.split in ("train", "val") for image in images])
+
+
+def words_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors", whole: "Vectors") -> "Vectors | None":
+    """What maps the embedder's texts among the images, learnt from those of train and val (all where none is in them);
+    None where they lie there already. raw: as embedded, (n, d). whole: as compared, (n, d)."""
+    if not spec(embedder.name).mapped:
+        return None
+    from engine.retrieval import alignment
+
+    learnt = training_images(images)
+    learnt = learnt if learnt.any() else np.ones(len(images), dtype=bool)
+    facts = alignment.Facts(
+        np.array([-1 if image.label is None else image.label for image in images])[learnt],
+        np.array([image.cause or "" for image in images])[learnt],
+        alignment.leading_zones(raw[learnt]),
+    )
+    return alignment.fit(whole[learnt], facts)
+
+
+def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") -> None:
+    """The written queries as vectors of the index, so that text search is measured and shown without the embedder."""
+    from engine.retrieval.alignment import mapped
+    from engine.retrieval.written_queries import QUERIES
+
+    asked = embedder.embed_texts([query.text for query in QUERIES])
+    asked = asked if words is None else mapped(words, asked)
+    path = run.folder / "query_vectors.npy"
+    with whole_file(path) as temporary:
+        np.save(temporary, asked, allow_pickle=False)
+    run.artifact("query_vectors", path, shape=asked.shape)
 
 
 def embed_files(embedder: "Embedder", paths: Sequence[Path], *, batch_size: int, advance: Any) -> "Vectors":

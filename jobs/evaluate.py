@@ -3,23 +3,20 @@
 Reads what the latest finished runs stored; a task without a run is skipped and named with the command that makes it.
 """
 
-import math
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from db import session
-from db.models import Metric, Run, VectorIndex
+from db.models import Metric, Run
 from db.queries import evaluation, runs
 from engine.errors import InputError
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
-from jobs.results import Inputs, by_split, gather, index_rows, test_rows, thresholds_of, unseen
+from jobs.evaluations.retrieval import retrieval_values
+from jobs.results import Inputs, by_split, gather, metric_row, thresholds_of, unseen
 from jobs.run import ActiveRun
-
-if TYPE_CHECKING:
-    from engine.metrics.bootstrap import Interval
 
 
 @command
@@ -77,7 +74,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
     if inputs.scores:
         tasks["reports"] = partial(report_values, inputs, **measure)
     for index in inputs.indexes:
-        tasks[f"index of {index.embedder}"] = partial(retrieval_values, run.context, index, **measure)
+        tasks[f"index of {index.embedder}"] = partial(retrieval_values, run.context, index, inputs.predict, **measure)
     counts, skipped = {}, list(inputs.missing)
     for name in run.track(list(tasks), stage="measuring"):
         try:
@@ -155,47 +152,6 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
         patients = [report["patient_key"] for report, _ in rows]
         interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
         yield metric_row("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
-
-
-WAYS = ("", "other_patients_", "from_train_")
-"""How retrieval is measured, by the prefix of its metrics: test images among themselves, each left out of its own hits;
-the same without the query's patient; and test images against those of train and val."""
-
-
-def retrieval_values(context: Context, index: VectorIndex, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
-    """Every retrieval metric in each of WAYS, under the embedder's name as slice, or "NAME / class or cause"."""
-    from engine.metrics.retrieval import Collection, measured
-
-    opened, rows = index_rows(context, index)
-    split, judged = test_rows(rows)
-    learnt = [(row, image) for row, image in rows if image["split"] in ("train", "val")]
-
-    def collection(rows: Sequence[tuple[int, dict[str, Any]]]) -> Collection:
-        labelled = [(row, image) for row, image in rows if image["label"] is not None]
-        columns = [[image[name] or "" for _, image in labelled] for name in ("patient_key", "cause")]
-        labels = [image["label"] for _, image in labelled]
-        return Collection.of(opened.vectors[[row for row, _ in labelled]], labels, *columns)
-
-    queries = collection(judged)
-    if len(queries.labels) < 2:
-        raise InputError("fewer than two images in it have a label")
-    name = index.embedder[:60]
-    for prefix in WAYS:
-        base = collection(learnt) if prefix == "from_train_" else None
-        if base is not None and (split != "test" or not len(base.labels)):
-            continue
-        other = prefix == "other_patients_"
-        for value in measured(queries, base, other_patients=other, seed=seed, replicates=replicates):
-            where = name if value.slice == "all" else f"{name} / {value.slice}"
-            yield metric_row(f"{prefix}{value.name}", split, where, value.interval)
-
-
-def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[str, Any]:
-    """A metric's row; unknown values are NULL."""
-    value, low, high = (
-        known if math.isfinite(known) else None for known in (interval.value, interval.low, interval.high)
-    )
-    return {"name": name, "split": split, "slice": where, "value": value, "low": low, "high": high, "n": interval.n}
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:

@@ -18,7 +18,7 @@ from jobs.exports.source import Export
 from jobs.results import is_current
 from jobs.run import ActiveRun
 
-VERSION = 2
+VERSION = 3
 """Raised when exported files change their look or meaning, so that they are made anew."""
 
 GROUPS: dict[str, Callable[[Export], None]] = {
@@ -29,7 +29,8 @@ GROUPS: dict[str, Callable[[Export], None]] = {
     "prompt comparison": figures.prompt_chart,
     "report cards": sheets.report_cards,
     "precision at k": figures.precision_chart,
-    "retrieval grids": sheets.retrieval_grids,
+    "retrieval results": sheets.retrieval_results,
+    "text retrieval results": sheets.text_retrieval_results,
     "t-SNE map": figures.embedding_map,
     "test embeddings": embeddings.test_embeddings,
     "deletion and insertion": audit.curves_chart,

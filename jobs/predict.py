@@ -115,7 +115,7 @@ def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, k
     import torch
 
     from engine.classification.checkpoints import load_classifier
-    from engine.classification.explain import lung_zones
+    from engine.heat import lung_zones
     from engine.images import read_batch
 
     with session.transaction(run.context.engine) as db:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,9 +15,10 @@ from jobs.command import Context, UsageError
 from jobs.run import fingerprint
 
 if TYPE_CHECKING:
+    from engine.metrics.bootstrap import Interval
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 3
+VERSION = 4
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 
 
@@ -153,3 +155,11 @@ def test_rows(rows: Rows) -> tuple[str, Rows]:
     """Those of test images and the split's name, or all rows and "all" where none is in it."""
     test = [(row, image) for row, image in rows if image["split"] == "test"]
     return "test" if test else "all", test or rows
+
+
+def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[str, Any]:
+    """A metric's row; unknown values are NULL."""
+    value, low, high = (
+        known if math.isfinite(known) else None for known in (interval.value, interval.low, interval.high)
+    )
+    return {"name": name, "split": split, "slice": where, "value": value, "low": low, "high": high, "n": interval.n}

@@ -11,7 +11,7 @@ from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, evaluation, runs, search
 from db.queries.cases import Question
 from engine.reporting.matching import matcher
-from engine.retrieval.embedders import REGISTRY
+from engine.retrieval.embedders import spec
 from engine.weights import MissingWeightsError
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
@@ -132,43 +132,44 @@ class Search:
 
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
-        reading = {name for name, spec in REGISTRY.items() if spec.reads_text}
-        readers = [index for index in indexes.built(self.context, self.dataset) if index.embedder in reading]
         if embedder is not None:
-            index = indexes.chosen(self.context, self.dataset, embedder)
-            vectors = self.model(index).embed_texts([text])
-            return self.nearest(index, indexes.served(self.context, index), vectors, exclude=[], notes=[])
+            return self.by_words(indexes.chosen(self.context, self.dataset, embedder), text, notes=[])
+        readers = [index for index in indexes.built(self.context, self.dataset) if spec(index.embedder).reads_text]
         notes = []
         if readers and not in_reports:
-            index = readers[-1]
             try:
-                vectors = self.model(index).embed_texts([text])
+                return self.by_words(readers[-1], text, notes=["to search the reports' words, add --reports"])
             except MissingWeightsError as error:
                 notes.append(str(error))
-            else:
-                opened, notes = indexes.served(self.context, index), ["to search the reports' words, add --reports"]
-                return self.nearest(index, opened, vectors, exclude=[], notes=notes)
-        elif not readers:
-            name = max(reading, key=list(REGISTRY).index)
-            how = f"python -m jobs fetch_models {name}, then python -m jobs embed --embedder {name}"
-            notes.append(f"to search the pictures themselves by text: {how}")
+        elif readers:
+            notes.append("to search the pictures themselves, leave --reports out")
+        else:
+            notes.append("to search the pictures themselves by text: python -m jobs embed --embedder aligned")
         return self.by_reports(text, notes)
 
+    def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> Answer:
+        """Cases whose pictures a text describes, by an index that reads text."""
+        embedder = self.model(index)
+        opened = indexes.served(self.context, index)
+        vectors = opened.worded(embedder.embed_texts([text]))
+        caveat = embedder.caveat(text)
+        return self.nearest(index, opened, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])
+
     def by_reports(self, text: str, notes: list[str]) -> Answer:
-        """Cases whose generated reports hold the text's words."""
+        """Cases whose notes or generated reports hold the text's words."""
         with session.transaction(self.context.engine) as db:
-            if not search.any_report(db, self.dataset.id):
+            if not search.any_text(db, self.dataset.id):
                 raise JobError(
                     f"dataset '{self.dataset.name}' has no reports to search; write some with: python -m jobs report"
                     f"{'; or ' + notes[0] if notes else ''}"
                 )
-            found = search.reports(db, self.question, text, limit=self.k, passes=matcher(text))
+            found = search.texts(db, self.question, text, limit=self.k, passes=matcher(text))
             known = evaluation.images(db, [hit.image.id for hit in found])
         hits = [
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
             for rank, hit in enumerate(found, start=1)
         ]
-        return Answer(hits, "the words of generated reports (full-text search; what denies them is left out)", notes)
+        return Answer(hits, "the words of notes and reports (full-text search; what denies them is left out)", notes)
 
     def query(self, file: Path | None, number: int) -> tuple[Any, str, int | None]:
         """What was asked with: its pixels, uint8 (h, w), its name, and its label where that is known."""

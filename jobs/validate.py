@@ -196,7 +196,7 @@ def store(
     """An AUC with its patient-cluster interval for each check and stress, and the means of clusters and stresses."""
     from engine.metrics.bootstrap import cluster_bootstrap
     from engine.metrics.classification import METRICS, Sample
-    from jobs.evaluate import metric_row
+    from jobs.results import metric_row
 
     judged = {check.name: check.judged for check in checks}
     scores = {name: np.mean(members, axis=0) for name, members in {**logits, **under_stress}.items()}

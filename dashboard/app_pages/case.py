@@ -3,7 +3,19 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, grid, panels, side_by_side, similar, steps, viewer, wording
+from dashboard.components import (
+    address,
+    filters,
+    frame,
+    grid,
+    panels,
+    side_by_side,
+    similar,
+    steps,
+    twins,
+    viewer,
+    wording,
+)
 from db.queries import cases, evaluation, reports
 
 NEAREST = 12
@@ -59,4 +71,8 @@ else:
     st.caption(f"Index of {index.embedder}, {wording.count(index.count, 'image')}, {similar.manner(index)}.")
     with panels.guarded("The similar cases"):
         hits = similar.to_image(index, case.id, NEAREST)
-        similar.show(dataset, hits, view, key="similar", learned=index.embedder == similar.LEARNED)
+        similar.show(dataset, hits, view, key="similar", learned=similar.learned(index), zones=case.zones)
+
+st.subheader("Near-duplicates")
+with panels.guarded("The near-duplicates"):
+    twins.show(dataset, case, view)

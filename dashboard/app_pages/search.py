@@ -5,8 +5,9 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, panels, querying, similar, wording
+from dashboard.components import address, filters, frame, panels, querying, similar, worded, wording
 from db.queries import cases, evaluation
+from engine.retrieval.embedders import spec
 
 COUNTS = {"6": "6", "12": "12", "24": "24", "48": "48"}
 WAYS = {"upload": "Upload an image", "image": "Image of the dataset", "words": "Words"}
@@ -43,15 +44,19 @@ if outcome and view.judged:
     run_id, threshold = view.judged
     question = replace(question, run_id=run_id, threshold=threshold, outcome=outcome)
 
-ask = {"upload": querying.upload, "image": querying.image, "words": querying.words}[way or "upload"]
+readers = [index for index in indexes.values() if spec(index.embedder).reads_text]
 query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
-hits = None
+found = None
 with query, panels.guarded("The search"):
-    hits = ask(dataset, index, k, question)
+    if way == "words":
+        found = worded.ask(dataset, index, readers, k, question)
+    else:
+        found = (querying.image if way == "image" else querying.upload)(dataset, index, k, question)
 with answer, panels.guarded("The hits"):
-    if hits is not None:
-        st.caption(
-            f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
-            f"{wording.count(index.count, 'image')}, run {index.run_id}): {similar.manner(index)}."
-        )
-        similar.show(dataset, hits, view, key="hits", learned=index.embedder == similar.LEARNED)
+    if found is not None:
+        if way != "words":
+            st.caption(
+                f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
+                f"{wording.count(index.count, 'image')}, run {index.run_id}): {similar.manner(index)}."
+            )
+        similar.show(dataset, found.hits, view, key="hits", learned=similar.learned(index), zones=found.zones)

@@ -45,6 +45,12 @@ def link(path: str, **parameters: object) -> str:
     return f"/{path}?{urlencode(given)}" if given else f"/{path}"
 
 
+def onwards(**parameters: object) -> dict[str, object]:
+    """The whole question in the URL with these parameters changed, for a link to the same page."""
+    apart = {PAGE, "dataset"}  # the dataset goes where `frame.here` puts it
+    return {name: value for name, value in st.query_params.to_dict().items() if name not in apart} | parameters
+
+
 def put(**parameters: object) -> None:
     """Write parameters to the URL (None takes one out); another question starts again at its first page."""
     kept = st.query_params.to_dict() | {name: str(value) for name, value in parameters.items()}

@@ -8,7 +8,7 @@ from dashboard import resources
 from dashboard.components import filters, frame, linked, running
 from dashboard.components.linked import Cell
 from db.models import Dataset
-from db.queries import cases, overview, runs
+from db.queries import cases, duplicates, overview, runs
 
 FAILURES = (
     ("Pneumonia that the model missed (FN)", "FN", None),
@@ -37,6 +37,10 @@ def show(dataset: Dataset) -> None:
                 add(text, number, frame.here("cases", dataset, outcome=outcome, reported=reported))
         number = cases.count(session, replace(view.question, label="unknown"))
         add("Images without a label", number, frame.here("cases", dataset, label="unknown"))
+        compared = duplicates.latest(session, dataset.id)
+        if compared is not None:
+            pairs = duplicates.across(session, compared.id)
+            add("Near-duplicate pairs across splits", pairs, frame.here("cases", dataset, twins="apart", sort="file"))
         ingest = runs.latest_finished(session, "ingest", dataset.id)
         if ingest is not None:
             number = sum(overview.skipped(session, ingest.id).values())

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import address, wording
 from db.models import Dataset, Run
-from db.queries import cases, datasets
+from db.queries import cases, datasets, duplicates
 from db.queries.cases import Question
 
 SPLITS = {"train": "Train", "val": "Val", "test": "Test", "unknown": "No split"}
@@ -21,7 +21,8 @@ SORTS = {
     "file": "Order of ingest",
 }
 REPORTED = {"yes": "Some", "no": "None"}
-NAMES = ("split", "label", "cause", "outcome", "reported", "low", "high", "sort", "run")
+NAMES = ("split", "label", "cause", "outcome", "reported", "twins", "low", "high", "sort", "run")
+TWINS = {"any": "Any", "apart": "In another split"}
 KINDS = {"predict": "Test predictions", "train": "Out-of-fold predictions"}
 
 
@@ -46,6 +47,7 @@ def view(dataset: Dataset) -> View:
     """The question in the URL; what it does not name, or names wrongly, stays open."""
     with resources.reading() as session:
         known = list(cases.runs(session, dataset.id))
+        compared = duplicates.latest(session, dataset.id) if address.get("twins") in TWINS else None
     run = next((run for run in known if run.id == address.number("run")), known[0] if known else None)
     threshold = (run.summary or {}).get("threshold") if run else None
     question = Question(
@@ -56,6 +58,7 @@ def view(dataset: Dataset) -> View:
         label=_named("label", LABELS),
         cause=address.get("cause"),
         reported=_named("reported", REPORTED),
+        twin=(compared.id, address.get("twins") == "apart") if compared else None,
         sort=_named("sort", SORTS) or ("wrong" if run else "file"),
     )
     if run is None:
@@ -73,6 +76,7 @@ def draw(dataset: Dataset, found: View) -> None:
     """The widgets, in the sidebar; what the dataset does not have is not offered."""
     with resources.reading() as session:
         causes = cases.causes(session, dataset.id)
+        compared = duplicates.latest(session, dataset.id)
     splits, labels = offered(dataset)
     with st.sidebar:
         choose("Split", splits, name="split")
@@ -84,6 +88,8 @@ def draw(dataset: Dataset, found: View) -> None:
             address.share_range("Probability of pneumonia")
             address.choice("Sort", SORTS, name="sort", default="wrong", menu=True)
         address.choice("Reports", REPORTED, name="reported")
+        if compared is not None:
+            address.choice("Near-duplicates", TWINS, name="twins")
         if len(found.runs) > 1:
             shown = {str(run.id): f"{KINDS[run.kind]}, run {run.id}" for run in found.runs}
             address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True)
@@ -118,7 +124,7 @@ def described(found: View) -> str:
 
 def in_words() -> str:
     """The question in the URL, in a line."""
-    known = {"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "reported": REPORTED, "sort": SORTS}
+    known = {"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "reported": REPORTED, "sort": SORTS, "twins": TWINS}
     said = [f"{name} {known.get(name, {}).get(value, value)}" for name in NAMES if (value := address.get(name))]
     return ", ".join(said).lower() or "all cases"
 

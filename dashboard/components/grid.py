@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dashboard import pictures
-from dashboard.components import filters, frame, linked, wording
+from dashboard.components import address, filters, frame, linked, wording
 from dashboard.components.linked import Card, Cell
 from db.models import Dataset
 from db.queries.cases import Case, Outcome
@@ -30,10 +30,13 @@ def show(
     *,
     key: str,
     titles: Mapping[int, str] | None = None,
+    lines: Mapping[int, Sequence[str]] | None = None,
+    onwards: bool = False,
     width: int = 150,
     searches: bool = False,
 ) -> None:
-    """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability."""
+    """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability,
+    lines by image id stand under the usual ones. onwards: whether each has a second link, to the cases like it."""
     cards = []
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
@@ -46,10 +49,25 @@ def show(
             title=(titles or {}).get(case.id, probability),
             mark=case.outcome or "",
             tone="wrong" if case.outcome in ("FP", "FN") else "",
-            lines=(name(case), f"{case.split or 'no split'} · {case.path.rpartition('/')[2]}"),
+            lines=(
+                name(case),
+                f"{case.split or 'no split'} · {case.path.rpartition('/')[2]}",
+                *(lines or {}).get(case.id, ()),
+            ),
+            more=(
+                "Cases like this",
+                frame.here("search", dataset, **address.onwards(by="image", image=case.id, q=None)),
+            )
+            if onwards
+            else None,
         )
         cards.append(card)
     linked.cards(cards, key=key, width=width)
+
+
+def _onwards(dataset: Dataset, case: Case) -> str:
+    """The search for cases like this one, as the search in view is narrowed."""
+    return frame.here("search", dataset, **address.onwards(by="image", image=case.id, q=None))
 
 
 def confusion(dataset: Dataset, counts: Mapping[Outcome, int], *, chosen: str | None, key: str) -> None:

@@ -37,7 +37,10 @@ function card(item) {
   const mark = item.mark ? element("span", `mark ${item.tone || ""}`, [item.mark]) : null;
   const title = element("span", "title", [element("span", "", [item.title]), mark]);
   const lines = item.lines.map((line) => element("span", "line", [line]));
-  return element("li", "", [anchor(item.href, "card", [element("span", "film", [image]), title, ...lines])]);
+  const main = anchor(item.href, "card", [element("span", "film", [image]), title, ...lines]);
+  const more = item.more ? anchor(item.more[1], "more", [item.more[0]]) : null;
+  if (more) more.setAttribute("aria-label", `${item.more[0]}: ${item.alt}`);
+  return element("li", "", [main, more].filter(Boolean));
 }
 
 function cell(content, column, head) {

@@ -22,6 +22,8 @@ class Card:
     mark: str = ""
     tone: str = ""
     """"wrong" colours the mark."""
+    more: tuple[str, str] | None = None
+    """A second link under the card: its text and where it leads."""
 
 
 @dataclass(frozen=True)

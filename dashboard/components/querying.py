@@ -1,4 +1,4 @@
-"""How a search is asked: by an uploaded image, by an image of the dataset, by words."""
+"""How a search is asked by a picture: an uploaded or pasted one, or an image of the dataset."""
 
 import hashlib
 from collections.abc import Collection
@@ -6,19 +6,20 @@ from collections.abc import Collection
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import address, filters, grid, panels, reporting, similar, wording
-from dashboard.components.similar import Hit
+from dashboard.components import address, classified, filters, grid, similar, wording
+from dashboard.components.similar import Found
 from db.models import Dataset, VectorIndex
 from db.queries import cases, runs, search
 from db.queries.cases import Question
 from engine.errors import InputError
 from engine.images import decode
-from engine.reporting.matching import matcher
-from engine.retrieval.embedders import Embedder, spec
+from engine.retrieval.embedders import Embedder
 
 MEGABYTES = 20
 OFFERED = 24
 """Images to pick from."""
+PASTED = "pasted"
+"""Where the session keeps a pasted picture, which its widget gives away only once."""
 PATIENTS = {"others": "Leave out the query's patient"}
 
 
@@ -27,7 +28,7 @@ def other_patients() -> bool:
     return address.choice("Patients", PATIENTS, name="patients") == "others"
 
 
-def _allowed(question: Question) -> Collection[int] | None:
+def allowed(question: Question) -> Collection[int] | None:
     """The images that hits may be; None for all."""
     if question == Question(question.dataset_id):
         return None
@@ -43,21 +44,19 @@ def _barred(image_id: int) -> Collection[int]:
         return cases.of_patient(session, image_id)
 
 
-def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> list[Hit] | None:
+def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> Found | None:
     """Ask with a new picture; it is read in memory and never stored. Raises InputError where it is no picture."""
-    file = st.file_uploader(
-        f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB; it stays in memory and is not stored",
-        max_upload_size=MEGABYTES,
-    )
-    if file is None:
+    given = _given()
+    if given is None:
         return None
-    data = file.getvalue()
+    name, data = given
     if len(data) > MEGABYTES * 2**20:
-        raise InputError(f"file {file.name} has {wording.size(len(data))}, the limit is {MEGABYTES} MB")
+        raise InputError(f"file {name} has {wording.size(len(data))}, the limit is {MEGABYTES} MB")
     decoded = decode(data)
     height, width = decoded.pixels.shape
     st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
-    st.caption(f"{wording.plain(file.name)}, {decoded.source_format}, {width} x {height} pixels")
+    st.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
+    reading = classified.read(dataset, decoded.pixels)
     opened = similar.opened(index)
     vectors = opened.placed(model(index).embed_images(decoded.pixels[None]))
     if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
@@ -71,10 +70,28 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> 
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
     exclude = _barred(same.id) if same else None
-    return similar.to_vectors(index, vectors, k, allowed=_allowed(question), exclude=exclude)
+    hits = similar.to_vectors(index, vectors, k, allowed=allowed(question), exclude=exclude)
+    return Found(hits, reading.zones if reading else None)
 
 
-def image(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> list[Hit] | None:
+def _given() -> tuple[str, bytes] | None:
+    """The picture that was uploaded, or else pasted, with its name."""
+    file = st.file_uploader(
+        f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB; it stays in memory and is not stored",
+        max_upload_size=MEGABYTES,
+    )
+    with st.container():
+        pasted = st.chat_input("Or paste a picture here", accept_file=True, max_upload_size=MEGABYTES, key="paste")
+    if pasted is not None and pasted.files:
+        st.session_state[PASTED] = (pasted.files[0].name, pasted.files[0].getvalue())
+    if file is not None:
+        st.session_state.pop(PASTED, None)
+        return file.name, file.getvalue()
+    kept: tuple[str, bytes] | None = st.session_state.get(PASTED)
+    return kept
+
+
+def image(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> Found | None:
     """Ask with an image that is in the index; needs no model."""
     typed = address.words("Image number", name="image", placeholder="1")
     if not typed:
@@ -86,35 +103,14 @@ def image(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> l
         grid.show(dataset, offered, key="pick", width=90, searches=True)
         return None
     with resources.reading() as session:
-        case = cases.one(session, address.number("image") or 0)
+        seen = filters.view(dataset).question
+        case = cases.one(session, address.number("image") or 0, run_id=seen.run_id, threshold=seen.threshold)
     if case is None or case.dataset_id != dataset.id:
         raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
     st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
     st.caption(f"Image {case.id}: {grid.name(case)}, {case.split or 'no split'}")
-    return similar.to_image(index, case.id, k, allowed=_allowed(question), exclude=_barred(case.id))
-
-
-def words(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> list[Hit] | None:
-    """Ask with words: the index where its embedder reads text, else the text of the reports."""
-    text = address.words("Words", name="q", placeholder="opacity in the right lower zone")
-    if not text:
-        return None
-    if spec(index.embedder).reads_text:
-        return similar.to_vectors(index, model(index).embed_texts([text]), k, allowed=_allowed(question))
-    with resources.reading() as session:
-        found = search.reports(session, question, text, limit=k, passes=matcher(text))
-        written = search.any_report(session, dataset.id)
-    if not written:
-        panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
-        return None
-    st.caption(f"Answered by full-text search in the reports, best first: embedder {index.embedder} reads no words.")
-    st.markdown(
-        f"{wording.count(len(found), 'image')} whose reports hold any of these words{', or more' * (len(found) == k)} "
-        "and do not deny what the words name. "
-        "Images without a report cannot be found by words."
-    )
-    reporting.found(dataset, found, filters.view(dataset))
-    return None
+    hits = similar.to_image(index, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
+    return Found(hits, case.zones)
 
 
 def model(index: VectorIndex) -> Embedder:

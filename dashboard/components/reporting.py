@@ -15,6 +15,8 @@ from db.queries.search import CLOSE, OPEN, TextHit
 from engine.metrics.names import NAMES
 from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
+from engine.reporting.prompts import sentences
+from engine.reporting.sections import sections
 
 STANCES = {
     "pneumonia": "says pneumonia",
@@ -36,6 +38,8 @@ PROBLEMS = {
 }
 SHARES = ("keyword_alignment", "format", "laterality", "repetition", "bleu", "rouge_l", "chrf")
 """Scores that a range in [0, 1] can be asked of."""
+EXCERPT = 110
+"""Characters of a report's excerpt."""
 COLOURS: dict[Polarity, str] = {
     "present": "red",
     "absent": "green",
@@ -96,8 +100,9 @@ def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None
     """What a full-text search found, each beside its image, the found words bold."""
     known = _cases([hit.image.id for hit in hits], view)
     for hit in hits:
-        with _beside(dataset, known[hit.image.id], key=f"found_{hit.report_id}"), st.container(border=True):
-            st.markdown(f"**{wording.plain(named(hit.strategy))}** · {wording.plain(hit.model)}")
+        with _beside(dataset, known[hit.image.id], key=f"found_{hit.kind}_{hit.text_id}"), st.container(border=True):
+            what = "Reader's note" if hit.strategy is None else named(hit.strategy)
+            st.markdown(f"**{wording.plain(what)}** · {wording.plain(hit.author)}")
             snippet = wording.plain(hit.snippet).replace("\n", " ")
             st.markdown(snippet.replace(OPEN, "**").replace(CLOSE, "**"))
 
@@ -115,6 +120,14 @@ def _beside(dataset: Dataset, case: Case, *, key: str) -> Iterator[None]:
 def _cases(ids: Sequence[int], view: filters.View) -> dict[int, Case]:
     with resources.reading() as session:
         return cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)
+
+
+def excerpt(text: str) -> str:
+    """A report's conclusion in one line: the first sentence of its impression, or of all of it."""
+    parts = [part for part in sections(text) if part.name == "impression"]
+    said = " ".join((text[parts[-1].body : parts[-1].end] if parts else text).split())
+    first = next(iter(sentences(said)), "")
+    return first if len(first) <= EXCERPT else f"{first[:EXCERPT].rpartition(' ')[0]} \N{HORIZONTAL ELLIPSIS}"
 
 
 def named(strategy: str) -> str:

@@ -1,6 +1,6 @@
 """Which cases are nearest in a vector index, found live, and how they look."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -8,16 +8,17 @@ from typing import Any
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import filters, grid, wording
+from dashboard.components import filters, grid, reporting, wording
 from db.models import Dataset, VectorIndex
-from db.queries import cases, evaluation
+from db.queries import cases, evaluation, reports
+from db.queries.cases import Case
 from engine.errors import InputError
+from engine.heat import leading_zones
+from engine.retrieval.embedders import spec
 from engine.retrieval.neighbours import vote
 from engine.retrieval.vector_index import IndexDamagedError
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
-
-LEARNED = "classifier"
-"""The embedder whose vectors are the trained classifier's own features."""
+from engine.tables import csv_text
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,19 @@ class Hit:
 
     image_id: int
     similarity: float
+
+
+@dataclass(frozen=True)
+class Found:
+    """The hits of a picture or text, and the share of the query's heat in each lung zone where that is known."""
+
+    hits: list[Hit]
+    zones: Mapping[str, float] | None = None
+
+
+def learned(index: VectorIndex) -> bool:
+    """Whether the index is made of the trained classifier's own features."""
+    return spec(index.embedder).learnt
 
 
 def opened(index: VectorIndex) -> OpenIndex:
@@ -70,26 +84,80 @@ def to_vectors(
     return [Hit(int(number), float(similarity)) for number, similarity in pairs if number >= 0]
 
 
-def show(dataset: Dataset, hits: Sequence[Hit], view: filters.View, *, key: str, learned: bool) -> None:
-    """What the neighbours' labels say together, and the neighbours, nearest first.
+def show(
+    dataset: Dataset,
+    hits: Sequence[Hit],
+    view: filters.View,
+    *,
+    key: str,
+    learned: bool,
+    zones: Mapping[str, float] | None = None,
+) -> None:
+    """What the neighbours' labels say together, and the neighbours, nearest first, with what the classifier and the
+    latest report say of each, and which lung zones they share with the query.
 
-    learned: whether the vectors are the classifier's own features.
+    learned: whether the vectors are the classifier's own features. zones: share of the query's heat in each lung zone.
     """
     with resources.reading() as session:
         wanted = [hit.image_id for hit in hits]
         question = view.question
         known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
+        said = reports.latest_of(session, [case.sha256 for case in known.values()])
     found = [known[hit.image_id] for hit in hits if hit.image_id in known]
     if not found:
         st.info("No image of the dataset matches.")
         return
-    st.markdown(said([case.label for case in found]))
+    votes, download = st.columns([4, 1], vertical_alignment="center")
+    with votes:
+        st.markdown(voted([case.label for case in found]))
     if learned:
         st.caption(
             "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."
         )
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
-    grid.show(dataset, found, key=key, titles=titles)
+    excerpts = {case.id: reporting.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
+    lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
+    grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=True, width=180)
+    with download:
+        st.download_button(
+            "Hits as CSV",
+            _csv(hits, known, zones, excerpts),
+            file_name=f"hits-{dataset.name}.csv",
+            mime="text/csv",
+            key=f"{key}_csv",
+            on_click="ignore",
+        )
+
+
+def _reasons(case: Case, zones: Mapping[str, float] | None) -> Iterator[str]:
+    """What the classifier says of a hit, and where its evidence lies in the query as well."""
+    if case.probability is not None:
+        yield f"Model: {wording.percent(case.probability)} pneumonia"
+    if zones and case.zones:
+        both = shared(zones, case.zones)
+        yield f"Both: {', '.join(both)}" if both else "No zone in common"
+
+
+def shared(one: Mapping[str, float], other: Mapping[str, float]) -> list[str]:
+    """The lung zones that hold the evidence in both, in words."""
+    return [zone.replace("_", " ") for zone in leading_zones(one) if zone in leading_zones(other)]
+
+
+def _csv(
+    hits: Sequence[Hit], known: Mapping[int, Case], zones: Mapping[str, float] | None, excerpts: Mapping[int, str]
+) -> str:
+    """The hits, a line each, with all that stands on their cards."""
+    heads = ("rank", "similarity", "image", "split", "label", "cause", "probability", "shared_zones", "report", "path")
+    rows = []
+    for rank, hit in enumerate(hits, start=1):
+        case = known.get(hit.image_id)
+        if case is None:
+            continue
+        both = "; ".join(shared(zones, case.zones)) if zones and case.zones else None
+        label = None if case.label is None else wording.LABELS[case.label].lower()
+        told = (case.id, case.split, label, case.cause, case.probability, both, excerpts.get(case.id), case.path)
+        rows.append((rank, hit.similarity, *told))
+    return csv_text(heads, rows)
 
 
 def manner(index: VectorIndex) -> str:
@@ -98,7 +166,7 @@ def manner(index: VectorIndex) -> str:
     return f"cosine similarity, {'exact search' if exact else f'approximate search ({index.kind})'}"
 
 
-def said(labels: Sequence[int | None]) -> str:
+def voted(labels: Sequence[int | None]) -> str:
     """What the neighbours' labels say."""
     counted = vote(labels)
     share = f"**{counted.pneumonia} of {counted.known}** nearest cases carry the label pneumonia"

@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, exists, func, literal,
 from sqlalchemy.orm import Session
 
 from db.models import Dataset, Image, Prediction, Report, Run
+from db.queries import duplicates
 
 Outcome = Literal["TP", "FP", "TN", "FN"]
 OUTCOMES: tuple[Outcome, ...] = ("TP", "FN", "FP", "TN")
@@ -36,6 +37,8 @@ class Question:
     """One of OUTCOMES, or "wrong" for FP and FN together."""
     reported: str | None = None
     """"yes" for images that a report describes, "no" for those that none does."""
+    twin: tuple[int, bool] | None = None
+    """A duplicates run: only images that it found another nearly like; True: one of another split."""
     low: float = 0.0
     high: float = 1.0
     sort: str = "file"
@@ -228,6 +231,9 @@ def _where(question: Question) -> list[ColumnElement[bool]]:
     if question.reported is not None:
         described = exists().where(Report.image_sha256 == Image.sha256)
         clauses.append(described if question.reported == "yes" else ~described)
+    if question.twin is not None:
+        run_id, apart = question.twin
+        clauses.append(duplicates.has_twin(run_id, other_split=apart))
     if _asks_predictions(question):
         clauses.append(Prediction.probability.between(question.low, question.high))
     if question.outcome is not None:

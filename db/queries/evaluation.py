@@ -21,7 +21,7 @@ def predictions(session: Session, run_id: int) -> list[dict[str, Any]]:
         select(
             Image.id.label("image_id"),
             *(Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key, Image.file_count),
-            *(Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row),
+            *(Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row, Prediction.zones),
         )
         .join(Prediction, Prediction.image_id == Image.id)
         .where(Prediction.run_id == run_id)

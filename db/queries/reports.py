@@ -267,6 +267,12 @@ def of_images(session: Session, shas: Sequence[str]) -> list[Report]:
     return sorted(found, key=lambda report: report.id)
 
 
+def latest_of(session: Session, shas: Sequence[str]) -> dict[str, Report]:
+    """The latest report of each of these images, by their sha256."""
+    newest = select(func.max(Report.id)).where(Report.image_sha256.in_(shas)).group_by(Report.image_sha256)
+    return {report.image_sha256: report for report in session.scalars(select(Report).where(Report.id.in_(newest)))}
+
+
 def stored_scores(
     session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
 ) -> list[tuple[str, float | None]]:

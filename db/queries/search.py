@@ -1,39 +1,62 @@
-"""What a search reads: the reports that hold a text's words, best first, whatever a user types; indexes and images."""
+"""What a search by words reads: the notes and reports that hold them, best first, whatever a user types."""
 
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import Select, column, func, literal_column, select, table
+from sqlalchemy import Select, column, func, literal_column, null, select, table
 from sqlalchemy.orm import Session
 
-from db.models import Image, Report
+from db.models import Image, Report, Review
 from db.queries import cases
 from db.queries.cases import Question
 
 WORDS = 32
 """Distinct words of a query that are looked for; the rest is left out."""
 EXAMINED = 5000
-"""Reports that are read at most, best first, to find those that say what is meant."""
+"""Texts that are read at most, best first, to find those that say what is meant."""
 OPEN, CLOSE = "\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}", "\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
 """What a found word stands between in a snippet."""
 
-FULL_TEXT: Any = table("report_text", column("rowid"), column("report_text"))
-"""SQLite's FTS5 table over report.text; its hidden column of the same name stands for the whole row."""
 ENGLISH: Any = literal_column("'english'")
 
 
 @dataclass(frozen=True)
+class _Texts:
+    """Texts that are searched: on SQLite by an FTS5 table, on PostgreSQL by an expression index."""
+
+    kind: Literal["note", "report"]
+    index: Any
+    id: Any
+    text: Any
+    image: Any
+    """Condition that joins a text to its image."""
+
+
+def _fts5_table(name: str) -> Any:
+    """An FTS5 table; its hidden column of the same name stands for the whole row."""
+    return table(name, column("rowid"), column(name))
+
+
+NOTES = _Texts("note", _fts5_table("review_text"), Review.id, Review.note, Image.id == Review.image_id)
+REPORTS = _Texts("report", _fts5_table("report_text"), Report.id, Report.text, Image.sha256 == Report.image_sha256)
+
+
+@dataclass(frozen=True)
 class TextHit:
-    """An image with the report of its that answers best."""
+    """An image with the text about it that answers best: a reviewer's note or a generated report."""
 
     image: Image
-    report_id: int
-    model: str
-    strategy: str
+    kind: Literal["note", "report"]
+    text_id: int
+    """Of the review or the report."""
+    author: str
+    """Reviewer or model."""
+    strategy: str | None
+    """Prompt strategy of a report."""
     score: float
-    """Higher is better; compares within one answer alone (bm25 on SQLite, ts_rank on PostgreSQL)."""
+    """Higher is better; compares within one answer and kind alone (bm25 on SQLite, ts_rank on PostgreSQL)."""
     snippet: str
     """The words around the hit, found ones between OPEN and CLOSE."""
 
@@ -43,7 +66,7 @@ def words(text: str) -> list[str]:
     return list(dict.fromkeys(re.findall(r"[^\W_]+", text.lower())))[:WORDS]
 
 
-def reports(
+def texts(
     session: Session,
     question: Question,
     text: str,
@@ -51,37 +74,57 @@ def reports(
     limit: int,
     passes: Callable[[str], bool] = lambda _: True,
 ) -> list[TextHit]:
-    """The images of the question whose reports hold any of the words, those with more and rarer words first, each once.
+    """The images of the question whose notes or reports hold any of the words, each once: those that a reader's note
+    describes before those that a model's report does, texts with more and rarer words first.
 
-    passes: tells from a report's text whether it says what is meant; of the best EXAMINED reports at most. A report
-    belongs to a picture's content, so every dataset with that picture shows it. A text without words finds nothing.
+    passes: tells from a text whether it says what is meant; of the best EXAMINED of each kind at most. A report belongs
+    to a picture's content, so every dataset with that picture shows it. A text without words finds nothing.
     """
     wanted = words(text)
     if not wanted:
         return []
+    found: dict[int, TextHit] = {}
+    for source in (NOTES, REPORTS):
+        for hit in _hits(session, source, question, wanted, limit=limit, passes=passes):
+            found.setdefault(hit.image.id, hit)
+    return list(found.values())[:limit]
+
+
+def _hits(
+    session: Session,
+    source: _Texts,
+    question: Question,
+    wanted: Sequence[str],
+    *,
+    limit: int,
+    passes: Callable[[str], bool],
+) -> list[TextHit]:
+    """The images of the question that the source's texts find, best first."""
     sqlite = session.get_bind().dialect.name == "sqlite"
-    query = _fts5(wanted) if sqlite else _tsvector(wanted)
-    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Image.id.in_(cases.matching(question)))
+    query = _fts5(source, wanted) if sqlite else _tsvector(source, wanted)
+    query = query.join(Image, source.image).where(Image.id.in_(cases.matching(question)))
     best: dict[int, tuple[int, float]] = {}
-    for report_id, score, image_id, said in session.execute(query.add_columns(Image.id, Report.text).limit(EXAMINED)):
+    for text_id, score, image_id, said in session.execute(query.add_columns(Image.id, source.text).limit(EXAMINED)):
         if image_id not in best and passes(said):
-            best[image_id] = report_id, score
+            best[image_id] = text_id, score
         if len(best) == limit:
             break
-    chosen = [report_id for report_id, _ in best.values()]
-    shown = _snippets_fts5(session, wanted, chosen) if sqlite else _snippets_tsvector(session, wanted, chosen)
+    chosen = [text_id for text_id, _ in best.values()]
+    shown = (_snippets_fts5 if sqlite else _snippets_tsvector)(session, source, wanted, chosen)
     images = {image.id: image for image in session.scalars(select(Image).where(Image.id.in_(best)))}
-    rows = {row.id: row for row in session.scalars(select(Report).where(Report.id.in_(chosen)))}
+    author: tuple[Any, Any] = (Report.model, Report.strategy) if source is REPORTS else (Review.reviewer, null())
+    by = {row[0]: (row[1], row[2]) for row in session.execute(select(source.id, *author).where(source.id.in_(chosen)))}
     return [
-        TextHit(images[image_id], number, rows[number].model, rows[number].strategy, score, shown[number])
+        TextHit(images[image_id], source.kind, number, by[number][0], by[number][1], score, shown[number])
         for image_id, (number, score) in best.items()
     ]
 
 
-def any_report(session: Session, dataset_id: int) -> bool:
-    """Whether an image of the dataset has a report at all."""
-    query = select(Report.id).join(Image, Image.sha256 == Report.image_sha256).where(Image.dataset_id == dataset_id)
-    return session.scalar(query.limit(1)) is not None
+def any_text(session: Session, dataset_id: int) -> bool:
+    """Whether an image of the dataset has a report, or a review with a note."""
+    noted = select(Review.id).join(Image, NOTES.image).where(Image.dataset_id == dataset_id, Review.note != "")
+    reported = select(Report.id).join(Image, REPORTS.image).where(Image.dataset_id == dataset_id)
+    return any(session.scalar(query.limit(1)) is not None for query in (reported, noted))
 
 
 def by_content(session: Session, dataset_id: int, sha256: str) -> Image | None:
@@ -89,36 +132,38 @@ def by_content(session: Session, dataset_id: int, sha256: str) -> Image | None:
     return session.scalars(select(Image).where(Image.dataset_id == dataset_id, Image.sha256 == sha256)).first()
 
 
-def _fts5(wanted: Sequence[str]) -> Select[*tuple[Any, ...]]:
-    score = -func.bm25(FULL_TEXT.c.report_text)
-    query = select(Report.id, score).select_from(FULL_TEXT).join(Report, Report.id == FULL_TEXT.c.rowid)
-    return query.where(_match(wanted)).order_by(score.desc(), Report.id)
+def _fts5(source: _Texts, wanted: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    score = -func.bm25(source.index.c[source.index.name])
+    query = select(source.id, score).select_from(source.index)
+    query = query.join(source.id.class_, source.id == source.index.c.rowid)
+    return query.where(_match(source, wanted)).order_by(score.desc(), source.id)
 
 
-def _match(wanted: Sequence[str]) -> Any:
-    return FULL_TEXT.c.report_text.op("MATCH")(" OR ".join(f'"{word}"' for word in wanted))
+def _match(source: _Texts, wanted: Sequence[str]) -> Any:
+    return source.index.c[source.index.name].op("MATCH")(" OR ".join(f'"{word}"' for word in wanted))
 
 
-def _snippets_fts5(session: Session, wanted: Sequence[str], report_ids: Sequence[int]) -> dict[int, str]:
-    shown = func.snippet(FULL_TEXT.c.report_text, 0, OPEN, CLOSE, "\N{HORIZONTAL ELLIPSIS}", 20)
-    query = select(FULL_TEXT.c.rowid.label("id"), shown.label("shown")).where(
-        _match(wanted), FULL_TEXT.c.rowid.in_(report_ids)
-    )
+def _snippets_fts5(session: Session, source: _Texts, wanted: Sequence[str], chosen: Sequence[int]) -> dict[int, str]:
+    whole, rowid = source.index.c[source.index.name], source.index.c.rowid
+    shown = func.snippet(whole, 0, OPEN, CLOSE, "\N{HORIZONTAL ELLIPSIS}", 20)
+    query = select(rowid.label("id"), shown.label("shown")).where(_match(source, wanted), rowid.in_(chosen))
     return {row.id: row.shown for row in session.execute(query)}
 
 
-def _tsvector(wanted: Sequence[str]) -> Select[*tuple[Any, ...]]:
-    vector, asked = func.to_tsvector(ENGLISH, Report.text), _tsquery(wanted)
+def _tsvector(source: _Texts, wanted: Sequence[str]) -> Select[*tuple[Any, ...]]:
+    vector, asked = func.to_tsvector(ENGLISH, source.text), _tsquery(wanted)
     score = func.ts_rank(vector, asked)
-    return select(Report.id, score).where(vector.op("@@")(asked)).order_by(score.desc(), Report.id)
+    return select(source.id, score).where(vector.op("@@")(asked)).order_by(score.desc(), source.id)
 
 
 def _tsquery(wanted: Sequence[str]) -> Any:
     return func.to_tsquery(ENGLISH, " | ".join(f"'{word}'" for word in wanted))
 
 
-def _snippets_tsvector(session: Session, wanted: Sequence[str], report_ids: Sequence[int]) -> dict[int, str]:
+def _snippets_tsvector(
+    session: Session, source: _Texts, wanted: Sequence[str], chosen: Sequence[int]
+) -> dict[int, str]:
     options = f"StartSel={OPEN}, StopSel={CLOSE}, MinWords=8, MaxWords=20, MaxFragments=1"
-    shown = func.ts_headline(ENGLISH, Report.text, _tsquery(wanted), options)
-    query = select(Report.id, shown.label("shown")).where(Report.id.in_(report_ids))
+    shown = func.ts_headline(ENGLISH, source.text, _tsquery(wanted), options)
+    query = select(source.id.label("id"), shown.label("shown")).where(source.id.in_(chosen))
     return {row.id: row.shown for row in session.execute(query)}

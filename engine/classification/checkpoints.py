@@ -8,8 +8,10 @@ from engine.classification.linear import FORMAT as LINEAR
 from engine.classification.linear import LinearClassifier
 from engine.errors import InputError
 
+AnyClassifier = Classifier | LinearClassifier
 
-def load_classifier(folder: Path, *, device: str = "cpu") -> Classifier | LinearClassifier:
+
+def load_classifier(folder: Path, *, device: str = "cpu") -> AnyClassifier:
     """The classifier in a checkpoint folder (model.json, model.safetensors).
 
     Raises InputError where a file is missing, torn, or not the one that model.json describes.

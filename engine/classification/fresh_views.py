@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from engine.classification.backbones import Backbone
+from engine.classification.fusing import few_at_a_time
 from engine.classification.trunk_cache import PixelReader
 from engine.classification.views import SIZE, VARIATIONS, mirrored
 from engine.images import parallel
@@ -32,18 +33,18 @@ class FreshViews:
         kind = VARIATIONS[self.variation]
         chosen = [rng.integers(2**56, size=len(rows)) for rows in batches]
         read = parallel(lambda rows: self.read_pixels(rows.tolist(), kind.read), batches, workers=1)
-        return (self._maps(kind.vary(pixels, seeds, 0)) for pixels, seeds in zip(read, chosen, strict=True))
+        varied = (kind.vary(pixels, seeds, 0) for pixels, seeds in zip(read, chosen, strict=True))
+        return (self._maps(self.backbone.quick_trunk, pixels, torch.bfloat16) for pixels in varied)
 
     def films(self, rows: np.ndarray, *, mirror: bool = False) -> torch.Tensor:
-        """Maps of `rows` (m,) as they are, or of their mirror images: float32 (m, c, h, w)."""
+        """Maps of `rows` (m,) as they are, or of their mirror images, in float32 as in inference: (m, c, h, w)."""
         pixels = self.read_pixels(rows.tolist(), SIZE)
-        return self._maps(mirrored(pixels) if mirror else pixels)
+        return self._maps(self.backbone.exact_trunk, mirrored(pixels) if mirror else pixels, torch.float32)
 
     @torch.no_grad()
-    def _maps(self, pixels: np.ndarray) -> torch.Tensor:
+    def _maps(self, trunk: torch.nn.Module, pixels: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
+        """What the trunk, which works in `dtype`, makes of uint8 (n, s, s): float32 (n, c, h, w)."""
         images = self.backbone.normalise(
             torch.from_numpy(pixels).to(self.device), size=self.size, hide_corners=self.hide_corners
         )
-        with torch.autocast(self.device, dtype=torch.bfloat16):
-            maps: torch.Tensor = self.backbone.trunk(images).float()
-        return maps
+        return few_at_a_time(trunk, images.to(dtype)).float()

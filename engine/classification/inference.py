@@ -205,9 +205,10 @@ def frozen_features(backbone: Backbone, pixels: np.ndarray, *, batch_size: int =
     In float32: among close neighbours bfloat16 changes the order.
     """
     made = []
+    device = next(backbone.parameters()).device
     for start in range(0, len(pixels), batch_size):
-        images = backbone.normalise(torch.from_numpy(pixels[start : start + batch_size]))
-        made.append(few_at_a_time(backbone.exact, images).mean((2, 3)).numpy())
+        images = backbone.normalise(torch.from_numpy(pixels[start : start + batch_size]).to(device))
+        made.append(few_at_a_time(backbone.exact, images).mean((2, 3)).cpu().numpy())
     return np.concatenate(made) if made else np.empty((0, backbone.spec.feature_dim), np.float32)
 
 

@@ -1,4 +1,4 @@
-"""How far a statistics recipe's views depart from their films: position, size, exposure, contrast, sharpness, noise."""
+"""How far views depart from their films: position, size, exposure, sharpness, noise, another film's style."""
 
 import math
 from dataclasses import dataclass
@@ -55,6 +55,47 @@ def varied_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation) 
         for start in range(0, len(pixels), BATCH)
     ]
     return np.concatenate(parts) if parts else pixels.copy()
+
+
+RESTYLED = 0.7
+"""Share of views that take another film's grey levels, and share that take some of its spectrum."""
+
+
+def restyled_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation) -> np.ndarray:
+    """One varied copy of each image in the style of another of the batch, which its seed picks.
+
+    Style is how a film was taken: the histogram of its grey levels, which the copy takes over (histogram matching), and
+    the amplitudes of its spatial frequencies, which are mixed in by a share drawn from [0, 1) (amplitude mix, Xu et al.
+    2021, section 3.2); what the film shows is in the phases, which stay. Where style goes with the label in training, a
+    classifier can no longer lean on it. pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
+    """
+    count = len(pixels)
+    drawn = np.stack([np.random.default_rng([int(seed), 1]).random(4) for seed in seeds]) if count else np.empty((0, 4))
+    donors = (np.arange(count) + 1 + (drawn[:, 0] * max(count - 1, 1)).astype(int)) % max(count, 1)
+    films = pixels.copy()
+    for row in np.flatnonzero(drawn[:, 1] < RESTYLED):
+        films[row] = _matched(pixels[row], pixels[donors[row]])
+    share = torch.from_numpy(drawn[:, 3] * (drawn[:, 2] < RESTYLED)).float()
+    for start in range(0, count, BATCH):
+        part = slice(start, start + BATCH)
+        films[part] = _remixed(films[part], films[donors[part]], share[part])
+    return varied_view(films, seeds=seeds, variation=variation)
+
+
+def _matched(film: np.ndarray, donor: np.ndarray) -> np.ndarray:
+    """The film with the donor's histogram: uint8 (s, s)."""
+    ours, theirs = (np.cumsum(np.bincount(each.ravel(), minlength=256)) for each in (film, donor))
+    levels: np.ndarray = np.searchsorted(theirs, ours).clip(max=255).astype(np.uint8)[film]
+    return levels
+
+
+def _remixed(films: np.ndarray, donors: np.ndarray, share: Tensor) -> np.ndarray:
+    """The films (n, s, s) with `share` (n,) of the donors' amplitudes instead of their own."""
+    spectrum, theirs = (torch.fft.rfft2(torch.from_numpy(each).float()) for each in (films, donors))
+    amplitude = spectrum.abs()
+    gain = torch.lerp(amplitude, theirs.abs(), share.view(-1, 1, 1)) / amplitude.clamp_min(1e-6)
+    mixed: np.ndarray = torch.fft.irfft2(spectrum * gain, s=films.shape[1:]).clamp_(0, 255).round_().byte().numpy()
+    return mixed
 
 
 @torch.inference_mode()

@@ -4,7 +4,7 @@ VIEWS = 4
 """engine.classification.augment and variations: cached views and what is trained on them."""
 TRUNK = 4
 """engine.classification.trunk_cache: the cached maps."""
-TRAINING = 5
+TRAINING = 6
 """engine.classification.training and linear: the trained members."""
 INFERENCE = 5
 """engine.classification.inference, statistics and explain: logits, features and heatmaps of one checkpoint."""

@@ -15,7 +15,7 @@ SIZE = 224
 @dataclass(frozen=True)
 class ViewKind:
     """read: side that films are read at before they are varied. vary: uint8 (n, read, read), int seeds (n,) and the
-    view's number -> uint8 (n, 224, 224)."""
+    view's number -> uint8 (n, s, s), s no smaller than the side that a recipe's network works at."""
 
     read: int
     vary: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
@@ -30,6 +30,9 @@ def _varied(pixels: np.ndarray, seeds: np.ndarray, view: int) -> np.ndarray:
 VARIATIONS = {
     "augmented": ViewKind(SIZE, lambda pixels, seeds, _view: augment.augmented_view(pixels, seeds=seeds)),
     "varied": ViewKind(SIZE, _varied),
+    "restyled": ViewKind(
+        160, lambda pixels, seeds, _view: variations.restyled_view(pixels, seeds=seeds, variation=variations.STRONG)
+    ),
     "seed": ViewKind(
         256,
         lambda pixels, seeds, _view: augment.augmented_view(

@@ -19,6 +19,8 @@ NAMES = {
     "map": "Mean average precision",
     "r_precision": "R-precision",
     "vote_auc": "AUC of the neighbours' vote",
+    "text_p_at_1": "Words, P@1",
+    "text_p_at_10": "Words, P@10",
     "stance_agreement": "Stance agreement",
     "stance_kappa": "Kappa of stance against label",
     "classifier_agreement": "Agreement with the classifier",

@@ -153,6 +153,36 @@ def measured(
         yield Measured("vote_auc", where, interval)
 
 
+def text_precision(
+    vectors: NDArray[np.float32],
+    queries: NDArray[np.float32],
+    answering: NDArray[np.bool_],
+    kinds: Sequence[str],
+    *,
+    seed: int,
+    replicates: int = 1000,
+    ks: Sequence[int] = KS,
+) -> Iterator[Measured]:
+    """Precision of what queries in words find: text_p_at_K and text_chance, the expected precision of random hits.
+
+    vectors: images, float32 (n, d). queries: float32 (q, d). answering: bool (q, n), which images answer which query.
+    kinds: of the queries, (q,), the slices besides "all". Intervals are 95 %, resampled over the queries; n is the
+    number of queries. Equal similarities are ordered by row. Raises InputError where the shapes do not fit.
+    """
+    if answering.shape != (len(queries), len(vectors)) or len(kinds) != len(queries):
+        raise InputError(f"got {len(queries)} queries, {len(vectors)} images, answers {answering.shape}")
+    near = np.round(queries.astype(np.float64) @ vectors.astype(np.float64).T, 12)
+    right = np.take_along_axis(answering, np.argsort(-near, axis=1, kind="stable"), axis=1)
+    asked = np.asarray(kinds)
+    for where in ("all", *dict.fromkeys(kinds)):
+        rows = np.flatnonzero((asked == where) | (where == "all"))
+        for k in ks:
+            values = right[rows, :k].mean(axis=1)
+            interval = cluster_bootstrap(weighted_mean(values), rows.astype(str), rng=seed, replicates=replicates)
+            yield Measured(f"text_p_at_{k}", where, _of(interval, values))
+        yield Measured("text_chance", where, Interval(float(answering[rows].mean()), np.nan, np.nan, len(rows)))
+
+
 def _of(interval: Interval, values: Floats) -> Interval:
     """The interval with the number of values that are known."""
     return Interval(interval.value, interval.low, interval.high, int(np.isfinite(values).sum()), interval.undefined)

@@ -1,5 +1,8 @@
 """Whether two radiographs are nearly the same picture: a perceptual hash, and how far two of them lie apart."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -13,6 +16,13 @@ NEAR = 32
 """Bits in which near-duplicates differ at most. All frontal chests look alike: among 13.6 million pairs of different
 patients of the chest-xray-pneumonia training images the nearest lie 38 bits apart, while JPEG at quality 40, gamma 1.3,
 half the resolution and a crop of 1 % move 99 % of images by 28 bits or less, a turn by 1 degree by 36 (decision 12)."""
+
+
+POSSIBLE = 48
+"""Bits up to which a pair may be one film turned or cropped, if its features agree too."""
+ALIKE = 0.95
+"""Cosine from which features agree."""
+BLOCK = 1024
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> Hashes:
@@ -36,6 +46,38 @@ def distances(queries: Hashes, others: Hashes) -> NDArray[np.int64]:
     return np.rint(differing).astype(np.int64)
 
 
-def verdict(distance: int) -> str:
-    """near-duplicate or different."""
-    return "near-duplicate" if distance <= NEAR else "different"
+@dataclass(frozen=True)
+class Pairs:
+    """Rows that lie close together, int (p,) each, `one` below `other`, and in how many bits their hashes differ."""
+
+    one: NDArray[np.int64]
+    other: NDArray[np.int64]
+    distance: NDArray[np.int64]
+
+
+def near_pairs(hashes: Hashes, *, within: int, advance: Callable[[int], object] = lambda _: None) -> Pairs:
+    """Every pair of hashes, uint8 (n, 32), that differ in `within` bits or fewer, in order of its rows.
+
+    All are compared by FAISS (IndexBinaryFlat), BLOCK rows at a time; advance is told how many are done.
+    """
+    import faiss
+
+    index = faiss.IndexBinaryFlat(BITS)
+    index.add(hashes)
+    found = [np.empty((0, 3), dtype=np.int64)]
+    for start in range(0, len(hashes), BLOCK):
+        part = hashes[start : start + BLOCK]
+        limits, distances, rows = index.range_search(part, within + 1)
+        queries = start + np.repeat(np.arange(len(part)), (limits[1:] - limits[:-1]).astype(np.int64))
+        ordered = queries < rows
+        found.append(np.stack([queries, rows, distances], axis=1)[ordered].astype(np.int64))
+        advance(len(part))
+    pairs = np.concatenate(found)
+    return Pairs(*pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))].T)
+
+
+def verdict(distance: int, similarity: float | None = None) -> str:
+    """near-duplicate, possible, or different. similarity: cosine of the two in an index, where that is known."""
+    if distance <= NEAR:
+        return "near-duplicate"
+    return "possible" if distance <= POSSIBLE and similarity is not None and similarity >= ALIKE else "different"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.retrieval import approximate
+from engine.retrieval.alignment import mapped
 from engine.retrieval.approximate import Kind, Vectors
 
 Ids = NDArray[np.int64]
@@ -22,6 +23,8 @@ Ids = NDArray[np.int64]
 FORMAT = "pneumoscope vector index 2"
 AGAIN = "build it again with: python -m jobs embed"
 FILES = ("vectors.npy", "ids.npy", "centre.npy", "index.faiss")
+WORDS = "words.npy"
+"""A file more, where the index maps texts into its space."""
 ROUNDING = 1e-5
 """More than FAISS's float32 sums of unit vectors can be off by; hits this close are told apart in float64."""
 
@@ -91,12 +94,14 @@ def write_index(
     embedder: str,
     revision: str,
     centre: Vectors | None = None,
+    words: Vectors | None = None,
     kind: Kind = "exact",
 ) -> str:
     """Store an index as `folder`, which appears whole or not at all; returns its manifest's sha256.
 
     vectors: float32 (n, d), each of length 1, centred already. ids: int64 (n,), unique. centre: (d,), what queries are
-    centred by; None for nothing. A folder of that name is replaced.
+    centred by; None for nothing. words: what maps
+    texts into the space, see engine.retrieval.alignment. A folder of that name is replaced.
     Raises InputError where the arrays do not fit each other or hold anything but unit vectors.
     """
     import faiss
@@ -111,7 +116,10 @@ def write_index(
     temporary.mkdir(parents=True)
     wide = np.ascontiguousarray(vectors, dtype=np.float32)
     centre = np.zeros(vectors.shape[1], dtype=np.float32) if centre is None else centre
-    for name, array in (("vectors", wide), ("ids", ids.astype(np.int64)), ("centre", centre)):
+    arrays: dict[str, NDArray[Any]] = {"vectors": wide, "ids": ids.astype(np.int64), "centre": centre}
+    if words is not None:
+        arrays["words"] = words
+    for name, array in arrays.items():
         np.save(temporary / f"{name}.npy", array, allow_pickle=False)
     index, recall = approximate.build(wide, kind)
     faiss.write_index(index, str(temporary / "index.faiss"))
@@ -121,7 +129,7 @@ def write_index(
         dimension=vectors.shape[1],
         count=len(ids),
         kind=kind,
-        files={name: _sha256(temporary / name) for name in FILES},
+        files={name: _sha256(temporary / name) for name in (*FILES, *((WORDS,) if words is not None else ()))},
         recall=recall,
     )
     text = json.dumps(manifest.__dict__, indent=2, sort_keys=True)
@@ -137,7 +145,9 @@ def write_index(
 class VectorIndex:
     """An index opened for reading: vectors are memory-mapped, similarities exact and the same for any batch."""
 
-    def __init__(self, manifest: Manifest, vectors: Vectors, ids: Ids, centre: Vectors, index: Any) -> None:
+    def __init__(
+        self, manifest: Manifest, vectors: Vectors, ids: Ids, centre: Vectors, words: Vectors | None, index: Any
+    ) -> None:
         self.manifest = manifest
         self.vectors = vectors
         """float32 (n, d), memory-mapped, each of length 1."""
@@ -145,6 +155,8 @@ class VectorIndex:
         """int64 (n,), the image id of each vector."""
         self.centre = centre
         """float32 (d,), what queries are centred by."""
+        self.words = words
+        """float32 (t + 1, d), what maps texts of t dimensions into this space; None where they lie in it."""
         self._index = index
         self._order = np.argsort(ids, kind="stable")
 
@@ -156,7 +168,7 @@ class VectorIndex:
         Raises IndexDamagedError where the folder is missing, torn, truncated, changed or foreign.
         """
         manifest = _manifest(folder, sha256)
-        for name in FILES:
+        for name in manifest.files:
             if not (folder / name).is_file():
                 raise IndexDamagedError(f"vector index {folder} lacks {name}; {AGAIN}")
             if _sha256(folder / name) != manifest.files[name]:
@@ -166,11 +178,12 @@ class VectorIndex:
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         ids = np.load(folder / "ids.npy", allow_pickle=False)
         centre = np.load(folder / "centre.npy", allow_pickle=False)
+        words = np.load(folder / WORDS, allow_pickle=False) if WORDS in manifest.files else None
         index = faiss.read_index(str(folder / "index.faiss"))
         shapes = {(manifest.count, manifest.dimension), vectors.shape, (index.ntotal, index.d), (len(ids), len(centre))}
-        if len(shapes) != 1:
+        if len(shapes) != 1 or (words is not None and words.shape[1:] != centre.shape):
             raise IndexDamagedError(f"vector index {folder}: its files and its manifest disagree; {AGAIN}")
-        return cls(manifest, vectors, ids, centre, index)
+        return cls(manifest, vectors, ids, centre, words, index)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -178,6 +191,10 @@ class VectorIndex:
     def placed(self, raw: Vectors) -> Vectors:
         """What the embedder makes of a query, float32 (q, d), as this index compares it."""
         return centred(raw, self.centre)
+
+    def worded(self, embedded: Vectors) -> Vectors:
+        """What the embedder makes of texts, float32 (q, t), as this index compares it: (q, d)."""
+        return embedded if self.words is None else mapped(self.words, embedded)
 
     @cached_property
     def familiar(self) -> float | None:
@@ -301,7 +318,7 @@ def _manifest(folder: Path, sha256: str | None) -> Manifest:
         manifest = Manifest(**json.loads(text))
     except (ValueError, TypeError) as error:
         raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {AGAIN}") from error
-    if manifest.format != FORMAT or set(manifest.files) != set(FILES):
+    if manifest.format != FORMAT or set(manifest.files) - {WORDS} != set(FILES):
         raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'; {AGAIN}")
     return manifest
 

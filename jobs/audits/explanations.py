@@ -12,7 +12,7 @@ from db import session, writes
 from db.models import ImageMeasure
 from engine.errors import InputError
 from jobs.audits.subject import Audit, Row, column
-from jobs.evaluate import metric_row
+from jobs.results import metric_row
 
 if TYPE_CHECKING:
     from engine.audit.sanity import Part
@@ -133,7 +133,7 @@ def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]
 
 def frame_heat(audit: Audit) -> Iterator[dict[str, Any]]:
     """The share of each map's heat in the outer frame, by outcome, and the share that an even map would have there."""
-    from engine.classification.explain import frame_share
+    from engine.heat import frame_share
     from engine.metrics.bootstrap import Interval
 
     subject = audit.subject

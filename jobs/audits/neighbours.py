@@ -11,7 +11,7 @@ from db import session, writes
 from db.models import Neighbour
 from db.queries import evaluation
 from jobs.audits.subject import Audit, Row, column
-from jobs.evaluate import metric_row
+from jobs.results import metric_row
 
 NEAREST = 5
 EMBEDDER = "classifier"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from jobs.audits.subject import Audit, Row, column
-from jobs.evaluate import metric_row
+from jobs.results import metric_row
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval

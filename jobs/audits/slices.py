@@ -8,14 +8,14 @@ import numpy as np
 from db import session, writes
 from db.models import ErrorSlice, SliceMember
 from jobs.audits.subject import Audit, column
-from jobs.evaluate import metric_row
+from jobs.results import metric_row
 
 
 def slices(audit: Audit) -> Iterator[dict[str, Any]]:
     """Store every slice with its members; its error rate is a metric too."""
     from engine.audit.shortcuts import STATISTICS
     from engine.audit.slices import find
-    from engine.classification.explain import frame_share
+    from engine.heat import frame_share
     from engine.metrics.bootstrap import Interval
 
     subject, looks = audit.subject, audit.appearance

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 EXAMPLES = 4
 CLASSIFIER_PICTURES = ("confusion_matrix", "roc_curve", "calibration", "training_curves", "sample_pred", "failure")
 REPORT_PICTURES = ("prompt_comparison", "report_cards")
-RETRIEVAL_PICTURES = ("precision_at_k", "retrieval_grid", "tsne")
+RETRIEVAL_PICTURES = ("precision_at_k", "retrieval_results", "text_retrieval_results", "tsne")
 
 
 def all_reports(export: Export) -> None:

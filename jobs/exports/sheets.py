@@ -12,6 +12,7 @@ from db import session
 from db.models import Run
 from db.queries import evaluation, runs
 from engine.errors import InputError
+from jobs.evaluations.retrieval import answers, query_vectors
 from jobs.exports.source import SEED, Export
 from jobs.results import thresholds_of
 
@@ -127,8 +128,8 @@ def varied(reports: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
     return chosen
 
 
-def retrieval_grids(export: Export) -> None:
-    """retrieval_grid_normal.png and retrieval_grid_pneumonia.png: three test queries each, with five hits."""
+def retrieval_results(export: Export) -> None:
+    """retrieval_results.png: three test queries of each label, with five hits each."""
     from engine.contact_sheets import Hit, Retrieval, retrieval_grid
     from engine.reporting.sampling import stratified
 
@@ -138,25 +139,52 @@ def retrieval_grids(export: Export) -> None:
         raise InputError("no image of the vector index has a label to compare")
     pictures = Pictures.of(export, None)
     known = {image["id"]: image for image in images}
-    for name, label in (("normal", 0), ("pneumonia", 1)):
+    found = []
+    for label in (0, 1):
         of_label = [pair for pair in labelled if pair[1]["label"] == label]
         queries = stratified(
             of_label, QUERIES, stratum=lambda pair: pair[1]["cause"], key=lambda pair: pair[1]["sha256"], seed=SEED
         )
-        found = []
         for row, image in queries:
-            hits = opened.search(
-                np.array(opened.vectors[[row]]), HITS, exclude_ids=[image["id"]], allowed_ids=list(known)
-            )
+            query = np.array(opened.vectors[[row]])
+            hits = opened.search(query, HITS, exclude_ids=[image["id"]], allowed_ids=list(known))
             near = [
                 Hit(pictures.sample(number, known[number]["path"], known[number]["label"]), float(similarity))
                 for number, similarity in zip(hits.ids[0].tolist(), hits.similarities[0], strict=True)
                 if number >= 0
             ]
             found.append(Retrieval(pictures.sample(image["id"], image["path"], image["label"]), tuple(near)))
-        if found:
-            grid = retrieval_grid(found, embedder=opened.manifest.embedder, synthetic=export.synthetic)
-            save(export, f"retrieval_grid_{name}.png", grid)
+    grid = retrieval_grid(found, embedder=opened.manifest.embedder, synthetic=export.synthetic)
+    save(export, "retrieval_results.png", grid)
+
+
+def text_retrieval_results(export: Export) -> None:
+    """text_retrieval_results.png: two written queries of each kind, with the five test images that they find."""
+    from engine.contact_sheets import Hit, TextRetrieval, text_retrieval_grid
+    from engine.retrieval.written_queries import QUERIES as WRITTEN
+
+    index = export.reader()
+    opened, rows, images = export.opened(index)
+    asked = query_vectors(export.context, index)
+    if asked is None:
+        raise InputError(f"the index of {index.embedder} holds no written queries; embed again with --anew")
+    answering, told = answers(export.context, images, export.predicted())
+    pictures = Pictures.of(export, None)
+    shown, per_kind = [], Counter[str]()
+    for number, right in zip(told.tolist(), answering, strict=True):
+        query = WRITTEN[number]
+        per_kind[query.kind] += 1
+        if per_kind[query.kind] > 2:
+            continue
+        near = opened.vectors[rows].astype(np.float64) @ asked[number].astype(np.float64)
+        best = np.argsort(-np.round(near, 12), kind="stable")[:HITS]
+        hits = [
+            Hit(pictures.sample(images[at]["id"], images[at]["path"], images[at]["label"]), float(near[at]))
+            for at in best.tolist()
+        ]
+        shown.append(TextRetrieval(query.text, tuple(hits), tuple(right[best].tolist())))
+    sheet = text_retrieval_grid(shown, embedder=index.embedder, synthetic=export.synthetic)
+    save(export, "text_retrieval_results.png", sheet)
 
 
 def save(export: Export, name: str, picture: "Image.Image") -> None:

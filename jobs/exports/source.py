@@ -105,9 +105,27 @@ class Export:
         with session.transaction(self.context.engine) as db:
             return db.get_one(VectorIndex, ids[name])
 
-    def opened(self) -> "tuple[OpenIndex, NDArray[np.intp], list[dict[str, Any]]]":
-        """That index, the rows of its test images (all where there is no test split), and the images in that order."""
-        opened, rows = index_rows(self.context, self.index())
+    def reader(self) -> VectorIndex:
+        """An index that words can ask. Raises InputError where the evaluation read none."""
+        from engine.retrieval.embedders import spec
+
+        ids = self.evaluation.config["indexes"]
+        names = [name for name in sorted(ids) if spec(name).reads_text]
+        if not names:
+            raise self.absent("index that reads words", "embed --embedder aligned")
+        with session.transaction(self.context.engine) as db:
+            return db.get_one(VectorIndex, ids[names[0]])
+
+    def predicted(self) -> Run | None:
+        """The predict run that the evaluation read, or None."""
+        number = self.evaluation.config["predict_run"]
+        with session.transaction(self.context.engine) as db:
+            return db.get(Run, number) if number else None
+
+    def opened(self, index: VectorIndex | None = None) -> "tuple[OpenIndex, NDArray[np.intp], list[dict[str, Any]]]":
+        """An index (by default that of `index`), the rows of its test images (all where there is no test split), and
+        the images in that order."""
+        opened, rows = index_rows(self.context, index or self.index())
         _, judged = test_rows(rows)
         return opened, np.array([row for row, _ in judged], dtype=np.intp), [image for _, image in judged]
 

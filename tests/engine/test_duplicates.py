@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from engine.phantom_chest import Anatomy, Finding, radiograph
-from engine.retrieval.duplicates import BITS, NEAR, distances, perceptual_hash, verdict
+from engine.retrieval.duplicates import BITS, NEAR, distances, near_pairs, perceptual_hash, verdict
 
 
 @pytest.fixture(scope="module")
@@ -65,3 +65,23 @@ def test_a_changed_copy_is_near_its_original_and_to_nothing_else(chests: np.ndar
 
 def test_no_pictures_have_no_hashes() -> None:
     assert perceptual_hash(np.empty((0, 8, 8), np.uint8)).shape == (0, BITS // 8)
+
+
+def test_all_close_pairs_are_found_once_and_in_order() -> None:
+    rng = np.random.default_rng(5)
+    hashes = rng.integers(0, 256, (300, 32), dtype=np.uint8)
+    hashes[200] = hashes[10]
+    hashes[250] = hashes[10] ^ np.uint8(1)
+    told: list[int] = []
+    found = near_pairs(hashes, within=100, advance=told.append)
+    apart = distances(hashes, hashes)
+    expected = [(a, b, apart[a, b]) for a in range(300) for b in range(a + 1, 300) if apart[a, b] <= 100]
+    assert list(zip(found.one, found.other, found.distance, strict=True)) == expected
+    assert sum(told) == 300
+    assert len(near_pairs(hashes[:1], within=48).one) == 0
+
+
+def test_a_possible_pair_needs_features_that_agree() -> None:
+    assert [verdict(32), verdict(33), verdict(48, 0.99), verdict(49, 0.99), verdict(40, 0.5)] == [
+        *("near-duplicate", "different", "possible", "different", "different")
+    ]

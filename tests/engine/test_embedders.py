@@ -19,6 +19,7 @@ from engine import weights
 from engine.errors import InputError
 from engine.retrieval import embedders
 from engine.retrieval.embedders import load_embedder
+from engine.retrieval.embedders.protocol import sized
 
 
 @pytest.fixture(autouse=True)
@@ -67,8 +68,80 @@ def test_open_clip_vectors_are_those_of_the_model_that_was_saved(
     assert embedder.embed_texts([]).shape == embedder.embed_images(pictures[:0]).shape == (0, 16)
 
 
-def test_every_embedder_that_reads_text_is_tried_above() -> None:
-    assert {name for name, spec in embedders.REGISTRY.items() if spec.reads_text} == set(TINY)
+def test_every_embedder_that_reads_text_is_tried_above_or_in_a_file_of_its_own() -> None:
+    assert {name for name, spec in embedders.REGISTRY.items() if spec.reads_text} == {*TINY, "aligned"}
+
+
+def test_any_open_clip_model_is_named_by_architecture_or_repository(
+    tmp_path: Path, pictures: NDArray[np.uint8]
+) -> None:
+    known = tiny_clip(tmp_path / "models" / "open_clip_hf-hub_org_tiny")
+    embedder = load_embedder("open_clip:hf-hub:org/tiny", models=tmp_path / "models")
+    with torch.inference_mode():
+        expected = known.encode_text(embedder._tokenizer(["pneumonia"]), normalize=True).numpy()
+    np.testing.assert_allclose(embedder.embed_texts(["pneumonia"]), expected, atol=1e-5)
+    assert embedder.embed_images(pictures[:2]).shape == (2, 16)
+    assert embedder.caveat("effusion") is None
+    by_file = load_embedder(
+        "open_clip:whatever", weights=tmp_path / "models" / "open_clip_hf-hub_org_tiny" / "open_clip_model.safetensors"
+    )
+    np.testing.assert_array_equal(by_file.embed_images(pictures[:2]), embedder.embed_images(pictures[:2]))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("open_clip:ViT-Z/none", "open_clip knows no architecture 'ViT-Z'"),
+        ("open_clip:ViT-B-16/none", "names no weights of 'ViT-B-16' that open_clip knows: .*laion2b_s34b_b88k"),
+        ("open_clip:ViT-B-16/laion2b_s34b_b88k", "needs weights that are not on this machine, and laion/CLIP-ViT-B-16"),
+        ("open_clip:hf-hub:org/tiny", "org/tiny/ cannot be reached; .* as open_clip_hf-hub_org_tiny"),
+        ("open_clip:", "embedder 'open_clip:' is unknown"),
+        ("classifier:x", "embedder 'classifier:x' is unknown"),
+        ("classifier:7", "embedder 'classifier:7' is made of a trained classifier"),
+        ("resnet50", "embedder 'resnet50' needs 103 MB .*: python -m jobs fetch_models resnet50"),
+    ],
+)
+def test_an_embedder_that_cannot_be_had_says_why_and_what_to_do(
+    name: str, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    with pytest.raises(InputError, match=expected):
+        load_embedder(name, models=tmp_path)
+
+
+def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"holds no checkpoint \(open_clip_model.safetensors"):
+        load_embedder("open_clip:ViT-B-16", weights=tmp_path)
+    with pytest.raises(InputError, match="does not exist"):
+        load_embedder("open_clip:ViT-B-16", weights=tmp_path / "absent")
+
+
+def test_resnet50_gives_the_pooled_features_of_torchvisions(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
+    from torchvision.models import resnet50
+
+    from engine.images import resize
+
+    torch.manual_seed(0)
+    network = resnet50(weights=None).eval()
+    file = tmp_path / "resnet50-11ad3fa6.pth"
+    torch.save(network.state_dict(), file)
+    embedder = load_embedder("resnet50", weights=file)
+    vectors = embedder.embed_images(pictures[:3])
+    grey = torch.from_numpy(np.stack([resize(picture, 224) for picture in pictures[:3]]))[:, None].float() / 255
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    network.fc = torch.nn.Identity()
+    with torch.inference_mode():
+        expected = network((grey - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)).numpy()
+    np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
+    assert (embedder.dimension, embedder.revision) == (2048, weights.sha256(file)[:16])
+    file.write_bytes(file.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"embedder 'resnet50': .*cannot be loaded"):
+        load_embedder("resnet50", weights=file)
+
+
+def test_a_classifier_may_be_named_by_its_train_run() -> None:
+    assert (embedders.train_run_named("classifier:19"), embedders.train_run_named("classifier")) == (19, None)
+    assert (embedders.spec("classifier:19").name, embedders.spec("classifier:19").learnt) == ("classifier:19", True)
 
 
 def test_weights_can_be_named_by_folder_and_by_file(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
@@ -148,7 +221,7 @@ def test_imagenet_features_are_the_pooled_maps_of_the_published_network(pictures
 
 
 def test_an_embedder_without_words_says_which_ones_have_them() -> None:
-    with pytest.raises(InputError, match="'imagenet-lite0' reads no text; embed with clip or biomedclip"):
+    with pytest.raises(InputError, match="'imagenet-lite0' reads no text; embed with aligned, clip or biomedclip"):
         load_embedder("imagenet-lite0").embed_texts(["effusion"])
 
 
@@ -172,18 +245,20 @@ def test_classifier_features_come_from_the_checkpoint(tmp_path: Path, pictures: 
     embedder = load_embedder("classifier", checkpoint=tmp_path / "checkpoint")
     assert embedder.revision == revision[:16]
     vectors = embedder.embed_images(pictures[:4])
-    features = Classifier.load(tmp_path / "checkpoint").run(embedders._sized(pictures[:4], 224)).features
+    features = Classifier.load(tmp_path / "checkpoint").run(sized(pictures[:4], 224)).features
     np.testing.assert_allclose(vectors, features / np.linalg.norm(features, axis=1, keepdims=True), atol=1e-5)
     with pytest.raises(InputError, match="train one: python -m jobs train"):
         load_embedder("classifier")
 
 
 def test_unknown_names_and_wrong_pixels_are_named() -> None:
-    with pytest.raises(InputError, match="embedder 'clop' is unknown; known: imagenet-lite0, classifier, clip"):
+    with pytest.raises(
+        InputError, match="embedder 'clop' is unknown; known: imagenet-lite0, resnet50, classifier, aligned, clip"
+    ):
         load_embedder("clop")
     for wrong in (np.zeros((2, 32, 32)), np.zeros((32, 32), np.uint8)):
         with pytest.raises(InputError, match=r"takes uint8 \(n, h, w\)"):
-            embedders._sized(wrong, 32)
+            sized(wrong, 32)
 
 
 def test_zero_and_nan_embeddings_are_refused() -> None:

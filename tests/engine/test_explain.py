@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from engine.classification.explain import ZONES, frame_share, grad_cam, lung_zones, normalised
+from engine.classification.explain import grad_cam, normalised
+from engine.heat import ZONES, frame_share, lung_zones
 
 
 def test_grad_cam_of_a_linear_head_is_the_class_activation_map() -> None:

@@ -13,14 +13,12 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, Literal
 
+from engine.heat import leading_zones
 from engine.reporting.generators import Case, Failed, Generated
 from engine.reporting.prompts import PromptStrategy
 
 Verdict = Literal["pneumonia", "undecided", "normal"]
 
-LEADING_SHARE = 0.2
-"""A zone is named when it holds at least this share of the heat; evenly spread heat gives each zone 1/6."""
-MOST_ZONES = 2
 SURE = 0.9
 """Probability from which the wording says 'very'."""
 
@@ -64,7 +62,7 @@ def read(case: Case) -> Reading:
         complement=_number(1 - p),
         operating_point=f"{side} the operating threshold of {case.threshold:.2f}",
         zones=_zones(case.zones),
-        located=max(case.zones.values(), default=0.0) >= LEADING_SHARE,
+        located=bool(leading_zones(case.zones)),
         leaning_normal=p < 0.5,
         called=p >= case.threshold,
     )
@@ -79,11 +77,10 @@ def _zones(zones: Mapping[str, float]) -> str:
     """Where the heatmap points, as a clause: the zones that hold most of it, heaviest first."""
     if not zones:
         return "the heatmap marks no region"
-    ranked = sorted(zones.items(), key=lambda item: (-item[1], item[0]))
-    leading = [(name, share) for name, share in ranked if share >= LEADING_SHARE][:MOST_ZONES]
+    leading = leading_zones(zones)
     if not leading:
         return "the heatmap is spread over both lungs, no zone standing out"
-    named = [f"the {name.replace('_', ' ')} zone ({share:.0%})" for name, share in leading]
+    named = [f"the {name.replace('_', ' ')} zone ({zones[name]:.0%})" for name in leading]
     return f"the heatmap points mostly to {' and '.join(named)}"
 
 

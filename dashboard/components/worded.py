@@ -1,0 +1,70 @@
+"""How a search is asked by words: of the pictures, by an index that reads text, or of the notes and reports."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, panels, querying, reporting, similar, wording
+from dashboard.components.similar import Found
+from db.models import Dataset, VectorIndex
+from db.queries import search
+from db.queries.cases import Question
+from engine.reporting.matching import matcher
+from engine.retrieval.embedders import spec
+
+PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
+
+
+def ask(dataset: Dataset, index: VectorIndex, readers: list[VectorIndex], k: int, question: Question) -> Found | None:
+    """Ask with words, of whichever of the two the URL names; the pictures where an index reads text. The hits of
+    pictures, or None where texts answered, which are shown at once. readers: the indexes that read text."""
+    where, typed = st.columns([1, 2], vertical_alignment="bottom")
+    with where:
+        place = address.choice("Look in", PLACES, name="in", default="pictures" if readers else "texts")
+    with typed:
+        text = address.words("Words", name="q", placeholder="opacity in the right lower zone")
+    if place == "pictures" and not readers:
+        panels.missing(
+            "No index reads words yet. This one maps them to the classifier's features, with nothing to download:",
+            f"python -m jobs embed --embedder aligned --dataset {dataset.name}",
+        )
+        return None
+    if not text:
+        return None
+    if place == "texts":
+        texts(dataset, text, k, question)
+        return None
+    reader = index if spec(index.embedder).reads_text else readers[0]
+    return pictures(reader, text, k, question)
+
+
+def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found:
+    """The images nearest to the words, with what the embedder cannot tell."""
+    embedder = querying.model(index)
+    vectors = similar.opened(index).worded(embedder.embed_texts([text]))
+    st.caption(
+        f"Answered by the pictures, through {index.embedder} (run {index.run_id}). What was written about them is "
+        "searched under \u201cNotes and reports\u201d."
+    )
+    caveat = embedder.caveat(text)
+    if caveat:
+        st.warning(f"{caveat[0].upper()}{wording.plain(caveat[1:])}.", icon=":material/help:")
+    return Found(similar.to_vectors(index, vectors, k, allowed=querying.allowed(question)))
+
+
+def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
+    """What notes and reports say, negation heeded."""
+    with resources.reading() as session:
+        found = search.texts(session, question, text, limit=k, passes=matcher(text))
+        written = search.any_text(session, dataset.id)
+    if not written:
+        panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
+        return
+    st.caption(
+        "Answered by full-text search in readers' notes and generated reports, best first. The films themselves are "
+        "searched under \u201cThe pictures\u201d."
+    )
+    st.markdown(
+        f"{wording.count(len(found), 'image')}{', or more,' * (len(found) == k)} with a text that holds any of these "
+        "words and does not deny what they name. Images without a text cannot be found so."
+    )
+    reporting.found(dataset, found, filters.view(dataset))

@@ -1,0 +1,54 @@
+"""Which images are nearly the same picture, as the latest run of `duplicates` found."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, exists, func, or_, select
+from sqlalchemy.orm import Session, aliased
+
+from db.models import Image, NearDuplicate, Run
+
+Other = aliased(Image)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """An image that is nearly the same picture as another, and how near."""
+
+    pair: NearDuplicate
+    image: Image
+
+
+def latest(session: Session, dataset_id: int) -> Run | None:
+    """The run that compared the dataset's images last, or None."""
+    query = select(Run).where(Run.dataset_id == dataset_id, Run.kind == "duplicates", Run.status == "finished")
+    return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
+
+
+def of_image(session: Session, run_id: int, image_id: int) -> Sequence[Twin]:
+    """The images that are nearly this one, the nearest first."""
+    other = or_(
+        (NearDuplicate.image_id == image_id) & (Image.id == NearDuplicate.other_id),
+        (NearDuplicate.other_id == image_id) & (Image.id == NearDuplicate.image_id),
+    )
+    query = select(NearDuplicate, Image).join(Image, other).where(NearDuplicate.run_id == run_id)
+    query = query.order_by(NearDuplicate.hash_distance, Image.id)
+    return [Twin(pair, image) for pair, image in session.execute(query)]
+
+
+def across(session: Session, run_id: int) -> int:
+    """How many pairs stand in two splits."""
+    query = select(func.count()).select_from(NearDuplicate).join(Image, Image.id == NearDuplicate.image_id)
+    query = query.join(Other, Other.id == NearDuplicate.other_id)
+    query = query.where(NearDuplicate.run_id == run_id, Image.split.is_distinct_from(Other.split))
+    return session.scalar(query) or 0
+
+
+def has_twin(run_id: int, *, other_split: bool) -> ColumnElement[bool]:
+    """A condition on Image: that it is half of a pair; of one that stands in two splits."""
+    pair = or_(
+        (NearDuplicate.image_id == Image.id) & (Other.id == NearDuplicate.other_id),
+        (NearDuplicate.other_id == Image.id) & (Other.id == NearDuplicate.image_id),
+    )
+    apart = [Other.split.is_distinct_from(Image.split)] if other_split else []
+    return exists().where(NearDuplicate.run_id == run_id, pair, *apart)

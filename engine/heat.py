@@ -1,0 +1,65 @@
+"""Where on a film a heatmap's evidence lies: its share in each lung zone, which stand out, and in the frame."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+SIDES, LEVELS = ("right", "left"), ("upper", "middle", "lower")
+ZONES = tuple(f"{side}_{level}" for side in SIDES for level in LEVELS)
+"""Patient's sides: the left half of a frontal radiograph shows the patient's right."""
+LEADING_SHARE = 0.2
+"""A zone stands out where it holds at least this share of the heat; evenly spread heat gives each zone 1/6."""
+MOST_ZONES = 2
+
+
+def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
+    """The share of a heatmap's heat in each of six lung zones, summing to 1; {} where there is no heat.
+
+    heatmap: float (h, w), at least 0. The zones cut the image into halves and thirds: a frontal radiograph fills the
+    frame, and a map of 7 x 7 cells resolves no anatomy finer than that.
+    """
+    total = float(heatmap.sum())
+    if not total > 0:
+        return {}
+    height, width = heatmap.shape
+    rows, columns = _shares(height, 3), _shares(width, 2)  # (thirds, h), (halves, w)
+    mass = rows @ heatmap.astype(np.float64) @ columns.T / total  # (3, 2): upper to lower, patient's right then left
+    return dict(zip(ZONES, (float(share) for share in mass.T.reshape(-1)), strict=True))
+
+
+def leading(shares: NDArray[np.floating]) -> NDArray[np.bool_]:
+    """Which zones stand out, at most two: shares of the heat, (n, 6), NaN where unknown -> bool (n, 6)."""
+    rank = (-shares).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
+    return np.asarray((shares >= LEADING_SHARE) & (rank < MOST_ZONES))
+
+
+def leading_zones(shares: Mapping[str, float]) -> list[str]:
+    """The names of the zones that stand out, the heaviest first."""
+    ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
+    return [name for name, share in ranked if share >= LEADING_SHARE][:MOST_ZONES]
+
+
+def frame_share(heatmap: np.ndarray, *, width: float = 0.1) -> float:
+    """The share of a heatmap's heat that lies in the picture's outer frame, in [0, 1]; NaN where there is no heat.
+
+    heatmap: float (h, w), at least 0. width: of the frame, as a share of the picture's side; an even map has
+    1 - (1 - 2 width)^2 there, .36 for a width of .1. No lung reaches it, but markers, time stamps and film edges do.
+    """
+    total = float(heatmap.sum())
+    if not total > 0:
+        return float("nan")
+    height, wide = heatmap.shape
+    inside = _stretch(height, width, 1 - width) @ heatmap.astype(np.float64) @ _stretch(wide, width, 1 - width)
+    return float(np.clip(1 - inside / total, 0.0, 1.0))
+
+
+def _shares(cells: int, parts: int) -> np.ndarray:
+    """float (parts, cells): how much of each cell lies in each of `parts` equal stretches."""
+    return np.stack([_stretch(cells, part / parts, (part + 1) / parts) for part in range(parts)])
+
+
+def _stretch(cells: int, low: float, high: float) -> np.ndarray:
+    """float (cells,): how much of each cell lies between `low` and `high`, shares of the whole length."""
+    starts = np.arange(cells)
+    return np.asarray(np.clip(np.minimum(high * cells, starts + 1) - np.maximum(low * cells, starts), 0, 1))

@@ -1,0 +1,64 @@
+"""Which embedders there are: what turns radiographs, and for some texts, into unit vectors that can be compared."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from engine.errors import InputError
+from engine.retrieval.embedders import aligned, contrastive, features
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, unit
+
+__all__ = ["REGISTRY", "Embedder", "EmbedderSpec", "load_embedder", "spec", "train_run_named", "unit"]
+
+REGISTRY = {
+    each.name: each
+    for each in (
+        EmbedderSpec(
+            "imagenet-lite0", features.imagenet_lite0, False, 1280, "ImageNet-1k, efficientnet-lite0", "Apache-2.0"
+        ),
+        EmbedderSpec("resnet50", features.resnet50, False, 2048, "ImageNet-1k, torchvision V2", "BSD-3-Clause"),
+        EmbedderSpec(
+            *("classifier", features.classifier, False, None, "the train run's checkpoint", "as its backbone's"),
+            learnt=True,
+        ),
+        EmbedderSpec(
+            *("aligned", aligned.aligned, True, None, "the train run's checkpoint, all-MiniLM-L6-v2", "Apache-2.0"),
+            mapped=True,
+            learnt=True,
+        ),
+        EmbedderSpec("clip", contrastive.published_clip, True, 512, "ViT-B/32, OpenAI", "MIT"),
+        EmbedderSpec("biomedclip", contrastive.published_clip, True, 512, "PubMedBERT_256-vit_base_patch16_224", "MIT"),
+    )
+}
+"""To add an embedder: one line here. Besides them there are classifier:RUN and open_clip:MODEL."""
+
+
+def load_embedder(
+    name: str, *, models: Path | None = None, weights: Path | None = None, checkpoint: Path | None = None
+) -> Embedder:
+    """The embedder called `name`, ready to run.
+
+    models: local model folder. weights: file or folder to use instead. checkpoint: a train run's, for those that are
+    learnt. Raises InputError where the name is unknown or the weights are absent, torn or of another model.
+    """
+    wanted = spec(name)
+    return wanted.load(wanted, Sources(models, weights, checkpoint))
+
+
+def spec(name: str) -> EmbedderSpec:
+    """What is known of the embedder called `name`. Raises InputError where there is none."""
+    if name in REGISTRY:
+        return REGISTRY[name]
+    if train_run_named(name) is not None:
+        return replace(REGISTRY["classifier"], name=name)
+    if name.startswith(contrastive.PREFIX) and len(name) > len(contrastive.PREFIX):
+        return EmbedderSpec(name, contrastive.any_clip, True, None, "the checkpoint's", "as its publisher's")
+    raise InputError(
+        f"embedder '{name}' is unknown; known: {', '.join(REGISTRY)}, classifier:RUN, "
+        "open_clip:ARCHITECTURE/PRETRAINED and open_clip:hf-hub:ORG/NAME"
+    )
+
+
+def train_run_named(name: str) -> int | None:
+    """The train run in a name such as classifier:19, or None."""
+    kind, _, number = name.partition(":")
+    return int(number) if kind == "classifier" and number.isascii() and number.isdigit() else None

@@ -1,0 +1,183 @@
+"""Embedders that read pictures and text into one space: CLIP, BiomedCLIP and any other model of open_clip."""
+
+import logging
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine import weights as published
+from engine.errors import InputError
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
+
+BATCH = 64
+PREFIX = "open_clip:"
+"""Before the name of any model that open_clip knows, as ARCHITECTURE/PRETRAINED or hf-hub:ORG/NAME."""
+CHECKPOINTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "*.safetensors", "*.bin", "*.pt")
+"""Names of a checkpoint in a folder, the likeliest first."""
+
+
+class OpenClipEmbedder:
+    """An open_clip model: pictures and texts in one space."""
+
+    def __init__(self, name: str, revision: str, model: Any, tokenizer: Any, preprocessing: dict[str, Any]) -> None:
+        import torch
+
+        size = preprocessing["size"]
+        self.name, self.revision = name, revision[:16]
+        self.input_size = int(size[0] if isinstance(size, (tuple, list)) else size)
+        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._model = model.eval().requires_grad_(False).to(self._device)
+        self._tokenizer = tokenizer
+        self._mean, self._std = (
+            torch.tensor(preprocessing[part], device=self._device).view(1, 3, 1, 1) for part in ("mean", "std")
+        )
+        self.dimension = self.embed_texts(["chest radiograph"]).shape[1]
+
+    def embed_images(self, pixels: Pixels) -> Vectors:
+        """See Embedder. The whole picture is squashed: CLIP's own centre crop would cut lungs off."""
+        import torch
+
+        squashed = sized(pixels, self.input_size)
+        made = [np.empty((0, self.dimension), np.float32)]
+        with torch.inference_mode(), torch.autocast(self._device, dtype=torch.bfloat16):
+            for start in range(0, len(squashed), BATCH):
+                grey = torch.from_numpy(squashed[start : start + BATCH]).to(self._device).unsqueeze(1)
+                made.append(self._model.encode_image((grey / 255 - self._mean) / self._std).float().cpu().numpy())
+        return unit(np.concatenate(made))
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """See Embedder. Words beyond the model's context are left out."""
+        import torch
+
+        if not texts:
+            return np.empty((0, self.dimension), np.float32)
+        with torch.inference_mode():
+            return unit(self._model.encode_text(self._tokenizer(list(texts)).to(self._device)).float().cpu().numpy())
+
+    def caveat(self, text: str) -> str | None:
+        """None: it was trained on pairs of pictures and sentences."""
+        return None
+
+
+def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
+    """A model of engine.weights, with its own open_clip_config.json beside it, or else of OpenAI's architecture."""
+    found = published.locate(wanted.name, models=sources.models, weights=sources.weights)
+    folder, checkpoint = (found, None) if found.is_dir() else (found.parent, found)
+    checkpoint = checkpoint or next(folder.glob(published.spec(wanted.name).files[0]))
+    described = (folder / "open_clip_config.json").is_file()
+    return _loaded(wanted.name, f"local-dir:{folder}" if described else "ViT-B-32-quickgelu", checkpoint)
+
+
+def any_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
+    """open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/NAME, from --weights, the model folder, or the hub.
+
+    A folder holds a checkpoint, and open_clip_config.json unless the architecture is one that open_clip knows.
+    Raises InputError where open_clip knows no such model, MissingWeightsError where its weights are nowhere.
+    """
+    import open_clip
+
+    name = wanted.name.removeprefix(PREFIX)
+    architecture, _, tag = name.partition("/")
+    checkpoint = _here(wanted.name, sources)
+    if checkpoint is not None and (checkpoint.parent / "open_clip_config.json").is_file():
+        return _loaded(wanted.name, f"local-dir:{checkpoint.parent}", checkpoint)
+    if name.startswith("hf-hub:"):
+        if checkpoint is not None:
+            raise InputError(f"weights for '{wanted.name}': {checkpoint.parent} lacks open_clip_config.json")
+        return _loaded(wanted.name, name, _from_hub(wanted.name, {"hf_hub": f"{name.removeprefix('hf-hub:')}/"}))
+    if architecture not in open_clip.list_models():
+        raise InputError(
+            f"embedder '{wanted.name}': open_clip knows no architecture '{architecture}'; write open_clip:ARCHITECTURE/"
+            "PRETRAINED, such as open_clip:ViT-B-16/laion2b_s34b_b88k, or open_clip:hf-hub:ORG/NAME"
+        )
+    known = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
+    if checkpoint is None and not known:
+        tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none; name a file with --weights"
+        raise InputError(f"embedder '{wanted.name}' names no weights of '{architecture}' that open_clip knows: {tags}")
+    checkpoint = checkpoint or _from_hub(wanted.name, known)
+    return _loaded(wanted.name, architecture, checkpoint, quickgelu=bool((known or {}).get("quick_gelu")))
+
+
+def _here(name: str, sources: Sources) -> Path | None:
+    """The checkpoint at --weights or in the model folder; None where neither is there. Raises InputError where what is
+    named does not exist or holds none."""
+    if sources.weights is not None and not sources.weights.exists():
+        raise InputError(f"weights for '{name}': {sources.weights} does not exist")
+    place = sources.weights or (sources.models / folder_name(name) if sources.models else None)
+    if place is None or not place.exists():
+        return None
+    if place.is_file():
+        return place
+    for pattern in CHECKPOINTS:
+        for file in sorted(place.glob(pattern)):
+            return file
+    raise InputError(f"weights for '{name}': {place} holds no checkpoint ({', '.join(CHECKPOINTS)})")
+
+
+def folder_name(name: str) -> str:
+    """An embedder's name as one folder's: what is no letter, digit, point, dash or underscore becomes an underscore."""
+    return re.sub(r"[^\w.-]+", "_", name)
+
+
+def _from_hub(name: str, source: dict[str, Any]) -> Path:
+    """The checkpoint, from the hub's cache or the hub. Raises MissingWeightsError where it is in neither."""
+    from open_clip.pretrained import download_pretrained
+
+    try:
+        return Path(download_pretrained(source))
+    except Exception as error:  # each of open_clip's sources fails in a way of its own
+        raise published.MissingWeightsError(
+            f"embedder '{name}' needs weights that are not on this machine, and "
+            f"{source.get('hf_hub') or source.get('url')} cannot be reached; connect it, or copy the checkpoint into "
+            f"the model folder as {folder_name(name)}"
+        ) from error
+
+
+def _loaded(name: str, architecture: str, checkpoint: Path, *, quickgelu: bool = False) -> Embedder:
+    """The model of that open_clip architecture with these weights. Raises InputError where they do not fit."""
+    import open_clip
+
+    folder = checkpoint.parent
+    try:
+        with _quiet(), tempfile.TemporaryDirectory() as scratch:
+            text = dict(open_clip.get_model_config(architecture)["text_cfg"])
+            if "hf_model_name" in text:
+                text |= {"hf_model_name": str(_text_shape(folder, Path(scratch))), "hf_model_pretrained": False}
+            shape = {"load_weights": False, "pretrained_text": False, "text_cfg": text}
+            model = open_clip.create_model(architecture, force_quick_gelu=quickgelu, **shape)
+            open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
+            tokenizer = open_clip.get_tokenizer(architecture)
+    except Exception as error:  # a torn or foreign file fails in any of four libraries, each with errors of its own
+        cause = str(error).strip().splitlines()[0]
+        raise InputError(f"embedder '{name}': {checkpoint} cannot be loaded ({cause}); fetch it anew") from error
+    preprocessing = open_clip.get_model_preprocess_cfg(model)
+    return OpenClipEmbedder(name, published.sha256(checkpoint), model, tokenizer, preprocessing)
+
+
+def _text_shape(folder: Path, scratch: Path) -> Path:
+    """Folder with the text tower's config.json, whose shape open_clip otherwise asks the hub for.
+
+    BiomedCLIP's tower is BiomedBERT, which has the shape of BERT-base, transformers' default (Gu et al. 2021, sec. 3).
+    """
+    if (folder / "text" / "config.json").is_file():
+        return folder / "text"
+    from transformers import BertConfig
+
+    BertConfig().save_pretrained(scratch)
+    return scratch
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep open_clip from narrating on the root logger, and from warning of random weights that are about to go."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)

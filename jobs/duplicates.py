@@ -1,0 +1,140 @@
+"""python -m jobs duplicates [--dataset NAME]: which images are nearly the same picture, within and across splits.
+
+Every pair is compared by perceptual hash, close ones by cosine as well, in the index of --embedder. A picture of test
+that stands in train under another name makes a figure too good. The pairs are on the Case page, counted on Overview.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from db import session, writes
+from db.models import Dataset, Image, NearDuplicate
+from db.queries import datasets
+from engine.files import whole_file
+from jobs import indexes
+from jobs.command import JobError, command, open_context, parser
+from jobs.run import ActiveRun
+
+if TYPE_CHECKING:
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+VERSION = 1
+"""Raised when another pair becomes a near-duplicate."""
+SHARD = 2048
+"""Images whose hashes are one file while the run goes on, and are lost at most where it is killed."""
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "duplicates")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--embedder", metavar="NAME", help="index to compare in (default: the one built last)")
+    args = options.parse_args(argv)
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    with session.transaction(context.engine) as db:
+        images = datasets.images(db, dataset.id)
+    if not images:
+        raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
+    known = indexes.built(context, dataset)
+    index = indexes.chosen(context, dataset, args.embedder) if known or args.embedder else None
+    shas = "\n".join(f"{image.id} {image.sha256}" for image in images)
+    run = ActiveRun.claim(
+        context,
+        kind="duplicates",
+        config={"dataset": dataset.name, "embedder": index.embedder if index else None, "version": VERSION},
+        inputs=hashlib.sha256(f"{shas} {index.sha256 if index else ''}".encode()).hexdigest(),
+        dataset_id=dataset.id,
+    )
+    if not run.already_finished:
+        with run:
+            find(run, dataset, images, indexes.opened(context, index) if index else None)
+    found = run.summary
+    print(
+        f"duplicates: {found['near_duplicate']} pairs are near-duplicates and {found['possible']} may be, among "
+        f"{found['images']} images; {found['across_splits']} of them stand in two splits, "
+        f"{found['two_patients']} belong to two patients"
+    )
+    print(f"duplicates: {'already done as' if run.already_finished else 'done as'} run {run.id}")
+    return 0
+
+
+def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image], index: "OpenIndex | None") -> None:
+    """Hash every image, compare all pairs, store the close ones with a verdict."""
+    from engine.retrieval.duplicates import POSSIBLE, near_pairs, verdict
+
+    hashes = hashed(run, dataset, images)
+    with run.progress("comparing pairs", len(images)) as advance:
+        pairs = near_pairs(hashes, within=POSSIBLE, advance=advance)
+    ids = np.array([image.id for image in images])
+    similar = similarities(index, ids[pairs.one], ids[pairs.other])
+    rows, across, two = [], 0, 0
+    for one, other, bits, cosine in zip(pairs.one, pairs.other, pairs.distance, similar, strict=True):
+        known = float(cosine) if np.isfinite(cosine) else None
+        said = verdict(int(bits), known)
+        if said == "different":
+            continue
+        left, right = images[int(one)], images[int(other)]
+        across += left.split != right.split
+        two += left.patient_key != right.patient_key
+        lower, upper = sorted((left.id, right.id))
+        pair = {"image_id": lower, "other_id": upper, "hash_distance": int(bits)}
+        rows.append({"run_id": run.id, **pair, "similarity": known, "verdict": said})
+    with session.transaction(run.context.engine) as db:
+        writes.clear(db, NearDuplicate, run.id)
+        writes.upsert(db, NearDuplicate, rows, unique=("run_id", "image_id", "other_id"))
+    counts = [row["verdict"] for row in rows]
+    run.summary = {
+        "images": len(images),
+        "near_duplicate": counts.count("near-duplicate"),
+        "possible": counts.count("possible"),
+        "across_splits": across,
+        "two_patients": two,
+    }
+
+
+def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray[np.uint8]:
+    """The perceptual hash of every image, uint8 (n, 32); what an earlier try hashed is kept."""
+    from engine.images import read_batch
+    from engine.retrieval.duplicates import BITS, perceptual_hash
+
+    parts = [np.empty((0, BITS // 8), dtype=np.uint8)]
+    with run.progress("hashing images", len(images)) as advance:
+        for start in range(0, len(images), SHARD):
+            part = images[start : start + SHARD]
+            path = run.folder / f"hashes-{start:08d}.npy"
+            if not path.exists():
+                paths = [Path(dataset.root) / image.path for image in part]
+                made = [perceptual_hash(read_batch(batch)) for batch in writes.batches(paths, 128)]
+                with whole_file(path) as temporary:
+                    np.save(temporary, np.concatenate(made), allow_pickle=False)
+            parts.append(np.load(path, allow_pickle=False))
+            advance(len(part))
+    return np.concatenate(parts)
+
+
+def similarities(index: "OpenIndex | None", one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Cosine of each pair of image ids, float64 (n,); NaN where the index lacks one of them, or there is none."""
+    found = np.full(len(one), np.nan)
+    if index is None or not len(one):
+        return found
+    row_of = dict(zip(index.ids.tolist(), range(len(index)), strict=True))
+    held = [
+        (at, row_of[a], row_of[b])
+        for at, (a, b) in enumerate(zip(one.tolist(), other.tolist(), strict=True))
+        if a in row_of and b in row_of
+    ]
+    for start in range(0, len(held), SHARD):
+        at, left, right = (list(column) for column in zip(*held[start : start + SHARD], strict=True))
+        found[at] = (index.vectors[left].astype(np.float64) * index.vectors[right]).sum(axis=1)
+    return found
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,1 @@
+"""What evaluation measures, a file each kind of result."""

@@ -1,0 +1,121 @@
+"""How good an index's neighbours are, of images and of words."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from db import session
+from db.models import Run, VectorIndex
+from db.queries import evaluation, runs
+from engine.errors import InputError
+from jobs.command import Context
+from jobs.results import Rows, index_rows, metric_row, test_rows
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.metrics.evaluation import Measured
+    from engine.retrieval.alignment import Facts
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+WAYS = ("", "other_patients_", "from_train_")
+"""How retrieval is measured, by the prefix of its metrics: test images among themselves, each left out of its own hits;
+the same without the query's patient; and test images against those of train and val."""
+
+
+def retrieval_values(
+    context: Context, index: VectorIndex, predict: Run | None, *, seed: int, replicates: int
+) -> Iterator[dict[str, Any]]:
+    """Every retrieval metric in each of WAYS, under the embedder's name as slice, or "NAME / class or cause"; and what
+    the written queries find, where the embedder reads text. predict: tells where the classifier's evidence lies."""
+    from engine.metrics.retrieval import Collection, measured
+
+    opened, rows = index_rows(context, index)
+    split, judged = test_rows(rows)
+    learnt = [(row, image) for row, image in rows if image["split"] in ("train", "val")]
+
+    def collection(rows: Sequence[tuple[int, dict[str, Any]]]) -> Collection:
+        labelled = [(row, image) for row, image in rows if image["label"] is not None]
+        columns = [[image[name] or "" for _, image in labelled] for name in ("patient_key", "cause")]
+        labels = [image["label"] for _, image in labelled]
+        return Collection.of(opened.vectors[[row for row, _ in labelled]], labels, *columns)
+
+    queries = collection(judged)
+    if len(queries.labels) < 2:
+        raise InputError("fewer than two images in it have a label")
+    name = index.embedder[:60]
+    for prefix in WAYS:
+        base = collection(learnt) if prefix == "from_train_" else None
+        if base is not None and (split != "test" or not len(base.labels)):
+            continue
+        other = prefix == "other_patients_"
+        for value in measured(queries, base, other_patients=other, seed=seed, replicates=replicates):
+            where = name if value.slice == "all" else f"{name} / {value.slice}"
+            yield metric_row(f"{prefix}{value.name}", split, where, value.interval)
+    for value in text_values(context, index, opened, judged, predict, seed=seed, replicates=replicates):
+        where = name if value.slice == "all" else f"{name} / {value.slice}"
+        yield metric_row(value.name, split, where, value.interval)
+
+
+def text_values(
+    context: Context,
+    index: VectorIndex,
+    opened: "OpenIndex",
+    judged: Rows,
+    predict: Run | None,
+    *,
+    seed: int,
+    replicates: int,
+) -> "Iterator[Measured]":
+    """What the written queries find among the judged images; nothing where the embedder reads no text."""
+    from engine.metrics.retrieval import text_precision
+    from engine.retrieval.written_queries import QUERIES
+
+    asked = query_vectors(context, index)
+    if asked is None:
+        return
+    answering, told = answers(context, [image for _, image in judged], predict)
+    vectors = opened.vectors[[row for row, _ in judged]]
+    kinds = [QUERIES[number].kind for number in told]
+    yield from text_precision(vectors, asked[told], answering, kinds, seed=seed, replicates=replicates)
+
+
+def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] | None":
+    """The written queries as vectors of the index, float32 (40, d); None where its embedder reads no text."""
+    with session.transaction(context.engine) as db:
+        stored = runs.artifact(db, index.run_id, "query_vectors")
+    if stored is None or not (context.artifacts / stored.path).is_file():
+        return None
+    found: NDArray[np.float32] = np.load(context.artifacts / stored.path, allow_pickle=False)
+    return found
+
+
+def answers(
+    context: Context, images: Sequence[dict[str, Any]], predict: Run | None
+) -> "tuple[NDArray[np.bool_], NDArray[np.intp]]":
+    """Which of the images answer which written query, bool (q, n), and which queries these are: those left out that no
+    image is known to answer, such as a cause where none is known."""
+    from engine.retrieval.written_queries import QUERIES, answering
+
+    facts = facts_of(context, images, predict)
+    found = np.array([answering(query, facts) for query in QUERIES])
+    told = np.flatnonzero(found.any(axis=1))
+    return found[told], told
+
+
+def facts_of(context: Context, images: Sequence[dict[str, Any]], predict: Run | None) -> "Facts":
+    """What is known of the images; where the classifier's evidence lies only of those that the run scored."""
+    from engine.heat import ZONES, leading
+    from engine.retrieval.alignment import Facts
+
+    zones: dict[int, dict[str, float]] = {}
+    if predict is not None:
+        with session.transaction(context.engine) as db:
+            zones = {row["image_id"]: row["zones"] or {} for row in evaluation.predictions(db, predict.id)}
+    shares = [[zones.get(image["id"], {}).get(zone, np.nan) for zone in ZONES] for image in images]
+    return Facts(
+        np.array([-1 if image["label"] is None else image["label"] for image in images]),
+        np.array([image["cause"] or "" for image in images]),
+        leading(np.array(shares)),
+    )

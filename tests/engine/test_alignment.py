@@ -1,0 +1,107 @@
+"""Words to images: sentences land near the images that they hold for, and say what they cannot tell."""
+
+import numpy as np
+import pytest
+
+from engine.errors import InputError
+from engine.heat import ZONES
+from engine.retrieval import alignment, sentences
+from engine.retrieval.alignment import Facts
+from engine.retrieval.written_queries import QUERIES, answering
+
+
+def collection(count: int = 240) -> tuple[np.ndarray, np.ndarray, Facts]:
+    """Images whose features tell label and cause and whose last entries tell the zone: raw, as compared, and facts."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(count) % 3 > 0
+    causes = np.where(labels, np.where(np.arange(count) % 3 == 1, "bacterial", "viral"), "")
+    zone = rng.integers(6, size=count)
+    features = rng.normal(0, 0.3, (count, 12))
+    features[:, 0] += 2 * labels
+    features[:, 1] += np.where(causes == "viral", 1.5, -1.5) * labels
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    shares = np.full((count, 6), 0.1)
+    shares[np.arange(count), zone] = 0.5
+    raw = np.concatenate([features, labels[:, None] * (shares - 1 / 6)], axis=1)
+    raw = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
+    placed = raw - raw.mean(axis=0)
+    placed /= np.linalg.norm(placed, axis=1, keepdims=True)
+    facts = Facts(labels.astype(np.int64), causes, alignment.leading_zones(raw))
+    return raw, placed.astype(np.float32), facts
+
+
+def test_leading_zones_are_read_back_from_the_vectors() -> None:
+    _, _, facts = collection()
+    assert (facts.leading[facts.labels == 1].sum(axis=1) == 1).all()
+    assert not facts.leading[facts.labels == 0].any()
+
+
+def test_queries_in_new_words_find_what_they_ask_for() -> None:
+    _, placed, facts = collection()
+    words = alignment.fit(placed, facts)
+    assert words.shape == (sentences.DIMENSION + 1, placed.shape[1])
+    found: dict[str, list[float]] = {}
+    for query in QUERIES:
+        vector = alignment.mapped(words, sentences.embedded([query.text]))
+        assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
+        best = np.argsort(-(placed @ vector[0]))[:10]
+        found.setdefault(query.kind, []).append(answering(query, facts)[best].mean())
+    precision = {kind: np.mean(values) for kind, values in found.items()}
+    assert precision["normal"] > 0.85
+    assert precision["pneumonia"] > 0.85
+    assert precision["cause"] > 0.85
+    assert precision["zone"] > 0.6
+
+
+def test_no_written_query_is_a_sentence_that_was_taught() -> None:
+    _, _, facts = collection(30)
+    taught = {text.lower() for text, _ in alignment.described(facts)}
+    assert len(QUERIES) == len({query.text for query in QUERIES}) == 40
+    assert not taught & {query.text.lower() for query in QUERIES}
+
+
+def test_a_query_asks_for_label_cause_side_and_level_together() -> None:
+    facts = Facts(
+        np.array([0, 1, 1, 1, -1]),
+        np.array(["", "viral", "bacterial", "", ""]),
+        np.array([[zone == name for zone in ZONES] for name in ("", "right_lower", "left_lower", "", "right_lower")]),
+    )
+    by_text = {query.text: query for query in QUERIES}
+    for text, expected in {
+        "normal chest": [0],
+        "pneumonia present": [1, 2, 3],
+        "viral pneumonia": [1],
+        "opacity in the right lower zone": [1],
+        "pneumonia in the lower lung": [1, 2],
+        "left-sided consolidation": [2],
+    }.items():
+        assert np.flatnonzero(answering(by_text[text], facts)).tolist() == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("bacterial pneumonia", None),
+        ("no opacity on either side", None),
+        ("left pleural effusion", "cannot tell effusion"),
+        ("pneumothorax and cardiomegaly", "cannot tell cardiomegaly, pneumothorax"),
+        ("the quarterly report of a bank", "unlike all that this embedder was taught"),
+    ],
+)
+def test_what_was_not_taught_is_said(text: str, expected: str | None) -> None:
+    said = alignment.caveat(text)
+    assert said is None if expected is None else expected in (said or "")
+
+
+def test_nothing_known_is_one_clear_error() -> None:
+    _, placed, _ = collection(30)
+    unknown = Facts(np.full(30, -1), np.full(30, ""), np.zeros((30, 6), dtype=bool))
+    with pytest.raises(InputError, match="words cannot be aligned with images: nothing is known of 5"):
+        alignment.fit(placed, unknown)
+
+
+def test_a_text_of_ten_thousand_characters_is_read_from_its_start() -> None:
+    long = "pneumonia in the right lung. " * 400
+    np.testing.assert_allclose(sentences.embedded([long]), sentences.embedded([long[:2000]]), atol=1e-6)
+    assert sentences.embedded([]).shape == (0, sentences.DIMENSION)
+    assert np.linalg.norm(sentences.embedded([""])) == pytest.approx(1, abs=1e-4)

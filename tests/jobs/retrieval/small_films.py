@@ -1,0 +1,92 @@
+"""Twelve small pictures, an embedder that loads nothing, and what the tests of embed and search ask of them."""
+
+import io
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image as Picture
+from sqlalchemy import func, select
+
+from db import session
+from db.models import Dataset, Image, Prompt, Report, Run, VectorIndex
+from engine.images import resize
+from engine.retrieval.embedders import EmbedderSpec, Sources
+from engine.retrieval.embedders.features import FeatureEmbedder
+from jobs import search
+from jobs.command import Context
+
+COUNT = 12
+"""Pictures: half of them pneumonia, every third of the test split."""
+
+
+HOSTILE = ['"', "a AND", "NEAR(", "-x", "col:a", "a*", "'; --", "(|&!)", "\x00"]
+
+
+def pixels(number: int) -> NDArray[np.uint8]:
+    """Pneumonia (odd numbers) is bright below; no two pictures are the same."""
+    grey = np.random.default_rng(number).integers(40, 90, (48, 48))
+    grey[24:] += 100 * (number % 2)
+    return grey.astype(np.uint8)
+
+
+def png(picture: NDArray[np.uint8]) -> bytes:
+    made = io.BytesIO()
+    Picture.fromarray(picture).save(made, "PNG")
+    return made.getvalue()
+
+
+def small_pixels(wanted: EmbedderSpec, _sources: Sources) -> FeatureEmbedder:
+    """An embedder that loads nothing: the picture itself, made small."""
+
+    def features(given: NDArray[np.uint8]) -> NDArray[Any]:
+        return np.stack([resize(picture, 8).ravel() - 127.5 for picture in given])
+
+    return FeatureEmbedder(wanted.name, "1" * 64, 64, 32, features)
+
+
+def rows(context: Context, model: type) -> int:
+    with session.transaction(context.engine) as db:
+        return db.scalar(select(func.count()).select_from(model)) or 0
+
+
+def newest_index(context: Context) -> VectorIndex:
+    with session.transaction(context.engine) as db:
+        return db.scalars(select(VectorIndex).order_by(VectorIndex.id.desc())).first()
+
+
+def answer(options: list[str], capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, Any]:
+    capsys.readouterr()
+    assert search.main([*asked, "--json", *options]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+def write_reports(context: Context) -> None:
+    """Two reports an image, of which those on pneumonia speak of an opacity."""
+    with session.transaction(context.engine) as db:
+        dataset = db.scalars(select(Dataset)).one()
+        run = Run(kind="report", fingerprint="r", config={}, code_version="", status="finished", host="h", pid=1)
+        run.dataset_id, run.seconds = dataset.id, 0.0
+        db.add_all([run, Prompt(sha256="p", strategy="basic", text="Describe.")])
+        db.flush()
+        for image in db.scalars(select(Image)).all():
+            for revision, more in (("1", "."), ("2", ", with air bronchograms.")):
+                found = f"Opacities in the right lower zone{more}" if image.label else "The lungs are clear."
+                db.add(
+                    Report(
+                        run_id=run.id,
+                        image_id=image.id,
+                        image_sha256=image.sha256,
+                        model="template",
+                        revision=revision,
+                        strategy="basic",
+                        prompt_sha256="p",
+                        settings={},
+                        settings_sha256="s",
+                        text=f"FINDINGS: {found}\nIMPRESSION: case.",
+                        seconds=0.0,
+                        tokens=1,
+                    )
+                )

@@ -1,0 +1,208 @@
+"""embed over small pictures, on both databases: exactly once, resumable, incremental, refused where it should be."""
+
+import dataclasses
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image as Picture
+from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels
+from sqlalchemy import select
+
+from db import session
+from db.models import Dataset, Image, Run, VectorIndex
+from db.queries import runs
+from engine.images import resize
+from engine.retrieval import embedders
+from engine.retrieval.embedders import EmbedderSpec, Sources
+from engine.retrieval.embedders.features import FeatureEmbedder
+from engine.retrieval.vector_index import VectorIndex as OpenIndex
+from jobs import embed, ingest, search
+from jobs.command import Context
+from jobs.run import ActiveRun
+
+
+def test_embedding_twice_is_one_run_and_one_index_over_every_image(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(2):
+        assert embed.main(["--embedder", "small", *options]) == 0
+    assert "already done as run" in capsys.readouterr().out
+    assert rows(context, VectorIndex) == 1
+    row = newest_index(context)
+    opened = OpenIndex.open(context.artifacts / row.path, sha256=row.sha256)
+    with session.transaction(context.engine) as db:
+        images = {image.id: image.path for image in db.scalars(select(Image))}
+        run = db.get_one(Run, row.run_id)
+    assert sorted(opened.ids) == sorted(images)
+    assert (row.count, row.dimension, row.embedder, run.status, run.done) == (COUNT, 64, "small", "finished", COUNT)
+    assert not (context.artifacts / "runs" / f"{run.id:04d}-embed" / "shards").exists()
+    for number, vector in zip(opened.ids, opened.vectors, strict=True):
+        file = context.artifacts.parent / "films" / images[number]
+        expected = small_pixels(embedders.REGISTRY["small"], Sources()).embed_images(
+            resize(np.asarray(Picture.open(file)), 32)[None]
+        )
+        np.testing.assert_allclose(vector, expected[0], atol=1e-6)
+
+
+def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
+    options: list[str], context: Context, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    first = newest_index(context)
+    (context.artifacts / first.path / "vectors.npy").write_bytes(b"torn")
+    assert search.main(["--case", "1", *options]) == 1
+    assert "vectors.npy is not the file that was written" in capsys.readouterr().err
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert search.main(["--case", "1", *options]) == 0
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
+    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert newest_index(context).count == COUNT + 1
+
+
+def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
+    options: list[str],
+    context: Context,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    seen: list[int] = []
+    real = embed.embed_files
+
+    def counted(embedder: Any, paths: Any, **rest: Any) -> Any:
+        seen.append(len(paths))
+        return real(embedder, paths, **rest)
+
+    monkeypatch.setattr(embed, "embed_files", counted)
+    assert embed.main(["--embedder", "small", *options]) == 0
+    first = OpenIndex.open(context.artifacts / newest_index(context).path)
+    with session.transaction(context.engine) as db:
+        gone = db.get_one(Image, int(first.ids[3]))
+        (folder / gone.path).unlink()
+        db.delete(gone)
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
+    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    capsys.readouterr()
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert seen == [COUNT, 1]
+    second = OpenIndex.open(context.artifacts / newest_index(context).path)
+    with session.transaction(context.engine) as db:
+        now = {image.id: image.path for image in db.scalars(select(Image))}
+    assert sorted(second.ids) == sorted(now)
+    shared = sorted(set(first.ids) & set(second.ids))
+    np.testing.assert_array_equal(first.vectors[first.rows(shared)], second.vectors[second.rows(shared)])
+    there = len(shared)
+    assert "embedded 1 images with 'small' (64 dimensions)" in (said := capsys.readouterr().out)
+    assert f"{there} were there already" in said
+    assert embed.main(["--embedder", "small", "--anew", *options]) == 0
+    assert seen == [COUNT, 1, len(now)]
+
+
+def test_an_approximate_index_says_its_recall(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", "--index", "hnsw", *options]) == 0
+    assert "hnsw finds 100.0% of the exact 10 nearest" in capsys.readouterr().out
+    row = newest_index(context)
+    assert row.kind == "hnsw"
+    with session.transaction(context.engine) as db:
+        (metric,) = [one for one in runs.metrics(db, row.run_id) if one.name == "recall_at_10"]
+    assert metric.value == 1.0
+    assert search.main(["--case", "1", *options]) == 0
+
+
+KILLED = """
+import os, signal, sys
+sys.path[:0] = [{here!r}]
+import small_films as t
+from engine.retrieval import embedders
+from jobs import embed
+embed.SHARD = 4
+seen = 0
+def slow(wanted, sources):
+    made = t.small_pixels(wanted, sources)
+    features = made._features
+    def counted(given):
+        global seen
+        seen += len(given)
+        if seen > {limit}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return features(given)
+    made._features = counted
+    return made
+embedders.REGISTRY["small"] = embedders.EmbedderSpec("small", slow, False, 64, "none", "public domain")
+code = embed.main(["--embedder", "small", "--batch-size", "2", *{options!r}])
+print("embedded", seen)
+sys.exit(code)
+"""
+
+
+def test_a_killed_embedding_goes_on_with_the_shards_it_has(options: list[str], context: Context) -> None:
+    def start(limit: int) -> subprocess.CompletedProcess[str]:
+        here = Path(__file__).parent
+        code = KILLED.format(here=str(here), options=options, limit=limit)
+        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+
+    assert start(limit=9).returncode == -9
+    with session.transaction(context.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "embed")).one()
+    shards = context.artifacts / "runs" / f"{run.id:04d}-embed" / "shards"
+    assert sorted(path.name for path in shards.iterdir()) == ["00000000.npy", "00000004.npy"]
+    (shards / "00000004.npy").write_bytes((shards / "00000004.npy").read_bytes()[:-8])  # and one of them torn
+    assert rows(context, VectorIndex) == 0
+    done = start(limit=1000)
+    assert done.returncode == 0, done.stderr
+    assert "embedded 8" in done.stdout  # the torn shard and the missing one
+    assert rows(context, VectorIndex) == rows(context, Run) - 1 == 1  # one ingest run, one embed run
+    row = newest_index(context)
+    OpenIndex.open(context.artifacts / row.path, sha256=row.sha256)
+
+
+def test_a_train_run_is_refused_where_there_is_none_and_where_the_embedder_uses_none(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capsys.readouterr()
+    for argv, expected in (
+        (["--train-run", "99"], "run 99 is no finished train run"),
+        (["--embedder", "small", "--run", "1"], "embedder 'small' uses no train run; leave --train-run out"),
+    ):
+        assert embed.main([*argv, *options]) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]
+        assert expected in line and "leave --train-run out" in line
+    assert rows(context, VectorIndex) == 0
+
+
+def test_the_default_embedder_is_the_offline_one_until_a_classifier_is_trained(
+    options: list[str], context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    used: list[Sources] = []
+
+    def remembering(wanted: EmbedderSpec, sources: Sources) -> FeatureEmbedder:
+        used.append(sources)
+        return small_pixels(wanted, sources)
+
+    for name in ("imagenet-lite0", "classifier"):
+        light = dataclasses.replace(embedders.REGISTRY[name], load=remembering)
+        monkeypatch.setitem(embedders.REGISTRY, name, light)
+    assert embed.main(options) == 0
+    assert (newest_index(context).embedder, used.pop().checkpoint) == ("imagenet-lite0", None)
+    with session.transaction(context.engine) as db:
+        dataset_id = db.scalars(select(Dataset.id)).one()
+    with ActiveRun.claim(context, kind="train", config={}, dataset_id=dataset_id) as run:
+        checkpoint = run.folder / "checkpoint"
+        checkpoint.mkdir()
+        (checkpoint / "model.json").write_text("{}")
+        run.artifact("checkpoint", checkpoint)
+    assert embed.main(options) == 0
+    row = newest_index(context)
+    assert (row.embedder, used.pop().checkpoint) == ("classifier", checkpoint)
+    with session.transaction(context.engine) as db:
+        assert db.get_one(Run, row.run_id).config["train_run"] == run.id
+    inside = context.artifacts.parent / "films" / "train" / "PNEUMONIA" / "person1_virus_1.png"
+    found = answer(options, capsys, "--image", str(inside))
+    assert (found["answered_by"].split(" (")[0], used.pop().checkpoint) == ("the index of classifier", checkpoint)
