@@ -1,4 +1,4 @@
-# make demo [DATA=FOLDER] [NAME=NAME] [SERVE=0] | test | lint | bench | lock      Needs Python 3.11 or newer, and nothing else.
+# make demo [DATA=FOLDER] [NAME=NAME] [RECIPE=NAME] [SERVE=0] | test | lint | bench | lock      Needs Python 3.11 or newer, and nothing else.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 DATA ?=
 NAME ?=
+RECIPE ?=
 SERVE ?= 1
 PORT ?= 8501
 BIN := .venv/bin
@@ -27,7 +28,7 @@ help:  ## list the targets
 	touch $@
 
 demo: .venv/runtime  ## every job, then the dashboard on 127.0.0.1:8501 (phantoms, or DATA=FOLDER; SERVE=0 stops after the jobs)
-	$(BIN)/python -m jobs demo $(if $(DATA),--data "$(DATA)") $(if $(NAME),--name "$(NAME)") $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
+	$(BIN)/python -m jobs demo $(if $(DATA),--data "$(DATA)") $(if $(NAME),--name "$(NAME)") $(if $(RECIPE),--recipe "$(RECIPE)") $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
 
 browser:
 	@command -v chromium >/dev/null || { \

@@ -313,7 +313,7 @@ class NearDuplicate(Base):
     hash_distance: Mapped[int]
     """Bits in which the perceptual hashes differ, 0 to 256."""
     similarity: Mapped[float | None]
-    """Cosine of the two in the vector index that the run read, in [-1, 1]; None where it read none."""
+    """Cosine of the two in ImageNet features, in [-1, 1]."""
     verdict: Mapped[str] = mapped_column(String(20))
     """near-duplicate or possible."""
 

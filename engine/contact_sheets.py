@@ -201,7 +201,7 @@ def text_retrieval_grid(retrievals: Sequence[TextRetrieval], *, embedder: str, s
         rows.append(row([column([query, counted]), spacer(GAP), *tiles], gap=10))
     subtitle = (
         f"Images nearest to the words by cosine similarity, embedder {embedder}. Green border: label, cause and the "
-        "zone where the classifier's evidence leads are what the words ask for; orange: they are not."
+        "zone with more of the classifier's evidence than in most are what the words ask for; orange: they are not."
     )
     return sheet("Found by words", subtitle, column(rows), synthetic=synthetic)
 

@@ -11,6 +11,7 @@ ZONES = tuple(f"{side}_{level}" for side in SIDES for level in LEVELS)
 LEADING_SHARE = 0.2
 """A zone stands out where it holds at least this share of the heat; evenly spread heat gives each zone 1/6."""
 MOST_ZONES = 2
+PROMINENT = 0.8
 
 
 def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
@@ -28,10 +29,16 @@ def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
     return dict(zip(ZONES, (float(share) for share in mass.T.reshape(-1)), strict=True))
 
 
-def leading(shares: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Which zones stand out, at most two: shares of the heat, (n, 6), NaN where unknown -> bool (n, 6)."""
-    rank = (-shares).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-    return np.asarray((shares >= LEADING_SHARE) & (rank < MOST_ZONES))
+def prominent(shares: NDArray[np.floating], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """In which zones an image holds more of its heat than four fifths of `among`, bool (n,), do, and itself is of them.
+
+    shares: of the heat, (n, 6), NaN where unknown. Returns bool (n, 6). Heat leads to the middle zones of almost every
+    film; what tells films apart is how it departs from that.
+    """
+    known = among & np.isfinite(shares).all(axis=1)
+    if not known.any():
+        return np.zeros(shares.shape, dtype=bool)
+    return np.asarray((shares >= np.quantile(shares[known], PROMINENT, axis=0)) & known[:, None])
 
 
 def leading_zones(shares: Mapping[str, float]) -> list[str]:

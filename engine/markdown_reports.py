@@ -57,9 +57,9 @@ RETRIEVAL = """
   carries the query's label among its first R candidates, R being how many carry it at all.
 - **AUC of the vote**: area under the ROC curve of the share of pneumonia among the 10 nearest. A cause is told from all
   normal queries.
-- **Found by words**: 40 written queries (normal, pneumonia, cause, zone) against the test images. An image answers by its
-  label and cause; a zone is where the classifier's evidence leads, which no reader has confirmed. Intervals draw the
-  queries, n is their number.
+- **Found by words**: 40 written queries (normal, pneumonia, cause, zone) against the test images. An image answers by
+  its label and cause; a zone is where more of the classifier's evidence lies than in four fifths of the pneumonias,
+  which no reader has confirmed. Intervals draw the queries, n is their number.
 - **Chance**: the expected P@k of hits that are drawn at random from the candidates.
 - n is the number of queries. Byte-identical images are one image. Intervals are 95 % and draw the queries' patients;
   the collection that is searched stays as it is.

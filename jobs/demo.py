@@ -1,4 +1,4 @@
-"""python -m jobs demo [--data FOLDER] [--no-serve]: run every job in order, then serve the dashboard.
+"""python -m jobs demo [--data FOLDER] [--recipe NAME] [--no-serve]: run every job in order, then serve the dashboard.
 
 Without --data it draws synthetic phantoms first. What is already done is not done again.
 """
@@ -24,6 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "demo")
     options.add_argument("--data", type=Path, metavar="FOLDER", help="radiographs to work on (default: phantoms)")
     options.add_argument("--name", help="the data set's name (default: the folder's)")
+    options.add_argument("--recipe", metavar="NAME", help="how to train (default: as train does)")
     options.add_argument("--no-serve", action="store_true", help="stop after the jobs")
     options.add_argument("--port", type=int, default=8501)
     args = options.parse_args(argv)
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.debug:
         common.append("--debug")
     took = []
-    for name, job_argv in steps(args.data, args.name, settings.artifacts.resolve()):
+    for name, job_argv in steps(args.data, args.name, args.recipe, settings.artifacts.resolve()):
         print(f"\n== {name}", flush=True)
         began = time.monotonic()
         code: int = import_module(f"jobs.{name}").main([*job_argv, *common])
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.execve(sys.executable, [sys.executable, *serve], environment)
 
 
-def steps(data: Path | None, name: str | None, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
+def steps(data: Path | None, name: str | None, recipe: str | None, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
     """Each job's name and arguments, in order; drawing the phantoms comes with the first."""
     if data is None:
         from engine.phantoms import write_phantoms
@@ -69,10 +70,13 @@ def steps(data: Path | None, name: str | None, artifacts: Path) -> Iterator[tupl
         folder, name, marks = data.resolve(), name or data.resolve().name, []
     dataset = ["--dataset", name]
     yield "ingest", [str(folder), "--name", name, *marks]
-    for job in ("train", "predict", "report", "embed"):
+    yield "train", [*dataset, *(["--recipe", recipe] if recipe else [])]
+    for job in ("predict", "report"):
         yield job, dataset
+    yield "embed", [*dataset, "--embedder", "aligned"]
+    yield "embed", dataset
     yield "report", [*dataset, "--model", "nearest"]
-    for job in ("evaluate", "map", "export"):
+    for job in ("duplicates", "evaluate", "map", "export"):
         yield job, dataset
 
 

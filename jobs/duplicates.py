@@ -1,13 +1,12 @@
 """python -m jobs duplicates [--dataset NAME]: which images are nearly the same picture, within and across splits.
 
-Every pair is compared by perceptual hash, close ones by cosine as well, in the index of --embedder. A picture of test
-that stands in train under another name makes a figure too good. The pairs are on the Case page, counted on Overview.
+Every pair is compared by perceptual hash, close ones by the cosine of ImageNet features as well. A picture of test that
+stands in train under another name makes a figure too good. The pairs are on the Case page, and counted on Overview.
 """
 
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,17 +15,16 @@ from db import session, writes
 from db.models import Dataset, Image, NearDuplicate
 from db.queries import datasets
 from engine.files import whole_file
-from jobs import indexes
 from jobs.command import JobError, command, open_context, parser
 from jobs.run import ActiveRun
 
-if TYPE_CHECKING:
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
-
-VERSION = 1
+VERSION = 2
 """Raised when another pair becomes a near-duplicate."""
 SHARD = 2048
 """Images whose hashes are one file while the run goes on, and are lost at most where it is killed."""
+BATCH = 128
+DRAWN = 256
+"""Images whose mean vector is taken from each before cosines are."""
 
 
 @command
@@ -34,7 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "duplicates")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--embedder", metavar="NAME", help="index to compare in (default: the one built last)")
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)
@@ -42,19 +39,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         images = datasets.images(db, dataset.id)
     if not images:
         raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
-    known = indexes.built(context, dataset)
-    index = indexes.chosen(context, dataset, args.embedder) if known or args.embedder else None
     shas = "\n".join(f"{image.id} {image.sha256}" for image in images)
     run = ActiveRun.claim(
         context,
         kind="duplicates",
-        config={"dataset": dataset.name, "embedder": index.embedder if index else None, "version": VERSION},
-        inputs=hashlib.sha256(f"{shas} {index.sha256 if index else ''}".encode()).hexdigest(),
+        config={"dataset": dataset.name, "version": VERSION},
+        inputs=hashlib.sha256(shas.encode()).hexdigest(),
         dataset_id=dataset.id,
     )
     if not run.already_finished:
         with run:
-            find(run, dataset, images, indexes.opened(context, index) if index else None)
+            find(run, dataset, images)
     found = run.summary
     print(
         f"duplicates: {found['near_duplicate']} pairs are near-duplicates and {found['possible']} may be, among "
@@ -65,19 +60,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image], index: "OpenIndex | None") -> None:
+def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
     """Hash every image, compare all pairs, store the close ones with a verdict."""
     from engine.retrieval.duplicates import POSSIBLE, near_pairs, verdict
 
     hashes = hashed(run, dataset, images)
     with run.progress("comparing pairs", len(images)) as advance:
         pairs = near_pairs(hashes, within=POSSIBLE, advance=advance)
-    ids = np.array([image.id for image in images])
-    similar = similarities(index, ids[pairs.one], ids[pairs.other])
+    similar = similarities(run, dataset, images, pairs.one, pairs.other)
     rows, across, two = [], 0, 0
     for one, other, bits, cosine in zip(pairs.one, pairs.other, pairs.distance, similar, strict=True):
-        known = float(cosine) if np.isfinite(cosine) else None
-        said = verdict(int(bits), known)
+        said = verdict(int(bits), float(cosine))
         if said == "different":
             continue
         left, right = images[int(one)], images[int(other)]
@@ -85,7 +78,7 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image], index: "Open
         two += left.patient_key != right.patient_key
         lower, upper = sorted((left.id, right.id))
         pair = {"image_id": lower, "other_id": upper, "hash_distance": int(bits)}
-        rows.append({"run_id": run.id, **pair, "similarity": known, "verdict": said})
+        rows.append({"run_id": run.id, **pair, "similarity": float(cosine), "verdict": said})
     with session.transaction(run.context.engine) as db:
         writes.clear(db, NearDuplicate, run.id)
         writes.upsert(db, NearDuplicate, rows, unique=("run_id", "image_id", "other_id"))
@@ -111,7 +104,7 @@ def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray
             path = run.folder / f"hashes-{start:08d}.npy"
             if not path.exists():
                 paths = [Path(dataset.root) / image.path for image in part]
-                made = [perceptual_hash(read_batch(batch)) for batch in writes.batches(paths, 128)]
+                made = [perceptual_hash(read_batch(batch)) for batch in writes.batches(paths, BATCH)]
                 with whole_file(path) as temporary:
                     np.save(temporary, np.concatenate(made), allow_pickle=False)
             parts.append(np.load(path, allow_pickle=False))
@@ -119,21 +112,30 @@ def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray
     return np.concatenate(parts)
 
 
-def similarities(index: "OpenIndex | None", one: NDArray[np.int64], other: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Cosine of each pair of image ids, float64 (n,); NaN where the index lacks one of them, or there is none."""
-    found = np.full(len(one), np.nan)
-    if index is None or not len(one):
-        return found
-    row_of = dict(zip(index.ids.tolist(), range(len(index)), strict=True))
-    held = [
-        (at, row_of[a], row_of[b])
-        for at, (a, b) in enumerate(zip(one.tolist(), other.tolist(), strict=True))
-        if a in row_of and b in row_of
-    ]
-    for start in range(0, len(held), SHARD):
-        at, left, right = (list(column) for column in zip(*held[start : start + SHARD], strict=True))
-        found[at] = (index.vectors[left].astype(np.float64) * index.vectors[right]).sum(axis=1)
-    return found
+def similarities(
+    run: ActiveRun, dataset: Dataset, images: Sequence[Image], one: NDArray[np.int64], other: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Cosine of each pair of rows in ImageNet features, less the mean of images drawn at random: float64 (p,)."""
+    from engine.images import read_batch
+    from engine.retrieval.duplicates import EMBEDDER
+    from engine.retrieval.embedders import load_embedder
+    from engine.retrieval.vector_index import centre_of, centred
+
+    if not len(one):
+        return np.empty(0)
+    embedder = load_embedder(EMBEDDER, models=run.context.models)
+    drawn = np.random.default_rng(0).permutation(len(images))[:DRAWN]
+    rows, places = np.unique(np.concatenate([one, other, drawn]), return_inverse=True)
+    parts = []
+    with run.progress("comparing close pairs", len(rows)) as advance:
+        for batch in writes.batches(rows.tolist(), BATCH):
+            pixels = read_batch([Path(dataset.root) / images[row].path for row in batch], size=embedder.input_size)
+            parts.append(embedder.embed_images(pixels))
+            advance(len(batch))
+    vectors = np.concatenate(parts)
+    placed = centred(vectors, centre_of(vectors[places[2 * len(one) :]])).astype(np.float64)
+    left, right = placed[places[: len(one)]], placed[places[len(one) : 2 * len(one)]]
+    return np.asarray((left * right).sum(axis=1))
 
 
 if __name__ == "__main__":

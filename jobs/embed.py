@@ -242,12 +242,9 @@ def words_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors", who
 
     learnt = training_images(images)
     learnt = learnt if learnt.any() else np.ones(len(images), dtype=bool)
-    facts = alignment.Facts(
-        np.array([-1 if image.label is None else image.label for image in images])[learnt],
-        np.array([image.cause or "" for image in images])[learnt],
-        alignment.leading_zones(raw[learnt]),
-    )
-    return alignment.fit(whole[learnt], facts)
+    labels = np.array([-1 if image.label is None else image.label for image in images])[learnt]
+    causes = np.array([image.cause or "" for image in images])[learnt]
+    return alignment.fit(whole[learnt], alignment.facts(raw[learnt], labels, causes))
 
 
 def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") -> None:

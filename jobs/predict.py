@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -35,6 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--checkpoint", choices=("best", "last"), help="which epoch's weights (default: those its recipe keeps)"
     )
+    options.add_argument(
+        "--operating-point",
+        choices=("youden", "recall97"),
+        help="which threshold is in force: Youden's, or that for an out-of-fold recall of .97 (default: the recipe's)",
+    )
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)
@@ -44,7 +49,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = ActiveRun.claim(
         context,
         kind="predict",
-        config={"dataset": dataset.name, "train_run": trained.id, "split": split, "checkpoint": kept},
+        config={
+            "dataset": dataset.name,
+            "train_run": trained.id,
+            "split": split,
+            "checkpoint": kept,
+            **({"operating_point": args.operating_point} if args.operating_point else {}),
+        },
         inputs=inputs_of(trained, images),
         dataset_id=dataset.id,
     )
@@ -52,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"predict: already done as run {run.id}")
         return 0
     with run:
-        predict(run, Path(dataset.root), images, trained, kept)
+        predict(run, Path(dataset.root), images, trained, kept, operating_point=args.operating_point)
     print(f"predict: run {run.id} scored {len(images)} images ({split}) in {run.seconds:.0f} s")
     return 0
 
@@ -110,7 +121,9 @@ def checkpoint_name(trained: Run, asked: str | None) -> str:
     return "checkpoint" if asked in (None, keeps) else f"checkpoint_{asked}"
 
 
-def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, kept: str) -> None:
+def predict(
+    run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, kept: str, *, operating_point: str | None
+) -> None:
     """Score all images in batches, then store heatmaps and rows together."""
     import torch
 
@@ -146,7 +159,10 @@ def predict(run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, k
                 )
             heatmaps.append(said.heatmaps.astype(np.float16))
             advance(len(batch))
-    store(run, rows, np.concatenate(heatmaps), classifier, trained)
+    calibration = dict(classifier.calibration)
+    if operating_point is not None:
+        calibration["threshold"] = calibration[f"threshold_{operating_point}"]
+    store(run, rows, np.concatenate(heatmaps), classifier, trained, calibration)
 
 
 def store(
@@ -155,6 +171,7 @@ def store(
     heatmaps: np.ndarray,
     classifier: "Classifier | LinearClassifier",
     trained: Run,
+    calibration: dict[str, Any],
 ) -> None:
     """Heatmaps to a file that appears whole, rows in one transaction."""
     path = run.folder / "heatmaps.npy"
@@ -165,7 +182,7 @@ def store(
         writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
     run.artifact("heatmaps", path, shape=heatmaps.shape)
     run.summary = {
-        **classifier.calibration,
+        **calibration,
         "train_run": trained.id,
         "recipe": classifier.recipe.name,
         "checkpoint_sha256": classifier.revision,

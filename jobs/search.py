@@ -11,7 +11,7 @@ from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, evaluation, runs, search
 from db.queries.cases import Question
 from engine.reporting.matching import matcher
-from engine.retrieval.embedders import spec
+from engine.retrieval.embedders import reads_text
 from engine.weights import MissingWeightsError
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
@@ -134,7 +134,7 @@ class Search:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
         if embedder is not None:
             return self.by_words(indexes.chosen(self.context, self.dataset, embedder), text, notes=[])
-        readers = [index for index in indexes.built(self.context, self.dataset) if spec(index.embedder).reads_text]
+        readers = [index for index in indexes.built(self.context, self.dataset) if reads_text(index.embedder)]
         notes = []
         if readers and not in_reports:
             try:

@@ -160,6 +160,11 @@ class World:
         vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
         folder = self.context.artifacts / "indexes" / embedder / f"{run.id:04d}"
         sha256 = write_index(folder, vectors=vectors, ids=ids, embedder=embedder, revision="r1")
+        if embedder == "aligned":
+            asked = rng.normal(size=(40, 16))
+            asked = (asked / np.linalg.norm(asked, axis=1, keepdims=True)).astype(np.float32)
+            np.save(run.folder / "query_vectors.npy", asked)
+            run.artifact("query_vectors", run.folder / "query_vectors.npy", shape=asked.shape)
         with session.transaction(self.context.engine) as db:
             row = VectorIndex(run_id=run.id, dataset_id=self.dataset.id, embedder=embedder, revision="r1", kind="exact")
             row.dimension, row.count, row.sha256 = 16, len(ids), sha256
@@ -209,6 +214,7 @@ def filled(world: World) -> World:
     world.add_reports()
     world.add_index()
     world.add_index("efficientnet_lite0")
+    world.add_index("aligned")
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     return world
 

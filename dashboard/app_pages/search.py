@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import address, filters, frame, panels, querying, similar, worded, wording
 from db.queries import cases, evaluation
-from engine.retrieval.embedders import spec
+from engine.retrieval.embedders import reads_text
 
 COUNTS = {"6": "6", "12": "12", "24": "24", "48": "48"}
 WAYS = {"upload": "Upload an image", "image": "Image of the dataset", "words": "Words"}
@@ -44,7 +44,7 @@ if outcome and view.judged:
     run_id, threshold = view.judged
     question = replace(question, run_id=run_id, threshold=threshold, outcome=outcome)
 
-readers = [index for index in indexes.values() if spec(index.embedder).reads_text]
+readers = [index for index in indexes.values() if reads_text(index.embedder)]
 query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
 found = None
 with query, panels.guarded("The search"):

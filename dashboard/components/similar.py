@@ -39,7 +39,9 @@ class Found:
 
 def learned(index: VectorIndex) -> bool:
     """Whether the index is made of the trained classifier's own features."""
-    return spec(index.embedder).learnt
+    with suppress(InputError):  # of an embedder that is not known here any more
+        return spec(index.embedder).learnt
+    return False
 
 
 def opened(index: VectorIndex) -> OpenIndex:

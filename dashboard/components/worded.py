@@ -9,7 +9,7 @@ from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
 from engine.reporting.matching import matcher
-from engine.retrieval.embedders import spec
+from engine.retrieval.embedders import reads_text
 
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
 
@@ -33,7 +33,7 @@ def ask(dataset: Dataset, index: VectorIndex, readers: list[VectorIndex], k: int
     if place == "texts":
         texts(dataset, text, k, question)
         return None
-    reader = index if spec(index.embedder).reads_text else readers[0]
+    reader = index if reads_text(index.embedder) else readers[0]
     return pictures(reader, text, k, question)
 
 

@@ -19,9 +19,12 @@ half the resolution and a crop of 1 % move 99 % of images by 28 bits or less, a 
 
 
 POSSIBLE = 48
-"""Bits up to which a pair may be one film turned or cropped, if its features agree too."""
-ALIKE = 0.95
-"""Cosine from which features agree."""
+"""Bits up to which a pair may be one film turned or cropped, if its features agree too: a turn by 2 degrees moves 87 %
+of films by 48 bits or less, a crop of 2 % 99 %."""
+EMBEDDER, ALIKE = "imagenet-lite0", 0.65
+"""In these features, less their mean, from which cosine on they agree. Of the 17 million pairs of the
+chest-xray-pneumonia images 27 lie within 48 bits, none above .61; 95 % of films turned by 2 degrees or cropped by 2 %
+stay above .64 and .76."""
 BLOCK = 1024
 
 
@@ -77,7 +80,7 @@ def near_pairs(hashes: Hashes, *, within: int, advance: Callable[[int], object] 
 
 
 def verdict(distance: int, similarity: float | None = None) -> str:
-    """near-duplicate, possible, or different. similarity: cosine of the two in an index, where that is known."""
+    """near-duplicate, possible, or different. similarity: cosine of the two by EMBEDDER, where that is known."""
     if distance <= NEAR:
         return "near-duplicate"
     return "possible" if distance <= POSSIBLE and similarity is not None and similarity >= ALIKE else "different"

@@ -58,8 +58,8 @@ QUERIES = _queries()
 
 
 def answering(query: WrittenQuery, facts: Facts) -> NDArray[np.bool_]:
-    """The images that answer the query: bool (n,). A zone is where the classifier's evidence leads, which no reader has
-    confirmed; on one side means on that side and, where the query names no level, at any."""
+    """The images that answer the query: bool (n,). A zone is where more of the classifier's evidence lies than in most
+    pneumonias, which no reader has confirmed; a side without a level means at any level, and the reverse."""
     holds = facts.labels == query.label
     if query.cause:
         holds = holds & (facts.causes == query.cause)
@@ -70,5 +70,5 @@ def answering(query: WrittenQuery, facts: Facts) -> NDArray[np.bool_]:
             for down, level in enumerate(LEVELS)
             if query.side in ("", side) and query.level in ("", level)
         ]
-        holds = holds & facts.leading[:, columns].any(axis=1)
+        holds = holds & facts.zones[:, columns].any(axis=1)
     return np.asarray(holds)

@@ -106,7 +106,7 @@ def answers(
 
 def facts_of(context: Context, images: Sequence[dict[str, Any]], predict: Run | None) -> "Facts":
     """What is known of the images; where the classifier's evidence lies only of those that the run scored."""
-    from engine.heat import ZONES, leading
+    from engine.heat import ZONES, prominent
     from engine.retrieval.alignment import Facts
 
     zones: dict[int, dict[str, float]] = {}
@@ -114,8 +114,6 @@ def facts_of(context: Context, images: Sequence[dict[str, Any]], predict: Run | 
         with session.transaction(context.engine) as db:
             zones = {row["image_id"]: row["zones"] or {} for row in evaluation.predictions(db, predict.id)}
     shares = [[zones.get(image["id"], {}).get(zone, np.nan) for zone in ZONES] for image in images]
-    return Facts(
-        np.array([-1 if image["label"] is None else image["label"] for image in images]),
-        np.array([image["cause"] or "" for image in images]),
-        leading(np.array(shares)),
-    )
+    labels = np.array([-1 if image["label"] is None else image["label"] for image in images])
+    causes = np.array([image["cause"] or "" for image in images])
+    return Facts(labels, causes, prominent(np.array(shares), labels == 1))

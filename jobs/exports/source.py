@@ -107,10 +107,10 @@ class Export:
 
     def reader(self) -> VectorIndex:
         """An index that words can ask. Raises InputError where the evaluation read none."""
-        from engine.retrieval.embedders import spec
+        from engine.retrieval.embedders import reads_text
 
         ids = self.evaluation.config["indexes"]
-        names = [name for name in sorted(ids) if spec(name).reads_text]
+        names = [name for name in sorted(ids) if reads_text(name)]
         if not names:
             raise self.absent("index that reads words", "embed --embedder aligned")
         with session.transaction(self.context.engine) as db:

@@ -9,7 +9,8 @@ from sklearn import metrics as sklearn
 
 from engine.errors import InputError
 from engine.metrics.bootstrap import Interval
-from engine.metrics.retrieval import KS, Collection, measured, ranked
+from engine.metrics.retrieval import KS, Collection, measured, ranked, text_precision
+from engine.retrieval.embedders import unit
 from engine.retrieval.neighbours import vote
 from engine.retrieval.projection import tsne
 
@@ -166,3 +167,21 @@ def test_maps_are_the_same_for_a_seed_and_keep_groups_together() -> None:
     with pytest.raises(InputError, match="at least 4 images"):
         tsne(vectors[:3], seed=0)
     assert tsne(vectors[:4], seed=0).shape == (4, 2)
+
+
+def test_text_precision_is_the_share_of_answers_among_the_nearest_by_kind_of_query() -> None:
+    rng = np.random.default_rng(4)
+    vectors, queries = (unit(rng.normal(size=(count, 5))) for count in (30, 6))
+    answering = rng.random((6, 30)) < 0.3
+    kinds = ["zone", "zone", "cause", "zone", "cause", "normal"]
+    found = {(one.name, one.slice): one.interval for one in text_precision(vectors, queries, answering, kinds, seed=0)}
+    for where in ("all", "zone", "cause", "normal"):
+        rows = [row for row, kind in enumerate(kinds) if where in ("all", kind)]
+        for k in (1, 10):
+            expected = np.mean([answering[row][np.argsort(-(vectors @ queries[row]))[:k]].mean() for row in rows])
+            assert found[f"text_p_at_{k}", where].value == pytest.approx(expected)
+            assert found[f"text_p_at_{k}", where].n == len(rows)
+        assert found["text_chance", where].value == pytest.approx(answering[rows].mean())
+    assert found["text_p_at_10", "all"].low < found["text_p_at_10", "all"].value < found["text_p_at_10", "all"].high
+    with pytest.raises(InputError, match="got 6 queries, 30 images"):
+        next(text_precision(vectors, queries, answering[:, :5], kinds, seed=0))

@@ -24,7 +24,7 @@ EXPORTED = {
     *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),
     *("calibration.png", "sample_predictions.png", "failure_cases.png", "report_cards.png", "prompt_comparison.png"),
     *("all_reports.csv", "all_reports.jsonl", "precision_at_k.png"),
-    *("retrieval_grid_normal.png", "retrieval_grid_pneumonia.png"),
+    *("retrieval_results.png", "text_retrieval_results.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
     *("deletion_insertion.png", "shortcut_probes.png", "failures_by_slice.png"),
     *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),

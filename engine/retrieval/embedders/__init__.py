@@ -7,7 +7,7 @@ from engine.errors import InputError
 from engine.retrieval.embedders import aligned, contrastive, features
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, unit
 
-__all__ = ["REGISTRY", "Embedder", "EmbedderSpec", "load_embedder", "spec", "train_run_named", "unit"]
+__all__ = ["REGISTRY", "Embedder", "EmbedderSpec", "load_embedder", "reads_text", "spec", "train_run_named", "unit"]
 
 REGISTRY = {
     each.name: each
@@ -56,6 +56,14 @@ def spec(name: str) -> EmbedderSpec:
         f"embedder '{name}' is unknown; known: {', '.join(REGISTRY)}, classifier:RUN, "
         "open_clip:ARCHITECTURE/PRETRAINED and open_clip:hf-hub:ORG/NAME"
     )
+
+
+def reads_text(name: str) -> bool:
+    """Whether words can ask an index of that embedder; no where it is none that is known here."""
+    try:
+        return spec(name).reads_text
+    except InputError:
+        return False
 
 
 def train_run_named(name: str) -> int | None:

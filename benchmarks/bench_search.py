@@ -1,0 +1,99 @@
+"""Search: from an uploaded film's bytes to its hits, warm, among 5,856 images; and the index's share among 100,000.
+
+The classifier has the default recipe's shape with untrained heads; films are phantoms, vectors synthetic, in groups.
+"""
+
+import io
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+from measure import peak_memory
+from PIL import Image
+
+from engine.classification.backbones import load_backbone
+from engine.classification.checkpoints import load_classifier
+from engine.classification.inference import save_checkpoint
+from engine.classification.recipes import RECIPES, Recipe
+from engine.classification.training import new_member
+from engine.heat import lung_zones
+from engine.images import decode, resize
+from engine.phantoms import write_phantoms
+from engine.retrieval import approximate
+from engine.retrieval.embedders import load_embedder, unit
+from engine.retrieval.vector_index import VectorIndex, write_index
+
+COUNT, MANY, WIDTH, GROUPS = 5_856, 100_000, 1_280, 2_000
+FILMS, K, SIDE = 60, 12, 1_600
+"""Films come at SIDE pixels, as cameras write them."""
+
+
+def grouped(count: int) -> np.ndarray:
+    """float32 (count, WIDTH), each of length 1."""
+    rng = np.random.default_rng(0)
+    centres = rng.standard_normal((GROUPS, WIDTH), dtype=np.float32)
+    noise = 0.7 * rng.standard_normal((count, WIDTH), dtype=np.float32)
+    return unit(centres[rng.integers(0, GROUPS, count)] + noise)
+
+
+def checkpoint(folder: Path) -> Path:
+    """A classifier of the default recipe's shape."""
+    recipe = RECIPES["lite0"]
+    assert isinstance(recipe, Recipe)
+    backbone = load_backbone(recipe.backbones[0], cut=recipe.cut)
+    members = [new_member(backbone, recipe).state_dict() for _ in range(recipe.folds)]
+    calibration = {"temperature": 1.0, "threshold": 0.5}
+    save_checkpoint(folder, [(backbone, members)], recipe, calibration=calibration, provenance={})
+    return folder
+
+
+def told(name: str, taken: list[float]) -> None:
+    """Print the median and the 95th percentile."""
+    p50, p95 = np.percentile(1000 * np.array(taken), [50, 95])
+    print(f"{name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms; {peak_memory()}")
+
+
+def upload(root: Path) -> None:
+    """Bytes to picture, the classifier's reading with its zones, the vector, and the nearest of 5,856."""
+    write_phantoms(root / "films", seed=0, counts={"test": (FILMS // 2, FILMS // 2)})
+    sent = []
+    for file in sorted((root / "films").rglob("*.jpeg")):
+        stream = io.BytesIO()
+        Image.open(file).resize((SIDE, SIDE)).save(stream, "JPEG", quality=90)
+        sent.append(stream.getvalue())
+    folder = checkpoint(root / "checkpoint")
+    classifier, embedder = load_classifier(folder), load_embedder("classifier", checkpoint=folder)
+    write_index(root / "index", vectors=grouped(COUNT), ids=np.arange(COUNT), embedder="classifier", revision="0")
+    index = VectorIndex.open(root / "index")
+    taken = []
+    for data in [*sent[:5], *sent]:
+        began = time.perf_counter()
+        pixels = decode(data).pixels
+        said = classifier.run(resize(pixels, classifier.input_size)[None], heatmaps=True)
+        assert said.heatmaps is not None
+        lung_zones(said.heatmaps[0])
+        vectors = index.placed(embedder.embed_images(pixels[None]))
+        index.strange(float(index.search(vectors, 1).similarities[0, 0]))
+        index.search(vectors, K)
+        taken.append(time.perf_counter() - began)
+    told(f"upload of {SIDE} x {SIDE} pixels to {K} hits among {COUNT:,}", taken[5:])
+
+
+def share() -> None:
+    """A query of the index that 100,000 images get unasked."""
+    vectors = grouped(MANY)
+    kind = approximate.chosen("auto", MANY)
+    index, recall = approximate.build(vectors, kind)
+    taken = []
+    for query in vectors[:: MANY // 200]:
+        began = time.perf_counter()
+        approximate.candidates(index, query[None], 64, None)
+        taken.append(time.perf_counter() - began)
+    told(f"index of {MANY:,} x {WIDTH:,} ({kind}, recall {recall:.3f})", taken)
+
+
+if __name__ == "__main__":
+    with tempfile.TemporaryDirectory() as made:
+        upload(Path(made))
+    share()
