@@ -57,8 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         default="auto",
         help="how vectors are searched (default: exact up to 20,000 images, ivf beyond)",
     )
+    options.add_argument("--list", action="store_true", help="list the embedders and embed nothing")
     options.add_argument("--anew", action="store_true", help="embed every image, whatever an earlier index holds")
     args = options.parse_args(argv)
+    if args.list:
+        show_embedders()
+        return 0
     if args.batch_size < 1:
         raise UsageError(f"--batch-size is {args.batch_size}, expected 1 or more")
     context = open_context(args)
@@ -98,6 +102,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         if recall < approximate.RECALL:
             print(f"embed: that is under {approximate.RECALL:.0%}; search exactly with --index exact")
     return 0
+
+
+def show_embedders() -> None:
+    """Print what is known of each embedder before it is loaded."""
+    print(f"{'embedder':<15} {'dimensions':>10}  {'words':<5}  {'licence':<18} weights")
+    for name, known in REGISTRY.items():
+        words, size = "yes" if known.reads_text else "no", known.dimension or "as trained"
+        print(f"{name:<15} {size:>10}  {words:<5}  {known.licence:<18} {known.revision}")
+    print("and classifier:RUN, open_clip:ARCHITECTURE/PRETRAINED, open_clip:hf-hub:ORG/NAME")
 
 
 def load(context: Context, name: str, *, train_run_id: int | None, weights: Path | None = None) -> "Embedder":

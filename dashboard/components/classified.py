@@ -25,7 +25,7 @@ def read(dataset: Dataset, pixels: Pixels) -> Reading | None:
     """What the dataset's classifier says of a grey picture, uint8 (h, w), in words below it; None where there is none
     that can be read."""
     view = filters.view(dataset)
-    trained = (view.run.summary or {}).get("train_run") if view.run else None
+    trained = view.run.config.get("train_run") if view.run else None
     with resources.reading() as session:
         checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
     if view.run is None or checkpoint is None:

@@ -81,7 +81,7 @@ def _given() -> tuple[str, bytes] | None:
         max_upload_size=MEGABYTES,
     )
     with st.container():
-        pasted = st.chat_input("Or paste a picture here", accept_file=True, max_upload_size=MEGABYTES, key="paste")
+        pasted = st.chat_input("Or paste one here", accept_file=True, max_upload_size=MEGABYTES, key="paste")
     if pasted is not None and pasted.files:
         st.session_state[PASTED] = (pasted.files[0].name, pasted.files[0].getvalue())
     if file is not None:

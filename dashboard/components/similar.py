@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
+from sqlalchemy.orm import Session
 
 from dashboard import resources
 from dashboard.components import filters, grid, reporting, wording
@@ -101,9 +102,7 @@ def show(
     learned: whether the vectors are the classifier's own features. zones: share of the query's heat in each lung zone.
     """
     with resources.reading() as session:
-        wanted = [hit.image_id for hit in hits]
-        question = view.question
-        known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
+        known = _known(session, [hit.image_id for hit in hits], view)
         said = reports.latest_of(session, [case.sha256 for case in known.values()])
     found = [known[hit.image_id] for hit in hits if hit.image_id in known]
     if not found:
@@ -131,10 +130,23 @@ def show(
         )
 
 
+def _known(session: Session, wanted: Sequence[int], view: filters.View) -> dict[int, Case]:
+    """The images with what the run in view says of them; of those it did not score, what the members that did not see
+    them in training said."""
+    question = view.question
+    known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
+    trained = view.run.config.get("train_run") if view.run else None
+    unscored = [number for number, case in known.items() if case.probability is None]
+    if trained and unscored:
+        known |= cases.several(session, unscored, run_id=int(trained), threshold=question.threshold)
+    return known
+
+
 def _reasons(case: Case, zones: Mapping[str, float] | None) -> Iterator[str]:
     """What the classifier says of a hit, and where its evidence lies in the query as well."""
     if case.probability is not None:
-        yield f"Model: {wording.percent(case.probability)} pneumonia"
+        held_out = "" if case.fold is None else " (held out)"
+        yield f"Model{held_out}: {wording.percent(case.probability)} pneumonia"
     if zones and case.zones:
         both = shared(zones, case.zones)
         yield f"Both: {', '.join(both)}" if both else "No zone in common"

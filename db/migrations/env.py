@@ -9,7 +9,7 @@ engine = context.config.attributes["engine"]
 
 def belongs_to_models(name: str | None, kind: str, _parents: object) -> bool:
     """Full-text tables and indexes are written by hand in the migrations and are no models."""
-    return not (kind in ("table", "index") and name is not None and name.startswith("report_text"))
+    return not (kind in ("table", "index") and name is not None and name.startswith(("report_text", "review_text")))
 
 
 with engine.connect() as connection:

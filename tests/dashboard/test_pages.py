@@ -187,38 +187,6 @@ def test_a_report_with_markup_in_it_shows_as_it_was_written(workbench: Workbench
     assert not any("<script>" in one or "**bold**" in one for one in shown)
 
 
-def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_query_out(workbench: Workbench) -> None:
-    at = open_page("search", by="image", image=1, k=6, label="pneumonia", split="train")
-    assert "Answered by the index of imagenet-lite0" in said(at)
-    cards = linked(at, "hits")["cards"]
-    assert len(cards) == 6
-    assert {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
-    assert all(card["lines"][1].startswith("train") for card in cards)
-    assert "**6 of 6** nearest cases carry the label pneumonia (100.0 %)" in said(at)
-
-
-def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) -> None:
-    at = open_page("search", by="words", q="right lower zone")
-    assert "Answered by full-text search in the reports" in said(at)
-    assert "3 images whose reports hold any of these words" in said(at)
-    assert "Opacity in the **right** **lower** **zone**" in said(at)
-    assert "0 images" in said(open_page("search", by="words", q="right", label="normal"))
-
-
-def test_a_broken_upload_is_one_line(workbench: Workbench) -> None:
-    at = open_page("search")
-    at.file_uploader[0].upload("film.png", b"\x89PNG and then nothing", "image/png").run()
-    assert not at.exception
-    assert len(at.error) == 1
-    assert "\n" not in str(at.error[0].value)
-
-
-def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workbench) -> None:
-    at = open_page("search")
-    at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
-    assert any("build it again with: python -m jobs embed" in str(one.value) for one in at.error)
-
-
 def test_a_failed_run_shows_its_error_and_traceback(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         run = db.scalars(select(Run).where(Run.status == "failed")).one()

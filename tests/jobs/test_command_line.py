@@ -49,7 +49,11 @@ def test_an_unknown_job_is_wrong_use() -> None:
 @pytest.mark.parametrize(
     ("argv", "code", "expected"),
     [
-        (["train", "--recipe", "vgg"], 2, "recipe 'vgg' is unknown; known: lite0, best, seed, statistics, quick"),
+        (
+            ["train", "--recipe", "vgg"],
+            2,
+            "recipe 'vgg' is unknown; known: lite0, best, restyled, seed, statistics, quick",
+        ),
         (["train", "--epochs", "0"], 2, "0 is less than 1"),
         (["evaluate", "--seed", "-1"], 2, "-1 is not between 0 and 2147483647"),
         (["train", "--folds", "1"], 2, "--folds 1 leaves nothing to hold out"),

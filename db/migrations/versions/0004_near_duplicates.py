@@ -40,7 +40,7 @@ def upgrade() -> None:
                    "INSERT INTO review_text(rowid, note) VALUES (new.id, new.note); END")
         op.execute("INSERT INTO review_text(review_text) VALUES ('rebuild')")
     else:
-        op.execute("CREATE INDEX review_note_words ON review USING gin (to_tsvector('english', note))")
+        op.execute("CREATE INDEX review_text_words ON review USING gin (to_tsvector('english', note))")
 
 
 def downgrade() -> None:
@@ -49,5 +49,5 @@ def downgrade() -> None:
             op.execute(f"DROP TRIGGER review_text_{trigger}")
         op.execute("DROP TABLE review_text")
     else:
-        op.execute("DROP INDEX review_note_words")
+        op.execute("DROP INDEX review_text_words")
     op.drop_table('near_duplicate')

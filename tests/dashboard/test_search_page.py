@@ -1,0 +1,172 @@
+"""The search page: by a picture, an image of the dataset or words; what hits say of themselves; near-duplicates."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+from opened import Workbench, asked, linked, open_page, said
+from sqlalchemy import select, update
+
+from db import session as database
+from db.models import Image, NearDuplicate, Prediction, Review, Run, VectorIndex
+from engine.heat import ZONES
+from engine.retrieval.vector_index import write_index
+
+RUN = {"config": {}, "code_version": "", "status": "finished", "host": "", "pid": 1}
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_query_out(workbench: Workbench) -> None:
+    at = open_page("search", by="image", image=1, k=6, label="pneumonia", split="train")
+    assert "Answered by the index of imagenet-lite0" in said(at)
+    cards = linked(at, "hits")["cards"]
+    assert len(cards) == 6
+    assert {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
+    assert all(card["lines"][1].startswith("train") for card in cards)
+    assert "**6 of 6** nearest cases carry the label pneumonia (100.0 %)" in said(at)
+
+
+def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) -> None:
+    at = open_page("search", by="words", q="right lower zone")
+    assert "Answered by full-text search in readers' notes and generated reports" in said(at)
+    assert "3 images with a text that holds any of these words" in said(at)
+    assert "Opacity in the **right** **lower** **zone**" in said(at)
+    assert "0 images" in said(open_page("search", by="words", q="right", label="normal"))
+
+
+def test_a_broken_upload_is_one_line(workbench: Workbench) -> None:
+    at = open_page("search")
+    at.file_uploader[0].upload("film.png", b"\x89PNG and then nothing", "image/png").run()
+    assert not at.exception
+    assert len(at.error) == 1
+    assert "\n" not in str(at.error[0].value)
+
+
+def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workbench) -> None:
+    at = open_page("search")
+    at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
+    assert any("build it again with: python -m jobs embed" in str(one.value) for one in at.error)
+
+
+def test_hits_say_what_the_model_and_the_reports_say_and_which_zones_they_share(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        zones = dict.fromkeys(ZONES, 0.1) | {"right_lower": 0.5}
+        db.execute(update(Prediction).where(Prediction.heatmap_row.is_not(None)).values(zones=zones))
+        query = db.scalars(select(Image.id).where(Image.split == "test", Image.label == 1)).first()
+    at = open_page("search", by="image", image=query, k=48)
+    cards = linked(at, "hits")["cards"]
+    test = next(card for card in cards if card["lines"][1].startswith("test"))
+    train = next(card for card in cards if card["lines"][1].startswith("train"))
+    assert any(line.startswith("Model: ") for line in test["lines"])
+    assert "Both: right lower" in test["lines"]
+    assert any(line.startswith("Model (held out): ") for line in train["lines"])
+    text, href = test["more"]
+    page, parameters = asked(href)
+    assert (text, page, parameters["by"], parameters["k"]) == ("Cases like this", "search", "image", "48")
+    assert parameters["image"] == asked(test["href"])[1]["image"]
+
+
+def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> None:
+    from dashboard.components import similar
+
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Image).where(Image.id == 2).values(path="=cmd.png"))
+    at = open_page("search", by="image", image=1, k=48)
+    (button,) = at.get("download_button")
+    assert button.proto.label == "Hits as CSV"
+    from sqlalchemy.orm import Session
+
+    from db.queries import cases
+
+    with Session(workbench.engine) as db:
+        known = cases.several(db, [2, 3], run_id=None, threshold=None)
+    hits = [similar.Hit(2, 0.9), similar.Hit(3, 0.8), similar.Hit(999, 0.7)]
+    rows = list(csv.DictReader(io.StringIO(similar._csv(hits, known, None, {3: "Clear lungs."}))))
+    assert [(row["rank"], row["image"], row["path"][:5], row["report"]) for row in rows] == [
+        ("1", "2", "'=cmd", ""),
+        ("2", "3", rows[1]["path"][:5], "Clear lungs."),
+    ]
+
+
+def test_words_offer_the_pictures_and_say_how_to_have_them_read(workbench: Workbench) -> None:
+    at = open_page("search", **{"by": "words", "q": "effusion", "in": "pictures"})
+    assert "python -m jobs embed --embedder aligned" in said(at)
+    assert not at.exception
+
+
+def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reader:
+        """Reads one word, and warns of another."""
+
+        name, revision, dimension, input_size = "aligned", "1" * 16, 2, 8
+
+        def embed_images(self, pixels: np.ndarray) -> np.ndarray:
+            return np.tile(np.array([[1, 0]], np.float32), (len(pixels), 1))
+
+        def embed_texts(self, texts: list[str]) -> np.ndarray:
+            return np.array([[1, 0] if "pneumonia" in text else [0, 1] for text in texts], np.float32)
+
+        def caveat(self, text: str) -> str | None:
+            return "it cannot tell <b>effusion</b>" if "effusion" in text else None
+
+    from dashboard import resources
+
+    monkeypatch.setattr(resources, "embedder", lambda *_: Reader())
+    with database.transaction(workbench.engine) as db:
+        images = list(db.scalars(select(Image).order_by(Image.id)))
+        run = Run(kind="embed", dataset_id=workbench.dataset_id, fingerprint="w", **RUN)
+        db.add(run)
+        db.flush()
+        vectors = np.array([[image.label, 1 - (image.label or 0)] for image in images], np.float32)
+        folder = workbench.artifacts / "indexes" / "aligned" / "1"
+        sha = write_index(
+            folder, vectors=vectors, ids=np.array([image.id for image in images]), embedder="aligned", revision="1" * 16
+        )
+        known = {"embedder": "aligned", "revision": "1" * 16, "dimension": 2, "count": len(images), "kind": "exact"}
+        db.add(
+            VectorIndex(run_id=run.id, dataset_id=workbench.dataset_id, path="indexes/aligned/1", sha256=sha, **known)
+        )
+    at = open_page("search", by="words", q="pneumonia", k=6)
+    assert "Answered by the pictures, through aligned" in said(at)
+    assert {card["lines"][0].split(",")[0] for card in linked(at, "hits")["cards"]} == {"Pneumonia"}
+    at = open_page("search", by="words", q="effusion", k=6)
+    assert any("It cannot tell \\<b\\>effusion" in str(one.value) for one in at.warning)
+    at = open_page("search", **{"by": "words", "q": "right lower zone", "in": "texts"})
+    assert "Answered by full-text search" in said(at)
+
+
+def test_a_readers_note_is_shown_as_such(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.add(Review(image_id=1, reviewer="R *1*", verdict="agree", note="Zebra pattern at the left base"))
+    at = open_page("search", by="words", q="zebra")
+    assert "**Reader's note** · R \\*1\\*" in said(at)
+    assert "**Zebra** pattern" in said(at)
+
+
+def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workbench: Workbench) -> None:
+    assert "python -m jobs duplicates" in said(open_page("case", image=1))
+    with database.transaction(workbench.engine) as db:
+        images = list(db.scalars(select(Image).order_by(Image.id)))
+        left = next(image for image in images if image.split == "train")
+        right = next(image for image in images if image.split == "test" and image.id > left.id)
+        run = Run(kind="duplicates", dataset_id=workbench.dataset_id, fingerprint="d", **RUN)
+        db.add(run)
+        db.flush()
+        pair = {"hash_distance": 4, "similarity": 0.98, "verdict": "near-duplicate"}
+        db.add(NearDuplicate(run_id=run.id, image_id=left.id, other_id=right.id, **pair))
+    at = open_page("case", image=left.id)
+    assert "Nearly the same picture stands in test" in said(at)
+    (card,) = linked(at, "twins")["cards"]
+    assert (card["title"], card["lines"][2]) == ("Near-duplicate", "4 of 256 bits differ, similarity 0.980")
+    rows = linked(open_page("overview"), "attention")["rows"]
+    (row,) = [row for row in rows if row[0]["text"] == "Near-duplicate pairs across splits"]
+    assert row[1]["text"] == "1"
+    page, parameters = asked(row[0]["href"])
+    assert page == "cases"
+    cards = linked(open_page("cases", **parameters), "cases")["cards"]
+    assert len(cards) == 2
+    assert "No other image is nearly the same picture" in said(open_page("case", image=images[-1].id))
