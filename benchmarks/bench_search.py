@@ -18,10 +18,11 @@ from engine.classification.inference import save_checkpoint
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import new_member
 from engine.heat import lung_zones
-from engine.images import decode, resize
+from engine.images import decode
 from engine.phantoms import write_phantoms
 from engine.retrieval import approximate
-from engine.retrieval.embedders import load_embedder, unit
+from engine.retrieval.embedders.features import ClassifierEmbedder
+from engine.retrieval.embedders.protocol import sized, unit
 from engine.retrieval.vector_index import VectorIndex, write_index
 
 COUNT, MANY, WIDTH, GROUPS = 5_856, 100_000, 1_280, 2_000
@@ -63,17 +64,17 @@ def upload(root: Path) -> None:
         Image.open(file).resize((SIDE, SIDE)).save(stream, "JPEG", quality=90)
         sent.append(stream.getvalue())
     folder = checkpoint(root / "checkpoint")
-    classifier, embedder = load_classifier(folder), load_embedder("classifier", checkpoint=folder)
+    embedder = ClassifierEmbedder("classifier", load_classifier(folder))
     write_index(root / "index", vectors=grouped(COUNT), ids=np.arange(COUNT), embedder="classifier", revision="0")
     index = VectorIndex.open(root / "index")
     taken = []
     for data in [*sent[:5], *sent]:
         began = time.perf_counter()
         pixels = decode(data).pixels
-        said = classifier.run(resize(pixels, classifier.input_size)[None], heatmaps=True)
+        said = embedder.classifier.run(sized(pixels[None], embedder.input_size), heatmaps=True)
         assert said.heatmaps is not None
         lung_zones(said.heatmaps[0])
-        vectors = index.placed(embedder.embed_images(pixels[None]))
+        vectors = index.placed(embedder.of(said))
         index.strange(float(index.search(vectors, 1).similarities[0, 0]))
         index.search(vectors, K)
         taken.append(time.perf_counter() - began)

@@ -1,6 +1,8 @@
-"""What the trained classifier says of a picture that is not in the dataset."""
+"""What the trained classifier says of a picture that is not in the dataset, and the picture's vector."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import streamlit as st
 
@@ -10,41 +12,52 @@ from db.models import Dataset
 from db.queries import runs
 from engine.errors import InputError
 from engine.heat import leading_zones, lung_zones
-from engine.images import Pixels, resize
+from engine.images import Pixels
+from engine.retrieval.embedders import Embedder
+from engine.retrieval.embedders.protocol import Vectors, sized
 
 
 @dataclass(frozen=True)
 class Reading:
-    """probability: calibrated, of pneumonia, in [0, 1]. zones: share of the heat in each lung zone, {} without heat."""
+    """vectors: of the embedder, float32 (1, d). zones: share of the classifier's heat in each lung zone, {} without
+    heat, None where there is no classifier."""
 
-    probability: float
-    zones: dict[str, float]
+    vectors: Vectors
+    zones: Mapping[str, float] | None = None
 
 
-def read(dataset: Dataset, pixels: Pixels) -> Reading | None:
-    """What the dataset's classifier says of a grey picture, uint8 (h, w), in words below it; None where there is none
-    that can be read."""
+def read(dataset: Dataset, pixels: Pixels, embedder: Embedder) -> Reading:
+    """Embed a grey picture, uint8 (h, w), and say below it what the dataset's classifier reads; the two in one pass
+    where the embedder is made of that classifier."""
     view = filters.view(dataset)
-    trained = view.run.config.get("train_run") if view.run else None
-    with resources.reading() as session:
-        checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
-    if view.run is None or checkpoint is None:
-        return None
-    try:
-        classifier = resources.classifier(checkpoint.path, checkpoint.sha256)
-    except InputError:
-        return None
-    said = classifier.run(resize(pixels, classifier.input_size)[None], heatmaps=True)
-    zones = lung_zones(said.heatmaps[0]) if said.heatmaps is not None else {}
-    reading = Reading(float(said.probabilities[0]), zones)
-    threshold = view.question.threshold
-    called = ""
+    classifier = _classifier(view, embedder)
+    if classifier is None:
+        return Reading(embedder.embed_images(pixels[None]))
+    said = classifier.run(sized(pixels[None], classifier.input_size), heatmaps=True)
+    own = getattr(embedder, "classifier", None) is classifier
+    vectors: Vectors = embedder.of(said) if own else embedder.embed_images(pixels[None])  # type: ignore[attr-defined]
+    zones = {} if said.heatmaps is None else lung_zones(said.heatmaps[0])
+    probability, threshold, called = float(said.probabilities[0]), view.question.threshold, ""
     if threshold is not None:
-        call = "pneumonia" if reading.probability >= threshold else "normal"
+        call = "pneumonia" if probability >= threshold else "normal"
         called = f", {call} at the threshold of {wording.percent(threshold)}"
     where = " and ".join(zone.replace("_", " ") for zone in leading_zones(zones))
     st.markdown(
-        f"The classifier reads **{wording.percent(reading.probability)} pneumonia**{called}"
+        f"The classifier reads **{wording.percent(probability)} pneumonia**{called}"
         f"{f'; its evidence leads to the {where} zone' if where else ''}."
     )
-    return reading
+    return Reading(vectors, zones)
+
+
+def _classifier(view: filters.View, embedder: Embedder) -> Any:
+    """The classifier of the run in view: the embedder's own where it is that one; None where none can be read."""
+    own = getattr(embedder, "classifier", None)
+    if view.run is None or (own and own.revision == (view.run.summary or {}).get("checkpoint_sha256")):
+        return own
+    trained = view.run.config.get("train_run")
+    with resources.reading() as session:
+        checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
+    try:
+        return resources.classifier(checkpoint.path, checkpoint.sha256) if checkpoint else own
+    except InputError:
+        return own

@@ -56,9 +56,9 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> 
     height, width = decoded.pixels.shape
     st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
     st.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
-    reading = classified.read(dataset, decoded.pixels)
     opened = similar.opened(index)
-    vectors = opened.placed(model(index).embed_images(decoded.pixels[None]))
+    reading = classified.read(dataset, decoded.pixels, model(index))
+    vectors = opened.placed(reading.vectors)
     if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
         st.warning(
             "This picture is less like any image of the collection than 99 % of its images are like their nearest: it "
@@ -71,7 +71,7 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> 
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
     exclude = _barred(same.id) if same else None
     hits = similar.to_vectors(index, vectors, k, allowed=allowed(question), exclude=exclude)
-    return Found(hits, reading.zones if reading else None)
+    return Found(hits, reading.zones)
 
 
 def _given() -> tuple[str, bytes] | None:

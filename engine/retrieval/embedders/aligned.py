@@ -13,6 +13,7 @@ from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, 
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
+    from engine.classification.inference import Inference
 
 
 class AlignedEmbedder:
@@ -21,7 +22,7 @@ class AlignedEmbedder:
     `alignment.fit` learnt from its training images."""
 
     def __init__(self, name: str, classifier: "AnyClassifier") -> None:
-        self.name, self._classifier = name, classifier
+        self.name, self.classifier = name, classifier
         mark = f"{classifier.revision} {sentences.SHA256} {alignment.VERSION}"
         self.revision = hashlib.sha256(mark.encode()).hexdigest()[:16]
         self.dimension = classifier.feature_dim + len(ZONES)
@@ -29,8 +30,11 @@ class AlignedEmbedder:
 
     def embed_images(self, pixels: Pixels) -> Vectors:
         """See Embedder."""
-        said = self._classifier.run(sized(pixels, self.input_size), heatmaps=True)
-        if not len(pixels) or said.heatmaps is None:
+        return self.of(self.classifier.run(sized(pixels, self.input_size), heatmaps=True))
+
+    def of(self, said: "Inference") -> Vectors:
+        """The vectors of pictures that the classifier has read already, with their heatmaps."""
+        if said.heatmaps is None:
             return np.empty((0, self.dimension), np.float32)
         even = dict.fromkeys(ZONES, 1 / len(ZONES))
         shares = np.array([[(lung_zones(heat) or even)[zone] for zone in ZONES] for heat in said.heatmaps])

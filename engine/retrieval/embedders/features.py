@@ -13,6 +13,7 @@ from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, 
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
+    from engine.classification.inference import Inference
 
 Features = Callable[[Pixels], NDArray[Any]]
 
@@ -35,6 +36,19 @@ class FeatureEmbedder:
     def caveat(self, text: str) -> str | None:
         """None: there are no hits for a text."""
         return None
+
+
+class ClassifierEmbedder(FeatureEmbedder):
+    """Penultimate features of a trained classifier."""
+
+    def __init__(self, name: str, classifier: "AnyClassifier") -> None:
+        shape = classifier.feature_dim, classifier.input_size
+        super().__init__(name, classifier.revision, *shape, lambda pixels: classifier.run(pixels).features)
+        self.classifier = classifier
+
+    def of(self, said: "Inference") -> Vectors:
+        """The vectors of pictures that the classifier has read already, so that it need not read them twice."""
+        return unit(said.features)
 
 
 def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:
@@ -84,14 +98,7 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
 
 def classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     """Penultimate features of the trained classifier."""
-    trained = trained_classifier(wanted, sources)
-    return FeatureEmbedder(
-        wanted.name,
-        trained.revision,
-        trained.feature_dim,
-        trained.input_size,
-        lambda pixels: trained.run(pixels).features,
-    )
+    return ClassifierEmbedder(wanted.name, trained_classifier(wanted, sources))
 
 
 def trained_classifier(wanted: EmbedderSpec, sources: Sources) -> "AnyClassifier":
