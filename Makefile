@@ -1,4 +1,4 @@
-# make demo [DATA=FOLDER] [NAME=NAME] [RECIPE=NAME] [SERVE=0] | test | lint | bench | lock      Needs Python 3.11 or newer, and nothing else.
+# make demo [DATA=FOLDER] [NAME=NAME] [RECIPE=NAME] [SERVE=0] | test | lint | bench | pictures | lock      Needs Python 3.11 or newer, and nothing else.
 SHELL := /bin/bash
 .ONESHELL:
 .SHELLFLAGS := -euo pipefail -c
@@ -12,7 +12,7 @@ PORT ?= 8501
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: help demo test lint bench lock browser clean
+.PHONY: help demo test lint bench pictures lock browser clean
 help:  ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST)
 
@@ -46,6 +46,9 @@ test: .venv/development browser lint  ## lint, then every test, on both database
 
 bench: .venv/runtime  ## every benchmark's ratio, both sides measured in the same run
 	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file; done
+
+pictures: .venv/development browser  ## every page as a PNG, light and dark, in docs/pictures, of what PNEUMOSCOPE_ARTIFACTS holds
+	$(BIN)/python -m tests.e2e.take_pictures
 
 lock:  ## pin every dependency with its hashes, for all platforms, from requirements.txt and requirements-dev.txt
 	$(PYTHON) -m venv .venv/lock && .venv/lock/bin/pip install --quiet uv

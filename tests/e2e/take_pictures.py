@@ -1,0 +1,96 @@
+"""python -m tests.e2e.take_pictures [FOLDER]: every page of the dashboard as a PNG, in the light and the dark theme.
+
+What PNEUMOSCOPE_ARTIFACTS or DATABASE_URL names is served on a free port and looked at in Debian's Chromium; FOLDER is
+docs/pictures unless told otherwise, the dark ones are called NAME-dark.png. `make pictures` runs this.
+"""
+
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.request import urlopen
+
+from playwright.sync_api import Page, sync_playwright
+
+REPOSITORY = Path(__file__).parent.parent.parent
+WIDTH = 1440
+HEIGHTS = {"case": 1500, "map": 1200, "search-words": 1000, "reports": 1000, "overview": 1000}
+"""Of the pages that are not 900 pixels high."""
+SLOW = 120_000
+"""Milliseconds that a page may take that loads a model first."""
+
+
+@contextmanager
+def served() -> Iterator[str]:
+    """The dashboard's address while it runs."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", str(port)]
+    with subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
+        try:
+            for _ in range(300):
+                try:
+                    urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
+                    break
+                except OSError:
+                    time.sleep(0.2)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
+
+
+def opened(page: Page, address: str) -> None:
+    """Go to an address and wait until its page stands still."""
+    page.goto(address)
+    page.locator("h2, h3").first.wait_for(timeout=SLOW)
+    page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(state="attached", timeout=SLOW)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1000)
+
+
+def places(page: Page, root: str) -> dict[str, str]:
+    """Each picture's name and address: of what the database holds, the most wrong case and what follows from it."""
+    opened(page, f"{root}/cases?outcome=wrong")
+    first = page.locator("a.card").first.get_attribute("href") or ""
+    case = re.search(r"image=(\d+)", first)
+    found = {"overview": "/", "cases": "/cases?outcome=wrong", "reports": "/reports", "map": "/map", "runs": "/runs"}
+    if case:
+        found["case"] = f"/case?outcome=wrong&image={case[1]}"
+        found["search"] = f"/search?by=image&image={case[1]}"
+    found["search-words"] = "/search?by=words&q=opacity+in+the+right+lower+zone&split=test"
+    opened(page, f"{root}/runs?kind=predict")
+    runs = [
+        match[1]
+        for link in page.locator("td a, th a").all()
+        if (match := re.search(r"run=(\d+)", link.get_attribute("href") or ""))
+    ]
+    if len(set(runs)) > 1:
+        found["comparison"] = f"/runs?run={runs[0]}&against={runs[-1]}"
+    return found
+
+
+def main(folder: Path) -> None:
+    """Take all pictures."""
+    chromium = shutil.which("chromium")
+    with served() as root, sync_playwright() as driver:
+        browser = driver.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        wanted = places(browser.new_page(), root)
+        for scheme in ("light", "dark"):
+            page = browser.new_page(color_scheme=scheme)
+            for name, path in wanted.items():
+                page.set_viewport_size({"width": WIDTH, "height": HEIGHTS.get(name, 900)})
+                opened(page, f"{root}{path}")
+                file = folder / (f"{name}-dark.png" if scheme == "dark" else f"{name}.png")
+                page.screenshot(path=file)
+                print(file, file.stat().st_size // 1000, "kB")
+        browser.close()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else REPOSITORY / "docs" / "pictures")
