@@ -14,7 +14,8 @@ from engine.metrics.classification import Sample, measure, reliability, youden_t
 from engine.metrics.classification import roc_curve as roc_points
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
-GREY, INK, GRID = "#8A8A8A", "#222222", "#E4E4E4"
+GREY, INK, GRID, FAINT = "#8A8A8A", "#222222", "#E4E4E4", "#5A5A5A"
+LIGHT_INK, DARK_GRID, LIGHT_FAINT = "#E4E7EA", "#363C42", "#A9AFB5"
 PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY]
 """Okabe & Ito 2008: told apart by colour-blind readers."""
 LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": "#8A8A8A"}
@@ -370,24 +371,32 @@ def _shown(name: str, interval: Interval | None) -> str:
     return f"{name} {interval.value:.3f}{span}; "
 
 
+def for_page(chart: Any, *, dark: bool) -> Any:
+    """A chart of this module for a page: see-through, and light on dark where the page is."""
+    ink, grid, faint = (LIGHT_INK, DARK_GRID, LIGHT_FAINT) if dark else (INK, GRID, FAINT)
+    warned = chart.config.title.subtitleColor == VERMILION
+    return _inked(chart.properties(background="transparent"), ink, grid, VERMILION if warned else faint)
+
+
 def _finished(chart: Any, title: str, subtitle: str, synthetic: bool) -> Any:
     lines = [subtitle, SYNTHETIC] if synthetic else [subtitle]
     heading = alt.TitleParams(title, subtitle=lines, anchor="start", offset=12)
+    made = chart.properties(title=heading, background="white", padding=PADDING).configure_view(stroke=None)
+    return _inked(made, INK, GRID, VERMILION if synthetic else FAINT)
+
+
+def _inked(chart: Any, ink: str, grid: str, subtitle: str) -> Any:
     return (
-        chart.properties(title=heading, background="white", padding=PADDING)
-        .configure_view(stroke=None)
-        .configure_axis(
-            gridColor=GRID,
+        chart.configure_axis(
+            gridColor=grid,
             domainColor=GREY,
             tickColor=GREY,
-            labelColor=INK,
-            titleColor=INK,
+            labelColor=ink,
+            titleColor=ink,
             labelFontSize=12,
             titleFontSize=13,
             titleFontWeight="normal",
         )
-        .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelColor=INK)
-        .configure_title(
-            fontSize=16, subtitleFontSize=12, color=INK, subtitleColor=VERMILION if synthetic else "#5A5A5A"
-        )
+        .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelColor=ink, titleColor=ink)
+        .configure_title(fontSize=16, subtitleFontSize=12, color=ink, subtitleColor=subtitle)
     )

@@ -39,16 +39,13 @@ st.caption(
 )
 if metrics["classification"]:
     figures.classification(metrics["classification"])
-left, right = st.columns(2, gap="large")
-with left:
-    if metrics["retrieval"]:
-        figures.retrieval(metrics["retrieval"])
-    else:
-        panels.missing("No retrieval has been measured yet:", f"python -m jobs embed --dataset {dataset.name}")
-with right:
-    if metrics["reports"]:
-        figures.reports(metrics["reports"], {f"{one.model} / {one.strategy}": one.reports for one in standings})
-        written = sum(one.reports for one in standings)
-        st.caption(f"{wording.count(written, 'report')}; the original tool wrote 40.")
-    else:
-        panels.missing("No report has been scored yet:", f"python -m jobs report --dataset {dataset.name}")
+if metrics["retrieval"]:
+    figures.retrieval(metrics["retrieval"])
+else:
+    panels.missing("No retrieval has been measured yet:", f"python -m jobs embed --dataset {dataset.name}")
+if metrics["reports"]:
+    figures.reports(metrics["reports"], {f"{one.model} / {one.strategy}": one.reports for one in standings})
+    written = sum(one.reports for one in standings)
+    st.caption(f"{wording.count(written, 'report')}; the original tool wrote 40.")
+else:
+    panels.missing("No report has been scored yet:", f"python -m jobs report --dataset {dataset.name}")

@@ -63,9 +63,10 @@ def table(points: Any, ids: Any, known: dict[int, Case]) -> Any:
 
 def chart(points: Any, *, method: str, by: str, synthetic: bool) -> None:
     """The map; dragging a box puts it into the URL."""
-    from engine.charts import image_map
+    from engine.charts import for_page, image_map
 
     drawn = image_map(points, method=NAMES[method], by=by, box=edges_in_url(), synthetic=synthetic)
+    drawn = for_page(drawn, dark=st.context.theme.type == "dark")
     event: Any = st.altair_chart(drawn, on_select="rerun", selection_mode="box", key=f"map_{method}_{by}")
     box = event.selection.get("box") or {}
     if {"x", "y"} <= set(box):

@@ -142,7 +142,8 @@ def _curves(curves: Sequence[dict[str, object]], synthetic: bool) -> None:
     """Loss and AUC by epoch; pandas and altair are imported only where a run has curves."""
     import pandas as pd
 
-    from engine.charts import training_curves
+    from engine.charts import for_page, training_curves
 
     with panels.guarded("The training curves"):
-        st.altair_chart(training_curves(pd.DataFrame(curves), synthetic=synthetic))
+        drawn = training_curves(pd.DataFrame(curves), synthetic=synthetic)
+        st.altair_chart(for_page(drawn, dark=st.context.theme.type == "dark"))

@@ -16,7 +16,7 @@ OUTCOMES = {
 }
 AREAS = (
     *("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc"),
-    *("stance_kappa", "unsupported", "contradictions", "words", "map", "vote_auc"),
+    *("stance_kappa", "unsupported", "contradictions", "words", "map", "vote_auc", "from_train_vote_auc"),
 )
 """Metrics that are not shares of something counted."""
 

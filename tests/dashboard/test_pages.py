@@ -169,6 +169,14 @@ def test_a_missing_run_file_is_marked_and_a_missing_thumbnail_breaks_no_page(wor
     assert not open_page("cases").exception
 
 
+def test_the_overview_holds_each_embedder_against_the_original_tool(workbench: Workbench) -> None:
+    table = linked(open_page("overview"), "retrieval")
+    assert [head["text"] for head in table["columns"]] == ["Retrieval", "P@1", "P@3", "P@5", "P@10"]
+    measured, original = table["rows"]
+    assert [cell["text"] for cell in measured[:2]] == ["imagenet-lite0", "90.0 % (88.0 to 92.0 %)"]
+    assert [cell["text"] for cell in original[:2]] == ["original tool", "~ 78.0 %"]
+
+
 def test_reports_are_filtered_by_label_strategy_and_words(workbench: Workbench) -> None:
     at = open_page("reports", label="pneumonia", strategy="basic", words="right lower")
     assert at.text_input(key="url_words").value == "right lower"

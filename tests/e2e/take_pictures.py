@@ -87,6 +87,10 @@ def main(folder: Path) -> None:
                 page.set_viewport_size({"width": WIDTH, "height": HEIGHTS.get(name, 900)})
                 opened(page, f"{root}{path}")
                 file = folder / (f"{name}-dark.png" if scheme == "dark" else f"{name}.png")
+                heading = page.get_by_role("heading", name="Compare")
+                if name == "comparison" and heading.count():
+                    heading.evaluate("element => element.scrollIntoView()")
+                    page.wait_for_timeout(300)
                 page.screenshot(path=file)
                 print(file, file.stat().st_size // 1000, "kB")
         browser.close()

@@ -185,3 +185,15 @@ def test_points_of_the_map_can_be_picked_by_image() -> None:
     assert {row["label"] for row in rows(charts.embedding_map(POINTS, method="t-SNE", embedder="x"), "label")} == {
         f"{name} (n = 2,000)" for name in ("normal", "pneumonia", "unknown")
     }
+
+
+@pytest.mark.parametrize("dark", [True, False])
+def test_a_page_s_chart_is_see_through_and_readable_on_its_ground(dark: bool) -> None:
+    for synthetic in (True, False):
+        drawn = charts.for_page(charts.training_curves(CURVES, synthetic=synthetic), dark=dark).to_dict()
+        assert drawn["background"] == "transparent"
+        ground = 0x15 if dark else 0xFF
+        for part, name in (("axis", "labelColor"), ("legend", "labelColor"), ("title", "color")):
+            ink = int(drawn["config"][part][name][1:3], 16)
+            assert abs(ink - ground) > 150
+        assert (drawn["config"]["title"]["subtitleColor"] == charts.VERMILION) == synthetic
