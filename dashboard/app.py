@@ -8,5 +8,5 @@ from dashboard.components import frame
 
 ICON = Path(__file__).with_name("icon.svg")
 
-st.set_page_config(layout="wide", page_icon=str(ICON), initial_sidebar_state="expanded")
+st.set_page_config(layout="wide", page_icon=str(ICON), initial_sidebar_state="auto")
 st.navigation(frame.pages(), position="hidden").run()

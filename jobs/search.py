@@ -47,6 +47,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     if args.k < 1:
         raise UsageError(f"--k is {args.k}, expected 1 or more")
+    if args.text is not None and not args.text.strip():
+        raise UsageError("--text is empty; write what the picture or its report should show")
     if args.grid is not None and args.text is not None:
         raise UsageError("--grid draws the query beside its hits; give it with --image or --case")
     context = open_context(args)

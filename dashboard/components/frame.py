@@ -22,6 +22,7 @@ TITLES = {
     "map": ("Map", ":material/scatter_plot:"),
     "runs": ("Runs", ":material/history:"),
 }
+USE = "Research use, not for diagnosis."
 SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Figures show that the wiring works, nothing else."
 
 
@@ -42,6 +43,7 @@ def open_dataset() -> Dataset:
         st.markdown("#### Pneumoscope")
         for name, (title, icon) in TITLES.items():
             st.page_link(FOLDER / f"{name}.py", label=title, icon=icon, query_params=kept())
+        st.caption(USE)
         picked = known[0].name if known else None
         if len(known) > 1:
             names = {dataset.name: dataset.name for dataset in known}

@@ -169,6 +169,11 @@ def test_a_missing_run_file_is_marked_and_a_missing_thumbnail_breaks_no_page(wor
     assert not open_page("cases").exception
 
 
+@pytest.mark.parametrize("page", PAGES)
+def test_every_page_says_what_it_is_not_for(page: str, workbench: Workbench) -> None:
+    assert "Research use, not for diagnosis." in said(open_page(page))
+
+
 def test_the_overview_holds_each_embedder_against_the_original_tool(workbench: Workbench) -> None:
     table = linked(open_page("overview"), "retrieval")
     assert [head["text"] for head in table["columns"]] == ["Retrieval", "P@1", "P@3", "P@5", "P@10"]

@@ -124,6 +124,7 @@ def test_bad_use_is_one_line_and_an_exit_code(
     refused(search, 2, "no index of embedder 'clip'; it has: small", "--case", "1", "--embedder", "clip")
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
     refused(search, 2, "--k is 0", "--case", "1", "--k", "0")
+    refused(search, 2, "--text is empty", "--text", "  ")
     shutil.rmtree(folder / "test")
     assert embed.main(["--embedder", "imagenet-lite0", *options]) == 1
     assert "cannot be read (No such file or directory)" in capsys.readouterr().err
