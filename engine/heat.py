@@ -11,7 +11,7 @@ ZONES = tuple(f"{side}_{level}" for side in SIDES for level in LEVELS)
 LEADING_SHARE = 0.2
 """A zone stands out where it holds at least this share of the heat; evenly spread heat gives each zone 1/6."""
 MOST_ZONES = 2
-PROMINENT = 0.8
+PROMINENT, FEWEST = 0.8, 5
 
 
 def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
@@ -29,16 +29,25 @@ def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
     return dict(zip(ZONES, (float(share) for share in mass.T.reshape(-1)), strict=True))
 
 
-def prominent(shares: NDArray[np.floating], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """In which zones an image holds more of its heat than four fifths of `among`, bool (n,), do, and itself is of them.
+def evidence(shares: NDArray[np.floating], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
+    """By how much each zone's share departs from an even one, weighted by the probability of pneumonia: shares (n, 6),
+    probabilities (n,) -> (n, 6), near 0 where the classifier sees no pneumonia; NaN where unknown."""
+    return np.asarray(probabilities[:, None] * (shares - 1 / len(ZONES)), dtype=np.float64)
 
-    shares: of the heat, (n, 6), NaN where unknown. Returns bool (n, 6). Heat leads to the middle zones of almost every
-    film; what tells films apart is how it departs from that.
+
+def prominent(found: NDArray[np.floating], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """In which zones an image holds more `evidence` than four fifths of `among`, bool (n,), do, and itself is of them.
+
+    found: (n, 6), NaN where unknown. Images with less than half of the usual evidence are of no zone. Returns bool
+    (n, 6). Heat leads to the middle zones of almost every film; what tells films apart is how it departs from that.
     """
-    known = among & np.isfinite(shares).all(axis=1)
-    if not known.any():
-        return np.zeros(shares.shape, dtype=bool)
-    return np.asarray((shares >= np.quantile(shares[known], PROMINENT, axis=0)) & known[:, None])
+    strength = np.linalg.norm(found, axis=1)
+    known = among & np.isfinite(strength)
+    if known.any():
+        known &= strength >= np.median(strength[known]) / 2
+    if known.sum() < FEWEST:
+        return np.zeros(found.shape, dtype=bool)
+    return np.asarray((found >= np.quantile(found[known], PROMINENT, axis=0)) & known[:, None])
 
 
 def leading_zones(shares: Mapping[str, float]) -> list[str]:

@@ -8,6 +8,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,9 +20,11 @@ from db.queries import datasets, evaluation, runs
 from engine.errors import InputError
 from engine.files import whole_file
 from engine.retrieval import approximate
-from engine.retrieval.embedders import REGISTRY, spec, train_run_named
+from engine.retrieval.alignment import FEWEST
+from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_named
 from engine.retrieval.embedders.contrastive import folder_name
-from engine.retrieval.vector_index import FORMAT, IndexDamagedError, centre_of, centred, write_index
+from engine.retrieval.vector_index import FORMAT, IndexDamagedError, centre_of, centred, uncentred, write_index
+from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs import indexes
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.predict import train_run
@@ -84,6 +87,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.train_run not in (None, asked):
         raise UsageError(f"embedder '{name}' names a train run already; leave --train-run {args.train_run} out")
     source = train_run(context, dataset, asked) if known.learnt else None
+    if known.mapped and sum(image.label is not None for image in taught(images).images) < FEWEST:
+        raise JobError(
+            f"words are aligned by what labels tell, and fewer than {FEWEST} training images of dataset "
+            f"'{dataset.name}' have one; embed with --embedder imagenet-lite0"
+        )
     embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
     run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.anew)
     if run.already_finished:
@@ -148,11 +156,19 @@ def claim(
             "train_run": source.id if source else None,
             "index": kind,
             "format": FORMAT,
+            **({"queries": QUERIES_SHA256} if spec(embedder.name).reads_text else {}),
         },
-        inputs=hashlib.sha256("\n".join(f"{i.id} {i.sha256}" for i in images).encode()).hexdigest(),
+        inputs=hashlib.sha256("\n".join(marks_of(images, spec(embedder.name))).encode()).hexdigest(),
         dataset_id=dataset.id,
         again=again,
     )
+
+
+def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
+    """What an index depends on, a line an image: words that are mapped follow labels, causes and splits as well."""
+    if not known.mapped:
+        return [f"{image.id} {image.sha256}" for image in images]
+    return [f"{image.id} {image.sha256} {image.label} {image.cause} {image.split}" for image in images]
 
 
 def usable(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
@@ -203,7 +219,7 @@ def embed(
     whole[~there] = centred(raw, centre)
     if earlier is not None:
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
-    words = words_for(embedder, images, raw, whole) if earlier is None else earlier.words
+    words = words_for(embedder, images, whole, centre)
     folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / f"{run.id:04d}"
     chosen = approximate.chosen(kind, len(ids))
     named = {"embedder": embedder.name, "revision": embedder.revision}
@@ -246,18 +262,35 @@ def training_images(images: Sequence[Image]) -> "NDArray[np.bool_]":
     return np.array([image.split in ("train", "val") for image in images])
 
 
-def words_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors", whole: "Vectors") -> "Vectors | None":
-    """What maps the embedder's texts among the images, learnt from those of train and val (all where none is in them);
-    None where they lie there already. raw: as embedded, (n, d). whole: as compared, (n, d)."""
+def words_for(embedder: "Embedder", images: Sequence[Image], whole: "Vectors", centre: "Vectors") -> "Vectors | None":
+    """What maps the embedder's texts among the images, learnt anew from those of train and val (all where none is in
+    them); None where they lie there already. whole: vectors as compared, (n, d)."""
     if not spec(embedder.name).mapped:
         return None
+    from engine.heat import prominent
     from engine.retrieval import alignment
 
+    chosen = taught(images)
+    labels = np.array([-1 if image.label is None else image.label for image in chosen.images])
+    causes = np.array([image.cause or "" for image in chosen.images])
+    vectors = whole[chosen.rows]
+    zones = prominent(alignment.zone_evidence(uncentred(vectors, centre)), labels == 1)
+    return alignment.fit(vectors, alignment.Facts(labels, causes, zones))
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The images that words are learnt from, and their rows, int (m,)."""
+
+    images: list[Image]
+    rows: "NDArray[np.intp]"
+
+
+def taught(images: Sequence[Image]) -> Taught:
+    """Those of train and val, or all where none is in them."""
     learnt = training_images(images)
-    learnt = learnt if learnt.any() else np.ones(len(images), dtype=bool)
-    labels = np.array([-1 if image.label is None else image.label for image in images])[learnt]
-    causes = np.array([image.cause or "" for image in images])[learnt]
-    return alignment.fit(whole[learnt], alignment.facts(raw[learnt], labels, causes))
+    rows = np.flatnonzero(learnt if learnt.any() else np.ones(len(images), dtype=bool))
+    return Taught([images[row] for row in rows.tolist()], rows)
 
 
 def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") -> None:

@@ -161,7 +161,7 @@ def predict(
             advance(len(batch))
     calibration = dict(classifier.calibration)
     if operating_point is not None:
-        calibration["threshold"] = calibration[f"threshold_{operating_point}"]
+        calibration |= {"threshold": calibration[f"threshold_{operating_point}"], "operating_point": operating_point}
     store(run, rows, np.concatenate(heatmaps), classifier, trained, calibration)
 
 

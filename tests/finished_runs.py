@@ -24,6 +24,7 @@ from db.models import (
 )
 from db.queries import runs
 from engine.retrieval.vector_index import write_index
+from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs import evaluate, export
 from jobs.command import Context
 from jobs.run import ActiveRun
@@ -153,7 +154,7 @@ class World:
         return run
 
     def add_index(self, embedder: str = "classifier") -> ActiveRun:
-        run = self.finish("embed", embedder=embedder)
+        run = self.finish("embed", embedder=embedder, queries=QUERIES_SHA256)
         rng = np.random.default_rng(5)
         ids = np.array([image.id for image in self.images])
         vectors = rng.normal(size=(len(ids), 16)) + 1.2 * np.array([[image.label or 0] for image in self.images])

@@ -71,7 +71,9 @@ else:
     st.caption(f"Index of {index.embedder}, {wording.count(index.count, 'image')}, {similar.manner(index)}.")
     with panels.guarded("The similar cases"):
         hits = similar.to_image(index, case.id, NEAREST)
-        similar.show(dataset, hits, view, key="similar", learned=similar.learned(index), zones=case.zones)
+        onwards = {"run": address.get("run"), "index": address.get("index")}
+        learned = similar.learned(index)
+        similar.show(dataset, hits, view, key="similar", learned=learned, zones=case.zones, onwards=onwards)
 
 st.subheader("Near-duplicates")
 with panels.guarded("The near-duplicates"):

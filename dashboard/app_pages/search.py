@@ -59,4 +59,6 @@ with answer, panels.guarded("The hits"):
                 f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
                 f"{wording.count(index.count, 'image')}, run {index.run_id}): {similar.manner(index)}."
             )
-        similar.show(dataset, found.hits, view, key="hits", learned=similar.learned(index), zones=found.zones)
+        learned = similar.learned(found.index or index)
+        onwards = address.onwards(q=None)
+        similar.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)

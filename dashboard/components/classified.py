@@ -1,6 +1,7 @@
 """What the trained classifier says of a picture that is not in the dataset, and the picture's vector."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,14 +51,17 @@ def read(dataset: Dataset, pixels: Pixels, embedder: Embedder) -> Reading:
 
 
 def _classifier(view: filters.View, embedder: Embedder) -> Any:
-    """The classifier of the run in view: the embedder's own where it is that one; None where none can be read."""
+    """The classifier behind the run in view, the embedder's own where it is that one; None where it cannot be read."""
+    run = view.run
+    if run is None:
+        return None
     own = getattr(embedder, "classifier", None)
-    if view.run is None or (own and own.revision == (view.run.summary or {}).get("checkpoint_sha256")):
+    if own is not None and own.revision == (run.summary or {}).get("checkpoint_sha256"):
         return own
-    trained = view.run.config.get("train_run")
+    trained = run.id if run.kind == "train" else run.config.get("train_run")
     with resources.reading() as session:
-        checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
-    try:
-        return resources.classifier(checkpoint.path, checkpoint.sha256) if checkpoint else own
-    except InputError:
-        return own
+        name = str(run.config.get("checkpoint") or "checkpoint")
+        checkpoint = runs.artifact(session, int(trained), name) if trained else None
+    with suppress(InputError):
+        return resources.classifier(checkpoint.path, checkpoint.sha256) if checkpoint else None
+    return None

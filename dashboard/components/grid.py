@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dashboard import pictures
-from dashboard.components import address, filters, frame, linked, wording
+from dashboard.components import filters, frame, linked, wording
 from dashboard.components.linked import Card, Cell
 from db.models import Dataset
 from db.queries.cases import Case, Outcome
@@ -31,12 +31,13 @@ def show(
     key: str,
     titles: Mapping[int, str] | None = None,
     lines: Mapping[int, Sequence[str]] | None = None,
-    onwards: bool = False,
+    onwards: Mapping[str, object] | None = None,
     width: int = 150,
     searches: bool = False,
 ) -> None:
     """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability,
-    lines by image id stand under the usual ones. onwards: whether each has a second link, to the cases like it."""
+    lines by image id stand under the usual ones. onwards: each has a second
+    link, to the cases like it, which takes these parameters along."""
     cards = []
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
@@ -54,20 +55,15 @@ def show(
                 f"{case.split or 'no split'} · {case.path.rpartition('/')[2]}",
                 *(lines or {}).get(case.id, ()),
             ),
-            more=(
-                "Cases like this",
-                frame.here("search", dataset, **address.onwards(by="image", image=case.id, q=None)),
-            )
-            if onwards
-            else None,
+            more=("Cases like this", _onwards(dataset, case, onwards)) if onwards is not None else None,
         )
         cards.append(card)
     linked.cards(cards, key=key, width=width)
 
 
-def _onwards(dataset: Dataset, case: Case) -> str:
-    """The search for cases like this one, as the search in view is narrowed."""
-    return frame.here("search", dataset, **address.onwards(by="image", image=case.id, q=None))
+def _onwards(dataset: Dataset, case: Case, taken: Mapping[str, object]) -> str:
+    """The search for cases like this one."""
+    return frame.here("search", dataset, **{**taken, "by": "image", "image": case.id})
 
 
 def confusion(dataset: Dataset, counts: Mapping[Outcome, int], *, chosen: str | None, key: str) -> None:

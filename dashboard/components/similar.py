@@ -36,6 +36,8 @@ class Found:
 
     hits: list[Hit]
     zones: Mapping[str, float] | None = None
+    index: VectorIndex | None = None
+    """What answered, where that is not the index that the page names."""
 
 
 def learned(index: VectorIndex) -> bool:
@@ -95,11 +97,13 @@ def show(
     key: str,
     learned: bool,
     zones: Mapping[str, float] | None = None,
+    onwards: Mapping[str, object],
 ) -> None:
     """What the neighbours' labels say together, and the neighbours, nearest first, with what the classifier and the
     latest report say of each, and which lung zones they share with the query.
 
     learned: whether the vectors are the classifier's own features. zones: share of the query's heat in each lung zone.
+    onwards: what the search for cases like a hit takes along in its URL.
     """
     with resources.reading() as session:
         known = _known(session, [hit.image_id for hit in hits], view)
@@ -118,7 +122,7 @@ def show(
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
     excerpts = {case.id: reporting.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
     lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
-    grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=True, width=180)
+    grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180)
     with download:
         st.download_button(
             "Hits as CSV",

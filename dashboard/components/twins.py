@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import filters, grid, panels, wording
 from db.models import Dataset
 from db.queries import cases, duplicates
-from db.queries.cases import Case
+from db.queries.cases import Case, Question
 
 
 def show(dataset: Dataset, case: Case, view: filters.View) -> None:
@@ -16,13 +16,21 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
         found = duplicates.of_image(session, run.id, case.id) if run else []
         question, wanted = view.question, [twin.image.id for twin in found]
         known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
+        total = cases.count(session, Question(dataset.id))
+    compared = (run.summary or {}).get("images") if run else None
+    if run is not None and compared not in (None, total):
+        panels.missing(
+            f"Images have come or gone since run {run.id} looked for nearly equal pictures; look again:",
+            f"python -m jobs duplicates --dataset {dataset.name}",
+        )
     if run is None:
         panels.missing(
             "Nearly equal pictures have not been looked for yet:", f"python -m jobs duplicates --dataset {dataset.name}"
         )
         return
-    if not found:
+    if not found and compared in (None, total):
         st.caption(f"No other image is nearly the same picture (run {run.id}).")
+    if not found:
         return
     apart = {twin.image.split for twin in found} - {case.split}
     if apart:

@@ -48,7 +48,7 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found
     caveat = embedder.caveat(text)
     if caveat:
         st.warning(f"{caveat[0].upper()}{wording.plain(caveat[1:])}.", icon=":material/help:")
-    return Found(similar.to_vectors(index, vectors, k, allowed=querying.allowed(question)))
+    return Found(similar.to_vectors(index, vectors, k, allowed=querying.allowed(question)), index=index)
 
 
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:

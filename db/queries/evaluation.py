@@ -10,7 +10,7 @@ from db.models import Image, Metric, Prediction, Report, ReportScore, Run, Vecto
 from db.queries import runs
 
 CURVES = ("train_loss", "valid_loss", "valid_auc")
-RETRIEVAL = ("p_at_", "map", "r_precision", "vote_auc", "chance", "other_patients_", "from_train_")
+RETRIEVAL = ("p_at_", "map", "r_precision", "vote_auc", "chance", "other_patients_", "from_train_", "text_")
 Evaluation = tuple[Run, dict[str, Sequence[Metric]]]
 """An evaluate run and its final metrics by task."""
 

@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.heat import LEVELS, SIDES, ZONES, prominent
+from engine.heat import LEVELS, SIDES, ZONES
 from engine.reporting.findings import read
 from engine.retrieval import sentences
 
 Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
-VERSION = 1
+VERSION = 2
 """Raised when sentences, targets or weights change."""
 ZONE_WEIGHT = 2.0
 """Of the zones, the last entries of an aligned vector, against its features, which have length 1."""
@@ -42,10 +42,10 @@ class Facts:
     zones: Mask
 
 
-def facts(raw: Vectors, labels: NDArray[np.int64], causes: NDArray[np.str_]) -> Facts:
-    """What is known of images by their aligned vectors as embedded, (n, d), labels and causes."""
-    features, zones = raw[:, : -len(ZONES)], raw[:, -len(ZONES) :]
-    return Facts(labels, causes, prominent(zones / np.linalg.norm(features, axis=1, keepdims=True), labels == 1))
+def zone_evidence(raw: Vectors) -> NDArray[np.float64]:
+    """What the last entries of aligned vectors tell, as embedded (n, d): see engine.heat.evidence, (n, 6)."""
+    features, zones = raw[:, : -len(ZONES)].astype(np.float64), raw[:, -len(ZONES) :].astype(np.float64)
+    return np.asarray(zones / np.linalg.norm(features, axis=1, keepdims=True) / ZONE_WEIGHT)
 
 
 NORMAL = (

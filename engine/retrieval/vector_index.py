@@ -71,6 +71,14 @@ def centred(vectors: Vectors, centre: Vectors) -> Vectors:
     return np.asarray(np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), vectors), dtype=np.float32)
 
 
+def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
+    """The unit vectors (n, d) that `centred` was given, from what it made of them: the root of |l v + centre| = 1."""
+    wide, middle = vectors.astype(np.float64), centre.astype(np.float64)
+    along = wide @ middle
+    lengths = -along + np.sqrt(np.maximum(along**2 - middle @ middle + 1, 0))
+    return np.asarray(lengths[:, None] * wide + middle, dtype=np.float32)
+
+
 @dataclass(frozen=True)
 class Manifest:
     """What an index folder says of itself; files maps each file's name to its sha256. kind: of approximate.KINDS.

@@ -1,5 +1,6 @@
 """Forty queries in words that no embedder was taught, and which images answer each: how text search is measured."""
 
+import hashlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,6 +56,8 @@ def _queries() -> tuple[WrittenQuery, ...]:
 
 
 QUERIES = _queries()
+QUERIES_SHA256 = hashlib.sha256("\n".join(query.text for query in QUERIES).encode()).hexdigest()
+"""Which queries stored vectors are of."""
 
 
 def answering(query: WrittenQuery, facts: Facts) -> NDArray[np.bool_]:

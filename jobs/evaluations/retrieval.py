@@ -53,6 +53,8 @@ def retrieval_values(
         for value in measured(queries, base, other_patients=other, seed=seed, replicates=replicates):
             where = name if value.slice == "all" else f"{name} / {value.slice}"
             yield metric_row(f"{prefix}{value.name}", split, where, value.interval)
+    if split != "test" and opened.words is not None:
+        return  # the words were learnt from these very images
     for value in text_values(context, index, opened, judged, predict, seed=seed, replicates=replicates):
         where = name if value.slice == "all" else f"{name} / {value.slice}"
         yield metric_row(value.name, split, where, value.interval)
@@ -82,10 +84,15 @@ def text_values(
 
 
 def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] | None":
-    """The written queries as vectors of the index, float32 (40, d); None where its embedder reads no text."""
+    """The written queries as vectors of the index, float32 (40, d); None where its embedder reads no text, or where
+    they were other queries when it was built."""
+    from engine.retrieval.written_queries import QUERIES_SHA256
+
     with session.transaction(context.engine) as db:
         stored = runs.artifact(db, index.run_id, "query_vectors")
-    if stored is None or not (context.artifacts / stored.path).is_file():
+        built = runs.find(db, index.run_id)
+    current = built is not None and built.config.get("queries") == QUERIES_SHA256
+    if stored is None or not current or not (context.artifacts / stored.path).is_file():
         return None
     found: NDArray[np.float32] = np.load(context.artifacts / stored.path, allow_pickle=False)
     return found
@@ -106,14 +113,16 @@ def answers(
 
 def facts_of(context: Context, images: Sequence[dict[str, Any]], predict: Run | None) -> "Facts":
     """What is known of the images; where the classifier's evidence lies only of those that the run scored."""
-    from engine.heat import ZONES, prominent
+    from engine.heat import ZONES, evidence, prominent
     from engine.retrieval.alignment import Facts
 
-    zones: dict[int, dict[str, float]] = {}
+    said: dict[int, dict[str, Any]] = {}
     if predict is not None:
         with session.transaction(context.engine) as db:
-            zones = {row["image_id"]: row["zones"] or {} for row in evaluation.predictions(db, predict.id)}
-    shares = [[zones.get(image["id"], {}).get(zone, np.nan) for zone in ZONES] for image in images]
+            said = {row["image_id"]: row for row in evaluation.predictions(db, predict.id)}
+    rows = [said.get(image["id"], {}) for image in images]
+    shares = np.array([[(row.get("zones") or {}).get(zone, np.nan) for zone in ZONES] for row in rows])
+    found = evidence(shares, np.array([row.get("probability", np.nan) for row in rows]))
     labels = np.array([-1 if image["label"] is None else image["label"] for image in images])
     causes = np.array([image["cause"] or "" for image in images])
-    return Facts(labels, causes, prominent(np.array(shares), labels == 1))
+    return Facts(labels, causes, prominent(found, labels == 1))

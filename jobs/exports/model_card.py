@@ -119,7 +119,9 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     yield f"python -m jobs ingest FOLDER --name {shlex.quote(learned_from.name)}{drawn}"
     yield f"python -m jobs train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"
     split = predict.config.get("split")
-    yield f"python -m jobs predict {data} --train-run {train.id}{f' --split {split}' if split else ''}"
+    point = predict.config.get("operating_point")
+    asked = f"{f' --split {split}' if split else ''}{f' --operating-point {point}' if point else ''}"
+    yield f"python -m jobs predict {data} --train-run {train.id}{asked}"
     evaluation = export.evaluation
     yield f"python -m jobs evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"
     if audit:

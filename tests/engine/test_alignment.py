@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from engine.heat import ZONES
+from engine.heat import ZONES, evidence, prominent
 from engine.retrieval import alignment, sentences
 from engine.retrieval.alignment import Facts
+from engine.retrieval.vector_index import uncentred
 from engine.retrieval.written_queries import QUERIES, answering
 
 
@@ -26,12 +27,15 @@ def collection(count: int = 240) -> tuple[np.ndarray, np.ndarray, Facts]:
     raw = (raw / np.linalg.norm(raw, axis=1, keepdims=True)).astype(np.float32)
     placed = raw - raw.mean(axis=0)
     placed /= np.linalg.norm(placed, axis=1, keepdims=True)
-    facts = alignment.facts(raw, labels.astype(np.int64), causes)
+    zones = prominent(alignment.zone_evidence(raw), labels)
+    facts = Facts(labels.astype(np.int64), causes, zones)
     return raw, placed.astype(np.float32), facts
 
 
 def test_prominent_zones_are_read_back_from_the_vectors() -> None:
-    _, _, facts = collection()
+    raw, placed, facts = collection()
+    again = uncentred(placed, raw.mean(axis=0))
+    np.testing.assert_allclose(again, raw, atol=1e-5)
     assert (facts.zones[facts.labels == 1].sum(axis=1) >= 1).mean() > 0.9
     assert not facts.zones[facts.labels == 0].any()
 
@@ -105,3 +109,15 @@ def test_a_text_of_ten_thousand_characters_is_read_from_its_start() -> None:
     np.testing.assert_allclose(sentences.embedded([long]), sentences.embedded([long[:2000]]), atol=1e-6)
     assert sentences.embedded([]).shape == (0, sentences.DIMENSION)
     assert np.linalg.norm(sentences.embedded([""])) == pytest.approx(1, abs=1e-4)
+
+
+def test_a_film_without_evidence_is_of_no_zone_and_few_films_tell_none() -> None:
+    rng = np.random.default_rng(0)
+    shares = rng.dirichlet(np.full(6, 3), size=100)
+    probabilities = np.where(np.arange(100) < 5, 0.02, 0.95)
+    found = evidence(shares, probabilities)
+    zones = prominent(found, np.ones(100, dtype=bool))
+    assert not zones[:5].any()
+    assert zones[5:].mean() == pytest.approx(0.2, abs=0.03)
+    assert not prominent(found[:4], np.ones(4, dtype=bool)).any()
+    assert not prominent(np.full((9, 6), np.nan), np.ones(9, dtype=bool)).any()

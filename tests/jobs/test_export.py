@@ -52,6 +52,11 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     engine.dispose()
 
 
+def test_what_words_find_stands_in_the_retrieval_report_and_nowhere_else(full: World) -> None:
+    assert "## Found by words" in (full.exports / "retrieval_report.md").read_text()
+    assert "aligned" not in (full.exports / "classification_report.md").read_text()
+
+
 def test_every_listed_file_is_written_opens_and_is_recorded_with_its_hash(world: World) -> None:
     folder = exported(filled(world))
     assert {path.name for path in folder.iterdir()} == EXPORTED

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.heat import ZONES, lung_zones
+from engine.heat import ZONES, evidence, lung_zones
 from engine.retrieval import alignment, sentences
 from engine.retrieval.embedders.features import trained_classifier
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
@@ -38,8 +38,8 @@ class AlignedEmbedder:
             return np.empty((0, self.dimension), np.float32)
         even = dict.fromkeys(ZONES, 1 / len(ZONES))
         shares = np.array([[(lung_zones(heat) or even)[zone] for zone in ZONES] for heat in said.heatmaps])
-        placed = said.probabilities[:, None] * (shares - 1 / len(ZONES))
-        return unit(np.concatenate([unit(said.features), alignment.ZONE_WEIGHT * placed], axis=1))
+        placed = alignment.ZONE_WEIGHT * evidence(shares, said.probabilities)
+        return unit(np.concatenate([unit(said.features), placed], axis=1))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """See Embedder: float32 (n, 384), to be mapped by the index."""

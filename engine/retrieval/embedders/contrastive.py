@@ -3,9 +3,10 @@
 import logging
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -99,8 +100,7 @@ def any_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     if checkpoint is None and not known:
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none; name a file with --weights"
         raise InputError(f"embedder '{wanted.name}' names no weights of '{architecture}' that open_clip knows: {tags}")
-    checkpoint = checkpoint or _from_hub(wanted.name, known)
-    return _loaded(wanted.name, architecture, checkpoint, quickgelu=bool((known or {}).get("quick_gelu")))
+    return _loaded(wanted.name, architecture, checkpoint or _from_hub(wanted.name, known), published_as=known or {})
 
 
 def _here(name: str, sources: Sources) -> Path | None:
@@ -138,24 +138,37 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
         ) from error
 
 
-def _loaded(name: str, architecture: str, checkpoint: Path, *, quickgelu: bool = False) -> Embedder:
-    """The model of that open_clip architecture with these weights. Raises InputError where they do not fit."""
+def _loaded(
+    name: str, architecture: str, checkpoint: Path, *, published_as: Mapping[str, Any] = MappingProxyType({})
+) -> Embedder:
+    """The model of that open_clip architecture with these weights. Raises InputError where they do not fit.
+
+    published_as: what open_clip knows of the weights: their activation, and the mean and deviation of their pictures.
+    """
     import open_clip
 
     folder = checkpoint.parent
+    tower = str((open_clip.get_model_config(architecture) or {}).get("text_cfg", {}).get("hf_model_name", "BERT"))
+    if not (folder / "text" / "config.json").is_file() and ("roberta" in tower or "bert" not in tower.lower()):
+        raise InputError(
+            f"embedder '{name}' has a text tower of its own, {tower}; put its config.json into a folder text beside "
+            f"{checkpoint.name}"
+        )
     try:
         with _quiet(), tempfile.TemporaryDirectory() as scratch:
             text = dict(open_clip.get_model_config(architecture)["text_cfg"])
             if "hf_model_name" in text:
                 text |= {"hf_model_name": str(_text_shape(folder, Path(scratch))), "hf_model_pretrained": False}
             shape = {"load_weights": False, "pretrained_text": False, "text_cfg": text}
-            model = open_clip.create_model(architecture, force_quick_gelu=quickgelu, **shape)
+            gelu = bool(published_as.get("quick_gelu"))
+            model = open_clip.create_model(architecture, force_quick_gelu=gelu, **shape)
             open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
             tokenizer = open_clip.get_tokenizer(architecture)
     except Exception as error:  # a torn or foreign file fails in any of four libraries, each with errors of its own
         cause = str(error).strip().splitlines()[0]
         raise InputError(f"embedder '{name}': {checkpoint} cannot be loaded ({cause}); fetch it anew") from error
     preprocessing = open_clip.get_model_preprocess_cfg(model)
+    preprocessing |= {part: published_as[part] for part in ("mean", "std") if part in published_as}
     return OpenClipEmbedder(name, published.sha256(checkpoint), model, tokenizer, preprocessing)
 
 

@@ -22,9 +22,6 @@ COUNT = 12
 """Pictures: half of them pneumonia, every third of the test split."""
 
 
-HOSTILE = ['"', "a AND", "NEAR(", "-x", "col:a", "a*", "'; --", "(|&!)", "\x00"]
-
-
 def pixels(number: int) -> NDArray[np.uint8]:
     """Pneumonia (odd numbers) is bright below; no two pictures are the same."""
     grey = np.random.default_rng(number).integers(40, 90, (48, 48))

@@ -8,16 +8,19 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from PIL import Image as Picture
 from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from db import session
 from db.models import Dataset, Image, Run, VectorIndex
 from db.queries import runs
+from engine.classification.inference import Inference
 from engine.images import resize
-from engine.retrieval import embedders
+from engine.retrieval import alignment, embedders
 from engine.retrieval.embedders import EmbedderSpec, Sources
+from engine.retrieval.embedders.aligned import AlignedEmbedder
 from engine.retrieval.embedders.features import FeatureEmbedder
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from jobs import embed, ingest, search
@@ -206,3 +209,48 @@ def test_the_default_embedder_is_the_offline_one_until_a_classifier_is_trained(
     inside = context.artifacts.parent / "films" / "train" / "PNEUMONIA" / "person1_virus_1.png"
     found = answer(options, capsys, "--image", str(inside))
     assert (found["answered_by"].split(" (")[0], used.pop().checkpoint) == ("the index of classifier", checkpoint)
+
+
+class Reads:
+    """A classifier that reads brightness: bright below is pneumonia, with heat where it is brightest."""
+
+    revision, feature_dim, input_size = "2" * 64, 4, 24
+
+    def run(self, pixels: NDArray[np.uint8], *, heatmaps: bool = False) -> Inference:
+        below = pixels[:, 12:].mean(axis=(1, 2)) / 255
+        features = np.stack([np.ones(len(pixels)), below, 1 - below, pixels.std(axis=(1, 2)) / 255], axis=1)
+        heat = pixels.reshape(len(pixels), 6, 4, 6, 4).mean(axis=(2, 4)) / 255
+        probability = (below > 0.4).astype(float)
+        return Inference(probability, probability, features.astype(np.float32), heat.astype(np.float32))
+
+
+def test_words_find_images_and_follow_corrected_labels_without_embedding_anew(
+    options: list[str], context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    aligned = dataclasses.replace(
+        embedders.REGISTRY["aligned"], learnt=False, load=lambda wanted, _: AlignedEmbedder(wanted.name, Reads())
+    )
+    monkeypatch.setitem(embedders.REGISTRY, "aligned", aligned)
+    monkeypatch.setattr(alignment, "FEWEST", 3)
+    monkeypatch.setattr(embed, "FEWEST", 3)
+    assert embed.main(["--embedder", "aligned", *options]) == 0
+    found = answer(options, capsys, "--text", "pneumonia", "--k", "4")
+    assert {hit["label"] for hit in found["hits"]} == {"pneumonia"}
+    assert {hit["label"] for hit in answer(options, capsys, "--text", "no pneumonia", "--k", "4")["hits"]} == {"normal"}
+    assert any("cannot tell effusion" in note for note in answer(options, capsys, "--text", "effusion")["notes"])
+    first = newest_index(context)
+    assert embed.main(["--embedder", "aligned", *options]) == 0
+    assert "already done" in capsys.readouterr().out
+    with session.transaction(context.engine) as db:
+        db.execute(update(Image).values(label=1 - Image.label))
+    assert embed.main(["--embedder", "aligned", *options]) == 0
+    assert "embedded 0 images" in capsys.readouterr().out
+    second = newest_index(context)
+    one, other = (OpenIndex.open(context.artifacts / row.path, sha256=row.sha256) for row in (first, second))
+    np.testing.assert_array_equal(one.vectors, other.vectors)
+    assert one.words is not None and other.words is not None
+    assert np.abs(one.words - other.words).max() > 0.1
+    with session.transaction(context.engine) as db:
+        db.execute(update(Image).values(label=None))
+    assert embed.main(["--embedder", "aligned", *options]) == 1
+    assert "embed with --embedder imagenet-lite0" in capsys.readouterr().err
