@@ -24,6 +24,10 @@ class FreshViews:
     hide_corners: bool = False
     device: str = "cpu"
 
+    def __post_init__(self) -> None:
+        """Make the trunks now: it draws from torch's global generator, which a resumed training must find as it was."""
+        _ = self.backbone.quick_trunk, self.backbone.exact_trunk
+
     def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
         """Maps of each batch of rows, varied anew; the next batch is read while this one is learned from.
 

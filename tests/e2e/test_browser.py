@@ -228,13 +228,13 @@ def test_an_uploaded_image_gets_similar_cases_from_the_live_index(visit: Visit, 
     twin = pictures[1]
     larger = io.BytesIO()
     Picture.open(io.BytesIO(twin.data)).resize((320, 320)).save(larger, "JPEG", quality=95)
-    page.locator("input[type=file]").set_input_files(
+    page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         {"name": "film.jpg", "mimeType": "image/jpeg", "buffer": larger.getvalue()}
     )
     expect(page.get_by_text("Answered by the index of imagenet-lite0")).to_be_visible(timeout=90_000)
     expect(page.locator("a.card")).to_have_count(12)
     expect(page.get_by_text("nearest cases carry the label pneumonia")).to_be_visible()
-    names = page.locator("a.card .line:last-child").all_inner_texts()
+    names = page.locator("a.card .line").all_inner_texts()
     assert any(Path(twin.path).name in name for name in names), names
     page.locator("a.card").first.click()
     expect(page.get_by_role("heading", name="Similar cases")).to_be_visible()
@@ -242,7 +242,7 @@ def test_an_uploaded_image_gets_similar_cases_from_the_live_index(visit: Visit, 
 
 def test_a_file_that_is_no_image_gets_one_line(visit: Visit) -> None:
     visit.open("/search")
-    visit.page.locator("input[type=file]").set_input_files(
+    visit.page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"no picture"}
     )
     expect(visit.page.get_by_text("neither an image nor DICOM by its content")).to_be_visible()
@@ -261,7 +261,7 @@ def test_an_image_of_the_dataset_is_picked_by_its_thumbnail(visit: Visit) -> Non
 def test_an_uploaded_image_of_the_dataset_is_left_out_of_its_own_hits(visit: Visit, pictures: list[Film]) -> None:
     visit.open("/search")
     twin = pictures[1]
-    visit.page.locator("input[type=file]").set_input_files(
+    visit.page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         {"name": "film.jpg", "mimeType": "image/jpeg", "buffer": twin.data}
     )
     expect(visit.page.get_by_text("it is left out of the hits")).to_be_visible(timeout=90_000)

@@ -181,7 +181,10 @@ def test_unknown_models_are_named_before_anything_is_fetched(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert fetch_models.main(["--models", str(tmp_path / "models"), "clip", "clop"]) == 2
-    assert capsys.readouterr().err == "error: model 'clop' is unknown; known: efficientnet_b3, clip, biomedclip\n"
+    assert (
+        capsys.readouterr().err
+        == "error: model 'clop' is unknown; known: efficientnet_b3, resnet50, clip, biomedclip\n"
+    )
 
 
 def test_a_folder_without_the_weights_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
