@@ -20,8 +20,6 @@ ORIGINAL = {
 """What the tool that this one follows reported on the same test split."""
 RETRIEVAL = {
     "p_at_1": "P@1",
-    "p_at_3": "P@3",
-    "p_at_5": "P@5",
     "p_at_10": "P@10",
     "chance": "By chance",
     "vote_auc": "AUC of the vote",

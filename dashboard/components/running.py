@@ -11,7 +11,10 @@ from dashboard.components.linked import Cell
 from db.models import Artifact, Dataset, ReportFailure, Run
 from db.queries import datasets, evaluation, overview, reports, runs
 
-KINDS = ("ingest", "validate", "train", "predict", "report", "score", "embed", "map", "evaluate", "audit", "export")
+KINDS = (
+    *("ingest", "validate", "train", "predict", "report", "score", "embed", "duplicates", "map"),
+    *("evaluate", "audit", "export"),
+)
 BROKEN = ("failed", "lost", "interrupted")
 SKIPPED = 200
 """Left-out files and unwritten reports that are listed; their counts are whole."""
