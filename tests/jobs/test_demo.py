@@ -45,7 +45,7 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What one demo on phantoms leaves behind."""
     folder = tmp_path_factory.mktemp("demo")
     demo = [sys.executable, "-m", "jobs", "demo", "--no-serve", "--artifacts", str(folder)]
-    done = subprocess.run(demo, cwd=ROOT, capture_output=True, text=True, timeout=280)
+    done = subprocess.run(demo, cwd=ROOT, capture_output=True, text=True, timeout=560)
     assert done.returncode == 0, done.stderr[-2000:]
     assert re.search(r"^total +\d+\.\d$", done.stdout, re.MULTILINE)
     return folder
@@ -56,7 +56,7 @@ def rows(artifacts: Path, model: type, **where: object) -> list:  # type: ignore
         return db.query(model).filter_by(**where).all()
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_demo_on_phantoms_runs_every_job_and_stores_what_they_found(artifacts: Path) -> None:
     runs = rows(artifacts, Run)
     assert [run.kind for run in runs] == [
@@ -84,7 +84,7 @@ def test_the_demo_on_phantoms_runs_every_job_and_stores_what_they_found(artifact
     assert "SYNTHETIC" in report
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_a_second_demo_on_phantoms_does_nothing_again(artifacts: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = {file: file.stat().st_mtime_ns for file in (artifacts / "runs").rglob("*") if file.is_file()}
     assert main(["--no-serve", "--artifacts", str(artifacts)]) == 0
@@ -94,7 +94,7 @@ def test_a_second_demo_on_phantoms_does_nothing_again(artifacts: Path, capsys: p
     assert len(rows(artifacts, Run)) == 11
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_demo_on_phantoms_serves_the_dashboard_on_the_loopback_address_alone(artifacts: Path) -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
