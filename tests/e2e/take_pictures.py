@@ -39,7 +39,9 @@ def served() -> Iterator[str]:
                     urlopen(f"http://127.0.0.1:{port}/_stcore/health", timeout=1).close()
                     break
                 except OSError:
-                    time.sleep(0.2)
+                    time.sleep(0.2)  # until the server listens
+            else:
+                raise SystemExit("error: the dashboard did not answer within a minute")
             yield f"http://127.0.0.1:{port}"
         finally:
             server.terminate()
