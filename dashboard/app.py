@@ -4,9 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.components import frame
+from dashboard.components import frame, login
 
 ICON = Path(__file__).with_name("icon.svg")
 
 st.set_page_config(layout="wide", page_icon=str(ICON), initial_sidebar_state="auto")
-st.navigation(frame.pages(), position="hidden").run()
+page = st.navigation(frame.pages(), position="hidden")
+login.demand()
+page.run()

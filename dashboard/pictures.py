@@ -1,6 +1,6 @@
 """How pictures reach the browser: by URL, named by content hash, cached for good, from the server that has the pages.
 
-Streamlit passes URLs below /app/static/ to the browser as they are, so `st.image` and our own grids can name these.
+Streamlit passes URLs below /app/static/ to the browser as they are, so `st.image` and our components can name these.
 """
 
 import hashlib
@@ -20,13 +20,13 @@ from dashboard import resources
 from db.queries import files
 from engine.errors import InputError
 from engine.images import decode, read_bytes, thumbnail_path
-from engine.overlays import overlay
+from engine.overlays import layer
 
 PREFIX = "/app/static"
 SHA256 = re.compile(r"[0-9a-f]{64}")
 HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-OVERLAY_SIDE = 1024
-"""Overlays are drawn at no more than this many pixels a side; the heatmap is far coarser."""
+HEAT_SIDE = 256
+"""Pixels a side of a heatmap as a layer, whatever the radiograph's shape: it is smooth, the browser stretches it."""
 
 
 def thumbnail_url(sha256: str) -> str:
@@ -39,9 +39,9 @@ def image_url(sha256: str) -> str:
     return f"{PREFIX}/image/{sha256}"
 
 
-def overlay_url(run_id: int, sha256: str, *, opacity: float, version: str) -> str:
-    """Where the image with the run's heatmap over it is; version is the heatmaps' own hash."""
-    return f"{PREFIX}/overlay/{run_id}/{sha256}.webp?opacity={opacity:.2f}&v={version[:12]}"
+def heat_url(run_id: int, sha256: str, *, version: str) -> str:
+    """Where the run's heatmap of the image is, as a layer to lay over it; version is the heatmaps' own hash."""
+    return f"{PREFIX}/heat/{run_id}/{sha256}.webp?v={version[:12]}"
 
 
 class AbsentError(Exception):
@@ -113,11 +113,7 @@ def _image(_request: Request, sha256: str) -> Response:
 
 
 @_answer
-def _overlay(request: Request, sha256: str) -> Response:
-    try:
-        opacity = float(request.query_params.get("opacity", "0.4"))
-    except ValueError:
-        raise AbsentError("opacity is not a number") from None
+def _heat(request: Request, sha256: str) -> Response:
     with resources.reading() as session:
         found = files.heatmap(session, request.path_params["run"], sha256)
     if found is None:
@@ -129,16 +125,14 @@ def _overlay(request: Request, sha256: str) -> Response:
         raise AbsentError("the heatmap file is torn; predict again") from error
     if heatmaps.ndim != 3 or not 0 <= row < len(heatmaps):
         raise AbsentError("the heatmap file is not the one that the run wrote; predict again")
-    base = Picture.fromarray(decode(original(sha256)).pixels)
-    base.thumbnail((OVERLAY_SIDE, OVERLAY_SIDE))
-    mixed = overlay(np.asarray(base), np.asarray(heatmaps[row], dtype=np.float32), opacity=opacity)
+    coloured = layer(np.asarray(heatmaps[row], dtype=np.float32), HEAT_SIDE, HEAT_SIDE)
     encoded = io.BytesIO()
-    Picture.fromarray(mixed).save(encoded, "WEBP", quality=90, method=2)
+    Picture.fromarray(coloured).save(encoded, "WEBP", lossless=True, exact=True, method=2)  # colours under alpha 0 too
     return Response(encoded.getvalue(), media_type="image/webp", headers=HEADERS)
 
 
 ROUTES = [
     Route(f"{PREFIX}/thumbnail/{{sha256}}.webp", _thumbnail),
     Route(f"{PREFIX}/image/{{sha256}}", _image),
-    Route(f"{PREFIX}/overlay/{{run:int}}/{{sha256}}.webp", _overlay),
+    Route(f"{PREFIX}/heat/{{run:int}}/{{sha256}}.webp", _heat),
 ]

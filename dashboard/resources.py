@@ -1,6 +1,7 @@
-"""What all sessions share: settings, a read-only database engine, vector indexes and the models behind them."""
+"""What all sessions share: settings, database engines, vector indexes and the models behind them."""
 
 import gc
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,12 +14,17 @@ from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
 from db import session
+from db.revision import Watch
+from engine.guarded import GuardedDecoder
 from engine.retrieval.vector_index import VectorIndex
 from settings import Settings
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
     from engine.retrieval.embedders import Embedder
+
+PATIENCE = 10.0
+"""Seconds that a reader's review waits for a job that is writing."""
 
 
 @st.cache_resource(show_spinner=False)
@@ -82,11 +88,55 @@ def settle_memory() -> None:
     gc.freeze()
 
 
+def _settle() -> None:
+    """After a model is loaded: one thread a film, and its modules out of garbage collection.
+
+    A film of 160 to 224 pixels is too small to share. On a busy machine, or where two readers ask at once, threads that
+    wait for each other make it ten times as slow.
+    """
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        torch.set_num_threads(1)
+    settle_memory()
+
+
 @contextmanager
 def reading() -> Iterator[Session]:
     """A short-lived session for one page's reads; never cached, because a Session belongs to one thread."""
     with Session(engine(), expire_on_commit=False) as opened:
         yield opened
+
+
+def revision() -> str:
+    """What changes whenever anyone has written to the database: the key of an answer that is costly and cached."""
+    url = settings().database
+    return _watch(url, _file_number(url)).revision()
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _watch(url: str, number: int | None) -> Watch:
+    return Watch(engine())
+
+
+@contextmanager
+def writing() -> Iterator[Session]:
+    """A session whose work is committed as a whole at the end, for what readers write: reviews and tags. Everything
+    else on the pages is read-only. Raises DatabaseUnavailableError or DBAPIError where the database takes no writes,
+    or is still held by another writer after PATIENCE seconds."""
+    url = settings().database
+    with session.transaction(_writing_engine(url, _file_number(url))) as opened:
+        yield opened
+
+
+@st.cache_resource(show_spinner=False, max_entries=2)
+def _writing_engine(url: str, number: int | None) -> Engine:
+    return session.connect(url, patience=PATIENCE)
+
+
+@st.cache_resource(show_spinner=False)
+def decoder() -> GuardedDecoder:
+    """The process that decodes uploads; the first call starts it and does not wait."""
+    return GuardedDecoder()
 
 
 @st.cache_resource(show_spinner=False, max_entries=4)
@@ -97,12 +147,20 @@ def vector_index(folder: str, sha256: str) -> VectorIndex:
 
 @st.cache_resource(show_spinner="Loading the embedder; the first search takes some seconds.", max_entries=2)
 def embedder(name: str, checkpoint: str | None) -> "Embedder":
-    """The model that turns a new picture or text into a vector; torch is imported here and not before."""
+    """The model that turns a new picture or text into a vector; torch is imported by pictures, and not before."""
     from engine.retrieval.embedders import load_embedder
 
     folder = artifacts() / checkpoint if checkpoint else None
     loaded = load_embedder(name, models=settings().models, checkpoint=folder)
-    settle_memory()
+    _settle()
+    return loaded
+
+
+@st.cache_resource(show_spinner="Loading the classifier; the first picture takes some seconds.", max_entries=2)
+def classifier_within(_embedder: Any, revision: str) -> "AnyClassifier":
+    """The classifier that an embedder of that revision is made of, which it loads with its first picture."""
+    loaded: AnyClassifier = _embedder.classifier
+    _settle()
     return loaded
 
 
@@ -112,5 +170,5 @@ def classifier(checkpoint: str, sha256: str) -> "AnyClassifier":
     from engine.classification.checkpoints import load_classifier
 
     loaded = load_classifier(artifacts() / checkpoint)
-    settle_memory()
+    _settle()
     return loaded

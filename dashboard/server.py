@@ -6,8 +6,9 @@ from pathlib import Path
 import streamlit as st
 from sqlalchemy.exc import DBAPIError
 
-from dashboard import pictures, resources
+from dashboard import admission, downloads, identity, pictures, resources
 from db.session import DatabaseUnavailableError
+from engine.errors import InputError
 
 log = logging.getLogger(__name__)
 
@@ -24,5 +25,14 @@ def explain(error: Exception) -> bool:
     return True
 
 
-app = st.App(Path(__file__).with_name("app.py"), routes=pictures.ROUTES, on_script_error=explain)
+try:
+    identity.required()
+except InputError as error:
+    raise SystemExit(f"error: {error}") from error
+app = st.App(
+    Path(__file__).with_name("app.py"),
+    routes=[*pictures.ROUTES, *downloads.ROUTES],
+    middleware=admission.middleware(),
+    on_script_error=explain,
+)
 resources.settle_memory()

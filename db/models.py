@@ -42,6 +42,11 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, str: Text}  # noqa: RUF012
 
 
+def _where(condition: str) -> dict[str, Any]:
+    """Options of a partial index, for both databases."""
+    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+
+
 class Dataset(Base):
     """A collection of radiographs, ingested from one folder."""
 
@@ -61,6 +66,7 @@ class Image(Base):
     __tablename__ = "image"
     __table_args__ = (
         UniqueConstraint("dataset_id", "sha256"),
+        Index(None, "dataset_id", "id"),
         Index(None, "dataset_id", "split", "label"),
         Index(None, "dataset_id", "patient_key"),
         {"sqlite_autoincrement": True},  # an index on disk may still name a forgotten image: its id is not given again
@@ -110,6 +116,8 @@ class Run(Base):
     finished: Mapped[datetime | None]
     seconds: Mapped[float] = mapped_column(default=0.0)
     """Wall time spent, summed over resumptions."""
+    command: Mapped[str | None]
+    """The command line that started it, without what names a database or a secret."""
     error: Mapped[str | None]
     """One line a person can act on."""
     traceback: Mapped[str | None]
@@ -120,7 +128,7 @@ class SkippedFile(Base):
     """A file that ingest left out, and why."""
 
     __tablename__ = "skipped_file"
-    __table_args__ = (UniqueConstraint("run_id", "path"),)
+    __table_args__ = (UniqueConstraint("run_id", "path"), Index(None, "run_id", "reason"))
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
     path: Mapped[str]
@@ -168,7 +176,8 @@ class Prediction(Base):
     __tablename__ = "prediction"
     __table_args__ = (
         UniqueConstraint("run_id", "image_id"),
-        Index(None, "run_id", "probability"),
+        Index(None, "run_id", "probability", "image_id"),
+        Index(None, "run_id", "error", "image_id"),
         Index(None, "image_id"),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -179,6 +188,8 @@ class Prediction(Base):
     logit: Mapped[float]
     probability: Mapped[float]
     """Calibrated, of pneumonia, in [0, 1]."""
+    error: Mapped[float | None]
+    """Distance of the probability from the label, in [0, 1]; None where the label is unknown. See db.tallies."""
     heatmap_row: Mapped[int | None]
     """Row in the run's `heatmaps` artifact, a float16 array (n, h, w) in [0, 1]."""
     zones: Mapped[dict[str, Any] | None]
@@ -206,7 +217,7 @@ class Report(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), index=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), index=True)
     image_sha256: Mapped[str] = mapped_column(String(64))
-    model: Mapped[str] = mapped_column(String(200))
+    model: Mapped[str] = mapped_column(String(200), index=True)
     revision: Mapped[str] = mapped_column(String(80))
     strategy: Mapped[str] = mapped_column(String(60), index=True)
     prompt_sha256: Mapped[str] = mapped_column(ForeignKey("prompt.sha256"))
@@ -242,7 +253,7 @@ class ReportScore(Base):
     """One score of one report."""
 
     __tablename__ = "report_score"
-    __table_args__ = (UniqueConstraint("report_id", "metric"),)
+    __table_args__ = (UniqueConstraint("report_id", "metric"), Index(None, "metric", "value", "report_id"))
     id: Mapped[int] = mapped_column(primary_key=True)
     report_id: Mapped[int] = mapped_column(ForeignKey("report.id", ondelete="CASCADE"))
     metric: Mapped[str] = mapped_column(String(60))
@@ -278,9 +289,57 @@ class Review(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
     reviewer: Mapped[str] = mapped_column(String(100))
     verdict: Mapped[str] = mapped_column(String(20))
-    tags: Mapped[list[str]] = mapped_column(server_default=text("'[]'"))
     note: Mapped[str] = mapped_column(default="")
     created: Mapped[datetime] = mapped_column(default=now)
+
+
+class ImageTag(Base):
+    """A word that people put on an image: in a review, or on its own, then once."""
+
+    __tablename__ = "image_tag"
+    __table_args__ = (
+        Index(None, "name", "image_id"),
+        Index(None, "review_id"),
+        Index("uq_image_tag_alone", "image_id", "name", unique=True, **_where("review_id IS NULL")),
+    )
+    id: Mapped[int] = mapped_column(primary_key=True)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
+    name: Mapped[str] = mapped_column(String(60))
+    review_id: Mapped[int | None] = mapped_column(ForeignKey("review.id", ondelete="CASCADE"))
+    created: Mapped[datetime] = mapped_column(default=now)
+
+
+class ImageTally(Base):
+    """How many images of a dataset have these properties, so that no page need count them; see db.tallies."""
+
+    __tablename__ = "image_tally"
+    __table_args__ = (Index(None, "dataset_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))
+    split: Mapped[str | None] = mapped_column(String(10))
+    label: Mapped[int | None]
+    cause: Mapped[str | None] = mapped_column(String(20))
+    images: Mapped[int]
+    files: Mapped[int]
+    patients: Mapped[int]
+    """Patients that no cause before this one counted, so that a split's and label's add up."""
+
+
+class PredictionTally(Base):
+    """How many predictions of a run have these properties, so that no page need count them; see db.tallies."""
+
+    __tablename__ = "prediction_tally"
+    __table_args__ = (Index(None, "run_id"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
+    split: Mapped[str | None] = mapped_column(String(10))
+    label: Mapped[int | None]
+    cause: Mapped[str | None] = mapped_column(String(20))
+    bin: Mapped[int]
+    """Probabilities from bin / 1000 up to, not with, (bin + 1) / 1000; 1000: exactly 1."""
+    called: Mapped[bool | None]
+    """Whether the probability reaches the run's own threshold; None where it has none."""
+    images: Mapped[int]
 
 
 class Neighbour(Base):
@@ -360,3 +419,24 @@ class ImageMeasure(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(60))
     value: Mapped[float]
+
+
+class ReportTally(Base):
+    """How many reports, or scores of one metric, have these properties, so that no page need count them; see
+    db.report_tallies."""
+
+    __tablename__ = "report_tally"
+    __table_args__ = (UniqueConstraint("dataset_id", "label", "metric", "model", "strategy", "bin"),)
+    id: Mapped[int] = mapped_column(primary_key=True)
+    dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))
+    model: Mapped[str] = mapped_column(String(200))
+    strategy: Mapped[str] = mapped_column(String(60))
+    label: Mapped[str] = mapped_column(String(10))
+    """pneumonia, normal or unknown: of the image. Empty in the rows that sum up all of them."""
+    metric: Mapped[str] = mapped_column(String(60))
+    """Empty where the reports themselves are counted."""
+    bin: Mapped[int]
+    """Of the value: 2 k where it is k / 100, 2 k + 1 between that and the next; others as db.report_tallies names."""
+    reports: Mapped[int]
+    total: Mapped[float]
+    """Sum of the values that are known."""

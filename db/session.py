@@ -18,6 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
+from db import tallies
+
 log = logging.getLogger(__name__)
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -40,8 +42,10 @@ def wal_is_safe(version: str) -> bool:
     return release < (3, 7, 0) or release >= (3, 51, 3)
 
 
-def connect(url: str, *, read_only: bool = False) -> Engine:
+def connect(url: str, *, read_only: bool = False, patience: float | None = None) -> Engine:
     """An engine for `url`, checked by connecting once.
+
+    patience: seconds to wait for another writer; None is BUSY_TIMEOUT_SECONDS on SQLite, and no limit on a server.
 
     SQLite gets foreign keys, a busy timeout, WAL where it is safe, and BEGIN IMMEDIATE unless read_only.
     Raises DatabaseUnavailableError where the URL is wrong or nothing answers there.
@@ -49,7 +53,7 @@ def connect(url: str, *, read_only: bool = False) -> Engine:
     try:
         parsed = make_url(url)
         make = MAKERS[parsed.drivername]
-        engine = make(parsed, read_only)
+        engine = make(parsed, read_only, patience)
     except (ArgumentError, ValueError, KeyError):  # no URL; a port that is no number; another driver
         hint = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
         raise DatabaseUnavailableError(f"DATABASE_URL is not usable: {hint}") from None
@@ -67,7 +71,7 @@ def shown(url: str) -> str:
     return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
-def _sqlite(url: URL, read_only: bool) -> Engine:
+def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
     path = url.database
     if path and path != ":memory:":
         if read_only:
@@ -80,7 +84,8 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
                     f"folder {Path(path).parent} for the database cannot be made ({error.strerror}); "
                     "set PNEUMOSCOPE_ARTIFACTS or DATABASE_URL to a writable place"
                 ) from error
-    engine = create_engine(url, module=pysqlite3, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+    timeout = BUSY_TIMEOUT_SECONDS if patience is None else patience
+    engine = create_engine(url, module=pysqlite3, connect_args={"timeout": timeout})
     wal = wal_is_safe(pysqlite3.sqlite_version)
     if not wal:
         log.warning("SQLite %s can corrupt a WAL database; rollback journal used", pysqlite3.sqlite_version)
@@ -103,10 +108,13 @@ def _sqlite(url: URL, read_only: bool) -> Engine:
     return engine
 
 
-def _server(url: URL, read_only: bool) -> Engine:
+def _server(url: URL, read_only: bool, patience: float | None) -> Engine:
     if url.drivername == "postgresql":
         url = url.set(drivername="postgresql+psycopg")
-    engine = create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+    arguments: dict[str, Any] = {"connect_timeout": 10}
+    if patience is not None:
+        arguments["options"] = f"-c lock_timeout={round(1000 * patience)}"
+    engine = create_engine(url, pool_pre_ping=True, connect_args=arguments)
     return engine.execution_options(postgresql_readonly=True) if read_only else engine
 
 
@@ -153,9 +161,11 @@ def _alembic(engine: Engine) -> Config:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest revision; does nothing where it is there already."""
+    """Bring the schema to the newest revision, and count what it counts; does nothing where it is there already."""
     if schema_state(engine) != "current":
         command.upgrade(_alembic(engine), "head")
+        with transaction(engine) as session:
+            tallies.missing(session)
 
 
 def schema_state(engine: Engine) -> SchemaState:

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Table, delete
+from sqlalchemy import Table, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.models import Artifact, Base, Image, Metric
+from db import review_rules
+from db.models import Artifact, Base, Image, ImageTag, Metric, Review
 
 T = TypeVar("T")
 BATCH = 500
@@ -61,3 +62,66 @@ def disown(session: Session, run_id: int, paths: Sequence[str]) -> None:
     """Forget that runs other than `run_id` made the files at `paths`, which it has written anew."""
     for batch in batches(paths):
         session.execute(delete(Artifact).where(Artifact.path.in_(batch), Artifact.run_id != run_id))
+
+
+def review(
+    session: Session,
+    *,
+    image_id: int,
+    reviewer: str,
+    verdict: str,
+    note: str = "",
+    tags: Sequence[str] = (),
+    since: int | None = None,
+) -> Review | None:
+    """Store a reader's verdict beside their earlier ones; the latest counts.
+
+    since: the reader's latest review of the image when they began, None where there was none. Where there is another by
+    now (a second click, a second tab), nothing is stored and None returned.
+    Raises RefusedError where the image is gone, or something is not as db.review_rules wants it.
+    """
+    row = Review(image_id=image_id, reviewer=review_rules.name(reviewer), verdict=review_rules.verdict(verdict))
+    row.note, settled = review_rules.note(note), review_rules.tags(list(tags))
+    # SQLite has one writer anyway; on PostgreSQL two verdicts on one image wait for each other here
+    image = select(Image.id).where(Image.id == image_id).with_for_update(key_share=True)
+    if session.scalar(image) is None:
+        raise review_rules.RefusedError(f"image {image_id} is gone from the database; nothing was stored")
+    latest = select(func.max(Review.id)).where(Review.image_id == image_id, Review.reviewer == row.reviewer)
+    if session.scalar(latest) != since:
+        return None
+    session.add(row)
+    session.flush()
+    session.add_all(ImageTag(image_id=image_id, name=name, review_id=row.id) for name in settled)
+    return row
+
+
+def take_back(session: Session, review_id: int, *, reviewer: str) -> int | None:
+    """Delete a review of this reader with its tags; returns its image, or None where there is no such review."""
+    own = (Review.id == review_id, Review.reviewer == reviewer)
+    image_id = session.scalar(select(Review.image_id).where(*own))
+    session.execute(delete(Review).where(*own))
+    return image_id
+
+
+def tag(session: Session, image_ids: Sequence[int], name: str) -> int:
+    """Put a tag on images, apart from any review; returns how many did not have it so. Images that are gone are left
+    out."""
+    added = 0
+    for batch in batches(image_ids):
+        alone = select(ImageTag.image_id).where(ImageTag.name == name, ImageTag.review_id.is_(None))
+        query = select(Image.id).where(Image.id.in_(batch), Image.id.not_in(alone))
+        rows = [{"image_id": number, "name": name} for number in session.scalars(query)]
+        if rows:
+            session.execute(insert(ImageTag), rows)
+        added += len(rows)
+    return added
+
+
+def untag(session: Session, image_ids: Sequence[int], name: str) -> int:
+    """Take a tag off images again; one that is part of a review stays. Returns how many had it."""
+    removed = 0
+    for batch in batches(image_ids):
+        alone = (ImageTag.image_id.in_(batch), ImageTag.name == name, ImageTag.review_id.is_(None))
+        removed += session.scalar(select(func.count()).select_from(ImageTag).where(*alone)) or 0
+        session.execute(delete(ImageTag).where(*alone))
+    return removed

@@ -1,4 +1,4 @@
-"""How a heatmap looks on its radiograph: colours by heat, laid over the grey picture."""
+"""How a heatmap looks on its radiograph: colours by heat, laid over the grey picture or as a layer of their own."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,3 +59,13 @@ def overlay(pixels: NDArray[np.uint8], heatmap: NDArray[np.floating], *, opacity
     weight = (opacity * heat)[..., None]
     mixed = (1.0 - weight) * pixels[..., None].astype(np.float32) + weight * colourise(heat)
     return mixed.round().astype(np.uint8)
+
+
+def layer(heatmap: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
+    """The heatmap as a picture of its own: RGBA, uint8 (height, width, 4), alpha in proportion to the heat.
+
+    heatmap: float (a, b) in [0, 1]. Composited over a radiograph at an opacity ("over", Porter and Duff 1984), it gives
+    what `overlay` draws at that opacity, but for rounding. Raises InputError as `enlarge` does.
+    """
+    heat = enlarge(heatmap, height, width)
+    return np.dstack([colourise(heat), np.rint(heat * 255).astype(np.uint8)])

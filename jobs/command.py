@@ -6,10 +6,10 @@ import functools
 import logging
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
@@ -43,6 +43,10 @@ class Context:
     engine: Engine
     artifacts: Path
     models: Path
+    command: tuple[str, ...] = ()
+    """The words of the command line, without the common options; empty where none started the job."""
+    latest_dataset: bool = False
+    """Whether the command line could have named a dataset and left it to be the latest."""
 
     def dataset(self, name: str | None) -> Dataset:
         """The dataset called `name`, or the latest one. Raises JobError where there is none."""
@@ -58,11 +62,31 @@ class Context:
         return found
 
 
+class JobParser(argparse.ArgumentParser):
+    """A job's parser, which also keeps the words that the job was started with, in `command`."""
+
+    def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
+        """As argparse does, with `command`: the program and its words, without the common options."""
+        words = sys.argv[1:] if args is None else list(args)
+        parsed = super().parse_args(words, namespace)
+        _, others = _common_options().parse_known_args(words)
+        parsed.command = (*self.prog.split(), *others)
+        return parsed
+
+
 def parser(module_doc: str | None, prog: str) -> argparse.ArgumentParser:
     """An argument parser with the options every job has."""
-    made = argparse.ArgumentParser(
-        prog=f"python -m jobs {prog}", description=module_doc, formatter_class=argparse.RawDescriptionHelpFormatter
+    return JobParser(
+        prog=f"python -m jobs {prog}",
+        description=module_doc,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[_common_options()],
     )
+
+
+def _common_options() -> argparse.ArgumentParser:
+    """Where a job works rather than what it does: these words are no part of what repeats it."""
+    made = argparse.ArgumentParser(add_help=False)
     common = made.add_argument_group("common options")
     common.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: DATABASE_URL, else SQLite)")
     common.add_argument("--artifacts", type=Path, metavar="FOLDER", help="artifact folder (default: artifacts)")
@@ -104,7 +128,13 @@ def open_context(args: argparse.Namespace) -> Context:
     if session.schema_state(engine) == "newer":
         raise JobError("a newer version wrote the database; update this code, or choose another with --database")
     session.upgrade(engine)
-    return Context(engine=engine, artifacts=artifacts, models=settings.models)
+    return Context(
+        engine=engine,
+        artifacts=artifacts,
+        models=settings.models,
+        command=args.command,
+        latest_dataset="dataset" in args and args.dataset is None,
+    )
 
 
 def make_writable(folder: Path, *, what: str, option: str) -> None:

@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from db import session, writes
+from db import report_tallies, session, tallies, writes
 from db.models import Dataset, Image, Run, SkippedFile
 from db.queries import datasets, runs
 from engine.curation import Curated, Inspected, curate, inspect
@@ -111,7 +111,10 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
         ids = {row.sha256: row.id for row in datasets.keys(db, dataset.id)}
         if run.config["prune"]:
             gone = ids.keys() - {image.sha256 for image in curated.images}
-            writes.forget_images(db, [ids[sha256] for sha256 in gone])
+            forgotten = [ids[sha256] for sha256 in gone]
+            report_tallies.take_of_images(db, forgotten)
+            writes.forget_images(db, forgotten)
+        tallies.dataset(db, dataset.id)
         _store_skipped(db, run.id, skipped, ids)
         db.get_one(Run, run.id).dataset_id = dataset.id
 

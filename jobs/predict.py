@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from db import session, writes
+from db import session, tallies, writes
 from db.models import Dataset, Image, Prediction, Run
 from db.queries import datasets, runs
 from engine.classification import versions
@@ -180,6 +180,7 @@ def store(
     with session.transaction(run.context.engine) as db:
         writes.clear(db, Prediction, run.id)
         writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+        tallies.predictions(db, run.id, threshold=calibration["threshold"])
     run.artifact("heatmaps", path, shape=heatmaps.shape)
     run.summary = {
         **calibration,

@@ -4,6 +4,7 @@ import hashlib
 import json
 import os
 import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -21,8 +22,9 @@ from sqlalchemy import text
 from tqdm import tqdm
 
 from db import session, writes
-from db.models import Artifact, Run, now
+from db.models import Artifact, Dataset, Run, now
 from db.queries import runs
+from engine.digests import file_sha256, is_whole
 from jobs.command import Context, JobError, one_line
 
 T = TypeVar("T")
@@ -32,6 +34,7 @@ SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNOR
 SECRET_SHAPES = re.compile(
     r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|(?<=[Bb]earer )\S+"
     r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=password=)[^&\s]+"
+    r"|(?<=api_key=)[^&\s]+|(?<=api-key=)[^&\s]+|(?<=apikey=)[^&\s]+|(?<=token=)[^&\s]+|(?<=secret=)[^&\s]+"
 )
 
 
@@ -57,6 +60,15 @@ def scrub(message: str) -> str:
     return SECRET_SHAPES.sub("[secret]", message)
 
 
+def command_line(words: Sequence[str], *, dataset: str | None = None) -> str | None:
+    """The words as a shell takes them, without secrets; None where there are none.
+
+    dataset: what the latest one was called that the words left unnamed, so that they mean it on any later day.
+    """
+    named = () if dataset is None else ("--dataset", dataset)
+    return shlex.join(scrub(word) for word in (*words, *named)) if words else None
+
+
 def code_version() -> str:
     """The commit that is checked out, with '+' where files differ from it, or 'unknown' outside a checkout."""
     here = Path(__file__).parent
@@ -65,21 +77,6 @@ def code_version() -> str:
         return subprocess.run(asked, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
-
-
-def file_sha256(path: Path) -> str:
-    """sha256 of a file, or of a folder's files (names and contents, in name order)."""
-    if path.is_file():
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    members = sorted(file for file in path.rglob("*") if file.is_file())
-    listing = "".join(f"{file.relative_to(path).as_posix()}:{file_sha256(file)}\n" for file in members)
-    return hashlib.sha256(listing.encode()).hexdigest()
-
-
-def is_whole(path: Path, sha256: str) -> bool:
-    """Whether a file or folder is there with the contents it was recorded with."""
-    return path.exists() and file_sha256(path) == sha256
 
 
 class ActiveRun:
@@ -146,6 +143,9 @@ class ActiveRun:
                 code_version(),
             )
             row.seconds = row.seconds or 0.0
+            if row.command is None:
+                named = db.get(Dataset, dataset_id) if context.latest_dataset and dataset_id else None
+                row.command = command_line(context.command, dataset=named.name if named else None)
             db.flush()
             return cls(context, row, already_finished=False, resumed=resumed)
 

@@ -10,6 +10,7 @@ from db import session
 from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, evaluation, runs, search
 from db.queries.cases import Question
+from engine.digests import file_sha256
 from engine.reporting.matching import matcher
 from engine.retrieval.embedders import reads_text
 from engine.weights import MissingWeightsError
@@ -17,7 +18,6 @@ from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.embed import load
-from jobs.run import file_sha256
 
 
 @command
@@ -154,7 +154,7 @@ class Search:
         embedder = self.model(index)
         opened = indexes.served(self.context, index)
         vectors = opened.worded(embedder.embed_texts([text]))
-        caveat = embedder.caveat(text)
+        caveat = embedder.caveat(text, known=opened.known)
         return self.nearest(index, opened, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])
 
     def by_reports(self, text: str, notes: list[str]) -> Answer:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image as Picture
 
-from db import session, writes
+from db import session, tallies, writes
 from db.models import (
     Dataset,
     ErrorSlice,
@@ -207,6 +207,8 @@ def make_world(context: Context, options: list[str], root: Path, *, synthetic: b
             Picture.fromarray(pixels).save(root / image.path)
             images.append(image)
         db.add_all(images)
+        db.flush()
+        tallies.dataset(db, dataset.id)
     return World(context, dataset, images, [*options, "--dataset", dataset.name])
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db import session as database
+from db import tallies
 from db.models import (
     Artifact,
     Dataset,
@@ -102,6 +103,8 @@ def build(
         failed = _run(db, "report", dataset, {"model": "blip2-opt-2.7b"}, None, status="failed")
         failed.error = "model 'blip2-opt-2.7b' needs 7.5 GB of weights that are not on this machine"
         failed.traceback = "Traceback (most recent call last):\n  InputError: weights absent"
+        db.flush()
+        tallies.dataset(db, dataset.id)
         return dataset.id
 
 

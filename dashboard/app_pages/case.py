@@ -8,7 +8,9 @@ from dashboard.components import (
     filters,
     frame,
     grid,
+    history,
     panels,
+    reviewed,
     side_by_side,
     similar,
     steps,
@@ -51,6 +53,7 @@ with film:
 with known:
     viewer.facts(dataset, case, view)
     viewer.zones(case)
+    history.show(case, view)
 
 st.subheader(f"Reports ({len(written)})")
 if not written:
@@ -60,6 +63,9 @@ else:
     side_by_side.show(written)
     if len(written) > 1:
         side_by_side.differences(written)
+
+st.subheader("Reviews")
+reviewed.show(case.id)
 
 st.subheader("Similar cases")
 if not indexes:

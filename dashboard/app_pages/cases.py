@@ -1,9 +1,9 @@
-"""Which cases match: filters, outcomes as links, a grid of thumbnails."""
+"""Which cases match: filters, outcomes as links, what another threshold would change, cases to pick from."""
 
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, grid, panels, wording
+from dashboard.components import address, casing, filters, frame, grid, panels, selecting, thresholding, wording
 from db.queries import cases
 
 dataset = frame.open_dataset()
@@ -23,6 +23,7 @@ with right:
         grid.confusion(dataset, counts, chosen=view.question.outcome, key="confusion")
         if not any(counts.values()) and len(view.runs) > 1:
             st.caption("The run in view predicted none of these; choose other predictions at the left.")
+thresholding.show(dataset, view)
 
 if view.run is None:
     panels.missing(
@@ -35,5 +36,10 @@ with resources.reading() as session:
 if not shown:
     st.info("No image matches all of these filters. Take one back, or start again from all cases.")
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/filter_alt_off:")
-grid.show(dataset, shown, key="cases")
+left, right = st.columns([5, 1], vertical_alignment="center")
+with left:
+    selecting.actions(dataset, view, total, [case.id for case in shown])
+with right:
+    look = casing.look()
+casing.show(dataset, view, shown, look=look)
 address.pages(total, grid.SIZE)

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, panels, reporting, standings, wording
+from dashboard.components import address, filters, frame, matching, panels, reporting, standings, wording
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
 from engine.metrics.names import NAMES
@@ -44,24 +44,21 @@ question = ReportQuestion(
     keyword=text or None,
     disagreeing=view.judged if against else None,
 )
-with resources.reading() as session:
-    total = reports.count(session, question)
-    page = address.page(total, SIZE)
-    rows = reports.page(session, question, limit=SIZE, offset=(page - 1) * SIZE)
+found = matching.page(question, SIZE)
 
 st.header("Reports")
-if not compared and not total:
+if not compared and not found.total:
     panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
     st.stop()
 written = sum(one.reports for one in compared)
-st.markdown(f"{wording.count(total, 'report')} of {wording.count(written)}.")
-with st.expander("Models and strategies compared", expanded=total == written):
+st.markdown(f"{found.said} of {wording.count(written)}.")
+with st.expander("Models and strategies compared", expanded=found.total == written):
     standings.show(dataset, compared, evaluated)
 
-if rows:
+if found.rows:
     reporting.legend()
-reporting.beside_images(dataset, rows, view)
-if not rows:
+reporting.beside_images(dataset, found.rows, view)
+if not found.rows:
     st.info("No report matches all of these filters.")
     st.page_link(frame.FOLDER / "reports.py", label="All reports", icon=":material/filter_alt_off:")
-address.pages(total, SIZE)
+address.pages(found.total, SIZE)

@@ -1,25 +1,23 @@
-"""How runs stand: a list, and for one run its progress, configuration, error, metrics and files."""
+"""How runs stand: a list, and for one run its progress, curves, command, configuration, error, metrics and files."""
 
 import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, frame, running, wording
-from db.queries import overview, runs
+from db.queries import runs
 
 SIZE = 30
 
 dataset = frame.open_dataset()
 chosen = address.number("run")
-with resources.reading() as session:
-    alive = bool(overview.running(session))
+seen = running.standing_of(chosen)
 
 
-@st.fragment(run_every=2.0 if alive else 10.0)
+@st.fragment(run_every=2.0 if seen == "running" else 10.0)
 def live() -> None:
-    """The part that changes while jobs run; once one starts or ends, the whole page is drawn anew."""
-    with resources.reading() as session:
-        if bool(overview.running(session)) != alive:
-            st.rerun()
+    """The part that changes while jobs run; once what is shown starts or ends, the whole page is drawn anew."""
+    if running.standing_of(chosen) != seen:
+        st.rerun()
     if chosen is not None:
         running.one(dataset, chosen)
         return
@@ -39,4 +37,4 @@ if chosen is None:
         address.choice("Kind", {kind: kind.capitalize() for kind in running.KINDS}, name="kind")
 live()
 if chosen is not None:
-    running.details(dataset, chosen)
+    running.details(dataset, chosen, seen)

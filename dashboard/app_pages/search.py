@@ -51,7 +51,7 @@ with query, panels.guarded("The search"):
     if way == "words":
         found = worded.ask(dataset, index, readers, k, question)
     else:
-        found = (querying.image if way == "image" else querying.upload)(dataset, index, k, question)
+        found = (querying.image if way == "image" else querying.upload)(dataset, view, index, k, question)
 with answer, panels.guarded("The hits"):
     if found is not None:
         if way != "words":

@@ -65,15 +65,26 @@ def settle() -> None:
 
 
 def choice(
-    label: str, options: Mapping[str, str], *, name: str, default: str | None = None, menu: bool = False
+    label: str,
+    options: Mapping[str, str],
+    *,
+    name: str,
+    default: str | None = None,
+    menu: bool = False,
+    placeholder: str = "All",
+    labelled: bool = True,
 ) -> str | None:
-    """One of `options` (value in the URL: what is shown), or `default`; as buttons, or as a menu."""
+    """One of `options` (value in the URL: what is shown), or `default`; as buttons, or as a menu.
+
+    placeholder: what a menu says where nothing is chosen. labelled: False keeps the label for screen readers alone.
+    """
     current = get(name)
     _show(name, current if current in options else default)
     arguments: dict[str, Any] = {"format_func": lambda value: options.get(value, value), **_bound(name, default)}
+    arguments["label_visibility"] = "visible" if labelled else "collapsed"
     if menu:
         index = None if default is None else 0
-        picked = st.selectbox(label, list(options), index=index, placeholder="All", **arguments)
+        picked = st.selectbox(label, list(options), index=index, placeholder=placeholder, **arguments)
     else:
         picked = st.segmented_control(label, list(options), required=default is not None, **arguments)
     return picked or default
@@ -94,10 +105,17 @@ def share_range(label: str, *, low: str = "low", high: str = "high", help: str |
 
 
 def level(label: str, *, name: str, default: float, help: str | None = None) -> float:
-    """A number in [0, 1] on a slider."""
+    """A number in [0, 1] on a slider, in thousandths."""
     _show(name, share(name, default))
-    picked: float = st.slider(label, 0.0, 1.0, step=0.05, help=help, **_bound(name, default))
+    picked: float = st.slider(label, 0.0, 1.0, step=0.001, format="%.3f", help=help, **_bound(name, default))
     return picked
+
+
+def numbers(name: str, *, most: int) -> list[int]:
+    """The parameter's integers, each once, in order, the first `most` of them; what is none is left out."""
+    given = (get(name) or "").split(".")
+    found = dict.fromkeys(int(text) for text in given if text.isdecimal() and len(text) < 11)
+    return [number for number in found if number < 2**31][:most]
 
 
 def words(label: str, *, name: str, placeholder: str = "", limit: int = 200) -> str:

@@ -8,14 +8,14 @@ from dashboard import resources
 from dashboard.components import filters, frame, linked, running
 from dashboard.components.linked import Cell
 from db.models import Dataset
-from db.queries import cases, duplicates, overview, runs
+from db.queries import case_order, cases, duplicates, overview, runs
 
 FAILURES = (
     ("Pneumonia that the model missed (FN)", "FN", None),
     ("False alarms (FP)", "FP", None),
     ("Failures that no report describes", "wrong", "no"),
 )
-RUNS = 3
+RUNS, MOST = 3, 1000
 
 
 def show(dataset: Dataset) -> None:
@@ -23,9 +23,10 @@ def show(dataset: Dataset) -> None:
     view = filters.view(dataset)
     rows: list[list[Cell | str]] = []
 
-    def add(text: str, number: int, href: str) -> None:
+    def add(text: str, number: int, href: str, *, known: bool = True) -> None:
         if number:
-            rows.append([Cell(text, href), Cell(f"{number:,}", tone="strong")])
+            said = f"{number:,}" if number <= MOST or known else f"more than {MOST:,}"
+            rows.append([Cell(text, href), Cell(said, tone="strong")])
 
     with resources.reading() as session:
         for run in overview.running(session)[:RUNS]:
@@ -33,13 +34,17 @@ def show(dataset: Dataset) -> None:
             rows.append([name, Cell(running.progress(run, "running"), tone="strong")])
         if view.run is not None:
             for text, outcome, reported in FAILURES:
-                number = cases.count(session, replace(view.question, outcome=outcome, reported=reported))
-                add(text, number, frame.here("cases", dataset, outcome=outcome, reported=reported))
+                asked = replace(view.question, outcome=outcome, reported=reported)
+                href = frame.here("cases", dataset, outcome=outcome, reported=reported)
+                if reported is None:
+                    add(text, cases.count(session, asked), href)
+                else:  # no tally tells, so that no more are looked for than a reader would
+                    add(text, len(case_order.listed(session, asked, limit=MOST + 1)), href, known=False)
         number = cases.count(session, replace(view.question, label="unknown"))
         add("Images without a label", number, frame.here("cases", dataset, label="unknown"))
         compared = duplicates.latest(session, dataset.id)
         if compared is not None:
-            pairs = duplicates.across(session, compared.id)
+            pairs = _across(resources.revision(), compared.id)
             add("Near-duplicate pairs across splits", pairs, frame.here("cases", dataset, twins="apart", sort="file"))
         ingest = runs.latest_finished(session, "ingest", dataset.id)
         if ingest is not None:
@@ -52,3 +57,10 @@ def show(dataset: Dataset) -> None:
         linked.table(["What", ">How many"], rows, key="attention", caption="What needs attention")
     else:
         st.markdown("Nothing: no failures, no unlabelled images, no left-out files, no broken runs.")
+
+
+@st.cache_data(show_spinner=False, max_entries=8)
+def _across(revision: str, run_id: int) -> int:
+    """How many near-duplicate pairs of the run stand in two splits."""
+    with resources.reading() as session:
+        return duplicates.across(session, run_id)

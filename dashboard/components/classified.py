@@ -9,7 +9,6 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import filters, wording
-from db.models import Dataset
 from db.queries import runs
 from engine.errors import InputError
 from engine.heat import leading_zones, lung_zones
@@ -32,10 +31,9 @@ class Reading:
     zones: Mapping[str, float] | None = None
 
 
-def read(dataset: Dataset, pixels: Pixels, embedder: Embedder) -> Reading:
-    """Embed a grey picture, uint8 (h, w), and say below it what the dataset's classifier reads; the two in one pass
-    where the embedder is made of that classifier."""
-    view = filters.view(dataset)
+def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
+    """Embed a grey picture, uint8 (h, w), and say below it what the classifier of the run in view reads; the two in one
+    pass where the embedder is made of that classifier."""
     classifier = _classifier(view, embedder)
     if classifier is None:
         return Reading(embedder.embed_images(pixels[None]))
@@ -62,7 +60,8 @@ def _classifier(view: filters.View, embedder: Embedder) -> Any:
     run = view.run
     if run is None:
         return None
-    own = embedder.classifier if isinstance(embedder, MADE_OF_ONE) else None
+    made_of_one = isinstance(embedder, MADE_OF_ONE)
+    own = resources.classifier_within(embedder, embedder.revision) if made_of_one else None
     if own is not None and own.revision == (run.summary or {}).get("checkpoint_sha256"):
         return own
     trained = run.id if run.kind == "train" else run.config.get("train_run")

@@ -1,5 +1,6 @@
-"""Two runs beside each other: what differs, how surely, and which images changed sides."""
+"""Two runs beside each other: what they were asked, what came out, how surely, and which images changed sides."""
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -8,8 +9,8 @@ import streamlit as st
 from dashboard import pictures, resources
 from dashboard.components import address, frame, linked, panels, wording
 from dashboard.components.linked import Card, Cell
-from db.models import Dataset, Run
-from db.queries import comparison
+from db.models import Dataset, Metric, Run
+from db.queries import comparison, runs
 from engine.metrics.names import NAMES
 
 if TYPE_CHECKING:
@@ -18,22 +19,37 @@ if TYPE_CHECKING:
 SHOWN = 60
 REPLICATES = 1000
 LOWER_IS_BETTER = ("brier", "ece")
+TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
+"""Settings by which runs of a kind are told apart in the menu."""
+HASH = re.compile(r"[0-9a-f]{40,64}")
 
 
 def offer(dataset: Dataset, run: Run) -> None:
-    """A menu of the runs that this one can be compared with, and the comparison where one is chosen."""
-    if run.kind not in comparison.KINDS or run.status != "finished":
-        return
+    """A menu of the other runs of its kind, and how the chosen one differs; else, folded, how the one before does."""
     with resources.reading() as session:
-        others = comparison.partners(session, run)
+        others, before = comparison.partners(session, run), comparison.previous(session, run)
     if not others:
         return
     st.subheader("Compare")
-    shown = {str(other.id): f"Run {other.id}, {_named(other)}, {wording.ago(other.started)}" for other in others}
-    chosen = address.choice("With", shown, name="against", menu=True)
+    shown = {str(other.id): _named(other) for other in others}
+    chosen = address.choice("Compare with", shown, name="against", menu=True, placeholder="Choose a run")
     if chosen in shown:
+        _beside(dataset, run, next(other for other in others if str(other.id) == chosen))
+    elif before is not None:
+        with st.expander(f"What differs from run {before.id}, the {run.kind} run before it"):
+            _beside(dataset, run, before, briefly=True)
+
+
+def _beside(dataset: Dataset, first: Run, second: Run, *, briefly: bool = False) -> None:
+    """All that can be said of two runs of a kind; briefly: without what has to be computed first."""
+    _settings(first, second)
+    if first.kind not in comparison.KINDS:
+        _values(first, second)
+    elif (why := comparison.unfit(first, second)) is not None:
+        st.markdown(f"Their predictions cannot be compared: {wording.plain(why)}.")
+    elif not briefly:
         with panels.guarded("The comparison"):
-            _compared(dataset, run, next(other for other in others if str(other.id) == chosen))
+            _compared(dataset, first, second)
 
 
 def _compared(dataset: Dataset, first: Run, second: Run) -> None:
@@ -59,7 +75,6 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
         f"{verdicts.first_only}, only run {second.id} right {verdicts.second_only}, exact p = {verdicts.p_exact:.3g}."
     )
     _differences(found, first, second)
-    _settings(first, second)
     _changed(dataset, [rows[index] for index in found.changed], first, second)
 
 
@@ -97,14 +112,64 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
 def _settings(first: Run, second: Run) -> None:
     """What the two runs were asked differently."""
     one, other = (_flat({**run.config, "seed": run.seed, "code version": run.code_version}) for run in (first, second))
-    table = [
-        [name, one.get(name, "absent"), other.get(name, "absent")]
+    table: list[list[Cell | str]] = [
+        [name, *(_setting(side.get(name, "absent")) for side in (one, other))]
         for name in sorted(one.keys() | other.keys())
         if one.get(name) != other.get(name)
     ]
-    if table:
-        heads = ["Setting", f"Run {first.id}", f"Run {second.id}"]
-        linked.table(heads, table, key="settings", caption="Settings in which the runs differ")
+    if not table:
+        st.markdown("Both were asked the same, of the same code.")
+        return
+    heads = ["Setting", f"Run {first.id}", f"Run {second.id}"]
+    linked.table(heads, table, key="settings", caption="Settings in which the runs differ")
+
+
+def _setting(value: str) -> Cell:
+    """A setting's value; of a hash its beginning, and the whole of it as a hint."""
+    return Cell(f"{value[:12]}...", help=value) if HASH.fullmatch(value) else Cell(value)
+
+
+def _values(first: Run, second: Run) -> None:
+    """The final metrics that came out differently, beside each other; those of all images first."""
+    with resources.reading() as session:
+        one, other = (
+            {(row.name, row.split, row.slice): row for row in runs.metrics(session, run.id)} for run in (first, second)
+        )
+    known = sorted(one.keys() | other.keys(), key=lambda key: (key[2] != "all", key[1], key[2], key[0]))
+    rows = [
+        _value(key, one.get(key), other.get(key)) for key in known if _number(one.get(key)) != _number(other.get(key))
+    ]
+    if known:
+        st.markdown(f"{len(rows):,} of {wording.count(len(known), 'metric')} differ.")
+    if rows:
+        heads = ["Metric", "Split", "Slice", f">Run {first.id}", f">Run {second.id}", ">Difference"]
+        linked.table(heads, rows, key="values", caption="Metrics in which the runs differ")
+
+
+def _value(key: tuple[str, str, str], one: Metric | None, other: Metric | None) -> list[Cell | str]:
+    name, split, where = key
+    cells = [
+        Cell(
+            wording.measured(name, _number(metric)),
+            help=wording.interval(name, metric.low, metric.high) if metric else "",
+        )
+        for metric in (one, other)
+    ]
+    return [NAMES.get(name, name), split, where, *cells, _apart(name, _number(one), _number(other))]
+
+
+def _number(metric: Metric | None) -> float | None:
+    """The metric's value, None where there is none."""
+    return metric.value if metric is not None and wording.known(metric.value) else None
+
+
+def _apart(name: str, one: float | None, other: float | None) -> Cell:
+    """The first value less the second, in the metric's own unit."""
+    if one is None or other is None:
+        return Cell(wording.UNKNOWN, tone="muted")
+    if name in wording.AREAS:
+        return Cell(f"{one - other:+.3f}")
+    return Cell(f"{one - other:+,.0f}" if name.startswith("confusion") else f"{100 * (one - other):+.2f} points")
 
 
 def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, second: Run) -> None:
@@ -132,7 +197,11 @@ def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, secon
 
 def _named(run: Run) -> str:
     """What tells a run from others of its kind."""
-    return str((run.summary or {}).get("recipe") or run.kind)
+    asked = _flat(run.config)
+    told = [asked[name] for name in TELLING if name in asked]
+    standing = runs.status(run)
+    ended = [] if standing == "finished" else [standing]
+    return ", ".join([f"Run {run.id}", *told, *ended, wording.ago(run.started)])
 
 
 def _flat(given: dict[str, Any], prefix: str = "") -> dict[str, str]:

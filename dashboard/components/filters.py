@@ -1,13 +1,15 @@
 """Which cases a page is about: the question in its URL, and the widgets that change it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
+from sqlalchemy.orm import Session
 
 from dashboard import resources
 from dashboard.components import address, wording
-from db.models import Dataset, Run
-from db.queries import cases, datasets, duplicates
+from db.models import Dataset, ErrorSlice, Run
+from db.queries import audit, cases, datasets, duplicates, reviews
 from db.queries.cases import Question
 
 SPLITS = {"train": "Train", "val": "Val", "test": "Test", "unknown": "No split"}
@@ -21,8 +23,15 @@ SORTS = {
     "file": "Order of ingest",
 }
 REPORTED = {"yes": "Some", "no": "None"}
-NAMES = ("split", "label", "cause", "outcome", "reported", "twins", "low", "high", "sort", "run")
 TWINS = {"any": "Any", "apart": "In another split"}
+REVIEWED = {"yes": "By someone", "no": "By nobody", "doubted": "Label doubted"}
+MOVED = {"yes": "Changing side"}
+RARER = ("reported", "reviewed", "tag", "slice", "twins", "against")
+"""Filters behind a fold."""
+NAMES = (
+    *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "twins"),
+    *("against", "low", "high", "sort", "run"),
+)
 KINDS = {"predict": "Test predictions", "train": "Out-of-fold predictions"}
 
 
@@ -33,6 +42,8 @@ class View:
     question: Question
     run: Run | None
     runs: list[Run]
+    against: Run | None = None
+    """The other run, where only cases are asked for that the two call differently."""
 
     @property
     def judged(self) -> tuple[int, float] | None:
@@ -48,23 +59,55 @@ def view(dataset: Dataset) -> View:
     with resources.reading() as session:
         known = list(cases.runs(session, dataset.id))
         compared = duplicates.latest(session, dataset.id) if address.get("twins") in TWINS else None
-    run = next((run for run in known if run.id == address.number("run")), known[0] if known else None)
-    threshold = (run.summary or {}).get("threshold") if run else None
+        run = next((run for run in known if run.id == address.number("run")), known[0] if known else None)
+        slices = {one.id for one in _slices(session, run)} if address.get("slice") else set()
+    own = threshold_of(run)
     question = Question(
         dataset_id=dataset.id,
         run_id=run.id if run else None,
-        threshold=float(threshold) if threshold is not None else None,
+        threshold=own if own is None else address.share("threshold", own),
+        own_threshold=own,
         split=_named("split", SPLITS),
         label=_named("label", LABELS),
         cause=address.get("cause"),
         reported=_named("reported", REPORTED),
+        reviewed=_named("reviewed", REVIEWED),
+        tag=address.get("tag"),
+        slice_id=number if (number := address.number("slice")) in slices else None,
         twin=(compared.id, address.get("twins") == "apart") if compared else None,
         sort=_named("sort", SORTS) or ("wrong" if run else "file"),
     )
     if run is None:
         return View(replace(question, sort="file"), None, known)
     low, high = address.bounds()
-    return View(replace(question, outcome=_named("outcome", OUTCOMES), low=low, high=high), run, known)
+    against = next((one for one in _others(run, known) if one.id == address.number("against")), None)
+    elsewhere = threshold_of(against)
+    question = replace(
+        question,
+        outcome=_named("outcome", OUTCOMES),
+        moved=address.get("moved") in MOVED and own is not None,
+        flipped=(against.id, elsewhere) if against and elsewhere is not None else None,
+        low=low,
+        high=high,
+    )
+    return View(question, run, known, against)
+
+
+def threshold_of(run: Run | None) -> float | None:
+    """The run's own threshold, or None where it has none."""
+    threshold = (run.summary or {}).get("threshold") if run else None
+    return None if threshold is None else float(threshold)
+
+
+def _others(run: Run, known: Sequence[Run]) -> list[Run]:
+    """The runs that can call a case of this run otherwise."""
+    return [one for one in known if one.id != run.id and one.kind == run.kind and threshold_of(one) is not None]
+
+
+def _slices(session: Session, run: Run | None) -> Sequence[ErrorSlice]:
+    """The slices that the run's latest audit found."""
+    audited = audit.latest(session, run.id) if run else None
+    return audit.slices(session, audited.id) if audited else []
 
 
 def parameters(**others: object) -> dict[str, object]:
@@ -76,7 +119,6 @@ def draw(dataset: Dataset, found: View) -> None:
     """The widgets, in the sidebar; what the dataset does not have is not offered."""
     with resources.reading() as session:
         causes = cases.causes(session, dataset.id)
-        compared = duplicates.latest(session, dataset.id)
     splits, labels = offered(dataset)
     with st.sidebar:
         choose("Split", splits, name="split")
@@ -87,12 +129,36 @@ def draw(dataset: Dataset, found: View) -> None:
             choose("Outcome", OUTCOMES, name="outcome")
             address.share_range("Probability of pneumonia")
             address.choice("Sort", SORTS, name="sort", default="wrong", menu=True)
-        address.choice("Reports", REPORTED, name="reported")
-        if compared is not None:
-            address.choice("Near-duplicates", TWINS, name="twins")
         if len(found.runs) > 1:
-            shown = {str(run.id): f"{KINDS[run.kind]}, run {run.id}" for run in found.runs}
+            shown = {str(run.id): _named_run(run) for run in found.runs}
             address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True)
+        with st.expander("More filters", expanded=any(address.get(name) for name in RARER)):
+            _rarer(dataset, found)
+
+
+def _rarer(dataset: Dataset, found: View) -> None:
+    """The filters behind the fold."""
+    with resources.reading() as session:
+        compared = duplicates.latest(session, dataset.id)
+        tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
+    address.choice("Reports", REPORTED, name="reported")
+    address.choice("Reviewed", REVIEWED, name="reviewed")
+    if tags:
+        address.choice("Tag", {name: name for name in tags}, name="tag", menu=True)
+    if slices:
+        shown = {str(one.id): f"{one.name}, {wording.percent(one.rate)} wrong" for one in slices}
+        address.choice("Slice of the audit", shown, name="slice", menu=True)
+    if compared is not None:
+        address.choice("Near-duplicates", TWINS, name="twins")
+    others = _others(found.run, found.runs) if found.run else []
+    if others:
+        shown = {str(run.id): _named_run(run) for run in others}
+        address.choice("Called otherwise by", shown, name="against", menu=True, placeholder="Any")
+
+
+def _named_run(run: Run) -> str:
+    recipe = (run.summary or {}).get("recipe")
+    return f"{KINDS[run.kind]}, run {run.id}{f', {recipe}' if recipe else ''}"
 
 
 def offered(dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
@@ -119,12 +185,16 @@ def described(found: View) -> str:
     kind = KINDS[found.run.kind]
     if found.question.threshold is None:
         return f"{kind} of run {found.run.id}; its threshold is {wording.UNKNOWN}."
-    return f"{kind} of run {found.run.id}, pneumonia from {wording.percent(found.question.threshold)}."
+    said = f"{kind} of run {found.run.id}, pneumonia from {wording.percent(found.question.threshold)}."
+    return f"{said} Run {found.against.id} calls them otherwise." if found.against else said
 
 
 def in_words() -> str:
     """The question in the URL, in a line."""
-    known = {"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "reported": REPORTED, "sort": SORTS, "twins": TWINS}
+    known = {
+        **{"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "moved": MOVED, "reported": REPORTED},
+        **{"reviewed": REVIEWED, "twins": TWINS, "sort": SORTS},
+    }
     said = [f"{name} {known.get(name, {}).get(value, value)}" for name in NAMES if (value := address.get(name))]
     return ", ".join(said).lower() or "all cases"
 

@@ -8,7 +8,7 @@ import streamlit as st
 from sqlalchemy.exc import DBAPIError
 
 from dashboard import resources
-from dashboard.components import address, panels
+from dashboard.components import address, login, panels
 from db.models import Dataset
 from db.queries import datasets
 from db.session import DatabaseUnavailableError
@@ -20,6 +20,7 @@ TITLES = {
     "reports": ("Reports", ":material/description:"),
     "search": ("Search", ":material/image_search:"),
     "map": ("Map", ":material/scatter_plot:"),
+    "reviews": ("Reviews", ":material/rate_review:"),
     "runs": ("Runs", ":material/history:"),
 }
 USE = "Research use, not for diagnosis."
@@ -44,6 +45,7 @@ def open_dataset() -> Dataset:
         for name, (title, icon) in TITLES.items():
             st.page_link(FOLDER / f"{name}.py", label=title, icon=icon, query_params=kept())
         st.caption(USE)
+        login.badge()
         picked = known[0].name if known else None
         if len(known) > 1:
             names = {dataset.name: dataset.name for dataset in known}

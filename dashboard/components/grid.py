@@ -32,23 +32,25 @@ def show(
     titles: Mapping[int, str] | None = None,
     lines: Mapping[int, Sequence[str]] | None = None,
     onwards: Mapping[str, object] | None = None,
+    marks: Mapping[int, str] | None = None,
     width: int = 150,
     searches: bool = False,
+    picking: linked.Picking | None = None,
 ) -> None:
     """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability,
-    lines by image id stand under the usual ones. onwards: each has a second
+    lines by image id stand under the usual ones, marks by image id stand in for the outcome. onwards: each has a second
     link, to the cases like it, which takes these parameters along."""
-    cards = []
+    cards, kept = [], filters.parameters()
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
         card = Card(
             href=frame.here("search", dataset, by="image", image=case.id)
             if searches
-            else frame.here("case", dataset, **filters.parameters(image=case.id)),
+            else frame.here("case", dataset, **kept | {"image": case.id}),
             src=pictures.thumbnail_url(case.sha256),
             alt=alt(case),
             title=(titles or {}).get(case.id, probability),
-            mark=case.outcome or "",
+            mark=(marks or {}).get(case.id, case.outcome or ""),
             tone="wrong" if case.outcome in ("FP", "FN") else "",
             lines=(
                 name(case),
@@ -58,7 +60,7 @@ def show(
             more=("Cases like this", _onwards(dataset, case, onwards)) if onwards is not None else None,
         )
         cards.append(card)
-    linked.cards(cards, key=key, width=width)
+    linked.cards(cards, key=key, width=width, picking=picking)
 
 
 def _onwards(dataset: Dataset, case: Case, taken: Mapping[str, object]) -> str:

@@ -13,15 +13,39 @@ function navigate(href) {
   window.dispatchEvent(new PopStateEvent("popstate"));
 }
 
-// A plain click stays in the session; other clicks open a new tab, as for any link.
+// A plain click stays in the session; other clicks open a new tab, as for any link. A file is no page: the browser
+// saves it, or shows in a tab of its own why it cannot be had.
 function anchor(href, className, children) {
   const made = element("a", className, children);
   made.href = href;
+  if (made.pathname.startsWith("/app/static/")) {
+    made.target = "_blank";
+    made.rel = "noopener";
+    return made;
+  }
   made.addEventListener("click", (event) => {
     if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey || event.button !== 0) return;
     event.preventDefault();
     navigate(made.href);
   });
+  return made;
+}
+
+// A box that picks an item. With shift the items between it and the one picked last are picked as well.
+function pick(items, at, picked, send) {
+  const made = element("input", "pick");
+  made.type = "checkbox";
+  made.checked = picked.has(items[at].id);
+  made.setAttribute("aria-label", `Select image ${items[at].id}`);
+  made.addEventListener("click", (event) => {
+    const from = event.shiftKey && picked.last !== undefined ? items.findIndex((item) => item.id === picked.last) : at;
+    const [first, last] = [Math.min(from < 0 ? at : from, at), Math.max(from, at)];
+    for (const item of items.slice(first, last + 1)) made.checked ? picked.add(item.id) : picked.delete(item.id);
+    picked.last = items[at].id;
+    for (const box of made.getRootNode().querySelectorAll(".pick")) box.checked = picked.has(Number(box.value));
+    send();
+  });
+  made.value = items[at].id;
   return made;
 }
 
@@ -43,8 +67,25 @@ function card(item) {
   return element("li", "", [main, more].filter(Boolean));
 }
 
+// A term with what it means, shown on pointing and on focus.
+function term(text, meaning) {
+  if (!meaning) return text;
+  const made = element("span", "term", [text, element("span", "meaning", [meaning])]);
+  made.tabIndex = 0;
+  const shown = made.lastChild;
+  shown.setAttribute("role", "tooltip");
+  const place = () => { // fixed, because the table cuts off what leaves it
+    const { left, bottom } = made.getBoundingClientRect();
+    shown.style.left = `${Math.max(8, Math.min(left, innerWidth - 300))}px`;
+    shown.style.top = `${bottom + 4}px`;
+  };
+  made.addEventListener("pointerenter", place);
+  made.addEventListener("focus", place);
+  return made;
+}
+
 function cell(content, column, head) {
-  const inner = content.href ? anchor(content.href, "", [content.text]) : content.text;
+  const inner = content.href ? anchor(content.href, "", [content.text]) : term(content.text, content.meaning);
   const made = element(head ? "th" : "td", `${column.align || "left"} ${content.tone || ""}`, [inner]);
   if (head) made.scope = "row";
   if (content.help) made.title = content.help;
@@ -66,14 +107,17 @@ function follow(steps, event) {
   if (at >= 0) navigate(new URL(steps[at].href, location.href).href);
 }
 
-function table(data) {
+function table(data, box) {
   const heads = data.columns.map((column) => {
-    const made = element("th", column.align || "left", [column.text]);
+    const made = element("th", column.align || "left", [term(column.text, column.meaning)]);
     made.scope = "col";
     return made;
   });
-  const rows = data.rows.map((row) =>
-    element("tr", "", row.map((content, at) => cell(content, data.columns[at], at === 0))));
+  if (box) heads.unshift(element("td", "", []));
+  const rows = data.rows.map((row, place) => {
+    const cells = row.map((content, at) => cell(content, data.columns[at], at === 0));
+    return element("tr", "", box ? [element("td", "", [box(place)]), ...cells] : cells);
+  });
   const made = element("table", "", [
     element("caption", "", [data.caption]),
     element("thead", "", [element("tr", "", heads)]),
@@ -82,19 +126,44 @@ function table(data) {
   return element("div", "wide", [made]); // scrolls by itself where the window is narrower
 }
 
-function draw(data) {
-  if (data.cards) return element("ul", "cards", data.cards.map(card));
-  return data.steps ? element("ul", "row", data.steps.map(step)) : table(data);
+function draw(data, box) {
+  if (data.steps) return element("ul", "row", data.steps.map(step));
+  if (!data.cards) return table(data, box);
+  const drawn = data.cards.map(card);
+  if (box) drawn.forEach((one, place) => one.prepend(box(place)));
+  return element("ul", "cards", drawn);
 }
 
-export default function ({ data, parentElement }) {
-  const drawn = draw(data);
+const selections = new WeakMap(); // what is picked, and the number of the last change that was sent
+
+// An answer to an earlier change than the latest must not undo what was picked meanwhile.
+function selection(data, parentElement, setStateValue) {
+  const known = selections.get(parentElement) || { picked: new Set(), serial: 0 };
+  if (data.select.serial >= known.serial || known.serial === 0) {
+    const last = known.picked.last;
+    known.picked = Object.assign(new Set(data.select.chosen), { last });
+    known.serial = data.select.serial;
+  }
+  selections.set(parentElement, known);
+  const send = () => {
+    known.serial += 1;
+    setStateValue("chosen", { ids: [...known.picked], serial: known.serial });
+  };
+  return (place) => pick(data.select.ids.map((id) => ({ id })), place, known.picked, send);
+}
+
+const listening = new WeakMap(); // Streamlit draws anew in the same element without cleaning up what was before
+
+export default function ({ data, parentElement, setStateValue }) {
+  const drawn = draw(data, data.select ? selection(data, parentElement, setStateValue) : null);
   drawn.classList.add("linked");
   if (data.cards) drawn.style.setProperty("--card", `${data.width}px`);
   parentElement.querySelector(".linked")?.remove();
   parentElement.appendChild(drawn);
+  listening.get(parentElement)?.abort();
   if (!data.steps) return undefined;
-  const listen = (event) => follow(data.steps, event);
-  document.addEventListener("keydown", listen);
-  return () => document.removeEventListener("keydown", listen);
+  const ended = new AbortController();
+  listening.set(parentElement, ended);
+  document.addEventListener("keydown", (event) => follow(data.steps, event), { signal: ended.signal });
+  return () => ended.abort();
 }

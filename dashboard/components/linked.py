@@ -1,11 +1,13 @@
 """How anything that leads to another page is drawn: grids of images and tables whose cells are links."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import streamlit as st
+
+from dashboard.components import glossary
 
 HERE = Path(__file__).parent
 
@@ -36,18 +38,51 @@ class Cell:
     help: str = ""
     key: str = ""
     """In `row`: the keyboard key that follows the link, as in KeyboardEvent.key."""
+    meaning: str = ""
+    """What a term means; `table` fills it in from the glossary."""
 
 
-def cards(items: Sequence[Card], *, key: str, width: int = 150) -> None:
+@dataclass(frozen=True)
+class Picking:
+    """Items that can be picked: the number of each, those that are, the number of the browser's change that this
+    answers, and what is called with what the browser sends."""
+
+    ids: Sequence[int]
+    chosen: Sequence[int]
+    serial: int
+    changed: Callable[[], None]
+
+
+def cards(items: Sequence[Card], *, key: str, width: int = 150, picking: Picking | None = None) -> None:
     """Images in a grid, each at least `width` pixels wide."""
-    _mount(key, {"cards": [asdict(item) for item in items], "width": width})
+    _mount(key, {"cards": [asdict(item) for item in items], "width": width}, picking)
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[Cell | str]], *, key: str, caption: str) -> None:
+def table(
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell | str]],
+    *,
+    key: str,
+    caption: str,
+    picking: Picking | None = None,
+) -> None:
     """A table for reading; a column whose name starts with ">" is aligned to the right. The caption is for readers."""
-    heads = [{"text": name.lstrip(">"), "align": "right" if name.startswith(">") else "left"} for name in columns]
-    cells = [[asdict(Cell(cell) if isinstance(cell, str) else cell) for cell in row] for row in rows]
-    _mount(key, {"columns": heads, "rows": cells, "caption": caption})
+    heads = [
+        {
+            "text": name.lstrip(">"),
+            "align": "right" if name.startswith(">") else "left",
+            "meaning": glossary.meaning(name.lstrip(">")),
+        }
+        for name in columns
+    ]
+    cells = [[asdict(_explained(cell, first=not at)) for at, cell in enumerate(row)] for row in rows]
+    _mount(key, {"columns": heads, "rows": cells, "caption": caption}, picking)
+
+
+def _explained(cell: Cell | str, *, first: bool) -> Cell:
+    """The cell, with what its term means where it heads a row."""
+    made = Cell(cell) if isinstance(cell, str) else cell
+    return replace(made, meaning=glossary.meaning(made.text)) if first else made
 
 
 def row(steps: Sequence[Cell], *, key: str) -> None:
@@ -61,5 +96,9 @@ def _component() -> Any:
     return st.components.v2.component("pneumoscope_linked", css=css, js=js)
 
 
-def _mount(key: str, data: dict[str, Any]) -> None:
-    _component()(key=key, data=data)
+def _mount(key: str, data: dict[str, Any], picking: Picking | None = None) -> None:
+    if picking is None:
+        _component()(key=key, data=data)
+        return
+    select = {"ids": list(picking.ids), "chosen": list(picking.chosen), "serial": picking.serial}
+    _component()(key=key, data=data | {"select": select}, on_chosen_change=picking.changed)

@@ -4,22 +4,23 @@ import hashlib
 from collections.abc import Collection
 
 import streamlit as st
+from PIL import Image as Picture
 
 from dashboard import pictures, resources
-from dashboard.components import address, classified, filters, grid, similar, wording
+from dashboard.components import address, classified, filters, grid, pasting, similar, wording
 from dashboard.components.similar import Found
 from db.models import Dataset, VectorIndex
 from db.queries import cases, runs, search
 from db.queries.cases import Question
 from engine.errors import InputError
-from engine.images import decode
+from engine.images import Pixels
 from engine.retrieval.embedders import Embedder
 
 MEGABYTES = 20
+PREVIEW = 640
+"""Pixels a side of the film beside its hits, on a screen of two pixels a point."""
 OFFERED = 24
 """Images to pick from."""
-PASTED = "pasted"
-"""Where the session keeps a pasted picture, which its widget gives away only once."""
 PATIENTS = {"others": "Leave out the query's patient"}
 
 
@@ -44,20 +45,29 @@ def _barred(image_id: int) -> Collection[int]:
         return cases.of_patient(session, image_id)
 
 
-def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> Found | None:
+def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> Found | None:
     """Ask with a new picture; it is read in memory and never stored. Raises InputError where it is no picture."""
-    given = _given()
-    if given is None:
+    decoder = resources.decoder()  # its libraries load while a file is chosen
+    file = st.file_uploader(
+        f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB: choose, drop or paste it (Ctrl+V). It "
+        "stays in memory and is not stored",
+        max_upload_size=MEGABYTES,
+    )
+    pasting.listen()
+    if file is None:
         return None
-    name, data = given
+    name, data = file.name, file.getvalue()
     if len(data) > MEGABYTES * 2**20:
         raise InputError(f"file {name} has {wording.size(len(data))}, the limit is {MEGABYTES} MB")
-    decoded = decode(data)
+    try:
+        decoded = decoder.decode(data)
+    except InputError as error:
+        raise InputError(f"file {name} cannot be used: {error}") from error
     height, width = decoded.pixels.shape
-    st.image(decoded.pixels, width="stretch", alt="The uploaded radiograph")
+    st.image(_preview(decoded.pixels), width="stretch", alt="The uploaded radiograph")
     st.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
     opened = similar.opened(index)
-    reading = classified.read(dataset, decoded.pixels, model(index))
+    reading = classified.read(view, decoded.pixels, model(index))
     vectors = opened.placed(reading.vectors)
     if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
         st.warning(
@@ -74,24 +84,13 @@ def upload(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> 
     return Found(hits, reading.zones)
 
 
-def _given() -> tuple[str, bytes] | None:
-    """The picture that was uploaded, or else pasted, with its name."""
-    file = st.file_uploader(
-        f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB; it stays in memory and is not stored",
-        max_upload_size=MEGABYTES,
-    )
-    with st.container():
-        pasted = st.chat_input("Or paste one here", accept_file=True, max_upload_size=MEGABYTES, key="paste")
-    if pasted is not None and pasted.files:
-        st.session_state[PASTED] = (pasted.files[0].name, pasted.files[0].getvalue())
-    if file is not None:
-        st.session_state.pop(PASTED, None)
-        return file.name, file.getvalue()
-    kept: tuple[str, bytes] | None = st.session_state.get(PASTED)
-    return kept
+def _preview(pixels: Pixels) -> Picture.Image:
+    """A picture, uint8 (h, w), made smaller by a whole factor, to PREVIEW pixels or more: Streamlit would encode all of
+    it, which takes as long as the classifier."""
+    return Picture.fromarray(pixels).reduce(max(1, min(pixels.shape) // PREVIEW))
 
 
-def image(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> Found | None:
+def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> Found | None:
     """Ask with an image that is in the index; needs no model."""
     typed = address.words("Image number", name="image", placeholder="1")
     if not typed:
@@ -99,12 +98,12 @@ def image(dataset: Dataset, index: VectorIndex, k: int, question: Question) -> F
             "Pick one, or give the number that stands in a case's facts. The filters at the left narrow the choice."
         )
         with resources.reading() as session:
-            offered = cases.page(session, filters.view(dataset).question, limit=OFFERED, offset=0)
+            offered = cases.page(session, view.question, limit=OFFERED, offset=0)
         grid.show(dataset, offered, key="pick", width=90, searches=True)
         return None
     with resources.reading() as session:
-        seen = filters.view(dataset).question
-        case = cases.one(session, address.number("image") or 0, run_id=seen.run_id, threshold=seen.threshold)
+        run_id, threshold = view.question.run_id, view.question.threshold
+        case = cases.one(session, address.number("image") or 0, run_id=run_id, threshold=threshold)
     if case is None or case.dataset_id != dataset.id:
         raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
     st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import comparing, figures, frame, linked, panels, wording
+from dashboard.components import comparing, figures, frame, linked, panels, run_files, wording
 from dashboard.components.linked import Cell
-from db.models import Artifact, Dataset, ReportFailure, Run
+from db.models import Dataset, ReportFailure, Run
 from db.queries import datasets, evaluation, overview, reports, runs
 
 KINDS = (
@@ -42,8 +42,17 @@ def several(dataset: Dataset, rows: Sequence[Run]) -> None:
     linked.table(heads, table, key="runs", caption="Runs, the latest first")
 
 
+def standing_of(run_id: int | None) -> str | None:
+    """How the run stands now, None where there is none; without a number, "running" where any run is."""
+    with resources.reading() as session:
+        if run_id is None:
+            return "running" if overview.running(session) else None
+        run = runs.find(session, run_id)
+    return runs.status(run) if run else None
+
+
 def one(dataset: Dataset, run_id: int) -> None:
-    """A run's state now."""
+    """A run's state now, and while it runs its curves as they grow."""
     with resources.reading() as session:
         run = runs.find(session, run_id)
     st.page_link(frame.FOLDER / "runs.py", label="All runs", icon=":material/arrow_back:", query_params=frame.kept())
@@ -56,10 +65,8 @@ def one(dataset: Dataset, run_id: int) -> None:
     if standing == "running":
         share = min(1.0, run.done / run.total) if run.total else 0.0
         st.progress(share, text=progress(run, standing))
-    if standing == "lost":
-        st.error("Its process died. The same command takes it up where it stopped.", icon=":material/error:")
-    elif run.error:
-        st.error(wording.plain(run.error), icon=":material/error:")
+    if standing in BROKEN:
+        _stopped(run, standing)
     rows: list[list[Cell | str]] = [
         ["Started", f"{run.started:%Y-%m-%d %H:%M} UTC, {wording.ago(run.started)}"],
         ["Took", wording.duration(run.seconds)],
@@ -69,18 +76,35 @@ def one(dataset: Dataset, run_id: int) -> None:
         ["Seed", wording.count(run.seed) if run.seed is not None else "none"],
     ]
     linked.table(["", "This run"], rows, key="run", caption="The run's state")
+    if standing == "running":
+        _curves(dataset, run_id)
 
 
-def details(dataset: Dataset, run_id: int) -> None:
-    """What a run was asked, and what it left."""
+def _stopped(run: Run, standing: str) -> None:
+    """Why the run did not end well, and the command that takes it up again, where it is known."""
+    reason = "its process died" if standing == "lost" else run.error or "it stopped, and left no reason"
+    st.error(wording.plain(reason), icon=":material/error:")
+    if run.command:
+        st.markdown("This command takes it up where it stopped:")
+        st.code(run.command, language=None, wrap_lines=True)
+    else:
+        st.markdown("The same command takes it up where it stopped.")
+
+
+def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
+    """What a run was asked, and what it left; standing: how it stands, see `standing_of`."""
     with resources.reading() as session:
         run = runs.find(session, run_id)
         if run is None:
             return
         metrics, files = runs.metrics(session, run_id), runs.artifacts(session, run_id)
-        curves = evaluation.curves(session, run_id)
         lost, unwritten = reports.failed(session, run_id, limit=SKIPPED)
         reasons, skipped = overview.skipped(session, run_id), runs.skipped(session, run_id, limit=SKIPPED)
+    if standing != "running":
+        _curves(dataset, run_id)
+    if run.command and standing not in BROKEN:
+        st.markdown("The command that repeats it:")
+        st.code(run.command, language=None, wrap_lines=True)
     if run.traceback:
         with st.expander("Traceback"):
             st.code(run.traceback, language=None, wrap_lines=True)
@@ -89,17 +113,12 @@ def details(dataset: Dataset, run_id: int) -> None:
     if run.summary:
         with st.expander("Summary"):
             st.code(json.dumps(run.summary, indent=2), language="json")
-    if curves:
-        _curves(curves, dataset.synthetic)
     comparing.offer(dataset, run)
     if metrics:
         st.subheader("Metrics")
         figures.listing(metrics, key="run_metrics")
     if files:
-        st.subheader("Files")
-        linked.table(
-            ["Name", "Path", ">Size", ">Shape", "State"], [_file(one) for one in files], key="files", caption="Files"
-        )
+        run_files.listing(files)
     if lost:
         _unwritten(dataset, lost, unwritten)
     if reasons:
@@ -131,22 +150,20 @@ def progress(run: Run, standing: str) -> str:
     return (run.error or "") if standing in BROKEN else ""
 
 
-def _file(artifact: Artifact) -> list[Cell | str]:
-    there = (resources.artifacts() / artifact.path).exists()
-    state = Cell("there") if there else Cell("missing", tone="wrong")
-    return [artifact.name, artifact.path, wording.size(artifact.bytes), artifact.shape or "", state]
-
-
 def _detail(dataset: Dataset, image_id: int | None, detail: str) -> Cell:
     return Cell(detail, frame.here("case", dataset, image=image_id) if image_id else None)
 
 
-def _curves(curves: Sequence[dict[str, object]], synthetic: bool) -> None:
+def _curves(dataset: Dataset, run_id: int) -> None:
     """Loss and AUC by epoch; pandas and altair are imported only where a run has curves."""
+    with resources.reading() as session:
+        curves = evaluation.curves(session, run_id)
+    if not curves:
+        return
     import pandas as pd
 
     from engine.charts import for_page, training_curves
 
     with panels.guarded("The training curves"):
-        drawn = training_curves(pd.DataFrame(curves), synthetic=synthetic)
+        drawn = training_curves(pd.DataFrame(curves), synthetic=dataset.synthetic)
         st.altair_chart(for_page(drawn, dark=st.context.theme.type == "dark"))

@@ -1,6 +1,6 @@
 """How a reader walks through a list of cases: to the one before, the one after, and back to the list."""
 
-from dashboard.components import address, filters, frame, grid, linked
+from dashboard.components import film, filters, frame, grid, linked
 from dashboard.components.linked import Cell
 from db.models import Dataset
 from db.queries.cases import Place
@@ -26,5 +26,5 @@ def show(dataset: Dataset, place: Place | None, total: int) -> None:
 def _step(text: str, image_id: int | None, dataset: Dataset, *, key: str) -> Cell:
     if image_id is None:
         return Cell(text, tone="muted")
-    href = frame.here("case", dataset, **filters.parameters(image=image_id, opacity=address.get("opacity")))
+    href = frame.here("case", dataset, **filters.parameters(image=image_id, **film.kept()))
     return Cell(text, href, help=f"Key: {key}", key=key)

@@ -1,9 +1,9 @@
-"""How one case looks large: the radiograph, the same with its heatmap, and the facts beside them."""
+"""How one case looks large: the radiograph under its heatmap, and the facts beside it."""
 
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import address, filters, frame, grid, linked, wording
+from dashboard.components import film, filters, frame, grid, linked, wording
 from dashboard.components.linked import Cell
 from db.models import Dataset
 from db.queries import runs
@@ -13,25 +13,16 @@ ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middl
 
 
 def show(case: Case, view: filters.View) -> None:
-    """Radiograph and overlay side by side."""
-    left, right = st.columns(2)
-    with left:
-        st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
-        st.caption(f"Radiograph, {case.width} x {case.height} pixels, as ingested")
-    with right:
-        if view.run is None or case.heatmap_row is None:
-            st.info("No heatmap: the run in view has not explained this image.")
-            return
-        with resources.reading() as session:
-            heatmaps = runs.artifact(session, view.run.id, "heatmaps")
-        version = heatmaps.sha256 if heatmaps else ""
-        picture, below = st.container(), st.container()
-        with below:
-            opacity = address.level("Heatmap opacity", name="opacity", default=0.4)
-        with picture:
-            address_of = pictures.overlay_url(view.run.id, case.sha256, opacity=opacity, version=version)
-            st.image(address_of, width="stretch", alt=f"The same radiograph under the heatmap; {zones_in_words(case)}")
-            st.caption("Where the classifier looked (Grad-CAM)")
+    """The radiograph, and over it the heatmap of the run in view."""
+    heat = _heat(case, view)
+    film.show(
+        src=pictures.image_url(case.sha256),
+        alt=grid.alt(case),
+        caption=f"Radiograph, {case.width} x {case.height} pixels, as ingested",
+        heat=heat,
+    )
+    if heat is None:
+        st.info("No heatmap: the run in view has not explained this image.")
 
 
 def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
@@ -75,6 +66,18 @@ def zones_in_words(case: Case) -> str:
         return "no heat in either lung"
     zone = max(case.zones, key=lambda name: float((case.zones or {})[name]))
     return f"most heat in the {zone.replace('_', ' ')} zone"
+
+
+def _heat(case: Case, view: filters.View) -> film.Heat | None:
+    if view.run is None or case.heatmap_row is None:
+        return None
+    with resources.reading() as session:
+        heatmaps = runs.artifact(session, view.run.id, "heatmaps")
+    return film.Heat(
+        src=pictures.heat_url(view.run.id, case.sha256, version=heatmaps.sha256 if heatmaps else ""),
+        alt=zones_in_words(case),
+        caption="Where the classifier looked (Grad-CAM)",
+    )
 
 
 def _prediction(case: Case) -> Cell:

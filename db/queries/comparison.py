@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Image, Prediction, Run
@@ -28,9 +28,17 @@ def unfit(first: Run | None, second: Run | None) -> str | None:
 
 
 def partners(session: Session, run: Run) -> Sequence[Run]:
-    """The other finished runs of its kind and data set, the latest first."""
-    query = select(Run).where(Run.kind == run.kind, Run.status == "finished", Run.dataset_id == run.dataset_id)
-    return session.scalars(query.where(Run.id != run.id).order_by(Run.id.desc()).limit(100)).all()
+    """The other runs of its kind and data set, however they ended, the latest first; no more than 100."""
+    return session.scalars(_alike(run).where(Run.id != run.id).limit(100)).all()
+
+
+def previous(session: Session, run: Run) -> Run | None:
+    """The run of its kind and data set before it, or None where it was the first."""
+    return session.scalars(_alike(run).where(Run.id < run.id).limit(1)).first()
+
+
+def _alike(run: Run) -> Select[Run]:
+    return select(Run).where(Run.kind == run.kind, Run.dataset_id == run.dataset_id).order_by(Run.id.desc())
 
 
 def paired(session: Session, first: Run, second: Run) -> list[dict[str, Any]]:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Dataset, Image
+from db.models import Dataset, Image, ImageTally
 
 
 def every(session: Session) -> Sequence[Dataset]:
@@ -41,19 +41,10 @@ def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str]]:
 
 
 def counts(session: Session, dataset_id: int) -> list[dict[str, Any]]:
-    """Distinct images, files and patients for each split and label, as rows of a table."""
-    query = (
-        select(
-            Image.split,
-            Image.label,
-            func.count().label("images"),
-            func.sum(Image.file_count).label("files"),
-            func.count(Image.patient_key.distinct()).label("patients"),
-        )
-        .where(Image.dataset_id == dataset_id)
-        .group_by(Image.split, Image.label)
-        .order_by(Image.split, Image.label)
-    )
+    """Distinct images, files and patients for each split and label, as rows of a table; from what ingest counted."""
+    keys = (ImageTally.split, ImageTally.label)
+    sums = [func.sum(getattr(ImageTally, name)).label(name) for name in ("images", "files", "patients")]
+    query = select(*keys, *sums).where(ImageTally.dataset_id == dataset_id).group_by(*keys).order_by(*keys)
     return [dict(row) for row in session.execute(query).mappings()]
 
 

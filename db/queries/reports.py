@@ -1,52 +1,23 @@
-"""Which reports match a question, how they score, and how models and strategies compare."""
+"""Which reports match a question, a page at a time, and how they score."""
 
-import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import ColumnElement, and_, func, select, union_all
+from sqlalchemy.orm import Session
 
 from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
+from db.queries.report_counts import Standing as Standing
+from db.queries.report_counts import choices as choices
+from db.queries.report_counts import leaderboard as leaderboard
+from db.queries.report_counts import of_demand
+from db.queries.report_counts import tallied as tallied
+from db.queries.report_questions import LABELS as LABELS
+from db.queries.report_questions import PROBLEMS, STANCES, Demand, conditions, demands
+from db.queries.report_questions import ReportQuestion as ReportQuestion
 
-STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
-"""A stance as the score row `stance` stores it."""
-LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
-PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
-    "label": ("stance_agreement", operator.eq, 0.0),
-    "classifier": ("classifier_agreement", operator.eq, 0.0),
-    "unsupported": ("unsupported", operator.gt, 0.0),
-    "contradiction": ("contradictions", operator.gt, 0.0),
-    "side": ("laterality", operator.lt, 1.0),
-    "form": ("format", operator.lt, 1.0),
-    "repetition": ("repetition", operator.ge, 0.2),
-    "truncated": ("truncated", operator.gt, 0.0),
-}
-"""What can be wrong with a report -> the score that shows it, and how that compares with which value."""
-
-
-@dataclass(frozen=True)
-class ReportQuestion:
-    """What a list of reports is about; None leaves a side open. label: of LABELS; stance: of STANCES; problem: of
-    PROBLEMS; score: a metric, whose value lies between low and high."""
-
-    dataset_id: int
-    label: str | None = None
-    strategy: str | None = None
-    model: str | None = None
-    stance: str | None = None
-    problem: str | None = None
-    score: str | None = None
-    low: float = 0.0
-    high: float = 1.0
-    keyword: str | None = None
-    """Text that the report contains, case ignored; no wildcards."""
-    image_id: int | None = None
-    run_id: int | None = None
-    disagreeing: tuple[int, float] | None = None
-    """A predict run and its threshold: only reports whose stance is the opposite of the classifier's call, the most
-    confident call first."""
+FEW = 2000
+"""Reports with a score asked for, up to which a list walks along the scores instead of along all reports."""
 
 
 @dataclass(frozen=True)
@@ -74,16 +45,6 @@ class ReportRow:
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A model under a strategy: how many reports, and the mean of each metric over those that have it."""
-
-    model: str
-    strategy: str
-    reports: int
-    means: dict[str, float]
-
-
-@dataclass(frozen=True)
 class PredictedImage:
     """An image with what a predict run says of it."""
 
@@ -92,88 +53,91 @@ class PredictedImage:
     zones: dict[str, float]
 
 
-def _matching(question: ReportQuestion, query: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
-    """`query`, a selection from Report, narrowed to what the question asks.
+def page(
+    session: Session, question: ReportQuestion, *, limit: int = 50, offset: int = 0, total: int | None = None
+) -> list[ReportRow]:
+    """The reports asked for, the latest first, or disagreements by the classifier's confidence. total: see `ids`."""
+    wanted = ids(session, question, limit=limit, offset=offset, total=total)
+    return rows(session, question.dataset_id, wanted)
 
-    A report belongs to a picture's content: where two datasets hold the same file, both show it.
-    """
-    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Image.dataset_id == question.dataset_id)
-    for column, wanted in (
-        (Report.strategy, question.strategy),
-        (Report.model, question.model),
-        (Image.id, question.image_id),
-        (Report.run_id, question.run_id),
-    ):
-        if wanted is not None:
-            query = query.where(column == wanted)
-    if question.label is not None:
-        query = query.where(Image.label.is_not_distinct_from(LABELS[question.label]))
-    if question.stance is not None:
-        query, stance = _scored(query, "stance")
-        query = query.where(stance.is_not_distinct_from(STANCES[question.stance]))
-    if question.problem is not None:
-        metric, compare, bound = PROBLEMS[question.problem]
-        query, value = _scored(query, metric)
-        query = query.where(compare(value, bound))
-    if question.score is not None:
-        query, value = _scored(query, question.score)
-        query = query.where(value.between(question.low, question.high))
-    if question.keyword:
-        query = query.where(Report.text.icontains(question.keyword, autoescape=True))
+
+def ids(
+    session: Session,
+    question: ReportQuestion,
+    *,
+    limit: int | None = None,
+    offset: int = 0,
+    total: int | None = None,
+) -> Sequence[int]:
+    """Their ids, in that order; all of them without a limit. total: how many there are, where that is known: what lies
+    in the second half is then walked to from the end."""
     if question.disagreeing is not None:
-        run_id, threshold = question.disagreeing
-        query, said = _scored(query, "stance")
-        query = query.join(Prediction, and_(Prediction.image_id == Image.id, Prediction.run_id == run_id))
-        called = Prediction.probability >= threshold
-        query = query.where(or_(and_(called, said == 0.0), and_(~called, said == 1.0)))
-    return query
+        return _opposed(session, question, limit=limit, offset=offset)
+    query = select(Report.id).where(*conditions(question, along=_few(session, question)))
+    if limit is not None and total is not None and 2 * offset > total:
+        end, start = total - offset, total - offset - limit
+        rest = query.order_by(Report.id).limit(max(0, min(limit, end))).offset(max(0, start))
+        return session.scalars(rest).all()[::-1]
+    return session.scalars(query.order_by(Report.id.desc()).limit(limit).offset(offset or None)).all()
 
 
-def _scored(query: Select[*tuple[Any, ...]], metric: str) -> tuple[Select[*tuple[Any, ...]], Any]:
-    """The query joined to the report's score of that metric, and the score's value."""
-    score = aliased(ReportScore)
-    return query.join(score, and_(score.report_id == Report.id, score.metric == metric)), score.value
+def _opposed(session: Session, question: ReportQuestion, *, limit: int | None, offset: int) -> Sequence[int]:
+    """Reports against the classifier, the most confident call first: from both ends of the probabilities inwards."""
+    assert question.disagreeing is not None
+    run_id, threshold = question.disagreeing
+    distance = func.abs(Prediction.probability - threshold).label("distance")
+    query = select(Report.id, distance).select_from(Prediction).join(Image, Image.id == Prediction.image_id)
+    query = query.join(Report, Report.image_sha256 == Image.sha256).where(Prediction.run_id == run_id)
+    # an expression, so that SQLite has no index on the dataset to begin at
+    query = query.where(Image.dataset_id + 0 == question.dataset_id, *conditions(question))
+    said = select(ReportScore.value).where(ReportScore.report_id == Report.id, ReportScore.metric == "stance")
+    stance = said.correlate(Report).scalar_subquery()
+    above = query.where(Prediction.probability >= threshold, stance == STANCES["normal"])
+    below = query.where(Prediction.probability < threshold, stance == STANCES["pneumonia"])
+    most = None if limit is None else limit + offset
+    sides = (
+        above.order_by(Prediction.probability.desc(), Report.id.desc()).limit(most),
+        below.order_by(Prediction.probability, Report.id.desc()).limit(most),
+    )
+    both = union_all(*(select(side.subquery()) for side in sides)).subquery()
+    found = select(both.c.id).order_by(both.c.distance.desc(), both.c.id.desc())
+    return session.scalars(found.limit(limit).offset(offset or None)).all()
 
 
-def _order(question: ReportQuestion) -> tuple[ColumnElement[Any], ...]:
-    """The latest first, or where disagreements are asked for the most confident call first."""
-    if question.disagreeing is None:
-        return (Report.id.desc(),)
-    return (func.abs(Prediction.probability - question.disagreeing[1]).desc(), Report.id.desc())
+def _few(session: Session, question: ReportQuestion) -> Demand | None:
+    """What the question asks of a score that few reports fulfil, if anything is."""
+    whole = ReportQuestion(question.dataset_id)
+    for demand in demands(question):
+        number = of_demand(session, whole, demand)
+        if number is not None and number <= FEW:
+            return demand
+    return None
 
 
-def page(session: Session, question: ReportQuestion, *, limit: int = 50, offset: int = 0) -> list[ReportRow]:
-    """The reports asked for, the latest first, or disagreements by the classifier's confidence."""
-    wanted = _matching(question, select(Report.id, Image.id.label("image_id")))
-    wanted = wanted.add_columns(func.row_number().over(order_by=_order(question)).label("place"))
-    wanted = wanted.order_by(*_order(question)).limit(limit).offset(offset)
-    return _rows(session, wanted)
-
-
-def _rows(session: Session, wanted: Select[*tuple[Any, ...]]) -> list[ReportRow]:
-    """The reports whose ids and images `wanted` selects, with their scores: by its `place` where it gives one, else the
-    latest first."""
-    chosen = wanted.subquery()
-    query = select(Report, Image).join(chosen, chosen.c.id == Report.id).join(Image, Image.id == chosen.c.image_id)
-    found = session.execute(query.order_by(chosen.c.place if "place" in chosen.c else Report.id.desc())).all()
+def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[ReportRow]:
+    """These reports with the dataset's images that they describe and with their scores, in the order given."""
+    image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id == dataset_id)
+    query = select(Report, Image).join(Image, image).where(Report.id.in_(report_ids))
+    found = {report.id: (report, image) for report, image in session.execute(query)}
     scores: dict[int, dict[str, float | None]] = {}
     columns = select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
-    for number, metric, value in session.execute(
-        columns.where(ReportScore.report_id.in_([report.id for report, _ in found]))
-    ):
+    for number, metric, value in session.execute(columns.where(ReportScore.report_id.in_(report_ids))):
         scores.setdefault(number, {})[metric] = value
-    return [ReportRow(report, image, scores.get(report.id, {})) for report, image in found]
+    return [ReportRow(*found[number], scores.get(number, {})) for number in report_ids if number in found]
 
 
 def count(session: Session, question: ReportQuestion) -> int:
     """How many reports the question has."""
-    return session.scalar(_matching(question, select(func.count()).select_from(Report))) or 0
+    number = tallied(session, question)
+    return len(ids(session, question)) if number is None else number
 
 
 def of_image(session: Session, image_id: int) -> list[ReportRow]:
     """All reports of one image, the latest first."""
-    wanted = select(Report.id, Image.id.label("image_id")).join(Image, Image.sha256 == Report.image_sha256)
-    return _rows(session, wanted.where(Image.id == image_id))
+    image = session.get(Image, image_id)
+    if image is None:
+        return []
+    return rows(session, image.dataset_id, ids(session, ReportQuestion(image.dataset_id, image_id=image_id)))
 
 
 def count_of_run(session: Session, run_id: int) -> int:
@@ -186,38 +150,6 @@ def failed(session: Session, run_id: int, *, limit: int) -> tuple[int, list[Repo
     query = select(ReportFailure).where(ReportFailure.run_id == run_id)
     total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     return total, list(session.scalars(query.order_by(ReportFailure.id).limit(limit)))
-
-
-def choices(session: Session, dataset_id: int) -> tuple[list[str], list[str]]:
-    """The models and the strategies that the dataset has reports of, by name."""
-    query = select(Report.model, Report.strategy).join(Image, Image.sha256 == Report.image_sha256)
-    pairs = session.execute(query.where(Image.dataset_id == dataset_id).distinct()).all()
-    return sorted({model for model, _ in pairs}), sorted({strategy for _, strategy in pairs})
-
-
-def leaderboard(session: Session, dataset_id: int) -> list[Standing]:
-    """Models under strategies, by name, with the mean of every metric."""
-    query = (
-        select(
-            Report.model,
-            Report.strategy,
-            ReportScore.metric,
-            func.count(Report.id.distinct()),
-            func.avg(ReportScore.value),
-        )
-        .join(ReportScore, ReportScore.report_id == Report.id)
-        .join(Image, Image.sha256 == Report.image_sha256)
-        .where(Image.dataset_id == dataset_id)
-        .group_by(Report.model, Report.strategy, ReportScore.metric)
-        .order_by(Report.model, Report.strategy)
-    )
-    groups: dict[tuple[str, str], list[tuple[str, int, float | None]]] = {}
-    for model, strategy, metric, reports, mean in session.execute(query):
-        groups.setdefault((model, strategy), []).append((metric, reports, mean))
-    return [
-        Standing(*key, max(n for _, n, _ in rows), {metric: mean for metric, _, mean in rows if mean is not None})
-        for key, rows in groups.items()
-    ]
 
 
 def predicted(session: Session, run: Run, *, split: str | None = None) -> list[PredictedImage]:

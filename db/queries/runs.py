@@ -79,6 +79,11 @@ def artifact(session: Session, run_id: int, name: str) -> Artifact | None:
     return session.scalars(select(Artifact).where(Artifact.run_id == run_id, Artifact.name == name)).first()
 
 
+def artifact_by_id(session: Session, artifact_id: int) -> Artifact | None:
+    """The file with this id."""
+    return session.get(Artifact, artifact_id)
+
+
 def metrics(session: Session, run_id: int, *, curves: bool = False) -> Sequence[Metric]:
     """The run's final values, or with `curves` its values by epoch."""
     query = select(Metric).where(Metric.run_id == run_id, Metric.step >= 0 if curves else Metric.step == -1)

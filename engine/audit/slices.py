@@ -9,9 +9,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import fisher_exact, norm
+from scipy.stats import fisher_exact
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
+
+from engine.metrics.proportions import wilson
 
 Floats = NDArray[np.float64]
 
@@ -85,14 +87,6 @@ def clusters(features: NDArray[np.floating], *, seed: int) -> list[NDArray[np.in
     parts = PCA(min(DIMENSIONS, *features.shape), random_state=seed).fit_transform(features)
     member = KMeans(wanted, n_init=10, random_state=seed).fit_predict(parts)
     return [np.flatnonzero(member == number) for number in np.unique(member)]
-
-
-def wilson(rate: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a share among n independent trials (Wilson 1927): inside [0, 1], and not empty at 0 or 1."""
-    z = float(norm.ppf((1 + level) / 2))
-    middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * np.sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))
 
 
 def holm(p_values: ArrayLike) -> Floats:

@@ -15,11 +15,12 @@ from db import session
 from db.models import Dataset, Metric, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
+from engine.digests import is_whole
 from engine.files import whole_file
 from jobs.command import Context, JobError, UsageError
 from jobs.exports.source import measured
 from jobs.results import by_split, thresholds_of, unseen
-from jobs.run import ActiveRun, is_whole
+from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from engine.classification.inference import Classifier

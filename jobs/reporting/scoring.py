@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from db import writes
+from db import report_tallies, writes
 from db.models import Dataset, Report, ReportScore, Run
 from db.queries.reports import PredictedImage
 from jobs.command import JobError
@@ -75,6 +75,9 @@ class Scorer:
                 {"report_id": report.id, "metric": found.metric, "value": found.value, "detail": found.detail}
                 for found in score(report.text, strategy, known)
             ]
-        for batch in writes.batches([report.id for report in reports]):
+        ids = [report.id for report in reports]
+        report_tallies.take(db, ids)
+        for batch in writes.batches(ids):
             db.execute(delete(ReportScore).where(ReportScore.report_id.in_(batch)))
         writes.upsert(db, ReportScore, scored, unique=("report_id", "metric"))
+        report_tallies.add(db, ids)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from db import session, writes
+from db import session, tallies, writes
 from db.models import Dataset, Image, Prediction
 from db.queries import datasets
 from jobs.command import Context, JobError
@@ -126,6 +126,7 @@ def store_predictions(
     with session.transaction(run.context.engine) as db:
         writes.clear(db, Prediction, run.id)
         writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+        tallies.predictions(db, run.id, threshold=calibration["threshold"])
 
 
 def summary_of(

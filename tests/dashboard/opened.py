@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from streamlit.testing.v1 import AppTest
 
 APP = Path(__file__).parent.parent.parent / "dashboard" / "app.py"
-PAGES = ("overview", "cases", "case", "reports", "search", "map", "runs")
+PAGES = ("overview", "cases", "case", "reports", "search", "map", "reviews", "runs")
 
 
 @dataclass(frozen=True)

@@ -128,9 +128,9 @@ def test_a_case_shows_its_prediction_its_reports_and_others_like_it(workbench: W
     with database.transaction(workbench.engine) as db:
         labels = [db.get_one(Image, one).label for one in similar]
     assert set(labels) == {image.label}
-    urls = [str(one.url) if hasattr(one, "url") else one.proto.imgs[0].url for one in at.image]
-    assert urls[0] == f"/app/static/image/{image.sha256}"
-    assert f"/{image.sha256}.webp?opacity=0.40" in urls[1]
+    film = linked(at, "film")
+    assert film["src"] == f"/app/static/image/{image.sha256}"
+    assert f"/{image.sha256}.webp?v=" in film["heat"]["src"]
 
 
 def test_the_steps_of_a_case_walk_through_the_whole_list_in_its_order(workbench: Workbench) -> None:

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from opened import Workbench
 from PIL import Image as Picture
-from sqlalchemy import select
+from sqlalchemy import select, update
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from dashboard import pictures
 from db import session as database
-from db.models import Artifact, Image, Run
+from db.models import Artifact, Image, Prediction, Run
+from engine.overlays import colourise, enlarge
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -30,12 +31,10 @@ def image(workbench: Workbench, number: int = 1) -> Image:
         return db.get_one(Image, number)
 
 
-def overlaid(client: TestClient, workbench: Workbench, opacity: float) -> np.ndarray:
+def heat_url(workbench: Workbench) -> str:
     with database.transaction(workbench.engine) as db:
         run = db.scalars(select(Run.id).where(Run.kind == "predict")).one()
-    answer = client.get(pictures.overlay_url(run, image(workbench).sha256, opacity=opacity, version="0"))
-    assert answer.status_code == 200
-    return np.asarray(Picture.open(io.BytesIO(answer.content))).astype(int)
+    return pictures.heat_url(run, image(workbench).sha256, version="0")
 
 
 def test_an_image_comes_as_it_was_ingested_and_is_cached_for_good(client: TestClient, workbench: Workbench) -> None:
@@ -54,18 +53,23 @@ def test_a_thumbnail_is_webp_and_cached_for_good(client: TestClient, workbench: 
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_an_overlay_is_the_radiograph_without_opacity_and_coloured_with_it(
+def test_a_heatmap_is_a_layer_whose_alpha_is_its_heat_and_is_cached_for_good(
     client: TestClient, workbench: Workbench
 ) -> None:
-    plain, coloured = overlaid(client, workbench, 0.0), overlaid(client, workbench, 1.0)
-    assert np.abs(plain - plain.mean(axis=2, keepdims=True)).max() < 24  # grey, but for what WebP loses
-    assert np.abs(coloured - coloured.mean(axis=2, keepdims=True)).max() > 60
-
-
-@pytest.mark.parametrize("opacity", ["2", "nan", "-1", "x"])
-def test_an_opacity_out_of_range_is_refused(client: TestClient, workbench: Workbench, opacity: str) -> None:
-    url = pictures.overlay_url(3, image(workbench).sha256, opacity=0.5, version="0")
-    assert client.get(url.replace("0.50", opacity)).status_code == 404
+    answer = client.get(heat_url(workbench))
+    assert answer.headers["content-type"] == "image/webp"
+    assert "immutable" in answer.headers["cache-control"]
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    with database.transaction(workbench.engine) as db:
+        stored = db.scalars(select(Artifact).where(Artifact.name == "heatmaps")).one()
+        row = db.scalars(
+            select(Prediction.heatmap_row).where(Prediction.run_id == stored.run_id, Prediction.image_id == 1)
+        ).one()
+        heatmap = np.load(workbench.artifacts / stored.path)[row].astype(np.float32)
+    drawn = np.asarray(Picture.open(io.BytesIO(answer.content)))
+    heat = enlarge(heatmap, pictures.HEAT_SIDE, pictures.HEAT_SIDE)
+    assert (drawn[..., 3] == np.rint(heat * 255)).all()
+    assert (drawn[..., :3] == colourise(heat)).all()
 
 
 @pytest.mark.parametrize(
@@ -77,8 +81,9 @@ def test_an_opacity_out_of_range_is_refused(client: TestClient, workbench: Workb
         "image/%2e%2e%2f%2e%2e%2fetc%2fpasswd",
         "thumbnail/" + "0" * 64 + ".webp",
         "thumbnail/..%2f..%2ftest.db.webp",
-        "overlay/3/" + "0" * 64 + ".webp",
-        "overlay/99/" + "0" * 64 + ".webp",
+        "heat/3/" + "0" * 64 + ".webp",
+        "heat/3/" + "g" * 64 + ".webp",
+        "heat/x/" + "0" * 64 + ".webp",
     ],
 )
 def test_what_was_not_ingested_is_not_found(client: TestClient, path: str) -> None:
@@ -109,12 +114,20 @@ def test_a_path_that_leaves_the_datasets_folder_is_not_followed(
     assert client.get(pictures.image_url(one.sha256)).status_code == 404
 
 
-def test_a_heatmap_file_that_is_pickled_or_outside_is_not_opened(client: TestClient, workbench: Workbench) -> None:
-    one = image(workbench)
+def test_a_run_that_stored_no_heatmap_of_an_image_has_none_to_show(client: TestClient, workbench: Workbench) -> None:
+    url = heat_url(workbench)
+    assert client.get(url.replace("/heat/3/", "/heat/99/")).status_code == 404
     with database.transaction(workbench.engine) as db:
-        heatmaps = db.scalars(select(Artifact).where(Artifact.name == "heatmaps")).one()
-        url = pictures.overlay_url(heatmaps.run_id, one.sha256, opacity=0.5, version="0")
-        path = workbench.artifacts / heatmaps.path
+        db.execute(update(Prediction).values(heatmap_row=None))
+    answer = client.get(url)
+    assert (answer.status_code, answer.text) == (404, "the run stored no heatmap of this image")
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_heatmap_file_that_is_pickled_or_outside_is_not_opened(client: TestClient, workbench: Workbench) -> None:
+    url = heat_url(workbench)
+    with database.transaction(workbench.engine) as db:
+        path = workbench.artifacts / db.scalars(select(Artifact).where(Artifact.name == "heatmaps")).one().path
     assert client.get(url).status_code == 200
     np.save(path, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     assert client.get(url).status_code == 404

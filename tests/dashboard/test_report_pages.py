@@ -4,6 +4,8 @@ import pytest
 from opened import Workbench, asked, cell, linked, open_page, said
 from sqlalchemy import select
 
+from dashboard.components import matching
+from db import report_tallies
 from db import session as database
 from db.models import Image, Report, ReportFailure, ReportScore, Run
 
@@ -17,12 +19,15 @@ def first(workbench: Workbench) -> Report:
     with database.transaction(workbench.engine) as db:
         report = db.scalars(select(Report).order_by(Report.id)).first()
         assert report is not None
+        report_tallies.take(db, [report.id])
         for metric, value in FAULTS.items():
             known = db.query(ReportScore).filter_by(report_id=report.id, metric=metric).one_or_none()
             if known is None:
                 db.add(ReportScore(report_id=report.id, metric=metric, value=value))
             else:
                 known.value = value
+        db.flush()
+        report_tallies.add(db, [report.id])
         return report
 
 
@@ -104,3 +109,21 @@ def test_a_run_lists_the_reports_that_it_could_not_write_with_their_reasons(
     assert "1 report; the same command tries them again" in said(at)
     assert cell(at, "unwritten", "<b>no</b> answer within 3 s")
     assert asked(cell(at, "unwritten", "Image")["href"]) == ("case", {"image": str(image.id)})
+
+
+def test_a_list_that_no_tally_counts_ends_where_nobody_reads_on(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "24 reports of 24." in said(open_page("reports", words="e"))
+    monkeypatch.setattr(matching, "MOST", 12)
+    matching._found.clear()
+    at = open_page("reports", words="e", page=2)
+    assert "More than 12 reports of 24." in said(at)
+    assert len([one for one in at.get("bidi_component") if "film_" in one.proto.id]) == 2
+
+
+def test_what_is_remembered_of_a_list_goes_with_the_next_write(workbench: Workbench) -> None:
+    assert "0 reports of 24." in said(open_page("reports", words="cardiomegaly"))
+    with database.transaction(workbench.engine) as db:
+        db.scalars(select(Report).order_by(Report.id).limit(1)).one().text = "Cardiomegaly."
+    assert "1 report of 24." in said(open_page("reports", words="cardiomegaly"))

@@ -1,7 +1,10 @@
 """Lists of cases on both databases, against the same questions answered in Python, one image at a time."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sample import THRESHOLD, build, films
@@ -9,7 +12,8 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from db import session as database
-from db.models import Image, Prediction, Report, Run
+from db import tallies
+from db.models import Image, ImageTag, Prediction, Report, Review, Run
 from db.queries import cases
 from db.queries.cases import Question
 
@@ -17,73 +21,171 @@ SIDES = {
     "split": (None, "test", "unknown"),
     "label": (None, "pneumonia", "normal", "unknown"),
     "cause": (None, "viral", "unknown"),
-    "outcome": (None, "TP", "FN", "wrong"),
+    "outcome": (None, "TP", "FN", "wrong", "TN", "FP"),
+    "threshold": (THRESHOLD, 0.35, 0.3512),
+    "moved": (False, True),
     "reported": (None, "yes", "no"),
-    "low": (0.0, 0.3),
+    "tag": (None, "rotated"),
+    "reviewed": (None, "yes", "no", "doubted"),
+    "flipped": (False, True),
+    "between": ((0.0, 1.0), (0.3, 1.0), (0.05, 0.7), (0.1234, 0.9)),
 }
+OTHER_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class Fact:
+    """What is known of one image, and how another run scored it."""
+
+    image: Image
+    probability: float | None
+    other: float | None
+    reported: bool
+    tagged: bool
+    verdict: str | None
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An engine over 40 images, some without label, split or prediction; the dataset, its predict run, and another."""
+
+    engine: Engine
+    dataset: int
+    run: int
+    other: int
 
 
 @pytest.fixture
-def asked(engine: Engine, tmp_path: Path) -> tuple[Engine, int, int]:
-    """An engine over 40 images, some without label, split or prediction; the dataset and its predict run."""
+def asked(engine: Engine, tmp_path: Path) -> Asked:
     dataset = build(engine, tmp_path, tmp_path / "films", pictures=films(40))
     with database.transaction(engine) as db:
         for image in db.scalars(select(Image).where(Image.id % 10 == 4)):
             image.label, image.cause, image.split = None, None, None
-        run = db.scalars(select(Run.id).where(Run.kind == "predict")).one()
-    return engine, dataset, run
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        for prediction in db.scalars(select(Prediction).where(Prediction.image_id % 5 == 0)):
+            prediction.probability = 0.35  # an edge of the tallies' bins, and several alike
+        made = {name: getattr(run, name) for name in ("kind", "dataset_id", "config", "code_version", "status", "host")}
+        other = Run(**made, fingerprint="o" * 64, pid=1, summary={"threshold": OTHER_THRESHOLD})
+        db.add(other)
+        db.flush()
+        for prediction in db.scalars(select(Prediction).where(Prediction.run_id == run.id)).all():
+            moved = (prediction.probability + 0.3) % 1.0
+            db.add(Prediction(run_id=other.id, image_id=prediction.image_id, logit=0.0, probability=moved))
+        for number, name, verdict in (
+            (1, "A", "normal"),
+            (2, "A", "normal"),
+            (2, "A", "pneumonia"),
+            (7, "B", "normal"),
+        ):
+            db.add(Review(image_id=number, reviewer=name, verdict=verdict))
+        db.add_all(ImageTag(image_id=number, name="rotated") for number in range(1, 40, 3))
+        db.flush()
+        tallies.dataset(db, dataset)
+        return Asked(engine, dataset, run.id, other.id)
 
 
-def known(db: Session, run: int) -> list[tuple[Image, float | None, bool]]:
-    """Every image with its probability and whether a report describes it."""
+def known(db: Session, asked: Asked) -> list[Fact]:
+    """Every image with its probabilities, whether a report describes it, and what was said of it."""
     reported = set(db.scalars(select(Report.image_sha256)))
-    said = select(Prediction.image_id, Prediction.probability).where(Prediction.run_id == run)
-    probabilities = {row.image_id: row.probability for row in db.execute(said)}
-    images = db.scalars(select(Image).order_by(Image.id))
-    return [(image, probabilities.get(image.id), image.sha256 in reported) for image in images]
-
-
-def answer(facts: list[tuple[Image, float | None, bool]], question: Question) -> list[int]:
-    """The ids that match, ordered as the question wants."""
-    found = []
-    outcomes = {"wrong": ("FP", "FN")}.get(question.outcome or "", (question.outcome,))
-    for image, probability, reported in facts:
-        fits = (
-            question.split in (None, image.split or "unknown")
-            and (question.label is None or cases.LABELS[question.label] == image.label)
-            and question.cause in (None, image.cause or ("none" if image.label == 0 else "unknown"))
-            and (question.outcome is None or cases.outcome(image.label, probability, THRESHOLD) in outcomes)
-            and (question.reported is None or reported == (question.reported == "yes"))
-            and (question.low == 0.0 or (probability or -1.0) >= question.low)
+    tagged = set(db.scalars(select(ImageTag.image_id)))
+    said = {
+        (row.run_id, row.image_id): row.probability
+        for row in db.execute(select(Prediction.run_id, Prediction.image_id, Prediction.probability))
+    }
+    verdicts = {review.image_id: review.verdict for review in db.scalars(select(Review).order_by(Review.id))}
+    return [
+        Fact(
+            image,
+            said.get((asked.run, image.id)),
+            said.get((asked.other, image.id)),
+            image.sha256 in reported,
+            image.id in tagged,
+            verdicts.get(image.id),
         )
-        error = abs(probability - image.label) if probability is not None and image.label is not None else -9.0
-        keys = {"wrong": error, "high": -9.0 if probability is None else probability, "file": 0.0}
-        if fits:
-            found.append((-keys[question.sort], image.id))
-    return [image for _, image in sorted(found)]
+        for image in db.scalars(select(Image).order_by(Image.id))
+    ]
 
 
-def test_pages_counts_and_ids_agree_with_python_on_combinations_of_filters(
-    asked: tuple[Engine, int, int],
-) -> None:
-    engine, dataset, run = asked
+def fits(fact: Fact, question: Question) -> bool:
+    """Whether an image matches, side by side."""
+    image, p, at = fact.image, fact.probability, question.threshold or 0.0
+    doubted = (image.label, fact.verdict) in ((1, "normal"), (0, "pneumonia"))
+    states = {None: True, "yes": fact.verdict is not None, "no": fact.verdict is None, "doubted": doubted}
+    outcomes = {"wrong": ("FP", "FN")}.get(question.outcome or "", (question.outcome,))
+    narrowed = (question.low, question.high) != (0.0, 1.0)
+    return (
+        question.split in (None, image.split or "unknown")
+        and (question.label is None or cases.LABELS[question.label] == image.label)
+        and question.cause in (None, image.cause or ("none" if image.label == 0 else "unknown"))
+        and (question.outcome is None or cases.outcome(image.label, p, at) in outcomes)
+        and (not question.moved or (p is not None and (p >= at) != (p >= THRESHOLD)))
+        and (
+            question.flipped is None
+            or (p is not None and fact.other is not None and (p >= at) != (fact.other >= OTHER_THRESHOLD))
+        )
+        and (question.reported is None or fact.reported == (question.reported == "yes"))
+        and (question.tag is None or fact.tagged)
+        and states[question.reviewed]
+        and (not narrowed or (p is not None and question.low <= p and (p < question.high or question.high == 1.0)))
+    )
+
+
+def rank(fact: Fact, question: Question) -> tuple[float, ...]:
+    """Where an image comes in the question's order, the smallest first."""
+    p, number, at = fact.probability, fact.image.id, question.threshold or 0.0
+    if p is None or question.sort == "file" or (question.sort == "wrong" and fact.image.label is None):
+        return 1, number
+    if question.sort == "uncertain":
+        return 0, abs(p - at), number if p >= at else -number
+    error = abs(p - (fact.image.label or 0))
+    return (0, p, number) if question.sort == "low" else (0, -(error if question.sort == "wrong" else p), -number)
+
+
+def combined(asked: Asked, sorts: Sequence[str], *, step: int) -> Iterator[Question]:
+    """Every step-th question of all combinations."""
+    for sort, *values in list(product(sorts, *SIDES.values()))[::step]:
+        sides = dict(zip(SIDES, values, strict=True))
+        low, high = sides.pop("between")
+        sides["flipped"] = (asked.other, OTHER_THRESHOLD) if sides["flipped"] else None
+        run = {"run_id": asked.run, "own_threshold": THRESHOLD}
+        yield Question(asked.dataset, **run, sort=sort, low=low, high=high, **sides)
+
+
+def test_pages_counts_and_ids_agree_with_python_on_combinations_of_filters(asked: Asked) -> None:
     seen = set()
-    with database.transaction(engine) as db:
-        facts = known(db, run)
-        combinations = list(product(("wrong", "high", "file"), *SIDES.values()))
-        for sort, *values in combinations[::7]:
-            sides = dict(zip(SIDES, values, strict=True))
-            question = Question(dataset, run_id=run, threshold=THRESHOLD, sort=sort, **sides)
-            wanted = answer(facts, question)
-            assert [case.id for case in cases.page(db, question, limit=100)] == wanted, question
-            assert cases.count(db, question) == len(wanted), question
-            assert sorted(cases.ids(db, question)) == sorted(wanted), question
-            seen.add(len(wanted))
+    with database.transaction(asked.engine) as db:
+        facts = known(db, asked)
+        for question in combined(asked, cases.SORTS, step=3001):
+            wanted = sorted((fact for fact in facts if fits(fact, question)), key=lambda fact: rank(fact, question))
+            ids = [fact.image.id for fact in wanted]
+            assert [case.id for case in cases.page(db, question, limit=100)] == ids, question
+            assert [case.id for case in cases.page(db, question, limit=3, offset=2)] == ids[2:5], question
+            assert cases.count(db, question) == len(ids), question
+            assert sorted(cases.ids(db, question)) == sorted(ids), question
+            seen.add(len(ids))
     assert len(seen) > 5
 
 
-def test_outcomes_add_up_to_the_labelled_predictions(asked: tuple[Engine, int, int]) -> None:
-    engine, dataset, run = asked
+@pytest.mark.parametrize("sides", [{}, {"split": "test"}, {"outcome": "wrong"}, {"low": 0.3}, {"reported": "no"}])
+def test_lists_of_a_few_sides_agree_with_python_at_every_threshold(asked: Asked, sides: dict[str, Any]) -> None:
+    with database.transaction(asked.engine) as db:
+        facts = known(db, asked)
+        for threshold, sort, moved in product((0.0, 0.35, 0.3512, THRESHOLD, 1.0), cases.SORTS, (False, True)):
+            base = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": threshold}
+            question = Question(asked.dataset, **base, sort=sort, moved=moved, **sides)
+            wanted = sorted((fact for fact in facts if fits(fact, question)), key=lambda fact: rank(fact, question))
+            ids = [fact.image.id for fact in wanted]
+            assert [case.id for case in cases.page(db, question, limit=100)] == ids, question
+            assert [case.id for case in cases.page(db, question, limit=4, offset=7)] == ids[7:11], question
+            assert cases.count(db, question) == len(ids), question
+            counts = cases.confusion(db, question)
+            open_ = [fact for fact in facts if fits(fact, replace(question, outcome=None))]
+            called = [cases.outcome(fact.image.label, fact.probability, threshold) for fact in open_]
+            assert counts == {name: called.count(name) for name in cases.OUTCOMES}, question
+
+
+def test_outcomes_add_up_to_the_labelled_predictions(asked: Asked) -> None:
+    engine, dataset, run = asked.engine, asked.dataset, asked.run
     with database.transaction(engine) as db:
         question = Question(dataset, run_id=run, threshold=THRESHOLD)
         counts = cases.confusion(db, question)
@@ -99,8 +201,8 @@ def test_outcomes_add_up_to_the_labelled_predictions(asked: tuple[Engine, int, i
 
 
 @pytest.mark.parametrize("sort", sorted(cases.SORTS))
-def test_places_follow_each_other_without_gap_or_repetition(asked: tuple[Engine, int, int], sort: str) -> None:
-    engine, dataset, run = asked
+def test_places_follow_each_other_without_gap_or_repetition(asked: Asked, sort: str) -> None:
+    engine, dataset, run = asked.engine, asked.dataset, asked.run
     question = Question(dataset, run_id=run, threshold=THRESHOLD, sort=sort)
     with database.transaction(engine) as db:
         listed = [case.id for case in cases.page(db, question, limit=100)]
@@ -112,8 +214,8 @@ def test_places_follow_each_other_without_gap_or_repetition(asked: tuple[Engine,
         assert cases.place(db, Question(dataset, label="normal"), listed[-1]) != known[0]
 
 
-def test_the_most_wrong_come_first(asked: tuple[Engine, int, int]) -> None:
-    engine, dataset, _run = asked
+def test_the_most_wrong_come_first(asked: Asked) -> None:
+    engine, dataset = asked.engine, asked.dataset
     with database.transaction(engine) as db:
         run = db.scalars(select(Run.id).where(Run.kind == "train")).one()
         question = Question(dataset, run_id=run, threshold=THRESHOLD, outcome="wrong", sort="wrong")
@@ -122,8 +224,8 @@ def test_the_most_wrong_come_first(asked: tuple[Engine, int, int]) -> None:
     assert all(earlier >= later for earlier, later in pairwise(errors))
 
 
-def test_an_image_outside_the_list_has_no_place(asked: tuple[Engine, int, int]) -> None:
-    engine, dataset, _run = asked
+def test_an_image_outside_the_list_has_no_place(asked: Asked) -> None:
+    engine, dataset = asked.engine, asked.dataset
     with database.transaction(engine) as db:
         normal = cases.page(db, Question(dataset, label="normal"))[0].id
         assert cases.place(db, Question(dataset, label="pneumonia"), normal) is None

@@ -1,139 +1,16 @@
 """A reader's day in a real browser: each page, a failure and its reports, an upload and its neighbours, back and on."""
 
 import io
-import os
 import re
-import shutil
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.error import URLError
-from urllib.parse import urlsplit
-from urllib.request import urlopen
 
 import pytest
 from PIL import Image as Picture
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, Request, expect, sync_playwright
-from sample import Film, build, films
-
-from db import session as database
-from engine.retrieval.embedders import load_embedder
+from playwright.sync_api import expect
+from sample import Film
+from visiting import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
-
-REPOSITORY = Path(__file__).parent.parent.parent
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-PROBES = ("/_stcore/health", "/_stcore/host-config")
-"""Below a page's own path Streamlit's frontend first probes for a server there; the 404 is how it learns to go up."""
-
-
-@dataclass
-class Visit:
-    """A browser page, and what went wrong or left the machine while it was open."""
-
-    page: Page
-    address: str
-    complaints: list[str] = field(default_factory=list)
-
-    def open(self, path: str) -> None:
-        """Go to an address and wait until its page is drawn."""
-        self.page.goto(f"{self.address}{path}")
-        self.drawn()
-
-    def drawn(self) -> None:
-        """Wait until a heading is there and the script has ended."""
-        expect(self.page.locator("h2, h3").first).to_be_visible(timeout=30_000)
-        expect(self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(
-            timeout=30_000
-        )
-
-    def heard(self, message: ConsoleMessage) -> None:
-        """Keep the console's errors."""
-        if message.type == "error" and not str(message.location.get("url", "")).endswith(PROBES):
-            self.complaints.append(f"console: {message.text} ({message.location})")
-
-    def asked(self, request: Request) -> None:
-        """Keep requests that leave this machine."""
-        parts = urlsplit(request.url)
-        if parts.scheme not in ("data", "blob") and parts.hostname != "127.0.0.1":
-            self.complaints.append(f"request: {request.url}")
-
-
-@pytest.fixture(scope="module")
-def pictures() -> list[Film]:
-    return films(60)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory: pytest.TempPathFactory, pictures: list[Film]) -> Iterator[str]:
-    """Where the dashboard is served, over a sample whose index real ImageNet features made."""
-    folder = tmp_path_factory.mktemp("served")
-    artifacts = folder / "artifacts"
-    artifacts.mkdir()
-    url = f"sqlite:///{folder / 'pneumoscope.db'}"
-    engine = database.connect(url)
-    database.upgrade(engine)
-    embedder = load_embedder("imagenet-lite0")
-    build(engine, artifacts, folder / "films", pictures=pictures, reported=20, embedder=embedder)
-    engine.dispose()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.address", "127.0.0.1"]
-    environment = {**os.environ, "PNEUMOSCOPE_ARTIFACTS": str(artifacts), "DATABASE_URL": url}
-    log = folder / "server.log"
-    with log.open("w") as stream:
-        server = subprocess.Popen(
-            [*command, "--server.port", str(port)], cwd=REPOSITORY, env=environment, stdout=stream, stderr=stream
-        )
-    try:
-        _wait(f"http://127.0.0.1:{port}", server, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
-    assert "Traceback" not in log.read_text()
-
-
-def _wait(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    for _ in range(300):
-        assert server.poll() is None, log.read_text()
-        try:
-            with urlopen(f"{address}/_stcore/health"):  # noqa: S310  # our own server, http by construction
-                return
-        except URLError:
-            time.sleep(0.2)
-    pytest.fail(f"the dashboard did not answer within a minute: {log.read_text()}")
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    """Debian's own browser; where it is missing the tests fail rather than skip."""
-    path = shutil.which("chromium")
-    if path is None:
-        pytest.fail("the browser tests need chromium, which is not installed; get it with: apt-get install chromium")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(chromium: Browser, address: str) -> Iterator[Visit]:
-    """A fresh session; at its end nothing may have gone wrong in it."""
-    context: BrowserContext = chromium.new_context(viewport={"width": 1440, "height": 900})
-    made = Visit(context.new_page(), address)
-    made.page.on("console", made.heard)
-    made.page.on("pageerror", lambda error: made.complaints.append(f"script: {error}"))
-    made.page.on("request", made.asked)
-    yield made
-    assert made.page.get_by_test_id("stException").count() == 0
-    context.close()
-    assert made.complaints == []
 
 
 @pytest.mark.parametrize(
@@ -170,7 +47,7 @@ def test_a_failure_leads_from_the_overview_to_its_reports_and_back(visit: Visit)
     expect(page.get_by_role("heading", name="False negative: pneumonia")).to_be_visible()
     expect(page.get_by_role("heading", name="Reports (4)")).to_be_visible()
     expect(page.get_by_text("Opacity in the right lower zone").first).to_be_visible()
-    expect(page.get_by_alt_text("The same radiograph under the heatmap")).to_have_js_property("complete", True)
+    expect(page.get_by_role("img", name="under the heatmap: most heat in")).to_be_visible()
     expect(page.locator(".st-key-similar a.card, a.card").first).to_be_visible()
     page.go_back()
     expect(page).to_have_url(f"{visit.address}/cases?outcome=FN")

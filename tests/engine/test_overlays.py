@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.overlays import COLOURS, enlarge, overlay
+from engine.overlays import COLOURS, enlarge, layer, overlay
 
 GREY = np.linspace(0, 255, 96 * 80).reshape(96, 80).astype(np.uint8)
 
@@ -46,6 +46,15 @@ def test_a_constant_heatmap_mixes_radiograph_and_colour_by_opacity(opacity: floa
     expected = (1 - opacity * level) * 100 + opacity * level * COLOURS[round(level * 255)].astype(float)
     drawn = overlay(np.full((8, 8), 100, np.uint8), np.full((7, 7), heat), opacity=opacity)
     assert np.abs(drawn - expected).max() <= 3  # resampling may move a level by one step of the table
+
+
+@given(opacity=st.floats(0, 1), seed=st.integers(0, 99))
+def test_the_layer_over_the_radiograph_is_the_overlay(opacity: float, seed: int) -> None:
+    heat = np.random.default_rng(seed).random((5, 5))
+    above = layer(heat, *GREY.shape).astype(float)
+    weight = opacity * above[..., 3:] / 255
+    over = weight * above[..., :3] + (1 - weight) * GREY[..., None]
+    assert np.abs(over - overlay(GREY, heat, opacity=opacity)).max() <= 1.5  # alpha has 256 levels
 
 
 def test_enlarging_keeps_values_in_range_beside_steep_edges() -> None:

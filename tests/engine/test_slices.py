@@ -2,18 +2,10 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-from scipy.stats import binomtest, fisher_exact
+from scipy.stats import fisher_exact
 
-from engine.audit.slices import clusters, find, holm, wilson
-
-
-@given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
-def test_wilson_intervals_are_scipys(counts: tuple[int, int]) -> None:
-    successes, n = counts
-    expected = binomtest(successes, n).proportion_ci(method="wilson")
-    assert wilson(successes / n, n) == pytest.approx((expected.low, expected.high), abs=1e-9)
+from engine.audit.slices import clusters, find, holm
+from engine.metrics.proportions import wilson
 
 
 def test_holm_steps_down_through_a_worked_example() -> None:

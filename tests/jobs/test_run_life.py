@@ -1,18 +1,22 @@
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from datetime import timedelta
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from db import session
-from db.models import Run, now
+from db.models import Dataset, Run, now
 from db.queries import runs
-from jobs.command import Context, JobError
+from engine.phantoms import write_phantoms
+from jobs import demo
+from jobs.command import Context, JobError, open_context, parser
 from jobs.run import ActiveRun, Interrupted, fingerprint, scrub
 
 
@@ -23,6 +27,104 @@ def claim(context: Context, **config: object) -> ActiveRun:
 def row(context: Context, run_id: int) -> Run:
     with session.transaction(context.engine) as db:
         return db.get_one(Run, run_id)
+
+
+def given(words: list[str], job_options: list[str]) -> Run:
+    """The row of a job that is given these words and claims a run; it stops before it has worked."""
+    options = parser("A job.", "train")
+    options.add_argument("--dataset")
+    options.add_argument("--recipe")
+    options.add_argument("--strategies-file", type=Path)
+    options.add_argument("folder", nargs="?")
+    args = options.parse_args([*words, *job_options])
+    context = open_context(args)
+    named = context.dataset(args.dataset) if args.dataset or context.latest_dataset else None
+    config = {"recipe": args.recipe, "dataset": named.name if named else None}
+    run = ActiveRun.claim(context, kind="train", config=config, dataset_id=named.id if named else None)
+    return row(context, run.id)
+
+
+@pytest.fixture
+def two_datasets(context: Context) -> None:
+    with session.transaction(context.engine) as db:
+        db.add_all(Dataset(name=name, root="/", synthetic=False) for name in ("first", "latest one"))
+
+
+@pytest.mark.usefixtures("two_datasets")
+def test_a_run_keeps_the_command_that_repeats_it_as_a_shell_takes_it(job_options: list[str]) -> None:
+    words = ["it's here", "--strategies-file=my own.toml", "--recipe", "lite0", "--dataset", "first"]
+    stored = given([*words, "--debug"], job_options).command
+    assert stored is not None
+    assert shlex.split(stored) == ["python", "-m", "jobs", "train", *words]
+
+
+@pytest.mark.usefixtures("two_datasets")
+def test_the_latest_dataset_is_named_in_the_command_so_that_a_later_one_does_not_take_its_place(
+    job_options: list[str],
+) -> None:
+    assert given(["--recipe", "lite0"], job_options).command == (
+        "python -m jobs train --recipe lite0 --dataset 'latest one'"
+    )
+
+
+@pytest.mark.usefixtures("two_datasets")
+@pytest.mark.parametrize("spelt", [["--database", "{}"], ["--database={}"], ["--datab", "{}"], ["--datab={}"]])
+def test_the_command_names_no_database_and_no_artifact_folder(
+    spelt: list[str], database_url: str, job_options: list[str]
+) -> None:
+    words = [word.format(database_url) for word in spelt]
+    stored = given(["--dataset", "first", *words], job_options[2:]).command
+    assert stored == "python -m jobs train --dataset first"
+
+
+@pytest.mark.usefixtures("two_datasets")
+@pytest.mark.parametrize(
+    "word",
+    [
+        "openai:m@http://me:hunter22@host/v1",
+        "openai:m@http://host/v1?api_key=hunter22",
+        "http://host/v1?token=hunter22&x=1",
+        "sk-hunter22hunter22hunter22",
+        "hf_hunter22hunter22hunter22",
+        "from the environment: hunter22",
+    ],
+)
+def test_the_command_keeps_no_secret(word: str, job_options: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    if word.startswith("from"):
+        monkeypatch.setenv("OPENAI_API_KEY", "hunter22")
+    stored = given(["--dataset", "first", "--recipe", word], job_options).command
+    assert stored is not None
+    assert "hunter22" not in stored
+    assert "[secret]" in stored
+
+
+@pytest.mark.usefixtures("two_datasets")
+def test_a_run_that_is_taken_up_keeps_its_command_and_an_older_one_gets_it(
+    context: Context, job_options: list[str]
+) -> None:
+    first = given(["--dataset", "first", "--recipe", "lite0"], job_options)
+    again = given(["--dataset=first", "--recipe=lite0"], job_options)
+    assert (again.id, again.command) == (first.id, first.command)
+    with session.transaction(context.engine) as db:
+        db.get_one(Run, first.id).command = None
+    assert given(["--dataset=first", "--recipe=lite0"], job_options).command == (
+        "python -m jobs train --dataset=first --recipe=lite0"
+    )
+
+
+def test_a_job_that_the_demo_starts_keeps_its_own_command(
+    context: Context, tmp_path: Path, job_options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["jobs", "demo", "--no-serve"])
+    folder = tmp_path / "my films"
+    write_phantoms(folder, seed=0, counts={"train": (2, 2)})
+    name, words = next(demo.steps(folder, None, None, context.artifacts))
+    assert import_module(f"jobs.{name}").main([*words, *job_options]) == 0
+    assert row(context, 1).command == f"python -m jobs ingest '{folder}' --name 'my films'"
+
+
+def test_a_run_that_no_command_line_started_has_no_command(context: Context) -> None:
+    assert row(context, claim(context).id).command is None
 
 
 def test_a_finished_run_is_not_done_again(context: Context) -> None:

@@ -1,0 +1,154 @@
+"""How far readers agree with each other, with the label and with the model, and where they do not."""
+
+import hashlib
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, grid, linked, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import cases, reviews
+from db.queries.cases import Question
+from db.queries.reviews import Counted
+from db.review_rules import CALLS, VERDICTS
+from engine.metrics.bootstrap import Interval
+from engine.metrics.readers import Against, Judgement, Pair, Sheet, Together
+
+READERS = 8
+"""Readers compared; those who judged fewer images are left out, and the page says so."""
+SIZE = 24
+KINDS = {"readers": "Readers differ", "label": "Reader against label", "model": "Reader against model"}
+MEANING = (
+    "Kappa is agreement beyond chance: 1 is full agreement, 0 is chance. Intervals are 95 %, resampled over patients. "
+    "A reader's latest verdict on an image counts. Between readers, uncertain and unreadable are verdicts of their "
+    "own; against label and model they are left out, and their number is shown."
+)
+
+
+def show(dataset: Dataset, question: Question, view: filters.View) -> None:
+    """The tables, and the images that verdicts differ on."""
+    with resources.reading() as session:
+        rows = reviews.verdicts(session, question)
+    if not rows:
+        st.info("No image of these has been judged yet.")
+        return
+    judgements = [_judgement(row, question.threshold) for row in rows]
+    sheet = Sheet(judgements, readers=READERS)
+    everybody = len({row.reviewer for row in rows})
+    judged = wording.count(len({row.image_id for row in rows}), "image")
+    st.markdown(f"{judged} judged by {wording.count(everybody, 'reader')}. {filters.described(view)}")
+    if everybody > READERS:
+        st.caption(f"Shown are the {READERS} who judged most.")
+    st.caption(MEANING)
+    digest = hashlib.sha256(repr(judgements).encode()).hexdigest()
+    pairs, together, by_label, by_model = _measured(digest, sheet)
+    st.subheader("Among readers")
+    _among(pairs, together)
+    st.subheader("Against label and model")
+    _against(by_label, by_model)
+    _differing(dataset, sheet, view)
+
+
+@st.cache_data(show_spinner="Resampling the verdicts", max_entries=20)
+def _measured(digest: str, _sheet: Sheet) -> tuple[list[Pair], Together, list[Against], list[Against]]:
+    """All figures; digest stands for the sheet."""
+    return _sheet.pairs(), _sheet.together(), _sheet.against_label(), _sheet.against_model()
+
+
+def _judgement(row: Counted, threshold: float | None) -> Judgement:
+    known = row.probability is not None and threshold is not None
+    return Judgement(
+        image=row.image_id,
+        patient=row.patient_key,
+        reader=row.reviewer,
+        verdict=row.verdict,
+        said=CALLS.get(row.verdict),
+        label=row.label,
+        model=int((row.probability or 0.0) >= (threshold or 0.0)) if known else None,
+    )
+
+
+def _among(pairs: Sequence[Pair], together: Together) -> None:
+    if not pairs:
+        st.caption("Agreement needs two readers who judged the same image.")
+        return
+    rows: list[list[Cell | str]] = [
+        [f"{pair.first} and {pair.second}", f"{pair.kappa.n:,}", wording.percent(pair.agreement), _kappa(pair.kappa)]
+        for pair in pairs
+    ]
+    linked.table(
+        ["Cohen's kappa", ">Images", ">Agreement", ">Kappa (95 %)"],
+        rows,
+        key="pairs",
+        caption="Cohen's kappa of every two readers",
+    )
+    overall: list[list[Cell | str]] = [
+        [f"Fleiss' kappa, images with {together.verdicts} verdicts each", *_overall(together.fleiss)],
+        ["Krippendorff's alpha, images with two verdicts or more", *_overall(together.alpha)],
+    ]
+    linked.table(
+        ["All readers", ">Images", ">Value (95 %)"], overall, key="together", caption="Agreement of all readers at once"
+    )
+
+
+def _against(by_label: Sequence[Against], by_model: Sequence[Against]) -> None:
+    rows: list[list[Cell | str]] = []
+    for label, model in zip(by_label, by_model, strict=True):
+        rows.append(
+            [
+                label.reader,
+                *_overall(label.kappa),
+                wording.percent(label.agreement),
+                _share(label.sensitivity),
+                _share(label.specificity),
+                *_overall(model.kappa),
+                wording.percent(model.agreement),
+                Cell(
+                    f"{label.undecided:,}", help=f"{label.unknown:,} without a label, {model.unknown:,} without a call"
+                ),
+            ]
+        )
+    heads = ["Reader", ">Images", ">Kappa with label", ">Agreement", ">Recall (sensitivity)", ">Specificity"]
+    heads += [">Images", ">Kappa with model", ">Agreement", ">Uncertain or unreadable"]
+    linked.table(heads, rows, key="against", caption="Each reader against the label and against the model")
+
+
+def _differing(dataset: Dataset, sheet: Sheet, view: filters.View) -> None:
+    """Images that verdicts differ on, as cards with what each reader said."""
+    st.subheader("Disagreements")
+    kind = address.choice("Which", KINDS, name="differ", default="readers") or "readers"
+    found = sheet.apart(kind)
+    page = address.page(len(found), SIZE)
+    wanted = found[(page - 1) * SIZE : page * SIZE]
+    with resources.reading() as session:
+        question = view.question
+        known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
+    if not wanted:
+        st.caption("None.")
+        return
+    st.markdown(f"{wording.count(len(found), 'image')}.")
+    lines = {
+        image: [f"{VERDICTS.get(said, said)}: {reader}" for reader, said in sheet.verdicts(image).items()]
+        for image in wanted
+    }
+    grid.show(dataset, [known[image] for image in wanted if image in known], key="differing", lines=lines, width=180)
+    address.pages(len(found), SIZE)
+
+
+def _kappa(interval: Interval | None) -> str:
+    if interval is None or not wording.known(interval.value):
+        return wording.UNKNOWN
+    within = wording.interval("stance_kappa", interval.low, interval.high)
+    return f"{interval.value:.3f} ({within})" if within else f"{interval.value:.3f}"
+
+
+def _overall(interval: Interval | None) -> tuple[str, str]:
+    return (f"{interval.n:,}" if interval else "0"), _kappa(interval)
+
+
+def _share(interval: Interval | None) -> Cell:
+    if interval is None or not wording.known(interval.value):
+        return Cell(wording.UNKNOWN, tone="muted")
+    return Cell(wording.percent(interval.value), help=wording.interval("recall", interval.low, interval.high))

@@ -1,0 +1,71 @@
+"""How a page of the list of cases looks: as a grid of thumbnails or as a table, each with boxes to pick from."""
+
+from collections.abc import Sequence
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, grid, linked, selecting, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import cases, reviews
+from db.queries.cases import Case
+
+LOOKS = {"grid": "Grid", "table": "Table"}
+KEY = "cases"
+
+
+def look() -> str:
+    """The look that the URL names, as buttons."""
+    return address.choice("Look", LOOKS, name="look", default="grid", labelled=False) or "grid"
+
+
+def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: str) -> None:
+    """The cases in one of LOOKS."""
+    ids = [case.id for case in shown]
+    other = view.question.flipped
+    with resources.reading() as session:
+        tags = reviews.tags_of(session, ids)
+        elsewhere = cases.several(session, ids, run_id=other[0], threshold=other[1]) if other else {}
+    if look == "table":
+        _table(dataset, view, shown, tags, elsewhere)
+        return
+    lines = {number: [f"tags: {', '.join(names)}"] for number, names in tags.items()}
+    for number, case in elsewhere.items():
+        lines.setdefault(number, []).insert(0, f"run {other[0] if other else ''}: {wording.percent(case.probability)}")
+    marks = {case.id: mark for case in shown if (mark := _mark(view, case))}
+    picking = selecting.picking(KEY, ids)
+    grid.show(dataset, shown, key=KEY, lines=lines, marks=marks, picking=picking)
+
+
+def _mark(view: filters.View, case: Case) -> str:
+    """The outcome, or where another threshold changes it both, such as "FN > TP"."""
+    usual = cases.outcome(case.label, case.probability, view.question.own_threshold)
+    return f"{usual} \N{RIGHTWARDS ARROW} {case.outcome}" if usual != case.outcome and usual else case.outcome or ""
+
+
+def _table(
+    dataset: Dataset,
+    view: filters.View,
+    shown: Sequence[Case],
+    tags: dict[int, list[str]],
+    elsewhere: dict[int, Case],
+) -> None:
+    other = [f">Run {view.against.id}"] if view.against else []
+    rows: list[list[Cell | str]] = []
+    for case in shown:
+        wrong = case.outcome in ("FP", "FN")
+        rows.append(
+            [
+                Cell(f"{case.id}", frame.here("case", dataset, **filters.parameters(image=case.id))),
+                grid.name(case),
+                Cell(wording.percent(case.probability), tone="" if case.probability is not None else "muted"),
+                *([wording.percent(elsewhere[case.id].probability)] if case.id in elsewhere else [""] * len(other)),
+                Cell(_mark(view, case), tone="wrong" if wrong else ""),
+                case.split or "none",
+                case.patient_key,
+                case.path.rpartition("/")[2],
+                ", ".join(tags.get(case.id, [])),
+            ]
+        )
+    heads = [">Image", "Label", ">Probability", *other, "Outcome", "Split", "Patient", "File", "Tags"]
+    picking = selecting.picking(KEY, [case.id for case in shown])
+    linked.table(heads, rows, key=KEY, caption="Cases of this page", picking=picking)

@@ -1,0 +1,78 @@
+"""How a list of cases leaves the page: as CSV or as JSON lines, made when it is asked for."""
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import filters
+from db.models import Dataset
+from db.queries import cases, reviews
+from db.writes import batches
+from engine.tables import csv_text
+
+MOST = 200_000
+"""Cases in a file."""
+COLUMNS = (
+    *("image", "file", "sha256", "split", "label", "cause", "patient", "copies", "run", "probability", "threshold"),
+    *("outcome", "error", "fold", "zones", "tags"),
+)
+
+
+def buttons(dataset: Dataset, view: filters.View, picked: Sequence[int], *, disabled: bool) -> None:
+    """Two downloads: of the picked cases, or of all that match, in the list's order."""
+    kinds: tuple[tuple[str, str, str, Callable[[Iterator[dict[str, Any]]], str]], ...] = (
+        ("CSV", "csv", "text/csv", as_csv),
+        ("JSON lines", "jsonl", "application/jsonl", as_json_lines),
+    )
+    for name, ending, mime, write in kinds:
+        st.download_button(
+            name,
+            partial(_made, write, view, tuple(picked)),
+            file_name=f"{dataset.name}-cases.{ending}",
+            mime=mime,
+            on_click="ignore",
+            disabled=disabled,
+            help=f"At most {MOST:,} cases, in the order of the list.",
+        )
+
+
+def _made(write: Callable[[Iterator[dict[str, Any]]], str], view: filters.View, picked: Sequence[int]) -> bytes:
+    return write(rows(view, picked)).encode()
+
+
+def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:
+    """What is known of each case, a value for each of COLUMNS; None where it is unknown."""
+    question = view.question
+    with resources.reading() as session:
+        wanted = picked or cases.listed(session, question, limit=MOST)
+        for part in batches(wanted):
+            found = cases.several(session, part, run_id=question.run_id, threshold=question.threshold)
+            tags = reviews.tags_of(session, part)
+            for case in (found[number] for number in part if number in found):
+                known = case.probability is not None and case.label is not None
+                yield {
+                    **{"image": case.id, "file": case.path, "sha256": case.sha256, "split": case.split},
+                    **{"label": case.label, "cause": case.cause, "patient": case.patient_key},
+                    **{"copies": case.file_count, "run": question.run_id, "probability": case.probability},
+                    **{"threshold": question.threshold, "outcome": case.outcome},
+                    "error": abs((case.probability or 0.0) - (case.label or 0)) if known else None,
+                    **{"fold": case.fold, "zones": case.zones, "tags": tags.get(case.id, [])},
+                }
+
+
+def as_csv(found: Iterator[dict[str, Any]]) -> str:
+    """CSV with a header line; zones and tags as JSON."""
+
+    def flat(value: Any) -> Any:
+        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+
+    return csv_text(COLUMNS, ([flat(row[name]) for name in COLUMNS] for row in found))
+
+
+def as_json_lines(found: Iterator[dict[str, Any]]) -> str:
+    """A JSON object a line."""
+    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found)

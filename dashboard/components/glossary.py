@@ -1,0 +1,38 @@
+"""What the field's words mean, for those to whom one is not common: shown where a table's head names it."""
+
+TERMS = {
+    "AUC": "Area under the ROC curve: the chance that a pneumonia gets a higher probability than a normal.",
+    "Average precision": "Area under the precision-recall curve: the mean precision over all recalls.",
+    "Recall (sensitivity)": "Of the films labelled pneumonia, the share that the model calls pneumonia.",
+    "Specificity": "Of the films labelled normal, the share that the model calls normal.",
+    "Precision (PPV)": "Of the films that the model calls pneumonia, the share that is labelled so.",
+    "Accuracy": "The share of films whose call agrees with the label; it depends on how common pneumonia is.",
+    "F1": "Harmonic mean of precision and recall.",
+    "Brier score": "Mean squared distance between probability and label; 0 is perfect.",
+    "Calibration error (ECE)": "How far probabilities are from the observed share of pneumonia, on average over bins.",
+    "P@1": "Share of queries whose nearest hit carries the query's label, the query itself left out.",
+    "P@3": "Mean share of the 3 nearest hits that carry the query's label.",
+    "P@5": "Mean share of the 5 nearest hits that carry the query's label.",
+    "P@10": "Mean share of the 10 nearest hits that carry the query's label.",
+    "Mean average precision": "Mean over queries of the precision at every hit that carries the query's label.",
+    "R-precision": "Precision among as many hits as the query's label has images.",
+    "AUC of the neighbours' vote": "AUC where the share of pneumonia among the nearest cases stands for a probability.",
+    "Stance agreement": "Share of reports that say of pneumonia what the label says.",
+    "Kappa of stance against label": "Agreement beyond chance: 0 is chance, 1 is perfect (Cohen).",
+    "Cohen's kappa": "Agreement of two readers beyond what their habits alone would give: 0 is chance, 1 is perfect.",
+    "Fleiss' kappa": "Agreement of several readers beyond chance: 0 is chance, 1 is perfect.",
+    "Keyword alignment": "The original tool's score: the share of the label's expected words that a report uses.",
+    "Unsupported claims": "Claims for which neither label, prediction nor heatmap gives any ground.",
+    "Laterality": "Share of reported sides that agree with where the heatmap lies.",
+    "BLEU": "Overlap of word sequences with a reference report (Papineni et al. 2002).",
+    "ROUGE-L": "Longest common sequence of words with a reference report (Lin 2004).",
+    "chrF": "Overlap of character sequences with a reference report (Popovic 2015).",
+    "Outcome": "TP, FP, TN, FN: call and label agree (T) or not (F), and the call is pneumonia (P) or normal (N).",
+    "Heat by zone": "Share of the heatmap (Grad-CAM) in each third of each lung.",
+}
+"""Head of a column or first cell of a row -> what it means."""
+
+
+def meaning(text: str) -> str:
+    """What a term means, or nothing where it is not in the glossary."""
+    return TERMS.get(text, "")

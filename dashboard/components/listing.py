@@ -1,0 +1,90 @@
+"""Which reviews there are: a list by reader, verdict and tag, a page at a time, and all of it as CSV."""
+
+from functools import partial
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, linked, revealed, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import reviews
+from db.queries.reviews import Listed, Said
+from db.review_rules import VERDICTS
+from engine.tables import csv_text
+
+SIZE = 25
+EXCERPT = 160
+"""Characters of a note in the list; the whole is the cell's hint."""
+HEADS = (
+    *("dataset", "image", "file", "sha256", "reviewer", "verdict", "tags", "note", "time", "label", "probability"),
+    "superseded",
+)
+
+
+def show(dataset: Dataset, view: filters.View) -> None:
+    """The filters, the list, the file to take away."""
+    listed = _asked(dataset)
+    with resources.reading() as session:
+        total = reviews.count(session, listed)
+        page = address.page(total, SIZE)
+        rows = reviews.page(session, listed, limit=SIZE, offset=(page - 1) * SIZE)
+    said, download = st.columns([4, 1], vertical_alignment="center")
+    with said:
+        st.markdown(f"{wording.count(total, 'review')}. Labels and other readers' verdicts are shown here.")
+    if not rows:
+        st.info("No review matches." if listed != Listed(dataset.id) else "No image has been judged yet.")
+        return
+    with download:
+        st.download_button(
+            "Reviews as CSV",
+            partial(csv, dataset, listed, view.question.run_id),
+            file_name=f"reviews-{dataset.name}.csv",
+            mime="text/csv",
+            on_click="ignore",
+        )
+    heads = ["Image", "Reader", "Verdict", "Label", "When", "Tags", "Note"]
+    linked.table(heads, [_row(dataset, one) for one in rows], key="listed", caption="Reviews, the latest first")
+    address.pages(total, SIZE)
+
+
+def csv(dataset: Dataset, listed: Listed, run_id: int | None) -> str:
+    """All reviews that match, a line each, the latest first; the probability is the run's."""
+    with resources.reading() as session:
+        found = reviews.page(session, listed)
+        probabilities = reviews.probabilities(session, run_id, listed)
+    rows = []
+    for one in found:
+        review, image = one.review, one.image
+        label = None if image.label is None else wording.LABELS[image.label].lower()
+        which = (dataset.name, image.id, image.path, image.sha256)
+        said = (review.reviewer, review.verdict, "; ".join(one.tags), review.note, review.created.isoformat())
+        known = (label, probabilities.get(image.id), "yes" if one.superseded else "no")
+        rows.append((*which, *said, *known))
+    return csv_text(HEADS, rows)
+
+
+def _asked(dataset: Dataset) -> Listed:
+    """The list's filters, in the sidebar; what is not in use is not offered."""
+    with resources.reading() as session:
+        names, tags = reviews.reviewers(session, dataset.id), reviews.tags_in_use(session, dataset.id)
+    with st.sidebar:
+        reviewer = address.choice("Reader", {name: name for name in names}, name="by", menu=True)
+        verdict = address.choice("Verdict", VERDICTS, name="verdict", menu=True)
+        tag = address.choice("Tag", {name: name for name in tags}, name="tagged", menu=True) if tags else None
+    return Listed(dataset.id, reviewer=reviewer, verdict=verdict, tag=tag)
+
+
+def _row(dataset: Dataset, one: Said) -> list[Cell | str]:
+    review, tone = one.review, "muted" if one.superseded else ""
+    note = review.note if len(review.note) <= EXCERPT else f"{review.note[:EXCERPT]} \N{HORIZONTAL ELLIPSIS}"
+    superseded = ", superseded" if one.superseded else ""
+    return [
+        Cell(f"{one.image.id}", frame.here("case", dataset, image=one.image.id)),
+        Cell(review.reviewer, tone=tone),
+        Cell(f"{revealed.in_words(one)}{superseded}", tone=tone),
+        Cell(wording.LABELS[one.image.label], tone=tone),
+        Cell(wording.ago(review.created), tone=tone, help=f"{review.created:%Y-%m-%d %H:%M} UTC"),
+        Cell(", ".join(one.tags), tone=tone),
+        Cell(note, tone=tone, help=review.note if note != review.note else ""),
+    ]

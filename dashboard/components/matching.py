@@ -1,0 +1,53 @@
+"""Which reports a question has, a page at a time: counted from tallies, or found once and then remembered."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, wording
+from db.queries import reports
+from db.queries.reports import ReportQuestion, ReportRow
+
+MOST = 1000
+"""Reports that are looked for where no tally tells how many there are."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """The reports on the page that the URL names, and how many the list has; more: there are others, not listed."""
+
+    rows: list[ReportRow]
+    total: int
+    more: bool = False
+
+    @property
+    def said(self) -> str:
+        """How many in words."""
+        return f"{'More than ' * self.more}{wording.count(self.total, 'report')}"
+
+
+def page(question: ReportQuestion, size: int) -> Page:
+    """What the question has on its page."""
+    with resources.reading() as session:
+        total = reports.tallied(session, question)
+        if total is not None:
+            offset = (address.page(total, size) - 1) * size
+            found = reports.page(session, question, limit=size, offset=offset, total=total) if total else []
+            return Page(found, total)
+    ids = _found(resources.revision(), question)
+    total = min(len(ids), MOST)
+    offset = (address.page(total, size) - 1) * size
+    with resources.reading() as session:
+        found = reports.rows(session, question.dataset_id, ids[offset : min(offset + size, total)].tolist())
+    return Page(found, total, more=len(ids) > MOST)
+
+
+@st.cache_data(show_spinner="Looking through the reports.", max_entries=64)
+def _found(revision: str, question: ReportQuestion) -> Any:
+    """The ids of those that match, int64 (n,), in order, one more than MOST at most. revision: of the database that
+    they are true of."""
+    with resources.reading() as session:
+        return np.array(reports.ids(session, question, limit=MOST + 1), dtype=np.int64)

@@ -1,0 +1,19 @@
+"""How a picture on the clipboard gets into the page's file field, wherever the focus is."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+HERE = Path(__file__).parent
+
+
+def listen() -> None:
+    """Hand what is pasted anywhere on the page to its file uploader. Draws nothing."""
+    _component()(key="pasting")
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    js = (HERE / "pasting.js").read_text(encoding="utf-8")
+    return st.components.v2.component("pneumoscope_pasting", js=js)

@@ -1,0 +1,53 @@
+"""What a verdict is held against once it is given: label, model, report, and what others said."""
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, grid, linked, reporting, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import cases, reports, reviews
+from db.queries.cases import Case
+from db.queries.reviews import Said
+from db.review_rules import CALLS, VERDICTS
+
+
+def show(dataset: Dataset, own: Said, view: filters.View) -> None:
+    """All of it as a table, with a link to the case."""
+    image, question = own.image, view.question
+    with resources.reading() as session:
+        case = cases.one(session, image.id, run_id=question.run_id, threshold=question.threshold)
+        written = reports.latest_of(session, [image.sha256]).get(image.sha256)
+        others = [said for said in reviews.of_image(session, image.id) if said.review.reviewer != own.review.reviewer]
+    if case is None:
+        return
+    href = frame.here("case", dataset, image=image.id, run=address.get("run"), reviewer=address.get("reviewer"))
+    rows: list[list[Cell | str]] = [
+        ["You said", _verdict(own, case)],
+        ["Label", grid.name(case)],
+        ["Model", _model(case)],
+        ["Report", reporting.excerpt(written.text) if written else Cell("none", tone="muted")],
+    ]
+    rows += [[said.review.reviewer, in_words(said)] for said in others if not said.superseded]
+    if own.tags:
+        rows.append(["Tags", ", ".join(own.tags)])
+    rows.append(["Case", Cell(f"Image {image.id}", href)])
+    linked.table(["", "This film"], rows, key="revealed", caption="What is known of this film")
+
+
+def in_words(said: Said) -> str:
+    """The verdict as it reads."""
+    return VERDICTS.get(said.review.verdict, said.review.verdict)
+
+
+def _verdict(own: Said, case: Case) -> Cell:
+    called = CALLS.get(own.review.verdict)
+    if called is None or case.label is None:
+        return Cell(in_words(own), tone="strong")
+    same = called == case.label
+    return Cell(f"{in_words(own)}, {'as' if same else 'not as'} the label", tone="strong" if same else "wrong")
+
+
+def _model(case: Case) -> Cell:
+    if case.probability is None:
+        return Cell("not predicted by the run in view", tone="muted")
+    said = f"{wording.percent(case.probability)} pneumonia"
+    return Cell(said if case.outcome is None else f"{said}, {wording.OUTCOMES[case.outcome].lower()}")

@@ -1,0 +1,237 @@
+"""How films are judged blind: who reads, which film is next, the verdict's form, skipping and taking back."""
+
+from collections.abc import Callable
+from dataclasses import fields, replace
+from functools import partial
+
+import streamlit as st
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dashboard import pictures, resources
+from dashboard.components import address, film, filters, frame, login, revealed, wording
+from db import review_rules, writes
+from db.models import Dataset
+from db.queries import cases, reviews
+from db.queries.cases import Question
+from db.queries.reviews import Film, Said
+from db.review_rules import VERDICTS, RefusedError
+from db.session import DatabaseUnavailableError
+
+ALL = "all"
+"""The split's value in the URL where the queue is of every split."""
+TELLING = {
+    **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
+    **{"moved": "outcome", "flipped": "outcome", "slice_id": "slice", "reviewed": "reviews", "tag": "tag"},
+}
+"""Sides of a question that say something of each of its films, in words."""
+PROBLEM = "review_problem"
+"""In the session: why the last verdict was not stored, until it has been shown."""
+
+
+def of_filters() -> dict[str, str]:
+    """The parameters of a blind queue of what the filters in the URL leave, for a link to the page."""
+    told = filters.parameters(split=address.get("split") or ALL, sort=None, dataset=address.get("dataset"))
+    return {name: str(value) for name, value in told.items() if value is not None}
+
+
+def of_image(image_id: int) -> dict[str, str]:
+    """The parameters under which one image is judged, for a link to the page."""
+    known = {"dataset": address.get("dataset"), "reviewer": address.get("reviewer"), "run": address.get("run")}
+    return {name: value for name, value in known.items() if value} | {"image": str(image_id)}
+
+
+def queue(dataset: Dataset, view: filters.View) -> Question:
+    """The question in the URL, of the test split where it names none; draws the choice of the split."""
+    splits, _ = filters.offered(dataset)
+    default = "test" if "test" in splits else ALL
+    split = address.choice("Films of", {ALL: "All splits", **splits}, name="split", default=default)
+    return replace(view.question, split=None if split == ALL else split, sort="file")
+
+
+def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
+    """The next film with the form for a verdict, or what is known of it once the verdict is given."""
+    naming, progress = st.columns([2, 3], gap="large", vertical_alignment="bottom")
+    with naming:
+        reviewer = _reader()
+    _warn_of_telling(question)
+    if reviewer is None:
+        return
+    with resources.reading() as session:
+        total, done = cases.count(session, question), reviews.judged(session, question, reviewer)
+        shown = _named(session, dataset) or reviews.next_film(session, question, reviewer, after=_hash("after"))
+        own = reviews.latest(session, shown.image_id, reviewer) if shown else None
+        last = reviews.last(session, dataset.id, reviewer)
+        tags = list(reviews.tags_in_use(session, dataset.id))
+    progress.progress(done / total if total else 0.0, f"{done:,} of {total:,} judged")
+    problem = st.session_state.pop(PROBLEM, None)
+    if problem:
+        st.error(problem, icon=":material/error:")
+    if shown is None:
+        _nothing_left(total)
+        _offer_undo(reviewer, last)
+        return
+    left, right = st.columns([5, 2], gap="large")
+    with left:
+        film.show(src=pictures.image_url(shown.sha256), alt="Chest radiograph", caption="Radiograph", heat=None)
+    with right:
+        if own is not None and not address.get("again"):
+            revealed.show(dataset, own, view)
+            st.button("Next", key="next", shortcut="n", type="primary", width="stretch", on_click=_go_on)
+            st.button("Judge again", key="again", width="stretch", on_click=partial(address.put, again=1))
+        else:
+            _form(shown, reviewer, own, tags)
+        _offer_undo(reviewer, last)
+
+
+def _reader() -> str | None:
+    """Under whose name verdicts are kept: who is logged in, or else who the URL says is reading; None, and a word why,
+    where there is no usable name."""
+    typed = login.reader()
+    if typed is None:
+        limit = review_rules.NAME_LENGTH
+        typed = address.words("Your name", name="reviewer", placeholder="Verdicts are kept under it", limit=limit)
+    if not typed:
+        st.info("Give your name first: every verdict is kept under one.", icon=":material/badge:")
+        return None
+    try:
+        return review_rules.name(typed)
+    except RefusedError as error:
+        st.error(f"This name cannot be used: {wording.plain(str(error))}.", icon=":material/error:")
+        return None
+
+
+def _warn_of_telling(question: Question) -> None:
+    """Say so where being in the queue says something of a film."""
+    usual = {field.name: field.default for field in fields(Question)}
+    told = {TELLING[name] for name in TELLING.keys() & usual.keys() if getattr(question, name) != usual[name]}
+    if told:
+        st.warning(
+            f"This queue is chosen by {' and '.join(sorted(told))}, so that a film's being in it gives something away. "
+            "Verdicts on it are not blind.",
+            icon=":material/visibility:",
+        )
+
+
+def _hash(name: str) -> str | None:
+    """A film's name in the URL, or None where it is something else."""
+    text = address.get(name) or ""
+    return text if len(text) == reviews.PREFIX and set(text) <= set("0123456789abcdef") else None
+
+
+def _named(session: Session, dataset: Dataset) -> Film | None:
+    """The film that the URL names: one that was just judged or taken back, or an image by its number."""
+    name, number = _hash("film"), address.number("image")
+    if name is not None:
+        return reviews.named(session, dataset.id, name)
+    found = reviews.film(session, dataset.id, number) if number is not None else None
+    if found is None and address.get("image"):
+        st.info(f"Dataset {wording.plain(dataset.name)} has no such image; here is the queue.")
+    return found
+
+
+def _form(shown: Film, reviewer: str, own: Said | None, tags: list[str]) -> None:
+    """Four verdicts, tags and a note; a verdict stores all of it at once."""
+    if own is not None:
+        st.caption("You have judged this film before. The new verdict will count; the earlier one is kept.")
+    since = own.review.id if own else None
+    for number, (verdict, words) in enumerate(VERDICTS.items(), start=1):
+        give = partial(_give, shown, reviewer, verdict, since)
+        st.button(words, key=f"{verdict}_{shown.name}", shortcut=str(number), width="stretch", on_click=give)
+    st.multiselect(
+        "Tags",
+        tags,
+        key=_key("tags", shown),
+        accept_new_options=True,
+        max_selections=review_rules.TAGS,
+        placeholder="Choose or type",
+    )
+    st.text_area("Note", key=_key("note", shown), max_chars=review_rules.NOTE_LENGTH, height=100)
+    st.button("Skip for now", key=f"skip_{shown.name}", shortcut="n", width="stretch", on_click=partial(_skip, shown))
+
+
+def _key(what: str, shown: Film) -> str:
+    return f"{what}_{shown.name}"
+
+
+def _give(shown: Film, reviewer: str, verdict: str, since: int | None) -> None:
+    """Store the form; what cannot be stored stays in it."""
+    note = st.session_state.get(_key("note", shown)) or ""
+    tags = st.session_state.get(_key("tags", shown)) or []
+    stored = False
+
+    def store(session: Session) -> None:
+        nonlocal stored
+        made = writes.review(
+            session,
+            image_id=shown.image_id,
+            reviewer=reviewer,
+            verdict=verdict,
+            note=note,
+            tags=tags,
+            since=since,
+        )
+        stored = made is not None
+
+    if not _written(store, "The verdict was not stored"):
+        return
+    if not stored:  # a second click, or a second tab
+        with resources.reading() as session:
+            now = reviews.latest(session, shown.image_id, reviewer)
+        if now is not None and now.review.verdict != verdict:
+            st.session_state[PROBLEM] = (
+                f"You have judged this film in the meantime, as {VERDICTS[now.review.verdict].lower()}; "
+                f"{VERDICTS[verdict].lower()} was not stored. Judge it again to change that."
+            )
+    address.put(film=shown.name, image=None, again=None)
+
+
+def _skip(shown: Film) -> None:
+    address.put(after=shown.name, film=None, image=None, again=None)
+
+
+def _go_on() -> None:
+    address.put(film=None, image=None, again=None)
+
+
+def _offer_undo(reviewer: str, last: Said | None) -> None:
+    if last is None:
+        return
+    said = f"{VERDICTS.get(last.review.verdict, last.review.verdict).lower()}, {wording.ago(last.review.created)}"
+    st.button(
+        "Undo the last verdict",
+        key=f"undo_{last.review.id}",
+        shortcut="u",
+        width="stretch",
+        help=wording.plain(f"Takes back: {said}"),
+        on_click=partial(_undo, reviewer, last.review.id, last.image.sha256[: reviews.PREFIX]),
+    )
+
+
+def _undo(reviewer: str, review_id: int, name: str) -> None:
+    """Take a verdict back and show its film again; a second click finds nothing to take back."""
+    if _written(partial(writes.take_back, review_id=review_id, reviewer=reviewer), "The verdict was not taken back"):
+        address.put(film=name, image=None, again=None)
+
+
+def _written(work: Callable[[Session], object], failed: str) -> bool:
+    """Whether the work was committed; where it was not, the page says why in one line."""
+    try:
+        with resources.writing() as session:
+            work(session)
+    except RefusedError as error:
+        st.session_state[PROBLEM] = f"{failed}: {wording.plain(str(error))}."
+    except (DBAPIError, DatabaseUnavailableError) as error:
+        cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
+        st.session_state[PROBLEM] = f"{failed}: {wording.plain(cause)}. Try again; nothing you entered is lost."
+    else:
+        return True
+    return False
+
+
+def _nothing_left(total: int) -> None:
+    if total:
+        st.success(f"All {wording.count(total, 'image')} of this queue are judged.", icon=":material/done_all:")
+    else:
+        st.info("No image matches the filters of this queue.")
+        st.page_link(frame.FOLDER / "reviews.py", label="The whole queue", icon=":material/filter_alt_off:")

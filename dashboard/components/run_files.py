@@ -1,0 +1,30 @@
+"""Which files a run left, which of them are still there, and the links that lead to them."""
+
+from collections.abc import Sequence
+
+import streamlit as st
+
+from dashboard import downloads
+from dashboard.components import linked, wording
+from dashboard.components.linked import Cell
+from dashboard.pictures import AbsentError
+from db.models import Artifact
+
+
+def listing(files: Sequence[Artifact]) -> None:
+    """The files as a table; what is there is linked by its name."""
+    st.subheader("Files")
+    st.markdown("A name leads to its file; a folder comes as a zip.")
+    table = [_row(file) for file in files]
+    linked.table(["Name", "Path", ">Size", ">Shape", "State"], table, key="files", caption="Files")
+
+
+def _row(file: Artifact) -> list[Cell | str]:
+    facts = [file.path, wording.size(file.bytes), file.shape or ""]
+    try:
+        path = downloads.located(file)
+    except (AbsentError, OSError) as error:
+        state = "missing" if isinstance(error, downloads.GoneError) else "changed"
+        return [file.name, *facts, Cell(state, tone="wrong", help=str(error))]
+    name = downloads.name_of(file, path)
+    return [Cell(file.name, downloads.url(file), help=f"Saves {name}"), *facts, "there"]

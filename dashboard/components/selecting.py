@@ -1,0 +1,121 @@
+"""Which cases of a list are picked, and what can be done with them: tag, take a tag off, take away as a file."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+
+import streamlit as st
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from dashboard import resources
+from dashboard.components import address, exporting, filters, frame, linked, reviewing, wording
+from db import review_rules, writes
+from db.models import Dataset
+from db.queries import cases, reviews
+from db.session import DatabaseUnavailableError
+
+NAME = "chosen"
+SERIAL = "chosen_serial"
+"""In the session: the number of the browser's change that was last written to the URL."""
+TOLD = "chosen_told"
+"""In the session: what came of the last action, until it has been shown."""
+MOST = 500
+"""Cases that are picked one by one, which the URL names."""
+TAGGED = 20_000
+"""Cases that are tagged at once."""
+
+
+def chosen() -> list[int]:
+    """The picked cases, in the order they were picked."""
+    return address.numbers(NAME, most=MOST)
+
+
+def picking(key: str, ids: Sequence[int]) -> linked.Picking:
+    """Boxes beside the cases of a grid or table with that key."""
+    return linked.Picking(ids, chosen(), st.session_state.get(SERIAL, 0), partial(_changed, key))
+
+
+def _changed(key: str) -> None:
+    """Write what was picked to the URL; what is no number in it is left aside when it is read."""
+    sent = st.session_state[key].get(NAME)
+    if not isinstance(sent, Mapping) or not isinstance(sent.get("ids"), list):
+        return
+    serial = sent.get("serial")
+    st.session_state[SERIAL] = serial if isinstance(serial, int) else 0
+    _choose([number for number in sent["ids"] if isinstance(number, int)][:MOST])
+
+
+def _choose(ids: Sequence[int]) -> None:
+    address.put(**{NAME: ".".join(map(str, ids)) or None, address.PAGE: address.get(address.PAGE)})
+
+
+def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[int]) -> None:
+    """A row of what can be done with the picked cases, or with all that match where none is picked."""
+    picked = chosen()
+    number = len(picked) or total
+    if told := st.session_state.pop(TOLD, None):
+        st.info(told)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        said = f"{wording.count(len(picked))} selected" if picked else f"All {wording.count(total)} that match"
+        st.markdown(f"**{said}**")
+        st.button("Select this page", on_click=_choose, args=([*dict.fromkeys([*picked, *shown])][:MOST],))
+        if picked:
+            st.button("Clear", on_click=_choose, args=([],))
+        with st.popover("Tag", disabled=not number or number > TAGGED):
+            _tagging(dataset, view, picked, number)
+        exporting.buttons(dataset, view, picked, disabled=not number)
+        if total and not picked:
+            _offer_review()
+
+
+def _offer_review() -> None:
+    st.page_link(
+        frame.FOLDER / "reviews.py",
+        label="Review these, blind",
+        icon=":material/rate_review:",
+        query_params=reviewing.of_filters(),
+    )
+
+
+def _tagging(dataset: Dataset, view: filters.View, picked: Sequence[int], number: int) -> None:
+    with resources.reading() as session:
+        known = list(reviews.tags_in_use(session, dataset.id))
+    name = st.selectbox(
+        "Tag", known, index=None, key="tag_name", accept_new_options=True, placeholder="New, or one in use"
+    )
+    on, off = st.columns(2)
+    said = wording.count(number, "case")
+    ids = partial(_ids, view, picked)
+    named = (name or "").strip()
+    on.button(f"Tag {said}", disabled=not named, on_click=put_on, args=(ids, named), width="stretch")
+    off.button("Take it off", disabled=named not in known, on_click=take_off, args=(ids, named), width="stretch")
+
+
+def _ids(view: filters.View, picked: Sequence[int]) -> Sequence[int]:
+    with resources.reading() as session:
+        return picked or cases.ids(session, view.question)
+
+
+def put_on(ids: Callable[[], Sequence[int]], name: str) -> None:
+    """Tag the cases; what came of it is told when the page is drawn next."""
+    _write(writes.tag, "put on", ids, name)
+
+
+def take_off(ids: Callable[[], Sequence[int]], name: str) -> None:
+    """Take the tag off the cases again, as `put_on` put it there."""
+    _write(writes.untag, "taken off", ids, name)
+
+
+def _write(
+    work: Callable[[Session, Sequence[int], str], int], done: str, ids: Callable[[], Sequence[int]], name: str
+) -> None:
+    try:
+        settled = review_rules.tags([name])[0]
+        wanted = ids()
+        with resources.writing() as session:
+            number = work(session, wanted, settled)
+    except (review_rules.RefusedError, DatabaseUnavailableError, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        st.session_state[TOLD] = f"Nothing was tagged: {wording.plain(str(cause))}"
+        return
+    st.session_state[TOLD] = f"Tag {wording.plain(settled)}: {done} {wording.count(number, 'case')}."

@@ -1,0 +1,82 @@
+"""What another threshold would change: a slider, the metrics at it and at the run's own, the cases that change side."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from math import isnan
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, linked, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import cases
+from db.queries.cases import Outcome, Question
+from engine.metrics.bootstrap import Interval
+from engine.metrics.names import NAMES
+from engine.metrics.proportions import of_confusion
+
+HELP = (
+    "A probability at or above it counts as pneumonia. Move it to see what another operating point would do to these "
+    "cases. A threshold that is chosen on the cases it is judged by flatters: choose on one split, judge on another."
+)
+
+
+def show(dataset: Dataset, view: filters.View) -> None:
+    """The slider, and the metrics of the question's images at the threshold in the URL and at the run's own."""
+    own = view.question.own_threshold
+    if own is None or view.question.threshold is None:
+        return
+    asked = replace(view.question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
+    address.level(f"Threshold (run's own: {wording.percent(own)})", name="threshold", default=own, help=HELP)
+    with resources.reading() as session:
+        usual = cases.confusion(session, replace(asked, threshold=own))
+        tried = cases.confusion(session, asked)
+        moving = cases.count(session, replace(view.question, moved=True, outcome=None))
+    if usual is None or tried is None or not sum(usual.values()):
+        return
+    rows = [_row(f"At {wording.percent(own)}, the run's own", usual)]
+    if asked.threshold != own:
+        rows.append(_row(f"At {wording.percent(asked.threshold)}", tried))
+    heads = ["", *(f">{NAMES[name]}" for name in of_confusion(tp=1, fn=0, fp=0, tn=0)), ">n"]
+    linked.table(heads, rows, key="at_threshold", caption="Metrics at the threshold, with 95 % Wilson intervals")
+    if asked.threshold != own:
+        _moved(dataset, view.question, usual, tried, moving)
+
+
+def _row(name: str, counts: Mapping[Outcome, int]) -> list[Cell | str]:
+    found = of_confusion(**{outcome.lower(): number for outcome, number in counts.items()})
+    cells = [_cell(metric, interval) for metric, interval in found.items()]
+    return [name, *cells, Cell(f"{sum(counts.values()):,}", tone="muted")]
+
+
+def _cell(metric: str, interval: Interval) -> Cell:
+    if isnan(interval.value):
+        return Cell(wording.UNKNOWN, tone="muted")
+    span = wording.interval(metric, interval.low, interval.high)
+    return Cell(f"{wording.percent(interval.value)} ({span})", help=f"n = {interval.n:,}, Wilson interval over images")
+
+
+def _moved(
+    dataset: Dataset, question: Question, usual: Mapping[Outcome, int], tried: Mapping[Outcome, int], moving: int
+) -> None:
+    """How many cases change side and which way, and the way to them."""
+    found, alarms = tried["TP"] - usual["TP"], tried["FP"] - usual["FP"]
+    ill = f"{abs(found):,} {'more pneumonias found' if found >= 0 else 'more pneumonias missed'}"
+    well = f"{abs(alarms):,} {'more false alarms' if alarms >= 0 else 'fewer false alarms'}"
+    steps = [Cell("Back to the run's own", _here(dataset, threshold=None, moved=None))]
+    if question.moved:
+        steps.insert(0, Cell("Show the others too", _here(dataset, moved=None)))
+    elif moving:
+        steps.insert(0, Cell(f"Show what changes side ({moving:,})", _here(dataset, moved="yes", outcome=None)))
+    said, links = st.columns(2, vertical_alignment="center")
+    with said:
+        st.markdown(
+            f"**{wording.count(moving, 'case')} {'changes' if moving == 1 else 'change'} side**: {ill}, {well}."
+        )
+    with links:
+        linked.row(steps, key="moved")
+
+
+def _here(dataset: Dataset, **changed: object) -> str:
+    return frame.here("cases", dataset, **filters.parameters(**changed))

@@ -1,0 +1,120 @@
+"""How many cases there are, of each outcome as well: from what was tallied where that tells, else by counting."""
+
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, func, select, true
+from sqlalchemy.orm import Session
+
+from db.models import Image, ImageTally, Prediction, PredictionTally
+from db.queries.case_questions import LABELS, OUTCOMES, UNKNOWN, Outcome, Question, asks_predictions, conditions, joined
+from db.tallies import BINS
+
+Tally = type[ImageTally] | type[PredictionTally]
+NAMES: dict[tuple[int, bool], Outcome] = {(1, True): "TP", (1, False): "FN", (0, True): "FP", (0, False): "TN"}
+
+
+def count(session: Session, question: Question) -> int:
+    """How many distinct images match."""
+    tallied = _tallied(question)
+    if tallied is not None:
+        table, wanted = tallied
+        return session.scalar(select(func.coalesce(func.sum(table.images), 0)).where(*wanted)) or 0
+    query = select(func.count()).select_from(Image).where(*conditions(question))
+    return session.scalar(joined(query, question, inner=True) if asks_predictions(question) else query) or 0
+
+
+def confusion(session: Session, question: Question) -> dict[Outcome, int] | None:
+    """Distinct images by outcome under the question's other sides; None where there is no run or no threshold."""
+    if question.run_id is None or question.threshold is None:
+        return None
+    asked = replace(question, outcome=None)
+    called, wanted = _called(question, question.threshold), _of_tallied_predictions(asked)
+    if called is not None and wanted is not None:
+        parts = select(PredictionTally.label, case((called, 1), else_=0).label("called"), PredictionTally.images)
+        table = parts.where(*wanted).subquery()
+        query = select(table.c.label, table.c.called, func.sum(table.c.images))
+    else:
+        positive = case((Prediction.probability >= question.threshold, 1), else_=0).label("called")
+        seen = joined(select(Image.label, positive).select_from(Image), question, inner=True)
+        table = seen.where(*conditions(asked)).subquery()
+        query = select(table.c.label, table.c.called, func.count())
+    counts: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
+    query = query.where(table.c.label.is_not(None)).group_by(table.c.label, table.c.called)
+    for label, positive_call, number in session.execute(query):
+        counts[NAMES[label, bool(positive_call)]] = number
+    return counts
+
+
+def _plain(question: Question) -> bool:
+    """Whether the question asks only for what tallies tell, thresholds apart."""
+    others = (question.reported, question.twin, question.slice_id, question.tag, question.reviewed, question.flipped)
+    on_edges = all(_edge(value) is not None for value in (question.low, question.high))
+    return on_edges and all(other is None for other in others)
+
+
+def _edge(value: float) -> int | None:
+    """The bin that begins at a probability, or None where none does."""
+    near = round(value * BINS)
+    return near if near / BINS == value else None
+
+
+def _tallied(question: Question) -> tuple[Tally, list[ColumnElement[bool]]] | None:
+    """The tally that tells, and its rows; None where none does."""
+    if asks_predictions(question):
+        wanted = _of_tallied_predictions(question)
+        return None if wanted is None else (PredictionTally, wanted)
+    if not _plain(question):
+        return None
+    return ImageTally, [ImageTally.dataset_id == question.dataset_id, *_sides(ImageTally, question)]
+
+
+def _of_tallied_predictions(question: Question) -> list[ColumnElement[bool]] | None:
+    """The rows of the prediction tally that match; None where it cannot tell."""
+    if not _plain(question):
+        return None
+    wanted = [PredictionTally.run_id == question.run_id, *_sides(PredictionTally, question)]
+    if question.low > 0.0:
+        wanted.append(PredictionTally.bin >= (_edge(question.low) or 0))
+    if question.high < 1.0:
+        wanted.append(PredictionTally.bin < (_edge(question.high) or 0))
+    called, usual = (_called(question, threshold) for threshold in (question.threshold, question.own_threshold))
+    if question.outcome is not None:
+        if called is None:
+            return None
+        wanted.append(_outcome_is(question.outcome, called))
+    if question.moved:
+        if called is None or usual is None:
+            return None
+        wanted.append(called != usual)
+    return wanted
+
+
+def _called(question: Question, threshold: float | None) -> ColumnElement[bool] | None:
+    """Which tallied predictions reach the threshold; None where the tally cannot tell."""
+    if threshold is None:
+        return None
+    if threshold == question.own_threshold:
+        return PredictionTally.called.is_(True)
+    edge = _edge(threshold)
+    return None if edge is None else PredictionTally.bin >= edge
+
+
+def _sides(table: Tally, question: Question) -> list[ColumnElement[bool]]:
+    """What the question asks of split, label and cause."""
+    wanted: list[ColumnElement[bool]] = []
+    if question.split is not None:
+        wanted.append(table.split.is_(None) if question.split == UNKNOWN else table.split == question.split)
+    if question.label is not None:
+        label = LABELS[question.label]
+        wanted.append(table.label.is_(None) if label is None else table.label == label)
+    if question.cause is not None:
+        unknown = table.cause.is_(None) & table.label.is_distinct_from(LABELS["normal"])
+        wanted.append(unknown if question.cause == UNKNOWN else table.cause == question.cause)
+    return wanted
+
+
+def _outcome_is(wanted: str, called: ColumnElement[bool]) -> Any:
+    ill, well = PredictionTally.label == 1, PredictionTally.label == 0
+    clauses = {"TP": ill & called, "FN": ill & ~called, "FP": well & called, "TN": well & ~called}
+    return clauses["FP"] | clauses["FN"] if wanted == "wrong" else clauses.get(wanted, ~true())

@@ -1,0 +1,154 @@
+"""What a list of cases can be about, and the conditions that say so in SQL."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
+from sqlalchemy.orm import aliased
+
+from db.models import Image, ImageTag, Prediction, Report, Review, SliceMember
+from db.queries import duplicates
+
+Outcome = Literal["TP", "FP", "TN", "FN"]
+OUTCOMES: tuple[Outcome, ...] = ("TP", "FN", "FP", "TN")
+LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
+UNKNOWN = "unknown"
+
+Later = aliased(Review)
+
+
+@dataclass(frozen=True)
+class Question:
+    """What a list of cases is about; None leaves a side open.
+
+    split and cause may be "unknown". outcome, moved, flipped, low, high and every sort but "file" speak of the run's
+    predictions.
+    """
+
+    dataset_id: int
+    run_id: int | None = None
+    threshold: float | None = None
+    """In [0, 1]; a probability at or above it counts as pneumonia."""
+    own_threshold: float | None = None
+    """The run's own, where `threshold` is another that someone tries."""
+    split: str | None = None
+    label: str | None = None
+    """A key of LABELS."""
+    cause: str | None = None
+    outcome: str | None = None
+    """One of OUTCOMES, or "wrong" for FP and FN together."""
+    moved: bool = False
+    """Only cases that the run calls otherwise at its own threshold."""
+    flipped: tuple[int, float] | None = None
+    """Another run and its threshold: only cases that it calls otherwise."""
+    reported: str | None = None
+    """"yes" for images that a report describes, "no" for those that none does."""
+    twin: tuple[int, bool] | None = None
+    """A duplicates run: only images that it found another nearly like; True: one of another split."""
+    slice_id: int | None = None
+    """An audit's slice that the image stands in."""
+    tag: str | None = None
+    reviewed: str | None = None
+    """"yes", "no", or "doubted": a reader's latest verdict is the opposite of the label."""
+    low: float = 0.0
+    high: float = 1.0
+    """Probabilities from low up to, not with, high; 1 is within."""
+    sort: str = "file"
+    """A key of case_order.SORTS."""
+
+
+def asks_predictions(question: Question) -> bool:
+    """Whether only predicted images can match."""
+    narrowed = (question.low, question.high) != (0.0, 1.0)
+    return narrowed or question.outcome is not None or question.moved or question.flipped is not None
+
+
+def joined(query: Select[Any], question: Question, *, inner: bool = False) -> Select[Any]:
+    """`query`, a selection from Image, beside the run's predictions, whether there is one of each image or not."""
+    on = and_(Prediction.image_id == Image.id, Prediction.run_id == (question.run_id or 0))
+    return query.join(Prediction, on, isouter=not inner)
+
+
+def conditions(question: Question) -> list[ColumnElement[bool]]:
+    """What images, and their predictions where the question asks for them, must fulfil."""
+    return [*_of_images(question), *(_of_predictions(question) if asks_predictions(question) else [])]
+
+
+def _of_images(question: Question) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [Image.dataset_id == question.dataset_id]
+    if question.split is not None:
+        found.append(Image.split.is_(None) if question.split == UNKNOWN else Image.split == question.split)
+    if question.label is not None:
+        label = LABELS[question.label]
+        found.append(Image.label.is_(None) if label is None else Image.label == label)
+    if question.cause is not None:
+        # a normal image has no cause to know
+        unknown = Image.cause.is_(None) & Image.label.is_distinct_from(LABELS["normal"])
+        found.append(unknown if question.cause == UNKNOWN else Image.cause == question.cause)
+    if question.reported is not None:
+        described = exists().where(Report.image_sha256 == Image.sha256)
+        found.append(described if question.reported == "yes" else ~described)
+    if question.twin is not None:
+        run_id, apart = question.twin
+        found.append(duplicates.has_twin(run_id, other_split=apart))
+    if question.slice_id is not None:
+        members = select(SliceMember.image_id).where(SliceMember.slice_id == question.slice_id)
+        found.append(Image.id.in_(members))
+    if question.tag is not None:
+        found.append(Image.id.in_(select(ImageTag.image_id).where(ImageTag.name == question.tag)))
+    if question.reviewed is not None:
+        found.append(_reviewed(question.reviewed))
+    return found
+
+
+def _reviewed(state: str) -> ColumnElement[bool]:
+    if state == "doubted":
+        same = and_(Later.image_id == Review.image_id, Later.reviewer == Review.reviewer, Later.id > Review.id)
+        opposite = or_(
+            and_(Image.label == 1, Review.verdict == "normal"), and_(Image.label == 0, Review.verdict == "pneumonia")
+        )
+        return exists().where(Review.image_id == Image.id, opposite, ~exists().where(same))
+    judged = Image.id.in_(select(Review.image_id))
+    return judged if state == "yes" else ~judged
+
+
+def _of_predictions(question: Question) -> list[ColumnElement[bool]]:
+    found: list[ColumnElement[bool]] = [Prediction.probability.is_not(None)]
+    if question.low > 0.0:
+        found.append(Prediction.probability >= question.low)
+    if question.high < 1.0:
+        found.append(Prediction.probability < question.high)
+    if question.outcome is not None:
+        found.append(_outcome_is(question.outcome, question.threshold))
+    if question.moved:
+        found.append(_between(question.threshold, question.own_threshold))
+    if question.flipped is not None:
+        run_id, threshold = question.flipped
+        other = aliased(Prediction)
+        called = Prediction.probability >= (2.0 if question.threshold is None else question.threshold)
+        elsewhere = and_(other.image_id == Image.id, other.run_id == run_id)
+        found.append(exists().where(elsewhere, (other.probability >= threshold) != called))
+    return found
+
+
+def _between(one: float | None, other: float | None) -> ColumnElement[bool]:
+    if one is None or other is None:
+        return ~true()
+    return and_(Prediction.probability >= min(one, other), Prediction.probability < max(one, other))
+
+
+def _outcome_is(wanted: str, threshold: float | None) -> ColumnElement[bool]:
+    """The outcome's condition. What it says of the error follows from the rest; it spares walking through the others
+    where cases are sorted by error."""
+    if threshold is None:
+        return ~true()
+    found = Prediction.probability >= threshold
+    clauses = {
+        "TP": and_(Image.label == 1, found, Prediction.error <= 1.0 - threshold),
+        "FN": and_(Image.label == 1, ~found, Prediction.error >= 1.0 - threshold),
+        "FP": and_(Image.label == 0, found, Prediction.error >= threshold),
+        "TN": and_(Image.label == 0, ~found, Prediction.error <= threshold),
+    }
+    if wanted != "wrong":
+        return clauses[wanted]
+    return and_(or_(clauses["FP"], clauses["FN"]), Prediction.error >= min(threshold, 1.0 - threshold))

@@ -1,0 +1,81 @@
+"""How many reports there are and how they score on the whole: from what was tallied where that tells."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, case, func, select
+from sqlalchemy.orm import Session
+
+from db.models import ReportTally
+from db.queries.report_questions import LABELS, Demand, ReportQuestion, demands
+from db.report_tallies import EVERY, ITSELF, UNKNOWN, bin_of
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A model under a strategy: how many reports, and the mean of each metric over those that have it."""
+
+    model: str
+    strategy: str
+    reports: int
+    means: dict[str, float]
+
+
+def tallied(session: Session, question: ReportQuestion) -> int | None:
+    """How many reports the question has, or None where that is not tallied: words, queues, two scores at once."""
+    others = (question.keyword, question.image_id, question.run_id, question.disagreeing)
+    asked = demands(question)
+    if len(asked) > 1 or any(other is not None for other in others):
+        return None
+    return of_demand(session, question, asked[0] if asked else None)
+
+
+def of_demand(session: Session, question: ReportQuestion, demand: Demand | None) -> int | None:
+    """How many reports fulfil this demand and fit the question's dataset, label, model and strategy."""
+    labels = list(LABELS) if question.label is None else [question.label]
+    wanted = [ReportTally.dataset_id == question.dataset_id, ReportTally.label.in_(labels)]
+    wanted.append(ReportTally.metric == (demand.metric if demand else ITSELF))
+    for name in ("model", "strategy"):
+        value = getattr(question, name)
+        if value is not None:
+            wanted.append(getattr(ReportTally, name) == value)
+    if demand is not None:
+        binned = _binned(demand)
+        if binned is None:
+            return None
+        wanted += binned
+    return session.scalar(select(func.coalesce(func.sum(ReportTally.reports), 0)).where(*wanted)) or 0
+
+
+def _binned(demand: Demand) -> list[ColumnElement[bool]] | None:
+    """The demand on bins; None where a bound is no whole hundredth."""
+    found: list[ColumnElement[bool]] = []
+    for compare, bound in demand.bounds:
+        if bound is None:
+            found.append(ReportTally.bin == UNKNOWN)
+            continue
+        edge = bin_of(bound)
+        if edge is None:
+            return None
+        found += [compare(ReportTally.bin, edge), ReportTally.bin != UNKNOWN]
+    return found
+
+
+def choices(session: Session, dataset_id: int) -> tuple[list[str], list[str]]:
+    """The models and the strategies that the dataset has reports of, by name."""
+    query = select(ReportTally.model, ReportTally.strategy).where(ReportTally.dataset_id == dataset_id)
+    pairs = session.execute(query.where(ReportTally.label == EVERY, ReportTally.metric == ITSELF)).all()
+    return sorted({model for model, _ in pairs}), sorted({strategy for _, strategy in pairs})
+
+
+def leaderboard(session: Session, dataset_id: int) -> list[Standing]:
+    """Models under strategies, by name, with the mean of every metric."""
+    keys = (ReportTally.model, ReportTally.strategy, ReportTally.metric)
+    known = func.sum(case((ReportTally.bin == UNKNOWN, 0), else_=ReportTally.reports))
+    query = select(*keys, func.sum(ReportTally.reports), known, func.sum(ReportTally.total))
+    query = query.where(ReportTally.dataset_id == dataset_id, ReportTally.label == EVERY)
+    groups: dict[tuple[str, str], Standing] = {}
+    for model, strategy, metric, reports, valued, total in session.execute(query.group_by(*keys).order_by(*keys)):
+        one = groups.setdefault((model, strategy), Standing(model, strategy, reports, {}))
+        if metric != ITSELF and valued:
+            one.means[metric] = total / valued
+    return list(groups.values())

@@ -1,0 +1,115 @@
+"""What a list of reports can be about, and the conditions that say so in SQL."""
+
+import operator
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, select
+
+from db.models import Image, Report, ReportScore
+
+STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
+"""A stance as the score row `stance` stores it."""
+LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
+PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
+    "label": ("stance_agreement", operator.eq, 0.0),
+    "classifier": ("classifier_agreement", operator.eq, 0.0),
+    "unsupported": ("unsupported", operator.gt, 0.0),
+    "contradiction": ("contradictions", operator.gt, 0.0),
+    "side": ("laterality", operator.lt, 1.0),
+    "form": ("format", operator.lt, 1.0),
+    "repetition": ("repetition", operator.ge, 0.2),
+    "truncated": ("truncated", operator.gt, 0.0),
+}
+"""What can be wrong with a report -> the score that shows it, and how that compares with which value."""
+
+Comparison = Callable[[Any, Any], Any]
+
+
+@dataclass(frozen=True)
+class ReportQuestion:
+    """What a list of reports is about; None leaves a side open. label: of LABELS; stance: of STANCES; problem: of
+    PROBLEMS; score: a metric, whose value lies between low and high."""
+
+    dataset_id: int
+    label: str | None = None
+    strategy: str | None = None
+    model: str | None = None
+    stance: str | None = None
+    problem: str | None = None
+    score: str | None = None
+    low: float = 0.0
+    high: float = 1.0
+    keyword: str | None = None
+    """Text that the report contains, case ignored; no wildcards."""
+    image_id: int | None = None
+    run_id: int | None = None
+    disagreeing: tuple[int, float] | None = None
+    """A predict run and its threshold: only reports whose stance is the opposite of the classifier's call, the most
+    confident call first."""
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What a question asks of one score: that its value compares so with each bound; a bound of None is unknown."""
+
+    metric: str
+    bounds: tuple[tuple[Comparison, float | None], ...]
+
+    def holds(self, value: Any) -> ColumnElement[bool]:
+        """The condition on a column of values."""
+        return and_(*(value.is_(None) if bound is None else compare(value, bound) for compare, bound in self.bounds))
+
+
+def demands(question: ReportQuestion) -> list[Demand]:
+    """What the question asks of scores."""
+    found = []
+    if question.stance is not None:
+        found.append(Demand("stance", ((operator.eq, STANCES[question.stance]),)))
+    if question.problem is not None:
+        metric, compare, bound = PROBLEMS[question.problem]
+        found.append(Demand(metric, ((compare, bound),)))
+    if question.score is not None:
+        found.append(Demand(question.score, ((operator.ge, question.low), (operator.le, question.high))))
+    return found
+
+
+def conditions(question: ReportQuestion, *, along: Demand | None = None) -> list[ColumnElement[bool]]:
+    """What reports must fulfil, each looked up from the report, so that a list can walk along the reports and stop.
+
+    along: a demand that few fulfil, to walk along those instead.
+    """
+    found: list[ColumnElement[bool]] = [image_of(question).is_not(None)]
+    if question.image_id is not None:
+        own = select(Image.sha256).where(Image.id == question.image_id)
+        found.append(Report.image_sha256 == own.scalar_subquery())
+    for column, wanted in ((Report.model, question.model), (Report.strategy, question.strategy)):
+        if wanted is not None:
+            # as an expression the column has no index for SQLite to walk along in place of the few
+            found.append((column if along is None else func.coalesce(column, "")) == wanted)
+    if question.run_id is not None:
+        found.append(Report.run_id == question.run_id)
+    if question.keyword:
+        found.append(Report.text.icontains(question.keyword, autoescape=True))
+    for demand in demands(question):
+        fits = and_(ReportScore.metric == demand.metric, demand.holds(ReportScore.value))
+        if demand == along:
+            found.append(Report.id.in_(select(ReportScore.report_id).where(fits)))
+        else:
+            found.append(exists().where(ReportScore.report_id == Report.id, fits))
+    return found
+
+
+def image_of(question: ReportQuestion) -> ColumnElement[int | None]:
+    """The id of the question's image that a report describes, or NULL where it describes none.
+
+    A report belongs to a picture's content: where two datasets hold the same file, both show it. Most are asked for
+    where they were written; that image is found sooner by its id.
+    """
+    image = select(Image.id).where(Image.dataset_id == question.dataset_id)
+    if question.label is not None:
+        image = image.where(Image.label.is_not_distinct_from(LABELS[question.label]))
+    own = image.where(Image.id == Report.image_id).correlate(Report).scalar_subquery()
+    same = image.where(Image.sha256 == Report.image_sha256).correlate(Report).scalar_subquery()
+    return func.coalesce(own, same)

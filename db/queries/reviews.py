@@ -1,0 +1,210 @@
+"""What readers said of images, who and when; and which film a reader judges next, told without what would sway them."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select
+from sqlalchemy.orm import Session, aliased
+
+from db.models import Image, ImageTag, Prediction, Review
+from db.queries import cases
+from db.queries.cases import Question
+
+PREFIX = 16
+"""Characters of a hash that name a film in an address: its number would tell where in the dataset's order it stands."""
+OFFERED = 200
+
+Later = aliased(Review)
+
+
+@dataclass(frozen=True)
+class Film:
+    """All that a reader may know of an image before the verdict: that it is there, and which picture it is."""
+
+    image_id: int
+    sha256: str
+
+    @property
+    def name(self) -> str:
+        """What it is called in addresses and widgets."""
+        return self.sha256[:PREFIX]
+
+
+@dataclass(frozen=True)
+class Said:
+    """A review with its tags. superseded: the same reader judged the image again later."""
+
+    review: Review
+    image: Image
+    tags: tuple[str, ...]
+    superseded: bool
+
+
+@dataclass(frozen=True)
+class Listed:
+    """Which reviews of a dataset a list shows; None leaves a side open."""
+
+    dataset_id: int
+    reviewer: str | None = None
+    verdict: str | None = None
+    tag: str | None = None
+
+
+@dataclass(frozen=True)
+class Counted:
+    """A reader's latest verdict on an image, with what is known of the image."""
+
+    image_id: int
+    patient_key: str
+    reviewer: str
+    verdict: str
+    label: int | None
+    probability: float | None
+    """By the question's run; None where it predicted none."""
+
+
+def film(session: Session, dataset_id: int, image_id: int) -> Film | None:
+    """The image by its number, or None where the dataset has no such image."""
+    query = select(Image.id, Image.sha256).where(Image.dataset_id == dataset_id, Image.id == image_id)
+    return _film(session, query)
+
+
+def named(session: Session, dataset_id: int, name: str) -> Film | None:
+    """The image whose hash starts with `name`, or None."""
+    query = select(Image.id, Image.sha256).where(Image.dataset_id == dataset_id, _from(name), Image.sha256 < f"{name}g")
+    return _film(session, query.order_by(Image.sha256))
+
+
+def next_film(session: Session, question: Question, reviewer: str, *, after: str | None = None) -> Film | None:
+    """The next image of the question that the reader has not judged, or None where none is left.
+
+    Films come in the order of their hashes, which says nothing of what is on them, from a place of the reader's own and
+    around to it again. after: the name of a film that they want to leave for later.
+    """
+    own = exists().where(Review.image_id == Image.id, Review.reviewer == reviewer)
+    query = cases.matching(question).with_only_columns(Image.id, Image.sha256).where(~own).order_by(Image.sha256)
+    start = f"{after}g" if after else hashlib.sha256(reviewer.encode()).hexdigest()
+    return _film(session, query.where(_from(start))) or _film(session, query.where(~_from(start)))
+
+
+def judged(session: Session, question: Question, reviewer: str) -> int:
+    """How many images of the question the reader has judged."""
+    query = select(func.count(Review.image_id.distinct())).where(Review.reviewer == reviewer)
+    return session.scalar(query.where(_speaks_of(cases.matching(question)))) or 0
+
+
+def latest(session: Session, image_id: int, reviewer: str) -> Said | None:
+    """The reader's latest review of the image."""
+    query = select(Review, Image).join(Image).where(Review.image_id == image_id, Review.reviewer == reviewer)
+    return next(iter(_said(session, query.order_by(Review.id.desc()).limit(1))), None)
+
+
+def last(session: Session, dataset_id: int, reviewer: str) -> Said | None:
+    """The reader's last review in the dataset, of any image."""
+    query = _matching(select(Review, Image).join(Image), Listed(dataset_id, reviewer=reviewer))
+    return next(iter(_said(session, query.order_by(Review.id.desc()).limit(1))), None)
+
+
+def of_image(session: Session, image_id: int) -> list[Said]:
+    """All reviews of the image, the latest first."""
+    query = select(Review, Image).join(Image).where(Review.image_id == image_id)
+    return _said(session, query.order_by(Review.id.desc()))
+
+
+def tags_alone(session: Session, image_id: int) -> Sequence[str]:
+    """The tags that the image has apart from reviews."""
+    query = select(ImageTag.name).where(ImageTag.image_id == image_id, ImageTag.review_id.is_(None))
+    return session.scalars(query.order_by(ImageTag.name)).all()
+
+
+def tags_in_use(session: Session, dataset_id: int) -> Sequence[str]:
+    """The tags on the dataset's images, those used most first, OFFERED at most."""
+    query = select(ImageTag.name).join(Image, Image.id == ImageTag.image_id).where(Image.dataset_id == dataset_id)
+    query = query.group_by(ImageTag.name).order_by(func.count().desc(), ImageTag.name).limit(OFFERED)
+    return session.scalars(query).all()
+
+
+def tags_of(session: Session, image_ids: Sequence[int]) -> dict[int, list[str]]:
+    """The tags on each of these images, by name."""
+    query = select(ImageTag.image_id, ImageTag.name).where(ImageTag.image_id.in_(image_ids)).distinct()
+    found: dict[int, list[str]] = {}
+    for image_id, name in session.execute(query.order_by(ImageTag.name)):
+        found.setdefault(image_id, []).append(name)
+    return found
+
+
+def reviewers(session: Session, dataset_id: int) -> dict[str, int]:
+    """Who reviewed the dataset's images, with their numbers of reviews, the most first."""
+    query = _matching(select(Review.reviewer, func.count()), Listed(dataset_id)).group_by(Review.reviewer)
+    return dict(session.execute(query.order_by(func.count().desc(), Review.reviewer)).all())
+
+
+def count(session: Session, listed: Listed) -> int:
+    """How many reviews match."""
+    return session.scalar(_matching(select(func.count()).select_from(Review), listed)) or 0
+
+
+def page(session: Session, listed: Listed, *, limit: int | None = None, offset: int = 0) -> list[Said]:
+    """Reviews that match, the latest first; all of them where no limit is given."""
+    query = _matching(select(Review, Image).join(Image), listed).order_by(Review.id.desc()).offset(offset)
+    return _said(session, query if limit is None else query.limit(limit))
+
+
+def probabilities(session: Session, run_id: int | None, listed: Listed) -> dict[int, float]:
+    """What the run predicted of the images that these reviews speak of, by image."""
+    reviewed = _matching(select(Review.image_id), listed)
+    query = select(Prediction.image_id, Prediction.probability).where(Prediction.run_id == (run_id or 0))
+    return dict(session.execute(query.where(Prediction.image_id.in_(reviewed))).all())
+
+
+def verdicts(session: Session, question: Question) -> list[Counted]:
+    """Every reader's latest verdict on each image of the question, beside the run's prediction."""
+    columns = (Image.id, Image.patient_key, Review.reviewer, Review.verdict, Image.label, Prediction.probability)
+    own = and_(Prediction.image_id == Image.id, Prediction.run_id == (question.run_id or 0))
+    query = select(*columns).join(Image, Image.id == Review.image_id).join(Prediction, own, isouter=True)
+    query = query.where(~_superseded(), _speaks_of(cases.matching(question)))
+    query = query.order_by(Review.image_id, Review.reviewer)
+    return [Counted(*row) for row in session.execute(query)]
+
+
+def _film(session: Session, query: Select[*tuple[Any, ...]]) -> Film | None:
+    row = session.execute(query.limit(1)).first()
+    return None if row is None else Film(*row)
+
+
+def _from(start: str) -> ColumnElement[bool]:
+    return Image.sha256 >= start
+
+
+def _superseded() -> ColumnElement[bool]:
+    return exists().where(Later.image_id == Review.image_id, Later.reviewer == Review.reviewer, Later.id > Review.id)
+
+
+def _speaks_of(images: Select[int]) -> ColumnElement[bool]:
+    """Whether a review's image is among these: looked up review by review, since there are far fewer reviews than
+    images, which a join would walk through."""
+    return images.where(Image.id == Review.image_id).correlate(Review).scalar_subquery().is_not(None)
+
+
+def _matching(query: Select[*tuple[Any, ...]], listed: Listed) -> Select[*tuple[Any, ...]]:
+    query = query.where(_speaks_of(select(Image.id).where(Image.dataset_id == listed.dataset_id)))
+    if listed.reviewer is not None:
+        query = query.where(Review.reviewer == listed.reviewer)
+    if listed.verdict is not None:
+        query = query.where(Review.verdict == listed.verdict)
+    if listed.tag is not None:
+        query = query.where(exists().where(ImageTag.review_id == Review.id, ImageTag.name == listed.tag))
+    return query
+
+
+def _said(session: Session, query: Select[*tuple[Any, ...]]) -> list[Said]:
+    rows = session.execute(query.add_columns(_superseded())).all()
+    tags: dict[int | None, list[str]] = {}
+    for batch in range(0, len(rows), 500):
+        wanted = [review.id for review, _, _ in rows[batch : batch + 500]]
+        found = select(ImageTag.review_id, ImageTag.name).where(ImageTag.review_id.in_(wanted)).order_by(ImageTag.id)
+        for review_id, name in session.execute(found):
+            tags.setdefault(review_id, []).append(name)
+    return [Said(review, image, tuple(tags.get(review.id, ())), bool(later)) for review, image, later in rows]

@@ -1,0 +1,27 @@
+"""Whether anyone has written to the database: a mark that changes with every commit, for the keys of cached answers."""
+
+import threading
+import uuid
+
+from sqlalchemy import Engine, text
+
+
+class Watch:
+    """One connection that looks for commits by others, also those of other processes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._name = uuid.uuid4().hex
+        self._lock = threading.Lock()
+        # SQLite counts the commits of others since a connection was opened, so one is kept for as long as the watch
+        self._kept = engine.raw_connection() if engine.dialect.name == "sqlite" else None
+
+    def revision(self) -> str:
+        """The mark; it may change without a commit, and does not stay with one. Raises DBAPIError."""
+        if self._kept is None:
+            with self._engine.connect() as connection:
+                return str(connection.scalar(text("SELECT pg_current_snapshot()::text")))
+        with self._lock:
+            cursor = self._kept.cursor()
+            cursor.execute("PRAGMA data_version")
+            return f"{self._name} {cursor.fetchone()[0]}"

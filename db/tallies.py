@@ -1,0 +1,74 @@
+"""What is counted once, when it is written, so that no page counts a million rows: images, predictions.
+
+Jobs call these in the transaction that writes what is counted; db.queries answers from the counts what they can tell.
+"""
+
+from typing import Any
+
+from sqlalchemy import Integer, case, cast, delete, func, insert, null, select, update
+from sqlalchemy.orm import Session
+
+from db import report_tallies
+from db.models import Dataset, Image, ImageTally, Prediction, PredictionTally, ReportTally, Run
+
+BINS = 1000
+"""Parts that probabilities are counted in."""
+
+
+def dataset(session: Session, dataset_id: int) -> None:
+    """Count the dataset's images anew, and the predictions and reports of them: splits and labels may have changed."""
+    _images(session, dataset_id)
+    report_tallies.dataset(session, dataset_id)
+    predicted = select(Prediction.id).where(Prediction.run_id == Run.id).exists()
+    for run in session.scalars(select(Run).where(Run.dataset_id == dataset_id, predicted)).all():
+        predictions(session, run.id, threshold=(run.summary or {}).get("threshold"))
+
+
+def missing(session: Session) -> None:
+    """Count every dataset that was written before anything was counted."""
+    counted = select(ImageTally.id).where(ImageTally.dataset_id == Dataset.id).exists()
+    for dataset_id in session.scalars(select(Dataset.id).where(~counted)).all():
+        dataset(session, dataset_id)
+    described = select(ReportTally.id).where(ReportTally.dataset_id == Dataset.id).exists()
+    for dataset_id in session.scalars(select(Dataset.id).where(~described)).all():
+        report_tallies.dataset(session, dataset_id)
+
+
+def predictions(session: Session, run_id: int, *, threshold: float | None) -> None:
+    """Count the run's predictions, and note how far each is from its label. threshold: the run's own, in [0, 1]."""
+    distance = select(func.abs(Prediction.probability - Image.label)).where(Image.id == Prediction.image_id)
+    noted = update(Prediction).where(Prediction.run_id == run_id).values(error=distance.scalar_subquery())
+    session.execute(noted.execution_options(synchronize_session=False))
+    session.execute(delete(PredictionTally).where(PredictionTally.run_id == run_id))
+    called: Any = null() if threshold is None else Prediction.probability >= threshold
+    each = select(Image.split, Image.label, Image.cause, _bin().label("bin"), called.label("called"))
+    each = each.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
+    part = each.subquery()  # grouped outside, so that no bound value stands in GROUP BY, where PostgreSQL takes none
+    keys = (part.c.split, part.c.label, part.c.cause, part.c.bin, part.c.called)
+    rows = session.execute(select(*keys, func.count().label("images")).group_by(*keys)).mappings().all()
+    if rows:
+        session.execute(insert(PredictionTally), [{**row, "run_id": run_id} for row in rows])
+
+
+def _images(session: Session, dataset_id: int) -> None:
+    session.execute(delete(ImageTally).where(ImageTally.dataset_id == dataset_id))
+    earlier = func.row_number().over(
+        partition_by=(Image.split, Image.label, Image.patient_key), order_by=(func.coalesce(Image.cause, ""), Image.id)
+    )
+    each = select(Image.split, Image.label, Image.cause, Image.file_count, earlier.label("place"))
+    part = each.where(Image.dataset_id == dataset_id).subquery()
+    keys = (part.c.split, part.c.label, part.c.cause)
+    first = case((part.c.place == 1, 1), else_=0)
+    sums = (func.sum(part.c.file_count).label("files"), func.sum(first).label("patients"))
+    rows = session.execute(select(*keys, func.count().label("images"), *sums).group_by(*keys)).mappings().all()
+    if rows:
+        session.execute(insert(ImageTally), [{**row, "dataset_id": dataset_id} for row in rows])
+
+
+def _bin() -> Any:
+    """The bin of a probability: how many edges k / 1000 above 0 it reaches. A cast may be one off either way, where it
+    rounds instead of cutting off or the product does, which the two comparisons mend."""
+    near = cast(Prediction.probability * float(BINS), Integer)
+    above = case((Prediction.probability >= (near + 1) / float(BINS), 1), else_=0)
+    below = case((Prediction.probability < near / float(BINS), 1), else_=0)
+    return near + above - below

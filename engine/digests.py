@@ -1,0 +1,23 @@
+"""What a file or a folder holds, as one sha256."""
+
+import hashlib
+from pathlib import Path
+
+
+def file_sha256(path: Path) -> str:
+    """sha256 of a file, or of a folder's files (names and contents, in name order)."""
+    if path.is_file():
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    listing = "".join(f"{file.relative_to(path).as_posix()}:{file_sha256(file)}\n" for file in members(path))
+    return hashlib.sha256(listing.encode()).hexdigest()
+
+
+def members(folder: Path) -> list[Path]:
+    """The files below a folder, in name order."""
+    return sorted(file for file in folder.rglob("*") if file.is_file())
+
+
+def is_whole(path: Path, sha256: str) -> bool:
+    """Whether a file or folder is there with the contents it was recorded with."""
+    return path.exists() and file_sha256(path) == sha256

@@ -1,0 +1,208 @@
+"""The cases as their readers work with them: another threshold, what changes side, picking, tagging, taking away."""
+
+import csv
+import io
+import json
+from dataclasses import replace
+
+import pytest
+import streamlit as st
+from opened import Workbench, asked, linked, open_page, said
+from sample import THRESHOLD
+from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
+
+from dashboard.components import exporting, filters, selecting
+from db import session as database
+from db import tallies, writes
+from db.models import Dataset, ErrorSlice, Image, ImageTag, Prediction, Review, Run, SliceMember
+from db.queries import cases
+from db.queries.cases import Question
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+def shown(at: AppTest) -> list[int]:
+    """The images in the grid."""
+    return [int(asked(card["href"])[1]["image"]) for card in linked(at, "cases")["cards"]]
+
+
+def scored(workbench: Workbench) -> dict[int, tuple[int, float]]:
+    """Label and probability of each predicted test image."""
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run.id).where(Run.kind == "predict").order_by(Run.id)).first()
+        query = select(Image.id, Image.label, Prediction.probability).join(Prediction, Prediction.image_id == Image.id)
+        return {row.id: (row.label, row.probability) for row in db.execute(query.where(Prediction.run_id == run))}
+
+
+def other_run(workbench: Workbench) -> int:
+    """A second predict run whose probabilities are the first one's, turned round; its threshold is .5."""
+    known = scored(workbench)
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        kept = ("kind", "dataset_id", "config", "code_version", "status", "host", "pid", "finished")
+        other = Run(**{name: getattr(run, name) for name in kept}, fingerprint="o" * 64, summary={"threshold": 0.5})
+        other.finished = run.finished
+        db.add(other)
+        db.flush()
+        for image_id, (_, probability) in known.items():
+            db.add(Prediction(run_id=other.id, image_id=image_id, logit=0.0, probability=1 - probability))
+        db.flush()
+        tallies.predictions(db, other.id, threshold=0.5)
+        return other.id
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.2, 0.333, 0.9, 1.0])
+def test_another_threshold_counts_measures_and_marks_anew(workbench: Workbench, threshold: float) -> None:
+    known = scored(workbench)
+    at = open_page("cases", threshold=threshold, split="test")
+    assert at.slider(key="url_threshold").value == threshold
+    calls = {image: (label, p >= threshold, p >= THRESHOLD) for image, (label, p) in known.items()}
+    found = sum(label == 1 and called for label, called, _ in calls.values())
+    ill = sum(label for label, _, _ in calls.values())
+    cells = [cell["text"] for row in linked(at, "confusion")["rows"] for cell in row]
+    assert f"TP  {found}" in cells and f"FN  {ill - found}" in cells
+    row = [cell["text"] for cell in linked(at, "at_threshold")["rows"][1]]
+    assert row[0] == f"At {100 * threshold:.1f} %" and row[1].startswith(f"{100 * found / ill:.1f} %")
+    moving = [image for image, (_, called, before) in calls.items() if called != before]
+    assert f"**{len(moving)} case" in said(at)
+    if moving:
+        link = linked(at, "moved")["steps"][0]
+        assert link["text"] == f"Show what changes side ({len(moving)})"
+        page, parameters = asked(link["href"])
+        there = open_page(page, **parameters)
+        assert sorted(shown(there)) == sorted(moving)
+        assert all("\N{RIGHTWARDS ARROW}" in card["mark"] for card in linked(there, "cases")["cards"])
+
+
+def test_the_runs_own_threshold_is_not_in_the_address_and_moves_nothing(workbench: Workbench) -> None:
+    at = open_page("cases")
+    assert at.slider(key="url_threshold").value == THRESHOLD
+    assert len(linked(at, "at_threshold")["rows"]) == 1
+    at.slider(key="url_threshold").set_value(0.25).run()
+    assert at.query_params == {"threshold": "0.25"}
+    at.slider(key="url_threshold").set_value(THRESHOLD).run()
+    assert at.query_params == {}
+
+
+def test_the_threshold_goes_along_to_the_case_and_its_neighbours_in_the_list(workbench: Workbench) -> None:
+    first = linked(open_page("cases", threshold=0.2, outcome="FP"), "cases")["cards"][0]
+    page, parameters = asked(first["href"])
+    assert parameters["threshold"] == "0.2"
+    at = open_page(page, **parameters)
+    facts = {row[0]["text"]: row[1]["text"] for row in linked(at, "facts")["rows"]}
+    assert facts["Threshold"] == "20.0 %" and facts["Prediction"].endswith("false positive")
+
+
+def test_cases_that_another_run_calls_otherwise_show_both_probabilities(workbench: Workbench) -> None:
+    other = other_run(workbench)
+    known = scored(workbench)
+    run = open_page("cases").selectbox(key="url_run").value
+    assert run == str(other)  # the latest is in view
+    first = min(
+        int(option.rpartition("run ")[2].split(",")[0])
+        for option in open_page("cases").selectbox(key="url_against").options
+    )
+    at = open_page("cases", against=first)
+    wanted = [image for image, (_, p) in known.items() if (p >= THRESHOLD) != (1 - p >= 0.5)]
+    assert sorted(shown(at)) == sorted(wanted) and wanted
+    for card in linked(at, "cases")["cards"]:
+        probability = known[int(asked(card["href"])[1]["image"])][1]
+        assert f"run {first}: {100 * probability:.1f} %" in card["lines"]
+    assert f"Run {first} calls them otherwise." in said(at)
+
+
+def test_a_tag_goes_on_the_picked_cases_filters_by_it_and_comes_off_again(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        writes.tag(db, [2], "rotated film")
+    at = open_page("cases", chosen="3.1.999999.x.-4")
+    assert "**3 selected**" in said(at)
+    at.selectbox(key="tag_name").set_value("rotated film").run()
+    at.button[[button.label for button in at.button].index("Tag 3 cases")].click().run()
+    assert "Tag rotated film: put on 2 cases." in said(at)
+    with database.transaction(workbench.engine) as db:
+        assert sorted(tag.image_id for tag in db.scalars(select(ImageTag))) == [1, 2, 3]
+    there = open_page("cases", tag="rotated film")
+    assert sorted(shown(there)) == [1, 2, 3]
+    assert all("tags: rotated film" in card["lines"] for card in linked(there, "cases")["cards"])
+    with database.transaction(workbench.engine) as db:
+        assert writes.tag(db, [1, 4], "rotated film") == 1
+        assert writes.untag(db, [1, 2, 3, 4, 5], "rotated film") == 4
+
+
+def test_a_tag_that_is_no_tag_is_refused_in_one_line(workbench: Workbench) -> None:
+    selecting.put_on(lambda: [1], "x" * 61)
+    told = st.session_state[selecting.TOLD].replace("\\", "")
+    assert told == "Nothing was tagged: a tag has 61 characters; 60 are allowed"
+    with database.transaction(workbench.engine) as db:
+        assert db.scalars(select(ImageTag)).all() == []
+
+
+def test_the_tag_of_a_review_is_found_as_well_and_does_not_come_off_alone(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        review = Review(image_id=5, reviewer="A", verdict="normal")
+        db.add(review)
+        db.flush()
+        db.add(ImageTag(image_id=5, name="motion", review_id=review.id))
+    assert shown(open_page("cases", tag="motion")) == [5]
+    with database.transaction(workbench.engine) as db:
+        assert writes.untag(db, [5], "motion") == 0
+    assert shown(open_page("cases", reviewed="yes")) == [5]
+
+
+def test_a_slice_of_the_audit_is_a_filter(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        predict = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        kept = ("dataset_id", "code_version", "status", "host", "pid", "finished")
+        made = {name: getattr(predict, name) for name in kept}
+        run = Run(**made, kind="audit", fingerprint="a" * 64, config={"predict_run": predict.id})
+        db.add(run)
+        db.flush()
+        counts = {"images": 2, "patients": 2, "failures": 1, "rate": 0.5, "low": 0.1, "high": 0.9, "p_value": 0.2}
+        part = ErrorSlice(run_id=run.id, name="normal A", label=0, description="brighter", **counts)
+        db.add(part)
+        db.flush()
+        db.add_all(SliceMember(slice_id=part.id, image_id=number) for number in (1, 7))
+        number = part.id
+    at = open_page("cases", slice=number)
+    assert sorted(shown(at)) == [1, 7]
+    assert "normal A, 50.0 % wrong" in at.selectbox(key="url_slice").options
+    assert len(shown(open_page("cases", slice=number + 1))) == 48
+
+
+def test_the_table_holds_the_same_cases_as_the_grid(workbench: Workbench) -> None:
+    rows = linked(open_page("cases", outcome="wrong", look="table"), "cases")["rows"]
+    assert [int(row[0]["text"]) for row in rows] == shown(open_page("cases", outcome="wrong"))
+
+
+def test_files_hold_every_case_of_the_list_in_its_order(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        dataset = db.scalars(select(Dataset)).one()
+        db.get_one(Image, 1).path = "=cmd.png"
+        writes.tag(db, [1], "odd")
+        asked_for = {"run_id": run.id, "threshold": 0.3, "own_threshold": THRESHOLD, "sort": "wrong"}
+        question = Question(dataset.id, **asked_for, split="test")
+        wanted = cases.page(db, question, limit=100)
+    view = filters.View(question, run, [run])
+    table = list(csv.DictReader(io.StringIO(exporting.as_csv(exporting.rows(view, [])))))
+    lines = [json.loads(line) for line in exporting.as_json_lines(exporting.rows(view, [])).splitlines()]
+    assert [int(row["image"]) for row in table] == [row["image"] for row in lines] == [case.id for case in wanted]
+    assert [row["outcome"] for row in lines] == [case.outcome for case in wanted]
+    assert [float(row["error"]) for row in table] == sorted((row["error"] for row in lines), reverse=True)
+    first = next(row for row in table if row["image"] == "1")
+    assert (first["file"], first["tags"]) == ("'=cmd.png", '["odd"]')
+    picked = list(exporting.rows(replace(view, question=replace(question, split="train")), [3, 1, 10**9]))
+    assert [row["image"] for row in picked] == [3, 1]
+
+
+def test_a_case_shows_what_each_run_said_of_it_at_its_own_threshold(workbench: Workbench) -> None:
+    other = other_run(workbench)
+    image, (label, probability) = next(iter(scored(workbench).items()))
+    rows = linked(open_page("case", image=image, split="test"), "history")["rows"]
+    assert [row[0]["tone"] for row in rows] == ["chosen", ""]
+    outcomes = [cases.outcome(label, 1 - probability, 0.5), cases.outcome(label, probability, THRESHOLD)]
+    assert [row[4]["text"] for row in rows] == outcomes
+    page, parameters = asked(rows[1][0]["href"])
+    assert (page, parameters["split"]) == ("case", "test") and int(parameters["run"]) < other
+    assert linked(open_page(page, **parameters), "history")["rows"][1][0]["tone"] == "chosen"

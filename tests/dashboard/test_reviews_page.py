@@ -1,0 +1,464 @@
+"""The reviews page: films are judged blind, nothing is lost or stored twice, agreement is what it should be."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+
+import pytest
+from opened import Workbench, asked, linked, open_page, said
+from sample import build, films
+from sklearn.metrics import cohen_kappa_score
+from sqlalchemy import delete, func, insert, select, text, update
+from streamlit.testing.v1 import AppTest
+
+from dashboard import resources
+from dashboard.components import listing, login, reviewing
+from db import session as database
+from db import writes
+from db.models import Dataset, Image, ImageTag, Prediction, Report, Review, Run
+from db.queries.reviews import Listed
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+HOSTILE = "<b>Eve</b> [x](http://evil.example) =1+1"
+
+
+def messages(node: object) -> Iterator[bytes]:
+    """Everything that the server sends of a page, element by element."""
+    proto = getattr(node, "proto", None)
+    if proto is not None:
+        yield proto.SerializeToString(deterministic=True)
+    for child in getattr(node, "children", {}).values():
+        yield from messages(child)
+
+
+def sent(at: AppTest) -> list[bytes]:
+    return list(messages(at._tree))
+
+
+def stored(workbench: Workbench) -> list[tuple[int, str, str, str]]:
+    """Image, reviewer, verdict and note of every review, in order."""
+    with database.transaction(workbench.engine) as db:
+        query = select(Review.image_id, Review.reviewer, Review.verdict, Review.note).order_by(Review.id)
+        return [tuple(row) for row in db.execute(query)]
+
+
+def film(at: AppTest) -> str:
+    """The hash of the film that the page shows."""
+    return str(linked(at, "film")["src"].rpartition("/")[2])
+
+
+def image_of(workbench: Workbench, sha256: str) -> Image:
+    with database.transaction(workbench.engine) as db:
+        return db.scalars(select(Image).where(Image.sha256 == sha256)).one()
+
+
+def judge(at: AppTest, verdict: str) -> AppTest:
+    return at.button(key=f"{verdict}_{film(at)[:16]}").click().run()
+
+
+def give(workbench: Workbench, image: int, reviewer: str, verdict: str, **others: object) -> None:
+    with database.transaction(workbench.engine) as db:
+        writes.review(db, image_id=image, reviewer=reviewer, verdict=verdict, **others)  # type: ignore[arg-type]
+
+
+def of_test(workbench: Workbench) -> list[Image]:
+    with database.transaction(workbench.engine) as db:
+        return list(db.scalars(select(Image).where(Image.split == "test").order_by(Image.id)))
+
+
+def revealed(at: AppTest) -> dict[str, str]:
+    return {row[0]["text"]: row[1]["text"] for row in linked(at, "revealed")["rows"]}
+
+
+def test_before_the_verdict_nothing_on_the_page_depends_on_what_is_hidden(workbench: Workbench) -> None:
+    """Whatever label, file, patient, prediction, report or another reader says: the page is the same, byte by byte."""
+    first = open_page("reviews", reviewer="Anna")
+    sha256 = film(first)
+    image = image_of(workbench, sha256)
+    before = sent(first)
+    assert any(sha256.encode() in part for part in before)  # the film is on it
+    with database.transaction(workbench.engine) as db:
+        hidden = {
+            "label": 1 - (image.label or 0),
+            "cause": "fungal",
+            "patient_key": "p-other",
+            "path": "test/other.png",
+        }
+        db.execute(update(Image).where(Image.id == image.id).values(hidden))
+        db.execute(update(Prediction).where(Prediction.image_id == image.id).values(probability=0.4242, logit=-9.0))
+        db.execute(update(Prediction).where(Prediction.image_id == image.id).values(heatmap_row=None, zones=None))
+        db.execute(update(Report).where(Report.image_id == image.id).values(text="FINDINGS: told otherwise."))
+        db.add(Review(image_id=image.id, reviewer="Ben", verdict="unreadable", note="Ben said so"))
+    again = open_page("reviews", reviewer="Anna")
+    assert film(again) == sha256
+    assert sent(again) == before
+    whole = b"".join(before)
+    for word in (image.path, image.path.rpartition("/")[2], image.patient_key, "0.4242", "told otherwise", "Ben said"):
+        assert word.encode() not in whole, word
+    after = judge(again, "normal")
+    assert sent(after) != before
+    told = str(revealed(after))
+    assert "fungal" in told
+    assert "told otherwise" in told
+    assert "Unreadable" in told
+
+
+def test_the_address_of_a_queue_never_names_the_films_number(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    skipped = film(at)
+    at.button(key=f"skip_{skipped[:16]}").click().run()
+    assert at.query_params == {"reviewer": "Anna", "after": skipped[:16]}
+    judged = film(at)
+    judge(at, "uncertain")
+    assert at.query_params == {"reviewer": "Anna", "after": skipped[:16], "film": judged[:16]}
+
+
+def test_without_a_name_no_verdict_can_be_given_and_the_page_says_so(workbench: Workbench) -> None:
+    at = open_page("reviews")
+    assert "Give your name first" in said(at)
+    assert not at.button
+    assert "control character" in said(open_page("reviews", reviewer="An\u202ena"))
+    at.text_input(key="url_reviewer").set_value("Anna").run()
+    assert at.query_params == {"reviewer": "Anna"}
+    assert len(at.button) == 5
+
+
+def test_who_is_logged_in_reviews_under_that_name_whatever_the_address_says(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "reader", lambda: "anna@example.org")
+    at = open_page("reviews", reviewer="Ben")
+    assert not at.text_input
+    judge(at, "normal")
+    assert [reviewer for _, reviewer, _, _ in stored(workbench)] == ["anna@example.org"]
+
+
+def test_a_verdict_is_stored_with_its_note_and_tags_and_then_all_is_told(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    sha256 = film(at)
+    at.multiselect(key=f"tags_{sha256[:16]}").set_value(["tube"])
+    at.text_area(key=f"note_{sha256[:16]}").set_value("a line\nand another")
+    judge(at, "pneumonia")
+    image = image_of(workbench, sha256)
+    assert stored(workbench) == [(image.id, "Anna", "pneumonia", "a line\nand another")]
+    with database.transaction(workbench.engine) as db:
+        assert list(db.execute(select(ImageTag.image_id, ImageTag.name))) == [(image.id, "tube")]
+        own = select(Prediction.probability).join(Run).where(Prediction.image_id == image.id, Run.kind == "predict")
+        probability = db.scalar(own)
+    told = revealed(at)
+    assert told["You said"] == f"Pneumonia, {'as' if image.label else 'not as'} the label"
+    assert told["Label"].startswith("Pneumonia" if image.label else "Normal")
+    assert told["Model"].startswith(f"{100 * float(probability or 0):.1f} % pneumonia")
+    href = next(row[1]["href"] for row in linked(at, "revealed")["rows"] if row[0]["text"] == "Case")
+    page, parameters = asked(href)
+    assert (page, parameters["image"]) == ("case", str(image.id))
+    assert not open_page(page, **parameters).exception
+    assert film(at) == sha256  # until the reader goes on
+
+
+def test_a_reload_and_another_tab_show_the_same_and_next_goes_on(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    first = film(at)
+    assert film(open_page("reviews", reviewer="Anna")) == first
+    judge(at, "normal")
+    again = open_page("reviews", **at.query_params)
+    assert revealed(again) == revealed(at)
+    at.button(key="next").click().run()
+    assert film(at) != first
+    assert at.query_params == {"reviewer": "Anna"}
+    assert film(open_page("reviews", reviewer="Anna")) == film(at)
+    assert film(open_page("reviews", reviewer="Ben")) in {one.sha256 for one in of_test(workbench)}
+
+
+def test_two_tabs_on_one_film_store_one_verdict_and_say_so_where_they_differ(workbench: Workbench) -> None:
+    tabs = [open_page("reviews", reviewer="Anna") for _ in range(3)]
+    judge(tabs[0], "normal")
+    judge(tabs[1], "normal")
+    assert not tabs[1].error
+    assert revealed(tabs[1])["You said"].startswith("Normal")
+    judge(tabs[2], "pneumonia")
+    assert "in the meantime, as normal; pneumonia was not stored" in tabs[2].error[0].value
+    assert [verdict for _, _, verdict, _ in stored(workbench)] == ["normal"]
+    assert not tabs[2].run().error
+
+
+def test_undo_takes_the_last_verdict_back_and_shows_its_film_again(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    first = film(at)
+    judge(at, "normal")
+    at.button(key="next").click().run()
+    second = film(at)
+    judge(at, "pneumonia")
+    at.button(key="next").click().run()
+    undo = next(button for button in at.button if button.key.startswith("undo_"))
+    undo.click().run()
+    assert film(at) == second
+    assert [image for image, *_ in stored(workbench)] == [image_of(workbench, first).id]
+    assert at.button(key=f"normal_{second[:16]}")
+    next(button for button in at.button if button.key.startswith("undo_")).click().run()
+    assert film(at) == first
+    assert stored(workbench) == []
+    assert not [button for button in at.button if button.key.startswith("undo_")]
+    judge(at, "normal")
+    assert [image for image, *_ in stored(workbench)] == [image_of(workbench, first).id]
+
+
+def test_a_queue_ends_and_says_how_many_were_judged(workbench: Workbench) -> None:
+    for image in of_test(workbench)[:-1]:
+        give(workbench, image.id, "Anna", "normal")
+    at = open_page("reviews", reviewer="Anna")
+    assert at.get("progress")[0].proto.text == "19 of 20 judged"
+    judge(at, "normal")
+    at.button(key="next").click().run()
+    assert "All 20 images of this queue are judged." in at.success[0].value
+    assert at.get("progress")[0].proto.text == "20 of 20 judged"
+    assert "0 of 20 judged" in open_page("reviews", reviewer="Ben").get("progress")[0].proto.text
+    assert "No image matches" in said(open_page("reviews", reviewer="Ben", cause="none"))
+
+
+def test_a_locked_database_costs_one_line_and_nothing_that_was_entered(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(resources, "PATIENCE", 0.1)
+    at = open_page("reviews", reviewer="Anna")
+    name = film(at)[:16]
+    at.text_area(key=f"note_{name}").set_value("kept")
+    with workbench.engine.begin() as other:
+        other.execute(text("SELECT 1"))  # a writer's transaction, held
+        judge(at, "normal")
+    assert len(at.error) == 1
+    assert "The verdict was not stored: database is locked" in at.error[0].value
+    assert "\n" not in at.error[0].value
+    assert at.text_area(key=f"note_{name}").value == "kept"
+    judge(at, "normal")
+    assert [(verdict, note) for _, _, verdict, note in stored(workbench)] == [("normal", "kept")]
+    assert not at.error
+
+
+def test_a_tag_that_is_too_long_is_refused_and_the_form_kept(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    name = film(at)[:16]
+    at.multiselect(key=f"tags_{name}").set_value(["t" * 61])
+    at.text_area(key=f"note_{name}").set_value("kept")
+    judge(at, "normal")
+    assert "61 characters; 60 are allowed" in at.error[0].value
+    assert at.text_area(key=f"note_{name}").value == "kept"
+    assert stored(workbench) == []
+
+
+def test_the_pages_own_engine_still_refuses_to_write(workbench: Workbench) -> None:
+    with resources.reading() as session, pytest.raises(Exception, match="readonly"):
+        session.execute(delete(Image))
+    with resources.writing() as session:
+        session.execute(update(Image).where(Image.id == 1).values(width=65))
+
+
+def test_a_queue_chosen_by_what_is_hidden_says_that_it_gives_something_away(workbench: Workbench) -> None:
+    assert not open_page("reviews", reviewer="Anna", split="train").warning[1:]
+    for parameters, word in (({"label": "normal"}, "label"), ({"outcome": "FN"}, "outcome"), ({"low": 0.9}, "prob")):
+        at = open_page("reviews", reviewer="Anna", **parameters)
+        assert any(f"chosen by {word}" in str(one.value) for one in at.warning), parameters
+
+
+def test_the_queue_is_of_the_test_split_unless_the_address_says_otherwise(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    assert "of 20 judged" in at.get("progress")[0].proto.text
+    at.segmented_control(key="url_split").set_value("all").run()
+    assert "of 60 judged" in at.get("progress")[0].proto.text
+    assert at.query_params == {"reviewer": "Anna", "split": "all"}
+
+
+def test_a_link_to_a_blind_queue_takes_the_filters_along(workbench: Workbench) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from dashboard.components import reviewing
+
+        st.json(reviewing.of_filters())
+
+    for parameters, wanted in (
+        ({"outcome": "FN", "sort": "high", "page": "2"}, {"split": "all", "outcome": "FN"}),
+        ({"split": "test", "label": "normal"}, {"split": "test", "label": "normal"}),
+    ):
+        at = AppTest.from_function(script)
+        at.query_params.update(parameters)
+        assert json.loads(at.run().json[0].value) == wanted
+
+
+def test_one_image_is_judged_by_its_number_and_judged_again(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna", image=1)
+    assert film(at) == image_of(workbench, film(at)).sha256
+    assert image_of(workbench, film(at)).id == 1
+    judge(at, "normal")
+    again = open_page("reviews", reviewer="Anna", image=1)
+    assert revealed(again)["You said"].startswith("Normal")
+    again.button(key="again").click().run()
+    assert "You have judged this film before" in said(again)
+    judge(again, "pneumonia")
+    assert [(image, verdict) for image, _, verdict, _ in stored(workbench)] == [(1, "normal"), (1, "pneumonia")]
+    assert revealed(again)["You said"].startswith("Pneumonia")
+    assert "no such image" in said(open_page("reviews", reviewer="Anna", image=999))
+
+
+def test_a_case_shows_its_reviews_and_its_tags(workbench: Workbench) -> None:
+    assert "No reader has judged this image yet." in said(open_page("case", image=1))
+    give(workbench, 1, "Anna", "normal", note="first", tags=["tube"])
+    with database.transaction(workbench.engine) as db:
+        first = db.scalars(select(Review.id)).one()
+        db.add(ImageTag(image_id=1, name="a*b"))
+    give(workbench, 1, "Anna", "pneumonia", note=HOSTILE, since=first)
+    give(workbench, 1, HOSTILE, "uncertain")
+    at = open_page("case", image=1)
+    rows = [[one["text"] for one in row] for row in linked(at, "reviews")["rows"]]
+    assert [(row[0], row[1], row[3], row[4]) for row in rows] == [
+        (HOSTILE, "Uncertain", "", ""),
+        ("Anna", "Pneumonia", "", HOSTILE),
+        ("Anna", "Normal, superseded", "tube", "first"),
+    ]
+    assert r"Tags of the image: a\*b" in said(at)
+    (link,) = [one for one in at.get("page_link") if one.proto.label == "Review this case"]
+    assert "image=1" in link.proto.query_string
+
+
+def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
+    images = of_test(workbench)
+    verdicts = {"Anna": [], "Ben": []}
+    for at, image in enumerate(images):
+        truth = "pneumonia" if image.label else "normal"
+        other = "normal" if image.label else "pneumonia"
+        verdicts["Anna"].append("uncertain" if at % 7 == 3 else truth)
+        verdicts["Ben"].append(other if at % 3 == 0 else truth)
+        for reviewer in verdicts:
+            give(workbench, image.id, reviewer, verdicts[reviewer][at])
+    page = open_page("reviews", view="agreement")
+    assert not page.exception
+    assert "20 images judged by 2 readers" in said(page)
+    (pair,) = [[one["text"] for one in row] for row in linked(page, "pairs")["rows"]]
+    kappa = cohen_kappa_score(verdicts["Anna"], verdicts["Ben"])
+    assert pair[:2] == ["Anna and Ben", "20"]
+    assert pair[3].startswith(f"{kappa:.3f} (")
+    rows = {row[0]["text"]: [one["text"] for one in row] for row in linked(page, "against")["rows"]}
+    assert rows["Anna"][1:6] == ["17", "1.000 (1.000 to 1.000)", "100.0 %", "100.0 %", "100.0 %"]
+    assert rows["Anna"][-1] == "3"
+    ben = cohen_kappa_score(["pneumonia" if image.label else "normal" for image in images], verdicts["Ben"])
+    assert rows["Ben"][2].startswith(f"{ben:.3f} (")
+    assert rows["Ben"][1] == "20"
+    differ = {images[at].id for at in range(20) if verdicts["Anna"][at] != verdicts["Ben"][at]}
+    cards = linked(page, "differing")["cards"]
+    assert {int(asked(card["href"])[1]["image"]) for card in cards} == differ
+    assert {line.partition(": ")[2] for line in cards[0]["lines"][2:]} == {"Anna", "Ben"}
+    page.segmented_control(key="url_differ").set_value("label").run()
+    wrong = {images[at].id for at in range(20) if at % 3 == 0}
+    assert {int(asked(card["href"])[1]["image"]) for card in linked(page, "differing")["cards"]} == wrong
+
+
+def test_agreement_of_one_reader_and_of_nobody_is_said_in_words(workbench: Workbench) -> None:
+    assert "No image of these has been judged yet." in said(open_page("reviews", view="agreement"))
+    give(workbench, of_test(workbench)[0].id, "Anna", "normal")
+    at = open_page("reviews", view="agreement")
+    assert not at.exception
+    assert "needs two readers" in said(at)
+
+
+def test_ten_thousand_reviews_are_paged_and_filtered(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        rows = [
+            {
+                "image_id": 1 + number % 60,
+                "reviewer": ("Anna", "Ben")[number % 2],
+                "verdict": "normal",
+                "note": f"{number}",
+            }
+            for number in range(10_000)
+        ]
+        db.execute(insert(Review), rows)
+        last = db.scalar(select(func.max(Review.id)))
+        db.add(ImageTag(image_id=1, name="tube", review_id=last))
+    at = open_page("reviews", view="list")
+    assert not at.exception
+    assert "10,000 reviews" in said(at)
+    assert len(linked(at, "listed")["rows"]) == listing.SIZE
+    assert linked(at, "listed")["rows"][0][-1]["text"] == "9999"
+    at.pagination[0].set_value(400).run()
+    assert linked(at, "listed")["rows"][-1][-1]["text"] == "0"
+    assert "5,000 reviews" in said(open_page("reviews", view="list", by="Ben"))
+    assert "1 review" in said(open_page("reviews", view="list", tagged="tube"))
+    assert "No review matches" in said(open_page("reviews", view="list", verdict="unreadable"))
+    assert not open_page("reviews", view="agreement").exception
+
+
+def test_hostile_text_stays_text(workbench: Workbench) -> None:
+    give(workbench, 1, HOSTILE, "normal", note=f"{HOSTILE} <script>alert(1)</script>", tags=["<i>x</i>"])
+    at = open_page("reviews", view="list")
+    row = linked(at, "listed")["rows"][0]
+    assert (row[1]["text"], row[5]["text"]) == (HOSTILE, "<i>x</i>")
+    assert "<b>" not in said(at)
+    assert not open_page("reviews", reviewer=HOSTILE).exception
+    warned = said(open_page("reviews", reviewer="Anna", cause="<b>x</b>"))
+    assert "<b>" not in warned
+
+
+def test_the_csv_holds_every_review_and_no_formula(workbench: Workbench) -> None:
+    images = of_test(workbench)
+    give(workbench, images[0].id, "=cmd", "normal", note="@SUM(A1)\nsecond line", tags=["+1", "tube"])
+    give(workbench, images[1].id, "Anna", "unreadable")
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run.id).where(Run.kind == "predict")).one()
+        own = select(Prediction.probability).where(Prediction.run_id == run, Prediction.image_id == images[0].id)
+        probability = db.scalar(own)
+        dataset = db.get_one(Dataset, workbench.dataset_id)
+    table = listing.csv(dataset, Listed(workbench.dataset_id), run)
+    first, second = csv.DictReader(io.StringIO(table, newline=""))
+    assert (first["reviewer"], first["verdict"], first["label"]) == ("Anna", "unreadable", "pneumonia")
+    assert (second["reviewer"], second["note"], second["tags"]) == ("'=cmd", "'@SUM(A1)\nsecond line", "'+1; tube")
+    assert (second["dataset"], second["image"], second["file"]) == ("sample", str(images[0].id), images[0].path)
+    assert (second["sha256"], float(second["probability"])) == (images[0].sha256, probability)
+    assert second["time"].endswith("+00:00")
+    (button,) = open_page("reviews", view="list").get("download_button")
+    assert button.proto.label == "Reviews as CSV"
+
+
+def test_two_datasets_have_queues_of_their_own(workbench: Workbench) -> None:
+    build(workbench.engine, workbench.artifacts, workbench.folder, pictures=films(6), name="later")
+    at = open_page("reviews", reviewer="Anna", dataset="sample")
+    judge(at, "normal")
+    assert at.query_params["dataset"] == "sample"
+    assert "1 of 20 judged" in at.get("progress")[0].proto.text
+    assert "0 of 2 judged" in open_page("reviews", reviewer="Anna", dataset="later").get("progress")[0].proto.text
+    assert "0 reviews" in said(open_page("reviews", view="list", dataset="later"))
+
+
+def test_without_any_run_films_are_judged_all_the_same(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(Run).where(Run.kind.in_(("predict", "train"))))
+    at = open_page("reviews", reviewer="Anna")
+    judge(at, "pneumonia")
+    assert revealed(at)["Model"] == "not predicted by the run in view"
+    at = open_page("reviews", view="agreement")
+    assert not at.exception
+    assert linked(at, "against")["rows"][0][7]["text"] == "unknown"
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"film": "../../etc", "after": "zz", "image": "x", "again": "<b>", "view": "none", "split": "%"},
+        {"film": "0" * 16, "after": "f" * 16, "reviewer": "'; DROP TABLE review; --"},
+        {"view": "agreement", "differ": "x", "page": "-1"},
+        {"view": "list", "by": "nobody", "verdict": "x", "tagged": "x", "page": "99999"},
+    ],
+)
+def test_nonsense_in_the_address_is_left_aside(workbench: Workbench, parameters: dict[str, str]) -> None:
+    give(workbench, 1, "Anna", "normal")
+    assert not open_page("reviews", **{"reviewer": "Anna", **parameters}).exception
+
+
+def test_every_side_of_a_question_that_tells_something_is_known(workbench: Workbench) -> None:
+    from dataclasses import fields
+
+    from db.queries.cases import Question
+
+    silent = {"dataset_id", "run_id", "threshold", "own_threshold", "split", "reported", "twin", "sort"}
+    assert {field.name for field in fields(Question)} - silent == set(reviewing.TELLING)

@@ -1,0 +1,209 @@
+"""The Runs page: what repeats a run, what takes it up again, how it differs from others, its curves, its files."""
+
+import io
+from datetime import timedelta
+
+import pyarrow as arrow
+import pytest
+from opened import Workbench, cell, linked, open_page, said
+from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
+
+from dashboard import downloads
+from db import session as database
+from db.models import Artifact, Metric, Run, now
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+COMMAND = "python -m jobs report --model 'my model' --dataset sample"
+
+
+def change(workbench: Workbench, kind: str, **values: object) -> int:
+    """Change the first run of its kind; its id."""
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == kind).order_by(Run.id)).first()
+        assert run is not None
+        for name, value in values.items():
+            setattr(run, name, value)
+        return run.id
+
+
+def another(workbench: Workbench, kind: str, **values: object) -> int:
+    """One more run of its kind, like the first but for these values; its id."""
+    apart = ("id", "started", "heartbeat", "finished")
+    with database.transaction(workbench.engine) as db:
+        first = db.scalars(select(Run).where(Run.kind == kind).order_by(Run.id)).first()
+        assert first is not None
+        copied = {column.name: getattr(first, column.name) for column in Run.__table__.columns}
+        copied = {name: value for name, value in copied.items() if name not in apart}
+        run = Run(**{**copied, "fingerprint": "f" * 64, **values})
+        db.add(run)
+        db.flush()
+        return run.id
+
+
+def measure(workbench: Workbench, run: int, **values: float) -> None:
+    """Final metrics on the test split."""
+    with database.transaction(workbench.engine) as db:
+        db.add_all(Metric(run_id=run, name=name, split="test", value=value) for name, value in values.items())
+
+
+def epoch(workbench: Workbench, run: int, step: int) -> None:
+    """One more point on each curve."""
+    with database.transaction(workbench.engine) as db:
+        for name in ("train_loss", "valid_loss", "valid_auc"):
+            db.add(Metric(run_id=run, name=name, split="fold0", step=step, value=0.5))
+
+
+def texts(at: AppTest, key: str) -> list[list[str]]:
+    """What a table says."""
+    return [[one["text"] for one in row] for row in linked(at, key)["rows"]]
+
+
+def commands(at: AppTest) -> list[str]:
+    """The commands that can be copied."""
+    return [str(one.value) for one in at.code if one.language == "bash"]
+
+
+def points(at: AppTest) -> int:
+    """How many points the curves on the page have; their data is in the charts' datasets."""
+    charts = at.get("vega_lite_chart")
+    assert charts, "no chart on the page"
+    data = [one.data.data for chart in charts for one in chart.proto.datasets]
+    return max(arrow.ipc.open_stream(io.BytesIO(one)).read_all().num_rows for one in data)
+
+
+def test_the_command_that_repeats_a_run_can_be_copied_from_its_page(workbench: Workbench) -> None:
+    run = change(workbench, "predict", command="python -m jobs predict --dataset sample")
+    at = open_page("runs", run=run)
+    assert commands(at) == ["python -m jobs predict --dataset sample"]
+    assert "repeats it" in said(at)
+
+
+def test_a_run_without_a_stored_command_shows_none(workbench: Workbench) -> None:
+    at = open_page("runs", run=change(workbench, "predict"))
+    assert not at.exception
+    assert commands(at) == []
+    assert "repeats it" not in said(at)
+
+
+@pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
+def test_a_run_that_did_not_end_well_shows_the_command_that_takes_it_up_again(
+    workbench: Workbench, status: str
+) -> None:
+    silent = now() - timedelta(hours=1)  # which makes the running one lost
+    run = change(workbench, "report", status=status, error="why", command=COMMAND, heartbeat=silent)
+    at = open_page("runs", run=run)
+    assert commands(at) == [COMMAND]
+    assert "takes it up where it stopped" in said(at)
+    assert [str(one.value) for one in at.error] == ["its process died" if status == "running" else "why"]
+
+
+def test_a_lost_run_without_a_stored_command_says_that_the_same_one_takes_it_up(workbench: Workbench) -> None:
+    run = change(workbench, "report", status="running", heartbeat=now() - timedelta(hours=1))
+    at = open_page("runs", run=run)
+    assert commands(at) == []
+    assert "The same command takes it up where it stopped." in said(at)
+
+
+def test_a_command_with_markup_in_it_shows_as_it_is(workbench: Workbench) -> None:
+    hostile = "python -m jobs report --model '<script>alert(1)</script> **b**'"
+    at = open_page("runs", run=change(workbench, "report", command=hostile))
+    assert commands(at) == [hostile]
+    assert not any("<script>" in str(one.value) for one in at.markdown)
+
+
+def test_every_kind_of_run_can_be_held_against_others_of_its_kind_finished_or_not(workbench: Workbench) -> None:
+    for kind in ("ingest", "train", "predict", "embed", "evaluate"):
+        first, second = change(workbench, kind), another(workbench, kind, status="failed", config={"asked": "else"})
+        at = open_page("runs", run=first, against=second)
+        assert not at.exception, kind
+        assert ["asked", "absent", "else"] in texts(at, "settings"), kind
+        assert [head["text"] for head in linked(at, "settings")["columns"]][1:] == [f"Run {first}", f"Run {second}"]
+        offered = at.selectbox(key="url_against").options
+        assert len(offered) == 1, kind
+        assert offered[0].startswith(f"Run {second}, failed, "), kind
+
+
+def test_the_menu_tells_runs_apart_by_what_they_were_asked(workbench: Workbench) -> None:
+    another(workbench, "train", config={"recipe": {"name": "restyled"}})
+    offered = open_page("runs", run=change(workbench, "train")).selectbox(key="url_against").options
+    assert [option.split(", ")[1] for option in offered] == ["restyled"]
+
+
+def test_runs_of_another_kind_or_data_set_are_not_offered(workbench: Workbench) -> None:
+    another(workbench, "predict", dataset_id=None)
+    at = open_page("runs", run=change(workbench, "predict"))
+    assert "Compare" not in [str(one.value) for one in at.subheader]
+    assert not open_page("runs", run=change(workbench, "predict"), against=1).exception
+
+
+def test_predictions_that_cannot_be_compared_say_why_under_the_settings(workbench: Workbench) -> None:
+    first, second = change(workbench, "predict"), another(workbench, "predict", status="failed", seed=7)
+    at = open_page("runs", run=first, against=second)
+    assert ["seed", "0", "7"] in texts(at, "settings")
+    assert f"run {second} is a failed predict run" in said(at).replace("\\", "")
+
+
+def test_without_a_choice_the_difference_to_the_run_before_is_folded_in(workbench: Workbench) -> None:
+    first = change(workbench, "embed")
+    second = another(workbench, "embed", config={"embedder": "other"})
+    third = another(workbench, "embed", config={"embedder": "third"})
+    at = open_page("runs", run=third)
+    folded = next(one for one in at.expander if "differs" in one.label)
+    assert f"run {second}" in folded.label
+    assert not folded.proto.expanded
+    assert ["embedder", "third", "other"] in texts(at, "settings")
+    assert not any("differs" in one.label for one in open_page("runs", run=first).expander)
+
+
+def test_a_hash_among_the_settings_is_shortened_and_whole_in_its_hint(workbench: Workbench) -> None:
+    first, second = change(workbench, "embed"), another(workbench, "embed", config={"embedder": "0123456789ab" * 5})
+    shown = cell(open_page("runs", run=second, against=first), "settings", "0123456789ab")
+    assert (shown["text"], shown["help"]) == ("0123456789ab...", "0123456789ab" * 5)
+
+
+def test_two_runs_that_were_asked_the_same_say_so(workbench: Workbench) -> None:
+    first, second = change(workbench, "embed"), another(workbench, "embed")
+    assert "asked the same" in said(open_page("runs", run=second, against=first))
+
+
+def test_evaluations_show_beside_each_other_only_what_came_out_differently(workbench: Workbench) -> None:
+    first, second = another(workbench, "evaluate"), another(workbench, "evaluate")
+    measure(workbench, first, accuracy=0.9, auc=0.97, recall=0.8, brier=0.1)
+    measure(workbench, second, accuracy=0.88, auc=0.97, recall=0.8)
+    at = open_page("runs", run=first, against=second)
+    assert sorted(texts(at, "values")) == [
+        ["Accuracy", "test", "all", "90.0 %", "88.0 %", "+2.00 points"],
+        ["Brier score", "test", "all", "0.100", "unknown", "unknown"],
+    ]
+    assert "2 of 4 metrics differ" in said(at)
+
+
+def test_the_menu_writes_the_other_run_to_the_address(workbench: Workbench) -> None:
+    first, second = change(workbench, "embed"), another(workbench, "embed", config={"embedder": "other"})
+    at = open_page("runs", run=first)
+    at.selectbox(key="url_against").set_value(str(second)).run()
+    assert at.query_params == {"run": str(first), "against": str(second)}
+    assert ["embedder", "imagenet-lite0", "other"] in texts(at, "settings")
+
+
+def test_a_running_training_shows_the_curves_that_it_has_so_far(workbench: Workbench) -> None:
+    run = another(workbench, "train", status="running", host="elsewhere", heartbeat=now())
+    assert not open_page("runs", run=run).get("vega_lite_chart")
+    epoch(workbench, run, 0)
+    first = points(open_page("runs", run=run))
+    epoch(workbench, run, 1)
+    assert points(open_page("runs", run=run)) == 2 * first > 0
+
+
+def test_a_file_that_is_there_is_linked_and_one_that_is_not_is_marked(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        heatmaps = db.scalars(select(Artifact).where(Artifact.name == "heatmaps")).one()
+    path = workbench.artifacts / heatmaps.path
+    assert cell(open_page("runs", run=heatmaps.run_id), "files", "heatmaps")["href"] == downloads.url(heatmaps)
+    path.write_bytes(path.read_bytes() + b"x")
+    changed = open_page("runs", run=heatmaps.run_id)
+    assert cell(changed, "files", "changed")["tone"] == "wrong"
+    assert cell(changed, "files", "heatmaps")["href"] is None
+    path.unlink()
+    assert cell(open_page("runs", run=heatmaps.run_id), "files", "missing")["tone"] == "wrong"

@@ -1,0 +1,58 @@
+"""Does axe-core find a serious violation of WCAG 2.1 AA on any page, in either theme, wide or on a phone?"""
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, expect
+from visiting import Visit
+
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+PLACES = {
+    "overview": "/",
+    "cases": "/cases?outcome=wrong&threshold=0.3&chosen=1",
+    "cases-table": "/cases?look=table",
+    "case": "/case?image=1&split=test",
+    "reports": "/reports",
+    "search": "/search?by=image&image=1",
+    "map": "/map",
+    "reviews": "/reviews?reviewer=A",
+    "runs": "/runs",
+    "run": "/runs?run=2",
+}
+OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
+STREAMLITS: dict[str, str] = {}
+"""Rule -> part of a selector of Streamlit's own markup that breaks it, which no page of ours can mend."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("name", sorted(PLACES))
+def test_axe_finds_no_serious_violation(chromium: Browser, address: str, name: str, scheme: str) -> None:
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})  # type: ignore[arg-type]
+    visit = Visit(context.new_page(), address)
+    visit.open(PLACES[name])
+    assert serious(visit.page) == []
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["cases", "case", "search", "reviews"])
+def test_a_page_fits_a_phone_and_axe_finds_nothing(chromium: Browser, address: str, name: str) -> None:
+    context = chromium.new_context(viewport={"width": 400, "height": 800}, has_touch=True)
+    visit = Visit(context.new_page(), address)
+    visit.open(PLACES[name])
+    expect(visit.page.get_by_test_id("stSidebar")).not_to_be_in_viewport()
+    assert visit.page.evaluate("document.scrollingElement.scrollWidth") <= 400
+    assert serious(visit.page) == []
+    context.close()
+
+
+def serious(page: Page) -> list[str]:
+    """What axe-core calls serious or critical, a line for each element."""
+    page.wait_for_timeout(500)  # until nothing fades any more, which would lower contrasts
+    found = Axe().run(page, options=OPTIONS)
+    return [
+        f"{violation['id']}: {' '.join(map(str, node['target']))}: {node['html'][:160]}"
+        for violation in found.response["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+        if STREAMLITS.get(violation["id"], "\0") not in str(node["target"])
+    ]
