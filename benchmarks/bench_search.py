@@ -17,8 +17,8 @@ from engine.classification.checkpoints import load_classifier
 from engine.classification.inference import save_checkpoint
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import new_member
+from engine.guarded import GuardedDecoder
 from engine.heat import lung_zones
-from engine.images import decode
 from engine.phantoms import write_phantoms
 from engine.retrieval import approximate
 from engine.retrieval.embedders.features import ClassifierEmbedder
@@ -67,10 +67,11 @@ def upload(root: Path) -> None:
     embedder = ClassifierEmbedder("classifier", load_classifier(folder))
     write_index(root / "index", vectors=grouped(COUNT), ids=np.arange(COUNT), embedder="classifier", revision="0")
     index = VectorIndex.open(root / "index")
+    decoder = GuardedDecoder()
     taken = []
     for data in [*sent[:5], *sent]:
         began = time.perf_counter()
-        pixels = decode(data).pixels
+        pixels = decoder.decode(data).pixels
         said = embedder.classifier.run(sized(pixels[None], embedder.input_size), heatmaps=True)
         assert said.heatmaps is not None
         lung_zones(said.heatmaps[0])

@@ -24,4 +24,5 @@ class Watch:
         with self._lock:
             cursor = self._kept.cursor()
             cursor.execute("PRAGMA data_version")
-            return f"{self._name} {cursor.fetchone()[0]}"
+            (number,) = cursor.fetchone() or (0,)
+            return f"{self._name} {number}"

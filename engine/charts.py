@@ -241,32 +241,41 @@ Box = tuple[float, float, float, float]
 
 
 def image_map(
-    points: pd.DataFrame, *, method: str, by: str, box: Box | None = None, synthetic: bool = False
+    points: pd.DataFrame,
+    *,
+    method: str,
+    by: str,
+    counts: Mapping[str, int],
+    total: int,
+    box: Box | None = None,
+    synthetic: bool = False,
 ) -> alt.Chart:
-    """All images on a map, to be looked into. Interval selection "box" gives x and y.
+    """All images on a map, to be looked into. Interval selection "box" gives x and y, point selection "image" image_id.
 
-    points: columns image_id, x, y, label (1, 0 or missing), outcome (TP, FP, TN, FN, not judged), probability (in
-    [0, 1] or missing). by: label, outcome or probability, what the points are coloured by. box: what is selected at
-    first, as left, right, lower and upper edge.
+    points: columns image_id, x, y, label (in words), outcome (TP, FP, TN, FN, not judged), probability (in [0, 1] or
+    missing), cluster where by asks for it; all images or a part of them. by: label, outcome, probability or cluster,
+    what the points are coloured by. counts: images under each of its names, and total: images on the map, those that
+    are not drawn included. box: what is selected at first, as left, right, lower and upper edge.
     """
-    table = points.assign(label=points["label"].map({0: "normal", 1: "pneumonia"}).fillna("unknown"))
-    palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
-    if palette is None:
+    table = points
+    if by == "probability":
         colour = alt.Color("probability:Q", title="Probability", scale=alt.Scale(scheme="cividis", domain=[0, 1]))
     else:
-        counts = table[by].value_counts()
-        shown = [name for name in palette if counts.get(name, 0)]
+        palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
+        shown = [name for name in palette or counts if counts.get(name, 0)]
         legend = {name: f"{name} (n = {counts[name]:,})" for name in shown}
         table = table.assign(shown=table[by].map(legend))
         table = table.sort_values("outcome", key=lambda names: names != "not judged")
-        scale = alt.Scale(domain=list(legend.values()), range=[palette[name] for name in shown])
-        colour = alt.Color("shown:N", title=None, scale=scale, legend=alt.Legend(orient="bottom", labelLimit=300))
+        drawn = {"range": [palette[name] for name in shown]} if palette else {"scheme": "tableau10"}
+        scale = alt.Scale(domain=list(legend.values()), **drawn)
+        look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
+        colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
     chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
     tips = ["image_id:Q", "label:N", "outcome:N", alt.Tooltip("probability:Q", format=".3f")]
     chart = (
         alt.Chart(table)
-        .mark_circle(size=22, opacity=0.6)
+        .mark_circle(size=22, opacity=0.6, cursor="pointer")
         .encode(
             x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
@@ -274,9 +283,11 @@ def image_map(
             tooltip=tips,
         )
         .add_params(alt.selection_interval(name="box", **chosen))
+        .add_params(alt.selection_point(name="image", fields=["image_id"]))
         .properties(width="container", height=560)
     )
-    return _finished(chart, f"{method} of all images", f"n = {len(table):,} images", synthetic)
+    part = "" if len(table) == total else f", {len(table):,} of them drawn"
+    return _finished(chart, f"{method} of all images", f"n = {total:,} images{part}", synthetic)
 
 
 def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = False) -> alt.HConcatChart:

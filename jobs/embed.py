@@ -33,6 +33,7 @@ from jobs.run import ActiveRun
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from engine.retrieval.alignment import Known
     from engine.retrieval.approximate import Vectors
     from engine.retrieval.embedders import Embedder
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
@@ -157,6 +158,7 @@ def claim(
             "index": kind,
             "format": FORMAT,
             **({"queries": QUERIES_SHA256} if spec(embedder.name).reads_text else {}),
+            **({"words": "known"} if spec(embedder.name).mapped else {}),  # what they were learnt from is kept
         },
         inputs=hashlib.sha256("\n".join(marks_of(images, spec(embedder.name))).encode()).hexdigest(),
         dataset_id=dataset.id,
@@ -219,11 +221,11 @@ def embed(
     whole[~there] = centred(raw, centre)
     if earlier is not None:
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
-    words = words_for(embedder, images, whole, centre)
+    words, known = words_for(embedder, images, whole, centre)
     folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / f"{run.id:04d}"
     chosen = approximate.chosen(kind, len(ids))
     named = {"embedder": embedder.name, "revision": embedder.revision}
-    sha256 = write_index(folder, vectors=whole, ids=ids, centre=centre, words=words, kind=chosen, **named)
+    sha256 = write_index(folder, vectors=whole, ids=ids, centre=centre, words=words, known=known, kind=chosen, **named)
     recall = json.loads((folder / "manifest.json").read_text())["recall"]
     with session.transaction(run.context.engine) as db:
         writes.clear(db, VectorIndex, run.id)
@@ -262,20 +264,24 @@ def training_images(images: Sequence[Image]) -> "NDArray[np.bool_]":
     return np.array([image.split in ("train", "val") for image in images])
 
 
-def words_for(embedder: "Embedder", images: Sequence[Image], whole: "Vectors", centre: "Vectors") -> "Vectors | None":
+def words_for(
+    embedder: "Embedder", images: Sequence[Image], whole: "Vectors", centre: "Vectors"
+) -> "tuple[Vectors | None, Known]":
     """What maps the embedder's texts among the images, learnt anew from those of train and val (all where none is in
-    them); None where they lie there already. whole: vectors as compared, (n, d)."""
-    if not spec(embedder.name).mapped:
-        return None
+    them), and what it was learnt from; None where texts lie there already. whole: vectors as compared, (n, d)."""
     from engine.heat import prominent
     from engine.retrieval import alignment
+
+    if not spec(embedder.name).mapped:
+        return None, alignment.NOTHING_KNOWN
 
     chosen = taught(images)
     labels = np.array([-1 if image.label is None else image.label for image in chosen.images])
     causes = np.array([image.cause or "" for image in chosen.images])
     vectors = whole[chosen.rows]
     zones = prominent(alignment.zone_evidence(uncentred(vectors, centre)), labels == 1)
-    return alignment.fit(vectors, alignment.Facts(labels, causes, zones))
+    facts = alignment.Facts(labels, causes, zones)
+    return alignment.fit(vectors, facts), alignment.known_from(facts)
 
 
 @dataclass(frozen=True)

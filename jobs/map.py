@@ -1,4 +1,4 @@
-"""python -m jobs map [--embedder NAME]: lay all images out in two dimensions, for the Map page.
+"""python -m jobs map [--embedder NAME]: lay all images out in two dimensions, in clusters, for the Map page.
 
 Each map's places are stored with its trustworthiness. Distances between far groups mean nothing on such a map.
 """
@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--embedder", metavar="NAME", help="index to lay out (default: the one built last)")
     options.add_argument("--methods", default="umap,tsne", metavar="A,B", help="umap, tsne or both (default: both)")
+    options.add_argument("--clusters", type=natural, default=10, help="k-means clusters; 0: none (default: 10)")
     options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
     methods = [name.strip() for name in args.methods.split(",")]
@@ -35,22 +36,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = ActiveRun.claim(
         context,
         kind="map",
-        config={"dataset": dataset.name, "embedder": index.embedder, "methods": methods},
+        config={"dataset": dataset.name, "embedder": index.embedder, "methods": methods, "clusters": args.clusters},
         inputs=index.sha256,
         dataset_id=dataset.id,
         seed=args.seed,
     )
     if not run.already_finished:
         with run:
-            draw(run, indexes.opened(context, index), methods, args.seed)
+            draw(run, indexes.opened(context, index), methods, args.clusters, args.seed)
     for name, trusted in run.summary["trustworthiness"].items():
         print(f"map: {name} of {run.summary['images']} images, trustworthiness {trusted:.3f}")
     print(f"map: {'already done as' if run.already_finished else 'done as'} run {run.id}")
     return 0
 
 
-def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], seed: int) -> None:
-    """Places of all images by each method, as files whose rows are those of `ids`; a map that is there stays."""
+def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: int, seed: int) -> None:
+    """Places of all images by each method, and their clusters, as files whose rows are those of `ids`; a map that is
+    there stays."""
     from engine.retrieval import projection
 
     vectors = np.asarray(index.vectors)
@@ -61,9 +63,13 @@ def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], seed: int) 
         save(run, name, points)
         trusted[name] = projection.trust(vectors, points, seed=seed)
     save(run, "ids", index.ids)
+    found = {}
+    if clusters:
+        save(run, "clusters", projection.clusters(vectors, clusters, seed=seed))
+        found = {"clusters": min(clusters, len(vectors))}
     shared = {"name": "trustworthiness", "split": "all", "n": len(index.ids)}
     run.metrics([shared | {"slice": name, "value": value} for name, value in trusted.items()])
-    run.summary = {"images": len(index.ids), "embedder": index.manifest.embedder, "trustworthiness": trusted}
+    run.summary = {"images": len(index.ids), "embedder": index.manifest.embedder, "trustworthiness": trusted} | found
 
 
 def save(run: ActiveRun, name: str, array: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Where all images lie on a map: coloured by label, outcome or probability; a box shows what is in it."""
+"""Where all images lie on a map, coloured by what is known of them; a box shows what is in it."""
 
 import streamlit as st
 
@@ -21,17 +21,14 @@ drawn = list(summary["trustworthiness"])
 with st.sidebar:
     named = {name: mapping.NAMES[name] for name in drawn}
     method = address.choice("Method", named, name="method", default=drawn[0]) or drawn[0]
-    by = address.choice("Colour", mapping.BY, name="colour", default="label") or "label"
+    by = address.choice("Colour", mapping.colours(run), name="colour", default="label") or "label"
 st.caption(
     f"{wording.count(summary['images'], 'image')} by the index of {wording.plain(summary['embedder'])}; "
     f"trustworthiness {summary['trustworthiness'][method]:.3f} (1: every neighbour on the map is a neighbour). "
-    "Distances between far groups mean nothing. Drag a box over the map to see what is in it."
+    "Distances between far groups mean nothing. Drag a box over the map to see what is in it; click a point to open "
+    "its case."
 )
 with panels.guarded("The map"):
-    points, ids = mapping.opened(run, method)
-    known = mapping.known(view, ids)
-    table = mapping.table(points, ids, known)
-    mapping.chart(table, method=method, by=by, synthetic=dataset.synthetic)
-    inside = mapping.boxed(table)
-    if inside is not None:
-        mapping.slice_of(dataset, inside, known, view)
+    points = mapping.opened(run, method, view)
+    mapping.chart(dataset, points, method=method, by=by)
+    mapping.boxed(dataset, points, view)

@@ -1,62 +1,112 @@
-"""What a reader should look at first, each a link to it: failures, undescribed failures, runs, left-out files."""
+"""What a reader should look at first, each a link to it: failures, disagreements, leaks, stale indexes, broken runs."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import streamlit as st
+from sqlalchemy.orm import Session
 
 from dashboard import resources
-from dashboard.components import filters, frame, linked, running
+from dashboard.components import filters, frame, linked, matching, running, wording
 from dashboard.components.linked import Cell
 from db.models import Dataset
-from db.queries import case_order, cases, duplicates, overview, runs
+from db.queries import case_order, cases, duplicates, evaluation, overview, runs
+from db.queries.cases import Question
+from db.queries.reports import ReportQuestion
 
-FAILURES = (
-    ("Pneumonia that the model missed (FN)", "FN", None),
-    ("False alarms (FP)", "FP", None),
-    ("Failures that no report describes", "wrong", "no"),
-)
+FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
 RUNS, MOST = 3, 1000
+
+Row = list[Cell | str]
 
 
 def show(dataset: Dataset) -> None:
     """Each kind of thing with its number; what is in order is left out."""
     view = filters.view(dataset)
-    rows: list[list[Cell | str]] = []
-
-    def add(text: str, number: int, href: str, *, known: bool = True) -> None:
-        if number:
-            said = f"{number:,}" if number <= MOST or known else f"more than {MOST:,}"
-            rows.append([Cell(text, href), Cell(said, tone="strong")])
-
     with resources.reading() as session:
-        for run in overview.running(session)[:RUNS]:
-            name = Cell(f"Run {run.id}, {run.kind}, is running", frame.here("runs", dataset, run=run.id))
-            rows.append([name, Cell(running.progress(run, "running"), tone="strong")])
-        if view.run is not None:
-            for text, outcome, reported in FAILURES:
-                asked = replace(view.question, outcome=outcome, reported=reported)
-                href = frame.here("cases", dataset, outcome=outcome, reported=reported)
-                if reported is None:
-                    add(text, cases.count(session, asked), href)
-                else:  # no tally tells, so that no more are looked for than a reader would
-                    add(text, len(case_order.listed(session, asked, limit=MOST + 1)), href, known=False)
-        number = cases.count(session, replace(view.question, label="unknown"))
-        add("Images without a label", number, frame.here("cases", dataset, label="unknown"))
-        compared = duplicates.latest(session, dataset.id)
-        if compared is not None:
-            pairs = _across(resources.revision(), compared.id)
-            add("Near-duplicate pairs across splits", pairs, frame.here("cases", dataset, twins="apart", sort="file"))
-        ingest = runs.latest_finished(session, "ingest", dataset.id)
-        if ingest is not None:
-            number = sum(overview.skipped(session, ingest.id).values())
-            add("Files that ingest left out", number, frame.here("runs", dataset, run=ingest.id))
-        for run in overview.unfinished(session)[:RUNS]:
-            name = Cell(f"Run {run.id}, {run.kind}", frame.here("runs", dataset, run=run.id))
-            rows.append([name, Cell(runs.status(run), tone="wrong")])
+        rows = [
+            *_running(session, dataset),
+            *_failures(session, dataset, view),
+            *_disagreements(session, dataset, view),
+            *_data(session, dataset),
+            *_indexes(session, dataset),
+            *_broken(session, dataset),
+        ]
     if rows:
         linked.table(["What", ">How many"], rows, key="attention", caption="What needs attention")
     else:
-        st.markdown("Nothing: no failures, no unlabelled images, no left-out files, no broken runs.")
+        st.markdown("Nothing: no failures, no disagreements, no unlabelled images, no left-out files, no broken runs.")
+
+
+def _counted(text: str, number: int, href: str) -> Iterator[Row]:
+    """A line, unless there is nothing."""
+    if number:
+        yield [Cell(text, href), Cell(f"{number:,}", tone="strong")]
+
+
+def _looked_for(text: str, number: int, href: str) -> Iterator[Row]:
+    """The same where no tally tells, so that no more are looked for than a reader would."""
+    if number:
+        said = f"more than {MOST:,}" if number > MOST else f"{number:,}"
+        yield [Cell(text, href), Cell(said, tone="strong")]
+
+
+def _running(session: Session, dataset: Dataset) -> Iterator[Row]:
+    for run in overview.running(session)[:RUNS]:
+        name = Cell(f"Run {run.id}, {run.kind}, is running", frame.here("runs", dataset, run=run.id))
+        yield [name, Cell(running.progress(run, "running"), tone="strong")]
+
+
+def _failures(session: Session, dataset: Dataset, view: filters.View) -> Iterator[Row]:
+    if view.run is None:
+        return
+    for text, outcome in FAILURES:
+        number = cases.count(session, replace(view.question, outcome=outcome))
+        yield from _counted(text, number, frame.here("cases", dataset, outcome=outcome))
+    asked = replace(view.question, outcome="wrong", reported="no")
+    found = len(case_order.listed(session, asked, limit=MOST + 1))
+    href = frame.here("cases", dataset, outcome="wrong", reported="no")
+    yield from _looked_for("Failures that no report describes", found, href)
+
+
+def _disagreements(session: Session, dataset: Dataset, view: filters.View) -> Iterator[Row]:
+    if view.judged:
+        found = matching.up_to(ReportQuestion(dataset.id, disagreeing=view.judged))
+        href = frame.here("reports", dataset, queue="against")
+        yield from _looked_for("Reports that contradict the classifier", found, href)
+    doubted = cases.count(session, Question(dataset.id, reviewed="doubted"))
+    href = frame.here("cases", dataset, reviewed="doubted", sort="file")
+    yield from _counted("Labels that a reader doubts", doubted, href)
+
+
+def _data(session: Session, dataset: Dataset) -> Iterator[Row]:
+    number = cases.count(session, Question(dataset.id, label="unknown"))
+    yield from _counted("Images without a label", number, frame.here("cases", dataset, label="unknown"))
+    compared = duplicates.latest(session, dataset.id)
+    if compared is not None:
+        pairs = _across(resources.revision(), compared.id)
+        href = frame.here("cases", dataset, twins="apart", sort="file")
+        yield from _counted("Near-duplicate pairs across splits", pairs, href)
+    ingest = runs.latest_finished(session, "ingest", dataset.id)
+    if ingest is not None:
+        number = sum(overview.skipped(session, ingest.id).values())
+        yield from _counted("Files that ingest left out", number, frame.here("runs", dataset, run=ingest.id))
+
+
+def _indexes(session: Session, dataset: Dataset) -> Iterator[Row]:
+    """Indexes that hold another number of images than the dataset does."""
+    total = cases.count(session, Question(dataset.id))
+    for index in evaluation.indexes(session, dataset.id):
+        if index.count != total:
+            name = Cell(f"Index of {index.embedder} is stale", frame.here("runs", dataset, run=index.run_id))
+            held = f"{index.count:,} of {wording.count(total, 'image')}"
+            yield [name, Cell(held, tone="wrong", help=f"python -m jobs embed --embedder {index.embedder}")]
+
+
+def _broken(session: Session, dataset: Dataset) -> Iterator[Row]:
+    for run in overview.unfinished(session)[:RUNS]:
+        name = Cell(f"Run {run.id}, {run.kind}", frame.here("runs", dataset, run=run.id))
+        yield [name, Cell(runs.status(run), tone="wrong")]
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -1,74 +1,134 @@
-"""How the map of all images reads: the chart, and what a part of it that was boxed holds."""
+"""How the map of all images reads: the chart, a point that leads to its case, and what a box over it holds."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import chain
 from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, grid, wording
+from dashboard.components import address, filters, frame, going, grid, wording
 from db.models import Dataset, Run
-from db.queries import cases, runs
-from db.queries.cases import Case
+from db.queries import cases, columns, runs
 from engine.errors import InputError
+from engine.map_points import OUTCOMES, Points, drawn, inside, most_wrong
 
-BY = {"label": "Label", "outcome": "Outcome", "probability": "Probability"}
+BY = {"label": "Label", "outcome": "Outcome", "probability": "Probability", "cluster": "Cluster"}
 NAMES = {"umap": "UMAP", "tsne": "t-SNE"}
 SHOWN = 48
 """Images of a box that are shown; it is counted whole."""
+DRAWN, FAILURES = 6_000, 2_000
+"""Points on the chart at most, which a browser draws in a quarter of a second, and failures among them that are drawn
+before the rest."""
 
 
-@st.cache_data(show_spinner=False, max_entries=4)
-def places(points: str, sha256: str, ids: str) -> tuple[Any, Any]:
-    """The map's points, float32 (n, 2), and their images' ids, (n,), from files below the artifact folder; sha256: of
-    the points, so that a map drawn anew is read anew. Raises InputError where a file is missing."""
-    found = []
-    for path in (points, ids):
-        file = resources.artifacts() / path
-        if not file.exists():
-            raise InputError(f"{path} is missing; draw the map again: python -m jobs map")
-        found.append(np.load(file, allow_pickle=False))
-    return found[0], found[1]
+def colours(run: Run) -> dict[str, str]:
+    """What the run's points can be coloured by."""
+    clustered = "clusters" in (run.summary or {})
+    return {name: said for name, said in BY.items() if clustered or name != "cluster"}
 
 
-def opened(run: Run, method: str) -> tuple[Any, Any]:
-    """The run's map by that method."""
+def opened(run: Run, method: str, view: filters.View) -> Points:
+    """The run's map by that method with what is known of its images; images that are gone are left out. Raises
+    InputError where a file is missing."""
     with resources.reading() as session:
-        made, ids = runs.artifact(session, run.id, method), runs.artifact(session, run.id, "ids")
-    if made is None or ids is None:
+        made = {one.name: (one.path, one.sha256) for one in runs.artifacts(session, run.id)}
+        ingest = runs.latest_finished(session, "ingest", view.question.dataset_id)
+    if method not in made or "ids" not in made:
         raise InputError(f"run {run.id} has no map by {method}; draw it: python -m jobs map")
-    return places(made.path, made.sha256, ids.path)
+    ids, places = _array(*made["ids"]), _array(*made[method])
+    mark = [str((one.id, one.finished)) for one in (ingest, view.run) if one]
+    here, labels, probabilities = _known(*made["ids"], view.question.dataset_id, view.question.run_id, mark)
+    clusters = _array(*made["clusters"]) if "clusters" in made else None
+    if not here.all():
+        ids, places = ids[here], places[here]
+        clusters = None if clusters is None else clusters[here]
+    return Points(ids, places, labels, probabilities, view.question.threshold, clusters)
 
 
-def table(points: Any, ids: Any, known: dict[int, Case]) -> Any:
-    """The points with what is known of their images, as a data frame; images that are gone are left out."""
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _array(path: str, sha256: str) -> Any:
+    """An array of the map, left on disk. sha256: of the file, so that a map drawn anew is read anew."""
+    file = resources.artifacts() / path
+    if not file.exists():
+        raise InputError(f"{path} is missing; draw the map again: python -m jobs map")
+    return np.load(file, mmap_mode="r", allow_pickle=False)
+
+
+@st.cache_resource(show_spinner="Reading what is known of the images on the map.", max_entries=4)
+def _known(path: str, sha256: str, dataset_id: int, run_id: int | None, mark: list[str]) -> tuple[Any, Any, Any]:
+    """Which of the map's images are still there, (n,), and of those the labels and probabilities, (m,) each.
+
+    mark: the ingest and the predictions behind them. The database's revision would do as well, but it changes with
+    every heartbeat of a job, and a million rows take seconds.
+    """
+    wanted = np.asarray(_array(path, sha256))
+    with resources.reading() as session:
+        labels = _of(wanted, columns.labels(session, dataset_id), -2.0)
+        said = columns.probabilities(session, run_id) if run_id is not None else []
+        probabilities = _of(wanted, said, np.nan)
+    here = labels > -2.0
+    return here, labels[here].astype(np.int8), probabilities[here]
+
+
+def _of(wanted: Any, parts: Iterable[columns.Part], missing: float) -> Any:
+    """The value of each wanted id, float64 (n,), from parts of rows of id and value."""
+    flat = (np.fromiter(chain.from_iterable(part), np.float64, 2 * len(part)).reshape(-1, 2) for part in parts)
+    table = np.concatenate([np.empty((0, 2)), *flat])
+    table = table[np.argsort(table[:, 0], kind="stable")]
+    at = np.searchsorted(table[:, 0], wanted)
+    at[at == len(table)] = 0
+    hit = table[at, 0] == wanted if len(table) else np.zeros(len(wanted), dtype=bool)
+    return np.where(hit, table[at, 1] if len(table) else missing, missing)
+
+
+def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
+    """The map; a box that is dragged goes into the URL, a point that is clicked leads to its case."""
     import pandas as pd
 
-    rows = [
-        {
-            "image_id": int(number),
-            "x": float(x),
-            "y": float(y),
-            "label": case.label,
-            "split": case.split,
-            "outcome": case.outcome or "not judged",
-            "probability": case.probability,
-        }
-        for (x, y), number in zip(points, ids, strict=True)
-        if (case := known.get(int(number))) is not None
-    ]
-    return pd.DataFrame(rows)
-
-
-def chart(points: Any, *, method: str, by: str, synthetic: bool) -> None:
-    """The map; dragging a box puts it into the URL."""
     from engine.charts import for_page, image_map
 
-    drawn = image_map(points, method=NAMES[method], by=by, box=edges_in_url(), synthetic=synthetic)
-    drawn = for_page(drawn, dark=st.context.theme.type == "dark")
-    event: Any = st.altair_chart(drawn, on_select="rerun", selection_mode="box", key=f"map_{method}_{by}")
-    box = event.selection.get("box") or {}
+    rows = drawn(points, most=DRAWN, failures=FAILURES)
+    table = pd.DataFrame({"image_id": points.ids[rows], "x": points.places[rows, 0], "y": points.places[rows, 1]})
+    table["probability"] = points.probabilities[rows]
+    for name in {"label", "outcome", by} - {"probability"}:
+        table[name] = points.column(name, rows)
+    made = image_map(
+        table,
+        method=NAMES[method],
+        by=by,
+        counts={} if by == "probability" else points.counts(by),
+        total=len(points.ids),
+        box=edges_in_url(),
+        synthetic=dataset.synthetic,
+    )
+    said(points, rows)
+    key = f"map_{method}_{by}"
+    shown = for_page(made, dark=st.context.theme.type == "dark")
+    event: Any = st.altair_chart(shown, on_select="rerun", selection_mode=["box", "image"], key=key)
+    _follow(dataset, event.selection)
+
+
+def said(points: Points, rows: Any) -> None:
+    """Which part of the images is drawn, where not all are."""
+    total = len(points.ids)
+    if len(rows) == total:
+        return
+    wrong, shown = int(points.failures.sum()), int(points.failures[rows].sum())
+    st.caption(
+        f"Drawn are {len(rows):,} of {total:,} images, always the same: {shown:,} of the {wrong:,} that the classifier "
+        f"gets wrong, and {len(rows) - shown:,} of the others. So failures look more frequent than they are; the "
+        "legend and a box count all images."
+    )
+
+
+def _follow(dataset: Dataset, selection: Any) -> None:
+    """Go where the chart was clicked or dragged to."""
+    clicked = selection.get("image") or []
+    if clicked:
+        going.to(frame.here("case", dataset, **filters.parameters(image=int(clicked[0]["image_id"]))))
+    box = selection.get("box") or {}
     if {"x", "y"} <= set(box):
         edges = ",".join(f"{edge:.3f}" for edge in (*box["x"], *box["y"]))
         if edges != address.get("box"):
@@ -85,43 +145,21 @@ def edges_in_url() -> tuple[float, float, float, float] | None:
     return min(one, other), max(one, other), min(low, high), max(low, high)
 
 
-def boxed(points: Any) -> Any | None:
-    """The rows inside the URL's box, or None where it names none."""
+def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
+    """How many images the URL's box holds, how often the classifier is wrong on them, and the most wrong of them."""
     edges = edges_in_url()
     if edges is None:
-        return None
-    inside = points["x"].between(*edges[:2]) & points["y"].between(*edges[2:])
-    return points[inside]
-
-
-def slice_of(dataset: Dataset, rows: Any, known: dict[int, Case], view: filters.View) -> None:
-    """How many images a box holds, how often the classifier is wrong on them, and the most wrong of them."""
-    held = [known[int(number)] for number in rows["image_id"]]
-    judged = [case for case in held if case.outcome]
-    wrong = [case for case in judged if case.outcome in ("FP", "FN")]
-    ill = sum(case.label == 1 for case in held)
-    said = f"**{wording.count(len(held), 'image')}** in the box, {ill:,} with the label pneumonia."
+        return
+    rows = inside(points, edges)
+    ill = int((points.labels[rows] == 1).sum())
+    judged = int((points.outcomes[rows] != OUTCOMES.index("not judged")).sum())
+    told = f"**{wording.count(len(rows), 'image')}** in the box, {ill:,} with the label pneumonia."
     if judged:
-        rate = wording.percent(len(wrong) / len(judged))
-        said += f" Run {view.question.run_id} judged {len(judged):,} and is wrong on **{rate}** ({len(wrong):,})."
-    st.markdown(said)
-    grid.show(dataset, _most_wrong(held)[:SHOWN], key="boxed")
-
-
-def _most_wrong(held: Sequence[Case]) -> list[Case]:
-    def error(case: Case) -> float:
-        return -1.0 if case.probability is None or case.label is None else abs(case.probability - case.label)
-
-    return sorted(held, key=lambda case: (-error(case), case.id))
-
-
-def known(view: filters.View, ids: Any) -> dict[int, Case]:
-    """What the run in view makes of each image."""
-    question = view.question
-    found: dict[int, Case] = {}
-    numbers = [int(number) for number in ids]
+        wrong = int(points.failures[rows].sum())
+        rate = wording.percent(wrong / judged)
+        told += f" Run {view.question.run_id} judged {judged:,} and is wrong on **{rate}** ({wrong:,})."
+    st.markdown(told)
+    ids = points.ids[most_wrong(points, rows, limit=SHOWN)].tolist()
     with resources.reading() as session:
-        for start in range(0, len(numbers), 500):
-            part = numbers[start : start + 500]
-            found |= cases.several(session, part, run_id=question.run_id, threshold=question.threshold)
-    return found
+        found = cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)
+    grid.show(dataset, [found[number] for number in ids if number in found], key="boxed")

@@ -45,6 +45,11 @@ def page(question: ReportQuestion, size: int) -> Page:
     return Page(found, total, more=len(ids) > MOST)
 
 
+def up_to(question: ReportQuestion) -> int:
+    """How many reports the question has; MOST + 1 where there are more than MOST."""
+    return len(_found(resources.revision(), question))
+
+
 @st.cache_data(show_spinner="Looking through the reports.", max_entries=64)
 def _found(revision: str, question: ReportQuestion) -> Any:
     """The ids of those that match, int64 (n,), in order, one more than MOST at most. revision: of the database that

@@ -21,7 +21,11 @@ function take(event) {
   field.dispatchEvent(new Event("change", { bubbles: true }));
 }
 
-export default function () {
+export default function ({ parentElement }) {
+  const mark = document.createElement("span"); // tells that it listens by now
+  mark.className = "pasting";
+  mark.hidden = true;
+  parentElement.replaceChildren(mark);
   document.addEventListener("paste", take);
   return () => document.removeEventListener("paste", take);
 }

@@ -15,6 +15,7 @@ LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
 UNKNOWN = "unknown"
 
 Later = aliased(Review)
+Judged = aliased(Image)
 
 
 @dataclass(frozen=True)
@@ -105,9 +106,10 @@ def _reviewed(state: str) -> ColumnElement[bool]:
     if state == "doubted":
         same = and_(Later.image_id == Review.image_id, Later.reviewer == Review.reviewer, Later.id > Review.id)
         opposite = or_(
-            and_(Image.label == 1, Review.verdict == "normal"), and_(Image.label == 0, Review.verdict == "pneumonia")
+            and_(Judged.label == 1, Review.verdict == "normal"), and_(Judged.label == 0, Review.verdict == "pneumonia")
         )
-        return exists().where(Review.image_id == Image.id, opposite, ~exists().where(same))
+        doubted = select(Review.image_id).join(Judged, Judged.id == Review.image_id)
+        return Image.id.in_(doubted.where(opposite, ~exists().where(same)))
     judged = Image.id.in_(select(Review.image_id))
     return judged if state == "yes" else ~judged
 

@@ -20,6 +20,12 @@ def few_at_a_time(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor
     return torch.cat([network(part) for part in torch.split(images, AT_A_TIME[images.dtype])])
 
 
+def cast(images: Tensor, dtype: torch.dtype | None) -> torch.autocast:
+    """Run float32 networks over `images` with their convolutions in `dtype`, on the images' device; None changes
+    nothing."""
+    return torch.autocast(images.device.type, dtype=dtype, enabled=dtype is not None)
+
+
 def quick(frozen: nn.Module, *, dtype: torch.dtype = torch.bfloat16) -> nn.Module:
     """A channels-last copy of `frozen` (in evaluation mode) for inference alone, taking and returning `dtype`.
 

@@ -17,7 +17,7 @@ from torch import Tensor
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
-from engine.classification.fusing import few_at_a_time
+from engine.classification.fusing import cast, few_at_a_time
 from engine.classification.recipes import Recipe
 from engine.classification.training import Member, new_member
 from engine.classification.views import SIZE, mirrored
@@ -107,13 +107,24 @@ class Classifier:
         return made
 
     @torch.inference_mode()
-    def run(self, pixels: np.ndarray, *, heatmaps: bool = False, batch_size: int = 64) -> Inference:
-        """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError on another shape."""
+    def run(
+        self,
+        pixels: np.ndarray,
+        *,
+        heatmaps: bool = False,
+        batch_size: int = 64,
+        autocast: torch.dtype | None = None,
+    ) -> Inference:
+        """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError on another shape.
+
+        autocast: the type in which convolutions run, for vectors alone: it moves probabilities. Maps are float32 again
+        before they are pooled. None for float32 throughout.
+        """
         size = self.input_size
         if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
             raise InputError(f"the classifier takes uint8 (n, {size}, {size}); got {pixels.dtype} {pixels.shape}")
         starts = range(0, len(pixels), batch_size)
-        parts = [self._run_batch(pixels[start : start + batch_size], heatmaps) for start in starts]
+        parts = [self._run_batch(pixels[start : start + batch_size], heatmaps, autocast) for start in starts]
         if not parts:
             return Inference(np.empty(0), np.empty(0), np.empty((0, self.feature_dim), np.float32), None)
         logits, features, heat = (np.concatenate(columns) for columns in zip(*parts, strict=True))
@@ -124,25 +135,32 @@ class Classifier:
             heatmaps=normalised(heat) if heatmaps else None,
         )
 
-    def _run_batch(self, pixels: np.ndarray, heatmaps: bool) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        logits, features, heat = self._members_mean(pixels, heatmaps)
+    def _run_batch(
+        self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        logits, features, heat = self._members_mean(pixels, heatmaps, autocast)
         if self.recipe.flip_average:
-            mirror = self._members_mean(mirrored(pixels), heatmaps)
+            mirror = self._members_mean(mirrored(pixels), heatmaps, autocast)
             logits, features = (logits + mirror[0]) / 2, (features + mirror[1]) / 2
             heat = (heat + mirror[2].flip(2)) / 2
         return logits.double().cpu().numpy(), features.cpu().numpy(), heat.cpu().numpy()
 
-    def _members_mean(self, pixels: np.ndarray, heatmaps: bool) -> tuple[Tensor, Tensor, Tensor]:
+    def _members_mean(
+        self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (n,) and unscaled heat (n, h, w; h = 0 unless wanted), averaged over all members; pooled features
         (n, d), averaged over each backbone's members, the backbones side by side."""
         logits, heat, features = [], [], []
         given = torch.from_numpy(pixels).to(self.device)
         for branch in self.branches:
             images = branch.backbone.normalise(given, size=self.recipe.size, hide_corners=self.recipe.hide_corners)
-            trunk = few_at_a_time(branch.backbone.exact_trunk, images)
+            with cast(images, autocast):
+                trunk = few_at_a_time(branch.backbone.exact_trunk, images)
             pooled = []
             for member in branch.members:
-                maps = member.tail(trunk)
+                with cast(images, autocast):
+                    maps = member.tail(trunk)
+                maps = maps.float()
                 pooled.append(maps.mean((2, 3)))
                 scores = member.head(pooled[-1])
                 logits.append(scores[:, 1] - scores[:, 0])
@@ -199,16 +217,21 @@ def replace_folder(temporary: Path, folder: Path) -> None:
 
 
 @torch.inference_mode()
-def frozen_features(backbone: Backbone, pixels: np.ndarray, *, batch_size: int = 64) -> np.ndarray:
+def frozen_features(
+    backbone: Backbone, pixels: np.ndarray, *, batch_size: int = 64, autocast: torch.dtype | None = None
+) -> np.ndarray:
     """Pooled features of the pretrained backbone as it is: uint8 (n, s, s) -> float32 (n, feature_dim).
 
-    In float32: among close neighbours bfloat16 changes the order.
+    In float32 unless autocast names another type for the convolutions: among close neighbours bfloat16 changes the
+    order.
     """
     made = []
     device = next(backbone.parameters()).device
     for start in range(0, len(pixels), batch_size):
         images = backbone.normalise(torch.from_numpy(pixels[start : start + batch_size]).to(device))
-        made.append(few_at_a_time(backbone.exact, images).mean((2, 3)).cpu().numpy())
+        with cast(images, autocast):
+            maps = few_at_a_time(backbone.exact, images)
+        made.append(maps.float().mean((2, 3)).cpu().numpy())
     return np.concatenate(made) if made else np.empty((0, backbone.spec.feature_dim), np.float32)
 
 

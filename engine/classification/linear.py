@@ -113,11 +113,19 @@ class LinearClassifier:
         return made
 
     @torch.inference_mode()
-    def run(self, pixels: np.ndarray, *, heatmaps: bool = False, batch_size: int = 64) -> Inference:
+    def run(
+        self,
+        pixels: np.ndarray,
+        *,
+        heatmaps: bool = False,
+        batch_size: int = 64,
+        autocast: torch.dtype | None = None,
+    ) -> Inference:
         """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError on another shape.
 
         features are the statistics as they enter the score, reduced to 256 dimensions. A heatmap is what each place
-        adds to the score for pneumonia (contributions above 0).
+        adds to the score for pneumonia (contributions above 0). autocast is as in Classifier.run and changes nothing:
+        the frozen backbones run in bfloat16 as it is.
         """
         size = self.input_size
         if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:

@@ -5,7 +5,8 @@ into sentences of several wordings. Each sentence's target is the mean of the im
 maps sentence embeddings to those means, so that a new wording lands near the images that an old one describes.
 """
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.heat import LEVELS, SIDES, ZONES
-from engine.reporting.findings import read
+from engine.reporting.findings import SIDE, ZONE, Mention, read
 from engine.retrieval import sentences
 
 Vectors = NDArray[np.float32]
@@ -82,25 +83,20 @@ PLACES = (
     "in the {side} {level} lobe",
     "{side} {level} zone",
 )
+BOTH = "bilateral"
 ONE_SIDE = ("in the {side} lung", "on the {side} side", "{side}-sided")
 ONE_LEVEL = ("in the {level} zones", "in the {level} lung fields", "{level} zone")
 
 
 def described(facts: Facts) -> Iterator[tuple[str, Mask]]:
     """Sentences, each with the images that it holds for: bool (n,). What nothing is known of stands in none."""
-    ill, normal = facts.labels == 1, facts.labels == 0
-    for wordings, holds in ((NORMAL, normal), (ILL, ill)):
-        yield from ((text, holds) for text in wordings)
+    holding = holding_for(facts)
+    for wordings, concept in ((NORMAL, "normal"), (ILL, "pneumonia")):
+        yield from ((text, holding[concept]) for text in wordings)
     for cause, caused in CAUSES.items():
-        yield from ((text, ill & (facts.causes == cause)) for text in caused)
-    zone = {
-        (side, level): ill & facts.zones[:, 3 * across + down]
-        for across, side in enumerate(SIDES)
-        for down, level in enumerate(LEVELS)
-    }
-    both = np.any([zone["right", level] for level in LEVELS], axis=0) & np.any(
-        [zone["left", level] for level in LEVELS], axis=0
-    )
+        yield from ((text, holding[cause]) for text in caused)
+    zone = {(side, level): holding[f"{side}_{level}"] for side in SIDES for level in LEVELS}
+    both = holding[BOTH]
     for what in WHAT:
         for (side, level), holds in zone.items():
             yield from ((f"{what} {place.format(side=side, level=level)}", holds) for place in PLACES)
@@ -116,20 +112,49 @@ def described(facts: Facts) -> Iterator[tuple[str, Mask]]:
             yield f"{cause} pneumonia in the {side} {level} zone", holds & (facts.causes == cause)
 
 
+def holding_for(facts: Facts) -> dict[str, Mask]:
+    """The concepts that the sentences speak of, each with the images that it holds for, bool (n,): normal, pneumonia,
+    a pneumonia's causes and zones, and BOTH sides."""
+    ill = facts.labels == 1
+    zones = {zone: ill & facts.zones[:, column] for column, zone in enumerate(ZONES)}
+    sides = [np.any([zones[f"{side}_{level}"] for level in LEVELS], axis=0) for side in SIDES]
+    caused = {cause: ill & (facts.causes == cause) for cause in CAUSES}
+    return {"normal": facts.labels == 0, "pneumonia": ill, **caused, **zones, BOTH: sides[0] & sides[1]}
+
+
+@dataclass(frozen=True)
+class Known:
+    """What an index keeps of what its words were learnt from, so that `caveat` can tell what they were not."""
+
+    concepts: tuple[str, ...] | None = None
+    """Those of `holding_for` that enough training images show; None where that was not written down."""
+    sentences: Vectors | None = None
+    """Embeddings of every sentence of `described`, in order, float32 (s, 384); None where they are to be made."""
+
+
+NOTHING_KNOWN = Known()
+
+
+def known_from(facts: Facts) -> Known:
+    """What `fit` learns from these facts."""
+    shown = tuple(concept for concept, holds in holding_for(facts).items() if holds.sum() >= FEWEST)
+    return Known(shown, _learnt())
+
+
 def fit(vectors: Vectors, facts: Facts) -> Vectors:
     """What maps sentence embeddings (q, 384) with a 1 behind them into the images' space: float32 (385, d).
 
     vectors: training images (n, d) as the index compares them, each of length 1. Raises InputError where no sentence
     holds for enough of them.
     """
-    texts, targets = [], []
-    for text, holds in described(facts):
+    rows, targets = [], []
+    for row, (_, holds) in enumerate(described(facts)):
         if holds.sum() >= FEWEST:
-            texts.append(text)
+            rows.append(row)
             targets.append(vectors[holds].mean(axis=0, dtype=np.float64))
-    if not texts:
+    if not rows:
         raise InputError(f"words cannot be aligned with images: nothing is known of {FEWEST} training images or more")
-    given, wanted = sentences.embedded(texts).astype(np.float64), np.array(targets)
+    given, wanted = _learnt()[rows].astype(np.float64), np.array(targets)
     wanted /= np.linalg.norm(wanted, axis=1, keepdims=True).clip(1e-9)
     middle, centre = given.mean(axis=0), wanted.mean(axis=0)
     moved = given - middle
@@ -145,27 +170,89 @@ def mapped(words: Vectors, embedded: Vectors) -> Vectors:
 
 TAUGHT = {"pneumonia", "consolidation", "infiltrate", "opacity", "normal", "abnormality"}
 """Findings that the sentences speak of."""
+CAUSE_WORDS = {
+    "bacterial": re.compile(r"\bbacteri\w*|\b(?:pneumo|staphylo|strepto)coc\w*", re.IGNORECASE),
+    "viral": re.compile(r"\bvir(?:al|us(?:es)?)\b|\binfluenza\b|\bRSV\b|\bcovid\b", re.IGNORECASE),
+}
+"""How words ask for a cause."""
 
 
-def caveat(text: str) -> str | None:
-    """What the words ask that no sentence taught, or None."""
-    other = sorted({mention.finding.replace("_", " ") for mention in read(text)} - TAUGHT)
+def caveat(text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
+    """What the words ask that no sentence taught, or None. known: what the index's words were learnt from."""
+    said = []
+    mentions = read(text)
+    other = sorted({mention.finding.replace("_", " ") for mention in mentions} - TAUGHT)
     if other:
+        said.append(f"this embedder was taught {_subjects(known)}; it cannot tell {', '.join(other)}")
+    row, cosine = _nearest(text, known)
+    if known.concepts is not None:
+        asks = asked(text, mentions, of_normal=cosine >= NEAR and row < len(NORMAL))
+        untaught = [words for words, concepts in asks.items() if not concepts & set(known.concepts)]
+        if untaught:
+            said.append(
+                f"this index was not taught {', '.join(untaught)}, which fewer than {FEWEST} of its training images "
+                "are known to show"
+            )
+    if said:
+        return f"{'; '.join(said)}, and the hits say nothing of that"
+    if cosine < NEAR:
         return (
-            "this embedder was taught normal films, pneumonia, its cause and its zone; it cannot tell "
-            f"{', '.join(other)}, and the hits say nothing of that"
-        )
-    nearest = float((_learnt() @ sentences.embedded([text])[0]).max())
-    if nearest < NEAR:
-        return (
-            f"these words are unlike all that this embedder was taught (cosine to the nearest {nearest:.2f}): it knows "
-            "normal films, pneumonia, its cause and its zone, and the hits may mean nothing"
+            f"these words are unlike all that this embedder was taught (cosine to the nearest {cosine:.2f}): it knows "
+            f"{_subjects(known)}, and the hits may mean nothing"
         )
     return None
 
 
+def asked(text: str, mentions: Sequence[Mention], *, of_normal: bool = False) -> Mapping[str, set[str]]:
+    """What the words ask for, in words, each with the concepts of which one is enough to answer: "the right lung" with
+    its three zones. mentions: what `read` makes of the text. of_normal: whether a text without any is of normal films.
+    """
+    wanted = {f"{cause} pneumonia": {cause} for cause, words in CAUSE_WORDS.items() if words.search(text)}
+    ours = [mention for mention in mentions if mention.finding in TAUGHT]
+    present = [mention for mention in ours if mention.polarity != "absent" and mention.finding != "normal"]
+    if (ours and not present) or (not mentions and not wanted and of_normal):
+        return {**wanted, "normal films": {"normal"}}
+    places = [(mention.side, mention.zone) for mention in present]
+    if present:
+        wanted["pneumonia"] = {"pneumonia"}
+    elif not mentions:
+        side, level = SIDE.search(text), ZONE.search(text)
+        places = [(side.lastgroup if side else None, level.lastgroup if level else None)]
+    return wanted | dict(_placed(across, down) for across, down in places if across or down)
+
+
+def _placed(across: str | None, down: str | None) -> tuple[str, set[str]]:
+    """A side and a level as the report reader names them, in words, and the concepts that they stand for."""
+    if across == BOTH and down is None:
+        return "pneumonia of both lungs", {BOTH}
+    sides = [side for side in SIDES if across in (None, BOTH, side)]
+    named = " ".join(part for part in (None if across == BOTH else across, down) if part)
+    zones = {f"{side}_{level}" for side in sides for level in LEVELS if down in (None, level)}
+    return f"pneumonia of the {named} {'zone' if down else 'lung'}", zones
+
+
+def _nearest(text: str, known: Known) -> tuple[int, float]:
+    """The sentence nearest to the words, by its place among `described`, where those about normal films come first, and
+    its cosine."""
+    cosines = (_learnt() if known.sentences is None else known.sentences) @ sentences.embedded([text])[0]
+    return int(cosines.argmax()), float(cosines.max())
+
+
+def _subjects(known: Known) -> str:
+    """What an index's words were taught, in words; all there is where that was not written down."""
+    concepts = known.concepts
+    of_each = {
+        "normal films": {"normal"},
+        "pneumonia": {"pneumonia"},
+        "its cause": set(CAUSES),
+        "its zone": {*ZONES, BOTH},
+    }
+    *first, last = [words for words, one in of_each.items() if concepts is None or one & set(concepts)]
+    return f"{', '.join(first)} and {last}" if first else last
+
+
 @cache
 def _learnt() -> Vectors:
-    """Embeddings of every sentence there is."""
+    """Embeddings of every sentence there is, in order."""
     nothing = Facts(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=str), np.zeros((0, len(ZONES)), dtype=bool))
     return sentences.embedded([text for text, _ in described(nothing)])

@@ -10,6 +10,8 @@ from engine.errors import InputError
 Points = NDArray[np.float32]
 LEAST = 4
 PRINCIPAL = 50
+LLOYD = 20_000
+"""Vectors up to which each step of k-means looks at all."""
 
 
 def tsne(vectors: NDArray[np.float32], *, seed: int, perplexity: float = 30.0) -> Points:
@@ -50,6 +52,26 @@ def umap(vectors: NDArray[np.float32], *, seed: int, neighbours: int = 15) -> Po
 
 METHODS: dict[str, Callable[..., Points]] = {"umap": umap, "tsne": tsne}
 """Maps by name; a new one is a function and a line here."""
+
+
+def clusters(vectors: NDArray[np.float32], count: int, *, seed: int) -> NDArray[np.int16]:
+    """k-means (Lloyd 1982; in mini-batches, Sculley 2010, above 20,000) of float32 (n, d) unit vectors: the cluster of
+    each, int16 (n,), from 1, the largest first.
+
+    Equal input and seed give equal clusters. Where there are fewer vectors than `count`, so many clusters.
+    """
+    from sklearn.cluster import KMeans, MiniBatchKMeans
+    from threadpoolctl import threadpool_limits
+
+    means = (KMeans if len(vectors) <= LLOYD else MiniBatchKMeans)(
+        n_clusters=min(count, len(vectors)), random_state=seed, n_init=3
+    )
+    with threadpool_limits(1):  # sums in one order, as for the maps
+        found = means.fit_predict(vectors)
+    sizes = np.bincount(found, minlength=means.n_clusters)
+    place = np.empty(len(sizes), dtype=np.int16)
+    place[np.argsort(-sizes, kind="stable")] = np.arange(1, len(sizes) + 1)
+    return np.asarray(place[found], dtype=np.int16)
 
 
 def trust(vectors: NDArray[np.float32], points: Points, *, seed: int, neighbours: int = 12, most: int = 5000) -> float:

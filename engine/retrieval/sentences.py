@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,8 +23,19 @@ def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
     weights are not those that are meant."""
     if not texts:
         return np.empty((0, DIMENSION), np.float32)
-    short = [text[:LONGEST] for text in texts]
-    made = _model().encode(short, normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
+    if len(texts) == 1:
+        return _one(texts[0][:LONGEST])[None].copy()
+    return _many([text[:LONGEST] for text in texts])
+
+
+@lru_cache(maxsize=64)
+def _one(text: str) -> NDArray[np.float32]:
+    """float32 (384,); a page asks for the same words again and again."""
+    return np.asarray(_many([text])[0])
+
+
+def _many(texts: Sequence[str]) -> NDArray[np.float32]:
+    made = _model().encode(list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
     return np.asarray(made, dtype=np.float32)
 
 

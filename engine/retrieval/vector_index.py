@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.retrieval import approximate
-from engine.retrieval.alignment import mapped
+from engine.retrieval.alignment import NOTHING_KNOWN, Known, mapped
 from engine.retrieval.approximate import Kind, Vectors
 
 Ids = NDArray[np.int64]
@@ -23,8 +23,8 @@ Ids = NDArray[np.int64]
 FORMAT = "pneumoscope vector index 2"
 AGAIN = "build it again with: python -m jobs embed"
 FILES = ("vectors.npy", "ids.npy", "centre.npy", "index.faiss")
-WORDS = "words.npy"
-"""A file more, where the index maps texts into its space."""
+WORDS, SENTENCES = "words.npy", "sentences.npy"
+"""Files more, where the index maps texts into its space: what does that, and the sentences that it was learnt from."""
 ROUNDING = 1e-5
 """More than FAISS's float32 sums of unit vectors can be off by; hits this close are told apart in float64."""
 
@@ -82,7 +82,8 @@ def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
 @dataclass(frozen=True)
 class Manifest:
     """What an index folder says of itself; files maps each file's name to its sha256. kind: of approximate.KINDS.
-    recall: share of the exact 10 nearest that an approximate index finds, measured when it was built."""
+    recall: share of the exact 10 nearest that an approximate index finds, measured when it was built. taught: the
+    concepts that its words were learnt from; None where it has no words, or was built before this was written down."""
 
     embedder: str
     revision: str
@@ -92,6 +93,7 @@ class Manifest:
     files: dict[str, str]
     recall: float = 1.0
     format: str = FORMAT
+    taught: list[str] | None = None
 
 
 def write_index(
@@ -103,13 +105,15 @@ def write_index(
     revision: str,
     centre: Vectors | None = None,
     words: Vectors | None = None,
+    known: Known = NOTHING_KNOWN,
     kind: Kind = "exact",
 ) -> str:
     """Store an index as `folder`, which appears whole or not at all; returns its manifest's sha256.
 
     vectors: float32 (n, d), each of length 1, centred already. ids: int64 (n,), unique. centre: (d,), what queries are
     centred by; None for nothing. words: what maps
-    texts into the space, see engine.retrieval.alignment. A folder of that name is replaced.
+    texts into the space, known: what it was learnt from, see engine.retrieval.alignment. A folder of that name is
+    replaced.
     Raises InputError where the arrays do not fit each other or hold anything but unit vectors.
     """
     import faiss
@@ -127,6 +131,8 @@ def write_index(
     arrays: dict[str, NDArray[Any]] = {"vectors": wide, "ids": ids.astype(np.int64), "centre": centre}
     if words is not None:
         arrays["words"] = words
+    if known.sentences is not None:
+        arrays["sentences"] = known.sentences
     for name, array in arrays.items():
         np.save(temporary / f"{name}.npy", array, allow_pickle=False)
     index, recall = approximate.build(wide, kind)
@@ -137,8 +143,9 @@ def write_index(
         dimension=vectors.shape[1],
         count=len(ids),
         kind=kind,
-        files={name: _sha256(temporary / name) for name in (*FILES, *((WORDS,) if words is not None else ()))},
+        files={path.name: _sha256(path) for path in sorted(temporary.iterdir())},
         recall=recall,
+        taught=None if known.concepts is None else list(known.concepts),
     )
     text = json.dumps(manifest.__dict__, indent=2, sort_keys=True)
     (temporary / "manifest.json").write_text(text, encoding="utf-8")
@@ -154,7 +161,14 @@ class VectorIndex:
     """An index opened for reading: vectors are memory-mapped, similarities exact and the same for any batch."""
 
     def __init__(
-        self, manifest: Manifest, vectors: Vectors, ids: Ids, centre: Vectors, words: Vectors | None, index: Any
+        self,
+        manifest: Manifest,
+        vectors: Vectors,
+        ids: Ids,
+        centre: Vectors,
+        words: Vectors | None,
+        known: Known,
+        index: Any,
     ) -> None:
         self.manifest = manifest
         self.vectors = vectors
@@ -165,6 +179,8 @@ class VectorIndex:
         """float32 (d,), what queries are centred by."""
         self.words = words
         """float32 (t + 1, d), what maps texts of t dimensions into this space; None where they lie in it."""
+        self.known = known
+        """What that was learnt from."""
         self._index = index
         self._order = np.argsort(ids, kind="stable")
 
@@ -186,12 +202,16 @@ class VectorIndex:
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
         ids = np.load(folder / "ids.npy", allow_pickle=False)
         centre = np.load(folder / "centre.npy", allow_pickle=False)
-        words = np.load(folder / WORDS, allow_pickle=False) if WORDS in manifest.files else None
+        words, sentences = (
+            np.load(folder / name, allow_pickle=False) if name in manifest.files else None
+            for name in (WORDS, SENTENCES)
+        )
         index = faiss.read_index(str(folder / "index.faiss"))
         shapes = {(manifest.count, manifest.dimension), vectors.shape, (index.ntotal, index.d), (len(ids), len(centre))}
         if len(shapes) != 1 or (words is not None and words.shape[1:] != centre.shape):
             raise IndexDamagedError(f"vector index {folder}: its files and its manifest disagree; {AGAIN}")
-        return cls(manifest, vectors, ids, centre, words, index)
+        known = Known(None if manifest.taught is None else tuple(manifest.taught), sentences)
+        return cls(manifest, vectors, ids, centre, words, known, index)
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -220,7 +240,7 @@ class VectorIndex:
 
     def rows(self, ids: Collection[int] | Ids) -> NDArray[np.intp]:
         """Row of each id in `vectors`; ids that the index does not hold are left out."""
-        wanted = np.asarray(list(ids), dtype=np.int64)
+        wanted = np.array([number for number in ids if abs(int(number)) < 2**63], dtype=np.int64)
         place = np.minimum(np.searchsorted(self.ids, wanted, sorter=self._order), len(self.ids) - 1)
         rows: NDArray[np.intp] = self._order[place]
         known: NDArray[np.intp] = rows[self.ids[rows] == wanted]
@@ -326,7 +346,9 @@ def _manifest(folder: Path, sha256: str | None) -> Manifest:
         manifest = Manifest(**json.loads(text))
     except (ValueError, TypeError) as error:
         raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {AGAIN}") from error
-    if manifest.format != FORMAT or set(manifest.files) - {WORDS} != set(FILES):
+    if not isinstance(manifest.taught, list | None):
+        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {AGAIN}")
+    if manifest.format != FORMAT or set(manifest.files) - {WORDS, SENTENCES} != set(FILES):
         raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'; {AGAIN}")
     return manifest
 

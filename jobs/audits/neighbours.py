@@ -24,8 +24,8 @@ def neighbours(audit: Audit) -> Iterator[dict[str, Any]]:
 
     Measured: how often the nearest carry the image's own label, and the share of images with a near-duplicate.
     """
-    from engine.metrics.proportions import wilson
     from engine.metrics.bootstrap import Interval
+    from engine.metrics.proportions import wilson
     from engine.retrieval.duplicates import NEAR, distances, verdict
 
     subject = audit.subject

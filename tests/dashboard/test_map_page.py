@@ -1,11 +1,19 @@
 """Does the map page draw what the job stored, and say what a box in its URL holds?"""
 
+import json
+from typing import Any
+
 import numpy as np
 import pytest
 from opened import Workbench, linked, open_page, said
+from sample import THRESHOLD
+from streamlit.testing.v1 import AppTest
 
+from dashboard.components import mapping
 from db import session as database
-from db.models import Artifact, Image, Run
+from db.models import Artifact, Image, Prediction, Run
+from db.queries import cases
+from db.queries.cases import Question
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -18,12 +26,14 @@ def drawn(workbench: Workbench) -> list[int]:
         run = Run(kind="map", fingerprint="m" * 64, config={}, code_version="t", status="finished", pid=1, host="t")
         run.dataset_id = workbench.dataset_id
         run.summary = {"images": len(images), "embedder": "imagenet-lite0", "trustworthiness": {"umap": 0.91}}
+        run.summary |= {"clusters": 2}
         db.add(run)
         db.flush()
         folder = workbench.artifacts / "runs" / "map"
         folder.mkdir(parents=True)
         places = np.array([[2.0 * (image.label or 0), 0.1 * at] for at, image in enumerate(images)], dtype=np.float32)
-        for name, array in (("ids", np.array([image.id for image in images])), ("umap", places)):
+        ids = np.array([image.id for image in images])
+        for name, array in {"ids": ids, "umap": places, "clusters": (1 + ids % 2).astype(np.int16)}.items():
             np.save(folder / f"{name}.npy", array)
             row = Artifact(run_id=run.id, name=name, path=f"runs/map/{name}.npy", sha256=name, bytes=1)
             db.add(row)
@@ -34,7 +44,7 @@ def test_without_a_map_the_page_says_what_to_run(workbench: Workbench) -> None:
     assert "python -m jobs map --dataset sample" in said(open_page("map"))
 
 
-@pytest.mark.parametrize("colour", ["label", "outcome", "probability", "nonsense"])
+@pytest.mark.parametrize("colour", ["label", "outcome", "probability", "cluster", "nonsense"])
 def test_the_map_is_drawn_with_its_trustworthiness(workbench: Workbench, drawn: list[int], colour: str) -> None:
     at = open_page("map", colour=colour)
     assert not at.exception
@@ -49,6 +59,54 @@ def test_a_box_in_the_url_holds_its_images_the_most_wrong_first(workbench: Workb
     cards = linked(at, "boxed")["cards"]
     assert len(cards) == len(drawn) and {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
     assert "in the box" not in said(open_page("map", box="1,x"))
+
+
+def chart(at: AppTest) -> dict[str, Any]:
+    """The specification of the page's chart."""
+    (found,) = at.get("vega_lite_chart") or at.get("arrow_vega_lite_chart")
+    return dict(json.loads(found.proto.spec))
+
+
+def test_the_legend_counts_every_image(workbench: Workbench, drawn: list[int]) -> None:
+    assert "normal (n = 30)" in json.dumps(chart(open_page("map")))
+    assert "cluster 1 (n = 30)" in json.dumps(chart(open_page("map", colour="cluster")))
+
+
+def test_of_many_images_all_failures_and_some_others_are_drawn_but_a_box_counts_all(
+    workbench: Workbench, drawn: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mapping, "DRAWN", 12)
+    at = open_page("map", box="-1,3,-1,100")
+    with database.transaction(workbench.engine) as db:
+        run = db.query(Run).filter_by(kind="predict").one()
+        question = Question(workbench.dataset_id, run_id=run.id, threshold=THRESHOLD, outcome="wrong")
+        wrong = cases.count(db, question)
+    assert 0 < wrong < 12
+    text = f"Drawn are 12 of 60 images, always the same: {wrong} of the {wrong} that the classifier gets wrong, and"
+    assert f"{text} {12 - wrong} of the others." in said(at)
+    assert "n = 60 images, 12 of them drawn" in json.dumps(chart(at))
+    assert "normal (n = 30)" in json.dumps(chart(at))
+    assert "**60 images** in the box, 30 with the label pneumonia." in said(at)
+
+
+def test_an_image_that_is_gone_is_left_out(workbench: Workbench, drawn: list[int]) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.delete(db.get_one(Image, drawn[0]))
+    assert f"**{len(drawn) - 1} images** in the box" in said(open_page("map", box="1,3,-1,100"))
+
+
+def test_predictions_by_another_run_are_seen_at_once(workbench: Workbench, drawn: list[int]) -> None:
+    before = said(open_page("map", box="1,3,-1,100"))
+    with database.transaction(workbench.engine) as db:
+        old = db.query(Run).filter_by(kind="predict").one()
+        run = Run(kind="predict", fingerprint="q" * 64, config={}, code_version="t", status="finished", pid=1, host="t")
+        run.dataset_id, run.summary, run.finished = workbench.dataset_id, {"threshold": 0.5}, old.finished
+        db.add(run)
+        db.flush()
+        db.add_all(Prediction(run_id=run.id, image_id=number, logit=9.0, probability=0.999) for number in drawn)
+    after = said(open_page("map", box="1,3,-1,100"))
+    assert f"Run {old.id} judged" in before
+    assert f"Run {run.id} judged {len(drawn)} and is wrong on **0.0 %** (0)." in after
 
 
 def test_a_map_whose_file_is_gone_says_so(workbench: Workbench, drawn: list[int]) -> None:

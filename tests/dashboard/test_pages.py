@@ -5,12 +5,12 @@ import sys
 
 import pytest
 from opened import APP, PAGES, Workbench, asked, cell, linked, open_page, said
-from sample import build, films
+from sample import THRESHOLD, build, films
 from sqlalchemy import Engine, select, text, update
 
 from dashboard.components import reporting, wording
 from db import session as database
-from db.models import Base, Image, Prediction, Report, Run, VectorIndex, now
+from db.models import Base, Image, Prediction, Report, ReportScore, Review, Run, VectorIndex, now
 from db.queries import cases
 from engine.images import thumbnail_path
 
@@ -262,3 +262,30 @@ def test_no_page_but_an_upload_loads_torch(workbench: Workbench) -> None:
         [sys.executable, "-c", script], cwd=APP.parent.parent, capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_indexes(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        ill = db.scalars(select(Image).where(Image.label == 1)).first()
+        assert ill is not None
+        db.add(Review(image_id=ill.id, reviewer="A", verdict="normal"))
+        index = db.scalars(select(VectorIndex)).one()
+        index.count = 59
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        stance = {
+            row.report_id: row.value for row in db.scalars(select(ReportScore).where(ReportScore.metric == "stance"))
+        }
+        query = select(Report.id, Prediction.probability).join(Prediction, Prediction.image_id == Report.image_id)
+        judged = db.execute(query.where(Prediction.run_id == run.id)).all()
+    opposed = sum((row.probability >= THRESHOLD) != (stance[row.id] == 1.0) for row in judged)
+    at = open_page("overview")
+    rows = {row[0]["text"]: row for row in linked(at, "attention")["rows"]}
+    doubted, contradicting = rows["Labels that a reader doubts"], rows["Reports that contradict the classifier"]
+    assert (doubted[1]["text"], contradicting[1]["text"]) == ("1", str(opposed))
+    page, parameters = asked(doubted[0]["href"])
+    assert [asked(card["href"])[1]["image"] for card in linked(open_page(page, **parameters), "cases")["cards"]] == [
+        str(ill.id)
+    ]
+    page, parameters = asked(contradicting[0]["href"])
+    assert f"{opposed} report" in said(open_page(page, **parameters))
+    assert rows["Index of imagenet-lite0 is stale"][1]["text"] == "59 of 60 images"

@@ -11,6 +11,7 @@ from sqlalchemy import select, update
 from db import session as database
 from db.models import Image, NearDuplicate, Prediction, Review, Run, VectorIndex
 from engine.heat import ZONES
+from engine.retrieval.alignment import Known
 from engine.retrieval.vector_index import write_index
 
 RUN = {"config": {}, "code_version": "", "status": "finished", "host": "", "pid": 1}
@@ -42,6 +43,7 @@ def test_a_broken_upload_is_one_line(workbench: Workbench) -> None:
     assert not at.exception
     assert len(at.error) == 1
     assert "\n" not in str(at.error[0].value)
+    assert "file film.png cannot be used: " in str(at.error[0].value)
 
 
 def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workbench) -> None:
@@ -100,7 +102,7 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Reader:
-        """Reads one word, and warns of another."""
+        """Reads one word, and warns of another and of causes that were not taught."""
 
         name, revision, dimension, input_size = "aligned", "1" * 16, 2, 8
 
@@ -110,7 +112,9 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
         def embed_texts(self, texts: list[str]) -> np.ndarray:
             return np.array([[1, 0] if "pneumonia" in text else [0, 1] for text in texts], np.float32)
 
-        def caveat(self, text: str) -> str | None:
+        def caveat(self, text: str, *, known: Known) -> str | None:
+            if "viral" in text and "viral" not in (known.concepts or ()):
+                return f"this index was taught {known.concepts}"
             return "it cannot tell <b>effusion</b>" if "effusion" in text else None
 
     from dashboard import resources
@@ -123,9 +127,8 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
         db.flush()
         vectors = np.array([[image.label, 1 - (image.label or 0)] for image in images], np.float32)
         folder = workbench.artifacts / "indexes" / "aligned" / "1"
-        sha = write_index(
-            folder, vectors=vectors, ids=np.array([image.id for image in images]), embedder="aligned", revision="1" * 16
-        )
+        ids, named = np.array([image.id for image in images]), {"embedder": "aligned", "revision": "1" * 16}
+        sha = write_index(folder, vectors=vectors, ids=ids, known=Known(("normal", "pneumonia")), **named)
         known = {"embedder": "aligned", "revision": "1" * 16, "dimension": 2, "count": len(images), "kind": "exact"}
         db.add(
             VectorIndex(run_id=run.id, dataset_id=workbench.dataset_id, path="indexes/aligned/1", sha256=sha, **known)
@@ -135,6 +138,8 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
     assert {card["lines"][0].split(",")[0] for card in linked(at, "hits")["cards"]} == {"Pneumonia"}
     at = open_page("search", by="words", q="effusion", k=6)
     assert any("It cannot tell \\<b\\>effusion" in str(one.value) for one in at.warning)
+    at = open_page("search", by="words", q="viral pneumonia", k=6)
+    assert any("This index was taught" in str(one.value) and "normal" in str(one.value) for one in at.warning)
     at = open_page("search", **{"by": "words", "q": "right lower zone", "in": "texts"})
     assert "Answered by full-text search" in said(at)
 

@@ -202,9 +202,7 @@ def test_every_hundredth_has_its_bin(hundredths: int) -> None:
     assert report_tallies.bin_of(float(str(value))) == 2 * hundredths
 
 
-def test_writing_scoring_and_pruning_keep_the_tallies(
-    context: Context, job_options: list[str], tmp_path: Path
-) -> None:
+def test_writing_scoring_and_pruning_keep_the_tallies(context: Context, job_options: list[str], tmp_path: Path) -> None:
     from tests.jobs.test_report import predicted_dataset
 
     predicted_dataset(context.engine, tmp_path)

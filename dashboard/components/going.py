@@ -1,0 +1,21 @@
+"""How something that is no link leads to another page: like one, with this page behind it in the browser's history.
+
+(st.switch_page writes the other page's parameters to this page's address first, and back leads there.)
+"""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+
+def to(href: str) -> None:
+    """Go there once the browser has drawn this, and draw nothing more."""
+    _component()(key=f"going_{href}", data={"href": href})
+    st.stop()
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    js = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    return st.components.v2.component("pneumoscope_going", js=js)
