@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import URLError
@@ -53,7 +53,8 @@ def main(argv: Sequence[str]) -> None:
         print("upload in a browser: not measured, chromium is not installed (apt-get install chromium)")
         return
     with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
-        artifacts = Path(argv[0]) if argv else workbench(Path(made))
+        with redirect_stdout(io.StringIO()):  # what the jobs print
+            artifacts = Path(argv[0]) if argv else workbench(Path(made))
         films = test_films(artifacts)
         browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
         with served(artifacts, Path(made) / "server.log") as address:

@@ -35,13 +35,23 @@ STEP = """
     clearTimeout(late);
     resolve((ended - began) / 1000);
   };
-  const observer = new MutationObserver(() => {
+  let drawn = false; // a run may be over before its start is shown: then only what it drew tells of it
+  const observer = new MutationObserver((changes) => {
+    const state = changes.some((change) => change.type === "attributes");
+    if (!state && drawn) return;
+    drawn = drawn || state;
     clearTimeout(timer);
     if (app.dataset.testScriptState !== "notRunning") return;
-    requestAnimationFrame(() => { ended = performance.now(); timer = setTimeout(finish, chart ? 0 : quiet); });
+    ended = performance.now();
+    timer = setTimeout(finish, chart ? 0 : quiet);
   });
-  observer.observe(app, { attributes: true, attributeFilter: ["data-test-script-state"] });
-  const late = setTimeout(() => { observer.disconnect(); reject(new Error("no page within a minute")); }, 60000);
+  const watched = { attributes: true, attributeFilter: ["data-test-script-state"], childList: true, subtree: true };
+  observer.observe(app, watched);
+  const late = setTimeout(() => {
+    observer.disconnect();
+    clearTimeout(timer);
+    reject(new Error(`no page within a minute at ${location.pathname}, script ${app.dataset.testScriptState}`));
+  }, 60000);
   if (target.startsWith("radio:")) {
     const name = target.slice(6);
     const buttons = [...document.querySelectorAll("[role=radio]")];

@@ -147,7 +147,7 @@ def vector_index(folder: str, sha256: str) -> VectorIndex:
 
 @st.cache_resource(show_spinner="Loading the embedder; the first search takes some seconds.", max_entries=2)
 def embedder(name: str, checkpoint: str | None) -> "Embedder":
-    """The model that turns a new picture or text into a vector; torch is imported by pictures, and not before."""
+    """The model that turns a new picture or text into a vector; torch is imported here and not before."""
     from engine.retrieval.embedders import load_embedder
 
     folder = artifacts() / checkpoint if checkpoint else None

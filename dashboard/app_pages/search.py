@@ -45,20 +45,28 @@ if outcome and view.judged:
     question = replace(question, run_id=run_id, threshold=threshold, outcome=outcome)
 
 readers = [index for index in indexes.values() if reads_text(index.embedder)]
-query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
-found = None
-with query, panels.guarded("The search"):
-    if way == "words":
-        found = worded.ask(dataset, index, readers, k, question)
-    else:
-        found = (querying.image if way == "image" else querying.upload)(dataset, view, index, k, question)
-with answer, panels.guarded("The hits"):
-    if found is not None:
-        if way != "words":
-            st.caption(
-                f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
-                f"{wording.count(index.count, 'image')}, run {index.run_id}): {similar.manner(index)}."
-            )
-        learned = similar.learned(found.index or index)
-        onwards = address.onwards(q=None)
-        similar.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)
+
+
+def find() -> None:
+    """The question's picture or words beside, or above, what they find."""
+    query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
+    found = None
+    with query, panels.guarded("The search"):
+        if way == "words":
+            found = worded.ask(dataset, index, readers, k, question)
+        else:
+            found = (querying.image if way == "image" else querying.upload)(dataset, view, index, k, question)
+    with answer, panels.guarded("The hits"):
+        if found is not None:
+            if way != "words":
+                st.caption(
+                    f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
+                    f"{wording.count(index.count, 'image')}, run {index.run_id}): {similar.manner(index)}."
+                )
+            learned = similar.learned(found.index or index)
+            onwards = address.onwards(q=None)
+            similar.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)
+
+
+# Another picture changes nothing but this part of the page, so no more is run again.
+(st.fragment(find) if way == "upload" else find)()

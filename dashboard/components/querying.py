@@ -122,6 +122,6 @@ def model(index: VectorIndex) -> Embedder:
     if loaded.revision != index.revision:
         raise InputError(
             f"index '{index.embedder}' was made with weights {index.revision[:8]}, but {loaded.revision[:8]} are here; "
-            "build it again with: python -m jobs embed"
+            f"build it again with: python -m jobs embed --embedder {index.embedder}"
         )
     return loaded

@@ -76,7 +76,10 @@ def to_image(
     served = opened(index)
     rows = served.rows([image_id])
     if not len(rows):
-        raise InputError(f"image {image_id} is not in index '{index.embedder}'; add it with: python -m jobs embed")
+        raise InputError(
+            f"image {image_id} is not in index '{index.embedder}'; add it with: "
+            f"python -m jobs embed --embedder {index.embedder}"
+        )
     return to_vectors(index, served.vectors[rows], k, allowed=allowed, exclude=exclude or [image_id])
 
 

@@ -21,7 +21,9 @@ from engine.retrieval.approximate import Kind, Vectors
 Ids = NDArray[np.int64]
 
 FORMAT = "pneumoscope vector index 2"
-AGAIN = "build it again with: python -m jobs embed"
+AGAIN = "build it again with: python -m jobs embed --embedder {}"
+UNNAMED = AGAIN.format("NAME")
+"""Where the index cannot tell its embedder."""
 FILES = ("vectors.npy", "ids.npy", "centre.npy", "index.faiss")
 WORDS, SENTENCES = "words.npy", "sentences.npy"
 """Files more, where the index maps texts into its space: what does that, and the sentences that it was learnt from."""
@@ -111,9 +113,8 @@ def write_index(
     """Store an index as `folder`, which appears whole or not at all; returns its manifest's sha256.
 
     vectors: float32 (n, d), each of length 1, centred already. ids: int64 (n,), unique. centre: (d,), what queries are
-    centred by; None for nothing. words: what maps
-    texts into the space, known: what it was learnt from, see engine.retrieval.alignment. A folder of that name is
-    replaced.
+    centred by; None for nothing. words: what maps texts into the space, known: what it was learnt from, see
+    engine.retrieval.alignment. A folder of that name is replaced.
     Raises InputError where the arrays do not fit each other or hold anything but unit vectors.
     """
     import faiss
@@ -192,11 +193,12 @@ class VectorIndex:
         Raises IndexDamagedError where the folder is missing, torn, truncated, changed or foreign.
         """
         manifest = _manifest(folder, sha256)
+        again = AGAIN.format(manifest.embedder)
         for name in manifest.files:
             if not (folder / name).is_file():
-                raise IndexDamagedError(f"vector index {folder} lacks {name}; {AGAIN}")
+                raise IndexDamagedError(f"vector index {folder} lacks {name}; {again}")
             if _sha256(folder / name) != manifest.files[name]:
-                raise IndexDamagedError(f"vector index {folder}: {name} is not the file that was written; {AGAIN}")
+                raise IndexDamagedError(f"vector index {folder}: {name} is not the file that was written; {again}")
         import faiss
 
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
@@ -209,7 +211,7 @@ class VectorIndex:
         index = faiss.read_index(str(folder / "index.faiss"))
         shapes = {(manifest.count, manifest.dimension), vectors.shape, (index.ntotal, index.d), (len(ids), len(centre))}
         if len(shapes) != 1 or (words is not None and words.shape[1:] != centre.shape):
-            raise IndexDamagedError(f"vector index {folder}: its files and its manifest disagree; {AGAIN}")
+            raise IndexDamagedError(f"vector index {folder}: its files and its manifest disagree; {again}")
         known = Known(None if manifest.taught is None else tuple(manifest.taught), sentences)
         return cls(manifest, vectors, ids, centre, words, known, index)
 
@@ -339,17 +341,17 @@ def _manifest(folder: Path, sha256: str | None) -> Manifest:
     try:
         text = (folder / "manifest.json").read_bytes()
     except OSError as error:
-        raise IndexDamagedError(f"vector index {folder} has no manifest.json ({error.strerror}); {AGAIN}") from error
+        raise IndexDamagedError(f"vector index {folder} has no manifest.json ({error.strerror}); {UNNAMED}") from error
     if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
-        raise IndexDamagedError(f"vector index {folder} is not the one that the database remembers; {AGAIN}")
+        raise IndexDamagedError(f"vector index {folder} is not the one that the database remembers; {UNNAMED}")
     try:
         manifest = Manifest(**json.loads(text))
     except (ValueError, TypeError) as error:
-        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {AGAIN}") from error
+        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {UNNAMED}") from error
     if not isinstance(manifest.taught, list | None):
-        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {AGAIN}")
+        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {UNNAMED}")
     if manifest.format != FORMAT or set(manifest.files) - {WORDS, SENTENCES} != set(FILES):
-        raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'; {AGAIN}")
+        raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'; {UNNAMED}")
     return manifest
 
 

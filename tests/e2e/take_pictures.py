@@ -65,6 +65,8 @@ def places(page: Page, root: str) -> dict[str, str]:
     if case:
         found["case"] = f"/case?outcome=wrong&image={case[1]}"
         found["search"] = f"/search?by=image&image={case[1]}"
+    found["threshold"] = "/cases?split=test&threshold=0.3"
+    found["reviews"] = "/reviews?reviewer=A+reader"
     found["search-words"] = "/search?by=words&q=opacity+in+the+right+lower+zone&split=test"
     opened(page, f"{root}/runs?kind=predict")
     runs = [

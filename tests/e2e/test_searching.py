@@ -73,6 +73,22 @@ def test_a_picture_pasted_anywhere_on_the_page_gets_similar_cases(
         expect(visit.page.locator("a.card .line").get_by_text(Path(film.path).name).first).to_be_visible()
 
 
+def test_a_filter_keeps_the_picture_and_another_picture_keeps_the_filter(visit: Visit, pictures: list[Film]) -> None:
+    ready(visit)
+    pasted(visit, "body", brighter(pictures[1]))
+    expect(hits(visit)).to_have_count(12, timeout=90_000)
+    visit.page.get_by_role("radio", name="6", exact=True).click()
+    expect(hits(visit)).to_have_count(6)
+    expect(visit.page).to_have_url(f"{visit.address}/search?k=6")
+    before = hits(visit).all_inner_texts()
+    pasted(visit, "body", brighter(pictures[2]))
+    expect(hits(visit).get_by_text(Path(pictures[2].path).name)).to_be_visible()
+    expect(hits(visit)).to_have_count(6)
+    assert hits(visit).all_inner_texts() != before
+    hits(visit).first.click()
+    expect(visit.page.get_by_role("heading", name="Similar cases")).to_be_visible()
+
+
 def test_ctrl_v_pastes_what_the_clipboard_holds(visit: Visit, pictures: list[Film]) -> None:
     visit.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     ready(visit)

@@ -16,7 +16,7 @@ from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pi
 from sqlalchemy import select, update
 from tiny_models import tiny_clip
 
-from db import session
+from db import session, tallies
 from db.models import Dataset, Image, Prediction, Report, Review, Run
 from db.queries import search as queries
 from db.queries.cases import Question
@@ -181,6 +181,8 @@ def test_hits_are_narrowed_to_a_cause_an_outcome_and_other_patients_and_k_still_
         db.add(run)
         db.flush()
         db.add_all(Prediction(run_id=run.id, image_id=n, logit=0.0, probability=0.9) for n in images)
+        db.flush()
+        tallies.predictions(db, run.id, threshold=0.5)
     found = answer(options, capsys, "--case", "1", "--k", "99", "--cause", "viral")["hits"]
     assert {hit["cause"] for hit in found} == {"viral"} and len(found) == COUNT // 2 - (images[1].cause == "viral")
     wrong = answer(options, capsys, "--case", "1", "--k", "99", "--outcome", "FP")["hits"]
