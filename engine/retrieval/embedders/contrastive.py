@@ -14,7 +14,6 @@ import numpy as np
 from engine import weights as published
 from engine.errors import InputError
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
-from engine.retrieval.embedders.features import reduced
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 
 BATCH = 64
@@ -47,8 +46,7 @@ class OpenClipEmbedder:
 
         squashed = sized(pixels, self.input_size)
         made = [np.empty((0, self.dimension), np.float32)]
-        narrow = reduced(self._device) or torch.bfloat16
-        with torch.inference_mode(), torch.autocast(self._device, dtype=narrow):
+        with torch.inference_mode(), torch.autocast(self._device, dtype=torch.bfloat16):
             for start in range(0, len(squashed), BATCH):
                 grey = torch.from_numpy(squashed[start : start + BATCH]).to(self._device).unsqueeze(1)
                 made.append(self._model.encode_image((grey / 255 - self._mean) / self._std).float().cpu().numpy())
