@@ -25,7 +25,7 @@ STEP = """
   const began = performance.now();
   let ended = null, timer = null;
   const finish = () => {
-    if (chart && !document.querySelector("[data-testid=stVegaLiteChart] canvas")) {
+    if (chart && !document.querySelector("[data-testid=stVegaLiteChart] :is(canvas, svg.marks)")) {
       ended = performance.now();
       timer = setTimeout(finish, 10);
       return;

@@ -272,7 +272,11 @@ def image_map(
         colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
     chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
-    tips = ["image_id:Q", "label:N", "outcome:N", alt.Tooltip("probability:Q", format=".3f")]
+    # one text, made here: the browser would work out four of them for each of thousands of points
+    odds = table["probability"].map("{:.3f}".format).where(table["probability"].notna(), "not predicted")
+    table = table.assign(
+        said="image " + table["image_id"].astype(str) + ": " + table["label"] + ", " + table["outcome"] + ", " + odds
+    )
     chart = (
         alt.Chart(table)
         .mark_circle(size=22, opacity=0.6, cursor="pointer")
@@ -280,7 +284,7 @@ def image_map(
             x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             color=colour,
-            tooltip=tips,
+            tooltip="said:N",
         )
         .add_params(alt.selection_interval(name="box", **chosen))
         .add_params(alt.selection_point(name="image", fields=["image_id"]))

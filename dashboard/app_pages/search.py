@@ -66,6 +66,8 @@ def find() -> None:
             learned = similar.learned(found.index or index)
             onwards = address.onwards(q=None)
             similar.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)
+            if found.film is not None:
+                found.film()
 
 
 # Another picture changes nothing but this part of the page, so no more is run again.

@@ -15,7 +15,7 @@ from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 
 FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
-RUNS, MOST = 3, 1000
+RUNS, MOST = 3, 100
 
 Row = list[Cell | str]
 
@@ -71,7 +71,7 @@ def _failures(session: Session, dataset: Dataset, view: filters.View) -> Iterato
 
 def _disagreements(session: Session, dataset: Dataset, view: filters.View) -> Iterator[Row]:
     if view.judged:
-        found = matching.up_to(ReportQuestion(dataset.id, disagreeing=view.judged))
+        found = matching.up_to(ReportQuestion(dataset.id, disagreeing=view.judged), MOST)
         href = frame.here("reports", dataset, queue="against")
         yield from _looked_for("Reports that contradict the classifier", found, href)
     doubted = cases.count(session, Question(dataset.id, reviewed="doubted"))

@@ -18,9 +18,11 @@ BY = {"label": "Label", "outcome": "Outcome", "probability": "Probability", "clu
 NAMES = {"umap": "UMAP", "tsne": "t-SNE"}
 SHOWN = 48
 """Images of a box that are shown; it is counted whole."""
-DRAWN, FAILURES = 6_000, 2_000
-"""Points on the chart at most, which a browser draws in a quarter of a second, and failures among them that are drawn
-before the rest."""
+WHOLE = 6_000
+"""Images up to which all are drawn."""
+DRAWN, FAILURES = 3_000, 1_000
+"""Points drawn of more images, so that a browser shows them in half a second, and failures among them that come before
+the rest."""
 
 
 def colours(run: Run) -> dict[str, str]:
@@ -37,14 +39,33 @@ def opened(run: Run, method: str, view: filters.View) -> Points:
         ingest = runs.latest_finished(session, "ingest", view.question.dataset_id)
     if method not in made or "ids" not in made:
         raise InputError(f"run {run.id} has no map by {method}; draw it: python -m jobs map")
-    ids, places = _array(*made["ids"]), _array(*made[method])
     mark = [str((one.id, one.finished)) for one in (ingest, view.run) if one]
-    here, labels, probabilities = _known(*made["ids"], view.question.dataset_id, view.question.run_id, mark)
-    clusters = _array(*made["clusters"]) if "clusters" in made else None
-    if not here.all():
-        ids, places = ids[here], places[here]
-        clusters = None if clusters is None else clusters[here]
-    return Points(ids, places, labels, probabilities, view.question.threshold, clusters)
+    asked = (view.question.dataset_id, view.question.run_id, view.question.threshold)
+    return _points(made["ids"], made[method], made.get("clusters"), *asked, mark)
+
+
+File = tuple[str, str]
+"""Path below the artifact folder, and sha256."""
+
+
+@st.cache_resource(show_spinner=False, max_entries=8)
+def _points(
+    ids: File,
+    places: File,
+    clusters: File | None,
+    dataset_id: int,
+    run_id: int | None,
+    threshold: float | None,
+    mark: list[str],
+) -> Points:
+    """The points, and what follows from them, for all sessions."""
+    here, labels, probabilities = _known(*ids, dataset_id, run_id, mark)
+
+    def left(file: File) -> Any:
+        return _array(*file) if here.all() else _array(*file)[here]
+
+    grouped = None if clusters is None else left(clusters)
+    return Points(left(ids), left(places), labels, probabilities, threshold, grouped)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)
@@ -86,23 +107,25 @@ def _of(wanted: Any, parts: Iterable[columns.Part], missing: float) -> Any:
 def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
     """The map; a box that is dragged goes into the URL, a point that is clicked leads to its case."""
     import pandas as pd
+    from altair.utils.schemapi import debug_mode
 
     from engine.charts import for_page, image_map
 
-    rows = drawn(points, most=DRAWN, failures=FAILURES)
+    rows = drawn(points, most=WHOLE if len(points.ids) <= WHOLE else DRAWN, failures=FAILURES)
     table = pd.DataFrame({"image_id": points.ids[rows], "x": points.places[rows, 0], "y": points.places[rows, 1]})
     table["probability"] = points.probabilities[rows]
     for name in {"label", "outcome", by} - {"probability"}:
         table[name] = points.column(name, rows)
-    made = image_map(
-        table,
-        method=NAMES[method],
-        by=by,
-        counts={} if by == "probability" else points.counts(by),
-        total=len(points.ids),
-        box=edges_in_url(),
-        synthetic=dataset.synthetic,
-    )
+    with debug_mode(False):  # its check of a specification that never changes would take half of the page's time
+        made = image_map(
+            table,
+            method=NAMES[method],
+            by=by,
+            counts={} if by == "probability" else points.counts(by),
+            total=len(points.ids),
+            box=edges_in_url(),
+            synthetic=dataset.synthetic,
+        )
     said(points, rows)
     key = f"map_{method}_{by}"
     shown = for_page(made, dark=st.context.theme.type == "dark")

@@ -37,7 +37,7 @@ def page(question: ReportQuestion, size: int) -> Page:
             offset = (address.page(total, size) - 1) * size
             found = reports.page(session, question, limit=size, offset=offset, total=total) if total else []
             return Page(found, total)
-    ids = _found(resources.revision(), question)
+    ids = _found(resources.revision(), question, MOST + 1)
     total = min(len(ids), MOST)
     offset = (address.page(total, size) - 1) * size
     with resources.reading() as session:
@@ -45,14 +45,13 @@ def page(question: ReportQuestion, size: int) -> Page:
     return Page(found, total, more=len(ids) > MOST)
 
 
-def up_to(question: ReportQuestion) -> int:
-    """How many reports the question has; MOST + 1 where there are more than MOST."""
-    return len(_found(resources.revision(), question))
+def up_to(question: ReportQuestion, most: int) -> int:
+    """How many reports the question has; most + 1 where there are more than `most`."""
+    return len(_found(resources.revision(), question, most + 1))
 
 
 @st.cache_data(show_spinner="Looking through the reports.", max_entries=64)
-def _found(revision: str, question: ReportQuestion) -> Any:
-    """The ids of those that match, int64 (n,), in order, one more than MOST at most. revision: of the database that
-    they are true of."""
+def _found(revision: str, question: ReportQuestion, limit: int) -> Any:
+    """The ids of the first that match, int64 (n,), n <= limit. revision: of the database that they are true of."""
     with resources.reading() as session:
-        return np.array(reports.ids(session, question, limit=MOST + 1), dtype=np.int64)
+        return np.array(reports.ids(session, question, limit=limit), dtype=np.int64)

@@ -1,10 +1,12 @@
 """How a search is asked by a picture: an uploaded or pasted one, or an image of the dataset."""
 
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from functools import partial
 
 import streamlit as st
 from PIL import Image as Picture
+from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import pictures, resources
 from dashboard.components import address, classified, filters, grid, pasting, similar, wording
@@ -13,7 +15,7 @@ from db.models import Dataset, VectorIndex
 from db.queries import cases, runs, search
 from db.queries.cases import Question
 from engine.errors import InputError
-from engine.images import Pixels
+from engine.images import Decoded, Pixels
 from engine.retrieval.embedders import Embedder
 
 MEGABYTES = 20
@@ -63,31 +65,51 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
         decoded = decoder.decode(data)
     except InputError as error:
         raise InputError(f"file {name} cannot be used: {error}") from error
-    height, width = decoded.pixels.shape
-    st.image(_preview(decoded.pixels), width="stretch", alt="The uploaded radiograph")
-    st.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
+    film = partial(_film, st.container(), name, decoded)
+    try:
+        return _nearest(dataset, view, index, k, question, data, decoded.pixels, film)
+    except InputError:
+        film()
+        raise
+
+
+def _nearest(
+    dataset: Dataset,
+    view: filters.View,
+    index: VectorIndex,
+    k: int,
+    question: Question,
+    data: bytes,
+    pixels: Pixels,
+    film: Callable[[], None],
+) -> Found:
+    """What is nearest to a picture, uint8 (h, w), in a file of these bytes. film: draws it."""
     opened = similar.opened(index)
-    reading = classified.read(view, decoded.pixels, model(index))
+    reading = classified.read(view, pixels, model(index))
     vectors = opened.placed(reading.vectors)
-    if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
+    with resources.reading() as session:
+        same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
+    among, exclude = allowed(question), _barred(same.id) if same else None
+    hits = similar.to_vectors(index, vectors, k, allowed=among, exclude=exclude)
+    of_all = hits if among is None and exclude is None else similar.to_vectors(index, vectors, 1, allowed=None)
+    if opened.strange(of_all[0].similarity):
         st.warning(
             "This picture is less like any image of the collection than 99 % of its images are like their nearest: it "
             "may be no chest radiograph, and the hits may mean nothing.",
             icon=":material/help:",
         )
-    with resources.reading() as session:
-        same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
-    exclude = _barred(same.id) if same else None
-    hits = similar.to_vectors(index, vectors, k, allowed=allowed(question), exclude=exclude)
-    return Found(hits, reading.zones)
+    return Found(hits, reading.zones, film=film)
 
 
-def _preview(pixels: Pixels) -> Picture.Image:
-    """A picture, uint8 (h, w), made smaller by a whole factor, to PREVIEW pixels or more: Streamlit would encode all of
-    it, which takes as long as the classifier."""
-    return Picture.fromarray(pixels).reduce(max(1, min(pixels.shape) // PREVIEW))
+def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
+    """Draw an uploaded picture, made smaller by a whole factor, to PREVIEW pixels or more: Streamlit would encode all
+    of it, which takes as long as the classifier."""
+    height, width = decoded.pixels.shape
+    picture = Picture.fromarray(decoded.pixels).reduce(max(1, min(height, width) // PREVIEW))
+    place.image(picture, width="stretch", alt="The uploaded radiograph")
+    place.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
 
 
 def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> Found | None:

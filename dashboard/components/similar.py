@@ -1,6 +1,6 @@
 """Which cases are nearest in a vector index, found live, and how they look."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -38,6 +38,8 @@ class Found:
     zones: Mapping[str, float] | None = None
     index: VectorIndex | None = None
     """What answered, where that is not the index that the page names."""
+    film: Callable[[], None] | None = None
+    """Draws the query's picture, which comes after its hits: they are what is waited for."""
 
 
 def learned(index: VectorIndex) -> bool:

@@ -29,16 +29,16 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     if question.run_id is None or question.threshold is None:
         return None
     asked = replace(question, outcome=None)
-    called, wanted = _called(question, question.threshold), _of_tallied_predictions(asked)
+    called, wanted = _called(question, question.threshold), tallied_predictions(asked)
     if called is not None and wanted is not None:
-        parts = select(PredictionTally.label, case((called, 1), else_=0).label("called"), PredictionTally.images)
-        table = parts.where(*wanted).subquery()
-        query = select(table.c.label, table.c.called, func.sum(table.c.images))
-    else:
-        positive = case((Prediction.probability >= question.threshold, 1), else_=0).label("called")
-        seen = joined(select(Image.label, positive).select_from(Image), question, inner=True)
-        table = seen.where(*conditions(asked)).subquery()
-        query = select(table.c.label, table.c.called, func.count())
+        counted = [
+            func.coalesce(func.sum(PredictionTally.images).filter(_outcome_is(name, called)), 0) for name in OUTCOMES
+        ]
+        return dict(zip(OUTCOMES, session.execute(select(*counted).where(*wanted)).one(), strict=True))
+    positive = case((Prediction.probability >= question.threshold, 1), else_=0).label("called")
+    seen = joined(select(Image.label, positive).select_from(Image), question, inner=True)
+    table = seen.where(*conditions(asked)).subquery()
+    query = select(table.c.label, table.c.called, func.count())
     counts: dict[Outcome, int] = dict.fromkeys(OUTCOMES, 0)
     query = query.where(table.c.label.is_not(None)).group_by(table.c.label, table.c.called)
     for label, positive_call, number in session.execute(query):
@@ -62,15 +62,15 @@ def _edge(value: float) -> int | None:
 def _tallied(question: Question) -> tuple[Tally, list[ColumnElement[bool]]] | None:
     """The tally that tells, and its rows; None where none does."""
     if asks_predictions(question):
-        wanted = _of_tallied_predictions(question)
+        wanted = tallied_predictions(question)
         return None if wanted is None else (PredictionTally, wanted)
     if not _plain(question):
         return None
     return ImageTally, [ImageTally.dataset_id == question.dataset_id, *_sides(ImageTally, question)]
 
 
-def _of_tallied_predictions(question: Question) -> list[ColumnElement[bool]] | None:
-    """The rows of the prediction tally that match; None where it cannot tell."""
+def tallied_predictions(question: Question) -> list[ColumnElement[bool]] | None:
+    """The rows of PredictionTally that match; None where it cannot tell."""
     if not _plain(question):
         return None
     wanted = [PredictionTally.run_id == question.run_id, *_sides(PredictionTally, question)]

@@ -11,12 +11,14 @@ from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, sel
 from sqlalchemy.orm import Session
 
 from db.models import Image, Prediction
+from db.queries import case_seeking
 from db.queries.case_questions import Question, asks_predictions, conditions, joined
+from db.queries.case_seeking import NEAR
 
 SORTS = ("wrong", "uncertain", "high", "low", "file")
 """Most wrong, nearest to the threshold, highest and lowest probability first; or as ingested."""
-NEAR = 1e-9
-"""Rounding that a distance from the threshold may carry."""
+FAR = 10_000
+"""Cases from which on a page is not walked to from the list's begin."""
 
 
 @dataclass(frozen=True)
@@ -30,36 +32,52 @@ class Place:
 
 def listed(session: Session, question: Question, *, limit: int, offset: int = 0) -> Sequence[int]:
     """The ids on one page of the list."""
+    question = _indexed(question)
     if not _ranked(question):
         return session.scalars(_plain(question).order_by(Image.id).limit(limit).offset(offset)).all()
+    ahead = _ahead(question)
+    start = case_seeking.start(session, question, ahead, offset) if offset >= FAR else None
+    if start is not None:
+        ahead = ahead.where(_from(question, start.value))
+    skipped = offset - start.before if start else offset
     if question.sort == "uncertain":
-        first = session.scalars(_nearest(question, limit=limit, offset=offset)).all()
+        reached = start.value if start else 0.0
+        first = session.scalars(_nearest(question, ahead, reached, limit=limit, offset=skipped)).all()
     else:
-        first = session.scalars(_ahead(question).order_by(*_order(question)).limit(limit).offset(offset)).all()
+        first = session.scalars(ahead.order_by(*_order(question)).limit(limit).offset(skipped)).all()
     if len(first) == limit:
         return first
-    before = offset + len(first) if first else _size(session, _ahead(question))
+    before = offset + len(first) if first else _said(session, question)
     rest = _behind(question).order_by(Image.id).limit(limit - len(first)).offset(max(0, offset - before))
     return [*first, *session.scalars(rest)]
 
 
 def place(session: Session, question: Question, image_id: int) -> Place | None:
     """Where the image stands in the question's list, or None where it is not in it."""
+    question = _indexed(question)
     if not _ranked(question):
         return _place_in(session, _plain(question), image_id, earlier=0, last=None)
     ahead = _ahead(question)
     found = session.execute(ahead.add_columns(Prediction.probability, Prediction.error).where(Image.id == image_id))
     at = found.first()
     if at is None:
-        last = session.scalars(ahead.order_by(*_order(question, backwards=True)).limit(1)).first()
-        return _place_in(session, _behind(question), image_id, earlier=_size(session, ahead), last=last)
+        last = session.scalars(_last(question, ahead)).first()
+        return _place_in(session, _behind(question), image_id, earlier=_said(session, question), last=last)
     before, after = _around(question, image_id, at.probability, at.error)
-    following = session.scalars(ahead.where(after).order_by(*_order(question)).limit(1)).first()
+    value = at.error if question.sort == "wrong" else at.probability
+    if question.sort == "uncertain":
+        value = abs(at.probability - case_seeking.nearest(question))
+    earlier = case_seeking.before(session, question, ahead, before, value)
+    if question.sort == "uncertain":
+        later = _nearest(question, ahead.where(after), value, limit=1, offset=0)
+    else:
+        later = ahead.where(after).order_by(*_order(question)).limit(1)
+    following = session.scalars(later).first()
     if following is None:
         following = session.scalars(_behind(question).order_by(Image.id).limit(1)).first()
     return Place(
-        position=_size(session, ahead.where(before)) + 1,
-        previous=session.scalars(ahead.where(before).order_by(*_order(question, backwards=True)).limit(1)).first(),
+        position=(_size(session, ahead.where(before)) if earlier is None else earlier) + 1,
+        previous=session.scalars(_last(question, ahead.where(before))).first(),
         following=following,
     )
 
@@ -77,8 +95,23 @@ def _place_in(session: Session, query: Select[Any], image_id: int, *, earlier: i
     )
 
 
+def _indexed(question: Question) -> Question:
+    """The same list sorted by error where that is its order too: among the normal ones the highest probability is the
+    most wrong, among pneumonias the lowest. Those on the other side of the threshold need then not be walked through.
+    """
+    falling = question.sort == "high" and (question.label == "normal" or question.outcome in ("FP", "TN"))
+    rising = question.sort == "low" and (question.label == "pneumonia" or question.outcome in ("FN", "TP"))
+    return replace(question, sort="wrong") if falling or rising else question
+
+
 def _ranked(question: Question) -> bool:
     return question.sort != "file" and question.run_id is not None
+
+
+def _said(session: Session, question: Question) -> int:
+    """How many images stand in the list's first part."""
+    number = case_seeking.total(session, question)
+    return _size(session, _ahead(question)) if number is None else number
 
 
 def _size(session: Session, query: Select[Any]) -> int:
@@ -107,17 +140,17 @@ def _behind(question: Question) -> Select[Any]:
     return select(Image.id).where(*conditions(question), ~exists().where(*said))
 
 
-def _order(question: Question, *, backwards: bool = False) -> list[Any]:
-    key: dict[str, tuple[Any, bool]] = {
-        "wrong": (Prediction.error, True),
-        "high": (Prediction.probability, True),
-        "low": (Prediction.probability, False),
-    }
+def _last(question: Question, ahead: Select[Any]) -> Select[Any]:
+    """The one of `ahead` that comes last in the list."""
     if question.sort == "uncertain":
-        distance, tie = _distance(question)
-        return [distance.desc(), tie.desc()] if backwards else [distance, tie]
-    column, falling = key[question.sort]
-    return [part.desc() if falling != backwards else part for part in (column, Prediction.image_id)]
+        return _farthest(question, ahead)
+    return ahead.order_by(*_order(question, backwards=True)).limit(1)
+
+
+def _order(question: Question, *, backwards: bool = False) -> list[Any]:
+    """The order of every sort but "uncertain", which two walks of an index make; see `_nearest`."""
+    falling = (question.sort != "low") != backwards
+    return [part.desc() if falling else part for part in (case_seeking.key(question), Prediction.image_id)]
 
 
 def _around(
@@ -133,13 +166,13 @@ def _around(
 
 def _distance(question: Question) -> tuple[Any, Any]:
     """How far from the threshold, and what decides between equals: below it first, each side as its index runs."""
-    threshold = 0.5 if question.threshold is None else question.threshold
+    threshold = case_seeking.nearest(question)
     side = case((Prediction.probability >= threshold, Prediction.image_id), else_=-Prediction.image_id)
-    return func.abs(Prediction.probability - threshold), side
+    return case_seeking.key(question), side
 
 
 def _around_uncertain(question: Question, image_id: int, probability: float) -> tuple[Any, Any]:
-    threshold = 0.5 if question.threshold is None else question.threshold
+    threshold = case_seeking.nearest(question)
     distance, tie = _distance(question)
     mine, rank = abs(probability - threshold), image_id if probability >= threshold else -image_id
     before = or_(distance < mine, and_(distance == mine, tie < rank))
@@ -148,14 +181,32 @@ def _around_uncertain(question: Question, image_id: int, probability: float) -> 
     return and_(near, before), after
 
 
-def _nearest(question: Question, *, limit: int, offset: int) -> Select[Any]:
-    """The page of those nearest to the threshold: of each side as many as could be on it, then in order."""
-    threshold = 0.5 if question.threshold is None else question.threshold
-    distance, tie = _distance(question)
-    ahead = _ahead(replace(question, sort="high")).add_columns(distance.label("distance"), tie.label("tie"))
-    above = ahead.where(Prediction.probability >= threshold)
-    above = above.order_by(Prediction.probability, Prediction.image_id).limit(offset + limit)
-    below = ahead.where(Prediction.probability < threshold)
-    below = below.order_by(Prediction.probability.desc(), Prediction.image_id.desc()).limit(offset + limit)
-    both = union_all(select(above.subquery()), select(below.subquery())).subquery()
+def _from(question: Question, value: float) -> ColumnElement[bool]:
+    """What does not come before the value."""
+    key = case_seeking.key(question)
+    begun: ColumnElement[bool] = key <= value if question.sort in ("wrong", "high") else key >= value
+    return begun
+
+
+def _nearest(question: Question, ahead: Select[Any], reached: float, *, limit: int, offset: int) -> Select[Any]:
+    """The page of those of `ahead` that are nearest to the threshold: of each side as many as could be on it, then in
+    order. reached: none of them is nearer than that."""
+    threshold, (distance, tie) = case_seeking.nearest(question), _distance(question)
+    probability, number, reached = Prediction.probability, Prediction.image_id, max(0.0, reached - NEAR)
+    query = ahead.add_columns(distance.label("distance"), tie.label("tie"))
+    above = query.where(probability >= threshold + reached).order_by(probability, number)
+    below = query.where(probability < threshold, probability <= threshold - reached)
+    below = below.order_by(probability.desc(), number.desc())
+    both = union_all(*(select(side.limit(offset + limit).subquery()) for side in (above, below))).subquery()
     return select(both.c.image_id).order_by(both.c.distance, both.c.tie).limit(limit).offset(offset)
+
+
+def _farthest(question: Question, ahead: Select[Any]) -> Select[Any]:
+    """The one of `ahead` that is farthest from the threshold, the last of equals."""
+    threshold, (distance, tie) = case_seeking.nearest(question), _distance(question)
+    probability, number = Prediction.probability, Prediction.image_id
+    query = ahead.add_columns(distance.label("distance"), tie.label("tie"))
+    above = query.where(probability >= threshold).order_by(probability.desc(), number.desc())
+    below = query.where(probability < threshold).order_by(probability, number)
+    both = union_all(*(select(side.limit(1).subquery()) for side in (above, below))).subquery()
+    return select(both.c.image_id).order_by(both.c.distance.desc(), both.c.tie.desc()).limit(1)

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import Select, and_, exists, select
 from sqlalchemy.orm import Session
 
-from db.models import Dataset, Image, Prediction, Run
+from db.models import Dataset, Image, ImageTally, Prediction, Run
 from db.queries.case_counts import confusion as confusion
 from db.queries.case_counts import count as count
 from db.queries.case_order import SORTS as SORTS
@@ -110,17 +110,18 @@ def runs(session: Session, dataset_id: int) -> Sequence[Run]:
 
 def causes(session: Session, dataset_id: int) -> list[str]:
     """The causes that the dataset names."""
-    query = select(Image.cause).where(Image.dataset_id == dataset_id, Image.cause.is_not(None)).distinct()
+    query = select(ImageTally.cause).where(ImageTally.dataset_id == dataset_id).distinct()
     return sorted(cause for cause in session.scalars(query) if cause)
 
 
 def _columns() -> Select[Any]:
-    columns: list[Any] = [Image.id, Image.dataset_id, Image.sha256, Image.path, Image.split, Image.label, Image.cause]
-    columns += [Image.patient_key, Image.width, Image.height, Image.file_count, Dataset.root]
+    """What a Case holds, in its order, but for the outcome."""
+    columns: list[Any] = [Image.id, Image.dataset_id, Image.sha256, Image.path, Dataset.root, Image.split, Image.label]
+    columns += [Image.cause, Image.patient_key, Image.width, Image.height, Image.file_count]
     columns += [Prediction.probability, Prediction.fold, Prediction.heatmap_row, Prediction.zones]
     return select(*columns).select_from(Image).join(Dataset, Dataset.id == Image.dataset_id)
 
 
 def _case(row: Any, question: Question) -> Case:
-    values = dict(row._mapping)
-    return Case(**values, outcome=outcome(row.label, row.probability, question.threshold))
+    values: list[Any] = [*row, outcome(row.label, row.probability, question.threshold)]
+    return Case(*values)

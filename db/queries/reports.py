@@ -116,6 +116,8 @@ def _few(session: Session, question: ReportQuestion) -> Demand | None:
 
 def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[ReportRow]:
     """These reports with the dataset's images that they describe and with their scores, in the order given."""
+    if not report_ids:  # SQLite would join all images with no report
+        return []
     image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id == dataset_id)
     query = select(Report, Image).join(Image, image).where(Report.id.in_(report_ids))
     found = {report.id: (report, image) for report, image in session.execute(query)}

@@ -5,19 +5,21 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
 import torch
 from safetensors.torch import load, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
-from engine.classification.fusing import cast, few_at_a_time
+from engine.classification.fusing import cast, few_at_a_time, quick
 from engine.classification.recipes import Recipe
 from engine.classification.training import Member, new_member
 from engine.classification.views import SIZE, mirrored
@@ -46,6 +48,11 @@ class Branch:
 
     backbone: Backbone
     members: list[Member]
+
+    @cached_property
+    def tails(self) -> list[nn.Module]:
+        """Each member's tail for inference in float32."""
+        return [quick(member.tail, dtype=torch.float32) for member in self.members]
 
 
 class Classifier:
@@ -138,13 +145,30 @@ class Classifier:
     def _run_batch(
         self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        logits, features, heat = self._members_mean(pixels, heatmaps, autocast)
         if self.recipe.flip_average:
-            mirror = self._members_mean(mirrored(pixels), heatmaps, autocast)
+            (logits, features, heat), mirror = self._both_sides(pixels, heatmaps, autocast)
             logits, features = (logits + mirror[0]) / 2, (features + mirror[1]) / 2
             heat = (heat + mirror[2].flip(2)) / 2
+        else:
+            logits, features, heat = self._members_mean(pixels, heatmaps, autocast)
         return logits.double().cpu().numpy(), features.cpu().numpy(), heat.cpu().numpy()
 
+    def _both_sides(
+        self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
+    ) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """What the members say of the images, and of their mirror images. The two sides of one film, which is too small
+        for a network's own threads, go side by side."""
+
+        def one(side: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
+            return self._members_mean(side, heatmaps, autocast)
+
+        sides = (pixels, mirrored(pixels))
+        if len(pixels) > 1 or self.device != "cpu":
+            return [one(side) for side in sides]
+        with ThreadPoolExecutor(len(sides)) as side_by_side:
+            return list(side_by_side.map(one, sides))
+
+    @torch.inference_mode()  # which holds for the thread that asks alone
     def _members_mean(
         self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -157,9 +181,9 @@ class Classifier:
             with cast(images, autocast):
                 trunk = few_at_a_time(branch.backbone.exact_trunk, images)
             pooled = []
-            for member in branch.members:
+            for tail, member in zip(branch.tails, branch.members, strict=True):
                 with cast(images, autocast):
-                    maps = member.tail(trunk)
+                    maps = tail(trunk)
                 maps = maps.float()
                 pooled.append(maps.mean((2, 3)))
                 scores = member.head(pooled[-1])

@@ -75,6 +75,7 @@ def test_the_legend_counts_every_image(workbench: Workbench, drawn: list[int]) -
 def test_of_many_images_all_failures_and_some_others_are_drawn_but_a_box_counts_all(
     workbench: Workbench, drawn: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(mapping, "WHOLE", 59)
     monkeypatch.setattr(mapping, "DRAWN", 12)
     at = open_page("map", box="-1,3,-1,100")
     with database.transaction(workbench.engine) as db:

@@ -68,7 +68,7 @@ def test_a_box_that_is_dragged_holds_its_images_and_stays_in_the_address(visit: 
 
 def middle(visit: Visit, image_id: int) -> tuple[float, float]:
     """Where the point of that image is in the window."""
-    point = visit.page.locator(f"{CHART} svg [aria-label*='image_id: {image_id};']").first
+    point = visit.page.locator(f"{CHART} svg [aria-label*='image {image_id}: ']").first
     expect(point).to_be_visible(timeout=30_000)
     visit.page.wait_for_timeout(500)  # the chart settles into its column's width
     box = point.bounding_box()
