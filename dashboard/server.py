@@ -1,12 +1,14 @@
 """The dashboard as one server, pages and pictures: python -m streamlit run dashboard/server.py (127.0.0.1:8501)."""
 
 import logging
+from importlib import import_module
 from pathlib import Path
+from pkgutil import iter_modules
 
 import streamlit as st
 from sqlalchemy.exc import DBAPIError
 
-from dashboard import admission, downloads, identity, pictures, resources
+from dashboard import admission, components, downloads, identity, pictures, resources
 from db.session import DatabaseUnavailableError
 from engine.errors import InputError
 
@@ -35,4 +37,6 @@ app = st.App(
     middleware=admission.middleware(),
     on_script_error=explain,
 )
+for name in ("pandas", *(f"{components.__name__}.{one.name}" for one in iter_modules(components.__path__))):
+    import_module(name)  # while nobody waits, and not with the first page
 resources.settle_memory()
