@@ -23,7 +23,7 @@ from engine.images import decode, read_bytes, thumbnail_path
 from engine.overlays import layer
 
 PREFIX = "/app/static"
-SHA256 = re.compile(r"[0-9a-f]{64}")
+SHA256, RUN = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9]{1,9}")
 HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
 HEAT_SIDE = 256
 """Pixels a side of a heatmap as a layer, whatever the radiograph's shape: it is smooth, the browser stretches it."""
@@ -53,7 +53,7 @@ def confined(root: Path, relative: str) -> Path:
     root = root.resolve()
     path = (root / relative).resolve()
     if not path.is_relative_to(root) or not path.is_file():
-        raise AbsentError(f"file {relative} is not in {root}")
+        raise AbsentError(f"file {relative} is gone, or leads out of its folder")
     return path
 
 
@@ -70,8 +70,8 @@ def original(sha256: str) -> bytes:
             continue
         if hashlib.sha256(data).hexdigest() == sha256:
             return data
-    root, relative = places[0]
-    raise AbsentError(f"file {relative} is gone from {root}, or changed since it was ingested")
+    relative = places[0][1]  # where the folder is on the server is no reader's business
+    raise AbsentError(f"file {relative} is gone from the dataset's folder, or changed since it was ingested")
 
 
 def _answer(function: Callable[[Request, str], Response]) -> Callable[[Request], Response]:
@@ -114,8 +114,11 @@ def _image(_request: Request, sha256: str) -> Response:
 
 @_answer
 def _heat(request: Request, sha256: str) -> Response:
+    run = request.path_params["run"]
+    if not RUN.fullmatch(run):
+        raise AbsentError("no run has this number")
     with resources.reading() as session:
-        found = files.heatmap(session, request.path_params["run"], sha256)
+        found = files.heatmap(session, int(run), sha256)
     if found is None:
         raise AbsentError("the run stored no heatmap of this image")
     relative, row = found
@@ -134,5 +137,5 @@ def _heat(request: Request, sha256: str) -> Response:
 ROUTES = [
     Route(f"{PREFIX}/thumbnail/{{sha256}}.webp", _thumbnail),
     Route(f"{PREFIX}/image/{{sha256}}", _image),
-    Route(f"{PREFIX}/heat/{{run:int}}/{{sha256}}.webp", _heat),
+    Route(f"{PREFIX}/heat/{{run}}/{{sha256}}.webp", _heat),
 ]

@@ -58,7 +58,8 @@ def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> alt.HCo
     charts = alt.hconcat(
         panel(["train_loss", "valid_loss"], "Loss (cross-entropy, nats)"), panel(["valid_auc"], "Validation AUC")
     )
-    return _finished(charts, "Training curves", f"thick: mean of {folds} folds; thin: each fold", synthetic)
+    told = f"thick: mean of {folds} folds; thin: each fold" if folds > 1 else "one fold so far"
+    return _finished(charts, "Training curves", told, synthetic)
 
 
 def confusion_matrix(

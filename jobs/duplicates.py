@@ -52,9 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             find(run, dataset, images)
     found = run.summary
     print(
-        f"duplicates: {found['near_duplicate']} pairs are near-duplicates and {found['possible']} may be, among "
-        f"{found['images']} images; {found['across_splits']} of them stand in two splits, "
-        f"{found['two_patients']} belong to two patients"
+        f"duplicates: {found['near_duplicate']} near-duplicate and {found['possible']} possible pairs among "
+        f"{found['images']} images; across splits: {found['across_splits']}, of two patients: {found['two_patients']}"
     )
     print(f"duplicates: {'already done as' if run.already_finished else 'done as'} run {run.id}")
     return 0

@@ -60,9 +60,9 @@ def open_dataset() -> Dataset:
 
 
 def kept() -> dict[str, str] | None:
-    """What a link to another page takes along: the dataset in view, where the URL names one."""
-    name = address.get("dataset")
-    return {"dataset": name} if name else None
+    """What a link to another page takes along: the dataset in view and who reviews, where the URL names them."""
+    named = {name: value for name in ("dataset", "reviewer") if (value := address.get(name))}
+    return named or None
 
 
 def here(path: str, dataset: Dataset, **parameters: object) -> str:

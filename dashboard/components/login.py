@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import identity, resources
-from dashboard.components import wording
+from dashboard.components import returning, wording
 
 
 def demand() -> None:
@@ -14,6 +14,7 @@ def demand() -> None:
     if not claims.get("is_logged_in"):
         st.subheader("Pneumoscope")
         _offer()
+        returning.remember()
         st.stop()
     if not identity.admitted(claims, resources.settings().allowed_emails):
         who = wording.plain(identity.name(claims))
@@ -28,6 +29,7 @@ def badge() -> None:
     if who is not None:
         st.caption(f"Logged in as {wording.plain(who)}")
         _way_out()
+        returning.go()
 
 
 def reader() -> str | None:

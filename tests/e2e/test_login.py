@@ -76,7 +76,7 @@ def logged_in(context: BrowserContext, served: Served) -> Iterator[None]:
 
 def test_a_reader_logs_in_sees_pictures_logs_out_and_is_refused(context: BrowserContext, served: Served) -> None:
     page = context.new_page()
-    page.goto(f"{served.address}/cases")
+    page.goto(f"{served.address}/cases?split=test")
     way_in = page.get_by_role("button", name="Log in")
     expect(way_in).to_be_visible(timeout=30_000)
     assert page.get_by_role("button").count() == 1
@@ -85,7 +85,7 @@ def test_a_reader_logs_in_sees_pictures_logs_out_and_is_refused(context: Browser
 
     way_in.click()
     expect(page.get_by_text(re.compile(f"Logged in as ada{JOINER}@example.org"))).to_be_visible(timeout=30_000)
-    page.goto(f"{served.address}/cases")
+    expect(page).to_have_url(f"{served.address}/cases?split=test")
     first = page.locator("a.card img").first
     expect(first).to_be_visible(timeout=30_000)
     assert first.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0

@@ -123,7 +123,7 @@ def test_a_near_duplicate_leads_to_its_twin_and_back_and_is_counted_and_filtered
     page = visit.page
     options = ["--database", f"sqlite:///{folder / 'pneumoscope.db'}", "--artifacts", str(folder / "artifacts")]
     assert duplicates.main(options) == 0
-    assert "1 pairs are near-duplicates" in capsys.readouterr().out
+    assert "1 near-duplicate and 0 possible pairs" in capsys.readouterr().out
     visit.open("/cases?twins=apart&sort=file")
     expect(page.get_by_text("2 distinct images")).to_be_visible()
     expect(page.get_by_role("radio", name="In another split")).to_be_checked()

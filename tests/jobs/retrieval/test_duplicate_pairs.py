@@ -44,7 +44,7 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
     for _ in range(2):
         assert duplicates.main(options) == 0
     out = capsys.readouterr().out
-    assert "3 pairs are near-duplicates and 0 may be, among 10 images; 2 of them stand in two splits, 2 belong" in out
+    assert "3 near-duplicate and 0 possible pairs among 10 images; across splits: 2, of two patients: 2" in out
     assert "already done as run" in out
     with session.transaction(context.engine) as db:
         pairs = list(db.scalars(select(NearDuplicate)))

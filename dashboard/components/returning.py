@@ -1,0 +1,22 @@
+"""How whoever logs in gets to the page that they asked for: the issuer sends everybody to the first one."""
+
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+
+def remember() -> None:
+    """Remember the page that asks for a login."""
+    _component()(key="returning", data={"asking": True})
+
+
+def go() -> None:
+    """Go to it, once, after the login."""
+    _component()(key="returning", data={"asking": False})
+
+
+@st.cache_resource(show_spinner=False)
+def _component() -> Any:
+    js = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+    return st.components.v2.component("pneumoscope_returning", js=js)

@@ -1,0 +1,101 @@
+"""Every page in every state between nothing and all: images alone, a single one, files that are gone."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from opened import PAGES, Workbench, open_page, said
+from sample import Film, build, films
+from sqlalchemy import Engine, delete, select
+
+from db import session as database
+from db.models import Artifact, Dataset, Image, Review, Run
+from jobs import ingest
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+NAMES = pytest.mark.parametrize("name", PAGES)
+
+
+def add_map(engine: Engine, artifacts: Path) -> None:
+    """A map of all images."""
+    with database.transaction(engine) as db:
+        ids = np.array(db.scalars(select(Image.id).order_by(Image.id)).all())
+        run = Run(kind="map", fingerprint="m" * 64, config={}, code_version="t", status="finished", pid=1, host="t")
+        run.dataset_id = db.scalars(select(Dataset.id)).one()
+        run.summary = {"images": len(ids), "embedder": "imagenet-lite0", "trustworthiness": {"umap": 0.91}}
+        db.add(run)
+        db.flush()
+        (artifacts / "runs" / "map").mkdir(parents=True)
+        for key, array in {"ids": ids, "umap": np.zeros((len(ids), 2), np.float32)}.items():
+            np.save(artifacts / "runs" / "map" / f"{key}.npy", array)
+            db.add(Artifact(run_id=run.id, name=key, path=f"runs/map/{key}.npy", sha256=key, bytes=1))
+
+
+@NAMES
+def test_images_alone_are_shown_and_each_page_names_its_next_command(
+    engine: Engine, served: Path, tmp_path: Path, name: str
+) -> None:
+    for film in films(6):
+        path = tmp_path / "films" / film.path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(film.data)
+    assert ingest.main([str(tmp_path / "films"), "--name", "six"]) == 0
+    at = open_page(name, image=1)
+    assert not at.exception
+    assert not at.error
+    missing = {
+        "overview": "train",
+        "cases": "train",
+        "case": "report",
+        "reports": "report",
+        "search": "embed",
+        "map": "map",
+    }
+    if name in missing:
+        assert f"python -m jobs {missing[name]} --dataset six" in said(at)
+
+
+@NAMES
+def test_a_single_image_with_every_run_is_shown_whole(engine: Engine, served: Path, tmp_path: Path, name: str) -> None:
+    single: list[Film] = [one for one in films(6) if one.split == "test" and one.label == 1][:1]
+    build(engine, served, tmp_path / "films", pictures=single)
+    add_map(engine, served)
+    with database.transaction(engine) as db:
+        db.add(Review(image_id=1, reviewer="A", verdict="pneumonia"))
+    at = open_page(name, image=1)
+    assert not at.exception
+    assert not at.error
+
+
+@NAMES
+def test_without_the_artifact_folder_each_page_says_what_is_gone_and_the_rest_is_there(
+    workbench: Workbench, name: str
+) -> None:
+    add_map(workbench.engine, workbench.artifacts)
+    for child in workbench.artifacts.iterdir():
+        shutil.rmtree(child)
+    at = open_page(name, image=1, by="image")
+    assert not at.exception
+    assert at.header or at.subheader
+    broken = {"case": "index", "search": "index", "map": "draw the map again: python -m jobs map"}
+    if name in broken:
+        assert broken[name] in " ".join(str(one.value) for one in at.error)
+    else:
+        assert not at.error
+
+
+@NAMES
+def test_without_the_films_each_page_is_there(workbench: Workbench, name: str) -> None:
+    shutil.rmtree(workbench.folder)
+    at = open_page(name, image=1)
+    assert not at.exception
+    assert not at.error
+
+
+@NAMES
+def test_a_dataset_that_lost_all_its_images_breaks_no_page(workbench: Workbench, name: str) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(Image))
+    at = open_page(name, image=1)
+    assert not at.exception
