@@ -6,7 +6,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 
 import streamlit as st
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
 from dashboard import admission, components, downloads, identity, pictures, resources
 from db.session import DatabaseUnavailableError
@@ -18,7 +18,7 @@ log = logging.getLogger(__name__)
 def explain(error: Exception) -> bool:
     """Say in one line that the database went away while a page was drawn; other errors show as Streamlit shows them."""
     log.error("a page failed", exc_info=error)
-    if not isinstance(error, DBAPIError | DatabaseUnavailableError):
+    if not isinstance(error, OperationalError | InterfaceError | DatabaseUnavailableError):
         return False
     cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
     st.error(

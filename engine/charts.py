@@ -274,10 +274,8 @@ def image_map(
     chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
     # one text, made here: the browser would work out four of them for each of thousands of points
-    odds = table["probability"].map("{:.3f}".format).where(table["probability"].notna(), "not predicted")
-    table = table.assign(
-        said="image " + table["image_id"].astype(str) + ": " + table["label"] + ", " + table["outcome"] + ", " + odds
-    )
+    known = table[["image_id", "label", "outcome", "probability"]].itertuples(index=False)
+    table = table.assign(said=[_told(*point) for point in known])
     chart = (
         alt.Chart(table)
         .mark_circle(size=22, opacity=0.6, cursor="pointer")
@@ -385,6 +383,11 @@ def _shown(name: str, interval: Interval | None) -> str:
         return ""
     span = f" (95 % {interval.low:.3f} to {interval.high:.3f})" if np.isfinite(interval.low) else ""
     return f"{name} {interval.value:.3f}{span}; "
+
+
+def _told(image_id: int, label: str, outcome: str, probability: float) -> str:
+    odds = "not predicted" if probability != probability else f"{probability:.3f}"  # NaN
+    return f"image {image_id}: {label}, {outcome}, {odds}"
 
 
 def for_page(chart: Any, *, dark: bool) -> Any:

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import (
     address,
+    counting,
     filters,
     frame,
     grid,
@@ -30,7 +31,6 @@ with resources.reading() as session:
     image_id = address.number("image") or 0
     case = cases.one(session, image_id, run_id=question.run_id, threshold=question.threshold)
     place = cases.place(session, question, image_id) if case else None
-    total = cases.count(session, question)
     written = reports.of_image(session, image_id)
     indexes = evaluation.indexes(session, dataset.id)
 
@@ -45,7 +45,7 @@ with title:
     mark = f"{wording.OUTCOMES[case.outcome]}: " if case.outcome else ""
     st.header(f"{mark}{grid.name(case).lower() if mark else grid.name(case)}")
 with walk:
-    steps.show(dataset, place, total)
+    steps.show(dataset, place, counting.total(question))
 
 film, known = st.columns([5, 3], gap="large")
 with film:
@@ -74,9 +74,11 @@ else:
     names = {index.embedder: index.embedder for index in indexes}
     picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
     index = next((index for index in indexes if index.embedder == picked), indexes[0])
-    st.caption(f"Index of {index.embedder}, {wording.count(index.count, 'image')}, {similar.manner(index)}.")
     with panels.guarded("The similar cases"):
-        hits = similar.to_image(index, case.id, NEAREST)
+        served = similar.opened(index)
+        held = wording.count(served.index.count, "image")
+        st.caption(f"Index of {index.embedder}, {held}, {similar.manner(served.index)}.")
+        hits = similar.to_image(served, case.id, NEAREST)
         onwards = {"run": address.get("run"), "index": address.get("index")}
         learned = similar.learned(index)
         similar.show(dataset, hits, view, key="similar", learned=learned, zones=case.zones, onwards=onwards)

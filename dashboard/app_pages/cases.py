@@ -3,16 +3,25 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, casing, filters, frame, grid, panels, selecting, thresholding, wording
+from dashboard.components import (
+    address,
+    casing,
+    counting,
+    filters,
+    frame,
+    grid,
+    panels,
+    selecting,
+    thresholding,
+    wording,
+)
 from db.queries import cases
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
 filters.draw(dataset, view)
 
-with resources.reading() as session:
-    total = cases.count(session, view.question)
-    counts = cases.confusion(session, view.question)
+total, counts = counting.total(view.question), counting.outcomes(view.question)
 
 left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:

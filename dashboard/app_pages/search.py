@@ -60,10 +60,11 @@ def find() -> None:
         if found is not None:
             if way != "words":
                 st.caption(
-                    f"Answered by the index of {index.embedder} (revision {index.revision[:8]}, "
-                    f"{wording.count(index.count, 'image')}, run {index.run_id}): {similar.manner(index)}."
+                    f"Answered by the index of {found.index.embedder} (revision {found.index.revision[:8]}, "
+                    f"{wording.count(found.index.count, 'image')}, run {found.index.run_id}): "
+                    f"{similar.manner(found.index)}."
                 )
-            learned = similar.learned(found.index or index)
+            learned = similar.learned(found.index)
             onwards = address.onwards(q=None)
             similar.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)
             if found.film is not None:

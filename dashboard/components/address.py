@@ -6,6 +6,7 @@ The URL is the only state: every run reads it first, so links, reloads and the b
 
 from collections.abc import Callable, Mapping
 from typing import Any
+from unicodedata import category
 from urllib.parse import urlencode
 
 import streamlit as st
@@ -14,8 +15,8 @@ PAGE = "page"
 
 
 def get(name: str) -> str | None:
-    """The parameter's value, or None where it is absent or empty."""
-    return st.query_params.get(name) or None
+    """The parameter's value without control characters, which no database takes; None where it is absent or empty."""
+    return "".join(one for one in st.query_params.get(name, "") if category(one) not in ("Cc", "Cs")) or None
 
 
 def number(name: str, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
@@ -39,7 +40,7 @@ def bounds(low: str = "low", high: str = "high") -> tuple[float, float]:
     return (first, last) if first <= last else (0.0, 1.0)
 
 
-def link(path: str, **parameters: object) -> str:
+def link(path: str, /, **parameters: object) -> str:
     """The address of a page with these parameters, those that are None left out."""
     given = {name: value for name, value in parameters.items() if value is not None}
     return f"/{path}?{urlencode(given)}" if given else f"/{path}"

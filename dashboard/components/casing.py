@@ -32,7 +32,7 @@ def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: s
     for number, case in elsewhere.items():
         lines.setdefault(number, []).insert(0, f"run {other[0] if other else ''}: {wording.percent(case.probability)}")
     marks = {case.id: mark for case in shown if (mark := _mark(view, case))}
-    picking = selecting.picking(KEY, ids)
+    picking = selecting.picking(dataset, KEY, ids)
     grid.show(dataset, shown, key=KEY, lines=lines, marks=marks, picking=picking)
 
 
@@ -67,5 +67,5 @@ def _table(
             ]
         )
     heads = [">Image", "Label", ">Probability", *other, "Outcome", "Split", "Patient", "File", "Tags"]
-    picking = selecting.picking(KEY, [case.id for case in shown])
+    picking = selecting.picking(dataset, KEY, [case.id for case in shown])
     linked.table(heads, rows, key=KEY, caption="Cases of this page", picking=picking)

@@ -85,7 +85,7 @@ def view(dataset: Dataset) -> View:
     question = replace(
         question,
         outcome=_named("outcome", OUTCOMES),
-        moved=address.get("moved") in MOVED and own is not None,
+        moved=address.get("moved") in MOVED and own not in (None, question.threshold),  # at its own nothing moves
         flipped=(against.id, elsewhere) if against and elsewhere is not None else None,
         low=low,
         high=high,

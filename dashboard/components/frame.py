@@ -65,9 +65,10 @@ def kept() -> dict[str, str] | None:
     return named or None
 
 
-def here(path: str, dataset: Dataset, **parameters: object) -> str:
-    """The address of a page, keeping the dataset in view where the URL names one."""
-    return address.link(path, dataset=dataset.name if address.get("dataset") else None, **parameters)
+def here(path: str, dataset: Dataset, /, **parameters: object) -> str:
+    """The address of a page, keeping the dataset in view and who reviews where the URL names them."""
+    kept = {"dataset": dataset.name if address.get("dataset") else None, "reviewer": address.get("reviewer")}
+    return address.link(path, **{**kept, **parameters})
 
 
 def _datasets() -> tuple[list[Dataset], Callable[[], None]]:

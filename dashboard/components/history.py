@@ -19,8 +19,7 @@ def show(case: Case, view: filters.View) -> None:
     for run, prediction in found:
         threshold = filters.threshold_of(run)
         outcome = cases.outcome(case.label, prediction.probability, threshold)
-        taken = {name: value for name, value in st.query_params.to_dict().items() if name not in ("run", "threshold")}
-        here = address.link("case", **taken, run=run.id)
+        here = address.link("case", **st.query_params.to_dict() | {"run": run.id, "threshold": None, "moved": None})
         held_out = "" if prediction.fold is None else f", fold {prediction.fold} held it out"
         rows.append(
             [

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import chain
+from math import isfinite
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,9 @@ DRAWN, FAILURES = 3_000, 1_000
 """Points drawn of more images, so that a browser shows them in half a second, and failures among them that come before
 the rest."""
 
+NAMED = 1_000
+"""Points up to which each is an element of the page, with a name; more are painted, twice as quickly."""
+
 
 def colours(run: Run) -> dict[str, str]:
     """What the run's points can be coloured by."""
@@ -41,7 +45,10 @@ def opened(run: Run, method: str, view: filters.View) -> Points:
         raise InputError(f"run {run.id} has no map by {method}; draw it: python -m jobs map")
     mark = [str((one.id, one.finished)) for one in (ingest, view.run) if one]
     asked = (view.question.dataset_id, view.question.run_id, view.question.threshold)
-    return _points(made["ids"], made[method], made.get("clusters"), *asked, mark)
+    points = _points(made["ids"], made[method], made.get("clusters"), *asked, mark)
+    if not len(points.ids):
+        raise InputError(f"no image on the map of run {run.id} is there any more; draw it again: python -m jobs map")
+    return points
 
 
 File = tuple[str, str]
@@ -129,6 +136,8 @@ def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
     said(points, rows)
     key = f"map_{method}_{by}"
     shown = for_page(made, dark=st.context.theme.type == "dark")
+    if len(rows) > NAMED:
+        shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
     event: Any = st.altair_chart(shown, on_select="rerun", selection_mode=["box", "image"], key=key)
     _follow(dataset, event.selection)
 
@@ -164,6 +173,8 @@ def edges_in_url() -> tuple[float, float, float, float] | None:
     try:
         one, other, low, high = (float(edge) for edge in (address.get("box") or "").split(","))
     except ValueError:
+        return None
+    if not all(map(isfinite, (one, other, low, high))):
         return None
     return min(one, other), max(one, other), min(low, high), max(low, high)
 

@@ -84,15 +84,15 @@ def _nearest(
     film: Callable[[], None],
 ) -> Found:
     """What is nearest to a picture, uint8 (h, w), in a file of these bytes. film: draws it."""
-    opened = similar.opened(index)
-    reading = classified.read(view, pixels, model(index))
-    vectors = opened.placed(reading.vectors)
+    served = similar.opened(index)
+    reading = classified.read(view, pixels, model(served.index))
+    vectors = served.vectors.placed(reading.vectors)
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     among, exclude = allowed(question), _barred(same.id) if same else None
-    hits = similar.to_vectors(index, vectors, k, allowed=among, exclude=exclude)
-    of_all = hits if among is None and exclude is None else similar.to_vectors(index, vectors, 1, allowed=None)
-    if opened.strange(of_all[0].similarity):
+    hits = similar.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
+    of_all = hits if among is None and exclude is None else similar.to_vectors(served, vectors, 1, allowed=None)
+    if served.vectors.strange(of_all[0].similarity):
         st.warning(
             "This picture is less like any image of the collection than 99 % of its images are like their nearest: it "
             "may be no chest radiograph, and the hits may mean nothing.",
@@ -100,7 +100,7 @@ def _nearest(
         )
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
-    return Found(hits, reading.zones, film=film)
+    return Found(hits, served.index, reading.zones, film)
 
 
 def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
@@ -130,8 +130,9 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
         raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
     st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
     st.caption(f"Image {case.id}: {grid.name(case)}, {case.split or 'no split'}")
-    hits = similar.to_image(index, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
-    return Found(hits, case.zones)
+    served = similar.opened(index)
+    hits = similar.to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
+    return Found(hits, served.index, case.zones)
 
 
 def model(index: VectorIndex) -> Embedder:

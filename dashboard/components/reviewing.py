@@ -31,7 +31,8 @@ PROBLEM = "review_problem"
 
 def of_filters() -> dict[str, str]:
     """The parameters of a blind queue of what the filters in the URL leave, for a link to the page."""
-    told = filters.parameters(split=address.get("split") or ALL, sort=None, dataset=address.get("dataset"))
+    kept = {name: address.get(name) for name in ("dataset", "reviewer")}
+    told = filters.parameters(split=address.get("split") or ALL, sort=None, **kept)
     return {name: str(value) for name, value in told.items() if value is not None}
 
 
@@ -178,11 +179,15 @@ def _give(shown: Film, reviewer: str, verdict: str, since: int | None) -> None:
     if not stored:  # a second click, or a second tab
         with resources.reading() as session:
             now = reviews.latest(session, shown.image_id, reviewer)
-        if now is not None and now.review.verdict != verdict:
+        kept = None if now is None else (now.review.verdict, now.review.note or "", {*now.tags})
+        if now is not None and kept != (verdict, review_rules.note(note), {*review_rules.tags(list(tags))}):
             st.session_state[PROBLEM] = (
                 f"You have judged this film in the meantime, as {VERDICTS[now.review.verdict].lower()}; "
-                f"{VERDICTS[verdict].lower()} was not stored. Judge it again to change that."
+                f"{VERDICTS[verdict].lower()} was not stored, nor were the tags and note below. Give the "
+                "verdict again to change that."
             )
+            address.put(film=shown.name, image=None, again=1)
+            return
     address.put(film=shown.name, image=None, again=None)
 
 

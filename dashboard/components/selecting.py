@@ -25,14 +25,19 @@ TAGGED = 20_000
 """Cases that are tagged at once."""
 
 
-def chosen() -> list[int]:
-    """The picked cases, in the order they were picked."""
-    return address.numbers(NAME, most=MOST)
+def chosen(dataset: Dataset) -> list[int]:
+    """The picked cases of the dataset, in the order they were picked; others stay picked in no other dataset."""
+    named = address.numbers(NAME, most=MOST)
+    if not named:
+        return []
+    with resources.reading() as session:
+        here = {*cases.of_dataset(session, dataset.id, named)}
+    return [number for number in named if number in here]
 
 
-def picking(key: str, ids: Sequence[int]) -> linked.Picking:
+def picking(dataset: Dataset, key: str, ids: Sequence[int]) -> linked.Picking:
     """Boxes beside the cases of a grid or table with that key."""
-    return linked.Picking(ids, chosen(), st.session_state.get(SERIAL, 0), partial(_changed, key))
+    return linked.Picking(ids, chosen(dataset), st.session_state.get(SERIAL, 0), partial(_changed, key))
 
 
 def _changed(key: str) -> None:
@@ -51,7 +56,7 @@ def _choose(ids: Sequence[int]) -> None:
 
 def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[int]) -> None:
     """A row of what can be done with the picked cases, or with all that match where none is picked."""
-    picked = chosen()
+    picked = chosen(dataset)
     number = len(picked) or total
     if told := st.session_state.pop(TOLD, None):
         st.info(told)
@@ -88,7 +93,7 @@ def _tagging(dataset: Dataset, view: filters.View, picked: Sequence[int], number
     ids = partial(_ids, view, picked)
     named = (name or "").strip()
     on.button(f"Tag {said}", disabled=not named, on_click=put_on, args=(ids, named), width="stretch")
-    off.button("Take it off", disabled=named not in known, on_click=take_off, args=(ids, named), width="stretch")
+    off.button("Take it off", disabled=not named, on_click=take_off, args=(ids, named), width="stretch")
 
 
 def _ids(view: filters.View, picked: Sequence[int]) -> Sequence[int]:

@@ -31,13 +31,21 @@ class Hit:
 
 
 @dataclass(frozen=True)
+class Served:
+    """An index that answers: what the database knows of it, and its vectors."""
+
+    index: VectorIndex
+    vectors: OpenIndex
+
+
+@dataclass(frozen=True)
 class Found:
-    """The hits of a picture or text, and the share of the query's heat in each lung zone where that is known."""
+    """The hits of a picture or text by an index, and the share of the query's heat in each lung zone where that is
+    known."""
 
     hits: list[Hit]
+    index: VectorIndex
     zones: Mapping[str, float] | None = None
-    index: VectorIndex | None = None
-    """What answered, where that is not the index that the page names."""
     film: Callable[[], None] | None = None
     """Draws the query's picture, which comes after its hits: they are what is waited for."""
 
@@ -49,24 +57,24 @@ def learned(index: VectorIndex) -> bool:
     return False
 
 
-def opened(index: VectorIndex) -> OpenIndex:
+def opened(index: VectorIndex) -> Served:
     """The index's folder; where it is damaged, the last good one before it, with a word on the page. Raises InputError
     where there is none."""
     try:
-        return resources.vector_index(index.path, index.sha256)
+        return Served(index, resources.vector_index(index.path, index.sha256))
     except IndexDamagedError as error:
         with resources.reading() as session:
             earlier = evaluation.earlier_indexes(session, index)
         for other in earlier:
             with suppress(IndexDamagedError):
-                found = resources.vector_index(other.path, other.sha256)
+                found = Served(other, resources.vector_index(other.path, other.sha256))
                 st.warning(f"{wording.plain(str(error))}\n\nThe index of run {other.run_id} answers instead.")
                 return found
         raise
 
 
 def to_image(
-    index: VectorIndex,
+    served: Served,
     image_id: int,
     k: int,
     *,
@@ -75,21 +83,21 @@ def to_image(
 ) -> list[Hit]:
     """The k nearest to an image that is in the index; no model is needed. exclude: what is left out, by default the
     image itself. Raises InputError where it is not in it."""
-    served = opened(index)
-    rows = served.rows([image_id])
+    rows = served.vectors.rows([image_id])
     if not len(rows):
         raise InputError(
-            f"image {image_id} is not in index '{index.embedder}'; add it with: "
-            f"python -m jobs embed --embedder {index.embedder}"
+            f"image {image_id} is not in index '{served.index.embedder}'; add it with: "
+            f"python -m jobs embed --embedder {served.index.embedder}"
         )
-    return to_vectors(index, served.vectors[rows], k, allowed=allowed, exclude=exclude or [image_id])
+    query = served.vectors.vectors[rows]
+    return to_vectors(served, query, k, allowed=allowed, exclude=exclude or [image_id])
 
 
 def to_vectors(
-    index: VectorIndex, vectors: Any, k: int, *, allowed: Collection[int] | None, exclude: Collection[int] | None = None
+    served: Served, vectors: Any, k: int, *, allowed: Collection[int] | None, exclude: Collection[int] | None = None
 ) -> list[Hit]:
     """The k nearest to the first of `vectors`, float32 (1, d)."""
-    found = opened(index).search(vectors, k, allowed_ids=allowed, exclude_ids=exclude)
+    found = served.vectors.search(vectors, k, allowed_ids=allowed, exclude_ids=exclude)
     pairs = zip(found.ids[0], found.similarities[0], strict=True)
     return [Hit(int(number), float(similarity)) for number, similarity in pairs if number >= 0]
 

@@ -6,11 +6,9 @@ from math import isnan
 
 import streamlit as st
 
-from dashboard import resources
-from dashboard.components import address, filters, frame, linked, wording
+from dashboard.components import address, counting, filters, frame, linked, wording
 from dashboard.components.linked import Cell
 from db.models import Dataset
-from db.queries import cases
 from db.queries.cases import Outcome, Question
 from engine.metrics.bootstrap import Interval
 from engine.metrics.names import NAMES
@@ -29,10 +27,8 @@ def show(dataset: Dataset, view: filters.View) -> None:
         return
     asked = replace(view.question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
     address.level(f"Threshold (run's own: {wording.percent(own)})", name="threshold", default=own, help=HELP)
-    with resources.reading() as session:
-        usual = cases.confusion(session, replace(asked, threshold=own))
-        tried = cases.confusion(session, asked)
-        moving = cases.count(session, replace(view.question, moved=True, outcome=None))
+    usual, tried = counting.outcomes(replace(asked, threshold=own)), counting.outcomes(asked)
+    moving = counting.total(replace(asked, moved=True))
     if usual is None or tried is None or not sum(usual.values()):
         return
     rows = [_row(f"At {wording.percent(own)}, the run's own", usual)]
@@ -64,15 +60,17 @@ def _moved(
     found, alarms = tried["TP"] - usual["TP"], tried["FP"] - usual["FP"]
     ill = f"{abs(found):,} {'more pneumonias found' if found >= 0 else 'more pneumonias missed'}"
     well = f"{abs(alarms):,} {'more false alarms' if alarms >= 0 else 'fewer false alarms'}"
+    unlabelled = moving - abs(found) - abs(alarms)
+    apart = f" {wording.count(unlabelled, 'case')} of them without a label." if unlabelled else ""
     steps = [Cell("Back to the run's own", _here(dataset, threshold=None, moved=None))]
     if question.moved:
         steps.insert(0, Cell("Show the others too", _here(dataset, moved=None)))
-    elif moving:
-        steps.insert(0, Cell(f"Show what changes side ({moving:,})", _here(dataset, moved="yes", outcome=None)))
+    elif listed := counting.total(replace(question, moved=True, outcome=None)):
+        steps.insert(0, Cell(f"Show what changes side ({listed:,})", _here(dataset, moved="yes", outcome=None)))
     said, links = st.columns(2, vertical_alignment="center")
     with said:
         st.markdown(
-            f"**{wording.count(moving, 'case')} {'changes' if moving == 1 else 'change'} side**: {ill}, {well}."
+            f"**{wording.count(moving, 'case')} {'changes' if moving == 1 else 'change'} side**: {ill}, {well}.{apart}"
         )
     with links:
         linked.row(steps, key="moved")

@@ -39,17 +39,17 @@ def ask(dataset: Dataset, index: VectorIndex, readers: list[VectorIndex], k: int
 
 def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found:
     """The images nearest to the words, with what the embedder cannot tell."""
-    embedder = querying.model(index)
-    opened = similar.opened(index)
-    vectors = opened.worded(embedder.embed_texts([text]))
+    served = similar.opened(index)
+    embedder = querying.model(served.index)
+    vectors = served.vectors.worded(embedder.embed_texts([text]))
     st.caption(
-        f"Answered by the pictures, through {index.embedder} (run {index.run_id}). What was written about them is "
-        "searched under \u201cNotes and reports\u201d."
+        f"Answered by the pictures, through {index.embedder} (run {served.index.run_id}). What was written about them "
+        "is searched under \u201cNotes and reports\u201d."
     )
-    caveat = embedder.caveat(text, known=opened.known)
+    caveat = embedder.caveat(text, known=served.vectors.known)
     if caveat:
         st.warning(f"{caveat[0].upper()}{wording.plain(caveat[1:])}.", icon=":material/help:")
-    return Found(similar.to_vectors(index, vectors, k, allowed=querying.allowed(question)), index=index)
+    return Found(similar.to_vectors(served, vectors, k, allowed=querying.allowed(question)), served.index)
 
 
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:

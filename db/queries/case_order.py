@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, func, or_, select, tuple_, union_all
+from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select, tuple_, union_all
 from sqlalchemy.orm import Session
 
 from db.models import Image, Prediction
@@ -164,21 +164,24 @@ def _around(
     return (here < there, here > there) if question.sort == "low" else (here > there, here < there)
 
 
-def _distance(question: Question) -> tuple[Any, Any]:
-    """How far from the threshold, and what decides between equals: below it first, each side as its index runs."""
-    threshold = case_seeking.nearest(question)
-    side = case((Prediction.probability >= threshold, Prediction.image_id), else_=-Prediction.image_id)
-    return case_seeking.key(question), side
+def _distance(question: Question) -> tuple[Any, Any, Any]:
+    """How far from the threshold; what decides between equals, which rounding makes of unlike ones: below it first,
+    each side as its index runs."""
+    above = Prediction.probability >= case_seeking.nearest(question)
+    outwards = case((above, Prediction.probability), else_=-Prediction.probability)
+    return case_seeking.key(question), outwards, case((above, Prediction.image_id), else_=-Prediction.image_id)
+
+
+def _keys(question: Question) -> list[Any]:
+    return [key.label(name) for key, name in zip(_distance(question), ("distance", "outwards", "tie"), strict=True)]
 
 
 def _around_uncertain(question: Question, image_id: int, probability: float) -> tuple[Any, Any]:
     threshold = case_seeking.nearest(question)
-    distance, tie = _distance(question)
-    mine, rank = abs(probability - threshold), image_id if probability >= threshold else -image_id
-    before = or_(distance < mine, and_(distance == mine, tie < rank))
-    after = or_(distance > mine, and_(distance == mine, tie > rank))
+    mine, side = abs(probability - threshold), 1 if probability >= threshold else -1
+    here, there = tuple_(*_distance(question)), tuple_(mine, side * probability, side * image_id)
     near = Prediction.probability.between(threshold - mine - NEAR, threshold + mine + NEAR)
-    return and_(near, before), after
+    return and_(near, here < there), here > there
 
 
 def _from(question: Question, value: float) -> ColumnElement[bool]:
@@ -191,22 +194,22 @@ def _from(question: Question, value: float) -> ColumnElement[bool]:
 def _nearest(question: Question, ahead: Select[Any], reached: float, *, limit: int, offset: int) -> Select[Any]:
     """The page of those of `ahead` that are nearest to the threshold: of each side as many as could be on it, then in
     order. reached: none of them is nearer than that."""
-    threshold, (distance, tie) = case_seeking.nearest(question), _distance(question)
+    threshold, keys = case_seeking.nearest(question), _keys(question)
     probability, number, reached = Prediction.probability, Prediction.image_id, max(0.0, reached - NEAR)
-    query = ahead.add_columns(distance.label("distance"), tie.label("tie"))
+    query = ahead.add_columns(*keys)
     above = query.where(probability >= threshold + reached).order_by(probability, number)
     below = query.where(probability < threshold, probability <= threshold - reached)
     below = below.order_by(probability.desc(), number.desc())
     both = union_all(*(select(side.limit(offset + limit).subquery()) for side in (above, below))).subquery()
-    return select(both.c.image_id).order_by(both.c.distance, both.c.tie).limit(limit).offset(offset)
+    return select(both.c.image_id).order_by(*(both.c[key.name] for key in keys)).limit(limit).offset(offset)
 
 
 def _farthest(question: Question, ahead: Select[Any]) -> Select[Any]:
     """The one of `ahead` that is farthest from the threshold, the last of equals."""
-    threshold, (distance, tie) = case_seeking.nearest(question), _distance(question)
+    threshold, keys = case_seeking.nearest(question), _keys(question)
     probability, number = Prediction.probability, Prediction.image_id
-    query = ahead.add_columns(distance.label("distance"), tie.label("tie"))
+    query = ahead.add_columns(*keys)
     above = query.where(probability >= threshold).order_by(probability.desc(), number.desc())
     below = query.where(probability < threshold).order_by(probability, number)
     both = union_all(*(select(side.limit(1).subquery()) for side in (above, below))).subquery()
-    return select(both.c.image_id).order_by(both.c.distance.desc(), both.c.tie.desc()).limit(1)
+    return select(both.c.image_id).order_by(*(both.c[key.name].desc() for key in keys)).limit(1)

@@ -70,7 +70,8 @@ def before(
 
 
 def start(session: Session, question: Question, ahead: Select[Any], offset: int) -> Start | None:
-    """A value that at most `offset` cases come before, and not many fewer; None where the tallies cannot tell."""
+    """A value that at most `offset` cases come before, fewer by what one bin holds at most; None where the tallies
+    cannot tell, or the bin is the list's first."""
     wanted = tallied_predictions(question)
     if wanted is None:
         return None

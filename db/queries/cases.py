@@ -72,6 +72,11 @@ def matching(question: Question) -> Select[int]:
     return joined(query, question, inner=True) if asks_predictions(question) else query
 
 
+def of_dataset(session: Session, dataset_id: int, ids: Sequence[int]) -> Sequence[int]:
+    """Those of these images that are in the dataset."""
+    return session.scalars(select(Image.id).where(Image.dataset_id == dataset_id, Image.id.in_(ids))).all()
+
+
 def of_patient(session: Session, image_id: int) -> Sequence[int]:
     """The ids of all images of the image's patient, its own among them."""
     own = select(Image.dataset_id, Image.patient_key).where(Image.id == image_id).subquery()

@@ -10,11 +10,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.classification.fusing import quick
+from engine.classification.fusing import WeightsAlone, quick
 from engine.errors import InputError
 
 
-class Backbone(nn.Module):
+class Backbone(WeightsAlone, nn.Module):
     """A pretrained network without its classification head, as a sequence of stages cut in two.
 
     forward: float (n, 3, s, s), normalised -> float (n, feature_dim, h, w), the last convolution's maps.

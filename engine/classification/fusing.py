@@ -2,6 +2,8 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -11,6 +13,16 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 AT_A_TIME = {torch.float32: 4, torch.bfloat16: 8}
 """Images that a CPU looks at together. Early maps of more outgrow its caches and the memory that the allocator keeps,
 and cost up to half of the speed."""
+
+
+class WeightsAlone:
+    """Copies leave out what a cached property derived from the weights: a copy's weights may change."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        derived = {
+            name for kind in type(self).__mro__ for name, one in vars(kind).items() if isinstance(one, cached_property)
+        }
+        return {name: value for name, value in self.__dict__.items() if name not in derived}
 
 
 def few_at_a_time(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:

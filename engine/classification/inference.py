@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
-from engine.classification.fusing import cast, few_at_a_time, quick
+from engine.classification.fusing import WeightsAlone, cast, few_at_a_time, quick
 from engine.classification.recipes import Recipe
 from engine.classification.training import Member, new_member
 from engine.classification.views import SIZE, mirrored
@@ -43,7 +43,7 @@ class Inference:
 
 
 @dataclass(frozen=True)
-class Branch:
+class Branch(WeightsAlone):
     """A backbone's frozen trunk, and the members that were trained on it."""
 
     backbone: Backbone

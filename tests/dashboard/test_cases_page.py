@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import streamlit as st
 from opened import Workbench, asked, linked, open_page, said
-from sample import THRESHOLD
+from sample import THRESHOLD, build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
@@ -116,9 +116,9 @@ def test_a_tag_goes_on_the_picked_cases_filters_by_it_and_comes_off_again(workbe
     with database.transaction(workbench.engine) as db:
         writes.tag(db, [2], "rotated film")
     at = open_page("cases", chosen="3.1.999999.x.-4")
-    assert "**3 selected**" in said(at)
+    assert "**2 selected**" in said(at)
     at.selectbox(key="tag_name").set_value("rotated film").run()
-    at.button[[button.label for button in at.button].index("Tag 3 cases")].click().run()
+    at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
     assert "Tag rotated film: put on 2 cases." in said(at)
     with database.transaction(workbench.engine) as db:
         assert sorted(tag.image_id for tag in db.scalars(select(ImageTag))) == [1, 2, 3]
@@ -128,6 +128,35 @@ def test_a_tag_goes_on_the_picked_cases_filters_by_it_and_comes_off_again(workbe
     with database.transaction(workbench.engine) as db:
         assert writes.tag(db, [1, 4], "rotated film") == 1
         assert writes.untag(db, [1, 2, 3, 4, 5], "rotated film") == 4
+
+
+def test_cases_picked_in_one_dataset_are_not_picked_in_another(workbench: Workbench) -> None:
+    build(workbench.engine, workbench.artifacts, workbench.folder / "others", pictures=films(4, seed=1), name="others")
+    assert "**2 selected**" in said(open_page("cases", dataset="sample", chosen="1.2"))
+    assert "**All 4 that match**" in said(open_page("cases", dataset="others", chosen="1.2"))
+
+
+def test_at_the_runs_own_threshold_nothing_is_left_out_for_not_moving(workbench: Workbench) -> None:
+    assert shown(open_page("cases", moved="yes")) == shown(open_page("cases"))
+    assert shown(open_page("cases", moved="yes", threshold=0.2)) != shown(open_page("cases", threshold=0.2))
+
+
+def test_what_changes_side_is_said_of_all_cases_and_listed_of_those_asked_for(workbench: Workbench) -> None:
+    known = scored(workbench)
+    moving = [p for _, p in known.values() if 0.2 <= p < THRESHOLD]
+    at = open_page("cases", threshold=0.2, split="test", low=0.3)
+    assert f"**{len(moving)} case" in said(at)
+    listed = sum(p >= 0.3 for p in moving)
+    assert linked(at, "moved")["steps"][0]["text"] == f"Show what changes side ({listed})"
+
+
+@pytest.mark.parametrize("name", ["cases", "case", "search", "map", "reviews"])
+def test_whatever_stands_in_the_address_besides_breaks_no_page(workbench: Workbench, name: str) -> None:
+    other_run(workbench)
+    for odd in ({"path": "x", "dataset": "sample"}, {"cause": "\x00", "tag": "\x00"}, {"box": "nan,0,1e999,1"}):
+        at = open_page(name, **{"image": 1, "by": "image", **odd})
+        assert not at.exception, odd
+        assert not at.error, odd
 
 
 def test_a_tag_that_is_no_tag_is_refused_in_one_line(workbench: Workbench) -> None:

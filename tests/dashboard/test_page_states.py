@@ -95,7 +95,10 @@ def test_without_the_films_each_page_is_there(workbench: Workbench, name: str) -
 
 @NAMES
 def test_a_dataset_that_lost_all_its_images_breaks_no_page(workbench: Workbench, name: str) -> None:
+    add_map(workbench.engine, workbench.artifacts)
     with database.transaction(workbench.engine) as db:
         db.execute(delete(Image))
     at = open_page(name, image=1)
     assert not at.exception
+    told = " ".join(str(one.value) for one in at.error)
+    assert ("is there any more; draw it again: python -m jobs map" in told) == (name == "map")

@@ -184,6 +184,19 @@ def test_two_tabs_on_one_film_store_one_verdict_and_say_so_where_they_differ(wor
     assert not tabs[2].run().error
 
 
+def test_a_note_in_a_second_tab_is_not_lost_and_can_be_given_again(workbench: Workbench) -> None:
+    tabs = [open_page("reviews", reviewer="Anna") for _ in range(2)]
+    judge(tabs[0], "normal")
+    at = tabs[1]
+    note = f"note_{film(at)[:16]}"
+    at.text_area(key=note).set_value("rotated")
+    judge(at, "normal")
+    assert "Give the verdict again" in at.error[0].value
+    assert at.text_area(key=note).value == "rotated"
+    judge(at, "normal")
+    assert [verdict[2:] for verdict in stored(workbench)] == [("normal", ""), ("normal", "rotated")]
+
+
 def test_undo_takes_the_last_verdict_back_and_shows_its_film_again(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna")
     first = film(at)

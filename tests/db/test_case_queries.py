@@ -64,6 +64,8 @@ def asked(engine: Engine, tmp_path: Path) -> Asked:
         run = db.scalars(select(Run).where(Run.kind == "predict")).one()
         for prediction in db.scalars(select(Prediction).where(Prediction.image_id % 5 == 0)):
             prediction.probability = 0.35  # an edge of the tallies' bins, and several alike
+        for prediction in db.scalars(select(Prediction).where(Prediction.image_id % 7 == 3)):
+            prediction.probability = 10.0 ** -(14 + prediction.image_id % 6)  # so near to 0 that distances are equal
         made = {name: getattr(run, name) for name in ("kind", "dataset_id", "config", "code_version", "status", "host")}
         other = Run(**made, fingerprint="o" * 64, pid=1, summary={"threshold": OTHER_THRESHOLD})
         db.add(other)
@@ -136,7 +138,8 @@ def rank(fact: Fact, question: Question) -> tuple[float, ...]:
     if p is None or question.sort == "file" or (question.sort == "wrong" and fact.image.label is None):
         return 1, number
     if question.sort == "uncertain":
-        return 0, abs(p - at), number if p >= at else -number
+        side = 1 if p >= at else -1
+        return 0, abs(p - at), side * p, side * number
     error = abs(p - (fact.image.label or 0))
     if question.sort == "low":  # which among pneumonias is by error, and of equals the last first, as every such list
         by_error = question.label == "pneumonia" or question.outcome in ("TP", "FN")

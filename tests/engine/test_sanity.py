@@ -80,6 +80,18 @@ def test_drawing_anew_leaves_the_original_and_everything_above_the_part_as_it_wa
     assert not torch.equal(randomised(held, "network", seed=2).trunk[0].weight, network.trunk[0].weight)
 
 
+def test_what_was_derived_from_the_weights_before_changes_no_draw() -> None:
+    torch.manual_seed(0)
+    backbone = load_backbone("efficientnet_lite0", pretrained=False)
+    fresh = randomised(backbone, "network", seed=0)
+    assert backbone.exact_trunk is not None and backbone.quick_trunk is not None
+    again = randomised(backbone, "network", seed=0)
+    assert all(torch.equal(one, other) for one, other in zip(fresh.parameters(), again.parameters(), strict=True))
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.allclose(again.exact_trunk(images), again.trunk(images), rtol=1e-3, atol=1e-2)
+
+
 def test_a_fused_backbone_with_random_weights_still_gives_finite_maps() -> None:
     torch.manual_seed(0)
     backbone = load_backbone("efficientnet_lite0", pretrained=False)

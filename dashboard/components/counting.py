@@ -1,0 +1,29 @@
+"""How many cases there are, counted once for each state of the database: what no tally tells is counted row by row."""
+
+import streamlit as st
+
+from dashboard import resources
+from db.queries import cases
+from db.queries.cases import Outcome, Question
+
+
+def total(question: Question) -> int:
+    """How many distinct images match."""
+    return _total(resources.revision(), question)
+
+
+def outcomes(question: Question) -> dict[Outcome, int] | None:
+    """How many of each outcome, whichever the question asks for; None where there is no run or no threshold."""
+    return _outcomes(resources.revision(), question)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _total(revision: str, question: Question) -> int:
+    with resources.reading() as session:
+        return cases.count(session, question)
+
+
+@st.cache_data(show_spinner=False, max_entries=256)
+def _outcomes(revision: str, question: Question) -> dict[Outcome, int] | None:
+    with resources.reading() as session:
+        return cases.confusion(session, question)
