@@ -1,9 +1,10 @@
 """How many cases there are, of each outcome as well: from what was tallied where that tells, else by counting."""
 
 from dataclasses import replace
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, case, func, select, true
+from sqlalchemy import ColumnElement, Select, case, func, select, true
 from sqlalchemy.orm import Session
 
 from db.models import Image, ImageTally, Prediction, PredictionTally
@@ -29,12 +30,9 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     if question.run_id is None or question.threshold is None:
         return None
     asked = replace(question, outcome=None)
-    called, wanted = _called(question, question.threshold), tallied_predictions(asked)
-    if called is not None and wanted is not None:
-        counted = [
-            func.coalesce(func.sum(PredictionTally.images).filter(_outcome_is(name, called)), 0) for name in OUTCOMES
-        ]
-        return dict(zip(OUTCOMES, session.execute(select(*counted).where(*wanted)).one(), strict=True))
+    query = _tallied_confusion(asked)
+    if query is not None:
+        return dict(zip(OUTCOMES, session.execute(query).one(), strict=True))
     positive = case((Prediction.probability >= question.threshold, 1), else_=0).label("called")
     seen = joined(select(Image.label, positive).select_from(Image), question, inner=True)
     table = seen.where(*conditions(asked)).subquery()
@@ -44,6 +42,17 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     for label, positive_call, number in session.execute(query):
         counts[NAMES[label, bool(positive_call)]] = number
     return counts
+
+
+@lru_cache(maxsize=256)
+def _tallied_confusion(question: Question) -> Select[Any] | None:
+    """How many of each of OUTCOMES were tallied; None where no tally tells. Kept, as putting it together takes longer
+    than it runs."""
+    called, wanted = _called(question, question.threshold), tallied_predictions(question)
+    if called is None or wanted is None:
+        return None
+    images = func.sum(PredictionTally.images)
+    return select(*(func.coalesce(images.filter(_outcome_is(name, called)), 0) for name in OUTCOMES)).where(*wanted)
 
 
 def _plain(question: Question) -> bool:
