@@ -52,7 +52,8 @@ def _tallied_confusion(question: Question) -> Select[Any] | None:
     if called is None or wanted is None:
         return None
     images = func.sum(PredictionTally.images)
-    return select(*(func.coalesce(images.filter(_outcome_is(name, called)), 0) for name in OUTCOMES)).where(*wanted)
+    found: list[Any] = [func.coalesce(images.filter(_outcome_is(name, called)), 0) for name in OUTCOMES]
+    return select(*found).where(*wanted)
 
 
 def _plain(question: Question) -> bool:
