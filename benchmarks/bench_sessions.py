@@ -98,7 +98,8 @@ async def step(page: Any, target: str, walked: Walked) -> None:
     try:
         walked.steps.append(await page.evaluate(browsing.STEP, [target, target.startswith("/map"), browsing.QUIET]))
     except Exception as error:  # whatever it is, it counts
-        walked.errors.append(f"{target}: {str(error).splitlines()[0]}")
+        heads = await page.locator("h2").all_inner_texts()
+        walked.errors.append(f"{target}: {str(error).splitlines()[0]}; at {page.url} under {heads}")
     if await page.get_by_test_id("stException").count():
         walked.errors.append(f"{target}: an exception is shown")
 

@@ -6,19 +6,14 @@ read by a classifier of the default recipe's shape with untrained heads. Films c
 
 import io
 import os
-import shutil
-import socket
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.error import URLError
-from urllib.request import urlopen
 
+import browsing
 import numpy as np
 from bench_search import checkpoint
 from PIL import Image
@@ -37,29 +32,21 @@ if TYPE_CHECKING:
 
 FILMS, WARM, ROUNDS, SIDES = 20, 3, 3, (224, 1_600)
 K = 12
-REPOSITORY = Path(__file__).parent.parent
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 
 
 def main(argv: Sequence[str]) -> None:
     """Print a line for each round and size."""
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        print("upload in a browser: not measured, playwright is not installed (pip install -r requirements-dev.txt)")
+    lacking = browsing.missing()
+    if lacking:
+        print(f"upload in a browser: not measured, {lacking}")
         return
-    chromium = shutil.which("chromium")
-    if chromium is None:
-        print("upload in a browser: not measured, chromium is not installed (apt-get install chromium)")
-        return
-    with tempfile.TemporaryDirectory() as made, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory() as made:
         with redirect_stdout(io.StringIO()):  # what the jobs print
             artifacts = Path(argv[0]) if argv else workbench(Path(made))
         films = test_films(artifacts)
-        browser = playwright.chromium.launch(executable_path=chromium, args=FLAGS)
-        with served(artifacts, Path(made) / "server.log") as address:
+        with browsing.served(artifacts) as server, browsing.chromium() as browser:
             page = browser.new_page(viewport={"width": 1440, "height": 900})
-            page.goto(f"{address}/search?k={K}")
+            page.goto(f"{server.address}/search?k={K}")
             for number in range(WARM):
                 upload(page, encoded(films[-1 - number], SIDES[0]), f"warm-{number}.jpeg")
             for round_ in range(1, ROUNDS + 1):
@@ -72,7 +59,6 @@ def main(argv: Sequence[str]) -> None:
                         f"p95 {p95:.0f} ms (with thumbnails p50 {shown:.0f} ms), {len(taken)} films; "
                         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
                     )
-        browser.close()
 
 
 WATCH = """(count) => {
@@ -146,38 +132,6 @@ def workbench(root: Path) -> Path:
         assert job.main([*more, *options]) == 0
     engine.dispose()
     return artifacts
-
-
-@contextmanager
-def served(artifacts: Path, log: Path) -> Iterator[str]:
-    """The address of the dashboard over an artifact folder. Raises RuntimeError where it does not come up."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", str(port)]
-    environment = {**os.environ, "PNEUMOSCOPE_ARTIFACTS": str(artifacts.resolve())}
-    environment.pop("DATABASE_URL", None)
-    with log.open("w") as stream:
-        server = subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=stream, stderr=stream)
-    try:
-        wait(f"http://127.0.0.1:{port}", server, log)
-        yield f"http://127.0.0.1:{port}"
-    finally:
-        server.terminate()
-        server.wait(10)
-
-
-def wait(address: str, server: "subprocess.Popen[bytes]", log: Path) -> None:
-    """Until the server answers, two minutes at most."""
-    for _ in range(600):
-        if server.poll() is not None:
-            break
-        try:
-            with urlopen(f"{address}/_stcore/health"):  # noqa: S310  # our own server, http by construction
-                return
-        except URLError:
-            time.sleep(0.2)
-    raise RuntimeError(f"the dashboard did not come up: {log.read_text()}")
 
 
 if __name__ == "__main__":

@@ -16,6 +16,15 @@ REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("PNEUMOSCOPE_TEST_DATA", REPOSITORY.parent / "shared" / "data" / "chest_xray"))
 
 
+LONGEST = ("test_demo.py", "test_train_predict.py", "test_report_endpoint.py", "test_fetch_models.py")
+"""Files that take minutes: begun first, so that no worker is left with one of them at the end."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first; the others keep their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """The URL of a PostgreSQL server that lives as long as the tests; never skipped.

@@ -15,16 +15,16 @@ def missing(message: str, command: str) -> None:
     """Something that a job has yet to make, and the job's command."""
     with st.container(border=True):
         st.markdown(message)
-        st.code(command, language=None)
+        st.code(command, language=None, wrap_lines=True)
 
 
 def no_database() -> None:
     """There is no database, or nothing is in it."""
     st.subheader("Nothing here yet")
     st.markdown("The database is empty. Run the whole chain on synthetic phantoms, with nothing to download:")
-    st.code(DEMO, language=None)
+    st.code(DEMO, language=None, wrap_lines=True)
     st.markdown("or bring in a folder of radiographs, then train on it and predict:")
-    st.code(f"{INGEST}\npython -m jobs train\npython -m jobs predict", language=None)
+    st.code(f"{INGEST}\npython -m jobs train\npython -m jobs predict", language=None, wrap_lines=True)
     st.markdown("Then reload this page.")
 
 
@@ -39,7 +39,7 @@ def old_schema() -> None:
     """The tables are from an earlier version; every job brings them up to date before it starts."""
     st.subheader("The database is from an earlier version")
     st.markdown("Bring its tables up to date; nothing stored is lost:")
-    st.code("python -m jobs migrate", language=None)
+    st.code("python -m jobs migrate", language=None, wrap_lines=True)
     st.markdown("Then reload this page.")
 
 
@@ -47,7 +47,7 @@ def newer_schema() -> None:
     """The tables are from a later version than this code."""
     st.subheader("The database is from a later version")
     st.markdown("This code cannot read it. Update the checkout, then restart the dashboard:")
-    st.code("git pull && make demo", language=None)
+    st.code("git pull && make demo", language=None, wrap_lines=True)
 
 
 @contextmanager

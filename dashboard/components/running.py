@@ -109,10 +109,10 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         with st.expander("Traceback"):
             st.code(run.traceback, language=None, wrap_lines=True)
     with st.expander("Configuration", expanded=True):
-        st.code(json.dumps(run.config, indent=2), language="json")
+        st.code(json.dumps(run.config, indent=2), language="json", wrap_lines=True)
     if run.summary:
         with st.expander("Summary"):
-            st.code(json.dumps(run.summary, indent=2), language="json")
+            st.code(json.dumps(run.summary, indent=2), language="json", wrap_lines=True)
     comparing.offer(dataset, run)
     if metrics:
         st.subheader("Metrics")

@@ -19,6 +19,8 @@ PLACES = {
     "runs": "/runs",
     "run": "/runs?run=2",
 }
+LINKS = 7
+"""To the pages, in the sidebar."""
 OPTIONS = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 STREAMLITS: dict[str, str] = {}
 """Rule -> part of a selector of Streamlit's own markup that breaks it, which no page of ours can mend."""
@@ -40,6 +42,7 @@ def test_a_page_fits_a_phone_and_axe_finds_nothing(chromium: Browser, address: s
     visit = Visit(context.new_page(), address)
     visit.open(PLACES[name])
     expect(visit.page.get_by_test_id("stSidebar")).not_to_be_in_viewport()
+    expect(visit.page.get_by_test_id("stSidebar").get_by_role("link")).to_have_count(LINKS)
     assert visit.page.evaluate("document.scrollingElement.scrollWidth") <= 400
     assert serious(visit.page) == []
     context.close()
