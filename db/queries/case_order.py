@@ -38,7 +38,7 @@ def listed(session: Session, question: Question, *, limit: int, offset: int = 0)
     ahead = _ahead(question)
     start = case_seeking.start(session, question, ahead, offset) if offset >= FAR else None
     if start is not None:
-        ahead = ahead.where(_from(question, start.value))
+        ahead = ahead.where(~case_seeking.past(question, start.value))
     skipped = offset - start.before if start else offset
     if question.sort == "uncertain":
         reached = start.value if start else 0.0
@@ -182,13 +182,6 @@ def _around_uncertain(question: Question, image_id: int, probability: float) -> 
     here, there = tuple_(*_distance(question)), tuple_(mine, side * probability, side * image_id)
     near = Prediction.probability.between(threshold - mine - NEAR, threshold + mine + NEAR)
     return and_(near, here < there), here > there
-
-
-def _from(question: Question, value: float) -> ColumnElement[bool]:
-    """What does not come before the value."""
-    key = case_seeking.key(question)
-    begun: ColumnElement[bool] = key <= value if question.sort in ("wrong", "high") else key >= value
-    return begun
 
 
 def _nearest(question: Question, ahead: Select[Any], reached: float, *, limit: int, offset: int) -> Select[Any]:
