@@ -99,8 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"embed: already done as run {run.id}")
         return 0
     with run:
-        earlier = None if args.anew else usable(context, dataset, embedder)
-        embed(run, dataset, images, embedder, earlier, kind=args.index, batch_size=args.batch_size)
+        earlier = None if args.anew else usable(context, dataset, embedder.name, embedder.revision)
+        lender = None if args.anew else lending(context, dataset, embedder)
+        embed(run, dataset, images, embedder, earlier, lender, kind=args.index, batch_size=args.batch_size)
     new, recall = run.summary["embedded"], run.summary["recall_at_10"]
     print(
         f"embed: run {run.id} embedded {new} images with '{name}' ({embedder.dimension} dimensions) in "
@@ -173,17 +174,27 @@ def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
     return [f"{image.id} {image.sha256} {image.label} {image.cause} {image.split}" for image in images]
 
 
-def usable(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
-    """The newest whole index of the same embedder and weights, whose vectors need not be made again."""
+def usable(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
+    """The newest whole index of that embedder and weights, whose vectors need not be made again."""
     with session.transaction(context.engine) as db:
         known = evaluation.indexes(db, dataset.id)
     for index in known:
-        if (index.embedder, index.revision) == (embedder.name, embedder.revision):
+        if (index.embedder, index.revision) == (name, revision):
             try:
                 return indexes.served(context, index)
             except IndexDamagedError as error:
                 print(f"embed: {error}; every image is embedded")
     return None
+
+
+def lending(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
+    """An index of `aligned` over the same classifier, whose vectors have the classifier's in them."""
+    from engine.retrieval.embedders.aligned import revision_over
+    from engine.retrieval.embedders.features import ClassifierEmbedder
+
+    if not isinstance(embedder, ClassifierEmbedder):
+        return None
+    return usable(context, dataset, "aligned", revision_over(embedder.classifier.revision))
 
 
 def embed(
@@ -192,15 +203,20 @@ def embed(
     images: Sequence[Image],
     embedder: "Embedder",
     earlier: "OpenIndex | None",
+    lender: "OpenIndex | None",
     *,
     kind: str,
     batch_size: int,
 ) -> None:
     """The vectors that no earlier index has, in shards, which a run that goes on after a kill keeps; then the index and
     its row, and away with the shards. Images that are gone are left out, and the earlier centre stays the centre."""
+    from engine.retrieval.embedders.aligned import without_zones
+
     ids = np.array([image.id for image in images], dtype=np.int64)
-    there = np.isin(ids, earlier.ids) if earlier is not None else np.zeros(len(ids), dtype=bool)
-    absent = [image for image, is_there in zip(images, there, strict=True) if not is_there]
+    there = held(earlier, ids)
+    lent = held(lender, ids) & ~there
+    made = ~(there | lent)
+    absent = [image for image, is_made in zip(images, made, strict=True) if is_made]
     shards = run.folder / "shards"
     parts = [np.empty((0, embedder.dimension), np.float32)]
     with run.progress("embedding images", len(absent)) as advance:
@@ -215,10 +231,12 @@ def embed(
             else:
                 advance(len(paths))
             parts.append(vectors)
-    raw = np.concatenate(parts)
-    centre = centre_for(embedder, images, raw) if earlier is None else earlier.centre
-    whole = np.empty((len(ids), embedder.dimension), np.float32)
-    whole[~there] = centred(raw, centre)
+    whole = np.zeros((len(ids), embedder.dimension), np.float32)
+    whole[made] = np.concatenate(parts)
+    if lender is not None:
+        whole[lent] = without_zones(uncentred(lender.vectors[lender.rows(ids[lent])], lender.centre))
+    centre = centre_for(embedder, images, whole) if earlier is None else earlier.centre
+    whole = centred(whole, centre)
     if earlier is not None:
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
     words, known = words_for(embedder, images, whole, centre)
@@ -247,6 +265,11 @@ def embed(
     run.metrics([{"name": "recall_at_10", "split": "all", "slice": chosen, "value": recall}])
     run.summary = {**named, "images": len(ids), "embedded": len(absent), "kind": chosen, "recall_at_10": recall}
     shutil.rmtree(shards, ignore_errors=True)
+
+
+def held(index: "OpenIndex | None", ids: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+    """Which of the images have a vector in the index: bool (n,)."""
+    return np.zeros(len(ids), dtype=bool) if index is None else np.isin(ids, index.ids)
 
 
 def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") -> "Vectors":

