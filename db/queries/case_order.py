@@ -5,6 +5,7 @@ A list sorted by what a run says has two parts: the images that it says it of, t
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select, tuple_, union_all
@@ -13,7 +14,7 @@ from sqlalchemy.orm import Session
 from db.models import Image, Prediction
 from db.queries import case_seeking
 from db.queries.case_questions import Question, asks_predictions, conditions, joined
-from db.queries.case_seeking import NEAR
+from db.queries.case_seeking import NEAR, Start
 
 SORTS = ("wrong", "uncertain", "high", "low", "file")
 """Most wrong, nearest to the threshold, highest and lowest probability first; or as ingested."""
@@ -35,21 +36,25 @@ def listed(session: Session, question: Question, *, limit: int, offset: int = 0)
     question = _indexed(question)
     if not _ranked(question):
         return session.scalars(_plain(question).order_by(Image.id).limit(limit).offset(offset)).all()
-    ahead = _ahead(question)
-    start = case_seeking.start(session, question, ahead, offset) if offset >= FAR else None
-    if start is not None:
-        ahead = ahead.where(~case_seeking.past(question, start.value))
-    skipped = offset - start.before if start else offset
-    if question.sort == "uncertain":
-        reached = start.value if start else 0.0
-        first = session.scalars(_nearest(question, ahead, reached, limit=limit, offset=skipped)).all()
-    else:
-        first = session.scalars(ahead.order_by(*_order(question)).limit(limit).offset(skipped)).all()
+    start = case_seeking.start(session, question, _ahead(question), offset) if offset >= FAR else None
+    first = session.scalars(_first(question, start, limit, offset)).all()
     if len(first) == limit:
         return first
     before = offset + len(first) if first else _said(session, question)
     rest = _behind(question).order_by(Image.id).limit(limit - len(first)).offset(max(0, offset - before))
     return [*first, *session.scalars(rest)]
+
+
+@lru_cache(maxsize=256)
+def _first(question: Question, start: Start | None, limit: int, offset: int) -> Select[Any]:
+    """What a page holds of the list's first part, walked to from `start`. Kept, as putting it together takes longer
+    than it runs."""
+    ahead = _ahead(question)
+    if start is not None:
+        ahead, offset = ahead.where(~case_seeking.past(question, start.value)), offset - start.before
+    if question.sort == "uncertain":
+        return _nearest(question, ahead, start.value if start else 0.0, limit=limit, offset=offset)
+    return ahead.order_by(*_order(question)).limit(limit).offset(offset)
 
 
 def place(session: Session, question: Question, image_id: int) -> Place | None:

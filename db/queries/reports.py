@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, and_, func, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, func, select, union_all
 from sqlalchemy.orm import Session
 
 from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
@@ -73,12 +74,19 @@ def ids(
     in the second half is then walked to from the end."""
     if question.disagreeing is not None:
         return _opposed(session, question, limit=limit, offset=offset)
-    query = select(Report.id).where(*conditions(question, along=_few(session, question)))
+    query = _matching(question, _few(session, question))
     if limit is not None and total is not None and 2 * offset > total:
         end, start = total - offset, total - offset - limit
         rest = query.order_by(Report.id).limit(max(0, min(limit, end))).offset(max(0, start))
         return session.scalars(rest).all()[::-1]
     return session.scalars(query.order_by(Report.id.desc()).limit(limit).offset(offset or None)).all()
+
+
+@lru_cache(maxsize=256)
+def _matching(question: ReportQuestion, along: Demand | None) -> Select[int]:
+    """The ids of the reports that match. Kept, as putting it together takes longer than it runs."""
+    query: Select[int] = select(Report.id).where(*conditions(question, along=along))
+    return query
 
 
 def _opposed(session: Session, question: ReportQuestion, *, limit: int | None, offset: int) -> Sequence[int]:
