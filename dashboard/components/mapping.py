@@ -116,7 +116,8 @@ def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
     import pandas as pd
     from altair.utils.schemapi import debug_mode
 
-    from engine.charts import for_page, image_map
+    from engine.charts.retrieval import image_map
+    from engine.charts.style import for_page
 
     rows = drawn(points, most=WHOLE if len(points.ids) <= WHOLE else DRAWN, failures=FAILURES)
     table = pd.DataFrame({"image_id": points.ids[rows], "x": points.places[rows, 0], "y": points.places[rows, 1]})

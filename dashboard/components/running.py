@@ -162,7 +162,8 @@ def _curves(dataset: Dataset, run_id: int) -> None:
         return
     import pandas as pd
 
-    from engine.charts import for_page, training_curves
+    from engine.charts.classification import training_curves
+    from engine.charts.style import for_page
 
     with panels.guarded("The training curves"):
         drawn = training_curves(pd.DataFrame(curves), synthetic=dataset.synthetic)

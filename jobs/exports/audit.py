@@ -35,8 +35,8 @@ def curves_chart(export: Export) -> None:
     """deletion_insertion.png."""
     import pandas as pd
 
-    from engine import charts
     from engine.audit.faithfulness import MODES, ORDERS, STEPS
+    from engine.charts import audit as charts
 
     audit = audit_of(export)
     with session.transaction(export.context.engine) as db:
@@ -61,7 +61,7 @@ def probes_chart(export: Export) -> None:
     """shortcut_probes.png."""
     import pandas as pd
 
-    from engine import charts
+    from engine.charts import audit as charts
 
     audit = audit_of(export)
     table = [

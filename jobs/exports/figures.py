@@ -16,7 +16,7 @@ def training_curves(export: Export) -> None:
     """training_curves.png."""
     import pandas as pd
 
-    from engine import charts
+    from engine.charts import classification as charts
 
     run = export.run("train")
     with session.transaction(export.context.engine) as db:
@@ -30,7 +30,7 @@ def classifier_charts(export: Export) -> None:
     """confusion_matrix.png, confusion_matrix_normalised.png, calibration.png, roc_curve.png."""
     import pandas as pd
 
-    from engine import charts
+    from engine.charts import classification as charts
 
     run, split, rows = export.judged()
     threshold = thresholds_of(run)["all"]
@@ -55,7 +55,7 @@ def precision_chart(export: Export) -> None:
     """precision_at_k.png."""
     import pandas as pd
 
-    from engine import charts
+    from engine.charts import retrieval as charts
 
     rows = export.metrics["retrieval"]
     values = [measured(row) for row in rows if row.name.startswith("p_at_") and " / " not in row.slice]
@@ -76,7 +76,7 @@ def prompt_chart(export: Export) -> None:
     """prompt_comparison.png."""
     import pandas as pd
 
-    from engine import charts
+    from engine.charts import reports as charts
 
     reports, _ = export.reports()
     groups = sorted({(report["model"], report["strategy"]) for report in reports})
@@ -99,7 +99,7 @@ def embedding_map(export: Export) -> None:
     """tsne_embeddings.png: the test images, or all where there is no test split."""
     import pandas as pd
 
-    from engine import charts
+    from engine.charts import retrieval as charts
     from engine.retrieval.projection import tsne
 
     opened, rows, images = export.opened()

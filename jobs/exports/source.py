@@ -52,7 +52,7 @@ class Export:
 
     def chart(self, name: str, chart: Any) -> None:
         """A chart as PNG."""
-        from engine.charts import save_png
+        from engine.charts.style import save_png
 
         save_png(chart, self.folder / name)
         self.files.append(name)

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from engine import charts
+from engine.charts import audit, classification, reports, retrieval, style
 from engine.errors import InputError
 from engine.metrics.bootstrap import Interval
 from engine.metrics.classification import youden_threshold
@@ -68,18 +68,20 @@ POINTS = pd.DataFrame(
 def all_charts(synthetic: bool) -> dict[str, Any]:
     counts = {"tp": 381, "fp": 22, "tn": 212, "fn": 9}
     return {
-        "training_curves": charts.training_curves(CURVES, synthetic=synthetic),
-        "confusion_matrix": charts.confusion_matrix(**counts, synthetic=synthetic),
-        "confusion_matrix_normalised": charts.confusion_matrix(**counts, normalised=True, synthetic=synthetic),
-        "roc_curve": charts.roc_curve(
+        "training_curves": classification.training_curves(CURVES, synthetic=synthetic),
+        "confusion_matrix": classification.confusion_matrix(**counts, synthetic=synthetic),
+        "confusion_matrix_normalised": classification.confusion_matrix(**counts, normalised=True, synthetic=synthetic),
+        "roc_curve": classification.roc_curve(
             PREDICTIONS, threshold=0.5, auc=Interval(0.98, 0.97, 0.99, 200), synthetic=synthetic
         ),
-        "calibration": charts.calibration(PREDICTIONS, ece=Interval(0.05, 0.03, 0.08, 200), synthetic=synthetic),
-        "precision_at_k": charts.precision_at_k(PRECISION, chance=0.53, synthetic=synthetic),
-        "prompt_comparison": charts.prompt_comparison({"Stance": PROMPTS, "Keywords": PROMPTS}, synthetic=synthetic),
-        "embedding_map": charts.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
-        "faithfulness_curves": charts.faithfulness_curves(FAITHFULNESS, group="called pneumonia", synthetic=synthetic),
-        "shortcut_probes": charts.shortcut_probes(PROBES, synthetic=synthetic),
+        "calibration": classification.calibration(
+            PREDICTIONS, ece=Interval(0.05, 0.03, 0.08, 200), synthetic=synthetic
+        ),
+        "precision_at_k": retrieval.precision_at_k(PRECISION, chance=0.53, synthetic=synthetic),
+        "prompt_comparison": reports.prompt_comparison({"Stance": PROMPTS, "Keywords": PROMPTS}, synthetic=synthetic),
+        "embedding_map": retrieval.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
+        "faithfulness_curves": audit.faithfulness_curves(FAITHFULNESS, group="called pneumonia", synthetic=synthetic),
+        "shortcut_probes": audit.shortcut_probes(PROBES, synthetic=synthetic),
     }
 
 
@@ -98,7 +100,7 @@ def rows(chart: Any, column: str) -> list[dict[str, Any]]:
 @pytest.mark.parametrize("name", list(all_charts(synthetic=False)))
 def test_every_chart_becomes_a_legible_png(name: str, tmp_path: Path) -> None:
     path = tmp_path / "made" / f"{name}.png"
-    charts.save_png(all_charts(synthetic=False)[name], path)
+    style.save_png(all_charts(synthetic=False)[name], path)
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert picture.shape[0] >= 400
     assert picture.shape[1] >= 800
@@ -137,41 +139,41 @@ def test_charts_of_samples_say_how_many_they_show(name: str) -> None:
 
 
 def test_probes_below_chance_are_not_cut_off() -> None:
-    scales = str(specification(charts.shortcut_probes(PROBES)))
+    scales = str(specification(audit.shortcut_probes(PROBES)))
     assert "'domain': [0.1, 1]" in scales
-    assert [row["value"] for row in rows(charts.shortcut_probes(PROBES), "value")].count(0.5) == 1
+    assert [row["value"] for row in rows(audit.shortcut_probes(PROBES), "value")].count(0.5) == 1
 
 
 def test_confusion_matrix_shows_counts_or_shares_of_the_true_label() -> None:
     counts = {"tp": 3, "fp": 1, "tn": 1, "fn": 0, "synthetic": False}
-    assert [row["text"] for row in rows(charts.confusion_matrix(**counts), "text")] == ["1", "1", "0", "3"]
-    shares = rows(charts.confusion_matrix(**counts, normalised=True), "text")
+    assert [row["text"] for row in rows(classification.confusion_matrix(**counts), "text")] == ["1", "1", "0", "3"]
+    shares = rows(classification.confusion_matrix(**counts, normalised=True), "text")
     assert [row["text"] for row in shares] == ["50.0%", "50.0%", "0.0%", "100.0%"]
 
 
 def test_a_class_without_images_has_no_share() -> None:
-    shares = rows(charts.confusion_matrix(tp=3, fp=0, tn=0, fn=1, normalised=True, synthetic=False), "text")
+    shares = rows(classification.confusion_matrix(tp=3, fp=0, tn=0, fn=1, normalised=True, synthetic=False), "text")
     assert [row["text"] for row in shares] == ["0", "0", "25.0%", "75.0%"]
 
 
 def test_roc_marks_its_own_youden_point_and_the_threshold_in_use() -> None:
-    youden, used = rows(charts.roc_curve(PREDICTIONS, threshold=0.5), "text")
+    youden, used = rows(classification.roc_curve(PREDICTIONS, threshold=0.5), "text")
     assert f"Youden point ({youden_threshold(PREDICTIONS['label'], PREDICTIONS['probability']):.3f})" in youden["text"]
     called = PREDICTIONS["probability"] >= 0.5
     assert used["y"] == pytest.approx(called[PREDICTIONS["label"] == 1].mean())
     assert used["x"] == pytest.approx(called[PREDICTIONS["label"] == 0].mean())
-    assert len(rows(charts.roc_curve(PREDICTIONS), "text")) == 1
+    assert len(rows(classification.roc_curve(PREDICTIONS), "text")) == 1
 
 
 def test_roc_of_one_class_is_refused() -> None:
     with pytest.raises(InputError, match="both classes"):
-        charts.roc_curve(PREDICTIONS[PREDICTIONS["label"] == 1])
+        classification.roc_curve(PREDICTIONS[PREDICTIONS["label"] == 1])
 
 
 def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -> None:
     bare = PRECISION.assign(low=np.nan, high=np.nan)
-    charts.save_png(charts.precision_at_k(bare, chance=None), tmp_path / "bare.png")
-    charts.save_png(charts.precision_at_k(PRECISION, chance=None), tmp_path / "whiskers.png")
+    style.save_png(retrieval.precision_at_k(bare, chance=None), tmp_path / "bare.png")
+    style.save_png(retrieval.precision_at_k(PRECISION, chance=None), tmp_path / "whiskers.png")
     count = {
         name: (np.asarray(Image.open(tmp_path / f"{name}.png").convert("L")) < 200).sum()
         for name in ("bare", "whiskers")
@@ -182,7 +184,7 @@ def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -
 def test_points_of_the_map_can_be_picked_by_image() -> None:
     made = specification(all_charts(synthetic=False)["embedding_map"])
     assert {"name": "image", "select": {"type": "point", "fields": ["image_id"]}}.items() <= made["params"][0].items()
-    assert {row["label"] for row in rows(charts.embedding_map(POINTS, method="t-SNE", embedder="x"), "label")} == {
+    assert {row["label"] for row in rows(retrieval.embedding_map(POINTS, method="t-SNE", embedder="x"), "label")} == {
         f"{name} (n = 2,000)" for name in ("normal", "pneumonia", "unknown")
     }
 
@@ -190,10 +192,10 @@ def test_points_of_the_map_can_be_picked_by_image() -> None:
 @pytest.mark.parametrize("dark", [True, False])
 def test_a_page_s_chart_is_see_through_and_readable_on_its_ground(dark: bool) -> None:
     for synthetic in (True, False):
-        drawn = charts.for_page(charts.training_curves(CURVES, synthetic=synthetic), dark=dark).to_dict()
+        drawn = style.for_page(classification.training_curves(CURVES, synthetic=synthetic), dark=dark).to_dict()
         assert drawn["background"] == "transparent"
         ground = 0x15 if dark else 0xFF
         for part, name in (("axis", "labelColor"), ("legend", "labelColor"), ("title", "color")):
             ink = int(drawn["config"][part][name][1:3], 16)
             assert abs(ink - ground) > 150
-        assert (drawn["config"]["title"]["subtitleColor"] == charts.VERMILION) == synthetic
+        assert (drawn["config"]["title"]["subtitleColor"] == style.VERMILION) == synthetic

@@ -1,0 +1,54 @@
+"""Figures of an audit: whether heatmaps are faithful, and what tells the classes apart without any lung."""
+
+from typing import Any
+
+import altair as alt
+import pandas as pd
+
+from engine.charts.style import GREY, ORDER_COLOURS, PALETTE, counted, finished, floor, numbers, whiskers
+
+
+def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = False) -> alt.HConcatChart:
+    """Mean probability while pixels are deleted and inserted, in each order, with its interval as a band.
+
+    table: columns mode (deletion, insertion), order, share (of the pixels, in [0, 1]), value, low, high, n (images).
+    """
+    orders = [name for name in ORDER_COLOURS if (table["order"] == name).any()]
+    scale = alt.Scale(domain=orders, range=[ORDER_COLOURS[name] for name in orders])
+    legend = alt.Legend(orient="bottom", symbolOpacity=1)
+    colour = alt.Color("order:N", title="Order of the pixels", scale=scale, legend=legend)
+    level = alt.Scale(domain=[0, 1])
+
+    def panel(mode: str, title: str) -> Any:
+        base = alt.Chart(table[table["mode"] == mode]).encode(x=alt.X("share:Q", title=title), color=colour)
+        value = alt.Y("value:Q", title="Mean probability of pneumonia", scale=level)
+        band = base.mark_area(opacity=0.15).encode(alt.Y("low:Q", scale=level), alt.Y2("high:Q"))
+        return (band + base.mark_line(strokeWidth=2.5).encode(y=value)).properties(width=380, height=280)
+
+    charts = alt.hconcat(
+        panel("deletion", "Share of the pixels deleted"), panel("insertion", "Share of the pixels inserted")
+    )
+    subtitle = f"{group}, {counted(table['n'])} images; bands: 95 % intervals; a faithful map falls and rises first"
+    return finished(charts, "Deletion and insertion", subtitle, synthetic)
+
+
+def shortcut_probes(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:
+    """AUC of each probe with its interval, and the line of chance.
+
+    table: columns probe, where (such as "test"), value, low, high (NaN where unknown), n (images).
+    """
+    wheres = sorted(table["where"].unique())
+    scale = alt.Scale(domain=wheres, range=PALETTE[: len(wheres)])
+    colour = alt.Color("where:N", title="Measured", scale=scale, legend=alt.Legend(orient="bottom"))
+    axis = alt.Scale(domain=[min(0.4, floor(table["low"].min(), table["value"].min())), 1], nice=False)
+    x = alt.X("value:Q", title="AUC", scale=axis)
+    order = table["probe"].drop_duplicates().tolist()
+    y = alt.Y("probe:N", title=None, sort=order, axis=alt.Axis(labelLimit=240))
+    base = alt.Chart(table).encode(y=y, yOffset="where:N")
+    tips = ["probe:N", "where:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
+    points = base.mark_point(size=110, filled=True, opacity=1).encode(x=x, color=colour, tooltip=tips)
+    chance = alt.Chart(pd.DataFrame({"value": [0.5]})).mark_rule(color=GREY, strokeDash=[5, 4]).encode(x=x)
+    layers = [chance, whiskers(base, table, "x", axis, colour), points, numbers(base, x, dy=-11)]
+    chart = alt.layer(*layers).properties(width=460, height=alt.Step(30))
+    subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: chance"
+    return finished(chart, "What tells the classes apart", subtitle, synthetic)

@@ -1,0 +1,140 @@
+"""Figures of a classifier: its training, and what it says of labelled images."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from engine.charts.style import BLUE, GREY, INK, VERMILION, finished, shown
+from engine.metrics.bootstrap import Interval
+from engine.metrics.classification import Sample, measure, reliability, youden_threshold
+from engine.metrics.classification import roc_curve as roc_points
+
+
+def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> alt.HConcatChart:
+    """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean.
+
+    curves: columns split ("fold0", ...), name (train_loss, valid_loss, valid_auc), step (epoch from 0), value.
+    """
+    table = curves.assign(
+        epoch=curves["step"] + 1,
+        curve=curves["name"].map({"train_loss": "training", "valid_loss": "validation", "valid_auc": "validation"}),
+    )
+    colour = alt.Color(
+        "curve:N",
+        title=None,
+        scale=alt.Scale(domain=["training", "validation"], range=[BLUE, VERMILION]),
+        legend=alt.Legend(orient="top", symbolOpacity=1),
+    )
+
+    def panel(names: Sequence[str], title: str) -> Any:
+        base = alt.Chart(table[table["name"].isin(names)]).encode(
+            x=alt.X("epoch:Q", title="Epoch", axis=alt.Axis(tickMinStep=1, format="d"), scale=alt.Scale(nice=False)),
+            color=colour,
+        )
+        value = alt.Y("value:Q", title=title, scale=alt.Scale(zero=False))
+        mean = alt.Y("mean(value):Q", title=title, scale=alt.Scale(zero=False))
+        tips = ["split:N", "curve:N", "epoch:Q", alt.Tooltip("value:Q", format=".4f")]
+        folds = base.mark_line(strokeWidth=1, opacity=0.35).encode(y=value, detail="split:N", tooltip=tips)
+        thick = base.mark_line(strokeWidth=3).encode(y=mean)
+        dots = base.mark_point(size=30, filled=True, opacity=1).encode(y=mean)
+        return (folds + thick + dots).properties(width=380, height=280)
+
+    folds = table["split"].nunique()
+    charts = alt.hconcat(
+        panel(["train_loss", "valid_loss"], "Loss (cross-entropy, nats)"), panel(["valid_auc"], "Validation AUC")
+    )
+    told = f"thick: mean of {folds} folds; thin: each fold" if folds > 1 else "one fold so far"
+    return finished(charts, "Training curves", told, synthetic)
+
+
+def confusion_matrix(
+    *, tp: int, fp: int, tn: int, fn: int, normalised: bool = False, threshold: float | None = None, synthetic: bool
+) -> alt.LayerChart:
+    """The four counts; normalised: each row as the share of its true label."""
+    rows = [("normal", "normal", tn), ("normal", "pneumonia", fp), ("pneumonia", "normal", fn)]
+    table = pd.DataFrame([*rows, ("pneumonia", "pneumonia", tp)], columns=["truth", "called", "images"])
+    table["share"] = table["images"] / table.groupby("truth")["images"].transform("sum")
+    table["text"] = [
+        f"{share:.1%}" if normalised and np.isfinite(share) else f"{count:,}"
+        for share, count in zip(table["share"], table["images"], strict=True)
+    ]
+    field = "share" if normalised else "images"
+    table["dark"] = table[field] > 0.8 * table[field].max()
+    order = ["normal", "pneumonia"]
+    base = alt.Chart(table).encode(
+        x=alt.X("called:N", title="Predicted label", sort=order, axis=alt.Axis(labelAngle=0, orient="top")),
+        y=alt.Y("truth:N", title="True label", sort=order),
+        tooltip=["truth:N", "called:N", alt.Tooltip("images:Q", format=","), alt.Tooltip("share:Q", format=".1%")],
+    )
+    cells = base.mark_rect(stroke="white", strokeWidth=3).encode(
+        color=alt.Color(f"{field}:Q", scale=alt.Scale(range=["#EAF2F8", BLUE], domainMin=0), legend=None)
+    )
+    text = base.mark_text(fontSize=26, fontWeight="bold").encode(
+        text="text:N", color=alt.condition("datum.dark", alt.value("white"), alt.value(INK))
+    )
+    chart = (cells + text).properties(width=340, height=340)
+    at = "" if threshold is None else f"; threshold {threshold:.3f}"
+    title = "Confusion matrix, share of the true label" if normalised else "Confusion matrix, images"
+    return finished(chart, title, f"n = {tp + fp + tn + fn:,} images{at}", synthetic)
+
+
+def roc_curve(
+    predictions: pd.DataFrame, *, threshold: float | None = None, auc: Interval | None = None, synthetic: bool = False
+) -> alt.LayerChart:
+    """ROC curve with its own Youden point, and the point of the threshold in use where that is given.
+
+    predictions: columns label (0 or 1), probability. Raises InputError where only one class is present.
+    """
+    curve = roc_points(predictions["label"], predictions["probability"])
+    line = pd.DataFrame({"x": curve.false_positive_rate, "y": curve.true_positive_rate})
+    youden = youden_threshold(predictions["label"], predictions["probability"])
+    named = {"Youden point": youden} | ({} if threshold is None else {"Threshold in use": threshold})
+    points = pd.DataFrame([_operating_point(predictions, value, name) for name, value in named.items()])
+    x = alt.X("x:Q", title="False positive rate (1 - specificity)", scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("y:Q", title="Recall (sensitivity)", scale=alt.Scale(domain=[0, 1]))
+    roc = alt.Chart(line).mark_line(color=BLUE, strokeWidth=2.5).encode(x=x, y=y, order="y:Q")
+    diagonal = alt.Chart(pd.DataFrame({"x": [0, 1], "y": [0, 1]})).mark_line(color=GREY, strokeDash=[5, 4])
+    legend = alt.Legend(title=None, orient="bottom", direction="vertical", labelLimit=400, symbolStrokeWidth=2.5)
+    texts = points["text"].tolist()
+    marks = (
+        alt.Chart(points)
+        .mark_point(size=150, strokeWidth=3, fillOpacity=0)
+        .encode(
+            x=x,
+            y=y,
+            color=alt.Color("text:N", scale=alt.Scale(domain=texts, range=[VERMILION, INK]), legend=legend),
+            shape=alt.Shape("text:N", scale=alt.Scale(domain=texts, range=["circle", "square"]), legend=legend),
+            tooltip=["text:N"],
+        )
+    )
+    chart = alt.layer(diagonal.encode(x=x, y=y), roc, marks).properties(width=400, height=380)
+    subtitle = f"{shown('AUC', auc)}n = {len(predictions):,} images; dashed: chance"
+    return finished(chart, "ROC curve", subtitle, synthetic)
+
+
+def _operating_point(predictions: pd.DataFrame, threshold: float, name: str) -> dict[str, Any]:
+    found = measure(Sample.of(predictions["label"], predictions["probability"], threshold=threshold))
+    rates = f"recall {found['recall']:.1%}, specificity {found['specificity']:.1%}"
+    return {"x": 1 - found["specificity"], "y": found["recall"], "text": f"{name} ({threshold:.3f}): {rates}"}
+
+
+def calibration(predictions: pd.DataFrame, *, ece: Interval | None = None, synthetic: bool = False) -> alt.LayerChart:
+    """Reliability diagram: share of pneumonia against mean probability in 15 bins; area of a point: its images.
+
+    predictions: columns label (0 or 1), probability.
+    """
+    bins = reliability(predictions["label"], predictions["probability"])
+    table = pd.DataFrame({"predicted": bins.predicted, "observed": bins.observed, "images": bins.count})
+    x = alt.X("predicted:Q", title="Mean predicted probability of pneumonia", scale=alt.Scale(domain=[0, 1]))
+    y = alt.Y("observed:Q", title="Share of pneumonia", scale=alt.Scale(domain=[0, 1]))
+    ideal = alt.Chart(pd.DataFrame({"predicted": [0, 1], "observed": [0, 1]})).mark_line(color=GREY, strokeDash=[5, 4])
+    base = alt.Chart(table).encode(x=x, y=y)
+    size = alt.Size("images:Q", title="Images", scale=alt.Scale(range=[40, 700]), legend=alt.Legend(orient="bottom"))
+    tips = [alt.Tooltip("images:Q"), *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("predicted", "observed"))]
+    points = base.mark_circle(color=BLUE, opacity=0.8).encode(size=size, tooltip=tips)
+    chart = alt.layer(ideal.encode(x=x, y=y), base.mark_line(color=BLUE, strokeWidth=1.5), points)
+    subtitle = f"{shown('ECE', ece)}n = {len(predictions):,} images; dashed: perfect calibration"
+    return finished(chart.properties(width=400, height=380), "Calibration", subtitle, synthetic)

@@ -1,0 +1,138 @@
+"""Figures of embeddings: how precise their hits are, and all images laid out in the plane."""
+
+from collections.abc import Mapping
+
+import altair as alt
+import pandas as pd
+
+from engine.charts.style import (
+    GREY,
+    LABEL_COLOURS,
+    OUTCOME_COLOURS,
+    PALETTE,
+    counted,
+    finished,
+    floor,
+    numbers,
+    whiskers,
+)
+
+Box = tuple[float, float, float, float]
+"""Left, right, lower and upper edge."""
+
+
+def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, synthetic: bool = False) -> alt.LayerChart:
+    """P@k of each embedder with its interval, and the line that random hits would reach.
+
+    table: columns embedder, k, value, low, high (NaN where unknown), n (queries). chance: in [0, 1].
+    """
+    colour = alt.Color(
+        "embedder:N",
+        title="Embedder",
+        scale=alt.Scale(range=PALETTE),
+        legend=alt.Legend(orient="bottom", labelLimit=400),
+    )
+    x, offset = alt.X("k:O", title="Hits looked at (k)", axis=alt.Axis(labelAngle=0)), alt.XOffset("embedder:N")
+    width = max(400, 48 * len(table))
+    scale = alt.Scale(domain=[floor(table["low"].min(), table["value"].min(), chance), 1], nice=False, clamp=True)
+    y = alt.Y("value:Q", title="Share of hits with the query's label (P@k)", scale=scale)
+    base = alt.Chart(table.assign(top=table["high"].fillna(table["value"]))).encode(x=x, xOffset=offset)
+    tips = ["embedder:N", "k:O", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")), "n:Q"]
+    points = base.mark_point(size=90, filled=True, opacity=1).encode(y=y, color=colour, tooltip=tips)
+    layers = [whiskers(base, table, "y", scale, colour), points, numbers(base, alt.Y("top:Q", scale=scale), dy=-7)]
+    if chance is not None:
+        level = alt.Chart(pd.DataFrame({"value": [chance], "text": [f"chance {chance:.3f}"]})).encode(y=y)
+        layers += [
+            level.mark_rule(color=GREY, strokeDash=[5, 4]),
+            level.mark_text(align="right", dy=-7, color="#5A5A5A").encode(x=alt.value(width - 4), text="text:N"),
+        ]
+    chart = alt.layer(*layers).properties(width=width, height=320)
+    subtitle = f"{counted(table['n'])} queries; bars: 95 % intervals"
+    return finished(chart, "Retrieval precision at k", subtitle, synthetic)
+
+
+def embedding_map(points: pd.DataFrame, *, method: str, embedder: str, synthetic: bool = False) -> alt.Chart:
+    """Each image's place in a 2-D projection, coloured by label. Selection "image" picks points by image_id.
+
+    points: columns image_id, x, y, label (1, 0 or missing); split, outcome and path show in the tooltip where given.
+    """
+    names = points["label"].map({0: "normal", 1: "pneumonia"}).fillna("unknown")
+    shown = [name for name in LABEL_COLOURS if (names == name).any()]
+    legend = [f"{name} (n = {(names == name).sum():,})" for name in shown]
+    table = points.assign(label=names.map(dict(zip(shown, legend, strict=True))))
+    scale = alt.Scale(domain=legend, range=[LABEL_COLOURS[name] for name in shown])
+    colour = alt.Color("label:N", title=None, scale=scale, legend=alt.Legend(orient="bottom", labelLimit=300))
+    picked = alt.selection_point(name="image", fields=["image_id"])
+    bare = alt.Axis(labels=False, ticks=False, grid=False)
+    tips = [f"{name}:N" for name in ("image_id", "label", "split", "outcome", "path") if name in table]
+    chart = (
+        alt.Chart(table)
+        .mark_circle(size=34)
+        .encode(
+            x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
+            y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
+            color=colour,
+            opacity=alt.condition(picked, alt.value(0.7), alt.value(0.15)),
+            tooltip=tips,
+        )
+        .add_params(picked)
+        .properties(width=560, height=460)
+    )
+    return finished(chart, f"{method} of {embedder}", f"n = {len(table):,} images", synthetic)
+
+
+def image_map(
+    points: pd.DataFrame,
+    *,
+    method: str,
+    by: str,
+    counts: Mapping[str, int],
+    total: int,
+    box: Box | None = None,
+    synthetic: bool = False,
+) -> alt.Chart:
+    """All images on a map, to be looked into. Interval selection "box" gives x and y, point selection "image" image_id.
+
+    points: columns image_id, x, y, label (in words), outcome (TP, FP, TN, FN, not judged), probability (in [0, 1] or
+    missing), cluster where by asks for it; all images or a part of them. by: label, outcome, probability or cluster,
+    what the points are coloured by. counts: images under each of its names, and total: images on the map, those that
+    are not drawn included. box: what is selected at first, as left, right, lower and upper edge.
+    """
+    table = points
+    if by == "probability":
+        colour = alt.Color("probability:Q", title="Probability", scale=alt.Scale(scheme="cividis", domain=[0, 1]))
+    else:
+        palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
+        shown = [name for name in palette or counts if counts.get(name, 0)]
+        legend = {name: f"{name} (n = {counts[name]:,})" for name in shown}
+        table = table.assign(shown=table[by].map(legend))
+        table = table.sort_values("outcome", key=lambda names: names != "not judged")
+        drawn = {"range": [palette[name] for name in shown]} if palette else {"scheme": "tableau10"}
+        scale = alt.Scale(domain=list(legend.values()), **drawn)
+        look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
+        colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
+    chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
+    bare = alt.Axis(labels=False, ticks=False, grid=False)
+    # one text, made here: the browser would work out four of them for each of thousands of points
+    known = table[["image_id", "label", "outcome", "probability"]].itertuples(index=False)
+    table = table.assign(said=[_told(*point) for point in known])
+    chart = (
+        alt.Chart(table)
+        .mark_circle(size=22, opacity=0.6, cursor="pointer")
+        .encode(
+            x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
+            y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
+            color=colour,
+            tooltip="said:N",
+        )
+        .add_params(alt.selection_interval(name="box", **chosen))
+        .add_params(alt.selection_point(name="image", fields=["image_id"]))
+        .properties(width="container", height=560)
+    )
+    part = "" if len(table) == total else f", {len(table):,} of them drawn"
+    return finished(chart, f"{method} of all images", f"n = {total:,} images{part}", synthetic)
+
+
+def _told(image_id: int, label: str, outcome: str, probability: float) -> str:
+    odds = "not predicted" if probability != probability else f"{probability:.3f}"  # NaN
+    return f"image {image_id}: {label}, {outcome}, {odds}"

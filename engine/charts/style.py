@@ -1,0 +1,98 @@
+"""How every figure looks: colours, headings, intervals, and how it gets onto a page or into a file."""
+
+from pathlib import Path
+from typing import Any
+
+import altair as alt
+import numpy as np
+import pandas as pd
+
+from engine.files import write_whole
+from engine.metrics.bootstrap import Interval
+
+BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+GREY, INK, GRID, FAINT = "#8A8A8A", "#222222", "#E4E4E4", "#5A5A5A"
+LIGHT_INK, DARK_GRID, LIGHT_FAINT = "#E4E7EA", "#363C42", "#A9AFB5"
+PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY]
+"""Okabe & Ito 2008: told apart by colour-blind readers."""
+LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": GREY}
+OUTCOME_COLOURS = {"TP": BLUE, "TN": SKY, "FN": VERMILION, "FP": ORANGE, "not judged": "#B8BCC0"}
+ORDER_COLOURS = {"heatmap": VERMILION, "random": GREY, "centre": BLUE}
+PADDING = dict.fromkeys(("left", "right", "top", "bottom"), 14)
+"""Pixels around a chart; side by side, since one number breaks Streamlit's charts."""
+SYNTHETIC = "SYNTHETIC phantoms: not a result on radiographs"
+
+
+def save_png(chart: alt.TopLevelMixin, path: Path, *, scale: float = 2) -> None:
+    """Draw the chart without a browser or a network, into a PNG that appears whole or not at all. Raises OSError.
+
+    scale: 2 gives 144 pixels an inch.
+    """
+    import vl_convert
+
+    with alt.data_transformers.enable("default", max_rows=None):
+        write_whole(path, vl_convert.vegalite_to_png(chart.to_dict(), scale=scale))
+
+
+def for_page(chart: Any, *, dark: bool) -> Any:
+    """A chart for a page: see-through, and light on dark where the page is."""
+    ink, grid, faint = (LIGHT_INK, DARK_GRID, LIGHT_FAINT) if dark else (INK, GRID, FAINT)
+    warned = chart.config.title.subtitleColor == VERMILION
+    return _inked(chart.properties(background="transparent"), ink, grid, VERMILION if warned else faint)
+
+
+def finished(chart: Any, title: str, subtitle: str, synthetic: bool) -> Any:
+    """The chart under its title, and under the warning where it shows no radiographs."""
+    lines = [subtitle, SYNTHETIC] if synthetic else [subtitle]
+    heading = alt.TitleParams(title, subtitle=lines, anchor="start", offset=12)
+    made = chart.properties(title=heading, background="white", padding=PADDING).configure_view(stroke=None)
+    return _inked(made, INK, GRID, VERMILION if synthetic else FAINT)
+
+
+def _inked(chart: Any, ink: str, grid: str, subtitle: str) -> Any:
+    return (
+        chart.configure_axis(
+            gridColor=grid,
+            domainColor=GREY,
+            tickColor=GREY,
+            labelColor=ink,
+            titleColor=ink,
+            labelFontSize=12,
+            titleFontSize=13,
+            titleFontWeight="normal",
+        )
+        .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelColor=ink, titleColor=ink)
+        .configure_title(fontSize=16, subtitleFontSize=12, color=ink, subtitleColor=subtitle)
+    )
+
+
+def whiskers(base: Any, table: pd.DataFrame, axis: str, scale: Any, colour: Any) -> Any:
+    """Interval bars along `axis`, for the rows that have an interval."""
+    known = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(strokeWidth=2)
+    channel, second = (alt.X, alt.X2) if axis == "x" else (alt.Y, alt.Y2)
+    return known.encode(channel("low:Q", scale=scale), second("high:Q"), color=colour)
+
+
+def numbers(base: Any, at: Any, *, dy: int) -> Any:
+    """Values beside their points, to three decimals."""
+    return base.mark_text(fontSize=11, color=INK, dy=dy).encode(at, text=alt.Text("value:Q", format=".3f"))
+
+
+def floor(*values: float | None) -> float:
+    """The tenth below the lowest known value, for an axis that need not start at 0."""
+    known = [value for value in values if value is not None and np.isfinite(value)]
+    return max(0.0, float(np.floor(min(known, default=0.0) * 10 - 0.5) / 10))
+
+
+def counted(counts: "pd.Series[int]") -> str:
+    """How many there are behind each of the points."""
+    low, high = int(counts.min()), int(counts.max())
+    return f"n = {low:,}" if low == high else f"n = {low:,} to {high:,}"
+
+
+def shown(name: str, interval: Interval | None) -> str:
+    """A metric with its interval, for the begin of a subtitle; nothing where it is not known."""
+    if interval is None:
+        return ""
+    span = f" (95 % {interval.low:.3f} to {interval.high:.3f})" if np.isfinite(interval.low) else ""
+    return f"{name} {interval.value:.3f}{span}; "
