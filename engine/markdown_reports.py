@@ -84,6 +84,7 @@ class Section:
 THRESHOLDS = {
     "recall97": "the threshold for a recall of .97 out of fold",
     "youden": "Youden's threshold out of fold",
+    "half": "a calibrated probability of one half",
 }
 """Slices of values at thresholds of which one, in force, is told of first."""
 

@@ -15,7 +15,12 @@ For research on chest radiographs: to study how such a classifier works and fail
 against normal, about frontal radiographs like those it was trained on. **Not a medical device**; not for diagnosis,
 triage or any decision about a patient.
 """
-THRESHOLDS = {"all": "threshold in force", "recall97": "threshold for a recall of .97", "youden": "Youden's threshold"}
+THRESHOLDS = {
+    "all": "threshold in force",
+    "recall97": "threshold for a recall of .97",
+    "youden": "Youden's threshold",
+    "half": "probability of one half",
+}
 """The slices of values that speak of a threshold."""
 AT_THRESHOLD = ("recall", "specificity", "precision", "accuracy", "f1")
 FREE = ("auc", "average_precision", "recall_at_specificity_90", "recall_at_specificity_95")

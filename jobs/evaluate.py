@@ -95,9 +95,10 @@ def classifier_values(
 ) -> Iterator[dict[str, Any]]:
     """The run's values on its labelled predictions, by split, or together as split "oof"; a row for every file."""
     from engine.classification.calibration import probabilities
+    from engine.metrics.classification import HALF
     from engine.metrics.evaluation import classification
 
-    thresholds = thresholds_of(source)
+    thresholds = {**thresholds_of(source), "half": HALF}
     if out_of_fold:
         with session.transaction(context.engine) as db:
             labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]

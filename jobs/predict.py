@@ -37,8 +37,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument(
         "--operating-point",
-        choices=("youden", "recall97"),
-        help="which threshold is in force: Youden's, or that for an out-of-fold recall of .97 (default: the recipe's)",
+        choices=("youden", "recall97", "half"),
+        help="threshold in force: Youden's, that for an out-of-fold recall of .97, or one half (default: the recipe's)",
     )
     args = options.parse_args(argv)
     context = open_context(args)
@@ -130,6 +130,7 @@ def predict(
     from engine.classification.checkpoints import load_classifier
     from engine.heat import lung_zones
     from engine.images import read_batch
+    from engine.metrics.classification import HALF
 
     with session.transaction(run.context.engine) as db:
         checkpoint = runs.artifact(db, trained.id, kept)
@@ -161,7 +162,8 @@ def predict(
             advance(len(batch))
     calibration = dict(classifier.calibration)
     if operating_point is not None:
-        calibration |= {"threshold": calibration[f"threshold_{operating_point}"], "operating_point": operating_point}
+        chosen = HALF if operating_point == "half" else calibration[f"threshold_{operating_point}"]
+        calibration |= {"threshold": chosen, "operating_point": operating_point}
     store(run, rows, np.concatenate(heatmaps), classifier, trained, calibration)
 
 

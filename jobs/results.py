@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 4
+VERSION = 5
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 
 

@@ -15,7 +15,9 @@ from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 
 FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
-RUNS, MOST = 3, 100
+RUNS = 3
+SMALL, MOST, FEWER = 20_000, 1000, 100
+"""Images of a small collection; how many of what no tally tells are looked for in it, and how many in a larger one."""
 
 Row = list[Cell | str]
 
@@ -24,12 +26,14 @@ def show(dataset: Dataset) -> None:
     """Each kind of thing with its number; what is in order is left out."""
     view = filters.view(dataset)
     with resources.reading() as session:
+        total = cases.count(session, Question(dataset.id))
+        most = MOST if total <= SMALL else FEWER
         rows = [
             *_running(session, dataset),
-            *_failures(session, dataset, view),
-            *_disagreements(session, dataset, view),
+            *_failures(session, dataset, view, most),
+            *_disagreements(session, dataset, view, most),
             *_data(session, dataset),
-            *_indexes(session, dataset),
+            *_indexes(session, dataset, total),
             *_broken(session, dataset),
         ]
     if rows:
@@ -44,10 +48,10 @@ def _counted(text: str, number: int, href: str) -> Iterator[Row]:
         yield [Cell(text, href), Cell(f"{number:,}", tone="strong")]
 
 
-def _looked_for(text: str, number: int, href: str) -> Iterator[Row]:
-    """The same where no tally tells, so that no more are looked for than a reader would."""
+def _looked_for(text: str, number: int, href: str, *, most: int) -> Iterator[Row]:
+    """The same where no tally tells, so that no more than `most` and one are looked for."""
     if number:
-        said = f"more than {MOST:,}" if number > MOST else f"{number:,}"
+        said = f"more than {most:,}" if number > most else f"{number:,}"
         yield [Cell(text, href), Cell(said, tone="strong")]
 
 
@@ -57,23 +61,23 @@ def _running(session: Session, dataset: Dataset) -> Iterator[Row]:
         yield [name, Cell(running.progress(run, "running"), tone="strong")]
 
 
-def _failures(session: Session, dataset: Dataset, view: filters.View) -> Iterator[Row]:
+def _failures(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
     if view.run is None:
         return
     for text, outcome in FAILURES:
         number = cases.count(session, replace(view.question, outcome=outcome))
         yield from _counted(text, number, frame.here("cases", dataset, outcome=outcome))
     asked = replace(view.question, outcome="wrong", reported="no")
-    found = len(case_order.listed(session, asked, limit=MOST + 1))
+    found = len(case_order.listed(session, asked, limit=most + 1))
     href = frame.here("cases", dataset, outcome="wrong", reported="no")
-    yield from _looked_for("Failures that no report describes", found, href)
+    yield from _looked_for("Failures that no report describes", found, href, most=most)
 
 
-def _disagreements(session: Session, dataset: Dataset, view: filters.View) -> Iterator[Row]:
+def _disagreements(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
     if view.judged:
-        found = matching.up_to(ReportQuestion(dataset.id, disagreeing=view.judged), MOST)
+        found = matching.up_to(ReportQuestion(dataset.id, disagreeing=view.judged), most)
         href = frame.here("reports", dataset, queue="against")
-        yield from _looked_for("Reports that contradict the classifier", found, href)
+        yield from _looked_for("Reports that contradict the classifier", found, href, most=most)
     doubted = cases.count(session, Question(dataset.id, reviewed="doubted"))
     href = frame.here("cases", dataset, reviewed="doubted", sort="file")
     yield from _counted("Labels that a reader doubts", doubted, href)
@@ -93,9 +97,8 @@ def _data(session: Session, dataset: Dataset) -> Iterator[Row]:
         yield from _counted("Files that ingest left out", number, frame.here("runs", dataset, run=ingest.id))
 
 
-def _indexes(session: Session, dataset: Dataset) -> Iterator[Row]:
-    """Indexes that hold another number of images than the dataset does."""
-    total = cases.count(session, Question(dataset.id))
+def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:
+    """Indexes that hold another number of images than the `total` of the dataset."""
     for index in evaluation.indexes(session, dataset.id):
         if index.count != total:
             name = Cell(f"Index of {index.embedder} is stale", frame.here("runs", dataset, run=index.run_id))

@@ -70,7 +70,7 @@ def _colour(mention: Mention) -> str:
 def legend() -> None:
     """Which colour means what."""
     said = " ".join(f":{colour}-background[{polarity}]" for polarity, colour in COLOURS.items())
-    st.caption(f"Findings as they are read: {said}. Research use only.")
+    st.caption(f"Findings as they are read: {said}; health that is denied is coloured as present. Research use only.")
 
 
 def show(row: ReportRow, *, brief: bool = False) -> None:

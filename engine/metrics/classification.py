@@ -14,6 +14,9 @@ from engine.errors import InputError
 
 Floats = NDArray[np.float64]
 ECE_BINS = 15
+HALF = 0.5
+"""The probability from which a softmax of two classes says the second, whatever the costs: what is compared where no
+threshold was chosen."""
 
 
 @dataclass(frozen=True)

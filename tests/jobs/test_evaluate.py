@@ -32,6 +32,9 @@ def test_classification_values_are_those_of_scikit_learn_on_every_file(world: Wo
     assert stored["test", "all", "auc"].value == pytest.approx(sklearn.roc_auc_score(labels, scores))
     assert stored["test", "all", "f1"].value == pytest.approx(sklearn.f1_score(labels, scores >= 0.45))
     assert stored["test", "recall97", "recall"].value == pytest.approx(sklearn.recall_score(labels, scores >= 0.2))
+    for split in ("test", "oof"):
+        assert stored[split, "half", "threshold"].value == 0.5
+    assert stored["test", "half", "recall"].value == pytest.approx(sklearn.recall_score(labels, scores >= 0.5))
     cells = [stored["test", "all", f"confusion_{cell}"].value for cell in ("tn", "fp", "fn", "tp")]
     assert cells == sklearn.confusion_matrix(labels, scores >= 0.45).ravel().tolist()
     auc = stored["test", "all", "auc"]

@@ -93,6 +93,13 @@ def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores
     assert all(p.zones for p in scored) and {images[p.image_id].split for p in scored} == {"test"}
     assert trained.summary is not None and trained.summary["oof_auc"] > 0.8
 
+    chosen = {"youden": trained.summary["threshold_youden"], "recall97": trained.summary["threshold_recall97"]}
+    for name, threshold in {**chosen, "half": 0.5}.items():
+        assert predict.main(["--operating-point", name, *job_options]) == 0
+        again = finished(context, "predict")
+        assert again.summary is not None
+        assert (again.summary["threshold"], again.summary["operating_point"]) == (threshold, name)
+
 
 def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_be_predicted_with(
     context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
