@@ -34,7 +34,7 @@ class Points:
 
     @cached_property
     def outcomes(self) -> NDArray[np.uint8]:
-        """Index into OUTCOMES of each image."""
+        """Index into OUTCOMES of each image, uint8 (n,)."""
         if self.threshold is None:
             return np.zeros(len(self.ids), dtype=np.uint8)
         called = self.probabilities >= self.threshold
@@ -45,11 +45,11 @@ class Points:
 
     @cached_property
     def failures(self) -> NDArray[np.bool_]:
-        """Whether the classifier is wrong on each."""
+        """Whether the classifier is wrong on each, bool (n,)."""
         return self.outcomes >= OUTCOMES.index("FN")
 
     def column(self, name: str, rows: Rows) -> NDArray[Any]:
-        """label, outcome or cluster of these images, in words."""
+        """label, outcome or cluster of these images, in words: (m,) for rows (m,)."""
         if name == "label":
             return np.array(LABELS)[self.labels[rows] + 1]
         if name == "outcome":

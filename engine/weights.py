@@ -1,6 +1,5 @@
 """Where a pretrained model's weights are: --weights PATH, the local model folder, the caches, then the hub."""
 
-import hashlib
 import logging
 import os
 import shutil
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from engine.digests import file_sha256
 from engine.errors import InputError
 
 if TYPE_CHECKING:
@@ -173,12 +173,6 @@ def fetch(name: str, *, models: Path) -> Path:
     return target
 
 
-def sha256(path: Path) -> str:
-    """Hex sha256 of a file's bytes."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
 def torchvision_file(name: str, *, models: Path | None = None, weights: Path | None = None) -> Path:
     """The checkpoint of a torchvision model by its name here, such as efficientnet_b3. Raises as `locate` does."""
     path = locate(name, models=models, weights=weights)
@@ -242,7 +236,7 @@ def _verify(wanted: Weights, folder: Path) -> None:
     checkpoint = next(folder.glob(wanted.files[0]), None)
     if checkpoint is None:
         raise InputError(f"{wanted.source} holds no {wanted.files[0]}")
-    if wanted.sha256 and not (found := sha256(checkpoint)).startswith(wanted.sha256):
+    if wanted.sha256 and not (found := file_sha256(checkpoint)).startswith(wanted.sha256):
         shutil.rmtree(folder)
         raise InputError(
             f"{wanted.role} '{wanted.name}': {checkpoint.name} from {wanted.source} has sha256 {found[:12]}, "

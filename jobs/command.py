@@ -89,7 +89,12 @@ def _common_options() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(add_help=False)
     common = made.add_argument_group("common options")
     common.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: DATABASE_URL, else SQLite)")
-    common.add_argument("--artifacts", type=Path, metavar="FOLDER", help="artifact folder (default: artifacts)")
+    common.add_argument(
+        "--artifacts",
+        type=Path,
+        metavar="FOLDER",
+        help="artifact folder (default: PNEUMOSCOPE_ARTIFACTS, else artifacts)",
+    )
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
 
@@ -190,7 +195,7 @@ def one_line(error: BaseException) -> str:
             name = ".".join(str(part) for part in first["loc"])
             message = f"setting '{name}' is not usable: {first['msg']}; see the environment and .env"
         case MemoryError():
-            message = "out of memory; try a smaller --batch-size"
+            message = "out of memory; close other programs, or take a smaller --batch-size where the job has one"
         case _:
             message = f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
     return " ".join(message.split())

@@ -11,6 +11,7 @@ from db import session, writes
 from db.models import Dataset, Run
 from db.queries import audit as audits
 from db.queries import evaluation
+from engine.commands import job
 from engine.errors import InputError
 from jobs.command import Context, JobError, command, make_writable, open_context, parser
 from jobs.exports import audit, embeddings, figures, model_card, reports, sheets
@@ -58,14 +59,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     with session.transaction(context.engine) as db:
         found = evaluation.latest(db, dataset.id)
     if found is None:
-        raise JobError(
-            f"dataset '{dataset.name}' is not evaluated yet; run: python -m jobs evaluate --dataset {dataset.name}"
-        )
+        raise JobError(f"dataset '{dataset.name}' is not evaluated yet; run: {job('evaluate', dataset.name)}")
     evaluated, metrics = found
     if not is_current(context, dataset, evaluated):
         print(
             f"export: results that are newer than evaluation run {evaluated.id} are not in it; "
-            f"to include them, first run: python -m jobs evaluate --dataset {dataset.name}"
+            f"to include them, first run: {job('evaluate', dataset.name)}"
         )
     make_writable(folder, what="export folder", option="--out")
     run = claimed(context, dataset, evaluated, folder)

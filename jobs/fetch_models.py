@@ -37,7 +37,7 @@ def show(models: Path) -> None:
         present = weights.on_disk(name, models=models)
         where = "absent" if present is None else str(present)
         print(f"{name:<16} {each.role:<9} {each.megabytes:>5}  {each.licence:<13} {where:<24} {each.source}")
-    print("EfficientNet-Lite0 (18 MB, Apache-2.0) comes with the Python packages and needs no download.")
+    print("EfficientNet-Lite0, 1 and 2 and all-MiniLM-L6-v2 (Apache-2.0) come with the Python packages.")
 
 
 if __name__ == "__main__":

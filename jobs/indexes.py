@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from db import session
 from db.models import Dataset, VectorIndex
 from db.queries import evaluation
+from engine.commands import job
 from jobs.command import Context, JobError, UsageError
 
 if TYPE_CHECKING:
@@ -23,9 +24,7 @@ def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
     """The index of that embedder, or the one built last. Raises JobError or UsageError where there is none."""
     known = built(context, dataset)
     if not known:
-        raise JobError(
-            f"no index holds dataset '{dataset.name}'; build one with: python -m jobs embed --dataset {dataset.name}"
-        )
+        raise JobError(f"no index holds dataset '{dataset.name}'; build one with: {job('embed', dataset.name)}")
     for index in reversed(known):
         if embedder in (None, index.embedder):
             return index

@@ -11,6 +11,7 @@ from db import session, tallies, writes
 from db.models import Dataset, Image, Prediction, Run
 from db.queries import datasets, runs
 from engine.classification import versions
+from engine.commands import job
 from engine.files import whole_file
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.run import ActiveRun
@@ -94,7 +95,7 @@ def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
         known = f", or name another dataset's with --train-run {other.id}" if other else ""
         raise JobError(
             f"dataset '{dataset.name}' has no classifier of its own yet; "
-            f"train one with: python -m jobs train --dataset {dataset.name}{known}"
+            f"train one with: {job('train', dataset.name)}{known}"
         )
     return found
 

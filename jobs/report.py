@@ -9,6 +9,7 @@ from db import session
 from db.models import Dataset, Run
 from db.queries import reports, runs
 from db.queries.reports import PredictedImage
+from engine.commands import job
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive
 from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.scoring import Scorer, threshold_of
@@ -164,7 +165,7 @@ def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
     if found is None:
         raise JobError(
             f"dataset '{dataset.name}' has no finished predict run, which reports rest on; "
-            f"make one with: python -m jobs predict --dataset {dataset.name}"
+            f"make one with: {job('predict', dataset.name)}"
         )
     return found
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from db import session
 from db.models import Dataset, Run, VectorIndex
 from db.queries import datasets, evaluation, runs
+from engine.commands import job
 from engine.errors import InputError
 from jobs import indexes
 from jobs.command import Context, UsageError
@@ -38,12 +39,12 @@ class Inputs:
     @property
     def missing(self) -> list[str]:
         """One line for each task that has nothing to evaluate."""
-        option = f"--dataset {self.dataset.name}"
+        name = self.dataset.name
         asked = {
-            f"classification on test: no predict run; make one with: python -m jobs predict {option}": self.predict,
-            f"out-of-fold classification: no train run; make one with: python -m jobs train {option}": self.train,
-            f"reports: none with a score; write some with: python -m jobs report {option}": self.scores,
-            f"retrieval: no vector index; build one with: python -m jobs embed {option}": self.indexes,
+            f"classification on test: no predict run; make one with: {job('predict', name)}": self.predict,
+            f"out-of-fold classification: no train run; make one with: {job('train', name)}": self.train,
+            f"reports: none with a score; write some with: {job('report', name)}": self.scores,
+            f"retrieval: no vector index; build one with: {job('embed', name)}": self.indexes,
         }
         return [line for line, found in asked.items() if not found]
 

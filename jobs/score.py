@@ -1,4 +1,4 @@
-"""python -m jobs score [--predict-run N]: score every report of a data set anew, without writing any.
+"""python -m jobs score [--predict-run N]: score the reports on a predict run's images anew, without writing any.
 
 For after a correction of labels, another predict run, a reports.csv put beside the images, or a new way of scoring.
 """
@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from db import session, writes
 from db.models import Report
 from db.queries import reports
+from engine.commands import job
 from jobs.command import command, open_context, parser
 from jobs.report import chosen_strategies, predict_run
 from jobs.reporting.scoring import Scorer
@@ -52,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     scorer.store(db, rows, items, strategies)
                 advance(len(batch))
             run.summary = {"reports": len(there), "references": len(scorer.references)}
-    print(f"score: run {run.id} scored {run.summary['reports']} reports; now: python -m jobs evaluate")
+    print(f"score: run {run.id} scored {run.summary['reports']} reports; now: {job('evaluate', dataset.name)}")
     return 0
 
 

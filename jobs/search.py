@@ -10,9 +10,11 @@ from db import session
 from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, evaluation, runs, search
 from db.queries.cases import Question
+from engine.commands import job
 from engine.digests import file_sha256
 from engine.reporting.matching import matcher
 from engine.retrieval.embedders import reads_text
+from engine.retrieval.vector_index import STRANGE
 from engine.weights import MissingWeightsError
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
@@ -51,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--text is empty; write what the picture or its report should show")
     if args.grid is not None and args.text is not None:
         raise UsageError("--grid draws the query beside its hits; give it with --image or --case")
+    if args.reports and (args.text is None or args.embedder is not None):
+        raise UsageError("--reports looks for --text in reports; give it with --text, and without --embedder")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
@@ -72,12 +76,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-STRANGE = (
-    "the picture is less like any image of the collection than 99 % of its images are like their nearest: it may be no "
-    "chest radiograph, and the hits may mean nothing"
-)
-
-
 def asked(
     context: Context, dataset: Dataset, *, split: str | None, label: str | None, cause: str | None, outcome: str | None
 ) -> Question:
@@ -92,7 +90,7 @@ def asked(
         return question
     threshold = (predicted.summary or {}).get("threshold") if predicted else None
     if predicted is None or threshold is None:
-        raise JobError(f"outcomes need a predict run with a threshold: python -m jobs predict --dataset {dataset.name}")
+        raise JobError(f"outcomes need a predict run with a threshold: {job('predict', dataset.name)}")
     return replace(question, run_id=predicted.id, threshold=float(threshold), outcome=outcome)
 
 
@@ -146,7 +144,8 @@ class Search:
         elif readers:
             notes.append("to search the pictures themselves, leave --reports out")
         else:
-            notes.append("to search the pictures themselves by text: python -m jobs embed --embedder aligned")
+            made = job("embed", self.dataset.name, "--embedder", "aligned")
+            notes.append(f"to search the pictures themselves by text: {made}")
         return self.by_reports(text, notes)
 
     def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> Answer:
@@ -161,10 +160,9 @@ class Search:
         """Cases whose notes or generated reports hold the text's words."""
         with session.transaction(self.context.engine) as db:
             if not search.any_text(db, self.dataset.id):
-                raise JobError(
-                    f"dataset '{self.dataset.name}' has no reports to search; write some with: python -m jobs report"
-                    f"{'; or ' + notes[0] if notes else ''}"
-                )
+                name = self.dataset.name
+                ways = "; or ".join([job("report", name), *notes[:1]])
+                raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
             found = search.texts(db, self.question, text, limit=self.k, passes=matcher(text))
             known = evaluation.images(db, [hit.image.id for hit in found])
         hits = [
@@ -220,7 +218,7 @@ class Search:
         if loaded.revision != index.revision:
             raise JobError(
                 f"index of '{index.embedder}' was made with weights {index.revision}, but {loaded.revision} are here; "
-                f"build it again with: python -m jobs embed --embedder {index.embedder}"
+                f"build it again with: {job('embed', self.dataset.name, '--embedder', index.embedder)}"
             )
         return loaded
 

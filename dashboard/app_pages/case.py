@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import (
     address,
+    audited,
     counting,
     filters,
     frame,
@@ -20,6 +21,7 @@ from dashboard.components import (
     wording,
 )
 from db.queries import cases, evaluation, reports
+from engine.commands import job
 
 NEAREST = 12
 
@@ -54,11 +56,15 @@ with known:
     viewer.facts(dataset, case, view)
     viewer.zones(case)
     history.show(case, view)
+    audited.facts(dataset, case, view)
 
 st.subheader(f"Reports ({len(written)})")
 if not written:
-    command = f"python -m jobs report --dataset {dataset.name} --images all"
-    panels.missing("No report describes this image yet:", command)
+    split = ["--split", case.split or "all"]
+    scored = view.run is not None and view.run.kind == "predict" and case.probability is not None
+    commands = [] if scored else [job("predict", dataset.name, *split)]
+    commands.append(job("report", dataset.name, "--images", "all", *split))
+    panels.missing("No report describes this image yet:", "\n".join(commands))
 else:
     side_by_side.show(written)
     if len(written) > 1:
@@ -69,7 +75,7 @@ reviewed.show(case.id)
 
 st.subheader("Similar cases")
 if not indexes:
-    panels.missing("No vector index holds this dataset yet:", f"python -m jobs embed --dataset {dataset.name}")
+    panels.missing("No vector index holds this dataset yet:", job("embed", dataset.name))
 else:
     names = {index.embedder: index.embedder for index in indexes}
     picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
@@ -82,6 +88,7 @@ else:
         onwards = {"run": address.get("run"), "index": address.get("index")}
         learned = similar.learned(index)
         similar.show(dataset, hits, view, key="similar", learned=learned, zones=case.zones, onwards=onwards)
+audited.neighbours(dataset, case, view)
 
 st.subheader("Near-duplicates")
 with panels.guarded("The near-duplicates"):

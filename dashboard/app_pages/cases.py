@@ -16,6 +16,7 @@ from dashboard.components import (
     wording,
 )
 from db.queries import cases
+from engine.commands import job
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
@@ -37,7 +38,7 @@ thresholding.show(dataset, view)
 if view.run is None:
     panels.missing(
         "Outcomes and probabilities appear once a classifier has seen the images:",
-        f"python -m jobs train --dataset {dataset.name}\npython -m jobs predict --dataset {dataset.name}",
+        f"{job('train', dataset.name)}\n{job('predict', dataset.name)}",
     )
 page = address.page(total, grid.SIZE)
 with resources.reading() as session:

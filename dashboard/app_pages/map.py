@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import address, filters, frame, mapping, panels, wording
 from db.queries import runs
+from engine.commands import job
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
@@ -13,7 +14,7 @@ with resources.reading() as session:
 
 st.header("Map")
 if run is None:
-    panels.missing("No map of this dataset has been drawn yet:", f"python -m jobs map --dataset {dataset.name}")
+    panels.missing("No map of this dataset has been drawn yet:", job("map", dataset.name))
     st.stop()
 
 summary = run.summary or {}

@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import attention, figures, frame, holdings, panels, wording
 from db.queries import datasets, evaluation, reports, runs
+from engine.commands import job
 
 dataset = frame.open_dataset()
 with resources.reading() as session:
@@ -28,24 +29,26 @@ st.subheader("Results")
 if evaluated is None:
     panels.missing(
         "Nothing has been measured on this dataset yet:",
-        "\n".join(f"python -m jobs {job} --dataset {dataset.name}" for job in ("train", "predict", "evaluate")),
+        "\n".join(job(name, dataset.name) for name in ("train", "predict", "evaluate")),
     )
     st.stop()
 
 run, metrics = evaluated
 st.caption(
-    f"Evaluation run {run.id}, {wording.ago(run.finished)}. Intervals are 95 %, resampled over patients. "
-    "The original tool's figures are those it reported on the same test split."
+    f"Evaluation run {run.id}, {wording.ago(run.finished)}. Intervals are 95 %, resampled over patients."
+    f"{'' if dataset.synthetic else ' ' + figures.ORIGIN}"
 )
 if metrics["classification"]:
-    figures.classification(metrics["classification"])
+    figures.classification(metrics["classification"], original=not dataset.synthetic)
 if metrics["retrieval"]:
-    figures.retrieval(metrics["retrieval"])
+    figures.retrieval(metrics["retrieval"], original=not dataset.synthetic)
 else:
-    panels.missing("No retrieval has been measured yet:", f"python -m jobs embed --dataset {dataset.name}")
+    panels.missing(
+        "No retrieval has been measured yet:", f"{job('embed', dataset.name)}\n{job('evaluate', dataset.name)}"
+    )
 if metrics["reports"]:
     figures.reports(metrics["reports"], {f"{one.model} / {one.strategy}": one.reports for one in standings})
     written = sum(one.reports for one in standings)
-    st.caption(f"{wording.count(written, 'report')}; the original tool wrote 40.")
+    st.caption(f"{wording.count(written, 'report')}{'' if dataset.synthetic else '; the original tool wrote 40'}.")
 else:
-    panels.missing("No report has been scored yet:", f"python -m jobs report --dataset {dataset.name}")
+    panels.missing("No report has been scored yet:", f"{job('report', dataset.name)}\n{job('evaluate', dataset.name)}")

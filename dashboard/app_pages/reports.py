@@ -6,6 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, matching, panels, reporting, standings, wording
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
+from engine.commands import job
 from engine.metrics.names import NAMES
 
 SIZE = 10
@@ -48,7 +49,7 @@ found = matching.page(question, SIZE)
 
 st.header("Reports")
 if not compared and not found.total:
-    panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
+    panels.missing("No report has been written yet:", job("report", dataset.name))
     st.stop()
 written = sum(one.reports for one in compared)
 st.markdown(f"{found.said} of {wording.count(written)}.")

@@ -7,6 +7,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import address, filters, frame, panels, querying, similar, worded, wording
 from db.queries import cases, evaluation
+from engine.commands import job
 from engine.retrieval.embedders import reads_text
 
 COUNTS = {"6": "6", "12": "12", "24": "24", "48": "48"}
@@ -19,7 +20,7 @@ with resources.reading() as session:
 
 st.header("Search")
 if not indexes:
-    panels.missing("No vector index holds this dataset yet:", f"python -m jobs embed --dataset {dataset.name}")
+    panels.missing("No vector index holds this dataset yet:", job("embed", dataset.name))
     st.stop()
 
 with st.sidebar:

@@ -13,6 +13,7 @@ from db.models import Dataset
 from db.queries import case_order, cases, duplicates, evaluation, overview, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
+from engine.commands import job
 
 FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
 RUNS = 3
@@ -39,7 +40,9 @@ def show(dataset: Dataset) -> None:
     if rows:
         linked.table(["What", ">How many"], rows, key="attention", caption="What needs attention")
     else:
-        st.markdown("Nothing: no failures, no disagreements, no unlabelled images, no left-out files, no broken runs.")
+        judged = "no failures, no disagreements, " if view.judged else ""
+        unknown = "" if view.judged else " Failures are unknown until a classifier has seen the images."
+        st.markdown(f"Nothing: {judged}no unlabelled images, no left-out files, no broken runs.{unknown}")
 
 
 def _counted(text: str, number: int, href: str) -> Iterator[Row]:
@@ -103,7 +106,7 @@ def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:
         if index.count != total:
             name = Cell(f"Index of {index.embedder} is stale", frame.here("runs", dataset, run=index.run_id))
             held = f"{index.count:,} of {wording.count(total, 'image')}"
-            yield [name, Cell(held, tone="wrong", help=f"python -m jobs embed --embedder {index.embedder}")]
+            yield [name, Cell(held, tone="wrong", help=job("embed", dataset.name, "--embedder", index.embedder))]
 
 
 def _broken(session: Session, dataset: Dataset) -> Iterator[Row]:

@@ -14,7 +14,7 @@ from db.queries.cases import Question
 
 SPLITS = {"train": "Train", "val": "Val", "test": "Test", "unknown": "No split"}
 LABELS = {"pneumonia": "Pneumonia", "normal": "Normal", "unknown": "Unknown"}
-OUTCOMES = {"wrong": "All failures", "FN": "FN", "FP": "FP", "TP": "TP", "TN": "TN"}
+OUTCOMES = {"wrong": "All failures", "FN": "Missed (FN)", "FP": "False alarm (FP)", "TP": "TP", "TN": "TN"}
 SORTS = {
     "wrong": "Most wrong first",
     "uncertain": "Closest to the threshold",
@@ -32,7 +32,6 @@ NAMES = (
     *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "twins"),
     *("against", "low", "high", "sort", "run"),
 )
-KINDS = {"predict": "Test predictions", "train": "Out-of-fold predictions"}
 
 
 @dataclass(frozen=True)
@@ -158,7 +157,15 @@ def _rarer(dataset: Dataset, found: View) -> None:
 
 def _named_run(run: Run) -> str:
     recipe = (run.summary or {}).get("recipe")
-    return f"{KINDS[run.kind]}, run {run.id}{f', {recipe}' if recipe else ''}"
+    return f"{_kind(run)}, run {run.id}{f', {recipe}' if recipe else ''}"
+
+
+def _kind(run: Run) -> str:
+    """Which images the run's predictions are of."""
+    if run.kind == "train":
+        return "Out-of-fold predictions"
+    split = SPLITS.get(run.config.get("split") or "")
+    return f"{split} predictions" if split else "Predictions"
 
 
 def offered(dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
@@ -182,7 +189,7 @@ def described(found: View) -> str:
     """Which predictions and threshold the outcomes come from."""
     if found.run is None:
         return "No predictions yet."
-    kind = KINDS[found.run.kind]
+    kind = _kind(found.run)
     if found.question.threshold is None:
         return f"{kind} of run {found.run.id}; its threshold is {wording.UNKNOWN}."
     said = f"{kind} of run {found.run.id}, pneumonia from {wording.percent(found.question.threshold)}."

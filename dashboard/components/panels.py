@@ -9,6 +9,7 @@ from engine.errors import InputError
 
 DEMO = "make demo"
 INGEST = "python -m jobs ingest FOLDER"
+SERVE = "python -m streamlit run dashboard/server.py"
 
 
 def missing(message: str, command: str) -> None:
@@ -47,7 +48,7 @@ def newer_schema() -> None:
     """The tables are from a later version than this code."""
     st.subheader("The database is from a later version")
     st.markdown("This code cannot read it. Update the checkout, then restart the dashboard:")
-    st.code("git pull && make demo", language=None, wrap_lines=True)
+    st.code(f"git pull\n{SERVE}", language=None, wrap_lines=True)
 
 
 @contextmanager

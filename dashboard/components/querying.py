@@ -17,6 +17,7 @@ from db.queries.cases import Question
 from engine.errors import InputError
 from engine.images import Decoded, Pixels
 from engine.retrieval.embedders import Embedder
+from engine.retrieval.vector_index import STRANGE
 
 MEGABYTES = 20
 PREVIEW = 640
@@ -93,11 +94,7 @@ def _nearest(
     hits = similar.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
     of_all = hits if among is None and exclude is None else similar.to_vectors(served, vectors, 1, allowed=None)
     if served.vectors.strange(of_all[0].similarity):
-        st.warning(
-            "This picture is less like any image of the collection than 99 % of its images are like their nearest: it "
-            "may be no chest radiograph, and the hits may mean nothing.",
-            icon=":material/help:",
-        )
+        st.warning(f"{STRANGE[0].upper()}{STRANGE[1:]}.", icon=":material/help:")
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
     return Found(hits, served.index, reading.zones, film)
@@ -145,6 +142,6 @@ def model(index: VectorIndex) -> Embedder:
     if loaded.revision != index.revision:
         raise InputError(
             f"index '{index.embedder}' was made with weights {index.revision[:8]}, but {loaded.revision[:8]} are here; "
-            f"build it again with: python -m jobs embed --embedder {index.embedder}"
+            f"build it again with: {similar.embed_again(index)}"
         )
     return loaded

@@ -13,6 +13,7 @@ from dashboard.components import filters, grid, reporting, wording
 from db.models import Dataset, VectorIndex
 from db.queries import cases, evaluation, reports
 from db.queries.cases import Case
+from engine.commands import job
 from engine.errors import InputError
 from engine.heat import leading_zones
 from engine.retrieval.embedders import spec
@@ -73,6 +74,13 @@ def opened(index: VectorIndex) -> Served:
         raise
 
 
+def embed_again(index: VectorIndex) -> str:
+    """The command that brings the index up to date."""
+    with resources.reading() as session:
+        dataset = session.get_one(Dataset, index.dataset_id)
+    return job("embed", dataset.name, "--embedder", index.embedder)
+
+
 def to_image(
     served: Served,
     image_id: int,
@@ -86,8 +94,7 @@ def to_image(
     rows = served.vectors.rows([image_id])
     if not len(rows):
         raise InputError(
-            f"image {image_id} is not in index '{served.index.embedder}'; add it with: "
-            f"python -m jobs embed --embedder {served.index.embedder}"
+            f"image {image_id} is not in index '{served.index.embedder}'; add it with: {embed_again(served.index)}"
         )
     query = served.vectors.vectors[rows]
     return to_vectors(served, query, k, allowed=allowed, exclude=exclude or [image_id])

@@ -9,6 +9,7 @@ from dashboard.components.linked import Cell
 from db.models import Dataset, Metric
 from db.queries.evaluation import Evaluation, report_slice
 from db.queries.reports import Standing
+from engine.commands import job
 
 SHOWN = {
     "stance_agreement": "Stance",
@@ -43,7 +44,7 @@ def show(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation 
     if run is not None and values:
         st.caption(
             f"Values with an interval are those of evaluation run {run.id}, over the reports that stood then; measure "
-            f"again with: python -m jobs evaluate --dataset {wording.plain(dataset.name)}"
+            f"again with: {wording.plain(job('evaluate', dataset.name))}"
         )
 
 

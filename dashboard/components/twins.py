@@ -7,6 +7,7 @@ from dashboard.components import filters, grid, panels, wording
 from db.models import Dataset
 from db.queries import cases, duplicates
 from db.queries.cases import Case, Question
+from engine.commands import job
 
 
 def show(dataset: Dataset, case: Case, view: filters.View) -> None:
@@ -21,12 +22,10 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
     if run is not None and compared not in (None, total):
         panels.missing(
             f"Images have come or gone since run {run.id} looked for nearly equal pictures; look again:",
-            f"python -m jobs duplicates --dataset {dataset.name}",
+            job("duplicates", dataset.name),
         )
     if run is None:
-        panels.missing(
-            "Nearly equal pictures have not been looked for yet:", f"python -m jobs duplicates --dataset {dataset.name}"
-        )
+        panels.missing("Nearly equal pictures have not been looked for yet:", job("duplicates", dataset.name))
         return
     if not found and compared in (None, total):
         st.caption(f"No other image is nearly the same picture (run {run.id}).")

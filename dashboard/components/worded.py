@@ -8,6 +8,7 @@ from dashboard.components.similar import Found
 from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
+from engine.commands import job
 from engine.reporting.matching import matcher
 from engine.retrieval.embedders import reads_text
 
@@ -25,7 +26,7 @@ def ask(dataset: Dataset, index: VectorIndex, readers: list[VectorIndex], k: int
     if place == "pictures" and not readers:
         panels.missing(
             "No index reads words yet. This one maps them to the classifier's features, with nothing to download:",
-            f"python -m jobs embed --embedder aligned --dataset {dataset.name}",
+            job("embed", dataset.name, "--embedder", "aligned"),
         )
         return None
     if not text:
@@ -58,7 +59,7 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
         found = search.texts(session, question, text, limit=k, passes=matcher(text))
         written = search.any_text(session, dataset.id)
     if not written:
-        panels.missing("No report has been written yet:", f"python -m jobs report --dataset {dataset.name}")
+        panels.missing("No report has been written yet:", job("report", dataset.name))
         return
     st.caption(
         "Answered by full-text search in readers' notes and generated reports, best first. The films themselves are "

@@ -48,7 +48,7 @@ def shortcut_probes(table: pd.DataFrame, *, synthetic: bool = False) -> alt.Laye
     tips = ["probe:N", "where:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
     points = base.mark_point(size=110, filled=True, opacity=1).encode(x=x, color=colour, tooltip=tips)
     chance = alt.Chart(pd.DataFrame({"value": [0.5]})).mark_rule(color=GREY, strokeDash=[5, 4]).encode(x=x)
-    layers = [chance, whiskers(base, table, "x", axis, colour), points, numbers(base, x, dy=-11)]
+    layers = [chance, whiskers(base, "x", axis, colour), points, numbers(base, x, dy=-11)]
     chart = alt.layer(*layers).properties(width=460, height=alt.Step(30))
     subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: chance"
     return finished(chart, "What tells the classes apart", subtitle, synthetic)

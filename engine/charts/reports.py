@@ -31,7 +31,7 @@ def prompt_comparison(tables: Mapping[str, pd.DataFrame], *, synthetic: bool = F
         tips = [alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")]
         points = base.mark_point(size=110, filled=True, opacity=1)
         points = points.encode(x=x, color=colour, tooltip=["model:N", "strategy:N", *tips, "n:Q"])
-        layers = alt.layer(whiskers(base, table, "x", scale, colour), points, numbers(base, x, dy=-12))
+        layers = alt.layer(whiskers(base, "x", scale, colour), points, numbers(base, x, dy=-12))
         panels.append(layers.properties(width=400, height=alt.Step(34)))
     chart = alt.hconcat(*panels, spacing=30)
     subtitle = f"{counted(pd.concat(tables.values())['n'])} reports a point; bars: 95 % intervals"

@@ -39,7 +39,7 @@ def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, syntheti
     base = alt.Chart(table.assign(top=table["high"].fillna(table["value"]))).encode(x=x, xOffset=offset)
     tips = ["embedder:N", "k:O", *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("value", "low", "high")), "n:Q"]
     points = base.mark_point(size=90, filled=True, opacity=1).encode(y=y, color=colour, tooltip=tips)
-    layers = [whiskers(base, table, "y", scale, colour), points, numbers(base, alt.Y("top:Q", scale=scale), dy=-7)]
+    layers = [whiskers(base, "y", scale, colour), points, numbers(base, alt.Y("top:Q", scale=scale), dy=-7)]
     if chance is not None:
         level = alt.Chart(pd.DataFrame({"value": [chance], "text": [f"chance {chance:.3f}"]})).encode(y=y)
         layers += [

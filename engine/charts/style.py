@@ -66,7 +66,7 @@ def _inked(chart: Any, ink: str, grid: str, subtitle: str) -> Any:
     )
 
 
-def whiskers(base: Any, table: pd.DataFrame, axis: str, scale: Any, colour: Any) -> Any:
+def whiskers(base: Any, axis: str, scale: Any, colour: Any) -> Any:
     """Interval bars along `axis`, for the rows that have an interval."""
     known = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(strokeWidth=2)
     channel, second = (alt.X, alt.X2) if axis == "x" else (alt.Y, alt.Y2)

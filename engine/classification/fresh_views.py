@@ -29,7 +29,8 @@ class FreshViews:
         _ = self.backbone.quick_trunk, self.backbone.exact_trunk
 
     def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
-        """Maps of each batch of rows, varied anew; the next batch is read while this one is learned from.
+        """Maps of each batch of rows, int (n,), varied anew: float (n, c, h, w). The next batch is read while this one
+        is learned from.
 
         Varied in the caller's thread: torch's global generator, which draws dropout too, has to be drawn from in one
         order for a resumed training to end in the same weights.

@@ -14,7 +14,7 @@ class Recipe:
     backbones: tuple[str, ...]
     """Deal r of the folds trains on backbone r mod their number."""
     cut: int
-    """First backbone stage that is trained, counted from the last."""
+    """First backbone stage that is trained; a negative one counts from the last."""
     views: int
     """Cached views of each image: as it is, its mirror image, and views - 2 varied ones. 0: nothing is cached, every
     epoch draws its views anew."""

@@ -25,10 +25,10 @@ class Views(Protocol):
     """Where trunk maps come from: a `TrunkCache`, or `FreshViews`."""
 
     def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Tensor]:
-        """Maps of each batch of rows in views drawn by chance."""
+        """Maps of each batch of rows, int (n,), in views drawn by chance: float (n, c, h, w) each."""
 
     def films(self, rows: np.ndarray, *, mirror: bool = False) -> Tensor:
-        """Maps of rows as they are, or of their mirror images."""
+        """Maps of rows, int (n,), as they are, or of their mirror images: float (n, c, h, w)."""
 
 
 class Member(nn.Module):

@@ -133,7 +133,10 @@ def compare(first: Sample, second: Sample, patients: ArrayLike, *, seed: int, re
 
 
 def changed_sides(first: Sample, second: Sample) -> NDArray[np.intp]:
-    """Rows whose verdict differs, those that moved furthest against their own thresholds first."""
+    """Rows whose verdict differs, int (m,), those that moved furthest against their own thresholds first.
+
+    first, second: of the same n rows.
+    """
     one, other = first.probabilities >= first.threshold, second.probabilities >= second.threshold
     rows = np.flatnonzero(one != other)
     moved = (first.probabilities - first.threshold) - (second.probabilities - second.threshold)

@@ -69,7 +69,10 @@ def build(vectors: Vectors, kind: Kind) -> tuple[Any, float]:
 
 
 def candidates(index: Any, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None) -> list[NDArray[np.int64]]:
-    """For each query the rows that the index proposes, at most `count` of the allowed ones, in no order that counts."""
+    """For each query the rows that the index proposes, at most `count` of the allowed ones, in no order that counts.
+
+    queries: float32 (q, d). allowed: bool (n,), None for all rows. Returns q arrays, int64 (m,), m <= count.
+    """
     import faiss
 
     library: Any = faiss  # its stubs describe C++, not Python

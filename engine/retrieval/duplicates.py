@@ -15,7 +15,7 @@ BITS = KEPT * KEPT
 NEAR = 32
 """Bits in which near-duplicates differ at most. All frontal chests look alike: among 13.6 million pairs of different
 patients of the chest-xray-pneumonia training images the nearest lie 38 bits apart, while JPEG at quality 40, gamma 1.3,
-half the resolution and a crop of 1 % move 99 % of images by 28 bits or less, a turn by 1 degree by 36 (decision 12)."""
+half the resolution and a crop of 1 % move 99 % of images by 28 bits or less, a turn by 1 degree by 36."""
 
 
 POSSIBLE = 48

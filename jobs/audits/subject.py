@@ -15,6 +15,7 @@ from db import session
 from db.models import Dataset, Metric, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
+from engine.commands import job
 from engine.digests import is_whole
 from engine.files import whole_file
 from jobs.command import Context, JobError, UsageError
@@ -83,7 +84,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
 
     Raises UsageError, JobError or InputError, each with what to run where something is missing.
     """
-    again = f"python -m jobs predict --dataset {dataset.name}"
+    again = job("predict", dataset.name)
     with session.transaction(context.engine) as db:
         predict = db.get(Run, number) if number else runs.latest_finished(db, "predict", dataset.id)
         if number and (
@@ -107,10 +108,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
     if heatmaps is None or not is_whole(context.artifacts / heatmaps.path, heatmaps.sha256):
         raise JobError(f"predict run {predict.id} has no heatmaps, or not those it wrote; repeat it: {again}")
     if checkpoint is None or not (context.artifacts / checkpoint.path).is_dir():
-        raise JobError(
-            f"train run {train.id} has no checkpoint; train again with: python -m jobs train "
-            f"--dataset {learned_from.name}"
-        )
+        raise JobError(f"train run {train.id} has no checkpoint; train again with: {job('train', learned_from.name)}")
     splits = by_split(unseen(context, predict))
     split = "test" if "test" in splits else min(splits)
     wanted = {row["image_id"] for row in splits[split]}

@@ -7,6 +7,7 @@ from db import session
 from db.models import Metric, Run
 from db.queries import audit as queries
 from db.queries import evaluation, runs
+from engine.commands import job
 from engine.errors import InputError
 from jobs.audits.subject import values_of
 from jobs.exports.sheets import Pictures, save
@@ -24,10 +25,8 @@ def audit_of(export: Export) -> Run:
     with session.transaction(export.context.engine) as db:
         found = queries.latest(db, predict.id)
     if found is None:
-        raise InputError(
-            f"predict run {predict.id} is not audited; do it with: python -m jobs audit "
-            f"--dataset {export.dataset.name}; then export again"
-        )
+        made = job("audit", export.dataset.name)
+        raise InputError(f"predict run {predict.id} is not audited; do it with: {made}; then export again")
     return found
 
 

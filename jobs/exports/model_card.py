@@ -120,7 +120,9 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     yield f"python -m jobs train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"
     split = predict.config.get("split")
     point = predict.config.get("operating_point")
-    asked = f"{f' --split {split}' if split else ''}{f' --operating-point {point}' if point else ''}"
+    epoch = str(predict.config.get("checkpoint", "")).removeprefix("checkpoint").removeprefix("_")
+    chosen = {"split": split, "operating-point": point, "checkpoint": epoch}
+    asked = "".join(f" --{name} {value}" for name, value in chosen.items() if value)
     yield f"python -m jobs predict {data} --train-run {train.id}{asked}"
     evaluation = export.evaluation
     yield f"python -m jobs evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
 from db.queries import evaluation
+from engine import commands
 from engine.errors import InputError
 from engine.files import whole_file, write_whole
 from jobs.command import Context
@@ -68,8 +69,9 @@ class Export:
 
     def absent(self, what: str, job: str) -> InputError:
         """Why a group is left out, and what changes that."""
-        makes = f"python -m jobs {job} --dataset {self.dataset.name}"
-        return InputError(f"no {what}; make one with: {makes}; then evaluate and export again")
+        return InputError(
+            f"no {what}; make one with: {commands.job(job, self.dataset.name)}; then evaluate and export again"
+        )
 
     def run(self, kind: str) -> Run:
         """The run of `kind` that the evaluation read. Raises InputError where it read none."""

@@ -1,14 +1,18 @@
 """How a test opens a page and reads what is on it."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from sample import Film
-from sqlalchemy import Engine
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
 from streamlit.testing.v1 import AppTest
+
+from db.models import ErrorSlice, Run, SliceMember
 
 APP = Path(__file__).parent.parent.parent / "dashboard" / "app.py"
 PAGES = ("overview", "cases", "case", "reports", "search", "map", "reviews", "runs")
@@ -52,6 +56,22 @@ def linked(at: AppTest, key: str) -> dict[str, Any]:
 def cell(at: AppTest, key: str, text: str) -> dict[str, Any]:
     """The first cell of a table whose text starts so."""
     return next(one for row in linked(at, key)["rows"] for one in row if one["text"].startswith(text))
+
+
+def audited(db: Session, *, members: Sequence[int]) -> ErrorSlice:
+    """A finished audit of the predict run, and its one slice, which holds these images."""
+    predict = db.scalars(select(Run).where(Run.kind == "predict")).one()
+    kept = ("dataset_id", "code_version", "status", "host", "pid", "finished")
+    made = {name: getattr(predict, name) for name in kept}
+    run = Run(**made, kind="audit", fingerprint="a" * 64, config={"predict_run": predict.id})
+    db.add(run)
+    db.flush()
+    counts = {"images": 2, "patients": 2, "failures": 1, "rate": 0.5, "low": 0.1, "high": 0.9, "p_value": 0.2}
+    part = ErrorSlice(run_id=run.id, name="normal A", label=0, description="brighter", **counts)
+    db.add(part)
+    db.flush()
+    db.add_all(SliceMember(slice_id=part.id, image_id=number) for number in members)
+    return part
 
 
 def asked(href: str) -> tuple[str, dict[str, str]]:

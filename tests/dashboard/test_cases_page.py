@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import streamlit as st
-from opened import Workbench, asked, linked, open_page, said
+from opened import Workbench, asked, audited, linked, open_page, said
 from sample import THRESHOLD, build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
@@ -15,7 +15,7 @@ from streamlit.testing.v1 import AppTest
 from dashboard.components import exporting, filters, selecting
 from db import session as database
 from db import tallies, writes
-from db.models import Dataset, ErrorSlice, Image, ImageTag, Prediction, Review, Run, SliceMember
+from db.models import Dataset, Image, ImageTag, Prediction, Review, Run
 from db.queries import cases
 from db.queries.cases import Question
 
@@ -181,18 +181,7 @@ def test_the_tag_of_a_review_is_found_as_well_and_does_not_come_off_alone(workbe
 
 def test_a_slice_of_the_audit_is_a_filter(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
-        predict = db.scalars(select(Run).where(Run.kind == "predict")).one()
-        kept = ("dataset_id", "code_version", "status", "host", "pid", "finished")
-        made = {name: getattr(predict, name) for name in kept}
-        run = Run(**made, kind="audit", fingerprint="a" * 64, config={"predict_run": predict.id})
-        db.add(run)
-        db.flush()
-        counts = {"images": 2, "patients": 2, "failures": 1, "rate": 0.5, "low": 0.1, "high": 0.9, "p_value": 0.2}
-        part = ErrorSlice(run_id=run.id, name="normal A", label=0, description="brighter", **counts)
-        db.add(part)
-        db.flush()
-        db.add_all(SliceMember(slice_id=part.id, image_id=number) for number in (1, 7))
-        number = part.id
+        number = audited(db, members=(1, 7)).id
     at = open_page("cases", slice=number)
     assert sorted(shown(at)) == [1, 7]
     assert "normal A, 50.0 % wrong" in at.selectbox(key="url_slice").options

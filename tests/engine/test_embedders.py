@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from tiny_models import TINY, tiny_biomedclip, tiny_clip
 
 from engine import weights
+from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.retrieval import embedders
 from engine.retrieval.embedders import features, load_embedder
@@ -58,7 +59,7 @@ def test_open_clip_vectors_are_those_of_the_model_that_was_saved(
     assert (vectors.dtype, vectors.shape, embedder.dimension) == (np.float32, (70, 16), 16)
     assert (vectors * expected).sum(axis=1).min() > 0.999
     assert vectors.std(axis=0).max() > 0.01  # not one vector for all
-    assert embedder.revision == weights.sha256(next((tmp_path / "models" / name).glob("open_clip*model.*")))[:16]
+    assert embedder.revision == file_sha256(next((tmp_path / "models" / name).glob("open_clip*model.*")))[:16]
 
     texts = ["chest radiograph", "no pneumonia", "pneumonia " * 200]
     with torch.inference_mode():
@@ -133,7 +134,7 @@ def test_resnet50_gives_the_pooled_features_of_torchvisions(tmp_path: Path, pict
     with torch.inference_mode():
         expected = network((grey - mean.view(1, 3, 1, 1)) / std.view(1, 3, 1, 1)).numpy()
     np.testing.assert_allclose(vectors, expected / np.linalg.norm(expected, axis=1, keepdims=True), atol=1e-5)
-    assert (embedder.dimension, embedder.revision) == (2048, weights.sha256(file)[:16])
+    assert (embedder.dimension, embedder.revision) == (2048, file_sha256(file)[:16])
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"embedder 'resnet50': .*cannot be loaded"):
         load_embedder("resnet50", weights=file)

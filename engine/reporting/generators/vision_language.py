@@ -14,12 +14,13 @@ from huggingface_hub import model_info, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
+from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.generators import Case, Failed, Generated, Options
 from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.published import PUBLISHED
 from engine.reporting.prompts import PromptStrategy
-from engine.weights import MissingWeightsError, sha256
+from engine.weights import MissingWeightsError
 
 TOKENS = ("HUGGINGFACE_TOKEN", "HF_TOKEN")
 """Where the hub's token is read from; it is stored nowhere."""
@@ -195,4 +196,4 @@ def revision_of(source: Path | str, model: Any) -> str:
         return str(commit)
     folder = Path(source)
     files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
-    return f"local-{hashlib.sha256(''.join(map(sha256, files)).encode()).hexdigest()[:16]}"
+    return f"local-{hashlib.sha256(''.join(map(file_sha256, files)).encode()).hexdigest()[:16]}"

@@ -49,7 +49,7 @@ class AlignedEmbedder:
         return self.of(self.classifier.run(sized(pixels, self.input_size), heatmaps=True, autocast=autocast))
 
     def of(self, said: "Inference") -> Vectors:
-        """The vectors of pictures that the classifier has read already, with their heatmaps."""
+        """The vectors, float32 (n, dimension), of n pictures that the classifier has read, with their heatmaps."""
         if said.heatmaps is None:
             return np.empty((0, self.dimension), np.float32)
         even = dict.fromkeys(ZONES, 1 / len(ZONES))

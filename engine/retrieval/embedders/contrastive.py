@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from engine import weights as published
+from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
@@ -170,7 +171,7 @@ def _loaded(
         raise InputError(f"embedder '{name}': {checkpoint} cannot be loaded ({cause}); fetch it anew") from error
     preprocessing = open_clip.get_model_preprocess_cfg(model)
     preprocessing |= {part: published_as[part] for part in ("mean", "std") if part in published_as}
-    return OpenClipEmbedder(name, published.sha256(checkpoint), model, tokenizer, preprocessing)
+    return OpenClipEmbedder(name, file_sha256(checkpoint), model, tokenizer, preprocessing)
 
 
 def _text_shape(folder: Path, scratch: Path) -> Path:

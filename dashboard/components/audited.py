@@ -1,0 +1,72 @@
+"""What the audit of the run in view found of one case: the slice it stands in, how far its heatmap can be trusted, and
+the training images that it resembles."""
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import filters, frame, grid, linked, wording
+from dashboard.components.linked import Cell
+from db.models import Dataset
+from db.queries import audit, cases
+from db.queries.cases import Case
+
+MEASURES = {
+    "frame_heat": "Heat in the outer frame",
+    "deletion_gain": "Deletion gain",
+    "insertion_gain": "Insertion gain",
+}
+"""Measures of single images -> how they read; the glossary tells what each means."""
+
+
+def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
+    """Slice and measures, as a table; nothing where the run was not audited or the audit did not judge the case."""
+    with resources.reading() as session:
+        run = audit.latest(session, view.run.id) if view.run else None
+        slice = audit.slice_of(session, run.id, case.id) if run else None
+        found = audit.measures(session, run.id, case.id) if run else {}
+    rows: list[list[Cell | str]] = []
+    if slice is not None:
+        href = frame.here("cases", dataset, slice=slice.id, run=view.question.run_id)
+        wrong = f"{slice.failures:,} of {slice.images:,} wrong ({wording.percent(slice.rate)})"
+        rows.append([Cell(slice.name, href), Cell(wrong, help=slice.description)])
+    rows += [
+        [said, wording.percent(found[name]) if name == "frame_heat" else f"{found[name]:+.3f}"]
+        for name, said in MEASURES.items()
+        if name in found
+    ]
+    if run is not None and rows:
+        heads = [f"Audit, run {run.id}", ">This case"]
+        linked.table(heads, rows, key="audited", caption="What the audit found of this case")
+
+
+def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:
+    """The training images nearest to the case in the classifier's features, where the audit kept them: it does for
+    failures, and for near-duplicates of training images."""
+    with resources.reading() as session:
+        run = audit.latest(session, view.run.id) if view.run else None
+        found = audit.neighbours(session, run.id, case.id) if run else []
+        trained = view.run.config.get("train_run") if view.run else None
+        wanted = [near.image.id for near in found]
+        threshold = view.question.threshold
+        known = cases.several(session, wanted, run_id=trained or view.question.run_id, threshold=threshold)
+    if run is None or not found:
+        return
+    same = sum(near.image.label == case.label for near in found)
+    st.markdown(f"**Training images it resembles** (audit, run {run.id})")
+    st.caption(
+        f"{same} of {len(found)} carry its label. What the classifier learned from these it may have applied here; "
+        "probabilities and outcomes under them are out of fold."
+    )
+    titles = {near.image.id: f"Similarity {near.neighbour.similarity:.3f}" for near in found}
+    lines = {
+        near.image.id: [
+            _said(known[near.image.id].probability),
+            *(["near-duplicate"] if near.neighbour.verdict == audit.NEAR_DUPLICATE else []),
+        ]
+        for near in found
+    }
+    grid.show(dataset, [known[number] for number in wanted], key="learned", titles=titles, lines=lines, width=180)
+
+
+def _said(probability: float | None) -> str:
+    return "not predicted" if probability is None else f"held out: {wording.percent(probability)} pneumonia"

@@ -1,0 +1,43 @@
+"""What an audit found of one case, on the case's page."""
+
+from opened import Workbench, audited, cell, linked, open_page, said
+from sqlalchemy import select
+
+from db import session as database
+from db.models import Image, ImageMeasure, Neighbour
+
+MEASURED = {"frame_heat": 0.125, "deletion_gain": 0.21, "insertion_gain": -0.04}
+
+
+def test_an_audited_case_shows_its_slice_its_measures_and_the_training_images_it_resembles(
+    workbench: Workbench,
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        part = audited(db, members=(1, 7))
+        of_run = {"run_id": part.run_id, "image_id": 1}
+        db.add_all(ImageMeasure(**of_run, name=name, value=value) for name, value in MEASURED.items())
+        first, second = db.scalars(select(Image.id).where(Image.split == "train").limit(2))
+        near = {"similarity": 0.912, "hash_distance": 12, "verdict": "near-duplicate"}
+        db.add(Neighbour(**of_run, neighbour_id=first, rank=1, **near))
+        db.add(Neighbour(**of_run, neighbour_id=second, rank=2, **near | {"similarity": 0.5, "verdict": "different"}))
+        number = part.id
+    at = open_page("case", image=1)
+    assert f"slice={number}" in cell(at, "audited", "normal A")["href"]
+    rows = {row[0]["text"]: row[1]["text"] for row in linked(at, "audited")["rows"]}
+    assert rows == {
+        "normal A": "1 of 2 wrong (50.0 %)",
+        "Heat in the outer frame": "12.5 %",
+        "Deletion gain": "+0.210",
+        "Insertion gain": "-0.040",
+    }
+    first, second = linked(at, "learned")["cards"]
+    assert (first["title"], second["title"]) == ("Similarity 0.912", "Similarity 0.500")
+    assert "near-duplicate" in first["lines"] and "near-duplicate" not in second["lines"]
+    assert any(line.startswith("held out: ") for line in first["lines"])
+    assert "of 2 carry its label" in said(at)
+
+
+def test_a_case_without_an_audit_says_nothing_of_one(workbench: Workbench) -> None:
+    at = open_page("case", image=1)
+    assert "Training images it resembles" not in said(at)
+    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-audited")]
