@@ -1,7 +1,7 @@
 """A dashboard over 1,000,000 images: each list query, warm and cold, then each page in a real browser, with its bar.
 
 PYTHONPATH=. python benchmarks/bench_dashboard.py [--images N] [--folder FOLDER] [--no-browser]. The database is made up
-by large_database.py, in FOLDER, and made once. A bar holds where the p50 of warm queries, or the p95 of pages, is in it.
+by large_database.py, in FOLDER, once. A bar holds where the p50 of warm queries, or the p95 of pages, is in it.
 """
 
 import argparse

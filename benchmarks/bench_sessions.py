@@ -1,7 +1,7 @@
 """20 sessions at once walk through the pages: how long steps take, whether any fails, how the server's memory grows.
 
-PYTHONPATH=. python benchmarks/bench_sessions.py [--minutes M] [--sessions N] [--images N] [--folder FOLDER]. Growth is the
-median of the last fifth of the time against that of the second; the first fifth is warm-up.
+PYTHONPATH=. python benchmarks/bench_sessions.py [--minutes M] [--sessions N] [--images N] [--folder FOLDER]. Growth is
+the median of the last fifth of the time against that of the second; the first fifth is warm-up.
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """Upload: in a real browser, from choosing a film's file to its hits on the page, warm: p50 and p95 of each round.
 
-PYTHONPATH=. python benchmarks/bench_upload.py [ARTIFACTS] serves that artifact folder, or else a small one that it makes:
-phantoms, read by a classifier of the default recipe's shape with untrained heads. Films come at 224 and at 1,600 pixels.
+PYTHONPATH=. python benchmarks/bench_upload.py [ARTIFACTS] serves that artifact folder, or else a small one that it
+makes: phantoms, read by a classifier of the default recipe's shape, untrained. Films come at 224 and 1,600 pixels.
 """
 
 import io
