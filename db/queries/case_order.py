@@ -34,11 +34,10 @@ class Place:
 def listed(session: Session, question: Question, *, limit: int, offset: int = 0) -> Sequence[int]:
     """The ids on one page of the list."""
     question = _indexed(question)
-    if not _ranked(question):
-        return session.scalars(_plain(question).order_by(Image.id).limit(limit).offset(offset)).all()
-    start = case_seeking.start(session, question, _ahead(question), offset) if offset >= FAR else None
+    ranked = _ranked(question)
+    start = case_seeking.start(session, question, _ahead(question), offset) if ranked and offset >= FAR else None
     first = session.scalars(_first(question, start, limit, offset)).all()
-    if len(first) == limit:
+    if len(first) == limit or not ranked:
         return first
     before = offset + len(first) if first else _said(session, question)
     rest = _behind(question).order_by(Image.id).limit(limit - len(first)).offset(max(0, offset - before))
@@ -47,8 +46,10 @@ def listed(session: Session, question: Question, *, limit: int, offset: int = 0)
 
 @lru_cache(maxsize=256)
 def _first(question: Question, start: Start | None, limit: int, offset: int) -> Select[Any]:
-    """What a page holds of the list's first part, walked to from `start`. Kept, as putting it together takes longer
-    than it runs."""
+    """What a page holds of the list's first part, or of a list by id, walked to from `start`. Kept, as putting it
+    together takes longer than it runs."""
+    if not _ranked(question):
+        return _plain(question).order_by(Image.id).limit(limit).offset(offset)
     ahead = _ahead(question)
     if start is not None:
         ahead, offset = ahead.where(~case_seeking.past(question, start.value)), offset - start.before

@@ -41,7 +41,7 @@ def test_delong_by_midranks_equals_the_definition_pair_by_pair_ties_included(dat
 def test_delongs_error_is_that_of_the_bootstrap_for_independent_images() -> None:
     found = delong(LABELS, FIRST, SECOND)
     draws = []
-    for _ in range(3000):
+    for _ in range(1000):
         rows = RNG.integers(len(LABELS), size=len(LABELS))
         if 0 < LABELS[rows].sum() < len(rows):
             draws.append(roc_auc_score(LABELS[rows], FIRST[rows]) - roc_auc_score(LABELS[rows], SECOND[rows]))

@@ -19,6 +19,7 @@ from jobs.command import Context
 COMMAND = ["--recipe", "seed", "--epochs", "2", "--folds", "2", "--batch-size", "8"]
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
 def test_the_seed_recipe_trains_and_predicts_with_b3(
     context: Context,
     job_options: list[str],

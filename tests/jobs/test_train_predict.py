@@ -101,6 +101,7 @@ def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores
         assert (again.summary["threshold"], again.summary["operating_point"]) == (threshold, name)
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
 def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_be_predicted_with(
     context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
