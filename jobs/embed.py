@@ -28,7 +28,7 @@ from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs import indexes
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.predict import train_run
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -221,8 +221,9 @@ def embed(
     parts = [np.empty((0, embedder.dimension), np.float32)]
     with run.progress("embedding images", len(absent)) as advance:
         for start in range(0, len(absent), SHARD):
-            paths = [Path(dataset.root) / image.path for image in absent[start : start + SHARD]]
-            path = shards / f"{start:08d}.npy"
+            part = absent[start : start + SHARD]
+            paths = [Path(dataset.root) / image.path for image in part]
+            path = shards / f"{sha256_of([image.sha256 for image in part])[:16]}.npy"
             vectors = kept(path, len(paths), embedder.dimension)
             if vectors is None:
                 vectors = embed_files(embedder, paths, batch_size=batch_size, advance=advance)

@@ -22,13 +22,13 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
     """Slice and measures, as a table; nothing where the run was not audited or the audit did not judge the case."""
     with resources.reading() as session:
         run = audit.latest(session, view.run.id) if view.run else None
-        slice = audit.slice_of(session, run.id, case.id) if run else None
+        part = audit.slice_of(session, run.id, case.id) if run else None
         found = audit.measures(session, run.id, case.id) if run else {}
     rows: list[list[Cell | str]] = []
-    if slice is not None:
-        href = frame.here("cases", dataset, slice=slice.id, run=view.question.run_id)
-        wrong = f"{slice.failures:,} of {slice.images:,} wrong ({wording.percent(slice.rate)})"
-        rows.append([Cell(slice.name, href), Cell(wrong, help=slice.description)])
+    if part is not None:
+        href = frame.here("cases", dataset, slice=part.id, run=view.question.run_id)
+        wrong = f"{part.failures:,} of {part.images:,} wrong ({wording.percent(part.rate)})"
+        rows.append([Cell(part.name, href), Cell(wrong, help=part.description)])
     rows += [
         [said, wording.percent(found[name]) if name == "frame_heat" else f"{found[name]:+.3f}"]
         for name, said in MEASURES.items()
@@ -45,6 +45,7 @@ def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:
     with resources.reading() as session:
         run = audit.latest(session, view.run.id) if view.run else None
         found = audit.neighbours(session, run.id, case.id) if run else []
+        found = [near for near in found if near.image.dataset_id == dataset.id]  # a classifier may be of another one
         trained = view.run.config.get("train_run") if view.run else None
         wanted = [near.image.id for near in found]
         threshold = view.question.threshold
