@@ -88,11 +88,11 @@ def inside(points: Points, box: Box) -> Rows:
 
 
 def most_wrong(points: Points, rows: Rows, *, limit: int) -> Rows:
-    """Of these rows those whose probability is farthest from the label, the farthest first, then by id; last those of
-    which one of the two is unknown."""
+    """Of these rows the failures, then the others: those whose probability is farthest from the label first, then by
+    id; last those of which one of the two is unknown."""
     labels = points.labels[rows]
     errors = np.where(labels < 0, np.nan, np.abs(points.probabilities[rows] - labels))
-    errors = np.where(np.isnan(errors), -1.0, errors)
+    errors = np.where(np.isnan(errors), -1.0, errors) + 2 * points.failures[rows]
     if len(rows) > limit:
         least = np.partition(errors, len(rows) - limit)[len(rows) - limit]
         near = errors >= least

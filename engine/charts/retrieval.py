@@ -111,6 +111,8 @@ def image_map(
         scale = alt.Scale(domain=list(legend.values()), **drawn)
         look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
         colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
+    full, faint = alt.value(0.6), alt.value(0.25)
+    shade = alt.condition("datum.outcome === 'not judged'", faint, full) if by == "outcome" else full
     chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
     # one text, made here: the browser would work out four of them for each of thousands of points
@@ -118,11 +120,12 @@ def image_map(
     table = table.assign(said=[_told(*point) for point in known])
     chart = (
         alt.Chart(table)
-        .mark_circle(size=22, opacity=0.6, cursor="pointer")
+        .mark_circle(size=22, cursor="pointer")
         .encode(
             x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             color=colour,
+            opacity=shade,
             tooltip="said:N",
         )
         .add_params(alt.selection_interval(name="box", **chosen))

@@ -16,7 +16,7 @@ LIGHT_INK, DARK_GRID, LIGHT_FAINT = "#E4E7EA", "#363C42", "#A9AFB5"
 PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY]
 """Okabe & Ito 2008: told apart by colour-blind readers."""
 LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": GREY}
-OUTCOME_COLOURS = {"TP": BLUE, "TN": SKY, "FN": VERMILION, "FP": ORANGE, "not judged": "#B8BCC0"}
+OUTCOME_COLOURS = {"TP": BLUE, "TN": SKY, "FN": VERMILION, "FP": ORANGE, "not judged": GREY}
 ORDER_COLOURS = {"heatmap": VERMILION, "random": GREY, "centre": BLUE}
 PADDING = dict.fromkeys(("left", "right", "top", "bottom"), 14)
 """Pixels around a chart; side by side, since one number breaks Streamlit's charts."""

@@ -61,7 +61,8 @@ def places(page: Page, root: str) -> dict[str, str]:
     opened(page, f"{root}/cases?outcome=wrong")
     first = page.locator("a.card").first.get_attribute("href") or ""
     case = re.search(r"image=(\d+)", first)
-    found = {"overview": "/", "cases": "/cases?outcome=wrong", "reports": "/reports", "map": "/map", "runs": "/runs"}
+    found = {"overview": "/", "cases": "/cases?outcome=wrong", "reports": "/reports", "runs": "/runs"}
+    found["map"] = "/map?colour=outcome"
     if case:
         found["case"] = f"/case?outcome=wrong&image={case[1]}"
         found["search"] = f"/search?by=image&image={case[1]}"
@@ -77,6 +78,22 @@ def places(page: Page, root: str) -> dict[str, str]:
     if len(set(runs)) > 1:
         found["comparison"] = f"/runs?run={runs[0]}&against={runs[-1]}"
     return found
+
+
+def boxed(page: Page) -> None:
+    """Drag a box over the right of the map, where there is one, and wait for what it holds."""
+    drawing = page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg.marks)")
+    if not drawing.count():
+        return
+    place = drawing.first.bounding_box()
+    assert place is not None
+    page.mouse.move(place["x"] + 0.72 * place["width"], place["y"] + 0.35 * place["height"])
+    page.mouse.down()
+    page.mouse.move(place["x"] + 0.83 * place["width"], place["y"] + 0.72 * place["height"], steps=5)
+    page.mouse.up()
+    page.locator("a.card").first.wait_for(timeout=SLOW)
+    page.wait_for_load_state("networkidle")
+    page.wait_for_timeout(1000)
 
 
 def main(folder: Path) -> None:
@@ -95,6 +112,8 @@ def main(folder: Path) -> None:
                 if name == "comparison" and heading.count():
                     heading.evaluate("element => element.scrollIntoView()")
                     page.wait_for_timeout(300)
+                if name == "map":
+                    boxed(page)
                 page.screenshot(path=file)
                 print(file, file.stat().st_size // 1000, "kB")
         browser.close()

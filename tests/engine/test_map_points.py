@@ -70,7 +70,7 @@ def test_a_box_holds_what_a_loop_finds_the_most_wrong_first(edges: list[float], 
         value = abs(made.probabilities[at] - made.labels[at])
         return -1.0 if made.labels[at] < 0 or math.isnan(value) else float(value)
 
-    ordered = sorted(expected, key=lambda at: (-error(at), made.ids[at]))
+    ordered = sorted(expected, key=lambda at: (not made.failures[at], -error(at), made.ids[at]))
     assert most_wrong(made, rows, limit=limit).tolist() == ordered[:limit]
 
 
