@@ -42,7 +42,7 @@ lint: .venv/development  ## style, types, layers
 	$(BIN)/lint-imports
 
 test: .venv/development browser lint  ## lint, then every test, on both databases and in a real browser
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/runtime  ## every benchmark's ratio, both sides measured in the same run
 	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file; done

@@ -94,7 +94,7 @@ def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> Non
 
 def test_words_offer_the_pictures_and_say_how_to_have_them_read(workbench: Workbench) -> None:
     at = open_page("search", **{"by": "words", "q": "effusion", "in": "pictures"})
-    assert "python -m jobs embed --embedder aligned" in said(at)
+    assert "python -m jobs embed --dataset sample --embedder aligned" in said(at)
     assert not at.exception
 
 

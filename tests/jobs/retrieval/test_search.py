@@ -154,7 +154,8 @@ def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
     write_reports(context)
     found = answer(options, capsys, "--text", "opacity bronchograms", "--k", "100")
     assert found["answered_by"].startswith("the words of notes and reports (full-text search; what denies them")
-    assert found["notes"] == ["to search the pictures themselves by text: python -m jobs embed --embedder aligned"]
+    command = "python -m jobs embed --dataset films --embedder aligned"
+    assert found["notes"] == [f"to search the pictures themselves by text: {command}"]
     assert len(found["hits"]) == len({hit["case"] for hit in found["hits"]}) == COUNT // 2
     assert {hit["label"] for hit in found["hits"]} == {"pneumonia"}
     assert all("«bronchograms»" in hit["snippet"] for hit in found["hits"])  # the better of each image's two
