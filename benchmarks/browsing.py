@@ -21,7 +21,7 @@ QUIET = 250
 """Milliseconds without another run of the page's script, after which a step counts as done."""
 STEP = """
 ([target, chart, quiet]) => new Promise((resolve, reject) => {
-  const app = document.querySelector("[data-testid=stApp]");
+  const state = () => document.querySelector("[data-testid=stApp]")?.dataset.testScriptState; // it may be replaced
   const began = performance.now();
   let ended = null, timer = null;
   const finish = () => {
@@ -37,20 +37,20 @@ STEP = """
   };
   let drawn = false; // a run may be over before its start is shown: then only what it drew tells of it
   const observer = new MutationObserver((changes) => {
-    const state = changes.some((change) => change.type === "attributes");
-    if (!state && drawn) return;
-    drawn = drawn || state;
+    const told = changes.some((change) => change.type === "attributes");
+    if (!told && drawn) return;
+    drawn = drawn || told;
     clearTimeout(timer);
-    if (app.dataset.testScriptState !== "notRunning") return;
+    if (state() !== "notRunning") return;
     ended = performance.now();
     timer = setTimeout(finish, chart ? 0 : quiet);
   });
   const watched = { attributes: true, attributeFilter: ["data-test-script-state"], childList: true, subtree: true };
-  observer.observe(app, watched);
+  observer.observe(document.body, watched);
   const late = setTimeout(() => {
     observer.disconnect();
     clearTimeout(timer);
-    reject(new Error(`no page within a minute at ${location.pathname}, script ${app.dataset.testScriptState}`));
+    reject(new Error(`no page within a minute at ${location.pathname}, script ${state()}`));
   }, 60000);
   if (target.startsWith("radio:")) {
     const name = target.slice(6);
