@@ -28,6 +28,12 @@ from jobs.command import Context
 from jobs.run import ActiveRun
 
 
+def another(folder: Path, options: list[str]) -> None:
+    """One film more, ingested."""
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
+    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+
+
 def test_embedding_twice_is_one_run_and_one_index_over_every_image(
     options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -61,8 +67,7 @@ def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
     assert "vectors.npy is not the file that was written" in capsys.readouterr().err
     assert embed.main(["--embedder", "small", *options]) == 0
     assert search.main(["--case", "1", *options]) == 0
-    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
-    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    another(folder, options)
     assert embed.main(["--embedder", "small", *options]) == 0
     assert newest_index(context).count == COUNT + 1
 
@@ -88,8 +93,7 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
         gone = db.get_one(Image, int(first.ids[3]))
         (folder / gone.path).unlink()
         db.delete(gone)
-    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
-    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    another(folder, options)
     capsys.readouterr()
     assert embed.main(["--embedder", "small", *options]) == 0
     assert seen == [COUNT, 1]
@@ -292,8 +296,7 @@ def test_a_classifier_takes_its_vectors_from_aligned_and_embeds_what_that_lacks(
     )
     monkeypatch.setitem(embedders.REGISTRY, "classifier", own)
     assert embed.main(["--embedder", "aligned", *options]) == 0
-    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
-    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    another(folder, options)
     capsys.readouterr()
     assert embed.main(["--embedder", "classifier", *options]) == 0
     assert "embedded 1 images with 'classifier' (4 dimensions)" in (said := capsys.readouterr().out)
