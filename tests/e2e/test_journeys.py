@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, expect
 from visiting import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
@@ -99,24 +99,24 @@ def test_from_a_disagreement_to_the_reports_side_by_side(visit: Visit) -> None:
 )
 def test_a_link_pasted_into_a_new_browser_gives_the_same_view(visit: Visit, chromium: Browser, path: str) -> None:
     visit.open(path)
-    seen = settled(visit.page)
+    seen = settled(visit)
     address = visit.page.url
     other = chromium.new_context(viewport={"width": 1440, "height": 900})
     fresh = Visit(other.new_page(), visit.address)
     fresh.page.goto(address)
-    fresh.drawn()
-    assert settled(fresh.page) == seen
+    assert settled(fresh) == seen
     assert fresh.page.url == address
     other.close()
 
 
-def settled(page: Page) -> str:
+def settled(visit: Visit) -> str:
     """The page's text, how long ago things were left out, once it no longer changes."""
     before, now = None, ""
     while before != now:
         before = now
-        page.wait_for_timeout(700)
-        now = re.sub(r"[\d.]+ \w+ ago", "", page.get_by_test_id("stMain").inner_text())
+        visit.page.wait_for_timeout(700)
+        visit.drawn()
+        now = re.sub(r"[\d.]+ \w+ ago", "", visit.page.get_by_test_id("stMain").inner_text())
     return now
 
 

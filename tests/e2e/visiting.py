@@ -23,11 +23,12 @@ class Visit:
         self.drawn()
 
     def drawn(self) -> None:
-        """Wait until a heading is there and the script has ended."""
+        """Wait until a heading is there, the script has ended and every part has the code that draws it."""
         expect(self.page.locator("h2, h3").first).to_be_visible(timeout=30_000)
         expect(self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(
             timeout=30_000
         )
+        expect(self.page.get_by_test_id("stSkeleton")).to_have_count(0, timeout=30_000)
 
     def heard(self, message: ConsoleMessage) -> None:
         """Keep the console's errors."""
