@@ -289,7 +289,7 @@ class Viewer {
     const scale = this.at ? this.at.scale : this.fitted();
     const corner = (middle, length, room) => {
       const half = room / scale / 2;
-      const held = length <= 2 * half ? length / 2 : clamp(middle, half, length - half);
+      const held = this.at && length > 2 * half ? clamp(middle, half, length - half) : length / 2;
       return [held, Math.round(room / 2 - held * scale)]; // whole pixels, so that 1:1 is sharp
     };
     const [x, left] = corner(this.at?.x, this.film.width, canvas.width);

@@ -29,6 +29,16 @@ SCALE = """async (span) => {
   while (!span.textContent);
   return parseInt(span.textContent);
 }"""
+EMPTY = """async (stage, sides) => {
+  const empty = [], canvas = stage.querySelector("canvas");
+  for (const side of sides) {
+    stage.style.cssText = `width: ${side}px; height: ${side}px; aspect-ratio: auto`;
+    do await new Promise(requestAnimationFrame); while (canvas.width !== side);
+    const [, , , alpha] = canvas.getContext("2d").getImageData(side / 2, side / 2, 1, 1).data;
+    if (alpha !== 255) empty.push(side);
+  }
+  return empty;
+}"""
 CASE = "/case?split=test&sort=file&image=1"
 
 
@@ -134,6 +144,15 @@ def test_opacity_zero_shows_no_colour_and_h_brings_it_back_without_another_reque
     assert np.ptp(drawn(page), axis=2).max() == 0
     expect(page).to_have_url(re.compile("opacity=0(&|$)"))
     assert len([url for url in asked if "/heat/" in url]) == 1
+
+
+def test_the_film_is_there_whatever_the_size_of_the_viewer(visit: Visit) -> None:
+    film = io.BytesIO()
+    Picture.fromarray(np.full((224, 224), 100, np.uint8)).save(film, "PNG")  # 225 / (225 / 224) < 224 in a double
+    visit.page.route("**/static/image/*", lambda route: route.fulfill(body=film.getvalue(), content_type="image/png"))
+    visit.open(f"{CASE}&opacity=0")
+    assert scale(visit.page) != 100
+    assert visit.page.locator(".viewer .stage").evaluate(EMPTY, list(range(225, 300))) == []
 
 
 def test_keys_zoom_and_fit(visit: Visit) -> None:
