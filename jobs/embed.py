@@ -99,9 +99,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"embed: already done as run {run.id}")
         return 0
     with run:
-        earlier = None if args.anew else usable(context, dataset, embedder.name, embedder.revision)
-        lender = None if args.anew else lending(context, dataset, embedder)
-        embed(run, dataset, images, embedder, earlier, lender, kind=args.index, batch_size=args.batch_size)
+        embed(run, dataset, images, embedder, anew=args.anew, kind=args.index, batch_size=args.batch_size)
     new, recall = run.summary["embedded"], run.summary["recall_at_10"]
     print(
         f"embed: run {run.id} embedded {new} images with '{name}' ({embedder.dimension} dimensions) in "
@@ -202,9 +200,8 @@ def embed(
     dataset: Dataset,
     images: Sequence[Image],
     embedder: "Embedder",
-    earlier: "OpenIndex | None",
-    lender: "OpenIndex | None",
     *,
+    anew: bool,
     kind: str,
     batch_size: int,
 ) -> None:
@@ -213,7 +210,9 @@ def embed(
     from engine.retrieval.embedders.aligned import without_zones
 
     ids = np.array([image.id for image in images], dtype=np.int64)
+    earlier = None if anew else usable(run.context, dataset, embedder.name, embedder.revision)
     there = held(earlier, ids)
+    lender = None if anew or there.all() else lending(run.context, dataset, embedder)
     lent = held(lender, ids) & ~there
     made = ~(there | lent)
     absent = [image for image, is_made in zip(images, made, strict=True) if is_made]

@@ -33,10 +33,16 @@ def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
 
 
 def opened(context: Context, index: VectorIndex) -> "OpenIndex":
-    """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError."""
+    """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError, with the way out."""
+    from engine.retrieval.vector_index import IndexDamagedError
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-    return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+    try:
+        return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
+    except IndexDamagedError as error:
+        with session.transaction(context.engine) as db:
+            again = job("embed", db.get_one(Dataset, index.dataset_id).name, "--embedder", index.embedder)
+        raise IndexDamagedError(f"{error}; build it again with: {again}") from error
 
 
 def served(context: Context, index: VectorIndex) -> "OpenIndex":

@@ -64,14 +64,15 @@ def opened(index: VectorIndex) -> Served:
     try:
         return Served(index, resources.vector_index(index.path, index.sha256))
     except IndexDamagedError as error:
+        damaged = f"{error}; build it again with: {embed_again(index)}"
         with resources.reading() as session:
             earlier = evaluation.earlier_indexes(session, index)
         for other in earlier:
             with suppress(IndexDamagedError):
                 found = Served(other, resources.vector_index(other.path, other.sha256))
-                st.warning(f"{wording.plain(str(error))}\n\nThe index of run {other.run_id} answers instead.")
+                st.warning(f"{wording.plain(damaged)}\n\nThe index of run {other.run_id} answers instead.")
                 return found
-        raise
+        raise IndexDamagedError(damaged) from error
 
 
 def embed_again(index: VectorIndex) -> str:

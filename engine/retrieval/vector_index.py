@@ -21,9 +21,6 @@ from engine.retrieval.approximate import Kind, Vectors
 Ids = NDArray[np.int64]
 
 FORMAT = "pneumoscope vector index 2"
-AGAIN = "build it again with: python -m jobs embed --embedder {}"
-UNNAMED = AGAIN.format("NAME")
-"""Where the index cannot tell its embedder."""
 FILES = ("vectors.npy", "ids.npy", "centre.npy", "index.faiss")
 WORDS, SENTENCES = "words.npy", "sentences.npy"
 """Files more, where the index maps texts into its space: what does that, and the sentences that it was learnt from."""
@@ -198,12 +195,11 @@ class VectorIndex:
         Raises IndexDamagedError where the folder is missing, torn, truncated, changed or foreign.
         """
         manifest = _manifest(folder, sha256)
-        again = AGAIN.format(manifest.embedder)
         for name in manifest.files:
             if not (folder / name).is_file():
-                raise IndexDamagedError(f"vector index {folder} lacks {name}; {again}")
+                raise IndexDamagedError(f"vector index {folder} lacks {name}")
             if _sha256(folder / name) != manifest.files[name]:
-                raise IndexDamagedError(f"vector index {folder}: {name} is not the file that was written; {again}")
+                raise IndexDamagedError(f"vector index {folder}: {name} is not the file that was written")
         import faiss
 
         vectors = np.load(folder / "vectors.npy", mmap_mode="r", allow_pickle=False)
@@ -216,7 +212,7 @@ class VectorIndex:
         index = faiss.read_index(str(folder / "index.faiss"))
         shapes = {(manifest.count, manifest.dimension), vectors.shape, (index.ntotal, index.d), (len(ids), len(centre))}
         if len(shapes) != 1 or (words is not None and words.shape[1:] != centre.shape):
-            raise IndexDamagedError(f"vector index {folder}: its files and its manifest disagree; {again}")
+            raise IndexDamagedError(f"vector index {folder}: its files and its manifest disagree")
         known = Known(None if manifest.taught is None else tuple(manifest.taught), sentences)
         return cls(manifest, vectors, ids, centre, words, known, index)
 
@@ -346,17 +342,17 @@ def _manifest(folder: Path, sha256: str | None) -> Manifest:
     try:
         text = (folder / "manifest.json").read_bytes()
     except OSError as error:
-        raise IndexDamagedError(f"vector index {folder} has no manifest.json ({error.strerror}); {UNNAMED}") from error
+        raise IndexDamagedError(f"vector index {folder} has no manifest.json ({error.strerror})") from error
     if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
-        raise IndexDamagedError(f"vector index {folder} is not the one that the database remembers; {UNNAMED}")
+        raise IndexDamagedError(f"vector index {folder} is not the one that the database remembers")
     try:
         manifest = Manifest(**json.loads(text))
     except (ValueError, TypeError) as error:
-        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {UNNAMED}") from error
+        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read") from error
     if not isinstance(manifest.taught, list | None):
-        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read; {UNNAMED}")
+        raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read")
     if manifest.format != FORMAT or set(manifest.files) - {WORDS, SENTENCES} != set(FILES):
-        raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'; {UNNAMED}")
+        raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'")
     return manifest
 
 

@@ -156,7 +156,9 @@ def test_a_broken_index_says_so_in_its_place_and_the_rest_is_there(workbench: Wo
     (folder / "index.faiss").write_bytes(b"torn")
     at = open_page("case", image=1)
     assert not at.exception
-    assert any("index.faiss is not the file that was written" in str(one.value) for one in at.error)
+    (error,) = [str(one.value) for one in at.error]
+    assert "index.faiss is not the file that was written" in error
+    assert "build it again with: python -m jobs embed --dataset sample --embedder" in error
     assert "Reports (4)" in said(at)
 
 

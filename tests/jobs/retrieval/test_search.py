@@ -39,7 +39,8 @@ def test_where_the_newest_index_is_damaged_the_last_good_one_answers(
     capsys.readouterr()
     assert search.main(["--case", "1", "--json", *options]) == 0
     said = capsys.readouterr()
-    assert "ids.npy is not the file that was written" in said.err
+    assert "ids.npy is not the file that was written; build it again with: " in said.err
+    assert "python -m jobs embed --dataset films --embedder small;" in said.err
     assert f"the index of run {good.run_id} answers instead" in said.err
     assert len(json.loads(said.out)["hits"]) == 5
 
