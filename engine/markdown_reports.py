@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.metrics.evaluation import Measured
-from engine.metrics.names import NAMES
+from engine.metrics.names import DIFFERENCE, NAMES, called, measure
 from engine.tables import markdown_table, number, plain, span
 
 BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values show that the program works, and nothing else."
@@ -13,7 +13,6 @@ SAID = (
     *("keyword_alignment", "bleu", "rouge_l", "chrf"),
 )
 FORM = ("format", "words", "repetition", "truncated")
-DIFFERENCE = "_difference"
 INTERVALS = (
     "Intervals are 95 % percentile bootstrap intervals (Efron & Tibshirani 1993) over {replicates:,} replicates that "
     "draw whole {unit} with replacement, since images of one patient are not independent. They say how the value "
@@ -138,12 +137,12 @@ def generation_report(
             for where in sorted({value.slice for value in values if value.name in columns})
         ]
         if rows:
-            table = markdown_table(("model / strategy (n)", *map(_name, columns)), _counted(rows, values))
+            table = markdown_table(("model / strategy (n)", *map(called, columns)), _counted(rows, values))
             sections.append(Section(title, [table]))
     apart = [value for value in values if value.name.endswith(DIFFERENCE) and not value.name.startswith("words")]
     if apart:
         told = [value for value in apart if value.interval.low > 0 or value.interval.high < 0]
-        rows = [(plain(v.slice), _name(v.name.removesuffix(DIFFERENCE)), *_cells(v)[1:]) for v in told]
+        rows = [(plain(v.slice), called(measure(v.name)), *_cells(v)[1:]) for v in told]
         heads = ("model / pair", "score", "difference", "95 % interval", "n")
         tables = [markdown_table(heads, rows)] if rows else []
         rest = f"The intervals of the other {len(apart) - len(told):,} paired differences hold 0."
@@ -211,13 +210,9 @@ def quoted(text: str) -> str:
     return "\n".join(f"> {plain(line)}  " if line.strip() else ">" for line in text.strip().splitlines())
 
 
-def _name(metric: str) -> str:
-    return NAMES.get(metric) or metric.replace("_", " ").capitalize()
-
-
 def _cells(value: Measured) -> tuple[str, str, str, str]:
     interval = value.interval
-    return _name(value.name), number(interval.value), span(interval), f"{interval.n:,}"
+    return called(value.name), number(interval.value), span(interval), f"{interval.n:,}"
 
 
 def _retrieved(values: Sequence[Measured], prefix: str) -> str:

@@ -13,6 +13,7 @@ from db import session
 from db.models import Metric, Run
 from db.queries import evaluation, runs
 from engine.errors import InputError
+from engine.metrics.names import DIFFERENCE
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_row, thresholds_of, unseen
@@ -141,7 +142,7 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
         yield metric_row(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
     for mean in paired_differences(scores, seed=seed, replicates=replicates):
         slice = evaluation.report_slice(mean.model, mean.strategy)
-        yield metric_row(f"{mean.metric}_difference", "reports", slice, mean.interval)
+        yield metric_row(f"{mean.metric}{DIFFERENCE}", "reports", slice, mean.interval)
     stances: dict[tuple[str, str], list[tuple[dict[str, Any], float | None]]] = {}
     for row in inputs.scores:
         report = reports[row["report_id"]]
@@ -158,7 +159,7 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
 def table(metrics: Sequence[Metric]) -> list[str]:
     """The values as lines of a text table, test before the rest; strategies that do not differ at all, and what
     retrieval gives for classes and causes alone, are left to the reports."""
-    metrics = [row for row in metrics if not (row.name.endswith("_difference") and row.low == row.high == 0)]
+    metrics = [row for row in metrics if not (row.name.endswith(DIFFERENCE) and row.low == row.high == 0)]
     metrics = [row for row in metrics if row.split == "reports" or " / " not in row.slice]
     wide = max(len(row.slice) for row in metrics)
     lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<23} {'value':>8}  {'95 % interval':<18} {'n':>6}"]

@@ -9,13 +9,10 @@ from dashboard.components.linked import Cell
 from db.models import Dataset
 from db.queries import audit, cases
 from db.queries.cases import Case
+from engine.metrics.names import called
 
-MEASURES = {
-    "frame_heat": "Heat in the outer frame",
-    "deletion_gain": "Deletion gain",
-    "insertion_gain": "Insertion gain",
-}
-"""Measures of single images -> how they read; the glossary tells what each means."""
+MEASURES = ("frame_heat", "deletion_gain", "insertion_gain")
+"""Measures of single images; the glossary tells what each means."""
 
 
 def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
@@ -30,8 +27,8 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         wrong = f"{part.failures:,} of {part.images:,} wrong ({wording.percent(part.rate)})"
         rows.append([Cell(part.name, href), Cell(wrong, help=part.description)])
     rows += [
-        [said, wording.percent(found[name]) if name == "frame_heat" else f"{found[name]:+.3f}"]
-        for name, said in MEASURES.items()
+        [called(name), f"{found[name]:+.3f}" if wording.is_score(name) else wording.percent(found[name])]
+        for name in MEASURES
         if name in found
     ]
     if run is not None and rows:

@@ -11,7 +11,7 @@ from dashboard.components import address, frame, linked, panels, wording
 from dashboard.components.linked import Card, Cell
 from db.models import Dataset, Metric, Run
 from db.queries import comparison, runs
-from engine.metrics.names import NAMES
+from engine.metrics.names import called
 
 if TYPE_CHECKING:
     from engine.metrics.comparison import Comparison
@@ -98,7 +98,7 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
         span = f"{interval.low:+.3f} to {interval.high:+.3f}"
         table.append(
             [
-                NAMES[name],
+                called(name),
                 *(f"{value:.3f}" for value in (one, other)),
                 f"{interval.value:+.3f}",
                 span,
@@ -155,7 +155,7 @@ def _value(key: tuple[str, str, str], one: Metric | None, other: Metric | None) 
         )
         for metric in (one, other)
     ]
-    return [NAMES.get(name, name), split, where, *cells, _apart(name, _number(one), _number(other))]
+    return [called(name), split, where, *cells, _apart(name, _number(one), _number(other))]
 
 
 def _number(metric: Metric | None) -> float | None:
@@ -167,7 +167,7 @@ def _apart(name: str, one: float | None, other: float | None) -> Cell:
     """The first value less the second, in the metric's own unit."""
     if one is None or other is None:
         return Cell(wording.UNKNOWN, tone="muted")
-    if name in wording.AREAS:
+    if wording.is_score(name):
         return Cell(f"{one - other:+.3f}")
     return Cell(f"{one - other:+,.0f}" if name.startswith("confusion") else f"{100 * (one - other):+.2f} points")
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dashboard.components import linked, wording
 from dashboard.components.linked import Cell
 from db.models import Metric
-from engine.metrics.names import NAMES
+from engine.metrics.names import NAMES, called
 
 ORIGINAL = {
     "accuracy": 0.93,
@@ -79,9 +79,7 @@ def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
 
 def listing(metrics: Sequence[Metric], *, key: str) -> None:
     """Every final metric of a run."""
-    rows = [
-        [NAMES.get(metric.name, metric.name), metric.split, metric.slice, *_with_interval(metric)] for metric in metrics
-    ]
+    rows = [[called(metric.name), metric.split, metric.slice, *_with_interval(metric)] for metric in metrics]
     linked.table(["Metric", "Split", "Slice", ">Value", ">95 % interval", ">n"], rows, key=key, caption="All metrics")
 
 

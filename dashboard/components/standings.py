@@ -60,6 +60,6 @@ def _short(name: str, metric: Metric) -> str:
     """Value and interval in as few characters as a wide table has room for; the whole is the cell's hint."""
     if metric.value is None or metric.low is None or metric.high is None or metric.low == metric.high:
         return wording.measured(name, metric.value)
-    if name in wording.AREAS:
+    if wording.is_score(name):
         return f"{metric.value:.2f} ({metric.low:.2f} to {metric.high:.2f})"
     return f"{wording.percent(metric.value)} ({100 * metric.low:.0f} to {100 * metric.high:.0f})"

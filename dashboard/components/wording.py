@@ -5,6 +5,7 @@ import re
 from datetime import datetime
 
 from db.models import now
+from engine.metrics.names import SCORES, measure
 
 UNKNOWN = "unknown"
 LABELS: dict[int | None, str] = {1: "Pneumonia", 0: "Normal", None: "Label unknown"}
@@ -14,11 +15,6 @@ OUTCOMES = {
     "TN": "True negative",
     "FN": "False negative",
 }
-AREAS = (
-    *("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc"),
-    *("stance_kappa", "unsupported", "contradictions", "words", "map", "vote_auc", "from_train_vote_auc"),
-)
-"""Metrics that are not shares of something counted."""
 
 
 def known(value: float | None) -> bool:
@@ -37,14 +33,19 @@ def measured(name: str, value: float | None) -> str:
         return UNKNOWN
     if name.startswith("confusion"):
         return f"{value:,.0f}"
-    return f"{value:.3f}" if name in AREAS else percent(value)
+    return f"{value:.3f}" if is_score(name) else percent(value)
+
+
+def is_score(name: str) -> bool:
+    """Whether a metric is an area or a score, no share that reads in percent."""
+    return measure(name) in SCORES
 
 
 def interval(name: str, low: float | None, high: float | None) -> str:
     """A metric's 95 % interval, in the metric's own unit; empty where it has none."""
     if low is None or high is None or not (known(low) and known(high)):
         return ""
-    return f"{low:.3f} to {high:.3f}" if name in AREAS else f"{100 * low:.1f} to {100 * high:.1f} %"
+    return f"{low:.3f} to {high:.3f}" if is_score(name) else f"{100 * low:.1f} to {100 * high:.1f} %"
 
 
 def count(value: int | None, one: str = "", many: str = "") -> str:

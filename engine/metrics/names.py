@@ -36,3 +36,59 @@ NAMES = {
     "repetition": "Repetition",
     "truncated": "Truncated",
 }
+
+FURTHER = {
+    "threshold": "Threshold",
+    "confusion_tp": "True positives",
+    "confusion_fn": "False negatives",
+    "confusion_fp": "False positives",
+    "confusion_tn": "True negatives",
+    "chance": "By chance",
+    "text_p_at_3": "Words, P@3",
+    "text_p_at_5": "Words, P@5",
+    "text_chance": "Words, by chance",
+    "recall_at_10": "Recall@10 of the index",
+    "trustworthiness": "Trustworthiness of the map",
+    "train_loss": "Training loss",
+    "valid_loss": "Validation loss",
+    "valid_auc": "Validation AUC",
+    "probe_auc": "AUC of a probe",
+    "deletion_auc": "Deletion AUC",
+    "deletion_gain": "Deletion gain",
+    "insertion_auc": "Insertion AUC",
+    "insertion_gain": "Insertion gain",
+    "occluded_probability": "Probability, occluded",
+    "sanity_rank_correlation": "Heatmap's rank correlation, weights randomised",
+    "sanity_ssim": "Heatmap's SSIM, weights randomised",
+    "frame_heat": "Heat in the outer frame",
+    "error_rate": "Error rate",
+    "neighbour_label_agreement": "Nearest training images with the label",
+    "near_duplicates": "Near-duplicates in train",
+}
+"""The same of what stands in no such table."""
+
+CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients"}
+"""What a name starts with where the hits were other ones -> how that reads."""
+DIFFERENCE = "_difference"
+"""What a name ends with where two things' values were subtracted."""
+SCORES = (
+    *("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc", "probe_auc"),
+    *("map", "vote_auc", "trustworthiness", "stance_kappa", "unsupported", "contradictions", "words"),
+    *("deletion_auc", "deletion_gain", "insertion_auc", "insertion_gain", "sanity_rank_correlation", "sanity_ssim"),
+)
+"""Metrics that are no share of something counted, and so no percentage."""
+
+
+def called(metric: str) -> str:
+    """How a stored metric's name reads: "from_train_p_at_1" as "P@1, from train"."""
+    base = measure(metric)
+    said = [read for start, read in CONDITIONS.items() if metric.startswith(start)]
+    said += ["difference"] if metric.endswith(DIFFERENCE) else []
+    return ", ".join([NAMES.get(base) or FURTHER.get(base) or base.replace("_", " ").capitalize(), *said])
+
+
+def measure(metric: str) -> str:
+    """What is measured, whichever hits and whether one value or a difference: "from_train_p_at_1" is "p_at_1"."""
+    for start in CONDITIONS:
+        metric = metric.removeprefix(start)
+    return metric.removesuffix(DIFFERENCE)

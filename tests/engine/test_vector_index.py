@@ -237,7 +237,7 @@ def test_a_damaged_file_is_refused_by_name(
     else:
         content[len(content) // 2] ^= 1
         path.write_bytes({"truncate": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
-    with pytest.raises(IndexDamagedError, match=r"python -m jobs embed") as caught:
+    with pytest.raises(IndexDamagedError) as caught:
         VectorIndex.open(folder, sha256=digest)
     assert str(folder) in str(caught.value)
     assert name in str(caught.value) or name == "manifest.json"

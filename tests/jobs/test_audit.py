@@ -21,6 +21,7 @@ from engine.audit.faithfulness import STEPS
 from engine.audit.shortcuts import frame_mask
 from engine.classification.inference import Inference
 from engine.images import read_batch
+from engine.metrics import names
 from engine.retrieval.embedders import unit
 from jobs import audit
 from jobs.audits import explanations
@@ -119,6 +120,7 @@ def test_an_audit_stores_every_answer_and_does_nothing_again_that_is_done(
     assert run.summary is not None
     assert run.summary["skipped"] == []
     assert set(run.summary["values"]) == set(audit.QUESTIONS)
+    assert {name for name, _, _, step in metrics if step == -1} <= names.FURTHER.keys()
     wrong = failures(world)
     assert run.summary["failures"] == len(wrong) > 5
     assert f"audit: sanity: {run.summary['verdicts']['sanity']}" in said

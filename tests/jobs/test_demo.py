@@ -13,6 +13,7 @@ import pytest
 
 from db import session
 from db.models import Dataset, Image, Metric, Report, Run
+from engine.metrics.names import FURTHER, NAMES, measure
 from jobs.demo import main
 
 ROOT = Path(__file__).parents[2]
@@ -78,6 +79,7 @@ def test_the_demo_on_phantoms_runs_every_job_and_stores_what_they_found(artifact
     (auc,) = rows(artifacts, Metric, name="auc", split="test", slice="all")
     assert auc.value > 0.8 and auc.low < auc.value < auc.high
     assert auc.n == len(rows(artifacts, Image, split="test"))
+    assert {measure(metric.name) for metric in rows(artifacts, Metric)} <= NAMES.keys() | FURTHER.keys()
     for name in MADE:
         assert (artifacts / "exports" / "phantoms" / name).stat().st_size > 0, name
     report = (artifacts / "exports" / "phantoms" / "classification_report.md").read_text()

@@ -1,0 +1,26 @@
+"""How values read on the pages."""
+
+import pytest
+
+from dashboard.components import wording
+from engine.metrics.names import called
+
+
+@pytest.mark.parametrize(
+    ("metric", "value", "name", "read"),
+    [
+        ("recall", 0.9846, "Recall (sensitivity)", "98.5 %"),
+        ("auc", 0.98431, "AUC", "0.984"),
+        ("from_train_p_at_1", 0.888, "P@1, from train", "88.8 %"),
+        ("other_patients_vote_auc", 0.9749, "AUC of the neighbours' vote, other patients", "0.975"),
+        ("words_difference", -56.6, "Words, difference", "-56.600"),
+        ("confusion_fp", 1046.0, "False positives", "1,046"),
+        ("probe_auc", 0.991, "AUC of a probe", "0.991"),
+        ("of_a_later_version", 0.5, "Of a later version", "50.0 %"),
+        ("recall", None, "Recall (sensitivity)", "unknown"),
+        ("auc", float("nan"), "AUC", "unknown"),
+    ],
+)
+def test_a_metric_reads_by_its_name_and_in_its_unit(metric: str, value: float | None, name: str, read: str) -> None:
+    assert called(metric) == name
+    assert wording.measured(metric, value) == read
