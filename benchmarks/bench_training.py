@@ -62,7 +62,7 @@ def main() -> None:
         said = []
         for side in ("plain", "ours"):
             sample = Sample.of(labels[held_out], logits[side], threshold=0.0)
-            auc = cluster_bootstrap(partial(METRICS["auc"], sample), patients, rng=0)
+            auc = cluster_bootstrap(partial(METRICS["auc"], sample), patients, seed=0)
             said.append(f"{side} AUC {auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})")
         print(
             f"training, {recipe.name}, {EPOCHS} epochs, {len(files)} images, {recipe.views} cached views: "

@@ -204,7 +204,7 @@ def store(
     for name, scored in scores.items():
         films = judged[name if name in judged else CONFLICT]
         sample = Sample.of(training_set.labels[films], scored, threshold=0.0)
-        interval = cluster_bootstrap(partial(METRICS["auc"], sample), training_set.patients[films], rng=seed)
+        interval = cluster_bootstrap(partial(METRICS["auc"], sample), training_set.patients[films], seed=seed)
         rows.append(metric_row("auc", "train", name, interval))
     run.metrics(rows)
     found = {row["slice"]: row["value"] for row in rows}

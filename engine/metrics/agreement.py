@@ -22,13 +22,13 @@ def cohen(first: ArrayLike, second: ArrayLike) -> Statistic:
         raise InputError(f"two readers need a verdict on each image; got {one.shape} and {other.shape}")
     classes, codes = np.unique(np.concatenate([one, other]), return_inverse=True)
     marks = np.eye(len(classes))[codes]
-    of_one, of_other = marks[: len(one)], marks[len(one) :]
-    same = (one == other).astype(np.float64)
+    marked = np.column_stack([marks[: len(one)], marks[len(one) :], one == other])
 
     def kappa(weights: Floats) -> Floats:
-        total = weights.sum(axis=1)
-        chance = ((weights @ of_one) * (weights @ of_other)).sum(axis=1) / np.square(total)
-        return _beyond(weights @ same / total, chance)
+        each = weights @ marked
+        of_one, of_other, same = np.split(each, [len(classes), 2 * len(classes)], axis=1)
+        total = of_one.sum(axis=1)
+        return _beyond(same[:, 0] / total, (of_one * of_other).sum(axis=1) / np.square(total))
 
     return kappa
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,6 +16,8 @@ Statistic = Callable[[Floats], Floats]
 
 BLOCK_VALUES = 500_000
 """Weights held at once: small enough for the processor's cache, whatever n is."""
+KEPT_DRAWS = 4_000_000
+"""Draws of one seed up to which they are kept for the next statistic of as many clusters: 16 MB."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ def cluster_bootstrap(
     statistic: Statistic,
     clusters: ArrayLike,
     *,
-    rng: np.random.Generator | int,
+    seed: int,
     replicates: int = 1000,
     level: float = 0.95,
 ) -> Interval:
@@ -55,7 +58,7 @@ def cluster_bootstrap(
     value = float(statistic(np.ones((1, len(member))))[0])
     if len(keys) < 2:
         return Interval(value, np.nan, np.nan, len(member))
-    draws = replicate(statistic, member, len(keys), rng=np.random.default_rng(rng), replicates=replicates)
+    draws = replicate(statistic, member, len(keys), seed=seed, replicates=replicates)
     known = draws[np.isfinite(draws)]
     undefined = replicates - len(known)
     low, high = np.nan, np.nan
@@ -64,17 +67,30 @@ def cluster_bootstrap(
     return Interval(value, float(low), float(high), len(member), undefined)
 
 
-def replicate(
-    statistic: Statistic, member: NDArray[np.intp], clusters: int, *, rng: np.random.Generator, replicates: int
-) -> Floats:
+def replicate(statistic: Statistic, member: NDArray[np.intp], clusters: int, *, seed: int, replicates: int) -> Floats:
     """The statistic of each replicate, (replicates,). member: (n,) the row's cluster, 0 to clusters - 1."""
     values = []
     block = max(1, BLOCK_VALUES // len(member))
+    kept = _draws(clusters, seed, replicates) if clusters * replicates <= KEPT_DRAWS else None
+    rng = np.random.default_rng(seed)
     for start in range(0, replicates, block):
         size = min(block, replicates - start)
-        drawn = rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=size)
+        drawn = _drawn(rng, clusters, size) if kept is None else kept[start : start + size]
         values.append(np.asarray(statistic(drawn.astype(np.float64)[:, member]), dtype=np.float64))
     return np.concatenate(values)
+
+
+@lru_cache(maxsize=4)
+def _draws(clusters: int, seed: int, replicates: int) -> NDArray[np.int32]:
+    """How often each cluster is drawn in each replicate, (replicates, clusters): most of the time that an interval
+    takes, and the same for every statistic."""
+    made = _drawn(np.random.default_rng(seed), clusters, replicates).astype(np.int32)
+    made.flags.writeable = False
+    return made
+
+
+def _drawn(rng: np.random.Generator, clusters: int, replicates: int) -> NDArray[np.int64]:
+    return rng.multinomial(clusters, np.full(clusters, 1 / clusters), size=replicates)
 
 
 def weighted_mean(values: ArrayLike) -> Statistic:

@@ -99,7 +99,7 @@ def paired_differences(
             apart: Floats = metric(first, weights) - metric(second, weights)
             return apart
 
-        found[name] = cluster_bootstrap(difference, patients, rng=seed, replicates=replicates)
+        found[name] = cluster_bootstrap(difference, patients, seed=seed, replicates=replicates)
     return found
 
 

@@ -69,7 +69,7 @@ def _measured(
     found = []
     for name in names:
         statistic = partial(METRICS[name], sample)
-        interval = cluster_bootstrap(statistic, patients, rng=seed, replicates=replicates)
+        interval = cluster_bootstrap(statistic, patients, seed=seed, replicates=replicates)
         based_on = {
             "recall": sample.labels == 1,
             "recall_at_specificity_90": sample.labels == 1,

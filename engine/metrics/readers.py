@@ -165,4 +165,4 @@ class Sheet:
 
     def _interval(self, statistic: Statistic, images: Sequence[int]) -> Interval:
         clusters = [self._patients[image] for image in images]
-        return cluster_bootstrap(statistic, clusters, rng=self._seed, replicates=self._replicates)
+        return cluster_bootstrap(statistic, clusters, seed=self._seed, replicates=self._replicates)

@@ -45,7 +45,7 @@ def mean_scores(scores: Sequence[ScoredReport], *, seed: int, replicates: int = 
     for (model, strategy, metric), rows in sorted(groups.items()):
         values = np.array([row.value for row in rows], dtype=np.float64)
         patients = [row.patient for row in rows]
-        interval = cluster_bootstrap(weighted_mean(values), patients, rng=seed, replicates=replicates)
+        interval = cluster_bootstrap(weighted_mean(values), patients, seed=seed, replicates=replicates)
         means.append(MeanScore(model, strategy, metric, interval))
     return means
 
@@ -68,7 +68,7 @@ def paired_differences(scores: Sequence[ScoredReport], *, seed: int, replicates:
                 continue
             differences = np.array([float(one[i].value or 0) - float(other[i].value or 0) for i in images])
             patients = [one[image].patient for image in images]
-            interval = cluster_bootstrap(weighted_mean(differences), patients, rng=seed, replicates=replicates)
+            interval = cluster_bootstrap(weighted_mean(differences), patients, seed=seed, replicates=replicates)
             found.append(MeanScore(model, f"{first} - {second}", metric, interval))
     return found
 
@@ -93,4 +93,4 @@ def kappa(
         with np.errstate(invalid="ignore", divide="ignore"):
             return np.asarray(np.where(chance < 1, (agreed - chance) / (1 - chance), np.nan))
 
-    return cluster_bootstrap(statistic, list(patients), rng=seed, replicates=replicates)
+    return cluster_bootstrap(statistic, list(patients), seed=seed, replicates=replicates)

@@ -136,7 +136,7 @@ def measured(
             continue
         patients = queries.patients[rows]
         for name, values in means.items():
-            interval = cluster_bootstrap(weighted_mean(values[rows]), patients, rng=seed, replicates=replicates)
+            interval = cluster_bootstrap(weighted_mean(values[rows]), patients, seed=seed, replicates=replicates)
             yield Measured(name, where, _of(interval, values[rows]))
         known = np.isfinite(ranks.chance[rows])
         level = float(ranks.chance[rows][known].mean()) if known.any() else np.nan
@@ -148,7 +148,7 @@ def measured(
             continue
         sample = Sample.of(queries.labels[told], ranks.vote[told], threshold=0.5)
         interval = cluster_bootstrap(
-            partial(METRICS["auc"], sample), queries.patients[told], rng=seed, replicates=replicates
+            partial(METRICS["auc"], sample), queries.patients[told], seed=seed, replicates=replicates
         )
         yield Measured("vote_auc", where, interval)
 
@@ -178,7 +178,7 @@ def text_precision(
         rows = np.flatnonzero((asked == where) | (where == "all"))
         for k in ks:
             values = right[rows, :k].mean(axis=1)
-            interval = cluster_bootstrap(weighted_mean(values), rows.astype(str), rng=seed, replicates=replicates)
+            interval = cluster_bootstrap(weighted_mean(values), rows.astype(str), seed=seed, replicates=replicates)
             yield Measured(f"text_p_at_{k}", where, _of(interval, values))
         yield Measured("text_chance", where, Interval(float(answering[rows].mean()), np.nan, np.nan, len(rows)))
 

@@ -214,7 +214,7 @@ class Audit:
         """The statistic of `rows` with its 95 % interval over patients."""
         from engine.metrics.bootstrap import cluster_bootstrap
 
-        return cluster_bootstrap(statistic, column(rows, "patient_key"), rng=self.seed, replicates=self.replicates)
+        return cluster_bootstrap(statistic, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
     def mean(self, values: NDArray[np.floating], rows: Sequence[Row]) -> "Interval":
         """Their mean, NaN left out and not counted."""
