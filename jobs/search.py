@@ -193,7 +193,7 @@ class Search:
         with session.transaction(self.context.engine) as db:
             allowed = None
             if self.question != Question(self.dataset.id):
-                allowed = cases.ids(db, self.question)
+                allowed = cases.ids_held_out(db, self.question)
             found = opened.search(vectors, min(self.k, len(opened)), exclude_ids=exclude, allowed_ids=allowed)
             known = evaluation.images(db, [int(number) for number in found.ids[0] if number >= 0])
         hits = [

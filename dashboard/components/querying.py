@@ -37,7 +37,7 @@ def allowed(question: Question) -> Collection[int] | None:
     if question == Question(question.dataset_id):
         return None
     with resources.reading() as session:
-        return cases.ids(session, question)
+        return cases.ids_held_out(session, question)
 
 
 def _barred(image_id: int) -> Collection[int]:

@@ -1,12 +1,12 @@
 """Which images match a question, a page at a time; what is known of each."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, exists, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, aliased
 
 from db.models import Dataset, Image, ImageTally, Prediction, Run
 from db.queries.case_counts import confusion as confusion
@@ -65,6 +65,19 @@ def page(session: Session, question: Question, *, limit: int = 48, offset: int =
 def ids(session: Session, question: Question) -> Sequence[int]:
     """The ids of all images that match."""
     return session.scalars(matching(question)).all()
+
+
+def ids_held_out(session: Session, question: Question) -> Sequence[int]:
+    """The same, but images that the predict run in question did not score are judged by what the members that did not
+    see them in training said, at the question's threshold."""
+    found = ids(session, question)
+    run = session.get(Run, question.run_id) if asks_predictions(question) and question.run_id else None
+    trained = run.config.get("train_run") if run else None
+    if trained is None:
+        return found
+    own = aliased(Prediction)
+    scored = exists().where(own.run_id == question.run_id, own.image_id == Image.id)
+    return [*found, *session.scalars(matching(replace(question, run_id=int(trained))).where(~scored))]
 
 
 def matching(question: Question) -> Select[int]:

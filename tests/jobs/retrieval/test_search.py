@@ -178,18 +178,27 @@ def test_hits_are_narrowed_to_a_cause_an_outcome_and_other_patients_and_k_still_
             image.patient_key = f"p{image.id % 4}"
         dataset = db.scalars(select(Dataset)).first()
         assert dataset is not None
-        run = Run(kind="predict", fingerprint="p" * 64, config={}, code_version="t", status="finished", pid=1)
-        run.host, run.dataset_id, run.summary = "t", dataset.id, {"threshold": 0.5}
+        made = {"code_version": "t", "status": "finished", "pid": 1, "host": "t", "dataset_id": dataset.id}
+        trained = Run(kind="train", fingerprint="t" * 64, config={}, summary={"threshold": 0.2}, **made)
+        db.add(trained)
+        db.flush()
+        run = Run(kind="predict", fingerprint="p" * 64, config={"train_run": trained.id}, **made)
+        run.summary = {"threshold": 0.5}
         db.add(run)
         db.flush()
-        db.add_all(Prediction(run_id=run.id, image_id=n, logit=0.0, probability=0.9) for n in images)
+        scored = [number for number, image in images.items() if not (image.label and number % 3 == 0)]
+        held_out = sorted(images.keys() - set(scored))
+        db.add_all(Prediction(run_id=run.id, image_id=n, logit=0.0, probability=0.9) for n in scored)
+        db.add_all(Prediction(run_id=trained.id, image_id=n, fold=0, logit=0.0, probability=0.3) for n in images)
         db.flush()
         tallies.predictions(db, run.id, threshold=0.5)
+        tallies.predictions(db, trained.id, threshold=0.2)
     found = answer(options, capsys, "--case", "1", "--k", "99", "--cause", "viral")["hits"]
     assert {hit["cause"] for hit in found} == {"viral"} and len(found) == COUNT // 2 - (images[1].cause == "viral")
     wrong = answer(options, capsys, "--case", "1", "--k", "99", "--outcome", "FP")["hits"]
     assert {hit["label"] for hit in wrong} == {"normal"}
-    assert not answer(options, capsys, "--case", "1", "--outcome", "FN")["hits"]
+    missed = answer(options, capsys, "--case", "1", "--k", "99", "--outcome", "FN")["hits"]
+    assert sorted(hit["case"] for hit in missed) == [number for number in held_out if number != 1]
     others = answer(options, capsys, "--case", "1", "--k", "3", "--exclude-same-patient")["hits"]
     assert len(others) == 3 and {images[hit["case"]].patient_key for hit in others} <= {"p0", "p2", "p3"}
     every = answer(options, capsys, "--case", "1", "--k", "99", "--exclude-same-patient")["hits"]
