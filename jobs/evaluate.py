@@ -70,7 +70,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
     for source, out_of_fold in ((inputs.predict, False), (inputs.train, True)):
         if source is not None:
             tasks[f"{source.kind} run {source.id}"] = partial(
-                classifier_values, run.context, source, out_of_fold=out_of_fold, **measure
+                classifier_values, run.context, source, inputs.in_force or source, out_of_fold=out_of_fold, **measure
             )
     if inputs.scores:
         tasks["reports"] = partial(report_values, inputs, **measure)
@@ -92,14 +92,15 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
 
 
 def classifier_values(
-    context: Context, source: Run, *, out_of_fold: bool, seed: int, replicates: int
+    context: Context, source: Run, in_force: Run, *, out_of_fold: bool, seed: int, replicates: int
 ) -> Iterator[dict[str, Any]]:
-    """The run's values on its labelled predictions, by split, or together as split "oof"; a row for every file."""
+    """The run's values on its labelled predictions, by split, or together as split "oof"; a row for every file.
+    in_force: the run whose thresholds they are taken at."""
     from engine.classification.calibration import probabilities
     from engine.metrics.classification import HALF
     from engine.metrics.evaluation import classification
 
-    thresholds = {**thresholds_of(source), "half": HALF}
+    thresholds = {**thresholds_of(in_force), "half": HALF}
     if out_of_fold:
         with session.transaction(context.engine) as db:
             labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 5
+VERSION = 6
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 
 
@@ -58,6 +58,13 @@ class Inputs:
             "indexes": {index.embedder: index.id for index in self.indexes},
             "last_report": max((report["id"] for report in self.reports), default=None),
         }
+
+    @property
+    def in_force(self) -> Run | None:
+        """The predict run, where its classifier is the train run's: its threshold is that of out-of-fold values too, so
+        that they and the test's can be compared."""
+        behind = (self.predict.summary or {}).get("train_run") if self.predict else None
+        return self.predict if self.train is not None and behind == self.train.id else None
 
     @property
     def fingerprint(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dashboard.components import linked, wording
 from dashboard.components.linked import Cell
 from db.models import Metric
-from engine.metrics.names import NAMES, called
+from engine.metrics.names import called
 
 ORIGINAL = {
     "accuracy": 0.93,
@@ -31,7 +31,10 @@ RETRIEVAL = {
     "text_p_at_10": "By words, P@10",
 }
 """Measures on the overview, test images among themselves unless said otherwise."""
-CLASSIFICATION = ("auc", "accuracy", "recall", "specificity", "precision", "f1", "average_precision", "brier", "ece")
+CLASSIFICATION = (
+    *("auc", "threshold", "accuracy", "recall", "specificity", "precision", "f1"),
+    *("average_precision", "brier", "ece"),
+)
 
 
 def classification(metrics: Sequence[Metric], *, original: bool) -> None:
@@ -43,7 +46,7 @@ def classification(metrics: Sequence[Metric], *, original: bool) -> None:
         if test is None and held_out is None:
             continue
         beside = [_original(name)] if original else []
-        rows.append([NAMES[name], *_with_interval(test), *beside, *_with_interval(held_out)[:2]])
+        rows.append([called(name), *_with_interval(test), *beside, *_with_interval(held_out)[:2]])
     beside_head = [">Original tool"] if original else []
     heads = ["Classification", ">Test", ">95 % interval", ">n", *beside_head, ">Out of fold", ">95 % interval"]
     linked.table(heads, rows, key="classification", caption="Classification metrics")

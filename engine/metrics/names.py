@@ -72,7 +72,7 @@ CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients"}
 DIFFERENCE = "_difference"
 """What a name ends with where two things' values were subtracted."""
 SCORES = (
-    *("auc", "average_precision", "brier", "ece", "threshold", "train_loss", "valid_loss", "valid_auc", "probe_auc"),
+    *("auc", "average_precision", "brier", "ece", "train_loss", "valid_loss", "valid_auc", "probe_auc"),
     *("map", "vote_auc", "trustworthiness", "stance_kappa", "unsupported", "contradictions", "words"),
     *("deletion_auc", "deletion_gain", "insertion_auc", "insertion_gain", "sanity_rank_correlation", "sanity_ssim"),
 )

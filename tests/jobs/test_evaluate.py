@@ -8,7 +8,7 @@ from finished_runs import World, make_world
 from sklearn import metrics as sklearn
 
 from db import session
-from db.models import Image
+from db.models import Image, Run
 from db.queries import evaluation, runs
 from jobs import evaluate, results
 from jobs.command import Context
@@ -127,6 +127,16 @@ def test_out_of_fold_values_come_from_the_classifier_that_predicted(world: World
     found = results.gather(world.context, world.dataset)
     assert found.train is not None
     assert found.train.id == behind.id
+
+
+def test_both_splits_are_measured_at_the_threshold_in_force_where_one_classifier_is_behind_them(world: World) -> None:
+    predict = world.add_predict(world.add_train())
+    with session.transaction(world.context.engine) as db:
+        run = db.get_one(Run, predict.id)
+        run.summary = {**(run.summary or {}), "threshold": 0.3}
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    stored = world.evaluated()
+    assert [stored[split, "all", "threshold"].value for split in ("test", "oof")] == [0.3, 0.3]
 
 
 def test_unlabelled_predictions_alone_cannot_be_measured(world: World, capsys: pytest.CaptureFixture[str]) -> None:
