@@ -1,5 +1,6 @@
 """How a file's bytes become a grey picture, safely; resizing, batches and thumbnails."""
 
+import hashlib
 import io
 import os
 import warnings
@@ -88,10 +89,22 @@ def read_bytes(path: Path) -> bytes:
     raise UnreadableImageError("too-large", f"larger than {MAX_BYTES // 2**20} MiB")
 
 
-def read_grey(path: Path) -> Pixels:
-    """The file as uint8 (h, w). Raises InputError that names the file."""
+@dataclass(frozen=True)
+class Ingested:
+    """A file of a data set, and the sha256 of the bytes that its row, label and patient speak of."""
+
+    path: Path
+    sha256: str
+
+
+def read_grey(file: Path | Ingested) -> Pixels:
+    """The file as uint8 (h, w). Raises InputError that names the file, also where it changed since it was ingested."""
+    path = file.path if isinstance(file, Ingested) else file
     try:
-        return decode(read_bytes(path)).pixels
+        data = read_bytes(path)
+        if isinstance(file, Ingested) and hashlib.sha256(data).hexdigest() != file.sha256:
+            raise InputError(f"image {path} changed since it was ingested; ingest its folder again with --prune")
+        return decode(data).pixels
     except UnreadableImageError as error:
         raise UnreadableImageError(error.reason, f"image {path} cannot be used: {error}") from error
     except OSError as error:
@@ -106,10 +119,10 @@ def resize(pixels: Pixels, size: int) -> Pixels:
     return np.asarray(Image.fromarray(pixels).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def read_batch(paths: Sequence[Path], *, size: int = 224, workers: int | None = None) -> Pixels:
+def read_batch(files: Sequence[Path | Ingested], *, size: int = 224, workers: int | None = None) -> Pixels:
     """The files as uint8 (n, size, size), decoded in `workers` threads (default: one a core). Raises InputError."""
-    batch = np.empty((len(paths), size, size), dtype=np.uint8)
-    for row, pixels in enumerate(parallel(lambda path: resize(read_grey(path), size), paths, workers=workers)):
+    batch = np.empty((len(files), size, size), dtype=np.uint8)
+    for row, pixels in enumerate(parallel(lambda file: resize(read_grey(file), size), files, workers=workers)):
         batch[row] = pixels
     return batch
 

@@ -95,7 +95,7 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
 
 def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray[np.uint8]:
     """The perceptual hash of every image, uint8 (n, 32); what an earlier try hashed is kept."""
-    from engine.images import read_batch
+    from engine.images import Ingested, read_batch
     from engine.retrieval.duplicates import BITS, perceptual_hash
 
     parts = [np.empty((0, BITS // 8), dtype=np.uint8)]
@@ -104,8 +104,8 @@ def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray
             part = images[start : start + SHARD]
             path = run.folder / f"hashes-{start:08d}.npy"
             if not path.exists():
-                paths = [Path(dataset.root) / image.path for image in part]
-                made = [perceptual_hash(read_batch(batch)) for batch in writes.batches(paths, BATCH)]
+                files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
+                made = [perceptual_hash(read_batch(batch)) for batch in writes.batches(files, BATCH)]
                 with whole_file(path) as temporary:
                     np.save(temporary, np.concatenate(made), allow_pickle=False)
             parts.append(np.load(path, allow_pickle=False))
@@ -117,7 +117,7 @@ def similarities(
     run: ActiveRun, dataset: Dataset, images: Sequence[Image], one: NDArray[np.int64], other: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Cosine of each pair of rows in ImageNet features, less the mean of images drawn at random: float64 (p,)."""
-    from engine.images import read_batch
+    from engine.images import Ingested, read_batch
     from engine.retrieval.duplicates import EMBEDDER
     from engine.retrieval.embedders import load_embedder
     from engine.retrieval.vector_index import centre_of, centred
@@ -130,7 +130,8 @@ def similarities(
     parts = []
     with run.progress("comparing close pairs", len(rows)) as advance:
         for batch in writes.batches(rows.tolist(), BATCH):
-            pixels = read_batch([Path(dataset.root) / images[row].path for row in batch], size=embedder.input_size)
+            files = [Ingested(Path(dataset.root) / images[row].path, images[row].sha256) for row in batch]
+            pixels = read_batch(files, size=embedder.input_size)
             parts.append(embedder.embed_images(pixels))
             advance(len(batch))
     vectors = np.concatenate(parts)

@@ -33,6 +33,7 @@ from jobs.run import ActiveRun, sha256_of
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from engine.images import Ingested
     from engine.retrieval.alignment import Known
     from engine.retrieval.approximate import Vectors
     from engine.retrieval.embedders import Embedder
@@ -207,6 +208,7 @@ def embed(
 ) -> None:
     """The vectors that no earlier index has, in shards, which a run that goes on after a kill keeps; then the index and
     its row, and away with the shards. Images that are gone are left out, and the earlier centre stays the centre."""
+    from engine.images import Ingested
     from engine.retrieval.embedders.aligned import without_zones
 
     ids = np.array([image.id for image in images], dtype=np.int64)
@@ -221,15 +223,15 @@ def embed(
     with run.progress("embedding images", len(absent)) as advance:
         for start in range(0, len(absent), SHARD):
             part = absent[start : start + SHARD]
-            paths = [Path(dataset.root) / image.path for image in part]
+            files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
             path = shards / f"{sha256_of([image.sha256 for image in part])[:16]}.npy"
-            vectors = kept(path, len(paths), embedder.dimension)
+            vectors = kept(path, len(files), embedder.dimension)
             if vectors is None:
-                vectors = embed_files(embedder, paths, batch_size=batch_size, advance=advance)
+                vectors = embed_files(embedder, files, batch_size=batch_size, advance=advance)
                 with whole_file(path) as temporary:
                     np.save(temporary, vectors, allow_pickle=False)
             else:
-                advance(len(paths))
+                advance(len(files))
             parts.append(vectors)
     whole = np.zeros((len(ids), embedder.dimension), np.float32)
     whole[made] = np.concatenate(parts)
@@ -335,12 +337,12 @@ def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") 
     run.artifact("query_vectors", path, shape=asked.shape)
 
 
-def embed_files(embedder: "Embedder", paths: Sequence[Path], *, batch_size: int, advance: Any) -> "Vectors":
+def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size: int, advance: Any) -> "Vectors":
     """The files' vectors, float32 (n, d), reading `batch_size` of them at once. Raises InputError naming a bad file."""
     from engine.images import read_batch
 
     made = []
-    for batch in writes.batches(paths, batch_size):
+    for batch in writes.batches(files, batch_size):
         made.append(embedder.embed_images(read_batch(batch, size=embedder.input_size)))
         advance(len(batch))
     return np.concatenate(made)

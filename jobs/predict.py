@@ -130,7 +130,7 @@ def predict(
 
     from engine.classification.checkpoints import load_classifier
     from engine.heat import lung_zones
-    from engine.images import read_batch
+    from engine.images import Ingested, read_batch
     from engine.metrics.classification import HALF
 
     with session.transaction(run.context.engine) as db:
@@ -143,7 +143,8 @@ def predict(
     heatmaps = []
     with run.progress("scoring images", len(images)) as advance:
         for batch in writes.batches(images, BATCH):
-            pixels = read_batch([root / image.path for image in batch], size=classifier.input_size)
+            files = [Ingested(root / image.path, image.sha256) for image in batch]
+            pixels = read_batch(files, size=classifier.input_size)
             said = classifier.run(pixels, heatmaps=True)
             assert said.heatmaps is not None
             for image, logit, probability, heatmap in zip(

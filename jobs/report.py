@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--strategies", default="all", metavar="A,B", help="prompt strategies (default: all)")
     options.add_argument("--strategies-file", type=Path, metavar="FILE", help="TOML with strategies of your own")
     options.add_argument("--images", default="10", metavar="N", help="how many, or all (default: 10)")
-    options.add_argument("--split", choices=SPLITS, default="test", help="default: test")
+    options.add_argument("--split", choices=SPLITS, help="default: test, or all where no image of test was scored")
     options.add_argument(
         "--seed", type=natural, default=0, help="of the sample, which is balanced over labels (default: 0)"
     )
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     generator = load_generator(args.model, generator_options(args, context))
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
-    images = chosen_images(context, predicted, args.split, args.only, count, args.seed)
+    split, images = chosen_images(context, predicted, args.split, args.only, count, args.seed)
     labelled = LabelledCases.of(context, dataset, args.embedder) if generator.reads_nearest else None
     settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
     scorer = Scorer.of(dataset, predicted)
@@ -70,7 +70,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "settings": settings,
             "strategies": {strategy.name: strategy.sha256 for strategy in strategies},
             "images": args.images,
-            "split": args.split,
+            "split": split,
             "only": args.only,
             "predict_run": predicted.id,
         },
@@ -171,13 +171,15 @@ def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
 
 
 def chosen_images(
-    context: Context, predicted: Run, split: str, only: str | None, count: int | None, seed: int
-) -> list[PredictedImage]:
-    """The sampled images, balanced over labels. Raises JobError where none qualifies."""
+    context: Context, predicted: Run, asked: str | None, only: str | None, count: int | None, seed: int
+) -> tuple[str, list[PredictedImage]]:
+    """The split and its sampled images, balanced over labels. Raises JobError where none qualifies."""
     from engine.reporting.sampling import stratified
 
     with session.transaction(context.engine) as db:
-        candidates = reports.predicted(db, predicted, split=None if split == "all" else split)
+        scored = reports.predicted(db, predicted)
+    split = asked or ("test" if any(item.image.split == "test" for item in scored) else "all")
+    candidates = [item for item in scored if split in ("all", item.image.split)]
     threshold = threshold_of(predicted)
 
     def wrong(item: PredictedImage) -> str | None:
@@ -193,7 +195,7 @@ def chosen_images(
             raise JobError(f"predict run {predicted.id} has no {only} in split '{split}'; leave --only out")
     if not candidates:
         raise JobError(f"predict run {predicted.id} covers no images of split '{split}'; choose another with --split")
-    return stratified(
+    return split, stratified(
         candidates, count, stratum=lambda item: item.image.label, key=lambda item: item.image.sha256, seed=seed
     )
 

@@ -173,13 +173,14 @@ class Search:
 
     def query(self, file: Path | None, number: int) -> tuple[Any, str, int | None]:
         """What was asked with: its pixels, uint8 (h, w), its name, and its label where that is known."""
-        from engine.images import read_grey
+        from engine.images import Ingested, read_grey
 
         if file is not None:
             return read_grey(file), file.name, None
         with session.transaction(self.context.engine) as db:
             case = db.get_one(Image, number)
-        return read_grey(Path(self.dataset.root) / case.path), Path(case.path).name, case.label
+        film = Ingested(Path(self.dataset.root) / case.path, case.sha256)
+        return read_grey(film), Path(case.path).name, case.label
 
     def barred(self, number: int) -> Sequence[int]:
         """The query's own case, or all of its patient."""

@@ -23,6 +23,7 @@ from db.models import (
     VectorIndex,
 )
 from db.queries import runs
+from engine.digests import file_sha256
 from engine.retrieval.vector_index import write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs import evaluate, export
@@ -190,10 +191,15 @@ def make_world(context: Context, options: list[str], root: Path, *, synthetic: b
         for number in range(100):
             label = int(number % 5 > 1)
             cause = ("bacterial", "viral")[number % 2] if label else None
+            pixels = rng.integers(40, 120, size=(64, 64), dtype=np.uint8) + np.uint8(80 * label)
+            pixels[0, 0] = dataset.id  # no two datasets hold the same file
+            root.mkdir(exist_ok=True)
+            path = root / f"{number}.png"
+            Picture.fromarray(pixels).save(path)
             image = Image(
                 dataset_id=dataset.id,
-                sha256=f"{dataset.id}{number:063d}",
-                path=f"{number}.png",
+                sha256=file_sha256(path),
+                path=path.name,
                 split="train" if number < 50 else "test",
                 label=label,
                 cause=cause,
@@ -202,9 +208,6 @@ def make_world(context: Context, options: list[str], root: Path, *, synthetic: b
                 height=64,
                 file_count=2 if number % 10 == 9 else 1,
             )
-            pixels = rng.integers(40, 120, size=(64, 64), dtype=np.uint8) + np.uint8(80 * label)
-            root.mkdir(exist_ok=True)
-            Picture.fromarray(pixels).save(root / image.path)
             images.append(image)
         db.add_all(images)
         db.flush()

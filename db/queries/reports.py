@@ -162,7 +162,7 @@ def failed(session: Session, run_id: int, *, limit: int) -> tuple[int, list[Repo
     return total, list(session.scalars(query.order_by(ReportFailure.id).limit(limit)))
 
 
-def predicted(session: Session, run: Run, *, split: str | None = None) -> list[PredictedImage]:
+def predicted(session: Session, run: Run) -> list[PredictedImage]:
     """The images that a predict run scored, in id order."""
     query = (
         select(Image, Prediction.probability, Prediction.zones)
@@ -170,8 +170,6 @@ def predicted(session: Session, run: Run, *, split: str | None = None) -> list[P
         .where(Prediction.run_id == run.id)
         .order_by(Image.id)
     )
-    if split is not None:
-        query = query.where(Image.split == split)
     return [PredictedImage(image, probability, zones or {}) for image, probability, zones in session.execute(query)]
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from db import session, writes
 from db.models import ImageMeasure
 from engine.errors import InputError
-from jobs.audits.subject import Audit, Row, column
+from jobs.audits.subject import Audit, Row, column, files
 from jobs.results import metric_row
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def sanity(audit: Audit) -> Iterator[dict[str, Any]]:
     root = Path(audit.subject.dataset.root)
 
     def under_new_weights(part: "Part", rows: list[Row]) -> NDArray[Any]:
-        pixels = read_batch([root / row["path"] for row in rows], size=audit.classifier.input_size)
+        pixels = read_batch(files(root, rows), size=audit.classifier.input_size)
         found = []
         for draw in range(DRAWS):
             blank = randomised(audit.classifier, part, seed=audit.seed + draw)
@@ -71,8 +71,7 @@ def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
     rows = [{**subject.judged[number], "place": number} for number in place]
 
     def measured(part: list[Row]) -> NDArray[Any]:
-        paths = [Path(subject.dataset.root) / row["path"] for row in part]
-        pixels = read_batch(paths, size=audit.classifier.input_size)
+        pixels = read_batch(files(Path(subject.dataset.root), part), size=audit.classifier.input_size)
         return np.concatenate(
             [
                 curves(

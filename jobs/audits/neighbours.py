@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from db import session, writes
 from db.models import Neighbour
 from db.queries import evaluation
-from jobs.audits.subject import Audit, Row, column
+from jobs.audits.subject import Audit, Row, column, files
 from jobs.results import metric_row
 
 NEAREST = 5
@@ -113,7 +113,7 @@ def embedded(audit: Audit, which: str, rows: list[Row], root: Path) -> NDArray[n
     from engine.retrieval.embedders import unit
 
     def features(part: list[Row]) -> NDArray[np.float32]:
-        pixels = read_batch([root / row["path"] for row in part], size=audit.classifier.input_size)
+        pixels = read_batch(files(root, part), size=audit.classifier.input_size)
         return unit(audit.classifier.run(pixels).features)
 
     return audit.sharded(f"features-{which}", rows, features, stage=f"features of {which} images")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.audits.subject import Audit, Row, column
+from jobs.audits.subject import Audit, Row, column, files
 from jobs.results import metric_row
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def occlusions(audit: Audit) -> Iterator[dict[str, Any]]:
     subject, classifier = audit.subject, audit.classifier
 
     def scores(rows: list[Row]) -> NDArray[Any]:
-        pixels = read_batch([Path(subject.dataset.root) / row["path"] for row in rows], size=classifier.input_size)
+        pixels = read_batch(files(Path(subject.dataset.root), rows), size=classifier.input_size)
         return np.stack([classifier.run(hide(pixels)).logits for hide in (only_frame, without_frame)], axis=1)
 
     found = audit.sharded("occluded", subject.judged, scores, stage="hiding frame and inside")

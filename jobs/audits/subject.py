@@ -26,6 +26,7 @@ from jobs.run import ActiveRun
 if TYPE_CHECKING:
     from engine.classification.inference import Classifier
     from engine.classification.linear import LinearClassifier
+    from engine.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
 
 VERSION = 1
@@ -182,7 +183,7 @@ class Audit:
         return self.sharded(
             f"appearance-{which}",
             rows,
-            lambda part: look([root / row["path"] for row in part], embedder.embed_images, embedder.input_size),
+            lambda part: look(files(root, part), embedder.embed_images, embedder.input_size),
             stage=f"looking at {which} images",
         )
 
@@ -224,8 +225,15 @@ class Audit:
         return replace(self.interval(weighted_mean(values), rows), n=known)
 
 
+def files(root: Path, rows: Sequence[Row]) -> "list[Ingested]":
+    """The rows' files below the dataset's folder."""
+    from engine.images import Ingested
+
+    return [Ingested(root / row["path"], row["sha256"]) for row in rows]
+
+
 def look(
-    paths: Sequence[Path], embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], size: int
+    files: "Sequence[Ingested]", embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], size: int
 ) -> NDArray[np.void]:
     """What audits need of each file's picture, (n,) records.
 
@@ -237,16 +245,16 @@ def look(
     from engine.images import read_batch
     from engine.retrieval.duplicates import perceptual_hash
 
-    pixels = read_batch(paths, size=size)
+    pixels = read_batch(files, size=size)
     columns: dict[str, NDArray[Any]] = {
         "statistics": shortcuts.statistics(pixels),
         "frame": shortcuts.frame_pixels(pixels),
         "frame_features": embed(shortcuts.only_frame(pixels)),
         "features": embed(pixels),
         "hash": perceptual_hash(pixels),
-        "bytes": np.array([path.stat().st_size for path in paths], dtype=np.float64),
+        "bytes": np.array([file.path.stat().st_size for file in files], dtype=np.float64),
     }
-    records = np.empty(len(paths), dtype=[(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
+    records = np.empty(len(files), dtype=[(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
     for name, values in columns.items():
         records[name] = values
     return records

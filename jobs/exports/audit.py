@@ -92,7 +92,7 @@ def slices_sheet(export: Export) -> None:
         rows = [pictures.predicted[number] for number in members.get(one.id, []) if number in pictures.predicted]
         worst = sorted((row for row in rows if failed(row, threshold)), key=wrongness, reverse=True)[:EACH]
         heading = f"{one.name}: {one.failures} of {one.images} wrong ({one.rate:.0%}, {one.low:.0%} to {one.high:.0%})"
-        samples = [pictures.sample(row["image_id"], row["path"], row["label"]) for row in worst]
+        samples = [pictures.sample(row["image_id"], row["path"], row["sha256"], row["label"]) for row in worst]
         shown.append((heading, one.description, samples))
     sheet = failures_by_slice(shown, threshold=threshold, synthetic=export.synthetic, each=EACH)
     save(export, "failures_by_slice.png", sheet)

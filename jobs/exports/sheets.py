@@ -48,15 +48,15 @@ class Pictures:
                 heatmaps = np.load(path, mmap_mode="r", allow_pickle=False)
         return cls(Path(export.dataset.root), {row["image_id"]: row for row in rows}, heatmaps)
 
-    def sample(self, image_id: int, path: str, label: int | None, *, unseen: bool = False) -> "Sample":
+    def sample(self, image_id: int, path: str, sha256: str, label: int | None, *, unseen: bool = False) -> "Sample":
         """One image; an unseen one is only counted, so its file is not read. Raises InputError where it cannot be."""
         from engine.contact_sheets import Sample
-        from engine.images import read_grey
+        from engine.images import Ingested, read_grey
 
         said = self.predicted.get(image_id, {})
         row = said.get("heatmap_row")
         heat = None if self.heatmaps is None or row is None else np.asarray(self.heatmaps[row], dtype=np.float32)
-        pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(self.root / path)
+        pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(Ingested(self.root / path, sha256))
         return Sample(Path(path).name, pixels, label, said.get("probability"), heat)
 
 
@@ -69,12 +69,13 @@ def prediction_sheets(export: Export) -> None:
     threshold = thresholds_of(run)["all"]
     pictures = Pictures.of(export, run)
     drawn = stratified(rows, SAMPLES, stratum=lambda row: row["label"], key=lambda row: row["sha256"], seed=SEED)
-    shown = [pictures.sample(row["image_id"], row["path"], row["label"]) for row in drawn]
+    shown = [pictures.sample(row["image_id"], row["path"], row["sha256"], row["label"]) for row in drawn]
     sheet = sample_predictions(shown, threshold=threshold, synthetic=export.synthetic)
     save(export, "sample_predictions.png", sheet)
     worst = {image_id for label in (0, 1) for image_id in worst_failures(rows, label, threshold)}
     all_samples = [
-        pictures.sample(row["image_id"], row["path"], row["label"], unseen=row["image_id"] not in worst) for row in rows
+        pictures.sample(row["image_id"], row["path"], row["sha256"], row["label"], unseen=row["image_id"] not in worst)
+        for row in rows
     ]
     sheet = failure_cases(all_samples, threshold=threshold, synthetic=export.synthetic, each=FAILURES)
     save(export, "failure_cases.png", sheet)
@@ -102,7 +103,7 @@ def report_cards(export: Export) -> None:
     chosen = varied(reports, CARDS)
     cards = [
         ReportCard(
-            pictures.sample(report["image_id"], report["path"], report["label"]),
+            pictures.sample(report["image_id"], report["path"], report["sha256"], report["label"]),
             report["model"],
             report["strategy"],
             report["text"],
@@ -149,11 +150,16 @@ def retrieval_results(export: Export) -> None:
             query = np.array(opened.vectors[[row]])
             hits = opened.search(query, HITS, exclude_ids=[image["id"]], allowed_ids=list(known))
             near = [
-                Hit(pictures.sample(number, known[number]["path"], known[number]["label"]), float(similarity))
+                Hit(
+                    pictures.sample(number, known[number]["path"], known[number]["sha256"], known[number]["label"]),
+                    float(similarity),
+                )
                 for number, similarity in zip(hits.ids[0].tolist(), hits.similarities[0], strict=True)
                 if number >= 0
             ]
-            found.append(Retrieval(pictures.sample(image["id"], image["path"], image["label"]), tuple(near)))
+            found.append(
+                Retrieval(pictures.sample(image["id"], image["path"], image["sha256"], image["label"]), tuple(near))
+            )
     grid = retrieval_grid(found, embedder=opened.manifest.embedder, synthetic=export.synthetic)
     save(export, "retrieval_results.png", grid)
 
@@ -179,7 +185,10 @@ def text_retrieval_results(export: Export) -> None:
         near = opened.vectors[rows].astype(np.float64) @ asked[number].astype(np.float64)
         best = np.argsort(-np.round(near, 12), kind="stable")[:HITS]
         hits = [
-            Hit(pictures.sample(images[at]["id"], images[at]["path"], images[at]["label"]), float(near[at]))
+            Hit(
+                pictures.sample(images[at]["id"], images[at]["path"], images[at]["sha256"], images[at]["label"]),
+                float(near[at]),
+            )
             for at in best.tolist()
         ]
         shown.append(TextRetrieval(query.text, tuple(hits), tuple(right[best].tolist())))

@@ -139,15 +139,16 @@ class Work:
 
     def case(self, item: PredictedImage) -> "Case":
         """What the generator is told of one image."""
-        from engine.images import read_grey
+        from engine.images import Ingested, read_grey
         from engine.reporting.generators import Case
 
+        film = Ingested(self.root / item.image.path, item.image.sha256)
         return Case(
             probability=item.probability,
             threshold=self.scorer.threshold,
             high_recall_threshold=min(thresholds_of(self.predicted).values()),
             zones=item.zones,
-            pixels=read_grey(self.root / item.image.path) if self.generator.reads_pixels else None,
+            pixels=read_grey(film) if self.generator.reads_pixels else None,
             nearest=self.labelled.nearest(item.image, self.generator.reads_nearest) if self.labelled else (),
         )
 

@@ -11,6 +11,7 @@ import numpy as np
 from db import session, tallies, writes
 from db.models import Dataset, Image, Prediction
 from db.queries import datasets
+from engine.images import Ingested
 from jobs.command import Context, JobError
 from jobs.processes import Processes
 from jobs.run import ActiveRun, code_version
@@ -23,7 +24,7 @@ class TrainingSet:
     """The images to learn from, in id order."""
 
     images: Sequence[Image]
-    files: list[Path]
+    files: list[Ingested]
     labels: np.ndarray
     strata: np.ndarray
     patients: np.ndarray
@@ -43,7 +44,7 @@ class TrainingSet:
             )
         return cls(
             images=images,
-            files=[Path(dataset.root) / image.path for image in images],
+            files=[Ingested(Path(dataset.root) / image.path, image.sha256) for image in images],
             labels=np.array([image.label for image in images]),
             strata=np.array([(image.cause or "pneumonia") if image.label else "normal" for image in images]),
             patients=np.array([image.patient_key for image in images]),

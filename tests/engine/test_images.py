@@ -1,5 +1,6 @@
 """Decoding: every format and depth comes out as upright 8-bit grey, and every bad file is named as what it is."""
 
+import hashlib
 import io
 import warnings
 from pathlib import Path
@@ -169,6 +170,18 @@ def test_read_grey_names_the_file_that_is_missing_or_bad(tmp_path: Path) -> None
     (tmp_path / "bad.png").write_bytes(b"words")
     with pytest.raises(InputError, match=r"bad\.png cannot be used: neither an image"):
         images.read_grey(tmp_path / "bad.png")
+
+
+def test_a_file_that_changed_since_it_was_ingested_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "film.png"
+    Image.fromarray(np.full((32, 32), 90, np.uint8)).save(file)
+    ingested = images.Ingested(file, hashlib.sha256(file.read_bytes()).hexdigest())
+    assert (images.read_batch([ingested], size=32) == 90).all()
+    Image.fromarray(np.full((32, 32), 91, np.uint8)).save(file)
+    with pytest.raises(
+        InputError, match=r"film\.png changed since it was ingested; ingest its folder again with --prune"
+    ):
+        images.read_grey(ingested)
 
 
 def test_a_batch_is_in_order_and_files_of_the_right_size_are_untouched(tmp_path: Path) -> None:

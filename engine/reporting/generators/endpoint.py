@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
+from httpx2 import ConnectError
 from openai import (
     APIConnectionError,
     APIError,
@@ -62,8 +63,8 @@ class Endpoint:
         self.client = OpenAI(api_key=os.environ.get(KEY) or "none", base_url=self.url, max_retries=0)
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[Generated | Failed]:
-        """One report for each case, in order and as they come. Raises InputError where the server refuses; then, and
-        where the caller stops, what was not yet asked is not asked."""
+        """One report for each case, in order and as they come. Raises InputError where the server refuses, or is not
+        there by the deadline; then, and where the caller stops, what was not yet asked is not asked."""
         pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
         try:
             yield from pool.map(partial(self._one, prompt=prompt), cases)
@@ -83,11 +84,16 @@ class Endpoint:
             except PASSING as error:
                 pause = min(asked_to_wait(error) or wait, LONGEST_WAIT)
                 if time.monotonic() - began + pause >= self.deadline:
+                    if isinstance(error.__cause__, ConnectError):
+                        way = "start it, or correct its URL"
+                        raise InputError(f"{self.url} cannot be reached ({error.__cause__}); {way}") from error
                     return Failed(f"no answer within {self.deadline:g} s: {told(error)}")
                 time.sleep(pause)
                 wait *= 2
-            except (APIError, ValueError, LookupError, TypeError, AttributeError) as error:
+            except APIError as error:
                 return Failed(f"the answer makes no sense: {told(error)}")
+            except (ValueError, LookupError, TypeError, AttributeError):
+                return Failed("the answer is no chat completion; is the URL whole? Most servers answer below /v1")
 
     def _asked(self, case: Case, prompt: PromptStrategy, *, seconds: float, began: float) -> Generated | Failed:
         assert case.pixels is not None

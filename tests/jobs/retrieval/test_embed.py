@@ -72,6 +72,18 @@ def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
     assert newest_index(context).count == COUNT + 1
 
 
+def test_what_is_another_picture_by_now_is_not_embedded_under_its_former_name(
+    options: list[str], context: Context, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = next(folder.rglob("person1_*.png"))
+    file.write_bytes(png(pixels(77)))
+    assert embed.main(["--embedder", "small", *options]) == 1
+    assert f"{file.name} changed since it was ingested; ingest its folder again with --prune" in capsys.readouterr().err
+    assert ingest.main([str(folder), "--name", "films", "--prune", *options]) == 0
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert newest_index(context).count == COUNT
+
+
 def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     options: list[str],
     context: Context,
