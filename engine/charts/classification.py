@@ -84,14 +84,16 @@ def confusion_matrix(
 def roc_curve(
     predictions: pd.DataFrame, *, threshold: float | None = None, auc: Interval | None = None, synthetic: bool = False
 ) -> alt.LayerChart:
-    """ROC curve with its own Youden point, and the point of the threshold in use where that is given.
+    """ROC curve with the point of the threshold in force where that is given, and its own Youden point, which says that
+    it was chosen on this very curve.
 
     predictions: columns label (0 or 1), probability. Raises InputError where only one class is present.
     """
     curve = roc_points(predictions["label"], predictions["probability"])
     line = pd.DataFrame({"x": curve.false_positive_rate, "y": curve.true_positive_rate})
     youden = youden_threshold(predictions["label"], predictions["probability"])
-    named = {"Youden point": youden} | ({} if threshold is None else {"Threshold in use": threshold})
+    named = {"Youden point of this very curve": youden}
+    named |= {} if threshold is None else {"Threshold in force": threshold}
     points = pd.DataFrame([_operating_point(predictions, value, name) for name, value in named.items()])
     x = alt.X("x:Q", title="False positive rate (1 - specificity)", scale=alt.Scale(domain=[0, 1]))
     y = alt.Y("y:Q", title="Recall (sensitivity)", scale=alt.Scale(domain=[0, 1]))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
 
 SLICES = 5
+NOT_COMMITTED = "  # and changes that no commit holds, so what it makes may differ"
 OPTIONS = ("epochs", "batch_size", "views", "folds", "repeats")
 """Of a recipe, what the command line can change."""
 
@@ -115,20 +116,27 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     changed = "".join(f" --{name.replace('_', '-')} {recipe[name]}" for name in differing)
     data, trained_on = (f"--dataset {shlex.quote(one.name)}" for one in (export.dataset, learned_from))
     drawn = " --synthetic" * learned_from.synthetic
-    yield f"git checkout {train.code_version.removesuffix('+')}"
-    yield f"python -m jobs ingest FOLDER --name {shlex.quote(learned_from.name)}{drawn}"
-    yield f"python -m jobs train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"
     split = predict.config.get("split")
     point = predict.config.get("operating_point")
     epoch = str(predict.config.get("checkpoint", "")).removeprefix("checkpoint").removeprefix("_")
     chosen = {"split": split, "operating-point": point, "checkpoint": epoch}
     asked = "".join(f" --{name} {value}" for name, value in chosen.items() if value)
-    yield f"python -m jobs predict {data} --train-run {train.id}{asked}"
     evaluation = export.evaluation
-    yield f"python -m jobs evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"
+    steps = [
+        (train, f"ingest FOLDER --name {shlex.quote(learned_from.name)}{drawn}"),
+        (train, f"train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"),
+        (predict, f"predict {data} --train-run {train.id}{asked}"),
+        (evaluation, f"evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"),
+    ]
     if audit:
         options = " ".join(f"--{name} {audit.config[name]}" for name in ("sample", "folds", "replicates"))
-        yield f"python -m jobs audit {data} {options}{seeded(audit)}"
+        steps.append((audit, f"audit {data} {options}{seeded(audit)}"))
+    code = None
+    for run, step in steps:
+        if run.code_version != code:
+            code = run.code_version
+            yield f"git checkout {code.removesuffix('+')}{NOT_COMMITTED * code.endswith('+')}"
+        yield f"python -m jobs {step}"
     yield f"python -m jobs export {data}"
 
 

@@ -13,7 +13,7 @@ from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
 
 from db import session
-from db.models import Dataset
+from db.models import Dataset, Run
 from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
@@ -142,6 +142,19 @@ def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_t
         "python -m jobs audit --dataset drawn-synthetic --sample 4 --folds 5 --replicates 100",
     ):
         assert line in card, line
+
+
+def test_the_model_card_checks_out_the_code_of_each_step(world: World) -> None:
+    train = world.add_train()
+    versions = {train.id: "aaa", world.add_predict(train).id: "bbb+"}
+    with session.transaction(world.context.engine) as db:
+        for number, version in versions.items():
+            db.get_one(Run, number).code_version = version
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    card = (exported(world) / "model_card.md").read_text(encoding="utf-8")
+    assert "git checkout aaa\npython -m jobs ingest" in card
+    assert "git checkout bbb  # and changes that no commit holds, so what it makes may differ\npython" in card
+    assert card.count("git checkout") == 3
 
 
 def test_an_audit_after_the_export_is_exported_too(world: World) -> None:
