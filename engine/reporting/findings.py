@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from engine.reporting.context import LINK, STOP, Polarity, polarity, triggers
 from engine.reporting.prompts import sentences
@@ -91,7 +92,7 @@ def read(text: str) -> list[Mention]:
         if asked and answer:
             taken: Polarity = "present" if answer["present"] else "absent" if answer["absent"] else "uncertain"
             found[-len(asked) :] = [replace(mention, polarity=taken) for mention in asked]
-        mentions = list(_sentence(sentence, at))
+        mentions = [replace(one, start=at + one.start, end=at + one.end) for one in _remembered(sentence)]
         found += mentions
         asked = mentions if sentence.endswith("?") else []
         at += len(sentence)
@@ -109,7 +110,13 @@ def _in_part(mention: Mention, part: str | None) -> Mention:
     return replace(mention, section=part, polarity=polarity)
 
 
-def _sentence(sentence: str, offset: int) -> Iterator[Mention]:
+@lru_cache(maxsize=4096)
+def _remembered(sentence: str) -> tuple[Mention, ...]:
+    """The mentions of one sentence, counted from its start; reports repeat each other's."""
+    return tuple(_sentence(sentence))
+
+
+def _sentence(sentence: str) -> Iterator[Mention]:
     """The mentions of one sentence; where it asks, nothing is asserted."""
     asked = sentence.endswith("?") or REQUEST.match(sentence) is not None or GENERAL.match(sentence) is not None
     lung = LUNG.match(sentence)
@@ -118,8 +125,8 @@ def _sentence(sentence: str, offset: int) -> Iterator[Mention]:
     for stop in [*STOP.finditer(sentence), None]:
         end = len(sentence) if stop is None else stop.start()
         clause = sentence[start:end]
-        for mention in _clause(clause, offset + start, asked=asked):
-            placed = _where_the_sign_is(mention, found[-1], sentence, offset) if found else mention
+        for mention in _clause(clause, start, asked=asked):
+            placed = _where_the_sign_is(mention, found[-1], sentence) if found else mention
             found.append(replace(placed, side=lung["side"].lower()) if lung and not placed.side else placed)
         if found and not (found[-1].side or found[-1].zone) and WHERE.fullmatch(clause) and not TERM.search(clause):
             last = found[-1]
@@ -129,11 +136,11 @@ def _sentence(sentence: str, offset: int) -> Iterator[Mention]:
     yield from found
 
 
-def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str, offset: int) -> Mention:
+def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str) -> Mention:
     """The mention in the place of the sign before it, where the sentence takes that sign for it and gives no place."""
     if mention.side or mention.zone or not (sign.side or sign.zone) or sign.polarity == "absent":
         return mention
-    between = sentence[sign.end - offset : mention.start - offset]
+    between = sentence[sign.end : mention.start]
     if mention.tier == "other" and BESIDE.search(between + mention.term) and not TURNS.search(between):
         return replace(mention, side=sign.side)
     part_of_it = mention.finding == "air_bronchogram" or mention.tier in ("diagnosis", "sign")
