@@ -138,7 +138,8 @@ def model(index: VectorIndex) -> Embedder:
         run = runs.find(session, index.run_id)
         trained = (run.config if run else {}).get("train_run")
         checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
-    loaded = resources.embedder(index.embedder, checkpoint.path if checkpoint else None)
+    path, sha256 = (checkpoint.path, checkpoint.sha256) if checkpoint else (None, None)
+    loaded = resources.embedder(index.embedder, path, sha256)
     if loaded.revision != index.revision:
         raise InputError(
             f"index '{index.embedder}' was made with weights {index.revision[:8]}, but {loaded.revision[:8]} are here; "

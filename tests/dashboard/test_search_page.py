@@ -2,14 +2,17 @@
 
 import csv
 import io
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from opened import Workbench, asked, linked, open_page, said
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 
+from dashboard.components import querying
 from db import session as database
-from db.models import Image, NearDuplicate, Prediction, Review, Run, VectorIndex
+from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex
 from engine.heat import ZONES
 from engine.retrieval.alignment import Known
 from engine.retrieval.vector_index import write_index
@@ -50,6 +53,24 @@ def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workb
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
     assert any("build it again with: python -m jobs embed" in str(one.value) for one in at.error)
+
+
+def test_an_upload_is_read_by_the_weights_of_a_training_that_was_redone_in_its_place(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_embedder(name: str, *, models: Path, checkpoint: Path) -> SimpleNamespace:
+        return SimpleNamespace(name=name, revision=checkpoint.read_text())
+
+    monkeypatch.setattr("engine.retrieval.embedders.load_embedder", load_embedder)
+    for weights in ("old", "new"):
+        (workbench.artifacts / "checkpoint").write_text(weights)
+        with database.transaction(workbench.engine) as db:
+            run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+            db.execute(delete(Artifact).where(Artifact.name == "checkpoint"))
+            kept = {"name": "checkpoint", "path": "checkpoint", "sha256": weights, "bytes": 3}
+            db.add(Artifact(run_id=run.config["train_run"], **kept))
+        index = VectorIndex(run_id=run.id, embedder="classifier", revision=weights)
+        assert querying.model(index).revision == weights
 
 
 def test_hits_say_what_the_model_and_the_reports_say_and_which_zones_they_share(workbench: Workbench) -> None:
