@@ -110,7 +110,8 @@ def _against(by_label: Sequence[Against], by_model: Sequence[Against]) -> None:
                 ),
             ]
         )
-    heads = ["Reader", ">Images", ">Kappa with label", ">Agreement", ">Recall (sensitivity)", ">Specificity"]
+    heads = ["Reader", ">Images", ">Kappa with label", ">Agreement"]
+    heads += [">Reader's recall (sensitivity)", ">Reader's specificity"]
     heads += [">Images", ">Kappa with model", ">Agreement", ">Uncertain or unreadable"]
     linked.table(heads, rows, key="against", caption="Each reader against the label and against the model")
 

@@ -5,6 +5,9 @@ TERMS = {
     "Average precision": "Area under the precision-recall curve: the mean precision over all recalls.",
     "Recall (sensitivity)": "Of the films labelled pneumonia, the share that the model calls pneumonia.",
     "Specificity": "Of the films labelled normal, the share that the model calls normal.",
+    "Reader's recall (sensitivity)": "Of the films labelled pneumonia on which the reader decided, the share called "
+    "pneumonia.",
+    "Reader's specificity": "Of the films labelled normal on which the reader decided, the share called normal.",
     "Precision (PPV)": "Of the films that the model calls pneumonia, the share that is labelled so.",
     "Accuracy": "The share of films whose call agrees with the label; it depends on how common pneumonia is.",
     "F1": "Harmonic mean of precision and recall.",

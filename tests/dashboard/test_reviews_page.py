@@ -355,6 +355,8 @@ def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
     rows = {row[0]["text"]: [one["text"] for one in row] for row in linked(page, "against")["rows"]}
     assert rows["Anna"][1:6] == ["17", "1.000 (1.000 to 1.000)", "100.0 %", "100.0 %", "100.0 %"]
     assert rows["Anna"][-1] == "3"
+    meant = [column["meaning"] for column in linked(page, "against")["columns"][4:6]]
+    assert all("on which the reader decided" in one for one in meant)
     ben = cohen_kappa_score(["pneumonia" if image.label else "normal" for image in images], verdicts["Ben"])
     assert rows["Ben"][2].startswith(f"{ben:.3f} (")
     assert rows["Ben"][1] == "20"
