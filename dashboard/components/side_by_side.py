@@ -49,7 +49,10 @@ def differences(rows: Sequence[ReportRow]) -> None:
         with right:
             second = address.choice("Second report", names, name="second", menu=True)
         if first is None or second is None:
-            st.caption("Choose two reports: words that only one of them has are marked.")
+            st.caption(
+                "Choose two reports: marked are words that differ between two similar sentences, and whole sentences "
+                "that have no similar one."
+            )
             return
         for column, pieces in zip((left, right), compare(known[first], known[second]), strict=True):
             with column.container(border=True):

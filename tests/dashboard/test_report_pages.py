@@ -86,7 +86,7 @@ def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(
     at = open_page("case", image=first.image_id)
     assert "**llava**" in said(at) and "**template**" in said(at)
     assert [one.value for one in at.caption].count("none written") == 3
-    assert "words that only one of them has are marked" in said(at)
+    assert "and whole sentences that have no similar one" in said(at)
     at.selectbox(key="url_first").set_value(str(first.id)).run()
     at.selectbox(key="url_second").set_value(str(second)).run()
     assert at.query_params == {"image": str(first.image_id), "first": str(first.id), "second": str(second)}
