@@ -186,7 +186,8 @@ def _csv(
     hits: Sequence[Hit], known: Mapping[int, Case], zones: Mapping[str, float] | None, excerpts: Mapping[int, str]
 ) -> str:
     """The hits, a line each, with all that stands on their cards."""
-    heads = ("rank", "similarity", "image", "split", "label", "cause", "probability", "shared_zones", "report", "path")
+    heads = ["rank", "similarity", "image", "split", "label", "cause", "probability", "held_out"]
+    heads += ["shared_zones", "report", "path"]
     rows = []
     for rank, hit in enumerate(hits, start=1):
         case = known.get(hit.image_id)
@@ -194,8 +195,9 @@ def _csv(
             continue
         both = "; ".join(shared(zones, case.zones)) if zones and case.zones else None
         label = None if case.label is None else wording.LABELS[case.label].lower()
-        told = (case.id, case.split, label, case.cause, case.probability, both, excerpts.get(case.id), case.path)
-        rows.append((rank, hit.similarity, *told))
+        held_out = None if case.probability is None else "no" if case.fold is None else "yes"
+        told = (case.id, case.split, label, case.cause, case.probability, held_out)
+        rows.append((rank, hit.similarity, *told, both, excerpts.get(case.id), case.path))
     return csv_text(heads, rows)
 
 

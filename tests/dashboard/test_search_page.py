@@ -10,9 +10,10 @@ import pytest
 from opened import Workbench, asked, linked, open_page, said
 from sqlalchemy import delete, select, update
 
-from dashboard.components import querying
+from dashboard.components import filters, querying, similar
 from db import session as database
 from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex
+from db.queries.cases import Question
 from engine.heat import ZONES
 from engine.retrieval.alignment import Known
 from engine.retrieval.vector_index import write_index
@@ -92,8 +93,6 @@ def test_hits_say_what_the_model_and_the_reports_say_and_which_zones_they_share(
 
 
 def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> None:
-    from dashboard.components import similar
-
     with database.transaction(workbench.engine) as db:
         db.execute(update(Image).where(Image.id == 2).values(path="=cmd.png"))
     at = open_page("search", by="image", image=1, k=48)
@@ -111,6 +110,22 @@ def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> Non
         ("1", "2", "'=cmd", ""),
         ("2", "3", rows[1]["path"][:5], "Clear lungs."),
     ]
+
+
+def test_the_csv_marks_the_same_hits_as_held_out_as_the_cards(workbench: Workbench) -> None:
+    hits = [similar.Hit(number, 0.5) for number in range(1, 61)]
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        view = filters.View(Question(workbench.dataset_id, run_id=run.id, threshold=0.5), run, [run])
+        db.execute(delete(Prediction).where(Prediction.image_id == 1))
+        db.flush()
+        known = similar._known(db, [hit.image_id for hit in hits], view)
+    rows = csv.DictReader(io.StringIO(similar._csv(hits, known, None, {})))
+    told = {int(row["image"]): row["held_out"] for row in rows}
+    assert set(told.values()) == {"yes", "no", ""}
+    for card in linked(open_page("search", by="image", image=2, k=48), "hits")["cards"]:
+        model = next((line for line in card["lines"] if line.startswith("Model")), "")
+        assert told[int(asked(card["href"])[1]["image"])] == (model and ("yes" if "held out" in model else "no"))
 
 
 def test_words_offer_the_pictures_and_say_how_to_have_them_read(workbench: Workbench) -> None:
