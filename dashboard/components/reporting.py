@@ -57,7 +57,7 @@ def coloured(text: str) -> str:
         parts.append(wording.plain(text[at : mention.start]))
         parts.append(f":{_colour(mention)}-background[{wording.plain(mention.term)}]")
         at = mention.end
-    return "".join([*parts, wording.plain(text[at:])]).replace("\n", "  \n")
+    return wording.lines("".join([*parts, wording.plain(text[at:])]))
 
 
 def _colour(mention: Mention) -> str:
@@ -103,7 +103,7 @@ def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None
         with _beside(dataset, known[hit.image.id], key=f"found_{hit.kind}_{hit.text_id}"), st.container(border=True):
             what = "Reader's note" if hit.strategy is None else named(hit.strategy)
             st.markdown(f"**{wording.plain(what)}** · {wording.plain(hit.author)}")
-            snippet = wording.plain(hit.snippet).replace("\n", " ")
+            snippet = " ".join(wording.plain(hit.snippet).split())
             st.markdown(snippet.replace(OPEN, "**").replace(CLOSE, "**"))
 
 

@@ -71,13 +71,13 @@ def marked(pieces: Sequence[Piece]) -> str:
     for piece in pieces:
         text = wording.plain(piece.text)
         for line_end, line in enumerate(text.split("\n")):
-            parts.append("  \n" if line_end else "")
-            inner = line.strip(" ")
+            parts.append("\n" if line_end else "")
+            inner = line.strip()
             if piece.own and inner:
                 before, after = line[: line.index(inner)], line[line.index(inner) + len(inner) :]
                 line = f"{before}:blue-background[**{inner}**]{after}"
             parts.append(line)
-    return "".join(parts)
+    return wording.lines("".join(parts))
 
 
 def _said(told: Sequence[str]) -> str:

@@ -83,13 +83,21 @@ def size(number: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
-LINKS = re.compile(r"https?(?=:)|www(?=\.)|.(?=@)", re.IGNORECASE)
-"""Where a bare address or an e-mail, which Markdown would make a link, can be broken."""
+BREAKS = re.compile(r"https?(?=:)|www(?=\.)|.(?=@)|[<>~-](?=(?:->?|>|=)(?!\S))", re.IGNORECASE)
+"""Where a bare address or an e-mail, which Markdown would make a link, and a sign that Streamlit would draw as another
+(-> as an arrow), can be broken."""
+INDENT = re.compile(r"^[ \t]+(?=\S)", re.MULTILINE)
 JOINER = "\u2060"
 """Invisible, and no part of any address."""
 
 
 def plain(text: str) -> str:
     """Text from data with Markdown's signs escaped and addresses broken: it shows as it is and links nowhere."""
-    broken = LINKS.sub(lambda found: found[0] + JOINER, text)
-    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|<>~$:^" else sign for sign in broken)
+    broken = BREAKS.sub(lambda found: found[0] + JOINER, text)
+    return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|<>~$:^=&" else sign for sign in broken)
+
+
+def lines(markdown: str) -> str:
+    """Markdown whose lines end and are indented where those of its source are, which is no code for that."""
+    indented = INDENT.sub(lambda found: "\N{NO-BREAK SPACE}" * len(found[0].expandtabs(4)), markdown)
+    return indented.replace("\n", "  \n")

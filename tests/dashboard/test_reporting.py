@@ -1,14 +1,16 @@
 """Is a report shown as its text, with its findings coloured by what is said of them?"""
 
 import re
+from collections.abc import Callable
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from dashboard.components.reporting import COLOURS, coloured
 from dashboard.components.side_by_side import marked
 from dashboard.components.wording import JOINER
-from engine.reporting.differences import compare
+from engine.reporting.differences import Piece, compare
 from engine.reporting.findings import read
 
 SPAN = re.compile(r":(\w+)-background\[((?:\\.|[^\]\\])*)\]")
@@ -16,7 +18,8 @@ SPAN = re.compile(r":(\w+)-background\[((?:\\.|[^\]\\])*)\]")
 
 def shown(markdown: str) -> str:
     """What a reader sees of it: colours resolved, escapes undone."""
-    return re.sub(r"\\(.)", r"\1", SPAN.sub(r"\2", markdown).replace("  \n", "\n")).replace(JOINER, "")
+    spaced = SPAN.sub(r"\2", markdown).replace("  \n", "\n").replace("\N{NO-BREAK SPACE}", " ")
+    return re.sub(r"\\(.)", r"\1", spaced).replace(JOINER, "")
 
 
 def test_each_finding_has_the_colour_of_its_polarity() -> None:
@@ -50,10 +53,18 @@ def test_a_report_s_own_words_are_marked_and_its_text_stays() -> None:
     )
 
 
-@given(st.text(alphabet="no pneumonia.[]()<>!*_:red$`\\", max_size=120))
+@pytest.mark.parametrize("draw", [coloured, lambda text: marked([Piece(text, own=False)])])
+def test_no_line_is_a_heading_code_or_a_sign_of_html(draw: Callable[[str], str]) -> None:
+    said = draw("FINDINGS\n====\n\n    - Opacity on the right\n\t- size &lt; 5 cm -> small\n--")
+    assert not re.search(r"(?m)^[ \t]+\S|(?<!\\)[=&-]", said.replace("-background", ""))
+    assert shown(said) == "FINDINGS\n====\n\n    - Opacity on the right\n    - size &lt; 5 cm -> small\n--"
+
+
+@given(st.text(alphabet="no pneumonia.[]()<>!*_:red$`\\\n=&-", max_size=120))
 def test_any_text_is_shown_as_it_is(text: str) -> None:
     said = coloured(text)
     assert shown(said) == text
+    assert not re.search(r"(?m)^ +\S", said)
     assert len(SPAN.findall(said)) == len(read(text))
 
 

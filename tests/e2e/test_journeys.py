@@ -6,7 +6,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
+from sqlalchemy import select
 from visiting import Visit
+
+from dashboard.components.wording import JOINER
+from db import session as database
+from db.models import Report
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
@@ -84,6 +89,19 @@ def test_from_a_disagreement_to_the_reports_side_by_side(visit: Visit) -> None:
     expect(page.get_by_role("heading", name="Reports (4)")).to_be_visible()
     page.get_by_text("Compare two of them").click()
     expect(page.get_by_text("Choose two reports", exact=False)).to_be_visible()
+
+
+def test_a_report_is_read_as_it_was_written(visit: Visit, folder: Path) -> None:
+    text = "FINDINGS\n====\n\n    - Opacity on the right\n    - size &lt; 5 cm -> small"
+    engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")
+    with database.transaction(engine) as db:
+        report = db.scalars(select(Report).order_by(Report.id)).first()
+        assert report is not None
+        report.text, image = text, report.image_id
+    engine.dispose()
+    visit.open(f"/case?image={image}")
+    shown = visit.page.get_by_test_id("stMarkdownContainer").filter(has_text="Opacity on the right").first
+    assert shown.inner_text().replace("\N{NO-BREAK SPACE}", " ").replace(JOINER, "") == text
 
 
 @pytest.mark.parametrize(
