@@ -190,7 +190,9 @@ class Viewer {
     this.resized = new ResizeObserver(() => this.ask());
     this.resized.observe(this.parts.stage);
     listenToPointers(this);
-    document.addEventListener("keydown", (event) => this.pressed(event), { signal: this.ended.signal });
+    const { signal } = this.ended;
+    document.addEventListener("keydown", (event) => this.pressed(event), { signal });
+    window.addEventListener("popstate", () => (this.behind ||= this.serial > this.seen), { signal });
   }
 
   close() {
@@ -203,14 +205,19 @@ class Viewer {
   // New data from the page. The reader's own latest change stands until an answer to it, or to nothing newer, comes.
   update(data, send) {
     const turned = data.src !== this.src; // to another film, or to the first
-    const unseen = this.serial > this.seen; // a change that no answer has shown yet, so the link did not take it along
+    // A change that no answer has shown yet, or had when the link was followed, which did not take it along.
+    const unseen = this.behind || this.serial > this.seen;
     if (this.serial === undefined || data.serial < this.seen) this.serial = data.serial; // a new session counts anew
     this.send = send;
     this.seen = data.serial;
     this.usual = data.usual;
     this.heat = data.heat;
     if (turned ? !unseen : data.serial >= this.serial) this.view = { ...data.view };
-    else if (turned) this.settle();
+    else if (turned) {
+      this.serial += 1;
+      this.settle();
+    }
+    if (turned) this.behind = false;
     if (this.view.opacity) this.lit = this.view.opacity;
     this.lit = this.lit || this.usual.opacity;
     const { parts } = this;

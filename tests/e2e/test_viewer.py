@@ -39,6 +39,16 @@ EMPTY = """async (stage, sides) => {
   }
   return empty;
 }"""
+STEP_ON_INVERT = """() => {
+  const push = history.pushState.bind(history);
+  history.pushState = (state, title, url) => {
+    push(state, title, url);
+    if (!String(url).includes("invert=1")) return;
+    history.pushState = push;
+    setTimeout(() => document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" })), 40);
+  };
+}"""
+"""Steps to the next film once the address holds the change, while the links of the page are still without it."""
 CASE = "/case?split=test&sort=file&image=1"
 
 
@@ -278,6 +288,19 @@ def test_a_change_just_before_the_next_film_is_not_lost(visit: Visit, pictures: 
     expect(page.get_by_text("1 of 20 in the list")).to_be_visible()
     page.keyboard.press("i")
     page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("2 of 20 in the list")).to_be_visible()
+    expect(page).to_have_url(re.compile("image=4.*invert=1"))
+    visit.drawn()
+    assert (drawn(page) == 255 - levels(pictures[3])[..., None].astype(int)).all()
+
+
+def test_a_change_that_is_answered_while_the_next_film_comes_is_not_lost(visit: Visit, pictures: list[Film]) -> None:
+    page = visit.page
+    visit.open(f"{CASE}&opacity=0")
+    drawn(page)
+    expect(page.get_by_text("1 of 20 in the list")).to_be_visible()
+    page.evaluate(STEP_ON_INVERT)
+    page.keyboard.press("i")
     expect(page.get_by_text("2 of 20 in the list")).to_be_visible()
     expect(page).to_have_url(re.compile("image=4.*invert=1"))
     visit.drawn()
