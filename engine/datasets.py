@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import stat
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
@@ -197,14 +198,21 @@ def _by_name(record: Record) -> Record:
 
 
 def _by_sheet(root: Path, paths: Sequence[str], skipped: list[Skipped]) -> list[Record]:
-    """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped."""
+    """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped.
+
+    The folder's spelling counts: macOS may write as two characters (NFD) what the sheet has as one (NFC).
+    """
     present = set(paths) - {SHEET}
+    held = present | {file.path for file in skipped}
+    spelled = {unicodedata.normalize("NFC", path): path for path in sorted(held)}
     named: dict[str, Record] = {}
     for line, record in _sheet_rows(root / SHEET):
+        if record.path not in held:
+            record = replace(record, path=spelled.get(unicodedata.normalize("NFC", record.path), record.path))
         earlier = named.setdefault(record.path, record)
         if earlier != record:
             raise InputError(f"{SHEET} line {line}: '{record.path}' is named twice, and differently; keep one line")
-    absent = named.keys() - present - {file.path for file in skipped}
+    absent = named.keys() - held
     skipped += [Skipped(path, "absent", f"{SHEET} names it, the folder does not hold it") for path in absent]
     skipped += [_outside(path, f"{SHEET} does not name it") for path in sorted(present - set(named))]
     return [record for path, record in named.items() if path in present]

@@ -1,6 +1,7 @@
 """Folders: layouts, label sheets and names become records, and of files with the same bytes the right one stays."""
 
 import os
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,24 @@ def test_a_label_sheet_gives_label_split_cause_and_patient(tmp_path: Path) -> No
         Record("c.png"),
     )
     assert reasons(tmp_path) == {"extra.png": "not-listed", "gone.png": "absent", "readme.txt": "not-an-image"}
+
+
+@pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
+def test_a_sheet_names_files_however_their_accents_are_encoded(tmp_path: Path, written: str, stored: str) -> None:
+    name = unicodedata.normalize(stored, "Müller/Å.png")
+    touch(tmp_path, name)
+    (tmp_path / unicodedata.normalize(stored, "é.png")).symlink_to("/etc/hostname")
+    text = "file,label\nMüller/Å.png,1\né.png,0\n"
+    sheet(tmp_path, unicodedata.normalize(written, text))
+    assert found(tmp_path) == {name: (None, 1)}
+    assert [file.reason for file in list_folder(tmp_path).skipped] == ["link"]
+
+
+def test_two_files_that_differ_in_the_encoding_of_an_accent_alone_are_told_apart(tmp_path: Path) -> None:
+    one, two = (unicodedata.normalize(form, "ä.png") for form in ("NFC", "NFD"))
+    touch(tmp_path, one, two)
+    sheet(tmp_path, f"file,label\n{two},1\n{one},0\n")
+    assert found(tmp_path) == {one: (None, 0), two: (None, 1)}
 
 
 @pytest.mark.parametrize(
