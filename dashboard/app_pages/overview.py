@@ -47,7 +47,8 @@ else:
         "No retrieval has been measured yet:", f"{job('embed', dataset.name)}\n{job('evaluate', dataset.name)}"
     )
 if metrics["reports"]:
-    figures.reports(metrics["reports"], {f"{one.model} / {one.strategy}": one.reports for one in standings})
+    counts = {evaluation.report_slice(one.model, one.strategy): one.reports for one in standings}
+    figures.reports(metrics["reports"], counts)
     written = sum(one.reports for one in standings)
     st.caption(f"{wording.count(written, 'report')}{'' if dataset.synthetic else '; the original tool wrote 40'}.")
 else:

@@ -1,5 +1,6 @@
 """What there is to evaluate, and what the evaluation found: predictions, report scores, indexes, curves, metrics."""
 
+import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -125,9 +126,17 @@ def task(metric: Metric) -> str:
 
 
 def report_slice(model: str, strategy: str) -> str:
-    """The slice that a model's scores under a strategy are stored as; of a long model name the end is kept."""
-    limit = Metric.slice.type.length - len(strategy) - 3
-    return f"{model[-limit:]} / {strategy}"
+    """The slice that a model's scores under a strategy, or "one - other" of two, are stored as."""
+    return shortened(f"{model} / {strategy}", Metric.slice.type.length)
+
+
+def shortened(name: str, limit: int) -> str:
+    """`name` in at most `limit` characters: of a longer one the end, behind eight digits of its sha256 that keep apart
+    what ends alike."""
+    if len(name) <= limit:
+        return name
+    mark = f"{hashlib.sha256(name.encode()).hexdigest()[:8]}\N{HORIZONTAL ELLIPSIS}"
+    return mark + name[len(mark) - limit :]
 
 
 def latest(session: Session, dataset_id: int) -> Evaluation | None:

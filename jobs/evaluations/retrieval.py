@@ -44,7 +44,7 @@ def retrieval_values(
     queries = collection(judged)
     if len(queries.labels) < 2:
         raise InputError("fewer than two images in it have a label")
-    name = index.embedder[:60]
+    name = evaluation.shortened(index.embedder, 60)
     for prefix in WAYS:
         base = collection(learnt) if prefix == "from_train_" else None
         if base is not None and (split != "test" or not len(base.labels)):

@@ -10,8 +10,21 @@ from sqlalchemy import Engine, select, text, update
 
 from dashboard.components import reporting, wording
 from db import session as database
-from db.models import Base, Dataset, Image, Prediction, Report, ReportScore, Review, Run, VectorIndex, now
-from db.queries import cases
+from db.models import (
+    Base,
+    Dataset,
+    Image,
+    Metric,
+    Prediction,
+    Report,
+    ReportScore,
+    ReportTally,
+    Review,
+    Run,
+    VectorIndex,
+    now,
+)
+from db.queries import cases, evaluation
 from engine.images import thumbnail_path
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -192,6 +205,16 @@ def test_the_overview_holds_each_embedder_against_the_original_tool_on_real_film
     measured, original = table["rows"]
     assert [cell["text"] for cell in measured[:2]] == ["imagenet-lite0", "90.0 % (88.0 to 92.0 %)"]
     assert [cell["text"] for cell in original[:2]] == ["original tool", "~ 78.0 %"]
+
+
+def test_the_overview_counts_the_reports_of_a_model_whose_long_name_is_shortened(workbench: Workbench) -> None:
+    long = "/models/" + "x" * 150
+    with database.transaction(workbench.engine) as db:
+        for metric in db.scalars(select(Metric).where(Metric.split == "reports")):
+            metric.slice = evaluation.report_slice(long, metric.slice.removeprefix("template / "))
+        db.execute(update(ReportTally).values(model=long))
+    rows = linked(open_page("overview"), "reports")["rows"]
+    assert [row[1]["text"] for row in rows] == ["6"] * 4
 
 
 def test_reports_are_filtered_by_label_strategy_and_words(workbench: Workbench) -> None:

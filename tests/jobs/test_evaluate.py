@@ -73,6 +73,27 @@ def test_a_model_with_a_very_long_name_keeps_its_end(world: World) -> None:
     assert all(len(where) <= 80 and "/blip2 / " in where for where in slices)
 
 
+@pytest.mark.parametrize("model", ["template", "/models/" + "x" * 150])
+def test_strategies_with_names_of_any_length_are_compared(
+    world: World, monkeypatch: pytest.MonkeyPatch, model: str
+) -> None:
+    monkeypatch.setattr("finished_runs.STRATEGIES", [f"{letter}{'b' * 59}" for letter in "pqr"])
+    world.add_reports(model=model)
+    world.add_reports(model=model + "2")
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    slices = {where for split, where, _ in world.evaluated() if split == "reports"}
+    assert len(slices) == 2 * (3 + 3)
+    assert max(map(len, slices)) == 80
+
+
+def test_embedders_whose_long_names_differ_in_the_end_are_measured_apart(world: World) -> None:
+    names = [f"open_clip:{'x' * 70}{number}" for number in (1, 2)]
+    for name in names:
+        world.add_index(name)
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert {where[-1] for _, where, name in world.evaluated() if name == "p_at_1" and " / " not in where} == {"1", "2"}
+
+
 def test_what_is_missing_is_named_with_its_command_and_the_rest_is_measured(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
