@@ -1,25 +1,15 @@
 """What is written: inserts that can be repeated, on both databases."""
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import Table, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db import review_rules
+from db.batches import batches as batches
 from db.models import Artifact, Base, Image, ImageTag, Metric, Review
-
-T = TypeVar("T")
-BATCH = 500
-
-
-def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """Lists of at most `size` items, in order."""
-    iterator = iter(items)
-    while batch := list(islice(iterator, size)):
-        yield batch
 
 
 def upsert(

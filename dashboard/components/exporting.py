@@ -9,9 +9,9 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import filters
+from db.batches import batches
 from db.models import Dataset
 from db.queries import cases, reviews
-from db.writes import batches
 from engine.tables import csv_text
 
 MOST = 200_000

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Select, and_, bindparam, exists, select
 from sqlalchemy.orm import Session, aliased
 
+from db.batches import batches
 from db.models import Dataset, Image, ImageTally, Prediction, Run
 from db.queries.case_counts import confusion as confusion
 from db.queries.case_counts import count as count
@@ -108,7 +109,8 @@ def one(session: Session, image_id: int, *, run_id: int | None = None, threshold
 def several(session: Session, ids: Sequence[int], *, run_id: int | None, threshold: float | None) -> dict[int, Case]:
     """The images with these ids, by id."""
     question = Question(dataset_id=0, run_id=run_id, threshold=threshold)
-    return {row.id: _case(row, question) for row in session.execute(_several(run_id), {"ids": ids})}
+    rows = (row for part in batches(ids) for row in session.execute(_several(run_id), {"ids": part}))
+    return {row.id: _case(row, question) for row in rows}
 
 
 def predictions(session: Session, image_id: int) -> list[tuple[Run, Prediction]]:

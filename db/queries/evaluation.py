@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from db.batches import batches
 from db.models import Image, Metric, Prediction, Report, ReportScore, Run, VectorIndex
 from db.queries import runs
 
@@ -35,9 +36,8 @@ def images(session: Session, ids: Collection[int]) -> dict[int, dict[str, Any]]:
     """What is known of these images, by id."""
     columns = (Image.id, Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key)
     found: dict[int, dict[str, Any]] = {}
-    wanted = sorted(int(number) for number in ids)
-    for start in range(0, len(wanted), 500):
-        query = select(*columns).where(Image.id.in_(wanted[start : start + 500]))
+    for part in batches(sorted(int(number) for number in ids)):
+        query = select(*columns).where(Image.id.in_(part))
         found |= {row["id"]: dict(row) for row in session.execute(query).mappings()}
     return found
 
@@ -73,11 +73,10 @@ def reports(session: Session, dataset_id: int, *, last: int | None = None) -> li
 def report_scores(session: Session, report_ids: Collection[int]) -> list[dict[str, Any]]:
     """Every score of these reports: report_id, metric, value."""
     found: list[dict[str, Any]] = []
-    wanted = sorted(report_ids)
-    for start in range(0, len(wanted), 500):
+    for part in batches(sorted(report_ids)):
         query = (
             select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
-            .where(ReportScore.report_id.in_(wanted[start : start + 500]))
+            .where(ReportScore.report_id.in_(part))
             .order_by(ReportScore.report_id, ReportScore.metric)
         )
         found += [dict(row) for row in session.execute(query).mappings()]

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, union_all
 from sqlalchemy.orm import Session
 
+from db.batches import batches
 from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
 from db.queries.report_counts import Standing as Standing
 from db.queries.report_counts import choices as choices
@@ -173,9 +175,8 @@ def predicted(session: Session, run: Run) -> list[PredictedImage]:
     return [PredictedImage(image, probability, zones or {}) for image, probability, zones in session.execute(query)]
 
 
-def _keyed(shas: Sequence[str], model: str, revision: str, prompt: str, settings: str) -> ColumnElement[bool]:
+def _keyed(model: str, revision: str, prompt: str, settings: str) -> ColumnElement[bool]:
     return and_(
-        Report.image_sha256.in_(shas),
         Report.model == model,
         Report.revision == revision,
         Report.prompt_sha256 == prompt,
@@ -185,25 +186,27 @@ def _keyed(shas: Sequence[str], model: str, revision: str, prompt: str, settings
 
 def failures(session: Session, shas: Sequence[str], model: str, revision: str) -> list[str]:
     """When each failed report of these images by this model was tried last, in id order."""
-    query = select(ReportFailure.created).where(
-        ReportFailure.image_sha256.in_(shas), ReportFailure.model == model, ReportFailure.revision == revision
-    )
-    return [created.isoformat() for created in session.scalars(query.order_by(ReportFailure.id))]
+    query = select(ReportFailure.id, ReportFailure.created)
+    query = query.where(ReportFailure.model == model, ReportFailure.revision == revision)
+    found: dict[int, datetime] = {}
+    for part in batches(shas):
+        found |= dict(session.execute(query.where(ReportFailure.image_sha256.in_(part))).all())
+    return [found[number].isoformat() for number in sorted(found)]
 
 
 def stored(
     session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
 ) -> list[Report]:
     """The reports that exist already under this key, of the images named."""
-    query = select(Report).where(_keyed(shas, model, revision, prompt_sha256, settings_sha256))
-    return list(session.scalars(query))
+    query = select(Report).where(_keyed(model, revision, prompt_sha256, settings_sha256))
+    return [one for part in batches(shas) for one in session.scalars(query.where(Report.image_sha256.in_(part)))]
 
 
 def of_images(session: Session, shas: Sequence[str]) -> list[Report]:
     """Every report of these images, in id order."""
     found: list[Report] = []
-    for start in range(0, len(shas), 500):
-        found += session.scalars(select(Report).where(Report.image_sha256.in_(shas[start : start + 500])))
+    for part in batches(shas):
+        found += session.scalars(select(Report).where(Report.image_sha256.in_(part)))
     return sorted(found, key=lambda report: report.id)
 
 
@@ -218,5 +221,6 @@ def stored_scores(
 ) -> list[tuple[str, float | None]]:
     """Metric and value of every score that those reports have."""
     query = select(ReportScore.metric, ReportScore.value).join(Report, Report.id == ReportScore.report_id)
-    rows = session.execute(query.where(_keyed(shas, model, revision, prompt_sha256, settings_sha256)))
+    query = query.where(_keyed(model, revision, prompt_sha256, settings_sha256))
+    rows = (row for part in batches(shas) for row in session.execute(query.where(Report.image_sha256.in_(part))))
     return [(metric, value) for metric, value in rows]

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
+from db.batches import batches
 from db.models import Image, ImageTag, Prediction, Review
 from db.queries import cases
 from db.queries.cases import Question
@@ -202,9 +203,8 @@ def _matching(query: Select[*tuple[Any, ...]], listed: Listed) -> Select[*tuple[
 def _said(session: Session, query: Select[*tuple[Any, ...]]) -> list[Said]:
     rows = session.execute(query.add_columns(_superseded())).all()
     tags: dict[int | None, list[str]] = {}
-    for batch in range(0, len(rows), 500):
-        wanted = [review.id for review, _, _ in rows[batch : batch + 500]]
-        found = select(ImageTag.review_id, ImageTag.name).where(ImageTag.review_id.in_(wanted)).order_by(ImageTag.id)
+    for part in batches(review.id for review, _, _ in rows):
+        found = select(ImageTag.review_id, ImageTag.name).where(ImageTag.review_id.in_(part)).order_by(ImageTag.id)
         for review_id, name in session.execute(found):
             tags.setdefault(review_id, []).append(name)
     return [Said(review, image, tuple(tags.get(review.id, ())), bool(later)) for review, image, later in rows]

@@ -109,9 +109,9 @@ class Work:
         failed.update(one.reason for _, one in bad)
         written = {item.image.sha256: item for item, _ in good}
         with session.transaction(self.run.context.engine) as db:
-            done = ReportFailure.image_sha256.in_(list(written))
             same = [getattr(ReportFailure, name) == value for name, value in key.items()]
-            db.execute(delete(ReportFailure).where(done, *same))
+            for part in writes.batches(written):
+                db.execute(delete(ReportFailure).where(ReportFailure.image_sha256.in_(part), *same))
             rows = [self.row(strategy, item) | {"settings": self.settings} | self.text(one) for item, one in good]
             writes.upsert(db, Report, rows, unique=KEY, update=False)
             lost = [self.row(strategy, item) | {"reason": one.reason, "created": now()} for item, one in bad]
@@ -169,10 +169,9 @@ class Work:
     def means(self, db: Session, strategy: "PromptStrategy") -> dict[str, float | None]:
         """Metric -> mean over the images asked for, None where no report has the score."""
         values: dict[str, list[float]] = {name: [] for name in SCORES}
-        for batch in writes.batches(self.images):
-            for metric, value in reports.stored_scores(db, shas(batch), **self.key(strategy)):
-                if metric in values and value is not None:
-                    values[metric].append(value)
+        for metric, value in reports.stored_scores(db, shas(self.images), **self.key(strategy)):
+            if metric in values and value is not None:
+                values[metric].append(value)
         return {name: fmean(known) if known else None for name, known in values.items()}
 
 

@@ -243,3 +243,9 @@ def test_an_image_outside_the_list_has_no_place(asked: Asked) -> None:
         normal = cases.page(db, Question(dataset, label="normal"))[0].id
         assert cases.place(db, Question(dataset, label="pneumonia"), normal) is None
         assert cases.one(db, 10**9) is None
+
+
+def test_more_cases_than_a_statement_takes_values_are_found(asked: Asked) -> None:
+    with database.transaction(asked.engine) as db:
+        found = cases.several(db, range(70_000), run_id=asked.run, threshold=THRESHOLD)
+        assert sorted(found) == list(db.scalars(select(Image.id).order_by(Image.id)))
