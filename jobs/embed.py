@@ -242,7 +242,8 @@ def embed(
     if earlier is not None:
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
     words, known = words_for(embedder, images, whole, centre)
-    folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / f"{run.id:04d}"
+    version = run.folder.name.replace(f"-{run.kind}", "")
+    folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / version
     chosen = approximate.chosen(kind, len(ids))
     named = {"embedder": embedder.name, "revision": embedder.revision}
     sha256 = write_index(folder, vectors=whole, ids=ids, centre=centre, words=words, known=known, kind=chosen, **named)

@@ -25,10 +25,13 @@ from db import session, writes
 from db.models import Artifact, Dataset, Run, now
 from db.queries import runs
 from engine.digests import file_sha256, is_whole
+from engine.files import write_whole
 from jobs.command import Context, JobError, one_line
 
 T = TypeVar("T")
 
+OWNER = "owner.txt"
+"""The file in a run's folder that says whose it is: the run's fingerprint and start."""
 PROGRESS_SECONDS = 1.0
 SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 SECRET_SHAPES = re.compile(
@@ -79,6 +82,35 @@ def code_version() -> str:
         return "unknown"
 
 
+def own_folder(artifacts: Path, row: Run, *, older: bool) -> Path:
+    """The folder of this run and no other, made where missing: runs/NNNN-KIND, or runs/NNNN-KIND-HASH where that name
+    is taken, as by the run of that number of another database, or of one that was deleted.
+
+    older: the row was there before; a folder that names no owner, as earlier versions left them, is then its own.
+    """
+    owner = f"{row.fingerprint} {row.started.isoformat()}\n"
+    plain = artifacts / "runs" / f"{row.id:04d}-{row.kind}"
+    apart = plain.with_name(f"{plain.name}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}")
+    folder = apart if apart.exists() else plain
+    try:
+        folder.mkdir(parents=True)  # of two that claim at once, one makes it
+    except FileExistsError:
+        if not _belongs(folder, owner, otherwise=older):
+            folder = apart
+            folder.mkdir(exist_ok=True)
+    if not (folder / OWNER).exists():
+        write_whole(folder / OWNER, owner)
+    return folder
+
+
+def _belongs(folder: Path, owner: str, *, otherwise: bool) -> bool:
+    """Whether the folder names this owner; `otherwise` where it names none."""
+    try:
+        return (folder / OWNER).read_text(encoding="utf-8") == owner
+    except FileNotFoundError:
+        return otherwise
+
+
 class ActiveRun:
     """A claimed run. Use as a context manager around the work; `already_finished` means there is none to do."""
 
@@ -90,7 +122,7 @@ class ActiveRun:
         self.already_finished = already_finished
         self.resumed = resumed
         self.summary: dict[str, Any] = dict(row.summary or {})
-        self.folder = context.artifacts / "runs" / f"{row.id:04d}-{row.kind}"
+        self.folder = own_folder(context.artifacts, row, older=already_finished or resumed)
         self._state: dict[str, Any] = {"stage": None, "done": 0, "total": None, "eta_seconds": None}
         self._lock = threading.Lock()
         self._stop = threading.Event()
@@ -158,7 +190,6 @@ class ActiveRun:
         return run
 
     def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
         self._started = time.monotonic()
         self._restore = _catch_signals()
         self._beat = threading.Thread(target=self._heartbeat, name=f"heartbeat-{self.id}", daemon=True)

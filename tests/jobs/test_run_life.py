@@ -1,10 +1,13 @@
 import os
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
@@ -17,7 +20,7 @@ from db.queries import runs
 from engine.phantoms import write_phantoms
 from jobs import demo
 from jobs.command import Context, JobError, open_context, parser
-from jobs.run import ActiveRun, Interrupted, fingerprint, scrub
+from jobs.run import OWNER, ActiveRun, Interrupted, fingerprint, scrub
 
 
 def claim(context: Context, **config: object) -> ActiveRun:
@@ -156,6 +159,46 @@ def test_a_finished_run_whose_file_is_damaged_is_done_again(context: Context) ->
     assert claim(context).already_finished
     made.write_bytes(b"torn")
     assert not claim(context).already_finished
+
+
+@pytest.fixture
+def second(context: Context, template: Path, tmp_path: Path) -> Iterator[Context]:
+    """Another database on the artifact folder of `context`."""
+    engine = session.connect(f"sqlite:///{shutil.copy(template, tmp_path / 'second.db')}")
+    yield replace(context, engine=engine)
+    engine.dispose()
+
+
+def interrupted(context: Context, **config: object) -> ActiveRun:
+    """A run that left a file and was stopped."""
+    with pytest.raises(Interrupted), claim(context, **config) as run:
+        (run.folder / "kept").write_text("work")
+        raise Interrupted
+    return run
+
+
+@pytest.mark.parametrize("config", [{"a": 1}, {"a": 2}])
+def test_a_run_finds_nothing_in_its_folder_that_another_databases_run_of_that_number_left(
+    context: Context, second: Context, config: dict[str, object]
+) -> None:
+    first, other = interrupted(context, a=1), claim(second, **config)
+    assert (first.id, first.folder.name) == (other.id, "0001-train")
+    assert other.folder.name.startswith("0001-train-") and not (other.folder / "kept").exists()
+    for where, run in ((context, first), (second, other)):
+        assert ActiveRun.helping(where, run.id).folder == run.folder
+    shutil.rmtree(first.folder)
+    assert claim(second, **config).folder == other.folder
+    assert claim(context, a=1).folder == first.folder
+
+
+def test_a_folder_that_names_no_owner_stays_with_the_run_that_was_there_before(
+    context: Context, second: Context
+) -> None:
+    first = interrupted(context)
+    (first.folder / OWNER).unlink()
+    assert claim(second).folder != first.folder
+    assert (claim(context).folder / "kept").read_text() == "work"
+    assert (first.folder / OWNER).exists()
 
 
 def test_a_run_that_another_process_took_over_stops_writing(context: Context) -> None:

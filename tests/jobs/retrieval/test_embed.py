@@ -1,6 +1,7 @@
 """embed over small pictures, on both databases: exactly once, resumable, incremental, refused where it should be."""
 
 import dataclasses
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -55,6 +56,23 @@ def test_embedding_twice_is_one_run_and_one_index_over_every_image(
             resize(np.asarray(Picture.open(file)), 32)[None]
         )
         np.testing.assert_allclose(vector, expected[0], atol=1e-6)
+
+
+def test_an_index_of_a_second_database_on_the_same_artifact_folder_leaves_the_firsts_in_place(
+    options: list[str], context: Context, folder: Path, template: Path, tmp_path: Path
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    row = newest_index(context)
+    database = shutil.copy(template, tmp_path / "second.db")
+    other = ["--database", f"sqlite:///{database}", *options[2:]]
+    (folder / "test" / "NORMAL" / "IM-0000-0001.png").unlink()
+    assert ingest.main([str(folder), "--name", "films", *other]) == embed.main(["--embedder", "small", *other]) == 0
+    assert len(OpenIndex.open(context.artifacts / row.path, sha256=row.sha256).ids) == COUNT
+    second = session.connect(f"sqlite:///{database}")
+    written = newest_index(dataclasses.replace(context, engine=second))
+    second.dispose()
+    assert written.run_id == row.run_id and written.path.startswith(f"{row.path}-")
+    assert len(OpenIndex.open(context.artifacts / written.path, sha256=written.sha256).ids) == COUNT - 1
 
 
 def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
