@@ -5,6 +5,10 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @contextmanager
@@ -31,6 +35,15 @@ def write_whole(path: Path, data: bytes | str) -> None:
     """Write bytes, or text as UTF-8, as one whole file."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
+
+
+def kept_array(path: Path, *shape: int) -> NDArray[Any] | None:
+    """The .npy file that an earlier try left, or None where it is absent, not whole, or its shape does not begin so."""
+    try:
+        array: NDArray[Any] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    return array if array.shape[: len(shape)] == shape else None
 
 
 def _umask() -> int:

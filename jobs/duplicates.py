@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from db import session, writes
 from db.models import Dataset, Image, NearDuplicate
 from db.queries import datasets
-from engine.files import whole_file
+from engine.files import kept_array, whole_file
 from jobs.command import JobError, command, open_context, parser
 from jobs.run import ActiveRun
 
@@ -103,12 +103,13 @@ def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray
         for start in range(0, len(images), SHARD):
             part = images[start : start + SHARD]
             path = run.folder / f"hashes-{start:08d}.npy"
-            if not path.exists():
+            made = kept_array(path, len(part), BITS // 8)
+            if made is None:
                 files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
-                made = [perceptual_hash(read_batch(batch)) for batch in writes.batches(files, BATCH)]
+                made = np.concatenate([perceptual_hash(read_batch(batch)) for batch in writes.batches(files, BATCH)])
                 with whole_file(path) as temporary:
-                    np.save(temporary, np.concatenate(made), allow_pickle=False)
-            parts.append(np.load(path, allow_pickle=False))
+                    np.save(temporary, made, allow_pickle=False)
+            parts.append(made)
             advance(len(part))
     return np.concatenate(parts)
 

@@ -18,7 +18,7 @@ from db import session, writes
 from db.models import Dataset, Image, Run, VectorIndex
 from db.queries import datasets, evaluation, runs
 from engine.errors import InputError
-from engine.files import whole_file
+from engine.files import kept_array, whole_file
 from engine.retrieval import approximate
 from engine.retrieval.alignment import FEWEST
 from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_named
@@ -225,8 +225,8 @@ def embed(
             part = absent[start : start + SHARD]
             files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
             path = shards / f"{sha256_of([image.sha256 for image in part])[:16]}.npy"
-            vectors = kept(path, len(files), embedder.dimension)
-            if vectors is None:
+            vectors = kept_array(path, len(files), embedder.dimension)
+            if vectors is None or not np.isfinite(vectors).all():
                 vectors = embed_files(embedder, files, batch_size=batch_size, advance=advance)
                 with whole_file(path) as temporary:
                     np.save(temporary, vectors, allow_pickle=False)
@@ -347,15 +347,6 @@ def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size
         made.append(embedder.embed_images(read_batch(batch, size=embedder.input_size)))
         advance(len(batch))
     return np.concatenate(made)
-
-
-def kept(path: Path, count: int, dimension: int) -> "Vectors | None":
-    """The shard that an earlier try left, or None where it is absent or not whole."""
-    try:
-        vectors: Vectors = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return vectors if vectors.shape == (count, dimension) and np.isfinite(vectors).all() else None
 
 
 if __name__ == "__main__":

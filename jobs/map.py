@@ -4,10 +4,15 @@ Each map's places are stored with its trustworthiness. Distances between far gro
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.files import whole_file
+from db import session
+from db.queries import runs
+from engine.digests import is_whole
+from engine.files import kept_array, whole_file
 from engine.retrieval.vector_index import VectorIndex
 from jobs import indexes
 from jobs.command import UsageError, command, natural, open_context, parser
@@ -52,14 +57,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: int, seed: int) -> None:
     """Places of all images by each method, and their clusters, as files whose rows are those of `ids`; a map that is
-    there stays."""
+    there whole stays."""
     from engine.retrieval import projection
 
     vectors = np.asarray(index.vectors)
     trusted = {}
     for name in run.track(methods, stage="drawing maps"):
-        path = run.folder / f"{name}.npy"
-        points = np.load(path, allow_pickle=False) if path.exists() else projection.METHODS[name](vectors, seed=seed)
+        points = kept(run, name, len(vectors))
+        if points is None:
+            points = projection.METHODS[name](vectors, seed=seed)
         save(run, name, points)
         trusted[name] = projection.trust(vectors, points, seed=seed)
     save(run, "ids", index.ids)
@@ -70,6 +76,16 @@ def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: i
     shared = {"name": "trustworthiness", "split": "all", "n": len(index.ids)}
     run.metrics([shared | {"slice": name, "value": value} for name, value in trusted.items()])
     run.summary = {"images": len(index.ids), "embedder": index.manifest.embedder, "trustworthiness": trusted} | found
+
+
+def kept(run: ActiveRun, name: str, count: int) -> NDArray[Any] | None:
+    """The places (count, 2) that an earlier try drew; None where they are absent, torn, or not those recorded."""
+    path = run.folder / f"{name}.npy"
+    with session.transaction(run.context.engine) as db:
+        made = runs.artifact(db, run.id, name)
+    if made is not None and not is_whole(path, made.sha256):
+        return None
+    return kept_array(path, count, 2)
 
 
 def save(run: ActiveRun, name: str, array: np.ndarray) -> None:

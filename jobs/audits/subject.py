@@ -17,7 +17,7 @@ from db.queries import audit as queries
 from db.queries import datasets, runs
 from engine.commands import job
 from engine.digests import is_whole
-from engine.files import whole_file
+from engine.files import kept_array, whole_file
 from jobs.command import Context, JobError, UsageError
 from jobs.exports.source import measured
 from jobs.results import by_split, thresholds_of, unseen
@@ -202,7 +202,7 @@ class Audit:
             for start in range(0, len(rows), size):
                 part = list(rows[start : start + size])
                 path = self.run.folder / "parts" / f"{name}-{start:08d}.npy"
-                made = _kept(path, len(part))
+                made = kept_array(path, len(part))
                 if made is None:
                     made = compute(part)
                     with whole_file(path) as temporary:
@@ -258,12 +258,3 @@ def look(
     for name, values in columns.items():
         records[name] = values
     return records
-
-
-def _kept(path: Path, count: int) -> NDArray[Any] | None:
-    """The part that an earlier try left, or None where it is absent or not whole."""
-    try:
-        made: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError):
-        return None
-    return made if len(made) == count else None

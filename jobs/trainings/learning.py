@@ -60,11 +60,11 @@ class TrainingSet:
 def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) -> np.ndarray:
     """How each film was taken, see `acquisition.statistics`: (n, d); described once, by the leading process."""
     from engine.classification import acquisition
-    from engine.files import whole_file
+    from engine.files import kept_array, whole_file
     from engine.images import read_batch
 
     path = run.folder / "looks.npy"
-    if processes.leads and not path.exists():
+    if processes.leads and kept_array(path, len(training_set.files)) is None:
         batches = list(writes.batches(training_set.files, BATCH))
         made = [acquisition.statistics(read_batch(batch)) for batch in run.track(batches, stage="describing looks")]
         with whole_file(path) as temporary:

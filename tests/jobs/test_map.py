@@ -1,5 +1,6 @@
 """Does `map` store a place, a cluster and a trustworthiness for every image, once?"""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ from finished_runs import World, make_world
 
 from db import session
 from db.queries import runs
+from engine.digests import is_whole
 from engine.retrieval import projection
 from jobs import map as drawing
 from jobs.command import Context
@@ -39,6 +41,44 @@ def test_every_image_has_a_place_and_the_map_a_trustworthiness(
     assert sizes.min() > 0 and (np.diff(sizes) <= 0).all()  # the largest is the first
     assert drawing.main([*world.options, "--methods", "tsne"]) == 0
     assert f"already done as run {run.id}" in capsys.readouterr().out
+
+
+def zeroed(path: Path) -> None:
+    np.save(path, np.zeros((100, 2), np.float32))
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:100])
+
+
+@pytest.mark.parametrize("damaged", [zeroed, cut])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_a_damaged_map_is_drawn_again_and_a_whole_one_kept(world: World, damaged: Callable[[Path], None]) -> None:
+    world.add_index()
+    both = [*world.options, "--methods", "tsne,umap", "--clusters", "0"]
+    drawn: list[str] = []
+
+    def draw(name: str) -> Callable[..., np.ndarray]:
+        def places(vectors: np.ndarray, *, seed: int) -> np.ndarray:
+            drawn.append(name)
+            return np.asarray(vectors[:, :2]) * (seed + 1)
+
+        return places
+
+    with pytest.MonkeyPatch.context() as patched:
+        for name in drawing.METHODS:
+            patched.setitem(projection.METHODS, name, draw(name))
+        assert drawing.main(both) == 0
+        with session.transaction(world.context.engine) as db:
+            run = runs.latest_finished(db, "map", world.dataset.id)
+            assert run is not None
+            made = runs.artifact(db, run.id, "tsne")
+        assert made is not None
+        path = world.context.artifacts / made.path
+        damaged(path)
+        assert drawing.main(both) == 0
+    assert drawn == ["tsne", "umap", "tsne"]
+    assert is_whole(path, made.sha256)
 
 
 def test_equal_vectors_and_seed_give_equal_clusters_that_hold_what_is_alike() -> None:

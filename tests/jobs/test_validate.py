@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from finished_runs import make_world
 
 from db import session
 from db.models import Metric
@@ -11,6 +12,8 @@ from engine.phantoms import write_phantoms
 from jobs import ingest, validate
 from jobs.command import Context
 from jobs.processes import Processes
+from jobs.run import ActiveRun
+from jobs.trainings.learning import TrainingSet, looks_of
 
 
 @pytest.fixture(scope="session")
@@ -52,6 +55,17 @@ def test_a_recipe_is_judged_on_films_unlike_those_it_learned_from(
     assert not list((context.artifacts / "runs" / f"{run.id:04d}-validate").glob("*.safetensors"))
     assert validate.main(["--recipe", "small", *job_options]) == 0
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_looks_that_were_torn_are_described_again(context: Context, job_options: list[str], tmp_path: Path) -> None:
+    world = make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+    training_set = TrainingSet.of(context, world.dataset)
+    run = ActiveRun.claim(context, kind="validate", config={})
+    described = looks_of(run, training_set, Processes())
+    path = run.folder / "looks.npy"
+    path.write_bytes(path.read_bytes()[:100])
+    assert (looks_of(run, training_set, Processes()) == described).all()
 
 
 def test_a_recipe_without_members_is_refused_by_name(

@@ -68,7 +68,7 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
     assert found[True] == found[False] == {"IM-0000-0001.png", "IM-0000-0002.png", "IM-0900-0001.jpeg"}
 
 
-def test_hashes_that_are_there_are_not_made_again(
+def test_hashes_that_are_there_are_not_made_again_and_torn_ones_are(
     options: list[str], context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import engine.retrieval.duplicates as engine
@@ -88,9 +88,11 @@ def test_hashes_that_are_there_are_not_made_again(
     monkeypatch.setattr(engine, "near_pairs", broken)
     assert duplicates.main(options) == 1
     assert made == [4, 4, 2]
+    (last,) = context.artifacts.glob("runs/*-duplicates/hashes-00000008.npy")
+    last.write_bytes(last.read_bytes()[:-1])
     monkeypatch.setattr(engine, "near_pairs", comparing)
     assert duplicates.main(options) == 0
-    assert made == [4, 4, 2]
+    assert made == [4, 4, 2, 2]
 
 
 def test_an_empty_dataset_says_what_to_run(
