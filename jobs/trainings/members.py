@@ -1,5 +1,6 @@
 """One member of an ensemble: trained unless an earlier try of the run did, and kept in a file until the run ends."""
 
+import hashlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 KEPT = ("last", "best")
 """Which epochs' weights a member keeps."""
+SEAL = "seal"
+"""The entry of a member's file that tells whether it is whole, and of which training."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +47,7 @@ def train_member(
 ) -> bool:
     """Train on all but the images held out, bool (n,), and keep the last and best epochs in `path`.
 
-    False where `path` was there already.
+    False where an earlier try kept this very training's member there, whole.
     """
     import torch
     from safetensors.torch import save_file
@@ -52,11 +55,11 @@ def train_member(
     from engine.classification.progress import ProgressFolder
     from engine.classification.training import fingerprint, train_fold
 
-    if path.exists():
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # killed after the member was kept, before this
-        return False
     shas = [image.sha256 for image in training_set.images]
     mark = fingerprint(backbone.spec.name, recipe, shas, training_set.labels, held_out, seed=seed)
+    if _is_kept(path, mark):
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # killed after the member was kept, before this
+        return False
     progress = ProgressFolder(path.with_suffix(""), mark)
     result = train_fold(
         backbone,
@@ -74,9 +77,29 @@ def train_member(
         tensors |= {f"{which}/{name}": tensor.clone().contiguous() for name, tensor in kept.state.items()}
         tensors[f"{which}_logits"] = torch.tensor(kept.valid_logits)
     with whole_file(path) as temporary:
-        save_file(tensors, temporary)
+        save_file(tensors, temporary, metadata={SEAL: _seal(tensors, mark)})
     shutil.rmtree(progress.path, ignore_errors=True)
     return True
+
+
+def _seal(tensors: "dict[str, Tensor]", of: str) -> str:
+    """sha256 of a member's tensors and of the training's fingerprint."""
+    from safetensors.torch import save
+
+    return hashlib.sha256(of.encode() + save(tensors)).hexdigest()
+
+
+def _is_kept(path: Path, of: str) -> bool:
+    """Whether a whole member of the training with this fingerprint is in `path`."""
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import load_file
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = (file.metadata() or {}).get(SEAL)
+        return found is not None and found == _seal(load_file(path), of)
+    except (OSError, SafetensorError):
+        return False
 
 
 def stored_member(path: Path, which: str) -> StoredMember:

@@ -5,16 +5,20 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from db import session
-from db.models import Metric, Prediction, Run
+from db.models import Image, Metric, Prediction, Run
 from db.queries import datasets, runs
 from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
+from jobs.trainings.learning import TrainingSet
+from jobs.trainings.members import stored_member, train_member
 
 SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "2", "--folds", "2", "--batch-size", "16"]
 
@@ -189,6 +193,46 @@ def test_two_processes_train_the_same_weights_as_one(context: Context, job_optio
     one = finished(again, "train")
     assert one.id == shared.id and one.summary is not None
     assert one.summary["checkpoint_sha256"] == shared.summary["checkpoint_sha256"]
+
+
+def test_a_kept_member_counts_only_where_it_is_whole_and_of_this_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.classification import training
+    from engine.classification.recipes import RECIPES
+
+    trained: list[int] = []
+
+    def fold(*_args: object, seed: int, **_options: object) -> training.FoldResult:
+        trained.append(seed)
+        kept = training.Kept(1, {"weight": torch.full((9,), float(seed))}, np.zeros(2))
+        return training.FoldResult((), kept, kept)
+
+    monkeypatch.setattr(training, "train_fold", fold)
+    path, images = tmp_path / "deal0-fold0.safetensors", [Image(sha256=str(number)) for number in range(4)]
+
+    def train_with(labels: list[int], seed: int) -> bool:
+        unread = np.zeros(4)
+        return train_member(
+            path,
+            TrainingSet(images, [], np.array(labels), unread, unread),
+            RECIPES["lite0"],  # type: ignore[arg-type]
+            SimpleNamespace(spec=SimpleNamespace(name="any")),  # type: ignore[arg-type]
+            None,  # type: ignore[arg-type]
+            np.array([False, False, True, True]),
+            seed=seed,
+            device="cpu",
+            on_epoch=lambda _: None,
+        )
+
+    assert train_with([0, 1, 0, 1], seed=1) and not train_with([0, 1, 0, 1], seed=1)
+    assert train_with([1, 1, 0, 1], seed=1) and train_with([1, 1, 0, 1], seed=2)
+    whole = path.read_bytes()
+    for damaged in (whole[:-9], whole[:-9] + bytes(9), b"", whole.replace(b"seal", b"sea1")):
+        path.write_bytes(damaged)
+        assert train_with([1, 1, 0, 1], seed=2)
+        assert stored_member(path, "last").state["weight"].tolist() == [2.0] * 9
+    assert trained == [1, 1, 2, 2, 2, 2, 2]
 
 
 def test_options_that_a_recipe_does_not_know_are_refused_by_name(
