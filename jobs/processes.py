@@ -1,4 +1,4 @@
-"""Several processes at one job, as `accelerate launch -m jobs train` starts them: who does what, and waiting for all.
+"""Several processes at one job, as `accelerate launch -m jobs train` or torchrun starts them: who does what and when.
 
 Members of an ensemble are trained independently, so each process trains some of them whole: the weights are the same
 however many processes there are, and nothing but a few words travels between them.
@@ -19,14 +19,15 @@ class Processes:
 
     @classmethod
     def launched(cls) -> "Processes":
-        """As the launcher's environment says; alone, on the GPU where there is one, without a launcher."""
+        """As the launcher's environment says; alone without a launcher. On GPUs where there are any."""
         import torch
 
+        on_cpu = not torch.cuda.is_available()
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return cls(device="cuda" if torch.cuda.is_available() else "cpu")
+            return cls(device="cpu" if on_cpu else "cuda")
         from accelerate import PartialState
 
-        state = PartialState()
+        state = PartialState(cpu=on_cpu)
         return cls(state.process_index, state.num_processes, str(state.device))
 
     @property

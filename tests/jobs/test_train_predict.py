@@ -1,3 +1,5 @@
+import os
+import re
 import shutil
 import signal
 import subprocess
@@ -20,6 +22,7 @@ from jobs.command import Context
 from jobs.trainings.learning import TrainingSet
 from jobs.trainings.members import stored_member, train_member
 
+REPOSITORY = Path(__file__).parents[2]
 SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "2", "--folds", "2", "--batch-size", "16"]
 
 
@@ -155,30 +158,38 @@ def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_b
     assert heatmaps is not None and heatmaps.shape is not None and heatmaps.shape.endswith("x3x3")
 
 
-def test_two_processes_train_the_same_weights_as_one(context: Context, job_options: list[str], phantoms: Path) -> None:
+LAUNCHED = """
+import sys
+
+from jobs import train
+from jobs.processes import Processes
+
+processes = Processes.launched()
+print(f"process {processes.rank} of {processes.count}", flush=True)
+sys.exit(train.main(sys.argv[1:]))
+"""
+
+
+def test_two_processes_train_the_same_weights_as_one(
+    context: Context, job_options: list[str], phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert ingest.main([str(phantoms), *job_options]) == 0
     assert train.main([*SMALL, "--seed", "1", *job_options]) == 0
     alone = finished(context, "train")
-    launched = [
-        "--cpu",
-        "--num_processes",
-        "2",
-        "--num_machines",
-        "1",
-        "--mixed_precision",
-        "no",
-        "--dynamo_backend",
-        "no",
-    ]
-    command = [str(Path(sys.executable).with_name("accelerate")), "launch", *launched, "-m", "jobs", "train", *SMALL]
+    (script := tmp_path / "launched.py").write_text(LAUNCHED)
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
     ended = subprocess.run(
-        [*command, "--seed", "2", *job_options],
-        cwd=Path(__file__).parents[2],
+        [*launcher, *SMALL, "--seed", "2", *job_options],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
         capture_output=True,
         text=True,
         timeout=280,
     )
     assert ended.returncode == 0, ended.stderr
+    assert sorted(re.findall(r"process \d of \d", ended.stdout)) == ["process 0 of 2", "process 1 of 2"]
     shared = finished(context, "train")
     assert shared.id != alone.id and shared.status == "finished" and ended.stdout.count("train: run") == 1
     with session.transaction(context.engine) as db:
@@ -324,7 +335,7 @@ def test_a_training_killed_between_folds_goes_on_with_the_next_fold(
 ) -> None:
     assert ingest.main([str(phantoms), *job_options]) == 0
     command = [sys.executable, "-m", "jobs", "train", *SMALL, *job_options]
-    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stderr=subprocess.PIPE)
+    process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
     first_fold = context.artifacts / "runs" / "0002-train" / "deal0-fold0.safetensors"
     deadline = time.monotonic() + 120
     while not first_fold.exists() and process.poll() is None and time.monotonic() < deadline:
