@@ -56,7 +56,7 @@ def connect(url: str, *, read_only: bool = False, patience: float | None = None)
         engine = make(parsed, read_only, patience)
     except (ArgumentError, ValueError, KeyError):  # no URL; a port that is no number; another driver
         hint = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
-        raise DatabaseUnavailableError(f"DATABASE_URL is not usable: {hint}") from None
+        raise DatabaseUnavailableError(f"--database or DATABASE_URL is not usable: {hint}") from None
     try:
         engine.connect().close()
     except DBAPIError as error:

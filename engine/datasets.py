@@ -76,8 +76,9 @@ def list_folder(folder: Path) -> Listing:
         raise InputError(f"folder {folder} is empty; give one with images, or draw phantoms with: python -m jobs demo")
     marks = hashlib.sha256("".join(f"{path}\0{size}\0{mtime}\n" for path, size, mtime in files).encode())
     paths = [path for path, _, _ in files]
-    if SHEET in paths:
-        layout, records = "sheet", _by_sheet(root, paths, skipped)
+    sheet = next((path for path in paths if path.lower() == SHEET), None)
+    if sheet is not None:
+        layout, records = "sheet", _by_sheet(root, sheet, paths, skipped)
     elif (base := _kaggle_base(root, paths)) is not None:
         layout, records = "kaggle", _by_folders(base, paths, skipped)
     else:
@@ -197,16 +198,16 @@ def _by_name(record: Record) -> Record:
     return replace(record, patient_key=key, cause=record.cause or cause)
 
 
-def _by_sheet(root: Path, paths: Sequence[str], skipped: list[Skipped]) -> list[Record]:
+def _by_sheet(root: Path, sheet: str, paths: Sequence[str], skipped: list[Skipped]) -> list[Record]:
     """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped.
 
     The folder's spelling counts: macOS may write as two characters (NFD) what the sheet has as one (NFC).
     """
-    present = set(paths) - {SHEET}
+    present = set(paths) - {sheet}
     held = present | {file.path for file in skipped}
     spelled = {unicodedata.normalize("NFC", path): path for path in sorted(held)}
     named: dict[str, Record] = {}
-    for line, record in _sheet_rows(root / SHEET):
+    for line, record in _sheet_rows(root / sheet):
         if record.path not in held:
             record = replace(record, path=spelled.get(unicodedata.normalize("NFC", record.path), record.path))
         earlier = named.setdefault(record.path, record)
@@ -231,7 +232,9 @@ def _sheet_rows(sheet: Path) -> Iterator[tuple[int, Record]]:
                 )
             reader.fieldnames = columns
             for row in reader:
-                yield reader.line_num, _sheet_record(reader.line_num, {k: (row[k] or "").strip() for k in columns})
+                values = {name: (row[name] or "").strip() for name in columns}
+                if any(values.values()):  # spreadsheets leave empty rows
+                    yield reader.line_num, _sheet_record(reader.line_num, values)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{SHEET} cannot be read as UTF-8 text with commas: {error}; save it as CSV UTF-8") from error
 

@@ -108,7 +108,8 @@ def read_grey(file: Path | Ingested) -> Pixels:
     except UnreadableImageError as error:
         raise UnreadableImageError(error.reason, f"image {path} cannot be used: {error}") from error
     except OSError as error:
-        way_out = "ingest its folder again (--prune forgets what is gone)"
+        is_row = isinstance(file, Ingested)
+        way_out = "ingest its folder again (--prune forgets what is gone)" if is_row else "check the path"
         raise InputError(f"image {path} cannot be read ({error.strerror}); {way_out}") from error
 
 

@@ -81,7 +81,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
         try:
             rows = list(tasks[name]())
         except InputError as error:
-            skipped.append(f"{name}: {error}")
+            skipped.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
             print(f"evaluate: skipped {skipped[-1]}")
             continue
         run.metrics(rows)

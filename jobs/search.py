@@ -53,6 +53,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--text is empty; write what the picture or its report should show")
     if args.grid is not None and args.text is not None:
         raise UsageError("--grid draws the query beside its hits; give it with --image or --case")
+    if args.grid is not None and (args.grid.is_dir() or args.grid.suffix.lower() != ".png"):
+        raise UsageError(f"--grid {args.grid} is no name of a PNG file; give one that ends in .png")
     if args.reports and (args.text is None or args.embedder is not None):
         raise UsageError("--reports looks for --text in reports; give it with --text, and without --embedder")
     context = open_context(args)

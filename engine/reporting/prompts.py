@@ -132,8 +132,10 @@ def read_toml(path: Path) -> dict[str, PromptStrategy]:
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8")).get("strategies", {})
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"strategy file {path}: {error}") from error
+    except OSError as error:
+        raise InputError(f"strategy file {path} cannot be read ({error.strerror}); check the path") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InputError(f"strategy file {path} is no TOML in UTF-8: {error}; correct it there") from error
     if not given or not isinstance(given, dict):
         raise InputError(f"strategy file {path}: no [strategies.NAME] table with a text")
     return {name: _strategy(name, table, f"strategy file {path}, [strategies.{name}]") for name, table in given.items()}

@@ -103,6 +103,12 @@ def test_a_label_sheet_gives_label_split_cause_and_patient(tmp_path: Path) -> No
     assert reasons(tmp_path) == {"extra.png": "not-listed", "gone.png": "absent", "readme.txt": "not-an-image"}
 
 
+def test_a_label_sheet_may_be_called_in_capitals_and_hold_empty_rows(tmp_path: Path) -> None:
+    touch(tmp_path, "a.png")
+    (tmp_path / "Labels.CSV").write_text("file,label\r\na.png,1\r\n,\r\n\r\n")
+    assert list_folder(tmp_path).records == (Record("a.png", None, 1),)
+
+
 @pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
 def test_a_sheet_names_files_however_their_accents_are_encoded(tmp_path: Path, written: str, stored: str) -> None:
     name = unicodedata.normalize(stored, "Müller/Å.png")

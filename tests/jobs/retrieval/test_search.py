@@ -120,7 +120,7 @@ def test_bad_use_is_one_line_and_an_exit_code(
     assert embed.main(["--embedder", "small", *options]) == 0
     refused(search, 1, "notes.txt cannot be used: neither an image nor DICOM", "--image", str(text))
     refused(search, 1, "torn.png cannot be used", "--image", str(torn))
-    refused(search, 1, "cannot be read (No such file", "--image", str(tmp_path / "absent.png"))
+    refused(search, 1, "cannot be read (No such file or directory); check", "--image", str(tmp_path / "absent.png"))
     refused(search, 2, "case 4711 is not in the index", "--case", "4711")
     refused(search, 2, "no index of embedder 'clip'; it has: small", "--case", "1", "--embedder", "clip")
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
@@ -222,6 +222,9 @@ def test_hits_leave_as_csv_and_as_a_picture(
         target = tmp_path / "made" / f"{number}.png"
         assert search.main([*query, "--k", "3", "--grid", str(target), *options]) == 0
         assert Picture.open(target).size[0] > 3 * 224
+    for name in (tmp_path, tmp_path / "hits.jpg"):
+        assert search.main(["--case", "1", "--grid", str(name), *options]) == 2
+        assert f"--grid {name} is no name of a PNG file" in capsys.readouterr().err
     assert search.main(["--text", "x", "--grid", "a.png", *options]) == 2
     assert "give it with --image or --case" in capsys.readouterr().err
 
