@@ -6,7 +6,11 @@ however many processes there are, and nothing but a few words travels between th
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+PATIENCE = timedelta(days=7)
+"""How long a process waits for the others, which may have hours of work left: the backends' own is minutes."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,7 @@ class Processes:
             return cls(device="cpu" if on_cpu else "cuda")
         from accelerate import PartialState
 
-        state = PartialState(cpu=on_cpu)
+        state = PartialState(cpu=on_cpu, timeout=PATIENCE)
         return cls(state.process_index, state.num_processes, str(state.device))
 
     @property

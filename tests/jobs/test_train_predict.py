@@ -161,16 +161,20 @@ def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_b
 LAUNCHED = """
 import sys
 
+import torch
+from torch import distributed
+
 from jobs import train
 from jobs.processes import Processes
 
 processes = Processes.launched()
-print(f"process {processes.rank} of {processes.count}", flush=True)
+patience = distributed.group.WORLD._get_backend(torch.device("cpu")).options._timeout
+print(f"process {processes.rank} of {processes.count} waits {patience.days} days", flush=True)
 sys.exit(train.main(sys.argv[1:]))
 """
 
 
-def test_two_processes_train_the_same_weights_as_one(
+def test_two_processes_wait_for_days_and_train_the_same_weights_as_one(
     context: Context, job_options: list[str], phantoms: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
@@ -189,7 +193,7 @@ def test_two_processes_train_the_same_weights_as_one(
         timeout=280,
     )
     assert ended.returncode == 0, ended.stderr
-    assert sorted(re.findall(r"process \d of \d", ended.stdout)) == ["process 0 of 2", "process 1 of 2"]
+    assert sorted(re.findall("process.*", ended.stdout)) == [f"process {rank} of 2 waits 7 days" for rank in (0, 1)]
     shared = finished(context, "train")
     assert shared.id != alone.id and shared.status == "finished" and ended.stdout.count("train: run") == 1
     with session.transaction(context.engine) as db:
