@@ -21,7 +21,7 @@ def dataset(session: Session, dataset_id: int) -> None:
     report_tallies.dataset(session, dataset_id)
     predicted = select(Prediction.id).where(Prediction.run_id == Run.id).exists()
     for run in session.scalars(select(Run).where(Run.dataset_id == dataset_id, predicted)).all():
-        predictions(session, run.id, threshold=(run.summary or {}).get("threshold"))
+        predictions(session, run)
 
 
 def missing(session: Session) -> None:
@@ -34,8 +34,10 @@ def missing(session: Session) -> None:
         report_tallies.dataset(session, dataset_id)
 
 
-def predictions(session: Session, run_id: int, *, threshold: float | None) -> None:
-    """Count the run's predictions, and note how far each is from its label. threshold: the run's own, in [0, 1]."""
+def predictions(session: Session, run: Run) -> None:
+    """Count the run's predictions by its own threshold, which its summary holds, and note how far each is from its
+    label."""
+    run_id, threshold = run.id, (run.summary or {}).get("threshold")
     distance = select(func.abs(Prediction.probability - Image.label)).where(Image.id == Prediction.image_id)
     noted = update(Prediction).where(Prediction.run_id == run_id).values(error=distance.scalar_subquery())
     session.execute(noted.execution_options(synchronize_session=False))

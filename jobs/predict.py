@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from db import session, tallies, writes
-from db.models import Dataset, Image, Prediction, Run
+from db import session, writes
+from db.models import Dataset, Image, Run
 from db.queries import datasets, runs
 from engine.classification import versions
 from engine.commands import job
@@ -139,7 +139,7 @@ def predict(
         raise JobError(f"train run {trained.id} has no {kept}; train again with: python -m jobs train")
     device = "cuda" if torch.cuda.is_available() else "cpu"
     classifier = load_classifier(run.context.artifacts / checkpoint.path, device=device)
-    rows: list[dict[str, object]] = []
+    rows: list[dict[str, Any]] = []
     heatmaps = []
     with run.progress("scoring images", len(images)) as advance:
         for batch in writes.batches(images, BATCH):
@@ -171,28 +171,25 @@ def predict(
 
 def store(
     run: ActiveRun,
-    rows: list[dict[str, object]],
+    rows: list[dict[str, Any]],
     heatmaps: np.ndarray,
     classifier: "Classifier | LinearClassifier",
     trained: Run,
     calibration: dict[str, Any],
 ) -> None:
-    """Heatmaps to a file that appears whole, rows in one transaction."""
+    """Heatmaps to a file that appears whole, rows and summary in one transaction."""
     path = run.folder / "heatmaps.npy"
     with whole_file(path) as temporary:
         np.save(temporary, heatmaps, allow_pickle=False)
-    with session.transaction(run.context.engine) as db:
-        writes.clear(db, Prediction, run.id)
-        writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
-        tallies.predictions(db, run.id, threshold=calibration["threshold"])
-    run.artifact("heatmaps", path, shape=heatmaps.shape)
-    run.summary = {
+    summary = {
         **calibration,
         "train_run": trained.id,
         "recipe": classifier.recipe.name,
         "checkpoint_sha256": classifier.revision,
         "images": len(rows),
     }
+    run.predictions(rows, summary)
+    run.artifact("heatmaps", path, shape=heatmaps.shape)
 
 
 if __name__ == "__main__":

@@ -21,8 +21,8 @@ from typing import Any, Self, TypeVar
 from sqlalchemy import text
 from tqdm import tqdm
 
-from db import session, writes
-from db.models import Artifact, Dataset, Run, now
+from db import session, tallies, writes
+from db.models import Artifact, Dataset, Prediction, Run, now
 from db.queries import runs
 from engine.digests import file_sha256, is_whole
 from engine.files import write_whole
@@ -259,6 +259,17 @@ class ActiveRun:
         """Store metric values; see db.writes.metrics."""
         with session.transaction(self.context.engine) as db:
             writes.metrics(db, self.id, rows)
+
+    def predictions(self, rows: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
+        """Store the run's predictions in the place of older ones, and its summary with them, whose threshold is needed
+        where they are counted anew before the run ends."""
+        self.summary = summary
+        with session.transaction(self.context.engine) as db:
+            writes.clear(db, Prediction, self.id)
+            writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+            row = db.get_one(Run, self.id)
+            row.summary = summary
+            tallies.predictions(db, row)
 
     def artifact(self, name: str, path: Path, *, shape: Sequence[int] | None = None) -> None:
         """Record a file or folder inside the artifact folder, with its hash and size."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from db import session, tallies, writes
-from db.models import Dataset, Image, Prediction
+from db import session, writes
+from db.models import Dataset, Image
 from db.queries import datasets
 from engine.images import Ingested
 from jobs.command import Context, JobError
@@ -108,12 +108,12 @@ def provenance_of(run: ActiveRun, training_set: TrainingSet, *, seed: int) -> di
 
 
 def store_predictions(
-    run: ActiveRun, training_set: TrainingSet, dealt: np.ndarray, logits: np.ndarray, calibration: dict[str, Any]
+    run: ActiveRun, training_set: TrainingSet, dealt: np.ndarray, logits: np.ndarray, summary: dict[str, Any]
 ) -> None:
-    """A row for each image's out-of-fold prediction."""
+    """A row for each image's out-of-fold prediction, and with them the run's summary, see `summary_of`."""
     from engine.classification.calibration import probabilities
 
-    calibrated = probabilities(logits, temperature=calibration["temperature"])
+    calibrated = probabilities(logits, temperature=summary["temperature"])
     rows = [
         {
             "run_id": run.id,
@@ -124,10 +124,7 @@ def store_predictions(
         }
         for image, fold, logit, probability in zip(training_set.images, dealt, logits, calibrated, strict=True)
     ]
-    with session.transaction(run.context.engine) as db:
-        writes.clear(db, Prediction, run.id)
-        writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
-        tallies.predictions(db, run.id, threshold=calibration["threshold"])
+    run.predictions(rows, summary)
 
 
 def summary_of(

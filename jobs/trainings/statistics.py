@@ -73,16 +73,16 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
         calibration=calibration,
         provenance=provenance_of(run, training_set, seed=seed),
     )
-    store_predictions(run, training_set, deals[0], plain, calibration)
     path = run.folder / "out_of_fold_logits.npy"
     with whole_file(path) as temporary:
         np.save(temporary, logits.astype(np.float32), allow_pickle=False)
     run.artifact("out_of_fold_logits", path, shape=logits.shape)
     run.artifact("checkpoint", folder)
-    run.summary = summary_of(training_set, recipe.name, recipe.backbones, plain, calibration, revision) | {
+    summary = summary_of(training_set, recipe.name, recipe.backbones, plain, calibration, revision) | {
         "oof_auc_of_deals": [auc(labels, deal[:FILMS].mean(0)) for deal in logits],
         "oof_auc_varied": [auc(labels, view) for view in logits.mean(0)[FILMS:]],
     }
+    store_predictions(run, training_set, deals[0], plain, summary)
 
 
 def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logits: np.ndarray) -> None:

@@ -201,9 +201,9 @@ def store(
     with whole_file(path) as temporary:
         np.save(temporary, logits.astype(np.float32), allow_pickle=False)
     run.artifact("out_of_fold_logits", path, shape=logits.shape)
-    store_predictions(run, training_set, deals[0].dealt, mean, calibration)
-    run.summary = summary_of(training_set, recipe.name, list(backbones), mean, calibration, revision)
-    run.summary["oof_auc_of_deals"] = [auc(training_set.labels, row) for row in logits]
+    summary = summary_of(training_set, recipe.name, list(backbones), mean, calibration, revision)
+    summary["oof_auc_of_deals"] = [auc(training_set.labels, row) for row in logits]
+    store_predictions(run, training_set, deals[0].dealt, mean, summary)
     for deal in deals:
         for fold in range(recipe.folds):
             deal.member_file(run.folder, fold).unlink(missing_ok=True)

@@ -48,7 +48,7 @@ def other_run(workbench: Workbench) -> int:
         for image_id, (_, probability) in known.items():
             db.add(Prediction(run_id=other.id, image_id=image_id, logit=0.0, probability=1 - probability))
         db.flush()
-        tallies.predictions(db, other.id, threshold=0.5)
+        tallies.predictions(db, other)
         return other.id
 
 

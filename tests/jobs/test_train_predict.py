@@ -1,3 +1,4 @@
+import math
 import os
 import re
 import shutil
@@ -12,14 +13,17 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from sample import build, films
 
-from db import session
+from db import session, tallies
 from db.models import Image, Metric, Prediction, Run
-from db.queries import datasets, runs
+from db.queries import cases, datasets, runs
+from db.queries.cases import Question
 from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
-from jobs.trainings.learning import TrainingSet
+from jobs.run import ActiveRun
+from jobs.trainings.learning import TrainingSet, store_predictions
 from jobs.trainings.members import stored_member, train_member
 
 REPOSITORY = Path(__file__).parents[2]
@@ -75,6 +79,36 @@ def test_training_and_predicting_on_phantoms_stores_everything_once(
         f"train: already done as run {trained.id}\npredict: already done as run {predicted.id}"
         in capsys.readouterr().out
     )
+
+
+@pytest.mark.parametrize("kind", ["train", "predict"])
+def test_images_counted_anew_before_a_run_ends_keep_its_predictions_counted_by_its_threshold(
+    context: Context, tmp_path: Path, kind: str
+) -> None:
+    dataset = build(context.engine, tmp_path, tmp_path / "films", pictures=films(12))
+    with session.transaction(context.engine) as db:
+        images = datasets.images(db, dataset)
+    logits = np.linspace(-1, 1, len(images))
+    calibration = {"threshold": 0.4, "temperature": 1.0}
+    with ActiveRun.claim(context, kind=kind, config={"of": "this test"}, dataset_id=dataset) as run:
+        if kind == "train":
+            learned = SimpleNamespace(images=images)
+            store_predictions(run, learned, np.zeros(len(images)), logits, calibration)  # type: ignore[arg-type]
+        else:
+            rows = [
+                {"run_id": run.id, "image_id": image.id, "logit": logit, "probability": 1 / (1 + math.exp(-logit))}
+                for image, logit in zip(images, logits.tolist(), strict=True)
+            ]
+            classifier = SimpleNamespace(recipe=SimpleNamespace(name="drawn"), revision="c" * 64)
+            predict.store(run, rows, np.zeros((12, 7, 7)), classifier, finished(context, "train"), calibration)  # type: ignore[arg-type]
+        with session.transaction(context.engine) as db:
+            tallies.dataset(db, dataset)  # as ingest does
+    assert finished(context, kind).summary == run.summary
+    question = Question(dataset, run_id=run.id, threshold=0.4, own_threshold=0.4)
+    with session.transaction(context.engine) as db:
+        called = [case.outcome for case in cases.page(db, question)]
+        assert cases.confusion(db, question) == {name: called.count(name) for name in cases.OUTCOMES}
+        assert called.count("FN") > 0
 
 
 def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores_are_its_own(

@@ -191,8 +191,8 @@ def test_hits_are_narrowed_to_a_cause_an_outcome_and_other_patients_and_k_still_
         db.add_all(Prediction(run_id=run.id, image_id=n, logit=0.0, probability=0.9) for n in scored)
         db.add_all(Prediction(run_id=trained.id, image_id=n, fold=0, logit=0.0, probability=0.3) for n in images)
         db.flush()
-        tallies.predictions(db, run.id, threshold=0.5)
-        tallies.predictions(db, trained.id, threshold=0.2)
+        tallies.predictions(db, run)
+        tallies.predictions(db, trained)
     found = answer(options, capsys, "--case", "1", "--k", "99", "--cause", "viral")["hits"]
     assert {hit["cause"] for hit in found} == {"viral"} and len(found) == COUNT // 2 - (images[1].cause == "viral")
     wrong = answer(options, capsys, "--case", "1", "--k", "99", "--outcome", "FP")["hits"]
