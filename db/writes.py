@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import review_rules
 from db.batches import batches as batches
-from db.models import Artifact, Base, Image, ImageTag, Metric, Review
+from db.models import Artifact, Base, Dataset, Image, ImageTag, Metric, Review
 
 
 def upsert(
@@ -40,6 +40,12 @@ def clear(session: Session, model: type[Base], run_id: int) -> None:
     """Forget the rows of `model` that the run wrote, before it writes them anew."""
     table = model.__table__
     session.execute(delete(table).where(table.c.run_id == run_id))  # type: ignore[arg-type]
+
+
+def hold(session: Session, dataset_id: int | None) -> None:
+    """Wait for who else writes the dataset's labels or predictions, and let others wait until this transaction ends;
+    SQLite has one writer anyway. It comes before any row, or two that wait for each other could not go on."""
+    session.execute(select(Dataset.id).where(Dataset.id == dataset_id).with_for_update(key_share=True))
 
 
 def forget_images(session: Session, ids: Sequence[int]) -> None:

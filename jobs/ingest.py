@@ -103,7 +103,7 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
     name, synthetic = run.config["name"], run.config["synthetic"]
     with session.transaction(run.context.engine) as db:
         row = {"name": name, "root": str(listing.root), "synthetic": synthetic}
-        writes.upsert(db, Dataset, [row], unique=("name",))
+        writes.upsert(db, Dataset, [row], unique=("name",))  # holds it from here on, as writes.hold does
         dataset = datasets.find(db, name)
         assert dataset is not None
         rows = [{**vars(image), "dataset_id": dataset.id} for image in curated.images]

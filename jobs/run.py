@@ -265,10 +265,11 @@ class ActiveRun:
         where they are counted anew before the run ends."""
         self.summary = summary
         with session.transaction(self.context.engine) as db:
+            row = db.get_one(Run, self.id)
+            writes.hold(db, row.dataset_id)
+            row.summary = summary
             writes.clear(db, Prediction, self.id)
             writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
-            row = db.get_one(Run, self.id)
-            row.summary = summary
             tallies.predictions(db, row)
 
     def artifact(self, name: str, path: Path, *, shape: Sequence[int] | None = None) -> None:

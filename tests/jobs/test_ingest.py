@@ -7,6 +7,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,13 +19,15 @@ from PIL import Image as Picture
 from pydicom.data import get_testdata_file
 from sqlalchemy import func, select
 
-from db import session
+from db import session, tallies
 from db.models import Dataset, Image, Prediction, Run, SkippedFile
-from db.queries import datasets
+from db.queries import cases, datasets
+from db.queries.cases import Question
 from engine import curation
 from engine.phantoms import write_phantoms
 from jobs import ingest
 from jobs.command import Context
+from jobs.run import ActiveRun
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -240,6 +243,44 @@ def test_a_label_sheet_is_stored_and_its_absent_files_are_listed(
     assert {path: row.reason for path, row in skipped(context, 1).items()} == {
         "3.png": "not-listed", "gone.png": "absent",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("first", ["ingest", "predict"])
+def test_labels_corrected_while_predictions_are_stored_are_what_those_are_judged_by(
+    tmp_path: Path, context: Context, run: Callable[..., int], monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    root = tmp_path / "mine"
+    files = [draw(root / f"{number}.png", number).name for number in range(4)]
+    (root / "labels.csv").write_text("file,label\n" + "".join(f"{name},0\n" for name in files))
+    assert run(root) == 0
+    (root / "labels.csv").write_text("file,label\n" + "".join(f"{name},1\n" for name in files))
+    ids = [image.id for image in images(context).values()]
+    predicting = ActiveRun.claim(context, kind="predict", config={}, dataset_id=1)
+    rows = [{"run_id": predicting.id, "image_id": number, "logit": 0.0, "probability": 0.9} for number in ids]
+
+    def predict() -> None:
+        with predicting:
+            predicting.predictions(rows, {"threshold": 0.5})
+
+    jobs = {"ingest": lambda: run(root), "predict": predict}
+    counts = {"ingest": "dataset", "predict": "predictions"}
+    then = threading.Thread(target=jobs[({"ingest", "predict"} - {first}).pop()])
+    counted = getattr(tallies, counts[first])
+
+    def count(*args: object) -> None:
+        """Let the other job come between what is written and its end; it waits, or is done within this time."""
+        counted(*args)
+        if threading.current_thread() is not then and not then.ident:
+            then.start()
+            then.join(timeout=3)
+
+    monkeypatch.setattr(tallies, counts[first], count)
+    jobs[first]()
+    then.join()
+    question = Question(1, run_id=predicting.id, threshold=0.5, own_threshold=0.5)
+    with session.transaction(context.engine) as db:
+        assert cases.confusion(db, question) == {"TP": 4, "FP": 0, "TN": 0, "FN": 0}
+        assert db.scalars(select(Prediction.error)).all() == pytest.approx([0.1] * 4)
 
 
 def test_phantoms_are_synthetic_even_when_nobody_says_so(
