@@ -7,8 +7,10 @@ function element(tag, className, children = []) {
   return made;
 }
 
-// Changes page inside the session, the way the browser's back button does.
+// Changes page inside the session, the way the browser's back button does. Until the page that was asked for is drawn,
+// the links of the former one are still there: following one twice is one step.
 function navigate(href) {
+  if (href === location.href) return;
   history.pushState({}, "", href);
   window.dispatchEvent(new PopStateEvent("popstate"));
 }
@@ -101,7 +103,7 @@ function step(content) {
 
 // Arrow keys follow the links that name them, unless a slider or a field has the focus and needs them itself.
 function follow(steps, event) {
-  if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || event.shiftKey) return;
+  if (event.repeat || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || event.shiftKey) return;
   if (event.target.closest?.("input, textarea, select, [role=slider], [role=radiogroup], [contenteditable=true]")) return;
   const at = steps.findIndex((content) => content.href && content.key === event.key);
   if (at >= 0) navigate(new URL(steps[at].href, location.href).href);

@@ -99,6 +99,29 @@ def test_arrow_keys_walk_through_the_list(visit: Visit) -> None:
     expect(page.get_by_text("1 of 20 in the list")).to_be_visible()
 
 
+def test_an_arrow_key_held_or_pressed_again_before_the_answer_is_one_step(visit: Visit) -> None:
+    page = visit.page
+    visit.open("/cases?split=test&sort=file")
+    page.locator("a.card").first.click()
+    expect(page.get_by_text("1 of 20 in the list")).to_be_visible()
+    visit.drawn()
+    before = page.evaluate("history.length")
+    page.evaluate(
+        """for (const repeat of [false, false, true])
+          document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", repeat }))"""
+    )
+    expect(page.get_by_text("2 of 20 in the list")).to_be_visible()
+    visit.drawn()
+    page.evaluate('document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight", repeat: true }))')
+    page.wait_for_timeout(1000)
+    expect(page.get_by_text("2 of 20 in the list")).to_be_visible()
+    assert page.evaluate("history.length") == before + 1
+    page.go_back()
+    expect(page.get_by_text("1 of 20 in the list")).to_be_visible()
+    page.keyboard.press("ArrowRight")
+    expect(page.get_by_text("2 of 20 in the list")).to_be_visible()
+
+
 def test_an_uploaded_image_gets_similar_cases_from_the_live_index(visit: Visit, pictures: list[Film]) -> None:
     page = visit.page
     visit.open("/search")
