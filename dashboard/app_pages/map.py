@@ -21,7 +21,7 @@ summary = run.summary or {}
 drawn = list(summary["trustworthiness"])
 with st.sidebar:
     named = {name: mapping.NAMES[name] for name in drawn}
-    method = address.choice("Method", named, name="method", default=drawn[0]) or drawn[0]
+    method = address.choice("Method", named, name="method", default=drawn[0], drops=["box"]) or drawn[0]
     by = address.choice("Colour", mapping.colours(run), name="colour", default="label") or "label"
 st.caption(
     f"{wording.count(summary['images'], 'image')} by the index of {wording.plain(summary['embedder'])}; "

@@ -4,7 +4,7 @@ The URL is the only state: every run reads it first, so links, reloads and the b
 (Streamlit's own bind="query-params" replaces history entries and ignores links to the page it is on.)
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from unicodedata import category
 from urllib.parse import urlencode
@@ -74,14 +74,16 @@ def choice(
     menu: bool = False,
     placeholder: str = "All",
     labelled: bool = True,
+    drops: Sequence[str] = (),
 ) -> str | None:
     """One of `options` (value in the URL: what is shown), or `default`; as buttons, or as a menu.
 
     placeholder: what a menu says where nothing is chosen. labelled: False keeps the label for screen readers alone.
+    drops: parameters that mean nothing under another option.
     """
     current = get(name)
     _show(name, current if current in options else default)
-    arguments: dict[str, Any] = {"format_func": lambda value: options.get(value, value), **_bound(name, default)}
+    arguments: dict[str, Any] = {"format_func": lambda value: options.get(value, value), **_bound(name, default, drops)}
     arguments["label_visibility"] = "visible" if labelled else "collapsed"
     if menu:
         index = None if default is None else 0
@@ -150,10 +152,10 @@ def _show(name: str, value: object) -> None:
     st.session_state[_key(name)] = value
 
 
-def _bound(name: str, default: object) -> dict[str, Any]:
+def _bound(name: str, default: object, drops: Sequence[str] = ()) -> dict[str, Any]:
     def changed() -> None:
         value = st.session_state[_key(name)]
-        put(**{name: None if value in (default, None, "") else value})
+        put(**dict.fromkeys(drops), **{name: None if value in (default, None, "") else value})
 
     bound: Callable[[], None] = changed
     return {"key": _key(name), "on_change": bound}

@@ -61,6 +61,20 @@ def test_a_box_in_the_url_holds_its_images_the_most_wrong_first(workbench: Workb
     assert "in the box" not in said(open_page("map", box="1,x"))
 
 
+def test_another_method_drops_the_box_of_the_former_and_a_link_holds_both(
+    workbench: Workbench, drawn: list[int]
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.query(Run).filter_by(kind="map").one()
+        run.summary = {**run.summary, "trustworthiness": {"umap": 0.91, "tsne": 0.95}}
+        db.add(Artifact(run_id=run.id, name="tsne", path="runs/map/umap.npy", sha256="umap", bytes=1))
+    at = open_page("map", box="1,3,-1,100")
+    at.segmented_control(key="url_method").set_value("tsne").run()
+    assert "in the box" not in said(at)
+    assert (at.query_params["method"], "box" in at.query_params) == ("tsne", False)
+    assert "images** in the box" in said(open_page("map", method="tsne", box="1,3,-1,100"))
+
+
 def chart(at: AppTest) -> dict[str, Any]:
     """The specification of the page's chart."""
     (found,) = at.get("vega_lite_chart") or at.get("arrow_vega_lite_chart")
