@@ -138,10 +138,11 @@ function draw(data, box) {
 
 const selections = new WeakMap(); // what is picked, and the number of the last change that was sent
 
-// An answer to an earlier change than the latest must not undo what was picked meanwhile.
+// An answer to an earlier change than the latest must not undo what was picked meanwhile. After a session is lost the
+// next one's numbers are higher, so what it says is taken.
 function selection(data, parentElement, setStateValue) {
   const known = selections.get(parentElement) || { picked: new Set(), serial: 0 };
-  if (data.select.serial >= known.serial || known.serial === 0) {
+  if (data.select.serial >= known.serial) {
     const last = known.picked.last;
     known.picked = Object.assign(new Set(data.select.chosen), { last });
     known.serial = data.select.serial;

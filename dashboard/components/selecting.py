@@ -1,5 +1,6 @@
 """Which cases of a list are picked, and what can be done with them: tag, take a tag off, take away as a file."""
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
@@ -16,7 +17,8 @@ from db.session import DatabaseUnavailableError
 
 NAME = "chosen"
 SERIAL = "chosen_serial"
-"""In the session: the number of the browser's change that was last written to the URL."""
+"""In the session: the number of the browser's change that was last written to the URL. A session counts from its start
+in milliseconds, so that a change the browser still holds of a lost session has a lower number."""
 TOLD = "chosen_told"
 """In the session: what came of the last action, until it has been shown."""
 MOST = 500
@@ -37,7 +39,8 @@ def chosen(dataset: Dataset) -> list[int]:
 
 def picking(dataset: Dataset, key: str, ids: Sequence[int]) -> linked.Picking:
     """Boxes beside the cases of a grid or table with that key."""
-    return linked.Picking(ids, chosen(dataset), st.session_state.get(SERIAL, 0), partial(_changed, key))
+    serial = st.session_state.setdefault(SERIAL, time.time_ns() // 1_000_000)
+    return linked.Picking(ids, chosen(dataset), serial, partial(_changed, key))
 
 
 def _changed(key: str) -> None:
@@ -46,7 +49,9 @@ def _changed(key: str) -> None:
     if not isinstance(sent, Mapping) or not isinstance(sent.get("ids"), list):
         return
     serial = sent.get("serial")
-    st.session_state[SERIAL] = serial if isinstance(serial, int) else 0
+    if not isinstance(serial, int) or serial < st.session_state[SERIAL]:
+        return
+    st.session_state[SERIAL] = serial
     _choose([number for number in sent["ids"] if isinstance(number, int)][:MOST])
 
 
@@ -63,14 +68,21 @@ def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[in
     with st.container(horizontal=True, vertical_alignment="center"):
         said = f"{wording.count(len(picked))} selected" if picked else f"All {wording.count(total)} that match"
         st.markdown(f"**{said}**")
-        st.button("Select this page", on_click=_choose, args=([*dict.fromkeys([*picked, *shown])][:MOST],))
+        _choosing("Select this page", [*dict.fromkeys([*picked, *shown])][:MOST])
         if picked:
-            st.button("Clear", on_click=_choose, args=([],))
+            _choosing("Clear", [])
         with st.popover("Tag", disabled=not number or number > TAGGED):
             _tagging(dataset, view, picked, number)
         exporting.buttons(dataset, view, picked, disabled=not number)
         if total and not picked:
             _offer_review()
+
+
+def _choosing(label: str, ids: Sequence[int]) -> None:
+    """A button that picks these; no callback, which a session that begins with the click does not know yet."""
+    if st.button(label):
+        _choose(ids)
+        st.rerun()
 
 
 def _offer_review() -> None:

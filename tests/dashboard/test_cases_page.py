@@ -130,6 +130,27 @@ def test_a_tag_goes_on_the_picked_cases_filters_by_it_and_comes_off_again(workbe
         assert writes.untag(db, [1, 2, 3, 4, 5], "rotated film") == 4
 
 
+@pytest.mark.parametrize(("serial", "picked"), [(1, "1.2"), (8, "3"), ("x", "1.2")])
+def test_what_was_picked_in_a_session_that_was_lost_changes_nothing(
+    workbench: Workbench, serial: object, picked: str
+) -> None:
+    def script() -> None:
+        import streamlit as st
+
+        from dashboard.components import selecting
+
+        st.session_state["cases"] = {selecting.NAME: {"ids": [3], "serial": st.session_state["sent"]}}
+        selecting._changed("cases")
+
+    at = AppTest.from_function(script)
+    at.session_state["sent"] = serial
+    at.session_state[selecting.SERIAL] = 7
+    at.query_params.update({"chosen": "1.2"})
+    at.run()
+    assert not at.exception
+    assert at.query_params == {"chosen": picked}
+
+
 def test_cases_picked_in_one_dataset_are_not_picked_in_another(workbench: Workbench) -> None:
     build(workbench.engine, workbench.artifacts, workbench.folder / "others", pictures=films(4, seed=1), name="others")
     assert "**2 selected**" in said(open_page("cases", dataset="sample", chosen="1.2"))

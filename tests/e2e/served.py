@@ -55,13 +55,20 @@ def serve(
 ) -> Iterator[Served]:
     """The dashboard over a sample in `folder`, see sample.build; settings: environment variables on top of this
     process's."""
-    artifacts, file, log = folder / "artifacts", folder / "pneumoscope.db", folder / "server.log"
+    artifacts, file = folder / "artifacts", folder / "pneumoscope.db"
     artifacts.mkdir()
     engine = database.connect(f"sqlite:///{file}")
     database.upgrade(engine)
     build(engine, artifacts, folder / "films", pictures=films, reported=reported, embedder=embedder)
     engine.dispose()
-    port = port or free_port()
+    with running(folder, port=port or free_port(), **settings) as served:
+        yield served
+
+
+@contextmanager
+def running(folder: Path, *, port: int, **settings: str) -> Iterator[Served]:
+    """The dashboard over what `serve` left in `folder`."""
+    artifacts, file, log = folder / "artifacts", folder / "pneumoscope.db", folder / "server.log"
     environment = {**os.environ, "PNEUMOSCOPE_ARTIFACTS": str(artifacts), "DATABASE_URL": f"sqlite:///{file}"}
     command = [sys.executable, "-m", "streamlit", "run", "dashboard/server.py", "--server.port", str(port)]
     with log.open("w") as stream:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
+from sample import films
+from served import free_port, running, serve
 from sqlalchemy import select
 from visiting import Visit
 
@@ -80,6 +82,28 @@ def test_picked_cases_are_tagged_and_found_by_the_tag(visit: Visit) -> None:
     visit.open("/cases?tag=low+inspiration")
     expect(page.get_by_text("4 distinct images.")).to_be_visible()
     expect(page.locator("a.card")).to_have_count(4)
+
+
+def test_what_was_picked_before_the_server_restarted_is_cleared_for_good(chromium: Browser, tmp_path: Path) -> None:
+    port = free_port()
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    boxes = page.locator("input.pick")
+    with serve(tmp_path, films(8), port=port, reported=1) as served:
+        page.goto(f"{served.address}/cases?sort=file")
+        for number in range(2):
+            boxes.nth(number).click()
+            expect(page.get_by_text(f"{number + 1} selected")).to_be_visible()
+    connected = page.locator("[data-testid=stApp][data-test-connection-state=CONNECTED]")
+    expect(connected).to_have_count(0)
+    with running(tmp_path, port=port):
+        expect(connected).to_be_attached()
+        page.get_by_role("button", name="Clear").click()
+        expect(page.get_by_text("that match", exact=False).first).to_be_visible()
+        expect(page.locator("input.pick:checked")).to_have_count(0)
+        boxes.nth(2).click()
+        expect(page.get_by_text("1 selected")).to_be_visible()
+        expect(page.locator("input.pick:checked")).to_have_count(1)
+        page.close()
 
 
 def test_from_a_disagreement_to_the_reports_side_by_side(visit: Visit) -> None:
