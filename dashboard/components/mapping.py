@@ -1,6 +1,7 @@
 """How the map of all images reads: the chart, a point that leads to its case, and what a box over it holds."""
 
 from collections.abc import Iterable
+from functools import partial
 from itertools import chain
 from math import isfinite
 from typing import Any
@@ -27,6 +28,9 @@ the rest."""
 
 NAMED = 1_000
 """Points up to which each is an element of the page, with a name; more are painted, twice as quickly."""
+
+HAIR = 0.01
+"""Of the map's units: edges that differ by less are the same, since a pixel is more."""
 
 
 def colours(run: Run) -> dict[str, str]:
@@ -135,11 +139,12 @@ def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
             synthetic=dataset.synthetic,
         )
     said(points, rows)
-    key = f"map_{method}_{by}"
+    key = f"map_{method}_{by}_{address.get('box')}"  # under a key a chart brings back the box that was dragged
     shown = for_page(made, dark=st.context.theme.type == "dark")
     if len(rows) > NAMED:
         shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
-    event: Any = st.altair_chart(shown, on_select="rerun", selection_mode=["box", "image"], key=key)
+    selected = partial(_boxed, key, edges_in_url())
+    event: Any = st.altair_chart(shown, on_select=selected, selection_mode=["box", "image"], key=key)
     _follow(dataset, event.selection)
 
 
@@ -157,16 +162,21 @@ def said(points: Points, rows: Any) -> None:
 
 
 def _follow(dataset: Dataset, selection: Any) -> None:
-    """Go where the chart was clicked or dragged to."""
+    """Go where the chart was clicked."""
     clicked = selection.get("image") or []
     if clicked:
         going.to(frame.here("case", dataset, **filters.parameters(image=int(clicked[0]["image_id"]))))
-    box = selection.get("box") or {}
-    if {"x", "y"} <= set(box):
-        edges = ",".join(f"{edge:.3f}" for edge in (*box["x"], *box["y"]))
-        if edges != address.get("box"):
-            address.put(box=edges)
-            st.rerun()
+
+
+def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
+    """Write the box that was dragged over the chart to the URL, not the one that it was drawn with, which it tells as
+    well, perhaps when the URL has gone on."""
+    box = st.session_state[key].selection.get("box") or {}
+    if not {"x", "y"} <= set(box):
+        return
+    edges = np.sort([box["x"], box["y"]]).ravel()
+    if drawn is None or not np.allclose(edges, drawn, rtol=0, atol=HAIR):
+        address.put(box=",".join(f"{edge:.3f}" for edge in edges))
 
 
 def edges_in_url() -> tuple[float, float, float, float] | None:

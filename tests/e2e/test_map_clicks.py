@@ -1,5 +1,6 @@
 """In a real browser: does a click on a point of the map open its case, and a dragged box stay in the address?"""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -54,16 +55,33 @@ def test_a_click_on_a_point_opens_its_case_and_back_leads_to_the_map(visit: Visi
 def test_a_box_that_is_dragged_holds_its_images_and_stays_in_the_address(visit: Visit, mapped: list[int]) -> None:
     page = visit.page
     visit.open("/map")
-    x, y = middle(visit, mapped[0])
-    page.mouse.move(x - 60, y - 60)
-    page.mouse.down()
-    page.mouse.move(x + 60, y + 60, steps=5)
-    page.mouse.up()
+    drag(visit, mapped[0])
     expect(page.get_by_text("1 image in the box")).to_be_visible()
     assert "box=" in page.url
     page.reload()
     expect(page.get_by_text("1 image in the box")).to_be_visible()
     expect(page.locator("a.card")).to_have_count(1)
+
+
+def test_back_undoes_a_box(visit: Visit, mapped: list[int]) -> None:
+    page = visit.page
+    visit.open("/map?box=2,3,2,3")
+    expect(page.get_by_text("0 images in the box")).to_be_visible()
+    drag(visit, mapped[0])
+    expect(page.get_by_text("1 image in the box")).to_be_visible()
+    page.go_back()
+    expect(page.get_by_text("0 images in the box")).to_be_visible()
+    visit.drawn()
+    expect(page).to_have_url(re.compile(r"box=2(,|%2C)3(,|%2C)2(,|%2C)3$"))
+
+
+def drag(visit: Visit, image_id: int) -> None:
+    """Draw a box around the point of that image."""
+    x, y = middle(visit, image_id)
+    visit.page.mouse.move(x - 60, y - 60)
+    visit.page.mouse.down()
+    visit.page.mouse.move(x + 60, y + 60, steps=5)
+    visit.page.mouse.up()
 
 
 def middle(visit: Visit, image_id: int) -> tuple[float, float]:
