@@ -169,10 +169,13 @@ def _follow(dataset: Dataset, selection: Any) -> None:
 
 
 def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
-    """Write the box that was dragged over the chart to the URL, not the one that it was drawn with, which it tells as
-    well, perhaps when the URL has gone on."""
-    box = st.session_state[key].selection.get("box") or {}
+    """Write the box that was dragged over the chart to the URL, or that it was cleared; not the one that the chart was
+    drawn with, which it tells as well, perhaps when the URL has gone on."""
+    selection = st.session_state[key].selection
+    box = selection.get("box") or {}
     if not {"x", "y"} <= set(box):
+        if not selection.get("image"):  # a click on a point clears the box as well
+            address.put(box=None)
         return
     edges = np.sort([box["x"], box["y"]]).ravel()
     if drawn is None or not np.allclose(edges, drawn, rtol=0, atol=HAIR):
@@ -203,7 +206,9 @@ def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
         wrong = int(points.failures[rows].sum())
         rate = wording.percent(wrong / judged)
         told += f" Run {view.question.run_id} judged {judged:,} and is wrong on **{rate}** ({wrong:,})."
-    st.markdown(told)
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(told, width="content")
+        st.button("Clear the box", on_click=partial(address.put, box=None))
     ids = points.ids[most_wrong(points, rows, limit=SHOWN)].tolist()
     with resources.reading() as session:
         found = cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)

@@ -75,6 +75,30 @@ def test_back_undoes_a_box(visit: Visit, mapped: list[int]) -> None:
     expect(page).to_have_url(re.compile(r"box=2(,|%2C)3(,|%2C)2(,|%2C)3$"))
 
 
+@pytest.mark.parametrize("way", ["click", "button"])
+def test_a_box_is_cleared_on_the_map_or_beside_its_figures(visit: Visit, mapped: list[int], way: str) -> None:
+    page = visit.page
+    visit.open("/map?box=-1,1,-1,1")
+    expect(page.get_by_text("1 image in the box")).to_be_visible()
+    x, y = middle(visit, mapped[0])
+    if way == "click":
+        page.mouse.click(x + 100, y + 80)
+    else:
+        page.get_by_role("button", name="Clear the box").click()
+    expect(page.get_by_text("in the box")).to_have_count(0)
+    expect(page).to_have_url(f"{visit.address}/map")
+
+
+def test_a_click_on_a_point_leaves_the_box_for_the_way_back(visit: Visit, mapped: list[int]) -> None:
+    page = visit.page
+    visit.open("/map?box=2,3,2,3")
+    page.mouse.click(*middle(visit, mapped[0]))
+    page.wait_for_url(f"**/case?image={mapped[0]}*")
+    visit.drawn()
+    page.go_back()
+    expect(page.get_by_text("0 images in the box")).to_be_visible()
+
+
 def drag(visit: Visit, image_id: int) -> None:
     """Draw a box around the point of that image."""
     x, y = middle(visit, image_id)
