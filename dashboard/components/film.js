@@ -325,13 +325,18 @@ class Viewer {
     this.ask();
   }
 
+  // Whether zooming out changes nothing: the film is fitted, or at 1:1 and smaller than that.
+  least() {
+    return !this.at || this.at.scale <= Math.min(this.fitted(), 1);
+  }
+
   // Zoom by a factor; out of a film that is larger than fitted, not beyond that.
   zoom(factor, point) {
     if (!this.film) return;
     const { scale } = this.placed();
-    const least = this.fitted();
-    if (factor < 1 && scale >= least && scale * factor <= least * 1.001) this.fit();
-    else if (factor > 1 || scale > least) this.scaleTo(scale * factor, point);
+    const fitted = this.fitted();
+    if (factor < 1 && scale >= fitted && scale * factor <= fitted * 1.001) this.fit();
+    else if (factor !== 1) this.scaleTo(scale * factor, point);
   }
 
   // Move the film by canvas pixels.
@@ -435,7 +440,7 @@ function listenToPointers(viewer) {
   const listen = (name, act, options = {}) => stage.addEventListener(name, act, options);
 
   listen("wheel", (event) => {
-    if (!viewer.film || (event.deltaY > 0 && !viewer.at)) return; // fitted: the page scrolls on
+    if (!viewer.film || (event.deltaY > 0 && viewer.least())) return; // the page scrolls on
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode ? 16 : 1);
     viewer.zoom(Math.exp(-pixels * (event.ctrlKey ? 0.01 : 0.0015)), point(event));

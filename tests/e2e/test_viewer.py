@@ -188,6 +188,23 @@ def test_the_wheel_zooms_about_the_pointer(visit: Visit) -> None:
     assert canvas(page).evaluate(under) == seen
 
 
+def test_a_film_smaller_than_fitted_zooms_both_ways_and_lets_the_page_scroll_at_the_end(visit: Visit) -> None:
+    page = visit.page
+    visit.open(CASE)
+    page.get_by_role("button", name="One film pixel on one screen pixel").click()
+    for key, shown in (("+", 125), ("+", 156), ("-", 125), ("-", 100), ("-", 100)):
+        page.keyboard.press(key)
+        assert scale(page) == shown, key
+    canvas(page).hover(position={"x": 100, "y": 150})
+    page.mouse.wheel(0, -100)
+    expect(page.locator(".viewer .scale")).to_have_text("116 %")
+    page.mouse.wheel(0, 300)
+    expect(page.locator(".viewer .scale")).to_have_text("100 %")
+    page.mouse.wheel(0, 200)
+    page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop > 0", timeout=5_000)
+    assert scale(page) == 100
+
+
 def test_zoom_and_place_survive_a_change_of_the_window_but_not_of_the_film(visit: Visit) -> None:
     page = visit.page
     visit.open(f"{CASE}&opacity=0")
