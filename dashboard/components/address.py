@@ -21,7 +21,11 @@ def get(name: str) -> str | None:
 
 def number(name: str, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
     """The parameter as an integer in [low, high], or None where it is something else."""
-    text = get(name) or ""
+    return whole(get(name) or "", low=low, high=high)
+
+
+def whole(text: str, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
+    """A text as an integer in [low, high], or None where it is something else."""
     return int(text) if text.isdecimal() and len(text) < 11 and low <= int(text) <= high else None
 
 

@@ -120,9 +120,10 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
             offered = cases.page(session, view.question, limit=OFFERED, offset=0)
         grid.show(dataset, offered, key="pick", width=90, searches=True)
         return None
+    number = address.whole(typed.removeprefix("#").strip()) or 0
     with resources.reading() as session:
         run_id, threshold = view.question.run_id, view.question.threshold
-        case = cases.one(session, address.number("image") or 0, run_id=run_id, threshold=threshold)
+        case = cases.one(session, number, run_id=run_id, threshold=threshold)
     if case is None or case.dataset_id != dataset.id:
         raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
     st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))

@@ -33,6 +33,13 @@ def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_q
     assert "**6 of 6** nearest cases carry the label pneumonia (100.0 %)" in said(at)
 
 
+@pytest.mark.parametrize("typed", [" 1 ", "#1", "# 1"])
+def test_an_image_number_may_have_spaces_and_its_sign(workbench: Workbench, typed: str) -> None:
+    at = open_page("search", by="image", image=typed, k=6)
+    assert not at.error
+    assert len(linked(at, "hits")["cards"]) == 6
+
+
 def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) -> None:
     at = open_page("search", by="words", q="right lower zone")
     assert "Answered by full-text search in readers' notes and generated reports" in said(at)
