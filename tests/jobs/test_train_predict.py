@@ -336,7 +336,7 @@ def test_one_class_only_and_no_classifier_are_one_line_each(
 
 
 @pytest.mark.parametrize("views", ["2", "0"])
-def test_an_unreadable_image_in_the_middle_of_training_is_named_and_nothing_is_half_written(
+def test_an_image_cut_short_before_training_is_named_and_nothing_is_half_written(
     context: Context,
     job_options: list[str],
     phantoms: Path,
@@ -357,7 +357,7 @@ def test_an_unreadable_image_in_the_middle_of_training_is_named_and_nothing_is_h
     capsys.readouterr()
     small = ["--recipe", "plain", "--epochs", "1", "--batch-size", "16", *job_options]
     assert train.main(small) == 1
-    assert f"image {victim} cannot be used" in capsys.readouterr().err
+    assert f"image {victim} changed since it was ingested; ingest its folder again" in capsys.readouterr().err
     with session.transaction(context.engine) as db:
         run = db.query(Run).filter_by(kind="train").one()
     assert run.status == "failed" and str(victim) in (run.error or "")
