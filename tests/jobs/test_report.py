@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from sqlalchemy import Engine, func, select
+from sqlalchemy import Engine, func, select, update
 
 from db import session
 from db.models import Dataset, Image, Prediction, Prompt, Report, ReportScore, Run
@@ -115,6 +115,14 @@ def test_the_same_work_is_done_once_and_a_larger_sample_adds_only_what_is_missin
     assert small < chosen(engine)
 
 
+@pytest.mark.usefixtures("predict_run")
+def test_where_no_image_is_of_a_test_split_all_are_reported_on(engine: Engine, job_options: list[str]) -> None:
+    with session.transaction(engine) as db:
+        db.execute(update(Image).values(split=None))
+    assert report.main([*job_options, "--images", "4", "--strategies", "basic"]) == 0
+    assert len(chosen(engine)) == 4
+
+
 def test_the_sample_follows_the_seed_and_not_the_row_order(
     engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
 ) -> None:
@@ -127,7 +135,7 @@ def test_the_sample_follows_the_seed_and_not_the_row_order(
     assert len(first) == 6
     assert second
     with session.transaction(engine) as db:
-        items = reports.predicted(db, db.get_one(Run, predict_run), split="test")
+        items = [one for one in reports.predicted(db, db.get_one(Run, predict_run)) if one.image.split == "test"]
     from engine.reporting.sampling import stratified
 
     for shuffled in (items, items[::-1]):
