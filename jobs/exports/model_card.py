@@ -133,7 +133,7 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
         steps.append((audit, f"audit {data} {options}{seeded(audit)}"))
     code = None
     for run, step in steps:
-        if run.code_version != code:
+        if run.code_version not in (code, "unknown"):
             code = run.code_version
             yield f"git checkout {code.removesuffix('+')}{NOT_COMMITTED * code.endswith('+')}"
         yield f"python -m jobs {step}"

@@ -144,17 +144,20 @@ def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_t
         assert line in card, line
 
 
-def test_the_model_card_checks_out_the_code_of_each_step(world: World) -> None:
+@pytest.mark.parametrize(
+    ("version", "begins"), [("aaa", "git checkout aaa\npython -m jobs ingest"), ("unknown", "python -m jobs ingest")]
+)
+def test_the_model_card_checks_out_the_code_of_each_step(world: World, version: str, begins: str) -> None:
     train = world.add_train()
-    versions = {train.id: "aaa", world.add_predict(train).id: "bbb+"}
+    versions = {train.id: version, world.add_predict(train).id: "bbb+"}
     with session.transaction(world.context.engine) as db:
-        for number, version in versions.items():
-            db.get_one(Run, number).code_version = version
+        for number, code in versions.items():
+            db.get_one(Run, number).code_version = code
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     card = (exported(world) / "model_card.md").read_text(encoding="utf-8")
-    assert "git checkout aaa\npython -m jobs ingest" in card
+    assert f"```\n{begins}" in card
     assert "git checkout bbb  # and changes that no commit holds, so what it makes may differ\npython" in card
-    assert card.count("git checkout") == 3
+    assert card.count("git checkout") == 2 + (version != "unknown")
 
 
 def test_an_audit_after_the_export_is_exported_too(world: World) -> None:
