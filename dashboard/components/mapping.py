@@ -29,6 +29,9 @@ the rest."""
 NAMED = 1_000
 """Points up to which each is an element of the page, with a name; more are painted, twice as quickly."""
 
+DRAGGED = "map_dragged"
+"""In the session: how often a box was dragged over the map, or cleared on it."""
+
 HAIR = 0.01
 """Of the map's units: edges that differ by less are the same, since a pixel is more."""
 
@@ -139,7 +142,8 @@ def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
             synthetic=dataset.synthetic,
         )
     said(points, rows)
-    key = f"map_{method}_{by}_{address.get('box')}"  # under a key a chart brings back the box that was dragged
+    # Under a key that was there before, the browser may bring back the box that was dragged, after a step back as well.
+    key = f"map_{method}_{by}_{address.get('box')}_{st.session_state.get(DRAGGED, 0)}"
     shown = for_page(made, dark=st.context.theme.type == "dark")
     if len(rows) > NAMED:
         shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
@@ -175,11 +179,16 @@ def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
     box = selection.get("box") or {}
     if not {"x", "y"} <= set(box):
         if not selection.get("image"):  # a click on a point clears the box as well
-            address.put(box=None)
+            _put(None)
         return
     edges = np.sort([box["x"], box["y"]]).ravel()
     if drawn is None or not np.allclose(edges, drawn, rtol=0, atol=HAIR):
-        address.put(box=",".join(f"{edge:.3f}" for edge in edges))
+        _put(",".join(f"{edge:.3f}" for edge in edges))
+
+
+def _put(box: str | None) -> None:
+    st.session_state[DRAGGED] = st.session_state.get(DRAGGED, 0) + 1
+    address.put(box=box)
 
 
 def edges_in_url() -> tuple[float, float, float, float] | None:
