@@ -1,6 +1,5 @@
 """What readers said of images, who and when; and which film a reader judges next, told without what would sway them."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -81,12 +80,13 @@ def named(session: Session, dataset_id: int, name: str) -> Film | None:
 def next_film(session: Session, question: Question, reviewer: str, *, after: str | None = None) -> Film | None:
     """The next image of the question that the reader has not judged, or None where none is left.
 
-    Films come in the order of their hashes, which says nothing of what is on them, from a place of the reader's own and
-    around to it again. after: the name of a film that they want to leave for later.
+    Films come in the order of their hashes, which says nothing of what is on them, and in the same to every reader, so
+    that readers who judge some of many films judge the same ones and can be compared. after: the name of a film that
+    they want to leave for later; the films before it come after all others.
     """
     own = exists().where(Review.image_id == Image.id, Review.reviewer == reviewer)
     query = cases.matching(question).with_only_columns(Image.id, Image.sha256).where(~own).order_by(Image.sha256)
-    start = f"{after}g" if after else hashlib.sha256(reviewer.encode()).hexdigest()
+    start = f"{after}g" if after else ""
     return _film(session, query.where(_from(start))) or _film(session, query.where(~_from(start)))
 
 

@@ -49,15 +49,11 @@ def test_the_queue_shows_each_image_of_its_question_once(engine: Engine, dataset
         assert reviews.judged(db, question, "Ben") == 0
 
 
-def test_the_queue_goes_by_hash_from_a_place_of_each_readers_own(engine: Engine, dataset: int) -> None:
+def test_the_queue_goes_by_hash_and_shows_every_reader_the_same_films_first(engine: Engine, dataset: int) -> None:
     with database.transaction(engine) as db:
-        question = Question(dataset)
         by_hash = list(db.scalars(select(Image.id).order_by(Image.sha256)))
-        orders = [walked(db, question, name) for name in ("Anna", "Ben", "Carla")]
-        for order in orders:
-            start = by_hash.index(order[0])
-            assert order == by_hash[start:] + by_hash[:start]
-        assert len({order[0] for order in orders}) > 1
+        for reader in ("Anna", "Ben"):
+            assert walked(db, Question(dataset), reader) == by_hash
 
 
 def test_the_queue_keeps_to_outcomes_and_probabilities(engine: Engine, dataset: int) -> None:
