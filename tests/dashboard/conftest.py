@@ -1,6 +1,7 @@
 """A sample workbench behind the pages."""
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,16 @@ import streamlit as st
 from opened import Workbench
 from sample import build, films
 from sqlalchemy import Engine
+from streamlit.components.v2 import manifest_scanner
+
+
+@pytest.fixture(scope="session", autouse=True)
+def scanned_once() -> Iterator[None]:
+    """Every AppTest looks through all installed packages for components, which takes longer than most pages: one look
+    is enough for all."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(manifest_scanner, "scan_component_manifests", cache(manifest_scanner.scan_component_manifests))
+        yield
 
 
 @pytest.fixture
