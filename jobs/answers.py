@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from db.models import Dataset
 from engine.files import whole_file
-from engine.images import read_grey
+from engine.images import Ingested, read_grey
 from engine.retrieval.neighbours import vote
 from engine.tables import csv_text
 
@@ -29,13 +29,16 @@ class Hit:
     label: str
     cause: str | None
     path: str
+    sha256: str
+    """Of the file that was ingested."""
     snippet: str | None = None
 
 
 def to_hit(rank: int, similarity: float, image: dict[str, Any], snippet: str | None = None) -> Hit:
     """A hit on an image as db.queries.evaluation.images describes it."""
     label = LABELS[image["label"]]
-    return Hit(rank, similarity, image["id"], image["split"], label, image["cause"], image["path"], snippet)
+    facts = (image["split"], label, image["cause"], image["path"], image["sha256"])
+    return Hit(rank, similarity, image["id"], *facts, snippet)
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,7 @@ def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
 def write_grid(path: Path, dataset: Dataset, answer: Answer, query: "Pixels", *, name: str, label: int | None) -> None:
     """The query and its hits as a PNG, a hit green where its label is the query's and orange where it is the other.
 
-    query: uint8 (h, w), grey. Raises InputError where a hit's file cannot be read.
+    query: uint8 (h, w), grey. Raises InputError where a hit's file cannot be read, or is another than was ingested.
     """
     from engine.contact_sheets import Hit as Tile
     from engine.contact_sheets import Retrieval, Sample, retrieval_grid
@@ -93,7 +96,10 @@ def write_grid(path: Path, dataset: Dataset, answer: Answer, query: "Pixels", *,
     known = {shown: value for value, shown in LABELS.items()}
     root = Path(dataset.root)
     tiles = [
-        Tile(Sample(Path(hit.path).name, read_grey(root / hit.path), known[hit.label]), hit.similarity)
+        Tile(
+            Sample(Path(hit.path).name, read_grey(Ingested(root / hit.path, hit.sha256)), known[hit.label]),
+            hit.similarity,
+        )
         for hit in answer.hits
     ]
     found = Retrieval(Sample(name, query, label), tuple(tiles))

@@ -229,6 +229,18 @@ def test_hits_leave_as_csv_and_as_a_picture(
     assert "give it with --image or --case" in capsys.readouterr().err
 
 
+def test_a_hit_whose_file_is_another_by_now_is_not_drawn_under_its_label(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    (hit,) = answer(options, capsys, "--case", "1", "--k", "1")["hits"]
+    (folder / hit["path"]).write_bytes(png(pixels(99)))
+    target = tmp_path / "hits.png"
+    assert search.main(["--case", "1", "--k", "1", "--grid", str(target), *options]) == 1
+    assert f"{hit['path']} changed since it was ingested" in capsys.readouterr().err
+    assert not target.exists()
+
+
 def test_a_picture_unlike_all_others_is_answered_with_a_warning(
     options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
