@@ -60,6 +60,12 @@ def disown(session: Session, run_id: int, paths: Sequence[str]) -> None:
         session.execute(delete(Artifact).where(Artifact.path.in_(batch), Artifact.run_id != run_id))
 
 
+def forget_files(session: Session, paths: Sequence[str]) -> None:
+    """Forget that any run made the files at `paths`."""
+    for batch in batches(paths):
+        session.execute(delete(Artifact).where(Artifact.path.in_(batch)))
+
+
 def review(
     session: Session,
     *,

@@ -1,10 +1,11 @@
 """python -m jobs export [--out FOLDER]: write the latest evaluation's pictures, tables and reports as files.
 
-What has no run behind it is left out and named with the command that makes it.
+What has no run behind it is left out and named with the command that makes it; what an earlier export left in the
+folder is removed.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from db import session, writes
@@ -12,14 +13,15 @@ from db.models import Dataset, Run
 from db.queries import audit as audits
 from db.queries import evaluation
 from engine.commands import job
+from engine.digests import is_whole
 from engine.errors import InputError
 from jobs.command import Context, JobError, command, make_writable, open_context, parser
-from jobs.exports import audit, embeddings, figures, model_card, reports, sheets
+from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets
 from jobs.exports.source import Export
 from jobs.results import is_current
 from jobs.run import ActiveRun
 
-VERSION = 3
+VERSION = 4
 """Raised when exported files change their look or meaning, so that they are made anew."""
 
 GROUPS: dict[str, Callable[[Export], None]] = {
@@ -109,39 +111,47 @@ def claimed(context: Context, dataset: Dataset, evaluated: Run, folder: Path) ->
         )
 
     run = claim(again=False)
-    if run.already_finished and not all((folder / name).is_file() for name in run.summary["files"]):
+    if run.already_finished and not all(is_whole(folder / name, sha) for name, sha in run.summary["files"].items()):
         run = claim(again=True)
     return run
 
 
 def write(run: ActiveRun, export: Export) -> None:
-    """Every group that can be made; the files inside the artifact folder are recorded with their hashes."""
-    left_out = {}
+    """Every group that can be made, recorded as it comes; then what earlier exports left in the folder goes."""
+    left_out: dict[str, str] = {}
+    run.summary = {"files": export.files, "left_out": left_out}  # stored as far as they came where the run breaks off
     for name in run.track(list(GROUPS), stage="writing files"):
+        before = set(export.files)
         try:
             GROUPS[name](export)
         except InputError as error:
             left_out[name] = str(error)
+        record(run, export, export.files.keys() - before)
     if not export.files:
         raise JobError(f"nothing could be exported; the first reason: {next(iter(left_out.values()))}")
-    artifacts = export.context.artifacts
-    if export.folder.is_relative_to(artifacts):
-        paths = [(export.folder / name).relative_to(artifacts).as_posix() for name in export.files]
-        with session.transaction(export.context.engine) as db:
-            writes.disown(db, run.id, paths)
-        for name in export.files:
-            run.artifact(name, export.folder / name)
-    run.summary = {"files": export.files, "left_out": left_out}
+    run.summary["removed"] = leftovers.remove(export)
+
+
+def record(run: ActiveRun, export: Export, names: Collection[str]) -> None:
+    """Keep the hashes of files inside the artifact folder; from then on they are this run's."""
+    paths = export.recorded(names)
+    with session.transaction(export.context.engine) as db:
+        writes.disown(db, run.id, paths)
+    for path in paths:
+        run.artifact(Path(path).name, export.context.artifacts / path)
 
 
 def tell(summary: dict[str, object], folder: Path) -> None:
-    """Print what was written and what was left out."""
-    files, left_out = summary["files"], summary["left_out"]
-    assert isinstance(files, list)
+    """Print what was written, left out and removed."""
+    files, left_out, removed = (summary[name] for name in ("files", "left_out", "removed"))
+    assert isinstance(files, dict)
     assert isinstance(left_out, dict)
+    assert isinstance(removed, list)
     print(f"export: {len(files)} files in {folder}: {', '.join(files)}")
     for name, reason in left_out.items():
         print(f"export: left out {name}: {reason}")
+    if removed:
+        print(f"export: removed what earlier exports left: {', '.join(removed)}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,11 @@
-"""Where the bytes behind a row are: an image's file, a run's heatmap of it."""
+"""Where the bytes behind a row are: an image's file, a run's heatmap of it, what exports made."""
+
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import Artifact, Dataset, Image, Prediction
+from db.models import Artifact, Dataset, Image, Prediction, Run
 
 
 def places(session: Session, sha256: str) -> list[tuple[str, str]]:
@@ -24,3 +26,9 @@ def heatmap(session: Session, run_id: int, sha256: str) -> tuple[str, int] | Non
     )
     row = session.execute(query).first()
     return None if row is None else (row.path, row.heatmap_row)
+
+
+def exported(session: Session) -> Sequence[Artifact]:
+    """The files in the artifact folder that exports made, in the order in which they were first recorded."""
+    query = select(Artifact).join(Run, Run.id == Artifact.run_id).where(Run.kind == "export")
+    return session.scalars(query.order_by(Artifact.id)).all()

@@ -39,6 +39,11 @@ def page(session: Session, *, kind: str | None = None, limit: int = 50, offset: 
     return session.scalars(query if kind is None else query.where(Run.kind == kind)).all()
 
 
+def exports(session: Session) -> Sequence[Run]:
+    """Every export, the first begun first."""
+    return session.scalars(select(Run).where(Run.kind == "export").order_by(Run.id)).all()
+
+
 def count(session: Session, *, kind: str | None = None) -> int:
     """How many runs there are."""
     query = select(func.count()).select_from(Run)

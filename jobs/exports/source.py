@@ -1,7 +1,7 @@
 """What exported files are made from: the runs that the evaluation read, and the folder they go to."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
 from db.queries import evaluation
 from engine import commands
+from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.files import whole_file, write_whole
 from jobs.command import Context
@@ -38,7 +39,8 @@ class Export:
     evaluation: Run
     metrics: dict[str, Sequence[Metric]]
     folder: Path
-    files: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
+    """Each file's name and its sha256."""
 
     @property
     def synthetic(self) -> bool:
@@ -49,19 +51,28 @@ class Export:
         """A file that `writer` fills; it appears whole, and counts as written."""
         with whole_file(self.folder / name) as path:
             writer(path)
-        self.files.append(name)
+        self._wrote(name)
 
     def chart(self, name: str, chart: Any) -> None:
         """A chart as PNG."""
         from engine.charts.style import save_png
 
         save_png(chart, self.folder / name)
-        self.files.append(name)
+        self._wrote(name)
 
     def text(self, name: str, text: str) -> None:
         """A text file, UTF-8."""
         write_whole(self.folder / name, text)
-        self.files.append(name)
+        self._wrote(name)
+
+    def _wrote(self, name: str) -> None:
+        self.files[name] = file_sha256(self.folder / name)
+
+    def recorded(self, names: Iterable[str]) -> list[str]:
+        """Where files of these names are, as artifacts are recorded; none of a folder outside the artifact folder."""
+        if not self.folder.is_relative_to(self.context.artifacts):
+            return []
+        return [(self.folder / name).relative_to(self.context.artifacts).as_posix() for name in names]
 
     def pictures(self, starts: tuple[str, ...]) -> list[str]:
         """The pictures written so far whose names start so."""

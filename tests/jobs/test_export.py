@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
+from sqlalchemy import select
 
 from db import session
 from db.models import Dataset, Run
@@ -18,6 +19,7 @@ from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
 from jobs.exports.sheets import varied
+from jobs.exports.source import Export
 from jobs.run import file_sha256
 
 EXPORTED = {
@@ -223,6 +225,66 @@ def test_a_folder_outside_the_artifacts_is_filled_again_where_files_are_gone(wor
     assert (tmp_path / "elsewhere" / "classification_report.md").is_file()
     with session.transaction(world.context.engine) as db:
         assert not [row for run in runs.page(db, kind="export") for row in runs.artifacts(db, run.id)]
+
+
+@pytest.mark.parametrize("out", ["", "elsewhere"])
+def test_a_later_export_leaves_no_file_of_an_earlier_one_and_every_file_of_others(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str], out: str
+) -> None:
+    folder = tmp_path / out if out else world.exports
+    options = [*world.options, *(["--out", str(folder)] if out else [])]
+    predict = world.add_predict(world.add_train())
+    world.add_audit(predict)
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert export.main(options) == 0
+    audited = {"audit_report.md", "deletion_insertion.png", "shortcut_probes.png", "failures_by_slice.png"}
+    assert audited <= {path.name for path in folder.iterdir()}
+    (folder / "mine.png").write_bytes(b"mine")
+    (folder / "shortcut_probes.png").write_bytes(b"mine, under a name of the export's")
+    (tmp_path / "kept.md").write_text("mine")
+    world.add_predict()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    capsys.readouterr()
+    assert export.main(options) == 0
+    assert {path.name for path in folder.iterdir()} & audited == {"shortcut_probes.png"}
+    assert (folder / "mine.png").read_bytes() == b"mine"
+    said = "export: removed what earlier exports left: audit_report.md, deletion_insertion.png, failures_by_slice.png"
+    assert said in capsys.readouterr().out.splitlines()
+    with session.transaction(world.context.engine) as db:
+        recorded = {row.name for run in runs.page(db, kind="export") for row in runs.artifacts(db, run.id)}
+    assert not recorded & audited
+
+
+def test_an_export_that_was_cut_off_is_cleared_away_too(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_predict(world.add_train())
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+
+    def killed(_export: Export) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setitem(export.GROUPS, "t-SNE map", killed)
+        assert export.main(world.options) == 130
+    assert (world.exports / "roc_curve.png").is_file()
+    with session.transaction(world.context.engine) as db:
+        for one in db.scalars(select(Run).where(Run.kind == "predict")):
+            db.delete(one)
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert {path.name for path in exported(world).iterdir()} == {"training_curves.png", "classification_report.md"}
+
+
+def test_a_file_that_another_put_in_the_place_of_an_exported_one_is_written_again(world: World, tmp_path: Path) -> None:
+    world.add_train()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    options = [*world.options, "--out", str(tmp_path / "elsewhere")]
+    assert export.main(options) == 0
+    report = tmp_path / "elsewhere" / "classification_report.md"
+    written = report.read_text()
+    report.write_text("of another data set")
+    assert export.main(options) == 0
+    assert report.read_text() == written
 
 
 def test_exporting_before_evaluating_names_the_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
