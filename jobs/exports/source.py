@@ -78,11 +78,10 @@ class Export:
         """The pictures written so far whose names start so."""
         return [name for name in self.files if name.endswith(".png") and name.startswith(starts)]
 
-    def absent(self, what: str, job: str) -> InputError:
+    def absent(self, what: str, job: str, *options: str) -> InputError:
         """Why a group is left out, and what changes that."""
-        return InputError(
-            f"no {what}; make one with: {commands.job(job, self.dataset.name)}; then evaluate and export again"
-        )
+        made = commands.job(job, self.dataset.name, *options)
+        return InputError(f"no {what}; make one with: {made}; then evaluate and export again")
 
     def run(self, kind: str) -> Run:
         """The run of `kind` that the evaluation read. Raises InputError where it read none."""
@@ -125,7 +124,7 @@ class Export:
         ids = self.evaluation.config["indexes"]
         names = [name for name in sorted(ids) if reads_text(name)]
         if not names:
-            raise self.absent("index that reads words", "embed --embedder aligned")
+            raise self.absent("index that reads words", "embed", "--embedder", "aligned")
         with session.transaction(self.context.engine) as db:
             return db.get_one(VectorIndex, ids[names[0]])
 

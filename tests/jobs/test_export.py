@@ -191,6 +191,7 @@ def test_what_has_no_run_is_left_out_and_named_with_its_command(
     said = capsys.readouterr().out
     for group, job in (("classifier charts", "predict"), ("report cards", "report"), ("t-SNE map", "embed")):
         assert re.search(rf"left out {group}: no .* python -m jobs {job} --dataset drawn", said)
+    assert "python -m jobs embed --dataset drawn --embedder aligned; then" in said
 
 
 def test_exporting_twice_is_done_once_until_a_file_or_the_evaluation_changes(
