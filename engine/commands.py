@@ -5,5 +5,10 @@ import shlex
 
 def job(name: str, dataset: str, *options: str) -> str:
     """The line that runs a job on a data set, as a shell takes it, whatever the data set is called."""
-    named = [f"--dataset={dataset}"] if dataset.startswith("-") else ["--dataset", dataset]
-    return shlex.join(["python", "-m", "jobs", name, *named, *options])
+    return shlex.join(["python", "-m", "jobs", name, *option("dataset", dataset), *options])
+
+
+def option(name: str, value: object) -> list[str]:
+    """The words that give a job an option, also one whose value looks like another option."""
+    word, said = f"--{name.replace('_', '-')}", str(value)
+    return [f"{word}={said}"] if said.startswith("-") else [word, said]

@@ -45,8 +45,8 @@ class Context:
     models: Path
     command: tuple[str, ...] = ()
     """The words of the command line, without the common options; empty where none started the job."""
-    latest_dataset: bool = False
-    """Whether the command line could have named a dataset and left it to be the latest."""
+    left_open: frozenset[str] = frozenset()
+    """Options that the command line could have given and did not, as `dataset`, which then is the latest."""
 
     def dataset(self, name: str | None) -> Dataset:
         """The dataset called `name`, or the latest one. Raises JobError where there is none."""
@@ -138,7 +138,7 @@ def open_context(args: argparse.Namespace) -> Context:
         artifacts=artifacts,
         models=settings.models,
         command=args.command,
-        latest_dataset="dataset" in args and args.dataset is None,
+        left_open=frozenset(name for name, value in vars(args).items() if value is None),
     )
 
 

@@ -22,8 +22,9 @@ from sqlalchemy import text
 from tqdm import tqdm
 
 from db import session, tallies, writes
-from db.models import Artifact, Dataset, Prediction, Run, now
+from db.models import Artifact, Prediction, Run, now
 from db.queries import runs
+from engine.commands import option
 from engine.digests import file_sha256, is_whole
 from engine.files import write_whole
 from jobs.command import Context, JobError, one_line
@@ -33,6 +34,8 @@ T = TypeVar("T")
 OWNER = "owner.txt"
 """The file in a run's folder that says whose it is: the run's fingerprint and start."""
 PROGRESS_SECONDS = 1.0
+LATEST = ("dataset", "predict_run", "train_run", "embedder")
+"""What a job takes the latest of where it is not told."""
 SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 SECRET_SHAPES = re.compile(
     r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|(?<=[Bb]earer )\S+"
@@ -63,13 +66,15 @@ def scrub(message: str) -> str:
     return SECRET_SHAPES.sub("[secret]", message)
 
 
-def command_line(words: Sequence[str], *, dataset: str | None = None) -> str | None:
-    """The words as a shell takes them, without secrets; None where there are none.
+def command_line(context: Context, config: dict[str, Any]) -> str | None:
+    """The context's command as a shell takes it, without secrets; None where there is none.
 
-    dataset: what the latest one was called that the words left unnamed, so that they mean it on any later day.
+    What it left to be the latest is named as the run's config has it, so that it means the same on any later day.
     """
-    named = () if dataset is None else ("--dataset", dataset)
-    return shlex.join(scrub(word) for word in (*words, *named)) if words else None
+    chosen = {**config.get("settings", {}), **config}  # the embedder that a report looks in is one of its settings
+    unnamed = [name for name in LATEST if name in context.left_open and chosen.get(name) is not None]
+    named = [word for name in unnamed for word in option(name, chosen[name])]
+    return shlex.join(scrub(word) for word in (*context.command, *named)) if context.command else None
 
 
 def code_version() -> str:
@@ -176,8 +181,7 @@ class ActiveRun:
             )
             row.seconds = row.seconds or 0.0
             if row.command is None:
-                named = db.get(Dataset, dataset_id) if context.latest_dataset and dataset_id else None
-                row.command = command_line(context.command, dataset=named.name if named else None)
+                row.command = command_line(context, config)
             db.flush()
             return cls(context, row, already_finished=False, resumed=resumed)
 

@@ -13,12 +13,14 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from finished_runs import make_world
 
 from db import session
 from db.models import Dataset, Run, now
 from db.queries import runs
 from engine.phantoms import write_phantoms
-from jobs import demo
+from jobs import demo, evaluate, report
+from jobs import map as jobs_map
 from jobs.command import Context, JobError, open_context, parser
 from jobs.run import OWNER, ActiveRun, Interrupted, fingerprint, scrub
 
@@ -41,7 +43,7 @@ def given(words: list[str], job_options: list[str]) -> Run:
     options.add_argument("folder", nargs="?")
     args = options.parse_args([*words, *job_options])
     context = open_context(args)
-    named = context.dataset(args.dataset) if args.dataset or context.latest_dataset else None
+    named = context.dataset(args.dataset) if args.dataset or "dataset" in context.left_open else None
     config = {"recipe": args.recipe, "dataset": named.name if named else None}
     run = ActiveRun.claim(context, kind="train", config=config, dataset_id=named.id if named else None)
     return row(context, run.id)
@@ -68,6 +70,34 @@ def test_the_latest_dataset_is_named_in_the_command_so_that_a_later_one_does_not
     assert given(["--recipe", "lite0"], job_options).command == (
         "python -m jobs train --recipe lite0 --dataset 'latest one'"
     )
+
+
+def test_a_command_names_the_runs_and_the_index_that_were_the_latest(
+    context: Context, tmp_path: Path, job_options: list[str]
+) -> None:
+    world = make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+    predict = world.add_predict(world.add_train())
+    world.add_index()
+    for words in ([], ["--model", "nearest"]):
+        assert report.main([*world.options, "--images", "1", *words]) == 0
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert jobs_map.main([*world.options, "--methods", "tsne"]) == 0
+    on, named = "python -m jobs {} --dataset drawn", f"--predict-run {predict.id}"
+    with session.transaction(context.engine) as db:
+        stored = {run.command for run in runs.page(db) if run.command}
+    assert stored == {
+        f"{on.format('evaluate')} --replicates 100 {named} --train-run 1",
+        f"{on.format('map')} --methods tsne --embedder classifier",
+        f"{on.format('report')} --images 1 {named}",
+        f"{on.format('report')} --images 1 --model nearest {named} --embedder classifier",
+    }
+    world.add_predict(world.add_train())
+    again = next(command for command in stored if " evaluate " in command)
+    with session.transaction(context.engine) as db:
+        before = len(runs.page(db))
+    assert evaluate.main([*shlex.split(again)[4:], *job_options]) == 0
+    with session.transaction(context.engine) as db:
+        assert len(runs.page(db)) == before, "another evaluation, not that of the command"
 
 
 @pytest.mark.usefixtures("two_datasets")
