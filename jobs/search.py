@@ -119,7 +119,7 @@ class Search:
         with session.transaction(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = [f"the picture is case {same.id} of the dataset, {same.path}; it is left out"] if same else []
-        if opened.strange(float(opened.search(vectors, 1).similarities[0, 0])):
+        if opened.strange(vectors):
             notes.append(STRANGE)
         return self.nearest(index, opened, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 

@@ -92,8 +92,7 @@ def _nearest(
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     among, exclude = allowed(question), _barred(same.id) if same else None
     hits = similar.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
-    of_all = hits if among is None and exclude is None else similar.to_vectors(served, vectors, 1, allowed=None)
-    if served.vectors.strange(of_all[0].similarity):
+    if served.vectors.strange(vectors):
         st.warning(f"{STRANGE[0].upper()}{STRANGE[1:]}.", icon=":material/help:")
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")

@@ -47,9 +47,13 @@ FEWEST_TO_CENTRE = 20
 """Vectors below which a centre says little."""
 FEWEST_TO_KNOW = 50
 """Images below which a collection does not tell what is unlike it."""
+NEAREST = 3
+"""Images that a picture must be like on average: the only one that it is like may be as odd. Of 200 draws of 150
+chest-xray-pneumonia images in imagenet-lite0, 1.2 % let white noise pass by the nearest alone, none by three; one new
+film in 85 is doubted either way."""
 STRANGE = (
-    "the picture is less like any image of the collection than 99 % of its images are like their nearest: it may be no "
-    "chest radiograph, and the hits may mean nothing"
+    f"the picture is less like its {NEAREST} nearest images than 99 % of the collection's images are like theirs: it "
+    "may be no chest radiograph, and the hits may mean nothing"
 )
 """What is said of a query that `VectorIndex.strange` doubts."""
 FEW = 20_000
@@ -229,17 +233,17 @@ class VectorIndex:
 
     @cached_property
     def familiar(self) -> float | None:
-        """Cosine to its nearest other that 99 % of the images have at least, of 200 drawn at random; None for a
+        """Mean cosine to its NEAREST others that 99 % of the images have at least, of 200 drawn at random; None for a
         collection too small to tell."""
         if len(self) < FEWEST_TO_KNOW:
             return None
         asked = np.sort(np.random.default_rng(0).permutation(len(self))[:200])
-        nearest = self.search(np.asarray(self.vectors[asked]), 2).similarities[:, 1]
-        return float(np.quantile(nearest, 0.01))
+        nearest = self.search(np.asarray(self.vectors[asked]), 1 + NEAREST).similarities[:, 1:]
+        return float(np.quantile(nearest.mean(axis=1), 0.01))
 
-    def strange(self, similarity: float) -> bool:
-        """Whether a query whose nearest image is so similar is unlike the whole collection: perhaps no radiograph."""
-        return self.familiar is not None and similarity < self.familiar
+    def strange(self, query: Vectors) -> bool:
+        """Whether a query, float32 (1, d), placed, is unlike the whole collection: perhaps no radiograph."""
+        return self.familiar is not None and float(self.search(query, NEAREST).similarities.mean()) < self.familiar
 
     def rows(self, ids: Collection[int] | Ids) -> NDArray[np.intp]:
         """Row of each id in `vectors`; ids that the index does not hold are left out."""

@@ -114,11 +114,21 @@ def test_a_query_unlike_the_whole_collection_is_strange(tmp_path: Path) -> None:
     index = VectorIndex.open(tmp_path / "many")
     near = unit(vectors[:50] + 0.02 * rng.normal(size=(50, 32)))
     far = unit(rng.normal(size=(50, 32)))
-    known, unknown = (
-        [index.strange(float(one)) for one in index.search(queries, 1).similarities[:, 0]] for queries in (near, far)
-    )
+    known, unknown = ([index.strange(query[None]) for query in queries] for queries in (near, far))
     assert sum(known) <= 1 and sum(unknown) >= 48
-    assert not VectorIndex.open(tmp_path / "few").strange(-1.0)
+    assert not VectorIndex.open(tmp_path / "few").strange(far[:1])
+
+
+def test_one_odd_image_of_a_small_collection_does_not_make_its_like_familiar(tmp_path: Path) -> None:
+    axes = np.eye(8, dtype=np.float32)
+    films = unit(axes[0] + 0.1 * np.random.default_rng(4).normal(size=(147, 8)) * (np.arange(8) < 5))
+    odd = unit(0.3 * axes[0] + axes[5:])
+    write_index(tmp_path / "1", vectors=np.concatenate([films, odd]), ids=np.arange(150), embedder="e", revision="r")
+    index, noise = VectorIndex.open(tmp_path / "1"), unit(0.5 * axes[5:6] - axes[7:] - 0.5 * axes[6:7])
+    nearest = index.search(noise, 3)
+    assert nearest.ids[0, 0] == 147 and nearest.similarities[0, 0] > index.search(odd, 2).similarities[:, 1].min()
+    assert index.strange(noise)
+    assert not any(index.strange(film[None]) for film in films)
 
 
 def clustered(count: int, width: int, rng: np.random.Generator) -> np.ndarray:
