@@ -6,14 +6,15 @@ hundredth in which every whole hundredth is a bin of its own, so that comparison
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db.models import Image, Report, ReportScore, ReportTally
+from db.models import Dataset, Image, Report, ReportScore, ReportTally
 
+T = TypeVar("T")
 ITSELF = ""
 """Stands for the metric where the reports themselves are counted."""
 UNKNOWN, BELOW, ABOVE = -9, -1, 201
@@ -38,6 +39,15 @@ def dataset(session: Session, dataset_id: int) -> None:
     here = Image.dataset_id + 0 == dataset_id  # as an expression it has no index: SQLite is to begin at the reports
     starts = range(first or 0, (last or 0) + 1, RECOUNTED)
     _change(session, [and_(Report.id.between(at, at + RECOUNTED - 1), here) for at in starts], sign=1)
+
+
+def hold(session: Session, image_shas: Sequence[str]) -> None:
+    """Let the labels of these pictures be corrected in no dataset until this transaction ends; where they are just
+    being corrected, wait. It comes before any row that is written, as writes.hold does."""
+    for shas in _parts(image_shas):
+        holding = select(Image.dataset_id).where(Image.sha256.in_(shas))
+        datasets = select(Dataset.id).where(Dataset.id.in_(holding)).order_by(Dataset.id)
+        session.execute(datasets.with_for_update(read=True))
 
 
 def add(session: Session, report_ids: Sequence[int]) -> None:
@@ -108,6 +118,6 @@ def _summed(query: Select[Any]) -> Select[Any]:
     return select(*keys, func.count().label("reports"), total.label("total")).group_by(*keys)
 
 
-def _parts(ids: Sequence[int]) -> Iterator[Sequence[int]]:
+def _parts(ids: Sequence[T]) -> Iterator[Sequence[T]]:
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]

@@ -5,7 +5,7 @@ For after a correction of labels, another predict run, a reports.csv put beside 
 
 from collections.abc import Sequence
 
-from db import session, writes
+from db import report_tallies, session, writes
 from db.models import Report
 from db.queries import reports
 from engine.commands import job
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with run, run.progress("scoring reports", len(there)) as advance:
             for batch in writes.batches(there, BATCH):
                 with session.transaction(context.engine) as db:
+                    report_tallies.hold(db, [sha for _, sha in batch])
                     rows = [db.get_one(Report, number) for number, _ in batch]
                     scorer.store(db, rows, items, strategies)
                 advance(len(batch))

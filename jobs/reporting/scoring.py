@@ -60,7 +60,7 @@ class Scorer:
         items: Mapping[str, PredictedImage],
         strategies: "Mapping[str, PromptStrategy]",
     ) -> None:
-        """Score the reports anew and put the scores in the place of older ones.
+        """Score the reports anew and put the scores in the place of older ones; `report_tallies.hold` comes first.
 
         items: by the image's sha256. strategies: by name; a report under another is scored without demands on its form.
         """

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from db import session, writes
+from db import report_tallies, session, writes
 from db.models import Prompt, Report, ReportFailure, Run, now
 from db.queries import reports
 from db.queries.reports import PredictedImage
@@ -88,6 +88,7 @@ class Work:
         A text that is there stays, scored by today's label.
         """
         with session.transaction(self.run.context.engine) as db:
+            report_tallies.hold(db, shas(items))
             stored = reports.stored(db, shas(items), **self.key(strategy))
             if stored:
                 self.scorer.store(db, stored, {item.image.sha256: item for item in items}, {strategy.name: strategy})
@@ -109,6 +110,7 @@ class Work:
         failed.update(one.reason for _, one in bad)
         written = {item.image.sha256: item for item, _ in good}
         with session.transaction(self.run.context.engine) as db:
+            report_tallies.hold(db, list(written))
             same = [getattr(ReportFailure, name) == value for name, value in key.items()]
             for part in writes.batches(written):
                 db.execute(delete(ReportFailure).where(ReportFailure.image_sha256.in_(part), *same))

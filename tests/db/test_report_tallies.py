@@ -2,6 +2,7 @@
 
 import math
 import random
+import threading
 from itertools import product
 from pathlib import Path
 from statistics import fmean
@@ -215,4 +216,38 @@ def test_writing_scoring_and_pruning_keep_the_tallies(context: Context, job_opti
             image.label = None
         report_tallies.dataset(db, 1)  # as ingest does after it has stored corrected labels
     assert score.main(job_options) == 0
+    check(context.engine)
+
+
+@pytest.mark.parametrize("job", ["report", "score"])
+def test_labels_corrected_while_reports_are_scored_are_what_those_are_counted_by(
+    context: Context, job_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, job: str
+) -> None:
+    from tests.jobs.test_report import predicted_dataset
+
+    predicted_dataset(context.engine, tmp_path)
+    if job == "score":
+        assert report.main([*job_options, "--images", "all"]) == 0
+
+    def correct() -> None:
+        with session.transaction(context.engine) as db:
+            writes.hold(db, 1)
+            for image in db.scalars(select(Image)):
+                image.label = None
+            db.flush()
+            report_tallies.dataset(db, 1)
+
+    then, taken = threading.Thread(target=correct), report_tallies.take
+
+    def take(db: Session, ids: list[int]) -> None:
+        """Let the correction come between what is taken away and what is added; it waits, or is done in this time."""
+        taken(db, ids)
+        if ids and not then.ident:
+            then.start()
+            then.join(timeout=3)
+
+    monkeypatch.setattr(report_tallies, "take", take)
+    jobs = {"report": lambda: report.main([*job_options, "--images", "all"]), "score": lambda: score.main(job_options)}
+    assert jobs[job]() == 0
+    then.join()
     check(context.engine)
