@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, matching, panels, reporting, standings, wording
+from dashboard.components import address, filters, frame, matching, panels, reporting, standings
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
 from engine.commands import job
@@ -52,7 +52,7 @@ if not compared and not found.total:
     panels.missing("No report has been written yet:", job("report", dataset.name))
     st.stop()
 written = sum(one.reports for one in compared)
-st.markdown(f"{found.said} of {wording.count(written)}.")
+st.markdown(found.said(written))
 with st.expander("Models and strategies compared", expanded=found.total == written):
     standings.show(dataset, compared, evaluated)
 

@@ -23,10 +23,11 @@ class Page:
     total: int
     more: bool = False
 
-    @property
-    def said(self) -> str:
-        """How many in words."""
-        return f"{'More than ' * self.more}{wording.count(self.total, 'report')}"
+    def said(self, written: int) -> str:
+        """How many of those written, in words, and that not all are listed where that is so."""
+        found = wording.count(self.total, "report")
+        listed = f"; the first {self.total:,} are listed" * self.more
+        return f"{'More than ' * self.more}{found} of {written:,}{listed}."
 
 
 def page(question: ReportQuestion, size: int) -> Page:

@@ -118,7 +118,7 @@ def test_a_list_that_no_tally_counts_ends_where_nobody_reads_on(
     monkeypatch.setattr(matching, "MOST", 12)
     matching._found.clear()
     at = open_page("reports", words="e", page=2)
-    assert "More than 12 reports of 24." in said(at)
+    assert "More than 12 reports of 24; the first 12 are listed." in said(at)
     assert len([one for one in at.get("bidi_component") if "film_" in one.proto.id]) == 2
 
 
