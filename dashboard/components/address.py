@@ -38,6 +38,13 @@ def share(name: str, default: float) -> float:
     return value if 0.0 <= value <= 1.0 else default
 
 
+def thousandth(name: str, default: float) -> float:
+    """The parameter as a number in [0, 1]; `default` where it is something else, or reads as `default` does on a slider
+    in thousandths."""
+    value = share(name, default)
+    return default if round(value, 3) == round(default, 3) else value
+
+
 def bounds(low: str = "low", high: str = "high") -> tuple[float, float]:
     """Two parameters as a range inside [0, 1]; the whole of it where they are something else or the wrong way round."""
     first, last = share(low, 0.0), share(high, 1.0)
@@ -113,8 +120,8 @@ def share_range(label: str, *, low: str = "low", high: str = "high", help: str |
 
 def level(label: str, *, name: str, default: float, help: str | None = None) -> float:
     """A number in [0, 1] on a slider, in thousandths."""
-    _show(name, share(name, default))
-    picked: float = st.slider(label, 0.0, 1.0, step=0.001, format="%.3f", help=help, **_bound(name, default))
+    _show(name, thousandth(name, default))
+    picked: float = st.slider(label, 0.0, 1.0, step=0.001, format="%.3f", help=help, **_bound(name, round(default, 3)))
     return picked
 
 

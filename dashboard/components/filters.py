@@ -64,7 +64,7 @@ def view(dataset: Dataset) -> View:
     question = Question(
         dataset_id=dataset.id,
         run_id=run.id if run else None,
-        threshold=own if own is None else address.share("threshold", own),
+        threshold=own if own is None else address.thousandth("threshold", own),
         own_threshold=own,
         split=_named("split", SPLITS),
         label=_named("label", LABELS),

@@ -85,6 +85,17 @@ def test_the_runs_own_threshold_is_not_in_the_address_and_moves_nothing(workbenc
     assert at.query_params == {}
 
 
+def test_a_threshold_that_reads_as_the_runs_own_is_the_runs_own(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        run.summary = {**(run.summary or {}), "threshold": 0.39985}
+    at = open_page("cases", threshold=0.4004)
+    assert [row[0]["text"] for row in linked(at, "at_threshold")["rows"]] == ["At 40.0 %, the run's own"]
+    at.slider(key="url_threshold").set_value(0.25).run()
+    at.slider(key="url_threshold").set_value(0.4).run()
+    assert at.query_params == {}
+
+
 def test_the_threshold_goes_along_to_the_case_and_its_neighbours_in_the_list(workbench: Workbench) -> None:
     first = linked(open_page("cases", threshold=0.2, outcome="FP"), "cases")["cards"][0]
     page, parameters = asked(first["href"])
