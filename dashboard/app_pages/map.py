@@ -26,8 +26,8 @@ with st.sidebar:
 st.caption(
     f"{wording.count(summary['images'], 'image')} by the index of {wording.plain(summary['embedder'])}; "
     f"trustworthiness {summary['trustworthiness'][method]:.3f} (1: every neighbour on the map is a neighbour). "
-    "Distances between far groups mean nothing. Drag a box over the map to see what is in it, click beside it to clear "
-    "it; click a point to open its case."
+    "Distances between far groups mean nothing. Drag a box over the map to see what is in it, click beside it or press "
+    "Escape to clear it; click a point to open its case."
 )
 with panels.guarded("The map"):
     points = mapping.opened(run, method, view)

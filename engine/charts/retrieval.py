@@ -19,6 +19,8 @@ from engine.charts.style import (
 
 Box = tuple[float, float, float, float]
 """Left, right, lower and upper edge."""
+CLEAR = "dblclick, window:keydown[event.key === 'Escape']"
+"""What takes a box off the map, as Vega names events; a click beside it does by itself."""
 
 
 def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, synthetic: bool = False) -> alt.LayerChart:
@@ -128,7 +130,7 @@ def image_map(
             opacity=shade,
             tooltip="said:N",
         )
-        .add_params(alt.selection_interval(name="box", **chosen))
+        .add_params(alt.selection_interval(name="box", clear=CLEAR, **chosen))
         .add_params(alt.selection_point(name="image", fields=["image_id"]))
         .properties(width="container", height=560)
     )

@@ -79,7 +79,7 @@ def test_back_undoes_a_box(visit: Visit, mapped: list[int], quick: bool) -> None
     expect(page).to_have_url(re.compile(r"box=2(,|%2C)3(,|%2C)2(,|%2C)3$"))
 
 
-@pytest.mark.parametrize("way", ["click", "button"])
+@pytest.mark.parametrize("way", ["click", "button", "key"])
 def test_a_box_is_cleared_on_the_map_or_beside_its_figures(visit: Visit, mapped: list[int], way: str) -> None:
     page = visit.page
     visit.open("/map?box=-1,1,-1,1")
@@ -87,6 +87,8 @@ def test_a_box_is_cleared_on_the_map_or_beside_its_figures(visit: Visit, mapped:
     x, y = middle(visit, mapped[0])
     if way == "click":
         page.mouse.click(x + 100, y + 80)
+    elif way == "key":
+        page.keyboard.press("Escape")
     else:
         page.get_by_role("button", name="Clear the box").click()
     expect(page.get_by_text("in the box")).to_have_count(0)
