@@ -99,13 +99,26 @@ def _files(path: Path) -> list[Path]:
 
 def _is_whole(path: Path, sha256: str) -> bool:
     """Whether the contents are those recorded; what has not been touched since it was read is not read again."""
+    return _sha256(path, _touched(path)) == sha256
+
+
+Touched = tuple[tuple[str, int, int], ...]
+"""Name, size and time of each file."""
+
+
+def _touched(path: Path) -> Touched:
     stats = ((member, member.stat()) for member in _files(path))
-    return _sha256(path, tuple((str(member), stat.st_size, stat.st_mtime_ns) for member, stat in stats)) == sha256
+    return tuple((str(member), stat.st_size, stat.st_mtime_ns) for member, stat in stats)
 
 
 @lru_cache(maxsize=256)
-def _sha256(path: Path, _touched: tuple[tuple[str, int, int], ...]) -> str:
+def _sha256(path: Path, _touched: Touched) -> str:
     return digests.file_sha256(path)
+
+
+@lru_cache(maxsize=256)
+def _zipped_bytes(folder: Path, top: str, _touched: Touched) -> int:
+    return sum(map(len, zipped(folder, top)))
 
 
 def _found(number: str) -> tuple[Artifact, Run]:
@@ -156,7 +169,9 @@ def _sent(request: Request, artifact: Artifact) -> Response:
         return Response(status_code=304, headers=headers)
     if path.is_file():
         return FileResponse(path, media_type="application/octet-stream", headers=headers)
-    pieces = zipped(path, name.removesuffix(".zip")) if request.method == "GET" else iter(())
+    top = name.removesuffix(".zip")
+    headers["Content-Length"] = str(_zipped_bytes(path, top, _touched(path)))
+    pieces = zipped(path, top) if request.method == "GET" else iter(())
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
 
 

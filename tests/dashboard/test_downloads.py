@@ -94,6 +94,8 @@ def test_a_folder_comes_as_a_zip_of_all_its_files_and_twice_as_the_same_bytes(
 ) -> None:
     answer = client.get(downloads.url(checkpoint))
     assert answer.headers["content-disposition"] == 'attachment; filename="run-2-checkpoint_last.zip"'
+    assert int(answer.headers["content-length"]) == len(answer.content)
+    assert client.head(downloads.url(checkpoint)).headers["content-length"] == answer.headers["content-length"]
     assert answer.headers["x-content-type-options"] == "nosniff"
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert archive.testzip() is None
