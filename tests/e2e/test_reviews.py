@@ -2,12 +2,18 @@
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 from sample import Film
+from sqlalchemy import delete
 from visiting import Visit
+
+from db import session as database
+from db.models import Review
+from db.review_rules import NAME_LENGTH
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -120,3 +126,26 @@ def test_a_film_is_judged_on_a_phone(visit: Visit) -> None:
     page.get_by_role("button", name="Uncertain").click()
     judged(visit, 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+@pytest.fixture
+def named_at_length(folder: Path, address: str) -> Iterator[None]:
+    """Two readers with the longest names there may be, one of them a single word, who judged the same films."""
+    engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")
+    names = ["Radiologist" * 10, "Professor of radiology " * 5]
+    said = {"verdict": "normal", "note": "opacity" * 40}
+    with database.transaction(engine) as db:
+        db.add_all(Review(image_id=n, reviewer=name[:NAME_LENGTH], **said) for name in names for n in range(1, 21))
+    yield
+    with database.transaction(engine) as db:
+        db.execute(delete(Review).where(Review.note == said["note"]))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("view", ["agreement", "list"])
+def test_no_name_or_note_pushes_a_table_off_the_page(visit: Visit, named_at_length: None, view: str) -> None:
+    visit.open(f"/reviews?split=all&view={view}")
+    tables = visit.page.locator(".wide")
+    expect(tables.first).to_be_visible()
+    for at in range(tables.count()):
+        assert tables.nth(at).evaluate("table => table.scrollWidth - table.clientWidth") <= 0
