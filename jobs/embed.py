@@ -207,7 +207,8 @@ def embed(
     batch_size: int,
 ) -> None:
     """The vectors that no earlier index has, in shards, which a run that goes on after a kill keeps; then the index and
-    its row, and away with the shards. Images that are gone are left out, and the earlier centre stays the centre."""
+    its row, and away with the shards. Images that are gone are left out, and the earlier centre stays the centre
+    once there is one."""
     from engine.images import Ingested
     from engine.retrieval.embedders.aligned import without_zones
 
@@ -237,10 +238,14 @@ def embed(
     whole[made] = np.concatenate(parts)
     if lender is not None:
         whole[lent] = without_zones(uncentred(lender.vectors[lender.rows(ids[lent])], lender.centre))
-    centre = centre_for(embedder, images, whole) if earlier is None else earlier.centre
-    whole = centred(whole, centre)
     if earlier is not None:
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
+    if earlier is None or not earlier.centre.any():
+        centre = centre_for(embedder, images, whole)
+        whole = centred(whole, centre)
+    else:
+        centre = earlier.centre
+        whole[~there] = centred(whole[~there], centre)
     words, known = words_for(embedder, images, whole, centre)
     version = run.folder.name.replace(f"-{run.kind}", "")
     folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / version

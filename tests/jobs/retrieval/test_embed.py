@@ -90,6 +90,22 @@ def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
     assert newest_index(context).count == COUNT + 1
 
 
+def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown(
+    options: list[str], context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_CENTRE", 2 * COUNT // 3 + 1)  # of training images
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert not OpenIndex.open(context.artifacts / newest_index(context).path).centre.any()
+    another(folder, options)
+    assert embed.main(["--embedder", "small", *options]) == 0
+    grown = OpenIndex.open(context.artifacts / newest_index(context).path)
+    assert embed.main(["--embedder", "small", "--anew", *options]) == 0
+    anew = OpenIndex.open(context.artifacts / newest_index(context).path)
+    assert anew.centre.any()
+    np.testing.assert_allclose(grown.centre, anew.centre, atol=1e-6)
+    np.testing.assert_allclose(grown.vectors, anew.vectors, atol=1e-6)
+
+
 def test_what_is_another_picture_by_now_is_not_embedded_under_its_former_name(
     options: list[str], context: Context, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
