@@ -4,6 +4,8 @@ import argparse
 import errno
 import functools
 import logging
+import os
+import select
 import sys
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -164,19 +166,33 @@ def command(main: Main) -> Main:
         for talkative in ("alembic", "faiss", "httpx2"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
         try:
-            return main(argv)
+            code = main(argv)
+            sys.stdout.flush()
+            return code
         except SystemExit as leaving:  # argparse: 0 after --help, 2 after wrong use
             return leaving.code if isinstance(leaving.code, int) else 2
         except KeyboardInterrupt:
             print("interrupted; the same command goes on from here", file=sys.stderr)
             return 130
         except Exception as error:
+            if isinstance(error, BrokenPipeError) and _unheard():
+                return 141
             if "--debug" in argv:
                 logging.exception("the job failed")
             print(f"error: {one_line(error)}", file=sys.stderr)
             return 2 if isinstance(error, UsageError) else 1
 
     return guarded
+
+
+def _unheard() -> bool:
+    """Whether nobody reads the output any more, as after `| head`; then what is left of it goes nowhere."""
+    watched = select.poll()
+    watched.register(sys.stdout.fileno(), 0)
+    if not watched.poll(0):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def one_line(error: BaseException) -> str:

@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -39,6 +40,16 @@ def test_help_is_quick_and_names_the_command_as_the_docstring_does(name: str) ->
     assert (module.__doc__ or "").startswith(f"python -m jobs {name}")
     told = jobs(name, "--help", timeout=30)
     assert told.returncode == 0 and f"usage: python -m jobs {name}" in told.stdout
+
+
+@pytest.mark.parametrize("lines", [1, 5_000])
+def test_output_that_nobody_reads_any_more_ends_a_job_without_a_word(lines: int) -> None:
+    job = f"from jobs.command import command; raise SystemExit(command(lambda argv: print('x' * 80 * {lines}) or 0)())"
+    reader, writer = os.pipe()
+    os.close(reader)
+    ended = subprocess.run([sys.executable, "-c", job], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (141, "")
 
 
 def test_an_unknown_job_is_wrong_use() -> None:
