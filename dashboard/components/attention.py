@@ -10,13 +10,15 @@ from dashboard import resources
 from dashboard.components import filters, frame, linked, matching, running, wording
 from dashboard.components.linked import Cell
 from db.models import Dataset
-from db.queries import case_order, cases, duplicates, evaluation, overview, runs
+from db.queries import audit, case_order, cases, duplicates, evaluation, overview, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 from engine.commands import job
 
 FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
 RUNS = 3
+SURE = 0.05
+"""p below which a slice is said to fail more than its label."""
 SMALL, MOST, FEWER = 20_000, 1000, 100
 """Images of a small collection; how many of what no tally tells are looked for in it, and how many in a larger one."""
 
@@ -70,6 +72,15 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
     for text, outcome in FAILURES:
         number = cases.count(session, replace(view.question, outcome=outcome))
         yield from _counted(text, number, frame.here("cases", dataset, outcome=outcome))
+    audited = audit.latest(session, view.run.id)
+    for part in audit.slices(session, audited.id) if audited else []:
+        if part.p_value < SURE:
+            name = f"Slice {part.name} fails more than its label"
+            href = frame.here("cases", dataset, slice=part.id, run=view.run.id)
+            yield [
+                Cell(name, href, help=part.description),
+                Cell(f"{part.failures:,} of {part.images:,}", tone="strong"),
+            ]
     asked = replace(view.question, outcome="wrong", reported="no")
     found = len(case_order.listed(session, asked, limit=most + 1))
     href = frame.here("cases", dataset, outcome="wrong", reported="no")

@@ -1,12 +1,12 @@
-"""What the audit of the run in view found of one case: the slice it stands in, how far its heatmap can be trusted, and
-the training images that it resembles."""
+"""What an audit found: its slices, and of one case the slice it stands in, how far its heatmap can be trusted, and the
+training images that it resembles."""
 
 import streamlit as st
 
 from dashboard import resources
 from dashboard.components import filters, frame, grid, linked, wording
 from dashboard.components.linked import Cell
-from db.models import Dataset
+from db.models import Dataset, Run
 from db.queries import audit, cases
 from db.queries.cases import Case
 from engine.metrics.names import called
@@ -34,6 +34,31 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
     if run is not None and rows:
         heads = [f"Audit, run {run.id}", ">This case"]
         linked.table(heads, rows, key="audited", caption="What the audit found of this case")
+
+
+def slices(dataset: Dataset, run: Run) -> None:
+    """The run's slices, those that fail most first, with what marks them and the way to their cases; nothing where it
+    found none."""
+    with resources.reading() as session:
+        found = audit.slices(session, run.id)
+        predicted = run.config.get("predict_run")
+        last = audit.latest(session, predicted) if predicted and run.dataset_id == dataset.id else None
+    if not found:
+        return
+    st.subheader("Slices")
+    st.caption(
+        "Films of one label that look alike. p: that the rest of the label fails as often, corrected for the number of "
+        "slices."
+    )
+    rows: list[list[Cell | str]] = []
+    for part in found:
+        # an earlier audit's slices are no filter any more
+        href = frame.here("cases", dataset, slice=part.id, run=predicted) if last and last.id == run.id else None
+        share, span = wording.percent(part.rate), wording.interval("error_rate", part.low, part.high)
+        counts: list[Cell | str] = [f"{part.images:,}", f"{part.failures:,}", Cell(f"{share} ({span})", tone="strong")]
+        rows.append([Cell(part.name, href), part.description, *counts, f"{part.p_value:.2g}"])
+    heads = ["Slice", "What marks it", ">Images", ">Wrong", ">Error rate (95 %)", ">p"]
+    linked.table(heads, rows, key="slices", caption="Slices of the audit")
 
 
 def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:

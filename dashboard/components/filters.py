@@ -43,6 +43,8 @@ class View:
     runs: list[Run]
     against: Run | None = None
     """The other run, where only cases are asked for that the two call differently."""
+    part: ErrorSlice | None = None
+    """The audit's slice, where only its cases are asked for."""
 
     @property
     def judged(self) -> tuple[int, float] | None:
@@ -59,7 +61,8 @@ def view(dataset: Dataset) -> View:
         known = list(cases.runs(session, dataset.id))
         compared = duplicates.latest(session, dataset.id) if address.get("twins") in TWINS else None
         run = next((run for run in known if run.id == address.number("run")), known[0] if known else None)
-        slices = {one.id for one in _slices(session, run)} if address.get("slice") else set()
+        wanted = address.number("slice")
+        part = next((one for one in _slices(session, run) if one.id == wanted), None) if wanted else None
     own = threshold_of(run)
     question = Question(
         dataset_id=dataset.id,
@@ -72,7 +75,7 @@ def view(dataset: Dataset) -> View:
         reported=_named("reported", REPORTED),
         reviewed=_named("reviewed", REVIEWED),
         tag=address.get("tag"),
-        slice_id=number if (number := address.number("slice")) in slices else None,
+        slice_id=part.id if part else None,
         twin=(compared.id, address.get("twins") == "apart") if compared else None,
         sort=_named("sort", SORTS) or ("wrong" if run else "file"),
     )
@@ -89,7 +92,7 @@ def view(dataset: Dataset) -> View:
         low=low,
         high=high,
     )
-    return View(question, run, known, against)
+    return View(question, run, known, against, part)
 
 
 def threshold_of(run: Run | None) -> float | None:
@@ -193,7 +196,9 @@ def described(found: View) -> str:
     if found.question.threshold is None:
         return f"{kind} of run {found.run.id}; its threshold is {wording.UNKNOWN}."
     said = f"{kind} of run {found.run.id}, pneumonia from {wording.percent(found.question.threshold)}."
-    return f"{said} Run {found.against.id} calls them otherwise." if found.against else said
+    apart = f" Run {found.against.id} calls them otherwise." if found.against else ""
+    marked = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
+    return f"{said}{apart}{marked}"
 
 
 def in_words() -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import comparing, figures, frame, linked, panels, run_files, wording
+from dashboard.components import audited, comparing, figures, frame, linked, panels, run_files, wording
 from dashboard.components.linked import Cell
 from db.models import Dataset, ReportFailure, Run
 from db.queries import datasets, evaluation, overview, reports, runs
@@ -114,6 +114,7 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         with st.expander("Summary"):
             st.code(json.dumps(run.summary, indent=2), language="json", wrap_lines=True)
     comparing.offer(dataset, run)
+    audited.slices(dataset, run)
     if metrics:
         st.subheader("Metrics")
         figures.listing(metrics, key="run_metrics")

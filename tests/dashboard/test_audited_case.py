@@ -1,10 +1,10 @@
-"""What an audit found of one case, on the case's page."""
+"""What an audit found: of one case, on the case's page; its slices, on the overview, its run's page and as a filter."""
 
-from opened import Workbench, audited, cell, linked, open_page, said
+from opened import Workbench, asked, audited, cell, linked, open_page, said
 from sqlalchemy import select
 
 from db import session as database
-from db.models import Image, ImageMeasure, Neighbour
+from db.models import ErrorSlice, Image, ImageMeasure, Neighbour
 
 MEASURED = {"frame_heat": 0.125, "deletion_gain": 0.21, "insertion_gain": -0.04}
 
@@ -41,3 +41,31 @@ def test_a_case_without_an_audit_says_nothing_of_one(workbench: Workbench) -> No
     at = open_page("case", image=1)
     assert "Training images it resembles" not in said(at)
     assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-audited")]
+
+
+def test_a_slice_that_fails_more_than_its_label_leads_from_the_overview_to_what_marks_its_cases(
+    workbench: Workbench,
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        part = audited(db, members=(1, 7))
+    name = "Slice normal A fails more than its label"
+    assert name not in str(linked(open_page("overview"), "attention"))
+    with database.transaction(workbench.engine) as db:
+        db.get_one(ErrorSlice, part.id).p_value = 0.01
+    at = open_page("overview")
+    page, parameters = asked(cell(at, "attention", name)["href"])
+    assert cell(at, "attention", "1 of 2")
+    assert "Slice normal A: brighter." in said(open_page(page, **parameters))
+
+
+def test_the_run_of_an_audit_lists_its_slices_with_links_until_another_audit_takes_its_place(
+    workbench: Workbench,
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        part = audited(db, members=(1, 7))
+    row = linked(open_page("runs", run=part.run_id), "slices")["rows"][0]
+    assert [one["text"] for one in row] == ["normal A", "brighter", "2", "1", "50.0 % (10.0 to 90.0 %)", "0.2"]
+    assert asked(row[0]["href"])[1]["slice"] == str(part.id)
+    with database.transaction(workbench.engine) as db:
+        audited(db, members=(1,))
+    assert cell(open_page("runs", run=part.run_id), "slices", "normal A")["href"] is None
