@@ -37,6 +37,7 @@ run, metrics = evaluated
 st.caption(
     f"Evaluation run {run.id}, {wording.ago(run.finished)}. Intervals are 95 %, resampled over patients."
     f"{'' if dataset.synthetic else ' ' + figures.ORIGIN}"
+    f"{' ' + figures.FILES if holdings.has_copies(rows) else ''}"
 )
 if metrics["classification"]:
     figures.classification(metrics["classification"], original=not dataset.synthetic)

@@ -20,6 +20,7 @@ ORIGINAL = {
     "p_at_10": 0.73,
 }
 """What the tool that this one follows reported."""
+FILES = "Classification figures count every file, also where files are identical; all others count distinct images."
 ORIGIN = "The original tool's figures are those it reported on the official test split of chest-xray-pneumonia."
 RETRIEVAL = {
     "p_at_1": "P@1",

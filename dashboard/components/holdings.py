@@ -13,11 +13,20 @@ SPLITS = ("train", "val", "test", None)
 
 def described(dataset: Dataset, rows: Sequence[dict[str, Any]], ingest: Run | None) -> str:
     """The dataset in a sentence."""
-    images, files = (sum(row[name] for row in rows) for name in ("images", "files"))
+    images, files = _total(rows, "images"), _total(rows, "files")
     kind = "Synthetic phantoms" if dataset.synthetic else "Real radiographs"
-    copies = f" from {wording.count(files, 'file')}" if files != images else ""
+    copies = f" from {wording.count(files, 'file')}" if has_copies(rows) else ""
     when = f", ingested {wording.ago(ingest.finished)}" if ingest else ""
     return f"{kind}: {wording.count(images, 'distinct image')}{copies}{when}. `{dataset.root}`"
+
+
+def has_copies(rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether some of the dataset's files are identical."""
+    return _total(rows, "images") != _total(rows, "files")
+
+
+def _total(rows: Sequence[dict[str, Any]], name: str) -> int:
+    return sum(row[name] for row in rows)
 
 
 def show(dataset: Dataset, rows: Sequence[dict[str, Any]]) -> None:

@@ -219,6 +219,8 @@ def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
         st.markdown(told, width="content")
         st.button("Clear the box", on_click=partial(address.put, box=None))
     ids = points.ids[most_wrong(points, rows, limit=SHOWN)].tolist()
+    if len(rows) > len(ids):
+        st.caption(f"Shown are {len(ids)} of them, those on which the classifier is most wrong first.")
     with resources.reading() as session:
         found = cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)
     grid.show(dataset, [found[number] for number in ids if number in found], key="boxed")

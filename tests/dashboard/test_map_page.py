@@ -102,6 +102,8 @@ def test_of_many_images_all_failures_and_some_others_are_drawn_but_a_box_counts_
     assert "n = 60 images, 12 of them drawn" in json.dumps(chart(at))
     assert "normal (n = 30)" in json.dumps(chart(at))
     assert "**60 images** in the box, 30 with the label pneumonia." in said(at)
+    assert "Shown are 48 of them" in said(at)
+    assert "Shown are" not in said(open_page("map", box="1,3,-1,100"))
 
 
 def test_an_image_that_is_gone_is_left_out(workbench: Workbench, drawn: list[int]) -> None:

@@ -8,12 +8,13 @@ from opened import APP, PAGES, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD, build, films
 from sqlalchemy import Engine, select, text, update
 
-from dashboard.components import reporting, wording
+from dashboard.components import figures, reporting, wording
 from db import session as database
 from db.models import (
     Base,
     Dataset,
     Image,
+    ImageTally,
     Metric,
     Prediction,
     Report,
@@ -126,6 +127,13 @@ def test_figures_stand_beside_their_interval_their_n_and_the_original_tool(workb
     rows = linked(open_page("overview"), "classification")["rows"]
     recall = next([one["text"] for one in row] for row in rows if row[0]["text"] == "Recall (sensitivity)")
     assert recall[:5] == ["Recall (sensitivity)", "95.0 %", "92.0 to 97.0 %", "20", "~ 96.0 %"]
+
+
+def test_where_files_are_identical_the_overview_says_which_figures_count_them_all(workbench: Workbench) -> None:
+    assert figures.FILES not in said(open_page("overview"))
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(ImageTally).values(files=ImageTally.files + 1))
+    assert figures.FILES in said(open_page("overview"))
 
 
 def test_a_case_shows_its_prediction_its_reports_and_others_like_it(workbench: Workbench) -> None:
