@@ -90,6 +90,9 @@ function cell(content, column, head) {
   const inner = content.href ? anchor(content.href, "", [content.text]) : term(content.text, content.meaning);
   const made = element(head ? "th" : "td", `${column.align || "left"} ${content.tone || ""}`, [inner]);
   if (head) made.scope = "row";
+  // on a phone the table scrolls rather than set one word below the other
+  if (content.text.length > 40) made.classList.add("prose");
+  else if (head && content.text.includes(" ")) made.classList.add("words");
   if (content.help) made.title = content.help;
   return made;
 }

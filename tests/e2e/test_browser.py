@@ -168,3 +168,12 @@ def test_an_uploaded_image_of_the_dataset_is_left_out_of_its_own_hits(visit: Vis
     expect(visit.page.locator("a.card")).to_have_count(12, timeout=90_000)
     names = visit.page.locator("a.card .line:last-child").all_inner_texts()
     assert not any(Path(twin.path).name in name for name in names)
+
+
+def test_on_a_phone_the_name_of_a_row_is_not_broken_after_every_word(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.open("/cases?split=test")
+    name = visit.page.locator("tbody th").filter(has_text="the run's own")
+    expect(name).to_be_visible()
+    box = name.bounding_box()
+    assert box is not None and box["height"] < 70  # two lines
