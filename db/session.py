@@ -3,6 +3,7 @@
 import logging
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Engine, create_engine, event, inspect
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
@@ -28,6 +29,7 @@ BACKPORTED: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 5
 """SQLite release lines into which the fix of the WAL-reset bug was carried back, and from which patch on."""
 
 SchemaState = Literal["empty", "old", "current", "newer"]
+BEHIND = ("empty", "old")
 
 
 class DatabaseUnavailableError(Exception):
@@ -97,7 +99,7 @@ def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
         cursor.execute("PRAGMA schema_version")  # reads the file: one that is no database is found here
         cursor.execute("PRAGMA foreign_keys = ON")
         if not read_only:
-            cursor.execute(f"PRAGMA journal_mode = {'WAL' if wal else 'DELETE'}")
+            _journal(cursor, "WAL" if wal else "DELETE", patience=timeout)
             cursor.execute("PRAGMA synchronous = NORMAL" if wal else "PRAGMA synchronous = FULL")
         cursor.close()
 
@@ -106,6 +108,19 @@ def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
         connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
 
     return engine
+
+
+def _journal(cursor: Any, mode: str, *, patience: float) -> None:
+    """Set the journal's mode; SQLite itself does not wait, as it does elsewhere, for one who is doing the same."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            cursor.execute(f"PRAGMA journal_mode = {mode}")
+            return
+        except pysqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() >= deadline:
+                raise
+        time.sleep(0.05)
 
 
 def _server(url: URL, read_only: bool, patience: float | None) -> Engine:
@@ -153,28 +168,40 @@ def _signals_held() -> Iterator[None]:
             signal.raise_signal(arrived[0])
 
 
-def _alembic(engine: Engine) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["engine"] = engine
-    return config
-
-
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest revision, and count what it counts; does nothing where it is there already."""
-    if schema_state(engine) != "current":
-        command.upgrade(_alembic(engine), "head")
-        with transaction(engine) as session:
-            tallies.missing(session)
+    """Bring the schema to the newest revision, and count what it counts; does nothing where it is there, or beyond.
+
+    Both appear together or not at all, and of several processes one does it while the others wait.
+    """
+    if schema_state(engine) not in BEHIND:
+        return
+    with engine.begin() as connection:
+        if engine.dialect.name == "postgresql":  # SQLite has one writer anyway
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pneumoscope schema'))"))
+        if _schema_state(connection) in BEHIND:
+            command.upgrade(_alembic(connection), "head")
+            with Session(connection) as session:
+                tallies.missing(session)
 
 
 def schema_state(engine: Engine) -> SchemaState:
     """Where the database's schema stands against this code's migrations."""
     with engine.connect() as connection:
-        current = MigrationContext.configure(connection).get_current_revision()
-        if current is None:
-            return "old" if inspect(connection).has_table("image") else "empty"
-    scripts = ScriptDirectory.from_config(_alembic(engine))
+        return _schema_state(connection)
+
+
+def _schema_state(connection: Connection) -> SchemaState:
+    current = MigrationContext.configure(connection).get_current_revision()
+    if current is None:
+        return "old" if inspect(connection).has_table("image") else "empty"
+    scripts = ScriptDirectory.from_config(_alembic(connection))
     if current == scripts.get_current_head():
         return "current"
     return "old" if current in {script.revision for script in scripts.walk_revisions()} else "newer"
+
+
+def _alembic(connection: Connection) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    config.attributes["connection"] = connection
+    return config

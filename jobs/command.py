@@ -132,9 +132,9 @@ def open_context(args: argparse.Namespace) -> Context:
     artifacts = settings.artifacts.resolve()
     make_writable(artifacts, what="artifact folder", option="--artifacts")
     engine = session.connect(settings.database)
+    session.upgrade(engine)
     if session.schema_state(engine) == "newer":
         raise JobError("a newer version wrote the database; update this code, or choose another with --database")
-    session.upgrade(engine)
     return Context(
         engine=engine,
         artifacts=artifacts,

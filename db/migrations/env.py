@@ -1,10 +1,8 @@
-"""How Alembic runs here: on the engine that the caller hands over, in one transaction."""
+"""How Alembic runs here: on the connection that the caller hands over, in the caller's transaction."""
 
 from alembic import context
 
 from db.models import Base
-
-engine = context.config.attributes["engine"]
 
 
 def belongs_to_models(name: str | None, kind: str, _parents: object) -> bool:
@@ -12,10 +10,11 @@ def belongs_to_models(name: str | None, kind: str, _parents: object) -> bool:
     return not (kind in ("table", "index") and name is not None and name.startswith(("report_text", "review_text")))
 
 
-with engine.connect() as connection:
-    context.configure(
-        connection=connection, target_metadata=Base.metadata, include_name=belongs_to_models, render_as_batch=True
-    )
-    with context.begin_transaction():
-        context.run_migrations()
-    connection.commit()
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=Base.metadata,
+    include_name=belongs_to_models,
+    render_as_batch=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,18 +1,25 @@
+import subprocess
+import sys
 from pathlib import Path
+from unittest.mock import Mock
 
+import pysqlite3
 import pytest
 from alembic import command
-from sqlalchemy import Engine, inspect, text
+from sqlalchemy import Engine, insert, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from dashboard import resources
-from db import session, writes
-from db.models import Base, Dataset, Image, Metric, Run
+from db import session, tallies, writes
+from db.models import Base, Dataset, Image, ImageTally, Metric, Run
 from settings import Settings
+
+REPOSITORY = Path(__file__).parent.parent.parent
 
 
 def test_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
-    command.check(session._alembic(engine))
+    with engine.begin() as connection:
+        command.check(session._alembic(connection))
     assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
 
 
@@ -28,8 +35,40 @@ def test_the_schema_state_goes_from_empty_to_current_to_newer(database_url: str)
 
 
 def test_migrations_can_be_undone(engine: Engine) -> None:
-    command.downgrade(session._alembic(engine), "base")
+    with engine.begin() as connection:
+        command.downgrade(session._alembic(connection), "base")
     assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+
+
+def test_several_processes_may_upgrade_a_database_at_once(database_url: str) -> None:
+    upgrade = "import sys; from db import session; session.upgrade(session.connect(sys.argv[1]))"
+    asked = [sys.executable, "-c", upgrade, database_url]
+    processes = [subprocess.Popen(asked, cwd=REPOSITORY, stderr=subprocess.PIPE) for _ in range(4)]
+    said = [process.communicate(timeout=60)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
+
+
+def test_an_upgrade_that_is_broken_off_leaves_nothing_and_the_next_one_counts(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = session.connect(database_url)
+    with engine.begin() as connection:
+        command.upgrade(session._alembic(connection), "0004")
+        connection.execute(insert(Dataset).values(name="old", root="/", synthetic=False))
+        size = {"width": 1, "height": 1, "file_count": 2}
+        connection.execute(insert(Image).values(dataset_id=1, sha256="a", path="a", patient_key="p", **size))
+
+    def broken_off(_db: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(tallies, "missing", broken_off)
+        session.upgrade(engine)
+    assert session.schema_state(engine) == "old"
+    session.upgrade(engine)
+    with session.transaction(engine) as db:
+        assert [(tally.images, tally.files) for tally in db.query(ImageTally)] == [(1, 2)]
+    engine.dispose()
 
 
 def test_a_read_only_engine_cannot_write(engine: Engine, database_url: str) -> None:
@@ -159,6 +198,16 @@ def test_jobs_and_pages_open_the_same_file_whatever_the_artifact_folder_is_calle
     assert resources._file_number(url) == file.stat().st_ino
     writer.dispose()
     reader.dispose()
+
+
+def test_setting_the_journal_waits_while_another_process_does_so() -> None:
+    cursor = Mock()
+    cursor.execute.side_effect = [pysqlite3.OperationalError("database is locked"), None]
+    session._journal(cursor, "WAL", patience=5)
+    assert cursor.execute.call_count == 2
+    cursor.execute.side_effect = pysqlite3.OperationalError("attempt to write a readonly database")
+    with pytest.raises(pysqlite3.OperationalError):
+        session._journal(cursor, "WAL", patience=5)
 
 
 def test_a_read_only_engine_makes_no_file(tmp_path: Path) -> None:
