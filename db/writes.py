@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, select
+from sqlalchemy import Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -109,13 +109,16 @@ def tag(session: Session, image_ids: Sequence[int], name: str) -> int:
     """Put a tag on images, apart from any review; returns how many did not have it so. Images that are gone are left
     out."""
     added = 0
+    dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
+    alone = ImageTag.review_id.is_(None)
+    had = select(ImageTag.image_id).where(ImageTag.name == name, alone)
     for batch in batches(image_ids):
-        alone = select(ImageTag.image_id).where(ImageTag.name == name, ImageTag.review_id.is_(None))
-        query = select(Image.id).where(Image.id.in_(batch), Image.id.not_in(alone))
+        query = select(Image.id).where(Image.id.in_(batch), Image.id.not_in(had)).order_by(Image.id)
         rows = [{"image_id": number, "name": name} for number in session.scalars(query)]
-        if rows:
-            session.execute(insert(ImageTag), rows)
-        added += len(rows)
+        if rows:  # another reader may be putting the same tag on them
+            statement = dialect.insert(ImageTag).values(rows)
+            statement = statement.on_conflict_do_nothing(index_elements=["image_id", "name"], index_where=alone)
+            added += len(session.scalars(statement.returning(ImageTag.image_id)).all())
     return added
 
 

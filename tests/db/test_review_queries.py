@@ -137,6 +137,23 @@ def test_a_review_waits_for_another_writer_as_long_as_it_may_and_no_longer(
     hurried.dispose()
 
 
+def test_two_readers_may_put_the_same_tag_on_the_same_films_at_once(engine: Engine, dataset: int) -> None:
+    added: list[int] = []
+
+    def second() -> None:
+        with database.transaction(engine) as other:
+            added.append(writes.tag(other, [1, 2, 3], "device"))
+
+    with database.transaction(engine) as db:
+        assert writes.tag(db, [1, 2], "device") == 2
+        reader = threading.Thread(target=second)
+        reader.start()
+        time.sleep(0.5)
+    reader.join(30)
+    with database.transaction(engine) as db:
+        assert added == [1] and db.scalar(select(func.count()).select_from(ImageTag)) == 3
+
+
 def test_a_later_verdict_counts_and_the_earlier_one_is_kept(engine: Engine, dataset: int) -> None:
     with database.transaction(engine) as db:
         first = give(db, 1, verdict="normal")
