@@ -31,6 +31,8 @@ NAMED = 1_000
 
 DRAGGED = "map_dragged"
 """In the session: how often a box was dragged over the map, or cleared on it."""
+TOLD = "map_told"
+"""In the session: the chart that told the last of these, and what."""
 
 HAIR = 0.01
 """Of the map's units: edges that differ by less are the same, since a pixel is more."""
@@ -179,14 +181,18 @@ def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
     box = selection.get("box") or {}
     if not {"x", "y"} <= set(box):
         if not selection.get("image"):  # a click on a point clears the box as well
-            _put(None)
+            _put(key, None)
         return
     edges = np.sort([box["x"], box["y"]]).ravel()
     if drawn is None or not np.allclose(edges, drawn, rtol=0, atol=HAIR):
-        _put(",".join(f"{edge:.3f}" for edge in edges))
+        _put(key, ",".join(f"{edge:.3f}" for edge in edges))
 
 
-def _put(box: str | None) -> None:
+def _put(key: str, box: str | None) -> None:
+    """Write what a chart tells to the URL, once: the browser may tell it again after a step back that came quickly."""
+    if st.session_state.get(TOLD) == (key, box):
+        return
+    st.session_state[TOLD] = (key, box)
     st.session_state[DRAGGED] = st.session_state.get(DRAGGED, 0) + 1
     address.put(box=box)
 
