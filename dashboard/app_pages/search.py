@@ -20,8 +20,10 @@ with resources.reading() as session:
 
 st.header("Search")
 if not indexes:
-    panels.missing("No vector index holds this dataset yet:", job("embed", dataset.name))
-    st.stop()
+    panels.missing(
+        "No vector index holds this dataset yet, so words find notes and reports alone. Make one:",
+        job("embed", dataset.name),
+    )
 
 with st.sidebar:
     k = int(address.choice("Cases to find", COUNTS, name="k", default="12") or 12)
@@ -34,12 +36,13 @@ with st.sidebar:
     outcomes = filters.OUTCOMES if view.judged else {}
     outcome = address.choice("Only the classifier's", outcomes, name="outcome", menu=True) if outcomes else None
     querying.other_patients()
-    first = next(iter(indexes))
-    named = {name: name for name in indexes}
-    embedder = address.choice("Embedder", named, name="index", default=first, menu=True) or first
-index = indexes[embedder]
+    index = None
+    if indexes:
+        first = next(iter(indexes))
+        named = {name: name for name in indexes}
+        index = indexes[address.choice("Embedder", named, name="index", default=first, menu=True) or first]
 
-way = address.choice("Search by", WAYS, name="by", default="upload")
+way = address.choice("Search by", WAYS, name="by", default="upload") if index else "words"
 question = cases.Question(dataset.id, split=split, label=label, cause=cause)
 if outcome and view.judged:
     run_id, threshold = view.judged
@@ -53,7 +56,7 @@ def find() -> None:
     query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
     found = None
     with query, panels.guarded("The search"):
-        if way == "words":
+        if index is None or way == "words":
             found = worded.ask(dataset, index, readers, k, question)
         else:
             found = (querying.image if way == "image" else querying.upload)(dataset, view, index, k, question)

@@ -10,14 +10,16 @@ from db.queries import search
 from db.queries.cases import Question
 from engine.commands import job
 from engine.reporting.matching import matcher
-from engine.retrieval.embedders import reads_text
 
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
 
 
-def ask(dataset: Dataset, index: VectorIndex, readers: list[VectorIndex], k: int, question: Question) -> Found | None:
+def ask(
+    dataset: Dataset, index: VectorIndex | None, readers: list[VectorIndex], k: int, question: Question
+) -> Found | None:
     """Ask with words, of whichever of the two the URL names; the pictures where an index reads text. The hits of
-    pictures, or None where texts answered, which are shown at once. readers: the indexes that read text."""
+    pictures, or None where texts answered, which are shown at once. index: the one that is asked if it can, None where
+    there is none. readers: the indexes that read text."""
     where, typed = st.columns([1, 2], vertical_alignment="bottom")
     with where:
         place = address.choice("Look in", PLACES, name="in", default="pictures" if readers else "texts")
@@ -34,8 +36,7 @@ def ask(dataset: Dataset, index: VectorIndex, readers: list[VectorIndex], k: int
     if place == "texts":
         texts(dataset, text, k, question)
         return None
-    reader = index if reads_text(index.embedder) else readers[0]
-    return pictures(reader, text, k, question)
+    return pictures(index if index in readers else readers[0], text, k, question)
 
 
 def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found:

@@ -135,6 +135,15 @@ def test_the_csv_marks_the_same_hits_as_held_out_as_the_cards(workbench: Workben
         assert told[int(asked(card["href"])[1]["image"])] == (model and ("yes" if "held out" in model else "no"))
 
 
+def test_words_find_texts_where_there_is_no_index_and_the_page_says_how_to_make_one(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(VectorIndex))
+    at = open_page("search", by="upload", q="right lower zone")
+    assert "python -m jobs embed --dataset sample" in said(at)
+    assert "3 images with a text that holds any of these words" in said(at)
+    assert not at.exception
+
+
 def test_words_offer_the_pictures_and_say_how_to_have_them_read(workbench: Workbench) -> None:
     at = open_page("search", **{"by": "words", "q": "effusion", "in": "pictures"})
     assert "python -m jobs embed --dataset sample --embedder aligned" in said(at)
