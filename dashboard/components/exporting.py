@@ -22,8 +22,9 @@ COLUMNS = (
 )
 
 
-def buttons(dataset: Dataset, view: filters.View, picked: Sequence[int], *, disabled: bool) -> None:
-    """Two downloads: of the picked cases, or of all that match, in the list's order."""
+def buttons(dataset: Dataset, view: filters.View, picked: Callable[[], Sequence[int]], *, disabled: bool) -> None:
+    """Two downloads: of the picked cases, or of all that match where there are none, in the list's order. picked: tells
+    their ids when a file is asked for."""
     kinds: tuple[tuple[str, str, str, Callable[[Iterator[dict[str, Any]]], str]], ...] = (
         ("CSV", "csv", "text/csv", as_csv),
         ("JSON lines", "jsonl", "application/jsonl", as_json_lines),
@@ -31,7 +32,7 @@ def buttons(dataset: Dataset, view: filters.View, picked: Sequence[int], *, disa
     for name, ending, mime, write in kinds:
         st.download_button(
             name,
-            partial(_made, write, view, tuple(picked)),
+            partial(_made, write, view, picked),
             file_name=f"{dataset.name}-cases.{ending}",
             mime=mime,
             on_click="ignore",
@@ -40,8 +41,10 @@ def buttons(dataset: Dataset, view: filters.View, picked: Sequence[int], *, disa
         )
 
 
-def _made(write: Callable[[Iterator[dict[str, Any]]], str], view: filters.View, picked: Sequence[int]) -> bytes:
-    return write(rows(view, picked)).encode()
+def _made(
+    write: Callable[[Iterator[dict[str, Any]]], str], view: filters.View, picked: Callable[[], Sequence[int]]
+) -> bytes:
+    return write(rows(view, picked())).encode()
 
 
 def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, going, grid, wording
+from dashboard.components import address, exporting, filters, frame, going, grid, selecting, wording
 from db.models import Dataset, Run
 from db.queries import cases, columns, runs
 from engine.errors import InputError
@@ -221,12 +221,21 @@ def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
         wrong = int(points.failures[rows].sum())
         rate = wording.percent(wrong / judged)
         told += f" Run {view.question.run_id} judged {judged:,} and is wrong on **{rate}** ({wrong:,})."
+    wrongest = partial(_wrongest, points, rows)
+    selecting.tell()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(told, width="content")
         st.button("Clear the box", on_click=partial(address.put, box=None))
-    ids = points.ids[most_wrong(points, rows, limit=SHOWN)].tolist()
+        if len(rows):
+            selecting.take_away(dataset, view, partial(wrongest, limit=exporting.MOST), len(rows))
+    ids = wrongest(limit=SHOWN)
     if len(rows) > len(ids):
         st.caption(f"Shown are {len(ids)} of them, those on which the classifier is most wrong first.")
     with resources.reading() as session:
         found = cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)
     grid.show(dataset, [found[number] for number in ids if number in found], key="boxed")
+
+
+def _wrongest(points: Points, rows: Any, *, limit: int) -> list[int]:
+    """Ids of the images of these rows, those on which the classifier is most wrong first."""
+    return list(points.ids[most_wrong(points, rows, limit=limit)].tolist())

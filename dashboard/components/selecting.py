@@ -63,19 +63,30 @@ def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[in
     """A row of what can be done with the picked cases, or with all that match where none is picked."""
     picked = chosen(dataset)
     number = len(picked) or total
-    if told := st.session_state.pop(TOLD, None):
-        st.info(told)
+    tell()
     with st.container(horizontal=True, vertical_alignment="center"):
         said = f"{wording.count(len(picked))} selected" if picked else f"All {wording.count(total)} that match"
         st.markdown(f"**{said}**")
         _choosing("Select this page", [*dict.fromkeys([*picked, *shown])][:MOST])
         if picked:
             _choosing("Clear", [])
-        with st.popover("Tag", disabled=not number or number > TAGGED):
-            _tagging(dataset, view, picked, number)
-        exporting.buttons(dataset, view, picked, disabled=not number)
+        take_away(dataset, view, partial(tuple, picked), number)
         if total and not picked:
             _offer_review()
+
+
+def tell() -> None:
+    """Show what came of the last action, once."""
+    if told := st.session_state.pop(TOLD, None):
+        st.info(told)
+
+
+def take_away(dataset: Dataset, view: filters.View, picked: Callable[[], Sequence[int]], number: int) -> None:
+    """Tag or download the picked cases, or all of the view where none is picked. number: how many that are. picked:
+    tells their ids when they are wanted."""
+    with st.popover("Tag", disabled=not number or number > TAGGED):
+        _tagging(dataset, view, picked, number)
+    exporting.buttons(dataset, view, picked, disabled=not number)
 
 
 def _choosing(label: str, ids: Sequence[int]) -> None:
@@ -94,7 +105,7 @@ def _offer_review() -> None:
     )
 
 
-def _tagging(dataset: Dataset, view: filters.View, picked: Sequence[int], number: int) -> None:
+def _tagging(dataset: Dataset, view: filters.View, picked: Callable[[], Sequence[int]], number: int) -> None:
     with resources.reading() as session:
         known = list(reviews.tags_in_use(session, dataset.id))
     name = st.selectbox(
@@ -108,9 +119,9 @@ def _tagging(dataset: Dataset, view: filters.View, picked: Sequence[int], number
     off.button("Take it off", disabled=not named, on_click=take_off, args=(ids, named), width="stretch")
 
 
-def _ids(view: filters.View, picked: Sequence[int]) -> Sequence[int]:
+def _ids(view: filters.View, picked: Callable[[], Sequence[int]]) -> Sequence[int]:
     with resources.reading() as session:
-        return picked or cases.ids(session, view.question)
+        return picked() or cases.ids(session, view.question)
 
 
 def put_on(ids: Callable[[], Sequence[int]], name: str) -> None:

@@ -11,7 +11,8 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard.components import mapping
 from db import session as database
-from db.models import Artifact, Image, Prediction, Run
+from db import writes
+from db.models import Artifact, Image, ImageTag, Prediction, Run
 from db.queries import cases
 from db.queries.cases import Question
 
@@ -59,6 +60,17 @@ def test_a_box_in_the_url_holds_its_images_the_most_wrong_first(workbench: Workb
     cards = linked(at, "boxed")["cards"]
     assert len(cards) == len(drawn) and {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
     assert "in the box" not in said(open_page("map", box="1,x"))
+
+
+def test_the_images_of_a_box_are_tagged_together(workbench: Workbench, drawn: list[int]) -> None:
+    with database.transaction(workbench.engine) as db:
+        writes.tag(db, [drawn[0]], "corner")
+    at = open_page("map", box="1,3,-1,100")
+    at.selectbox(key="tag_name").set_value("corner").run()
+    at.button[[button.label for button in at.button].index(f"Tag {len(drawn)} cases")].click().run()
+    assert f"Tag corner: put on {len(drawn) - 1} cases." in said(at)
+    with database.transaction(workbench.engine) as db:
+        assert sorted(tag.image_id for tag in db.query(ImageTag)) == drawn
 
 
 def test_another_method_drops_the_box_of_the_former_and_a_link_holds_both(

@@ -1,5 +1,6 @@
 """In a real browser: does a click on a point of the map open its case, and a dragged box stay in the address?"""
 
+import csv
 import re
 from pathlib import Path
 
@@ -61,6 +62,9 @@ def test_a_box_that_is_dragged_holds_its_images_and_stays_in_the_address(visit: 
     page.reload()
     expect(page.get_by_text("1 image in the box")).to_be_visible()
     expect(page.locator("a.card")).to_have_count(1)
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV", exact=True).click()
+    assert [row["image"] for row in csv.DictReader(saved.value.path().open(newline=""))] == [str(mapped[0])]
 
 
 @pytest.mark.parametrize("quick", [False, True])
