@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
-from dashboard.components import linked, wording
+import streamlit as st
+
+from dashboard.components import address, linked, wording
 from dashboard.components.linked import Cell
 from db.models import Metric
 from engine.metrics.names import called
@@ -20,6 +22,8 @@ ORIGINAL = {
     "p_at_10": 0.73,
 }
 """What the tool that this one follows reported."""
+LISTED = 60
+"""Metrics of a run that are listed at once."""
 FILES = "Classification figures count every file, also where files are identical; all others count distinct images."
 ORIGIN = "The original tool's figures are those it reported on the official test split of chest-xray-pneumonia."
 RETRIEVAL = {
@@ -82,9 +86,18 @@ def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
 
 
 def listing(metrics: Sequence[Metric], *, key: str) -> None:
-    """Every final metric of a run."""
+    """The final metrics of a run, the first LISTED of those that hold the URL's words."""
     rows = [[called(metric.name), metric.split, metric.slice, *_with_interval(metric)] for metric in metrics]
-    linked.table(["Metric", "Split", "Slice", ">Value", ">95 % interval", ">n"], rows, key=key, caption="All metrics")
+    if len(rows) > LISTED:
+        typed = address.words("Only metrics with these words", name="metric", placeholder="recall test").lower().split()
+        wanted = [row for row in rows if all(word in " ".join(map(str, row[:3])).lower() for word in typed)]
+        st.caption(f"{wording.count(len(wanted))} of {wording.count(len(rows), 'metric')}{_first(len(wanted))}.")
+        rows = wanted[:LISTED]
+    linked.table(["Metric", "Split", "Slice", ">Value", ">95 % interval", ">n"], rows, key=key, caption="Metrics")
+
+
+def _first(number: int) -> str:
+    return f"; the first {LISTED} are listed" if number > LISTED else ""
 
 
 def _with_interval(metric: Metric | None) -> list[Cell | str]:

@@ -179,6 +179,21 @@ def test_evaluations_show_beside_each_other_only_what_came_out_differently(workb
     assert "2 of 4 metrics differ" in said(at)
 
 
+def test_many_metrics_are_listed_in_part_and_narrowed_by_words(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = another(workbench, "evaluate")
+    measure(workbench, run, accuracy=0.9, auc=0.97, recall=0.8, brier=0.1)
+    assert len(texts(open_page("runs", run=run), "run_metrics")) == 4
+    monkeypatch.setattr("dashboard.components.figures.LISTED", 3)
+    at = open_page("runs", run=run)
+    assert len(texts(at, "run_metrics")) == 3
+    assert "4 of 4 metrics; the first 3 are listed." in said(at)
+    at.text_input(key="url_metric").set_value("test BRIER").run()
+    assert [row[0] for row in texts(at, "run_metrics")] == ["Brier score"]
+    assert at.query_params["metric"] == "test BRIER" and "1 of 4 metrics." in said(at)
+
+
 def test_the_menu_writes_the_other_run_to_the_address(workbench: Workbench) -> None:
     first, second = change(workbench, "embed"), another(workbench, "embed", config={"embedder": "other"})
     at = open_page("runs", run=first)
