@@ -44,7 +44,7 @@ def test_several_processes_may_upgrade_a_database_at_once(database_url: str) -> 
     upgrade = "import sys; from db import session; session.upgrade(session.connect(sys.argv[1]))"
     asked = [sys.executable, "-c", upgrade, database_url]
     processes = [subprocess.Popen(asked, cwd=REPOSITORY, stderr=subprocess.PIPE) for _ in range(4)]
-    said = [process.communicate(timeout=60)[1].decode() for process in processes]
+    said = [process.communicate(timeout=120)[1].decode() for process in processes]
     assert [process.returncode for process in processes] == [0] * 4, said
 
 
