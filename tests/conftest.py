@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 from sqlalchemy import Connection, Engine, create_engine, text
 
 from db import session
@@ -16,6 +17,9 @@ from jobs.command import Context
 
 REPOSITORY = Path(__file__).parent.parent
 REAL_DATA = Path(os.environ.get("PNEUMOSCOPE_TEST_DATA", REPOSITORY.parent / "shared" / "data" / "chest_xray"))
+
+settings.register_profile("shared", deadline=None)  # a machine that others use is slow for moments
+settings.load_profile("shared")
 
 TEMPLATE = "schema"
 """The PostgreSQL database that those of the tests are copied from."""

@@ -21,7 +21,7 @@ def placements(labels: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.n
     return psi.mean(1), psi.mean(0)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_delong_by_midranks_equals_the_definition_pair_by_pair_ties_included(data: st.DataObject) -> None:
     n = data.draw(st.integers(4, 25))

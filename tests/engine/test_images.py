@@ -134,7 +134,7 @@ def test_several_frames_are_unsupported(kind: str) -> None:
     assert reason(encoded(frames[0], kind, save_all=True, append_images=frames[1:])) == "unsupported"
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_damaged_files_decode_or_say_why_and_raise_nothing_else(data: st.DataObject) -> None:
     source = bytearray(data.draw(st.sampled_from(DAMAGEABLE)))

@@ -7,7 +7,7 @@ from engine.errors import InputError
 from engine.splits import grouped_folds
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(2, 5), st.integers(0, 2**31), st.integers(15, 60))
 def test_no_patient_stands_in_two_folds_and_every_image_has_one(folds: int, seed: int, patients: int) -> None:
     rng = np.random.default_rng(seed)

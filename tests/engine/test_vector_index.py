@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
@@ -48,7 +48,6 @@ def collections(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return vectors[:n], np.array(ids, dtype=np.int64), vectors[n:]
 
 
-@settings(deadline=None)
 @given(collections(), st.integers(1, 70), st.data())
 def test_search_equals_brute_force_for_any_vectors_ties_and_filters(
     collection: tuple[np.ndarray, np.ndarray, np.ndarray], k: int, data: st.DataObject

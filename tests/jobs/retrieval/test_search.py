@@ -292,7 +292,7 @@ def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_repo
     assert "python -m jobs fetch_models clip" in without["notes"][0]
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     typed=st.text(max_size=60) | st.sampled_from(['"', "a AND", "NEAR(", "-x", "col:a", "a*", "'; --", "(|&!)", "\x00"])
 )
