@@ -93,6 +93,7 @@ function cell(content, column, head) {
   // on a phone the table scrolls rather than set one word below the other
   if (content.text.length > 40) made.classList.add("prose");
   else if (head && content.text.includes(" ")) made.classList.add("words");
+  if (/\S{25}/.test(content.text)) made.classList.add("long");
   if (content.help) made.title = content.help;
   return made;
 }
