@@ -5,16 +5,16 @@ hundredth in which every whole hundredth is a bin of its own, so that comparison
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
+from db.batches import batches
 from db.models import Dataset, Image, Report, ReportScore, ReportTally
 
-T = TypeVar("T")
 ITSELF = ""
 """Stands for the metric where the reports themselves are counted."""
 UNKNOWN, BELOW, ABOVE = -9, -1, 201
@@ -22,8 +22,8 @@ UNKNOWN, BELOW, ABOVE = -9, -1, 201
 EVERY, KNOWN = "", 999
 """Label and bin of the rows that sum up: all labels together, all values that are known."""
 KEY = ("dataset_id", "label", "metric", "model", "strategy", "bin")
-BATCH, RECOUNTED = 500, 20_000
-"""Reports that are looked at in one statement: some, and all in turn, so that no sorting outgrows the memory."""
+RECOUNTED = 20_000
+"""Reports that are looked at in one statement where all are counted in turn, so that no sorting outgrows the memory."""
 
 
 def bin_of(value: float) -> int | None:
@@ -44,7 +44,7 @@ def dataset(session: Session, dataset_id: int) -> None:
 def hold(session: Session, image_shas: Sequence[str]) -> None:
     """Let the labels of these pictures be corrected in no dataset until this transaction ends; where they are just
     being corrected, wait. It comes before any row that is written, as writes.hold does."""
-    for shas in _parts(image_shas):
+    for shas in batches(image_shas):
         holding = select(Image.dataset_id).where(Image.sha256.in_(shas))
         datasets = select(Dataset.id).where(Dataset.id.in_(holding)).order_by(Dataset.id)
         session.execute(datasets.with_for_update(read=True))
@@ -52,20 +52,20 @@ def hold(session: Session, image_shas: Sequence[str]) -> None:
 
 def add(session: Session, report_ids: Sequence[int]) -> None:
     """Count these reports as they are scored now; `take` goes before a change of their scores."""
-    _change(session, [Report.id.in_(ids) for ids in _parts(report_ids)], sign=1)
+    _change(session, [Report.id.in_(ids) for ids in batches(report_ids)], sign=1)
 
 
 def take(session: Session, report_ids: Sequence[int]) -> None:
     """Count these reports no more; where another transaction changes one of them, wait for its end."""
-    for ids in _parts(report_ids):
+    for ids in batches(report_ids):
         session.execute(select(Report.id).where(Report.id.in_(ids)).order_by(Report.id).with_for_update())
-    _change(session, [Report.id.in_(ids) for ids in _parts(report_ids)], sign=-1)
+    _change(session, [Report.id.in_(ids) for ids in batches(report_ids)], sign=-1)
     session.execute(delete(ReportTally).where(ReportTally.reports == 0))
 
 
 def take_of_images(session: Session, image_ids: Sequence[int]) -> None:
     """Count no more the reports that go when these images do, in any dataset; theirs is to be counted anew after."""
-    for ids in _parts(image_ids):
+    for ids in batches(image_ids):
         take(session, session.scalars(select(Report.id).where(Report.image_id.in_(ids))).all())
 
 
@@ -116,8 +116,3 @@ def _summed(query: Select[Any]) -> Select[Any]:
     keys = [part.c[name] for name in KEY]
     total = func.coalesce(func.sum(part.c.value), 0.0)
     return select(*keys, func.count().label("reports"), total.label("total")).group_by(*keys)
-
-
-def _parts(ids: Sequence[T]) -> Iterator[Sequence[T]]:
-    for start in range(0, len(ids), BATCH):
-        yield ids[start : start + BATCH]

@@ -47,8 +47,8 @@ def slices(dataset: Dataset, run: Run) -> None:
         return
     st.subheader("Slices")
     st.caption(
-        "Films of one label that look alike. p: that the rest of the label fails as often, corrected for the number of "
-        "slices."
+        "Films of one label that look alike. p: how likely so many failures would be if the slice failed like the rest "
+        "of its label, corrected for the number of slices (Holm)."
     )
     rows: list[list[Cell | str]] = []
     for part in found:
