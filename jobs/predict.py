@@ -17,8 +17,7 @@ from jobs.command import Context, JobError, UsageError, command, open_context, p
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
-    from engine.classification.inference import Classifier
-    from engine.classification.linear import LinearClassifier
+    from engine.classification.checkpoints import AnyClassifier
 
 SPLITS = ("train", "val", "test")
 BATCH = 256
@@ -173,7 +172,7 @@ def store(
     run: ActiveRun,
     rows: list[dict[str, Any]],
     heatmaps: np.ndarray,
-    classifier: "Classifier | LinearClassifier",
+    classifier: "AnyClassifier",
     trained: Run,
     calibration: dict[str, Any],
 ) -> None:

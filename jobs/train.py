@@ -2,24 +2,26 @@
 
 The official train and val images are dealt into folds by patient; the test split is never read. What each fold trains
 is scored on the patients it did not see; temperature and thresholds are chosen on those out-of-fold predictions alone.
-A killed run goes on with the view or epoch it was at. Several GPUs share the members of an ensemble:
-accelerate launch -m jobs train.
+A killed run goes on with the view or epoch it was at. Several GPUs share the members of a recipe:
+accelerate launch -m jobs train. The recipe `ensemble` trains two others, each as a run of its own, and averages them.
 """
 
 from argparse import Namespace
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from db.models import Dataset
 from engine.classification import versions
-from jobs.command import UsageError, command, natural, open_context, parser, positive
+from jobs.command import Context, UsageError, command, natural, open_context, parser, positive
 from jobs.processes import Processes
 from jobs.run import ActiveRun
-from jobs.trainings import statistics, tails
+from jobs.trainings import ensemble, statistics, tails
 from jobs.trainings.learning import TrainingSet
 
 if TYPE_CHECKING:
-    from engine.classification.recipes import Recipe
+    from engine.classification.recipes import AnyRecipe, Recipe
 
 
 @command
@@ -28,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "train")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument(
-        "--recipe", default="lite0", metavar="NAME", help="lite0 (default), restyled, best, seed, statistics or quick"
+        "--recipe", default="lite0", metavar="NAME", help="lite0 (default), restyled, ensemble, best, seed, ..."
     )
     options.add_argument("--epochs", type=positive, help="override the recipe's")
     options.add_argument("--batch-size", type=positive, help="override the recipe's")
@@ -38,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
 
-    from engine.classification.recipes import RECIPES, StatisticsRecipe
+    from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe, StatisticsRecipe
 
     if args.recipe not in RECIPES:
         raise UsageError(f"recipe '{args.recipe}' is unknown; known: {', '.join(RECIPES)}")
@@ -48,44 +50,91 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in overridden.keys() - {field.name for field in fields(recipe)}:
         raise UsageError(f"recipe '{recipe.name}' has no --{name.replace('_', '-')}; leave it out")
     recipe = replace(recipe, **overridden)
-    if recipe.views == 1:
-        raise UsageError(f"--views {recipe.views} leaves no mirror image; recipe '{recipe.name}' needs at least 2")
-    if recipe.folds < 2:
-        raise UsageError(f"--folds {recipe.folds} leaves nothing to hold out; ask for at least 2")
+    if not isinstance(recipe, EnsembleRecipe):
+        if recipe.views == 1:
+            raise UsageError(f"--views {recipe.views} leaves no mirror image; recipe '{recipe.name}' needs at least 2")
+        if recipe.folds < 2:
+            raise UsageError(f"--folds {recipe.folds} leaves nothing to hold out; ask for at least 2")
     processes = Processes.launched()
-    if isinstance(recipe, StatisticsRecipe):
-        if processes.count > 1:
-            raise UsageError(f"recipe '{recipe.name}' fits in seconds; start it without a launcher")
-    elif not processes.leads:
+    if processes.count > 1 and isinstance(recipe, StatisticsRecipe):
+        raise UsageError(f"recipe '{recipe.name}' fits in seconds; start it without a launcher")
+    if processes.count > 1 and isinstance(recipe, EnsembleRecipe):
+        raise UsageError(
+            f"recipe '{recipe.name}' averages others; train {' and '.join(recipe.parts)} with the launcher, then start "
+            "it without"
+        )
+    if not processes.leads:
+        assert isinstance(recipe, Recipe)
         return help_along(args, recipe, processes)
     run = None
     try:
         context = open_context(args)
         dataset = context.dataset(args.dataset)
         training_set = TrainingSet.of(context, dataset)
-        run = ActiveRun.claim(
-            context,
-            kind="train",
-            config={"dataset": dataset.name, "recipe": asdict(recipe)},
-            inputs=f"{training_set.fingerprint} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
-            dataset_id=dataset.id,
-            seed=args.seed,
-        )
+        parts: dict[str, int] = {}
+        if isinstance(recipe, EnsembleRecipe):
+            for part in (RECIPES[name] for name in recipe.parts):
+                own = as_part(context, dataset, part.name, args.seed)
+                trained = claimed(own, dataset, training_set, part, args.seed)
+                carry_out(trained, training_set, part, args.seed, processes)
+                parts[part.name] = trained.id
+        run = claimed(context, dataset, training_set, recipe, args.seed, parts)
     finally:  # the others wait for this word
         processes.told(None if run is None or run.already_finished else run.id)
+    carry_out(run, training_set, recipe, args.seed, processes, parts)
+    return 0
+
+
+def as_part(context: Context, dataset: Dataset, recipe: str, seed: int) -> Context:
+    """The context of a job that was asked for this recipe alone, so that its run tells how to repeat it."""
+    words = ("python", "-m", "jobs", "train", "--dataset", dataset.name, "--recipe", recipe, "--seed", str(seed))
+    return replace(context, command=words if context.command else ())
+
+
+def claimed(
+    context: Context,
+    dataset: Dataset,
+    training_set: TrainingSet,
+    recipe: "AnyRecipe",
+    seed: int,
+    parts: Mapping[str, int] = MappingProxyType({}),
+) -> ActiveRun:
+    """The run of this training. parts: the runs that an ensemble averages, by recipe."""
+    return ActiveRun.claim(
+        context,
+        kind="train",
+        config={"dataset": dataset.name, "recipe": asdict(recipe), **({"parts": dict(parts)} if parts else {})},
+        inputs=f"{training_set.fingerprint} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
+        dataset_id=dataset.id,
+        seed=seed,
+    )
+
+
+def carry_out(
+    run: ActiveRun,
+    training_set: TrainingSet,
+    recipe: "AnyRecipe",
+    seed: int,
+    processes: Processes,
+    parts: Mapping[str, int] = MappingProxyType({}),
+) -> None:
+    """Train what the run is for, unless it is done."""
+    from engine.classification.recipes import EnsembleRecipe, StatisticsRecipe
+
     if run.already_finished:
         print(f"train: already done as run {run.id}")
-        return 0
+        return
     with run:
-        if isinstance(recipe, StatisticsRecipe):
-            statistics.train(run, training_set, recipe, seed=args.seed)
+        if isinstance(recipe, EnsembleRecipe):
+            ensemble.train(run, training_set, recipe, parts, seed=seed)
+        elif isinstance(recipe, StatisticsRecipe):
+            statistics.train(run, training_set, recipe, seed=seed)
         else:
-            tails.train(run, training_set, recipe, seed=args.seed, processes=processes)
+            tails.train(run, training_set, recipe, seed=seed, processes=processes)
     print(
         f"train: run {run.id} finished in {run.seconds:.0f} s; out-of-fold AUC {run.summary['oof_auc']:.4f}, "
         f"threshold {run.summary['threshold']:.3f}, temperature {run.summary['temperature']:.2f}"
     )
-    return 0
 
 
 def help_along(args: Namespace, recipe: "Recipe", processes: Processes) -> int:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Artifact, Metric, Run, SkippedFile, now
+from db.models import Artifact, Metric, Prediction, Run, SkippedFile, now
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
@@ -72,6 +72,12 @@ def find(session: Session, run_id: int) -> Run | None:
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:
     """The latest run that did, or is doing, exactly this work."""
     return session.scalars(select(Run).where(Run.fingerprint == fingerprint).order_by(Run.id.desc()).limit(1)).first()
+
+
+def predictions(session: Session, run_id: int) -> dict[int, Prediction]:
+    """What the run said of each image, by the image's id."""
+    rows = session.scalars(select(Prediction).where(Prediction.run_id == run_id))
+    return {row.image_id: row for row in rows}
 
 
 def artifacts(session: Session, run_id: int) -> Sequence[Artifact]:

@@ -16,6 +16,7 @@ import torch
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
+from engine import digests
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
@@ -232,7 +233,7 @@ def save_checkpoint(
 
 def replace_folder(temporary: Path, folder: Path) -> None:
     """Put a finished folder in the place of an older one."""
-    for path in temporary.iterdir():
+    for path in digests.members(temporary):
         with path.open("rb") as stream:
             os.fsync(stream.fileno())
     if folder.exists():

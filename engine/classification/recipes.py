@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["float32", "bfloat16", "float16"]
+OperatingPoint = Literal["youden", "recall97", "half"]
+"""A threshold: Youden's, the highest with an out-of-fold recall of .97, or a probability of one half."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +33,8 @@ class Recipe:
     label_smoothing: float = 0.0
     warm_up: float = 0.0
     """Share of the steps in which the learning rates rise from 0; then they fall by a cosine."""
-    operating_point: Literal["youden", "recall97"] = "youden"
-    """Which threshold is in force: Youden's, or the highest with an out-of-fold recall of .97."""
+    operating_point: OperatingPoint = "youden"
+    """Which threshold is in force."""
     folds: int = 5
     repeats: int = 1
     """How often folds are dealt anew, each time with a seed of its own."""
@@ -70,7 +72,18 @@ class StatisticsRecipe:
     flip_average: bool = True
 
 
-AnyRecipe = Recipe | StatisticsRecipe
+@dataclass(frozen=True)
+class EnsembleRecipe:
+    """Classifiers of other recipes as one, each trained by itself first; stored with run and checkpoint."""
+
+    name: str
+    parts: tuple[str, ...]
+    """Recipes; an image's logit is the mean of theirs."""
+    operating_point: OperatingPoint = "half"
+    """Which threshold is in force."""
+
+
+AnyRecipe = Recipe | StatisticsRecipe | EnsembleRecipe
 
 RECIPES: dict[str, AnyRecipe] = {
     recipe.name: recipe
@@ -156,6 +169,7 @@ RECIPES: dict[str, AnyRecipe] = {
             penalty=100.0,
         ),
         StatisticsRecipe(name="quick", backbones=("efficientnet_lite0",), views=4, penalty=100.0),
+        EnsembleRecipe(name="ensemble", parts=("lite0", "restyled")),
     )
 }
 """`lite0`, the offline default, trains the last block of one backbone on augmented views. `best` does so with three
@@ -165,5 +179,5 @@ other's style, drawn anew in every epoch: ahead on test, three times the work, a
 (docs/decisions/0014). `seed` is the model Pneumoscope started from: EfficientNet-B3, its
 last two stages trained, views drawn anew in every epoch, the best epoch kept. `statistics` is ahead out of fold and
 under stress, and behind on the official test split (docs/decisions/0009); `quick` is the same with one backbone and
-fewer views.
+fewer views. `ensemble` averages `lite0` and `restyled`, which err on different films (docs/decisions/0017).
 """

@@ -24,8 +24,7 @@ from jobs.results import by_split, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
-    from engine.classification.inference import Classifier
-    from engine.classification.linear import LinearClassifier
+    from engine.classification.checkpoints import AnyClassifier
     from engine.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
 
@@ -152,7 +151,7 @@ class Audit:
     """Images of each group that deletion and insertion measure."""
 
     @cached_property
-    def classifier(self) -> "Classifier | LinearClassifier":
+    def classifier(self) -> "AnyClassifier":
         """The classifier that made the predictions. Raises InputError where its checkpoint is damaged."""
         import torch
 

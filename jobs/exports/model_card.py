@@ -98,9 +98,15 @@ def model_card(export: Export) -> None:
 
 
 def named(recipe: dict[str, Any]) -> list[str]:
-    """The recipe's texts, also those in lists: its backbones are among them."""
+    """The recipe's texts, also those in lists, and of the recipes among them: its backbones are among them."""
+    from dataclasses import asdict
+
+    from engine.classification.recipes import RECIPES
+
     values = [one for value in recipe.values() for one in (value if isinstance(value, list | tuple) else [value])]
-    return [value for value in values if isinstance(value, str)]
+    texts = [value for value in values if isinstance(value, str)]
+    parts = [asdict(RECIPES[name]) for name in recipe.get("parts", ()) if name in RECIPES]
+    return list(dict.fromkeys(texts + [text for part in parts for text in named(part)]))
 
 
 def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, audit: Run | None) -> Iterator[str]:

@@ -80,10 +80,10 @@ def calibrate(
     """Temperature and thresholds from out-of-fold logits.
 
     labels, logits: (n,). under_stress: (n,) or (views, n), the same images varied as well: the threshold for a recall
-    of .97 has to hold on films that are unlike the training's. operating_point: which is in force, youden or recall97.
+    of .97 has to hold on films that are unlike the training's. operating_point: which is in force, see recipes.
     """
     from engine.classification.calibration import fit_temperature, probabilities
-    from engine.metrics.classification import recall_threshold, youden_threshold
+    from engine.metrics.classification import HALF, recall_threshold, youden_threshold
 
     temperature = fit_temperature(labels, logits)
     every = np.atleast_2d(under_stress)
@@ -95,7 +95,7 @@ def calibrate(
     }
     return {
         "temperature": temperature,
-        "threshold": thresholds[f"threshold_{operating_point}"],
+        "threshold": HALF if operating_point == "half" else thresholds[f"threshold_{operating_point}"],
         **thresholds,
         "operating_point": operating_point,
         "chosen_on": chosen_on,
@@ -105,6 +105,14 @@ def calibrate(
 def provenance_of(run: ActiveRun, training_set: TrainingSet, *, seed: int) -> dict[str, Any]:
     """What a checkpoint remembers of its making."""
     return {"run": run.id, "seed": seed, "code_version": code_version(), "images": training_set.fingerprint}
+
+
+def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logits: np.ndarray) -> None:
+    """One point on the deal's curve: the AUC of the fold it held out."""
+    from engine.metrics.classification import auc
+
+    value = auc(labels, logits)
+    run.metrics([{"name": "valid_auc", "split": f"deal{repeat}", "step": fold, "value": value, "n": len(labels)}])
 
 
 def store_predictions(

@@ -7,7 +7,7 @@ import numpy as np
 
 from engine.files import whole_file
 from jobs.run import ActiveRun
-from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_predictions, summary_of
+from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_fold, store_predictions, summary_of
 
 if TYPE_CHECKING:
     from engine.classification.backbones import Backbone
@@ -83,14 +83,6 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
         "oof_auc_varied": [auc(labels, view) for view in logits.mean(0)[FILMS:]],
     }
     store_predictions(run, training_set, deals[0], plain, summary)
-
-
-def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logits: np.ndarray) -> None:
-    """One point on the deal's curve: the AUC of the fold it held out."""
-    from engine.metrics.classification import auc
-
-    value = auc(labels, logits)
-    run.metrics([{"name": "valid_auc", "split": f"deal{repeat}", "step": fold, "value": value, "n": len(labels)}])
 
 
 def described_views(

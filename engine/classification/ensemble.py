@@ -1,0 +1,128 @@
+"""Several trained classifiers as one: stored side by side, their logits averaged."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from engine.classification.calibration import probabilities
+from engine.classification.explain import normalised
+from engine.classification.inference import Classifier, Inference, replace_folder
+from engine.classification.linear import LinearClassifier
+from engine.classification.recipes import EnsembleRecipe
+from engine.errors import InputError
+
+FORMAT = "ensemble-1"
+
+
+class EnsembleClassifier:
+    """Classifiers of several recipes; the logit is the mean of theirs."""
+
+    def __init__(
+        self,
+        parts: Sequence[Classifier | LinearClassifier],
+        recipe: EnsembleRecipe,
+        calibration: dict[str, Any],
+        revision: str,
+    ) -> None:
+        self.parts = list(parts)
+        self.recipe = recipe
+        self.revision = revision
+        """sha256 over the parts' own."""
+        self.name = f"{recipe.name}-{revision[:12]}"
+        self.calibration = calibration
+        self.temperature = float(calibration["temperature"])
+        self.threshold = float(calibration["threshold"])
+        sizes = {part.input_size for part in self.parts}
+        if len(sizes) != 1:
+            raise InputError(f"ensemble '{recipe.name}': its parts take pictures of {sorted(sizes)} pixels, not of one")
+        (self.input_size,) = sizes
+        self.feature_dim = sum(part.feature_dim for part in self.parts)
+        self.device = self.parts[0].device
+
+    @classmethod
+    def of(cls, described: dict[str, Any], parts: Sequence[Classifier | LinearClassifier], folder: Path) -> Self:
+        """The ensemble that model.json describes. Raises InputError where the parts are not those it was made of."""
+        recipe = EnsembleRecipe(**{**described["recipe"], "parts": tuple(described["recipe"]["parts"])})
+        if [part.revision for part in parts] != list(described["parts"].values()):
+            raise InputError(f"checkpoint {folder} holds other parts than its own; train again: python -m jobs train")
+        return cls(parts, recipe, described["calibration"], described["sha256"])
+
+    def run(
+        self,
+        pixels: np.ndarray,
+        *,
+        heatmaps: bool = False,
+        batch_size: int = 64,
+        autocast: torch.dtype | None = None,
+    ) -> Inference:
+        """Score radiographs, as Classifier.run does.
+
+        features are the parts' own, each of length 1, side by side. A heatmap is the mean of the parts' own, enlarged
+        to the finest of them and scaled to its peak.
+        """
+        said = [part.run(pixels, heatmaps=heatmaps, batch_size=batch_size, autocast=autocast) for part in self.parts]
+        logits = np.mean([one.logits for one in said], axis=0)
+        features = [
+            one.features / np.linalg.norm(one.features, axis=1, keepdims=True).clip(np.finfo(np.float32).tiny)
+            for one in said
+        ]
+        maps = [one.heatmaps for one in said if one.heatmaps is not None]
+        return Inference(
+            logits=logits,
+            probabilities=probabilities(logits, temperature=self.temperature),
+            features=np.concatenate(features, axis=1),
+            heatmaps=normalised(_mean_map(maps)) if maps else None,
+        )
+
+
+def _mean_map(maps: Sequence[np.ndarray]) -> np.ndarray:
+    """float (n, h, w) each, of any sizes -> float32 (n, h, w), the size of the finest."""
+    finest = max((found.shape[1:] for found in maps), key=lambda shape: shape[0] * shape[1])
+    enlarged = [
+        interpolate(torch.from_numpy(found).float().unsqueeze(1), size=finest, mode="bilinear", align_corners=False)
+        for found in maps
+    ]
+    mean: np.ndarray = torch.stack(enlarged).mean(0).squeeze(1).numpy()
+    return mean
+
+
+def save_checkpoint(
+    folder: Path,
+    parts: Mapping[str, Path],
+    recipe: EnsembleRecipe,
+    *,
+    calibration: dict[str, Any],
+    provenance: dict[str, Any],
+) -> str:
+    """Copy the parts' checkpoint folders into `folder`, each by its name, beside model.json; made whole by rename.
+
+    Returns the ensemble's revision. calibration: temperature and thresholds chosen out of fold. provenance: data set,
+    seed, code version.
+    """
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    revisions = {}
+    for name, source in parts.items():
+        shutil.copytree(source, temporary / name)
+        described = json.loads((temporary / name / "model.json").read_text(encoding="utf-8"))
+        revisions[name] = str(described["sha256"])
+    revision = hashlib.sha256("\n".join(revisions.values()).encode()).hexdigest()
+    described = {
+        "format": FORMAT,
+        "sha256": revision,
+        "parts": revisions,
+        "recipe": asdict(recipe),
+        "calibration": calibration,
+        "provenance": provenance,
+    }
+    (temporary / "model.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+    replace_folder(temporary, folder)
+    return revision

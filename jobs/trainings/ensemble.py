@@ -1,0 +1,65 @@
+"""Averaging classifiers that were trained already: their out-of-fold logits, and their checkpoints as one."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from db import session
+from db.queries import runs
+from engine.commands import job
+from engine.digests import is_whole
+from jobs.command import JobError
+from jobs.run import ActiveRun
+from jobs.trainings.learning import (
+    TrainingSet,
+    calibrate,
+    provenance_of,
+    store_fold,
+    store_predictions,
+    summary_of,
+)
+
+if TYPE_CHECKING:
+    from engine.classification.recipes import EnsembleRecipe
+
+
+def train(
+    run: ActiveRun, training_set: TrainingSet, recipe: "EnsembleRecipe", parts: Mapping[str, int], *, seed: int
+) -> None:
+    """Average, calibrate, store. parts: the finished train run of each part, by recipe.
+
+    An image's out-of-fold logit is the mean of the parts' own, each by members that never saw its patient; its fold is
+    the first part's. Raises JobError where a part's checkpoint is not the one that its run wrote.
+    """
+    from engine.classification.ensemble import save_checkpoint
+
+    said, folders, backbones = [], {}, []
+    with session.transaction(run.context.engine) as db:
+        for name, number in parts.items():
+            said.append(runs.predictions(db, number))
+            checkpoint, trained = runs.artifact(db, number, "checkpoint"), runs.find(db, number)
+            folder = run.context.artifacts / checkpoint.path if checkpoint else None
+            if checkpoint is None or folder is None or trained is None or not is_whole(folder, checkpoint.sha256):
+                again = job("train", run.config["dataset"], f"--recipe {name}")
+                raise JobError(f"train run {number} has no checkpoint, or not the one it wrote; train again: {again}")
+            folders[name] = folder
+            backbones.append(str((trained.summary or {})["backbone"]))
+    images = [image.id for image in training_set.images]
+    logits = np.mean([[part[image].logit for image in images] for part in said], axis=0)
+    dealt = np.array([said[0][image].fold for image in images])
+    for fold in np.unique(dealt).tolist():
+        store_fold(run, 0, fold, training_set.labels[dealt == fold], logits[dealt == fold])
+    calibration = calibrate(
+        training_set.labels,
+        logits,
+        logits,
+        operating_point=recipe.operating_point,
+        chosen_on=f"out-of-fold predictions, each the mean of {' and '.join(parts)}",
+    )
+    folder = run.folder / "checkpoint"
+    provenance = provenance_of(run, training_set, seed=seed) | {"parts": dict(parts)}
+    revision = save_checkpoint(folder, folders, recipe, calibration=calibration, provenance=provenance)
+    run.artifact("checkpoint", folder)
+    summary = summary_of(training_set, recipe.name, backbones, logits, calibration, revision)
+    store_predictions(run, training_set, dealt, logits, summary)
