@@ -65,9 +65,9 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
         last = reviews.last(session, dataset.id, reviewer)
         tags = list(reviews.tags_in_use(session, dataset.id))
     progress.progress(done / total if total else 0.0, f"{done:,} of {total:,} judged")
-    problem = st.session_state.pop(PROBLEM, None)
-    if problem:
-        st.error(problem, icon=":material/error:")
+    place = st.empty()  # keeps its place, so that the film below it keeps its zoom and window
+    if problem := st.session_state.pop(PROBLEM, None):
+        place.error(problem, icon=":material/error:")
     if shown is None:
         _nothing_left(total)
         _offer_undo(reviewer, last)

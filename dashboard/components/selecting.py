@@ -19,12 +19,17 @@ NAME = "chosen"
 SERIAL = "chosen_serial"
 """In the session: the number of the browser's change that was last written to the URL. A session counts from its start
 in milliseconds, so that a change the browser still holds of a lost session has a lower number."""
+TAG = "tag_name"
+"""In the session: the tag in the form."""
 TOLD = "chosen_told"
 """In the session: what came of the last action, until it has been shown."""
 MOST = 500
 """Cases that are picked one by one, which the URL names."""
 TAGGED = 20_000
 """Cases that are tagged at once."""
+
+Ids = Callable[[], Sequence[int]]
+"""Tells the ids of some cases when they are wanted."""
 
 
 def chosen(dataset: Dataset) -> list[int]:
@@ -77,11 +82,12 @@ def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[in
 
 def tell() -> None:
     """Show what came of the last action, once."""
+    place = st.empty()  # keeps its place, so that the form below it stays open
     if told := st.session_state.pop(TOLD, None):
-        st.info(told)
+        place.info(told)
 
 
-def take_away(dataset: Dataset, view: filters.View, picked: Callable[[], Sequence[int]], number: int) -> None:
+def take_away(dataset: Dataset, view: filters.View, picked: Ids, number: int) -> None:
     """Tag or download the picked cases, or all of the view where none is picked. number: how many that are. picked:
     tells their ids when they are wanted."""
     with st.popover("Tag", disabled=not number or number > TAGGED):
@@ -105,38 +111,39 @@ def _offer_review() -> None:
     )
 
 
-def _tagging(dataset: Dataset, view: filters.View, picked: Callable[[], Sequence[int]], number: int) -> None:
+def _tagging(dataset: Dataset, view: filters.View, picked: Ids, number: int) -> None:
     with resources.reading() as session:
         known = list(reviews.tags_in_use(session, dataset.id))
-    name = st.selectbox(
-        "Tag", known, index=None, key="tag_name", accept_new_options=True, placeholder="New, or one in use"
-    )
+    name = st.selectbox("Tag", known, index=None, key=TAG, accept_new_options=True, placeholder="New, or one in use")
     on, off = st.columns(2)
     said = wording.count(number, "case")
     ids = partial(_ids, view, picked)
-    named = (name or "").strip()
-    on.button(f"Tag {said}", disabled=not named, on_click=put_on, args=(ids, named), width="stretch")
-    off.button("Take it off", disabled=not named, on_click=take_off, args=(ids, named), width="stretch")
+    unnamed = not (name or "").strip()
+    on.button(f"Tag {said}", disabled=unnamed, on_click=_as_named, args=(put_on, ids), width="stretch")
+    off.button("Take it off", disabled=unnamed, on_click=_as_named, args=(take_off, ids), width="stretch")
 
 
-def _ids(view: filters.View, picked: Callable[[], Sequence[int]]) -> Sequence[int]:
+def _as_named(write: Callable[[Ids, str], None], ids: Ids) -> None:
+    """Write the tag that the form names now: a quick click comes before the page is drawn with it."""
+    write(ids, (st.session_state.get(TAG) or "").strip())
+
+
+def _ids(view: filters.View, picked: Ids) -> Sequence[int]:
     with resources.reading() as session:
         return picked() or cases.ids(session, view.question)
 
 
-def put_on(ids: Callable[[], Sequence[int]], name: str) -> None:
+def put_on(ids: Ids, name: str) -> None:
     """Tag the cases; what came of it is told when the page is drawn next."""
     _write(writes.tag, "put on", ids, name)
 
 
-def take_off(ids: Callable[[], Sequence[int]], name: str) -> None:
+def take_off(ids: Ids, name: str) -> None:
     """Take the tag off the cases again, as `put_on` put it there."""
     _write(writes.untag, "taken off", ids, name)
 
 
-def _write(
-    work: Callable[[Session, Sequence[int], str], int], done: str, ids: Callable[[], Sequence[int]], name: str
-) -> None:
+def _write(work: Callable[[Session, Sequence[int], str], int], done: str, ids: Ids, name: str) -> None:
     try:
         settled = review_rules.tags([name])[0]
         wanted = ids()

@@ -84,6 +84,18 @@ def test_picked_cases_are_tagged_and_found_by_the_tag(visit: Visit) -> None:
     expect(page.locator("a.card")).to_have_count(4)
 
 
+def test_several_tags_are_put_on_one_after_the_other(visit: Visit) -> None:
+    page = visit.page
+    visit.open("/cases?sort=file&split=test&chosen=1.2")
+    page.get_by_role("button", name="Tag", exact=True).click()
+    for name in ("rotated", "expiration", "device"):
+        page.get_by_test_id("stPopoverBody").get_by_role("combobox", name="Tag").fill(name)
+        page.keyboard.press("Enter")
+        page.get_by_role("button", name="Tag 2 cases").click()
+        expect(page.get_by_text(f"Tag {name}: put on 2 cases.")).to_be_visible()
+        visit.drawn()
+
+
 def test_what_was_picked_before_the_server_restarted_is_cleared_for_good(chromium: Browser, tmp_path: Path) -> None:
     port = free_port()
     page = chromium.new_page(viewport={"width": 1440, "height": 900})
