@@ -31,7 +31,8 @@ with left:
 with right:
     if counts is not None:
         grid.confusion(dataset, counts, chosen=view.question.outcome, key="confusion")
-        if not any(counts.values()) and len(view.runs) > 1:
+        elsewhere = not any(counts.values()) and len(view.runs) > 1
+        if elsewhere and counting.total(filters.whichever(view.question)):
             st.caption("The run in view predicted none of these; choose other predictions at the left.")
 thresholding.show(dataset, view)
 

@@ -101,6 +101,11 @@ def threshold_of(run: Run | None) -> float | None:
     return None if threshold is None else float(threshold)
 
 
+def whichever(question: Question) -> Question:
+    """The same images, whatever the run said of them."""
+    return replace(question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
+
+
 def _others(run: Run, known: Sequence[Run]) -> list[Run]:
     """The runs that can call a case of this run otherwise."""
     return [one for one in known if one.id != run.id and one.kind == run.kind and threshold_of(one) is not None]

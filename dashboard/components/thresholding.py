@@ -25,7 +25,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
     own = view.question.own_threshold
     if own is None or view.question.threshold is None:
         return
-    asked = replace(view.question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
+    asked = filters.whichever(view.question)
     address.level(f"Threshold (run's own: {wording.percent(own)})", name="threshold", default=own, help=HELP)
     usual, tried = counting.outcomes(replace(asked, threshold=own)), counting.outcomes(asked)
     moving = counting.total(replace(asked, moved=True))
@@ -58,8 +58,9 @@ def _moved(
 ) -> None:
     """How many cases change side and which way, and the way to them."""
     found, alarms = tried["TP"] - usual["TP"], tried["FP"] - usual["FP"]
-    ill = f"{abs(found):,} {'more pneumonias found' if found >= 0 else 'more pneumonias missed'}"
-    well = f"{abs(alarms):,} {'more false alarms' if alarms >= 0 else 'fewer false alarms'}"
+    more = "more pneumonia", "more pneumonias"
+    ill = f"{wording.count(abs(found), *more)} {'found' if found >= 0 else 'missed'}"
+    well = wording.count(abs(alarms), f"{'more' if alarms >= 0 else 'fewer'} false alarm")
     unlabelled = moving - abs(found) - abs(alarms)
     apart = f" {wording.count(unlabelled, 'case')} of them without a label." if unlabelled else ""
     steps = [Cell("Back to the run's own", _here(dataset, threshold=None, moved=None))]

@@ -191,6 +191,54 @@ def test_whatever_stands_in_the_address_besides_breaks_no_page(workbench: Workbe
         assert not at.error, odd
 
 
+def test_other_predictions_are_offered_only_where_there_are_images_that_the_run_has_not_seen(
+    workbench: Workbench,
+) -> None:
+    other_run(workbench)
+    hint = "The run in view predicted none of these"
+    assert hint in said(open_page("cases", split="train", outcome="wrong"))
+    for parameters in ({"tag": "no such tag"}, {"split": "train", "cause": "no such cause"}, {"outcome": "wrong"}):
+        assert hint not in said(open_page("cases", **parameters)), parameters
+
+
+@pytest.mark.parametrize(
+    ("usual", "tried", "words"),
+    [
+        ((5, 4), (4, 2), "1 more pneumonia missed, 2 fewer false alarms."),
+        ((5, 4), (7, 5), "2 more pneumonias found, 1 more false alarm."),
+        ((5, 4), (5, 3), "0 more pneumonias found, 1 fewer false alarm."),
+    ],
+)
+def test_what_changes_side_is_told_in_the_right_number(
+    workbench: Workbench, usual: tuple[int, int], tried: tuple[int, int], words: str
+) -> None:
+    def script(workbench_id: int, usual: tuple[int, int], tried: tuple[int, int]) -> None:
+        from dashboard.components import thresholding
+        from db.models import Dataset
+        from db.queries.cases import Question
+
+        counts = [{"TP": tp, "FN": 9 - tp, "FP": fp, "TN": 9 - fp} for tp, fp in (usual, tried)]
+        moving = sum(abs(first - second) for first, second in zip(usual, tried, strict=True))
+        dataset = Dataset(id=workbench_id, name="sample")
+        thresholding._moved(dataset, Question(workbench_id), *counts, moving)
+
+    at = AppTest.from_function(script, args=(workbench.dataset_id, usual, tried))
+    at.run()
+    assert not at.exception
+    assert words in said(at)
+
+
+def test_a_click_that_comes_with_another_tag_puts_on_that_tag(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        for name in ("rotated film", "expiration"):
+            writes.tag(db, [3], name)
+    at = open_page("cases", chosen="1.2")
+    at.selectbox(key=selecting.TAG).set_value("rotated film").run()
+    at.selectbox(key=selecting.TAG).set_value("expiration")
+    at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
+    assert "Tag expiration: put on 2 cases." in said(at)
+
+
 def test_a_tag_that_is_no_tag_is_refused_in_one_line(workbench: Workbench) -> None:
     selecting.put_on(lambda: [1], "x" * 61)
     told = st.session_state[selecting.TOLD].replace("\\", "")
