@@ -180,7 +180,7 @@ def usable(context: Context, dataset: Dataset, name: str, revision: str) -> "Ope
     for index in known:
         if (index.embedder, index.revision) == (name, revision):
             try:
-                return indexes.served(context, index)
+                return indexes.served(context, index)[1]
             except IndexDamagedError as error:
                 print(f"embed: {error}; every image is embedded")
     return None

@@ -45,13 +45,13 @@ def opened(context: Context, index: VectorIndex) -> "OpenIndex":
         raise IndexDamagedError(f"{error}; build it again with: {again}") from error
 
 
-def served(context: Context, index: VectorIndex) -> "OpenIndex":
-    """The index's folder for answering a search; where it is damaged, the last good one before it, and a line that says
-    so. What is stored under an index's name takes `opened`. Raises IndexDamagedError where there is none."""
+def served(context: Context, index: VectorIndex) -> "tuple[VectorIndex, OpenIndex]":
+    """The index that answers a search, and its folder; where it is damaged, the last good one before it, and a line
+    that says so. What is stored under an index's name takes `opened`. Raises IndexDamagedError where there is none."""
     from engine.retrieval.vector_index import IndexDamagedError
 
     try:
-        return opened(context, index)
+        return index, opened(context, index)
     except IndexDamagedError as error:
         with session.transaction(context.engine) as db:
             earlier = evaluation.earlier_indexes(db, index)
@@ -59,5 +59,5 @@ def served(context: Context, index: VectorIndex) -> "OpenIndex":
             with suppress(IndexDamagedError):
                 found = opened(context, other)
                 print(f"note: {error}; the index of run {other.run_id} answers instead", file=sys.stderr)
-                return found
+                return other, found
         raise

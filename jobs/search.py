@@ -12,10 +12,10 @@ from db.queries import cases, evaluation, runs, search
 from db.queries.cases import Question
 from engine.commands import job
 from engine.digests import file_sha256
+from engine.errors import InputError
 from engine.reporting.matching import matcher
 from engine.retrieval.embedders import reads_text
 from engine.retrieval.vector_index import STRANGE
-from engine.weights import MissingWeightsError
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the one built last)")
     options.add_argument("--reports", action="store_true", help="look for --text in reports in any case")
     options.add_argument("--split", choices=("train", "val", "test"), help="find only cases of this split")
-    options.add_argument("--label", choices=tuple(cases.LABELS), help="find only cases with this label")
+    options.add_argument("--label", type=str.lower, choices=tuple(cases.LABELS), help="find only cases with this label")
     options.add_argument("--cause", metavar="NAME", help="find only cases with this cause, or unknown")
     options.add_argument(
         "--outcome", choices=("TP", "FP", "TN", "FN", "wrong"), help="find only cases that the classifier gets so"
@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--grid draws the query beside its hits; give it with --image or --case")
     if args.grid is not None and (args.grid.is_dir() or args.grid.suffix.lower() != ".png"):
         raise UsageError(f"--grid {args.grid} is no name of a PNG file; give one that ends in .png")
+    if args.exclude_same_patient and args.text is not None:
+        raise UsageError("--exclude-same-patient leaves out the query's patient, and words have none; drop it")
     if args.reports and (args.text is None or args.embedder is not None):
         raise UsageError("--reports looks for --text in reports; give it with --text, and without --embedder")
     context = open_context(args)
@@ -69,6 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         answer = search_in.by_case(args.case, args.embedder)
     if args.csv:
         print(as_csv(answer), end="")
+        for note in answer.notes:
+            print(f"note: {note}", file=sys.stderr)
     else:
         show(dataset, answer, as_json=args.json)
     if args.grid is not None:
@@ -114,11 +118,15 @@ class Search:
 
         pixels = read_grey(path)
         index = indexes.chosen(self.context, self.dataset, embedder)
-        opened = indexes.served(self.context, index)
+        index, opened = indexes.served(self.context, index)
         vectors = opened.placed(self.model(index).embed_images(pixels[None]))
         with session.transaction(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
-        notes = [f"the picture is case {same.id} of the dataset, {same.path}; it is left out"] if same else []
+        notes = []
+        if same is not None:
+            notes.append(f"the picture is case {same.id} of the dataset, {same.path}; it is left out")
+        elif self.other_patients:
+            notes.append("the picture is no file of the dataset, so its patient is not known and nobody is left out")
         if opened.strange(vectors):
             notes.append(STRANGE)
         return self.nearest(index, opened, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
@@ -126,7 +134,7 @@ class Search:
     def by_case(self, number: int, embedder: str | None) -> Answer:
         """Cases like one of the dataset, which is left out; needs no model."""
         index = indexes.chosen(self.context, self.dataset, embedder)
-        opened = indexes.served(self.context, index)
+        index, opened = indexes.served(self.context, index)
         rows = opened.rows([number])
         if not len(rows):
             raise UsageError(f"case {number} is not in the index of '{index.embedder}'; see the dashboard for numbers")
@@ -141,8 +149,8 @@ class Search:
         if readers and not in_reports:
             try:
                 return self.by_words(readers[-1], text, notes=["to search the reports' words, add --reports"])
-            except MissingWeightsError as error:
-                notes.append(str(error))
+            except (InputError, JobError) as error:
+                notes.append(f"the pictures cannot be asked: {error}")
         elif readers:
             notes.append("to search the pictures themselves, leave --reports out")
         else:
@@ -152,8 +160,8 @@ class Search:
 
     def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> Answer:
         """Cases whose pictures a text describes, by an index that reads text."""
+        index, opened = indexes.served(self.context, index)
         embedder = self.model(index)
-        opened = indexes.served(self.context, index)
         vectors = opened.worded(embedder.embed_texts([text]))
         caveat = embedder.caveat(text, known=opened.known)
         return self.nearest(index, opened, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from tiny_models import tiny_clip
 
 from db import session, tallies
-from db.models import Dataset, Image, Prediction, Report, Review, Run
+from db.models import Dataset, Image, Prediction, Report, Review, Run, VectorIndex
 from db.queries import search as queries
 from db.queries.cases import Question
 from engine.retrieval import embedders
@@ -42,7 +42,9 @@ def test_where_the_newest_index_is_damaged_the_last_good_one_answers(
     assert "ids.npy is not the file that was written; build it again with: " in said.err
     assert "python -m jobs embed --dataset films --embedder small;" in said.err
     assert f"the index of run {good.run_id} answers instead" in said.err
-    assert len(json.loads(said.out)["hits"]) == 5
+    found = json.loads(said.out)
+    assert len(found["hits"]) == 5
+    assert found["answered_by"].startswith(f"the index of small (run {good.run_id}, {COUNT} images)")
 
 
 def test_search_by_case_never_returns_the_case_and_finds_its_kind(
@@ -90,6 +92,8 @@ def test_filters_leave_k_hits_where_k_exist(
     inside = folder / "train" / "PNEUMONIA" / "person1_virus_1.png"
     found = answer(options, capsys, "--image", str(inside), "--k", "2", "--split", "test", "--label", "normal")
     assert [(hit["split"], hit["label"]) for hit in found["hits"]] == [("test", "normal")] * 2
+    written = answer(options, capsys, "--image", str(inside), "--k", "2", "--split", "test", "--label", "NORMAL")
+    assert written == found
     assert answer(options, capsys, "--image", str(inside), "--label", "unknown")["hits"] == []
     assert search.main(["--image", str(inside), "--split", "test", *options]) == 0
     printed = capsys.readouterr().out
@@ -126,6 +130,7 @@ def test_bad_use_is_one_line_and_an_exit_code(
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
     refused(search, 2, "--k is 0", "--case", "1", "--k", "0")
     refused(search, 2, "--text is empty", "--text", "  ")
+    refused(search, 2, "the query's patient, and words have none", "--text", "a", "--exclude-same-patient")
     shutil.rmtree(folder / "test")
     assert embed.main(["--embedder", "imagenet-lite0", *options]) == 1
     assert "cannot be read (No such file or directory)" in capsys.readouterr().err
@@ -251,6 +256,21 @@ def test_a_picture_unlike_all_others_is_answered_with_a_warning(
     film.write_bytes(png(np.clip(pixels(5).astype(int) + 1, 0, 255).astype(np.uint8)))
     notes = [" ".join(answer(options, capsys, "--image", str(file))["notes"]) for file in (strange, film)]
     assert "it may be no chest radiograph" in notes[0] and "radiograph" not in notes[1]
+    assert search.main(["--image", str(strange), "--csv", *options]) == 0
+    said = capsys.readouterr()
+    assert "note: the picture is less like its 3 nearest images" in said.err and "note" not in said.out
+
+
+def test_a_picture_of_no_known_patient_leaves_nobody_out_and_says_so(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    film = tmp_path / "film.png"
+    film.write_bytes(png(np.clip(pixels(5).astype(int) + 1, 0, 255).astype(np.uint8)))
+    asked = ("--exclude-same-patient", "--image")
+    assert "its patient is not known" in answer(options, capsys, *asked, str(film))["notes"][0]
+    (known,) = answer(options, capsys, *asked, str(next(folder.rglob("person1_*.png"))))["notes"]
+    assert known.endswith("it is left out")
 
 
 def test_outcomes_need_predictions(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
@@ -290,6 +310,14 @@ def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_repo
     without = answer(options, capsys, "--text", "opacities", "--k", "3")
     assert without["answered_by"].startswith("the words of notes and reports")
     assert "python -m jobs fetch_models clip" in without["notes"][0]
+    (tmp_path / "gone").rename(tmp_path / "models")
+    with session.transaction(context.engine) as db:
+        (path,) = db.scalars(select(VectorIndex.path).where(VectorIndex.embedder == "clip"))
+    (context.artifacts / path / "ids.npy").write_bytes(b"torn")
+    torn = answer(options, capsys, "--text", "opacities", "--k", "3")
+    assert torn["answered_by"].startswith("the words of notes and reports")
+    assert "ids.npy is not the file that was written; build it again with: " in torn["notes"][0]
+    assert search.main(["--text", "opacities", "--embedder", "clip", *options]) == 1
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
