@@ -28,6 +28,8 @@ DECODERS = {
 }
 """Transfer syntaxes that are decoded, and by which of pydicom's plugins; named here so that every machine agrees.
 Deflated files are not among them: how large they become is unknown before it is too late."""
+CONVERT = "convert it to an uncompressed one, for example with: gdcmconv --raw FILE NEW"
+"""The way out where a transfer syntax is not decoded."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 # Remarks on small offences against the standard quote the offending value, which may be the patient's name.
@@ -84,7 +86,8 @@ def patient_token(data: bytes, *, key: bytes) -> str | None:
 def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
     """The data set, checked: it holds one frame of a known compression within `max_pixels`."""
     if b"1.2.840.10008.1.2.1.99" in data[:1024]:
-        raise UnreadableImageError("unsupported", "DICOM transfer syntax Deflated Explicit VR Little Endian")
+        name = "Deflated Explicit VR Little Endian"
+        raise UnreadableImageError("unsupported", f"DICOM transfer syntax {name}; {CONVERT}")
     try:
         dataset = dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
         rows, columns = dataset.get("Rows"), dataset.get("Columns")
@@ -104,7 +107,7 @@ def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
         raise UnreadableImageError("unsupported", f"DICOM with {frames} frames, expected one picture")
     if syntax not in DECODERS or twelve_bit:
         name = f"{syntax.name}{', 12 bits' if twelve_bit else ''}" if syntax else "missing"
-        raise UnreadableImageError("unsupported", f"DICOM transfer syntax {name}")
+        raise UnreadableImageError("unsupported", f"DICOM transfer syntax {name}; {CONVERT}")
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise UnreadableImageError("unsupported", "DICOM with a colour palette")
     return dataset
