@@ -137,8 +137,20 @@ class Search:
         index, opened = indexes.served(self.context, index)
         rows = opened.rows([number])
         if not len(rows):
-            raise UsageError(f"case {number} is not in the index of '{index.embedder}'; see the dashboard for numbers")
+            raise UsageError(self.absent(number, index))
         return self.nearest(index, opened, opened.vectors[rows], exclude=self.barred(number), notes=[])
+
+    def absent(self, number: int, index: VectorIndex) -> str:
+        """Why the index does not hold that case, and the way out."""
+        with session.transaction(self.context.engine) as db:
+            case = db.get(Image, number) if 0 <= number < 2**63 else None
+            owner = db.get_one(Dataset, case.dataset_id).name if case else None
+        if owner is None:
+            return f"case {number} is in no dataset; the number stands in a case's facts on the dashboard"
+        if owner != self.dataset.name:
+            return f"case {number} is of dataset '{owner}', not of '{self.dataset.name}'; name it with --dataset"
+        again = job("embed", owner, "--embedder", index.embedder)
+        return f"case {number} is not in the index of '{index.embedder}'; add it with: {again}"
 
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
@@ -179,6 +191,8 @@ class Search:
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
             for rank, hit in enumerate(found, start=1)
         ]
+        longer = search.left_out(text)
+        notes = [*([longer] if longer else []), *notes]
         return Answer(hits, "the words of notes and reports (full-text search; what denies them is left out)", notes)
 
     def query(self, file: Path | None, number: int) -> tuple[Any, str, int | None]:

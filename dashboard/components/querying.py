@@ -96,6 +96,8 @@ def _nearest(
         st.warning(f"{STRANGE[0].upper()}{STRANGE[1:]}.", icon=":material/help:")
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
+    elif address.get("patients") in PATIENTS:
+        st.caption("This picture is no file of the dataset, so its patient is not known and nobody is left out.")
     return Found(hits, served.index, reading.zones, film)
 
 

@@ -70,4 +70,7 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
         f"{wording.count(len(found), 'image')}{', or more,' * (len(found) == k)} with a text that holds any of these "
         "words and does not deny what they name. Images without a text cannot be found so."
     )
+    longer = search.left_out(text)
+    if longer:
+        st.warning(f"{longer[0].upper()}{longer[1:]}.", icon=":material/help:")
     reporting.found(dataset, found, filters.view(dataset))

@@ -63,7 +63,17 @@ class TextHit:
 
 def words(text: str) -> list[str]:
     """The distinct words of a query, in lower case: letters, digits and nothing that a query language could read."""
-    return list(dict.fromkeys(re.findall(r"[^\W_]+", text.lower())))[:WORDS]
+    return _distinct(text)[:WORDS]
+
+
+def left_out(text: str) -> str | None:
+    """In words, that a query has more distinct words than are looked for, or None."""
+    count = len(_distinct(text))
+    return f"only the first {WORDS} of the {count:,} different words are looked for" if count > WORDS else None
+
+
+def _distinct(text: str) -> list[str]:
+    return list(dict.fromkeys(re.findall(r"[^\W_]+", text.lower())))
 
 
 def texts(

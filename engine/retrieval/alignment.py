@@ -178,7 +178,17 @@ CAUSE_WORDS = {
 
 
 def caveat(text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
-    """What the words ask that no sentence taught, or None. known: what the index's words were learnt from."""
+    """What the words ask that no sentence taught, or None; of a text that is too long, that not all of it counts.
+    known: what the index's words were learnt from."""
+    untold = _untaught(text, known)
+    if sentences.read_whole(text):
+        return untold
+    longer = f"only the beginning of these words counts, as far as this embedder reads ({sentences.PIECES} word pieces)"
+    return f"{longer}; {untold}" if untold else longer
+
+
+def _untaught(text: str, known: Known) -> str | None:
+    """What the words ask that no sentence taught, or None."""
     said = []
     mentions = read(text)
     other = sorted({mention.finding.replace("_", " ") for mention in mentions} - TAUGHT)

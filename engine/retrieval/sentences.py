@@ -14,8 +14,10 @@ from engine.errors import InputError
 DIMENSION = 384
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 """Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors: the package that brings it is not its authors'."""
+PIECES = 256
+"""Word pieces of a text that are read, the model's own limit."""
 LONGEST = 2000
-"""Characters of a text that are read; the model's own limit of 256 word pieces comes sooner."""
+"""Characters of a text that are read; the limit of word pieces comes sooner."""
 
 
 def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
@@ -26,6 +28,13 @@ def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
     if len(texts) == 1:
         return _one(texts[0][:LONGEST])[None].copy()
     return _many([text[:LONGEST] for text in texts])
+
+
+def read_whole(text: str) -> bool:
+    """Whether all of the text is read: it has no more characters and word pieces than that."""
+    if len(text) > LONGEST:
+        return False
+    return len(_model().tokenizer(text, truncation=False, verbose=False)["input_ids"]) <= PIECES
 
 
 @lru_cache(maxsize=64)

@@ -10,7 +10,8 @@ import pytest
 from opened import Workbench, asked, linked, open_page, said
 from sqlalchemy import delete, select, update
 
-from dashboard.components import filters, querying, similar
+from dashboard.components import classified, filters, querying, similar
+from dashboard.components.classified import Reading
 from db import session as database
 from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex
 from db.queries.cases import Question
@@ -48,6 +49,12 @@ def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) ->
     assert "0 images" in said(open_page("search", by="words", q="right", label="normal"))
 
 
+def test_words_that_are_too_many_to_look_for_are_told(workbench: Workbench) -> None:
+    many = open_page("search", by="words", q=" ".join(["zone", *(f"w{number}" for number in range(40))]))
+    assert "Only the first 32 of the 41 different words are looked for." in said(many)
+    assert "different words" not in said(open_page("search", by="words", q="zone"))
+
+
 def test_a_broken_upload_is_one_line(workbench: Workbench) -> None:
     at = open_page("search")
     at.file_uploader[0].upload("film.png", b"\x89PNG and then nothing", "image/png").run()
@@ -61,6 +68,22 @@ def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workb
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
     assert any("build it again with: python -m jobs embed" in str(one.value) for one in at.error)
+
+
+def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*_: object) -> Reading:
+        return Reading(np.eye(1, 256, dtype=np.float32))
+
+    monkeypatch.setattr(classified, "read", read)
+    monkeypatch.setattr(querying, "model", lambda index: None)
+    film = workbench.films[1].data
+    for data, told in ((film, "it is left out of the hits"), (film + b"\n", "its patient is not known")):
+        at = open_page("search", patients="others")
+        at.file_uploader[0].upload("film.png", data, "image/png").run(timeout=120)
+        assert not at.error
+        assert told in said(at)
 
 
 def test_an_upload_is_read_by_the_weights_of_a_training_that_was_redone_in_its_place(

@@ -176,3 +176,9 @@ def test_a_film_without_evidence_is_of_no_zone_and_few_films_tell_none() -> None
     assert zones[5:].mean() == pytest.approx(0.2, abs=0.03)
     assert not prominent(found[:4], np.ones(4, dtype=bool)).any()
     assert not prominent(np.full((9, 6), np.nan), np.ones(9, dtype=bool)).any()
+
+
+@pytest.mark.parametrize("text", ["opacity in the right lower zone " * 300, "x" * 10_000, "1 " * 300])
+def test_a_text_longer_than_is_read_says_that_only_its_beginning_counts(text: str) -> None:
+    assert (alignment.caveat(text) or "").startswith("only the beginning of these words counts")
+    assert "beginning" not in (alignment.caveat("opacity in the right lower zone " * 20) or "")

@@ -83,6 +83,7 @@ def test_any_open_clip_model_is_named_by_architecture_or_repository(
     np.testing.assert_allclose(embedder.embed_texts(["pneumonia"]), expected, atol=1e-5)
     assert embedder.embed_images(pictures[:2]).shape == (2, 16)
     assert embedder.caveat("effusion") is None
+    assert "only the beginning of these words counts" in (embedder.caveat("effusion " * 1000) or "")
     by_file = load_embedder(
         "open_clip:whatever", weights=tmp_path / "models" / "open_clip_hf-hub_org_tiny" / "open_clip_model.safetensors"
     )
@@ -313,6 +314,7 @@ def test_words_alone_load_no_classifier(
     embedder = load_embedder("aligned", checkpoint=tmp_path / "checkpoint")
     assert embedder.embed_texts(["pneumonia"]).shape == (1, 384)
     assert embedder.caveat("pneumonia") is None
+    assert "only the beginning of these words counts" in (embedder.caveat("opacity " * 1250) or "")
     assert opened == []
     for _ in range(2):
         assert embedder.embed_images(pictures[:1]).shape == (1, embedder.dimension) == (1, 1286)

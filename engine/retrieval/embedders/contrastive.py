@@ -63,8 +63,12 @@ class OpenClipEmbedder:
             return unit(self._model.encode_text(self._tokenizer(list(texts)).to(self._device)).float().cpu().numpy())
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
-        """None: it was trained on pairs of pictures and sentences."""
-        return None
+        """That a text is longer than the model's context; else None, as it learnt from pairs of pictures and words."""
+        longest = self._tokenizer.context_length
+        tokens = self._tokenizer([text, ""], context_length=longest + 1)
+        if tokens[0, -1] == tokens[1, -1]:  # what fills up
+            return None
+        return f"only the beginning of these words counts, as far as this embedder reads ({longest} tokens)"
 
 
 def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:

@@ -125,7 +125,8 @@ def test_bad_use_is_one_line_and_an_exit_code(
     refused(search, 1, "notes.txt cannot be used: neither an image nor DICOM", "--image", str(text))
     refused(search, 1, "torn.png cannot be used", "--image", str(torn))
     refused(search, 1, "cannot be read (No such file or directory); check", "--image", str(tmp_path / "absent.png"))
-    refused(search, 2, "case 4711 is not in the index", "--case", "4711")
+    refused(search, 2, "case 4711 is in no dataset", "--case", "4711")
+    refused(search, 2, "is in no dataset", "--case", str(2**63))
     refused(search, 2, "no index of embedder 'clip'; it has: small", "--case", "1", "--embedder", "clip")
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
     refused(search, 2, "--k is 0", "--case", "1", "--k", "0")
@@ -368,3 +369,32 @@ def test_reports_of_another_dataset_with_the_same_pictures_are_found_there(
         hits = queries.texts(db, Question(other.id), "opacity", limit=50)
         assert {hit.image.dataset_id for hit in hits} == {other.id}
     assert len(hits) == COUNT // 2
+
+
+def test_a_case_that_the_index_lacks_is_told_why(
+    options: list[str], context: Context, folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
+    assert ingest.main([str(folder), "--name", "films", *options]) == 0
+    with session.transaction(context.engine) as db:
+        number = db.scalars(select(Image.id).order_by(Image.id.desc())).first()
+    assert search.main(["--case", str(number), *options]) == 2
+    assert "add it with: python -m jobs embed --dataset films --embedder small" in capsys.readouterr().err
+    shutil.copytree(folder, tmp_path / "copy")
+    assert ingest.main([str(tmp_path / "copy"), "--name", "copy", *options]) == 0
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert search.main(["--case", "1", *options]) == 2
+    assert "case 1 is of dataset 'films', not of 'copy'; name it with --dataset" in capsys.readouterr().err
+
+
+def test_words_that_are_too_many_to_look_for_are_told(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    write_reports(context)
+    text = " ".join(f"word{number}" for number in range(1500))
+    told = "only the first 32 of the 1,502 different words are looked for"
+    notes = answer(options, capsys, "--text", f"opacity {text} zone")["notes"]
+    assert notes[0] == told and len(notes) == 2
+    assert len(answer(options, capsys, "--text", "opacity " * 1250)["notes"]) == 1
