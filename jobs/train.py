@@ -30,7 +30,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "train")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument(
-        "--recipe", default="lite0", metavar="NAME", help="lite0 (default), restyled, ensemble, best, seed, ..."
+        "--recipe",
+        default="lite0",
+        metavar="NAME",
+        help="lite0 (default), restyled, ensemble, best, seed, statistics or quick",
     )
     options.add_argument("--epochs", type=positive, help="override the recipe's")
     options.add_argument("--batch-size", type=positive, help="override the recipe's")

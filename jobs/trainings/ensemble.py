@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from db import session
+from db.models import Run
 from db.queries import runs
 from engine.commands import job
 from engine.digests import is_whole
@@ -34,17 +35,16 @@ def train(
     """
     from engine.classification.ensemble import save_checkpoint
 
-    said, folders, backbones = [], {}, []
     with session.transaction(run.context.engine) as db:
-        for name, number in parts.items():
-            said.append(runs.predictions(db, number))
-            checkpoint, trained = runs.artifact(db, number, "checkpoint"), runs.find(db, number)
-            folder = run.context.artifacts / checkpoint.path if checkpoint else None
-            if checkpoint is None or folder is None or trained is None or not is_whole(folder, checkpoint.sha256):
-                again = job("train", run.config["dataset"], f"--recipe {name}")
-                raise JobError(f"train run {number} has no checkpoint, or not the one it wrote; train again: {again}")
-            folders[name] = folder
-            backbones.append(str((trained.summary or {})["backbone"]))
+        said = [runs.predictions(db, number) for number in parts.values()]
+        checkpoints = {name: runs.artifact(db, number, "checkpoint") for name, number in parts.items()}
+        backbones = [str((db.get_one(Run, number).summary or {})["backbone"]) for number in parts.values()]
+    folders = {}
+    for name, made in checkpoints.items():
+        if made is None or not is_whole(run.context.artifacts / made.path, made.sha256):
+            again = job("train", run.config["dataset"], "--recipe", name)
+            raise JobError(f"train run {parts[name]} has not the checkpoint that it wrote; train again: {again}")
+        folders[name] = run.context.artifacts / made.path
     images = [image.id for image in training_set.images]
     logits = np.mean([[part[image].logit for image in images] for part in said], axis=0)
     dealt = np.array([said[0][image].fold for image in images])

@@ -19,9 +19,7 @@ from db import session, tallies
 from db.models import Image, Metric, Prediction, Run
 from db.queries import cases, datasets, runs
 from db.queries.cases import Question
-from engine.classification.checkpoints import load_classifier
-from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe
-from engine.errors import InputError
+from engine.classification.recipes import RECIPES
 from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
@@ -149,7 +147,6 @@ def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores
 def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_be_predicted_with(
     context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from engine.classification.recipes import RECIPES
 
     several = replace(
         RECIPES["lite0"],
@@ -251,7 +248,6 @@ def test_a_kept_member_counts_only_where_it_is_whole_and_of_this_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from engine.classification import training
-    from engine.classification.recipes import RECIPES
 
     trained: list[int] = []
 
@@ -285,60 +281,6 @@ def test_a_kept_member_counts_only_where_it_is_whole_and_of_this_training(
         assert train_with([1, 1, 0, 1], seed=2)
         assert stored_member(path, "last").state["weight"].tolist() == [2.0] * 9
     assert trained == [1, 1, 2, 2, 2, 2, 2]
-
-
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
-def test_an_ensemble_trains_its_parts_as_runs_of_their_own_and_says_the_mean_of_what_they_say(
-    context: Context,
-    job_options: list[str],
-    phantoms: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setitem(RECIPES, "ensemble", EnsembleRecipe(name="ensemble", parts=("lite0", "quick")))
-    for name in ("lite0", "quick"):
-        part = RECIPES[name]
-        assert not isinstance(part, EnsembleRecipe)
-        few = replace(part, views=2, folds=2, repeats=1)
-        monkeypatch.setitem(RECIPES, name, replace(few, epochs=1) if isinstance(few, Recipe) else few)
-    assert ingest.main([str(phantoms), *job_options]) == 0
-    assert train.main(["--recipe", "ensemble", *job_options]) == 0
-    with session.transaction(context.engine) as db:
-        trained = {run.config["recipe"]["name"]: run for run in db.query(Run).filter_by(kind="train")}
-        said = {name: runs.predictions(db, run.id) for name, run in trained.items()}
-    assert {run.status for run in trained.values()} == {"finished"} and len(trained) == 3
-    whole = trained["ensemble"]
-    assert whole.config["parts"] == {name: trained[name].id for name in ("lite0", "quick")}
-    assert whole.summary is not None and whole.summary["threshold"] == 0.5
-    for image, prediction in said["ensemble"].items():
-        assert prediction.logit == pytest.approx(np.mean([said[name][image].logit for name in ("lite0", "quick")]))
-        assert prediction.fold == said["lite0"][image].fold
-
-    scored = {}
-    for name, run in trained.items():
-        assert predict.main(["--train-run", str(run.id), *job_options]) == 0
-        predicted = finished(context, "predict").id
-        with session.transaction(context.engine) as db:
-            scored[name] = runs.predictions(db, predicted)
-            heatmaps = runs.artifact(db, predicted, "heatmaps")
-    assert heatmaps is not None
-    for image, prediction in scored["ensemble"].items():
-        parts = [scored[name][image].logit for name in ("lite0", "quick")]
-        assert prediction.logit == pytest.approx(np.mean(parts), abs=1e-5)
-
-    capsys.readouterr()
-    assert train.main(["--recipe", "ensemble", *job_options]) == 0
-    done = [f"train: already done as run {trained[name].id}" for name in ("lite0", "quick", "ensemble")]
-    assert capsys.readouterr().out.splitlines() == done
-    folder = context.artifacts / "runs" / f"{whole.id:04d}-train" / "checkpoint"
-    shutil.copy(folder / "lite0" / "model.json", folder / "quick" / "model.json")
-    with pytest.raises(InputError, match="torn or of another format; train again"):
-        load_classifier(folder)
-    shutil.copytree(folder / "lite0", folder / "quick", dirs_exist_ok=True)
-    with pytest.raises(InputError, match="holds other parts than its own; train again"):
-        load_classifier(folder)
-    assert train.main(["--recipe", "ensemble", "--epochs", "3", *job_options]) == 2
-    assert "recipe 'ensemble' has no --epochs; leave it out" in capsys.readouterr().err
 
 
 def test_options_that_a_recipe_does_not_know_are_refused_by_name(
@@ -402,7 +344,6 @@ def test_an_image_cut_short_before_training_is_named_and_nothing_is_half_written
     monkeypatch: pytest.MonkeyPatch,
     views: str,
 ) -> None:
-    from engine.classification.recipes import RECIPES
 
     monkeypatch.setitem(RECIPES, "plain", replace(RECIPES["lite0"], name="plain", **{"views": int(views), "folds": 2}))
     folder = tmp_path / "films"
