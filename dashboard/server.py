@@ -3,7 +3,7 @@
 import logging
 from importlib import import_module
 from pathlib import Path
-from pkgutil import iter_modules
+from pkgutil import walk_packages
 
 import streamlit as st
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -37,6 +37,6 @@ app = st.App(
     middleware=admission.middleware(),
     on_script_error=explain,
 )
-for name in ("pandas", *(f"{components.__name__}.{one.name}" for one in iter_modules(components.__path__))):
+for name in ("pandas", *(one.name for one in walk_packages(components.__path__, f"{components.__name__}."))):
     import_module(name)  # while nobody waits, and not with the first page
 resources.settle_memory()

@@ -3,23 +3,12 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import (
-    address,
-    audited,
-    counting,
-    filters,
-    frame,
-    grid,
-    history,
-    panels,
-    reviewed,
-    side_by_side,
-    similar,
-    steps,
-    twins,
-    viewer,
-    wording,
-)
+from dashboard.components import address, filters, frame, grid, panels, wording
+from dashboard.components.case import audit_findings, history, near_duplicates, steps, viewer
+from dashboard.components.cases import counting
+from dashboard.components.reports import side_by_side
+from dashboard.components.reviews import of_image
+from dashboard.components.search import neighbours
 from db.queries import cases, evaluation, reports
 from engine.commands import job
 
@@ -56,7 +45,7 @@ with known:
     viewer.facts(dataset, case, view)
     viewer.zones(case)
     history.show(case, view)
-    audited.facts(dataset, case, view)
+    audit_findings.facts(dataset, case, view)
 
 st.subheader(f"Reports ({len(written)})")
 if not written:
@@ -71,7 +60,7 @@ else:
         side_by_side.differences(written)
 
 st.subheader("Reviews")
-reviewed.show(case.id)
+of_image.show(case.id)
 
 st.subheader("Similar cases")
 if not indexes:
@@ -81,15 +70,15 @@ else:
     picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
     index = next((index for index in indexes if index.embedder == picked), indexes[0])
     with panels.guarded("The similar cases"):
-        served = similar.opened(index)
+        served = neighbours.opened(index)
         held = wording.count(served.index.count, "image")
-        st.caption(f"Index of {index.embedder}, {held}, {similar.manner(served.index)}.")
-        hits = similar.to_image(served, case.id, NEAREST)
+        st.caption(f"Index of {index.embedder}, {held}, {neighbours.manner(served.index)}.")
+        hits = neighbours.to_image(served, case.id, NEAREST)
         onwards = {"run": address.get("run"), "index": address.get("index")}
-        learned = similar.learned(index)
-        similar.show(dataset, hits, view, key="similar", learned=learned, zones=case.zones, onwards=onwards)
-audited.neighbours(dataset, case, view)
+        learned = neighbours.learned(index)
+        neighbours.show(dataset, hits, view, key="similar", learned=learned, zones=case.zones, onwards=onwards)
+audit_findings.neighbours(dataset, case, view)
 
 st.subheader("Near-duplicates")
 with panels.guarded("The near-duplicates"):
-    twins.show(dataset, case, view)
+    near_duplicates.show(dataset, case, view)

@@ -3,18 +3,8 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import (
-    address,
-    casing,
-    counting,
-    filters,
-    frame,
-    grid,
-    panels,
-    selecting,
-    thresholding,
-    wording,
-)
+from dashboard.components import address, filters, frame, grid, panels, wording
+from dashboard.components.cases import counting, list_views, picks, threshold_slider
 from db.queries import cases
 from engine.commands import job
 
@@ -34,7 +24,7 @@ with right:
         elsewhere = not any(counts.values()) and len(view.runs) > 1
         if elsewhere and counting.total(filters.whichever(view.question)):
             st.caption("The run in view predicted none of these; choose other predictions at the left.")
-thresholding.show(dataset, view)
+threshold_slider.show(dataset, view)
 
 if view.run is None:
     panels.missing(
@@ -49,8 +39,8 @@ if not shown:
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/filter_alt_off:")
 left, right = st.columns([5, 1], vertical_alignment="center")
 with left:
-    selecting.actions(dataset, view, total, [case.id for case in shown])
+    picks.actions(dataset, view, total, [case.id for case in shown])
 with right:
-    look = casing.look()
-casing.show(dataset, view, shown, look=look)
+    look = list_views.look()
+list_views.show(dataset, view, shown, look=look)
 address.pages(total, grid.SIZE)

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, mapping, panels, wording
+from dashboard.components import address, filters, frame, panels, wording
+from dashboard.components.cases import image_map
 from db.queries import runs
 from engine.commands import job
 
@@ -20,9 +21,9 @@ if run is None:
 summary = run.summary or {}
 drawn = list(summary["trustworthiness"])
 with st.sidebar:
-    named = {name: mapping.NAMES[name] for name in drawn}
+    named = {name: image_map.NAMES[name] for name in drawn}
     method = address.choice("Method", named, name="method", default=drawn[0], drops=["box"]) or drawn[0]
-    by = address.choice("Colour", mapping.colours(run), name="colour", default="label") or "label"
+    by = address.choice("Colour", image_map.colours(run), name="colour", default="label") or "label"
 st.caption(
     f"{wording.count(summary['images'], 'image')} by the index of {wording.plain(summary['embedder'])}; "
     f"trustworthiness {summary['trustworthiness'][method]:.3f} (1: every neighbour on the map is a neighbour). "
@@ -30,6 +31,6 @@ st.caption(
     "Escape to clear it; click a point to open its case."
 )
 with panels.guarded("The map"):
-    points = mapping.opened(run, method, view)
-    mapping.chart(dataset, points, method=method, by=by)
-    mapping.boxed(dataset, points, view)
+    points = image_map.opened(run, method, view)
+    image_map.chart(dataset, points, method=method, by=by)
+    image_map.boxed(dataset, points, view)

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import attention, figures, frame, holdings, panels, wording
+from dashboard.components import figures, frame, panels, wording
+from dashboard.components.overview import attention, holdings
 from db.queries import datasets, evaluation, reports, runs
 from engine.commands import job
 

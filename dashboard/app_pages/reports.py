@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, matching, panels, reporting, standings
+from dashboard.components import address, filters, frame, panels
+from dashboard.components.reports import leaderboard, matches, report_view
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
 from engine.commands import job
@@ -18,19 +19,19 @@ with resources.reading() as session:
     compared = reports.leaderboard(session, dataset.id)
     evaluated = evaluation.latest(session, dataset.id)
 
-scores = {name: NAMES[name] for name in reporting.SHARES if any(name in one.means for one in compared)}
+scores = {name: NAMES[name] for name in report_view.SHARES if any(name in one.means for one in compared)}
 with st.sidebar:
     text = address.words("Words in the report", name="words", placeholder="opacity")
     label = filters.choose("Label of the image", filters.offered(dataset)[1], name="label")
     strategy = address.choice(
-        "Strategy", {name: reporting.named(name) for name in strategies}, name="strategy", menu=True
+        "Strategy", {name: report_view.named(name) for name in strategies}, name="strategy", menu=True
     )
     model = address.choice("Model", {name: name for name in models}, name="model", menu=True)
-    stance = address.choice("The report", reporting.STANCES, name="stance", menu=True)
-    problem = address.choice("Problem", reporting.PROBLEMS, name="problem", menu=True)
+    stance = address.choice("The report", report_view.STANCES, name="stance", menu=True)
+    problem = address.choice("Problem", report_view.PROBLEMS, name="problem", menu=True)
     score = address.choice("Score", scores, name="score", menu=True)
     low, high = address.share_range("Its value") if score else (0.0, 1.0)
-    against = address.choice("Queue", reporting.QUEUES, name="queue", menu=True) if view.judged else None
+    against = address.choice("Queue", report_view.QUEUES, name="queue", menu=True) if view.judged else None
 
 question = ReportQuestion(
     dataset.id,
@@ -45,7 +46,7 @@ question = ReportQuestion(
     keyword=text or None,
     disagreeing=view.judged if against else None,
 )
-found = matching.page(question, SIZE)
+found = matches.page(question, SIZE)
 
 st.header("Reports")
 if not compared and not found.total:
@@ -54,11 +55,11 @@ if not compared and not found.total:
 written = sum(one.reports for one in compared)
 st.markdown(found.said(written))
 with st.expander("Models and strategies compared", expanded=found.total == written):
-    standings.show(dataset, compared, evaluated)
+    leaderboard.show(dataset, compared, evaluated)
 
 if found.rows:
-    reporting.legend()
-reporting.beside_images(dataset, found.rows, view)
+    report_view.legend()
+report_view.beside_images(dataset, found.rows, view)
 if not found.rows:
     st.info("No report matches all of these filters.")
     st.page_link(frame.FOLDER / "reports.py", label="All reports", icon=":material/filter_alt_off:")

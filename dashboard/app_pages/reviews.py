@@ -2,7 +2,8 @@
 
 import streamlit as st
 
-from dashboard.components import address, agreeing, filters, frame, listing, reviewing
+from dashboard.components import address, filters, frame
+from dashboard.components.reviews import agreement, blind_queue, review_list
 
 WAYS = {"judge": "Judge blind", "agreement": "Agreement", "list": "All reviews"}
 
@@ -12,12 +13,12 @@ view = filters.view(dataset)
 st.header("Reviews")
 way = address.choice("Show", WAYS, name="view", default="judge")
 if way == "list":
-    listing.show(dataset, view)
+    review_list.show(dataset, view)
     st.stop()
 
 with st.sidebar:
-    question = reviewing.queue(dataset, view)
+    question = blind_queue.queue(dataset, view)
 if way == "agreement":
-    agreeing.show(dataset, question, view)
+    agreement.show(dataset, question, view)
 else:
-    reviewing.judge(dataset, question, view)
+    blind_queue.judge(dataset, question, view)

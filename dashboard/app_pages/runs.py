@@ -3,23 +3,24 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, frame, running, wording
+from dashboard.components import address, frame, wording
+from dashboard.components.runs import run_view
 from db.queries import runs
 
 SIZE = 30
 
 dataset = frame.open_dataset()
 chosen = address.number("run")
-seen = running.standing_of(chosen)
+seen = run_view.standing_of(chosen)
 
 
 @st.fragment(run_every=2.0 if seen == "running" else 10.0)
 def live() -> None:
     """The part that changes while jobs run; once what is shown starts or ends, the whole page is drawn anew."""
-    if running.standing_of(chosen) != seen:
+    if run_view.standing_of(chosen) != seen:
         st.rerun()
     if chosen is not None:
-        running.one(dataset, chosen)
+        run_view.one(dataset, chosen)
         return
     kind = address.get("kind")
     with resources.reading() as session:
@@ -27,14 +28,14 @@ def live() -> None:
         page = address.page(total, SIZE)
         rows = runs.page(session, kind=kind, limit=SIZE, offset=(page - 1) * SIZE)
     st.markdown(f"{wording.count(total, 'run')}. A run without a living process behind it shows as lost.")
-    running.several(dataset, rows)
+    run_view.several(dataset, rows)
     address.pages(total, SIZE)
 
 
 if chosen is None:
     st.header("Runs")
     with st.sidebar:
-        address.choice("Kind", {kind: kind.capitalize() for kind in running.KINDS}, name="kind")
+        address.choice("Kind", {kind: kind.capitalize() for kind in run_view.KINDS}, name="kind")
 live()
 if chosen is not None:
-    running.details(dataset, chosen, seen)
+    run_view.details(dataset, chosen, seen)

@@ -5,7 +5,8 @@ from dataclasses import replace
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, panels, querying, similar, worded, wording
+from dashboard.components import address, filters, frame, panels, wording
+from dashboard.components.search import by_picture, by_words, neighbours
 from db.queries import cases, evaluation
 from engine.commands import job
 from engine.retrieval.embedders import reads_text
@@ -35,7 +36,7 @@ with st.sidebar:
     cause = address.choice("Only with cause", causes, name="cause", menu=True) if causes else None
     outcomes = filters.OUTCOMES if view.judged else {}
     outcome = address.choice("Only the classifier's", outcomes, name="outcome", menu=True) if outcomes else None
-    querying.other_patients()
+    by_picture.other_patients()
     index = None
     if indexes:
         first = next(iter(indexes))
@@ -57,20 +58,20 @@ def find() -> None:
     found = None
     with query, panels.guarded("The search"):
         if index is None or way == "words":
-            found = worded.ask(dataset, index, readers, k, question)
+            found = by_words.ask(dataset, index, readers, k, question)
         else:
-            found = (querying.image if way == "image" else querying.upload)(dataset, view, index, k, question)
+            found = (by_picture.image if way == "image" else by_picture.upload)(dataset, view, index, k, question)
     with answer, panels.guarded("The hits"):
         if found is not None:
             if way != "words":
                 st.caption(
                     f"Answered by the index of {found.index.embedder} (revision {found.index.revision[:8]}, "
                     f"{wording.count(found.index.count, 'image')}, run {found.index.run_id}): "
-                    f"{similar.manner(found.index)}."
+                    f"{neighbours.manner(found.index)}."
                 )
-            learned = similar.learned(found.index)
+            learned = neighbours.learned(found.index)
             onwards = address.onwards(q=None)
-            similar.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)
+            neighbours.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)
             if found.film is not None:
                 found.film()
 

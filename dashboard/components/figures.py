@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from dashboard.components import address, linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import address, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
 from db.models import Metric
 from engine.metrics.names import called
 

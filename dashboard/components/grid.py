@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from dashboard import pictures
-from dashboard.components import filters, frame, linked, wording
-from dashboard.components.linked import Card, Cell
+from dashboard.components import filters, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Card, Cell
 from db.models import Dataset
 from db.queries.cases import Case, Outcome
 

@@ -3,7 +3,8 @@
 import streamlit as st
 
 from dashboard import identity, resources
-from dashboard.components import returning, wording
+from dashboard.components import wording
+from dashboard.components.browser import returning
 
 
 def demand() -> None:

@@ -12,7 +12,8 @@ from sample import THRESHOLD, build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import exporting, filters, selecting
+from dashboard.components import filters
+from dashboard.components.cases import exports, picks
 from db import session as database
 from db import tallies, writes
 from db.models import Dataset, Image, ImageTag, Prediction, Review, Run
@@ -148,14 +149,14 @@ def test_what_was_picked_in_a_session_that_was_lost_changes_nothing(
     def script() -> None:
         import streamlit as st
 
-        from dashboard.components import selecting
+        from dashboard.components.cases import picks
 
-        st.session_state["cases"] = {selecting.NAME: {"ids": [3], "serial": st.session_state["sent"]}}
-        selecting._changed("cases")
+        st.session_state["cases"] = {picks.NAME: {"ids": [3], "serial": st.session_state["sent"]}}
+        picks._changed("cases")
 
     at = AppTest.from_function(script)
     at.session_state["sent"] = serial
-    at.session_state[selecting.SERIAL] = 7
+    at.session_state[picks.SERIAL] = 7
     at.query_params.update({"chosen": "1.2"})
     at.run()
     assert not at.exception
@@ -213,14 +214,14 @@ def test_what_changes_side_is_told_in_the_right_number(
     workbench: Workbench, usual: tuple[int, int], tried: tuple[int, int], words: str
 ) -> None:
     def script(workbench_id: int, usual: tuple[int, int], tried: tuple[int, int]) -> None:
-        from dashboard.components import thresholding
+        from dashboard.components.cases import threshold_slider
         from db.models import Dataset
         from db.queries.cases import Question
 
         counts = [{"TP": tp, "FN": 9 - tp, "FP": fp, "TN": 9 - fp} for tp, fp in (usual, tried)]
         moving = sum(abs(first - second) for first, second in zip(usual, tried, strict=True))
         dataset = Dataset(id=workbench_id, name="sample")
-        thresholding._moved(dataset, Question(workbench_id), *counts, moving)
+        threshold_slider._moved(dataset, Question(workbench_id), *counts, moving)
 
     at = AppTest.from_function(script, args=(workbench.dataset_id, usual, tried))
     at.run()
@@ -233,15 +234,15 @@ def test_a_click_that_comes_with_another_tag_puts_on_that_tag(workbench: Workben
         for name in ("rotated film", "expiration"):
             writes.tag(db, [3], name)
     at = open_page("cases", chosen="1.2")
-    at.selectbox(key=selecting.TAG).set_value("rotated film").run()
-    at.selectbox(key=selecting.TAG).set_value("expiration")
+    at.selectbox(key=picks.TAG).set_value("rotated film").run()
+    at.selectbox(key=picks.TAG).set_value("expiration")
     at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
     assert "Tag expiration: put on 2 cases." in said(at)
 
 
 def test_a_tag_that_is_no_tag_is_refused_in_one_line(workbench: Workbench) -> None:
-    selecting.put_on(lambda: [1], "x" * 61)
-    told = st.session_state[selecting.TOLD].replace("\\", "")
+    picks.put_on(lambda: [1], "x" * 61)
+    told = st.session_state[picks.TOLD].replace("\\", "")
     assert told == "Nothing was tagged: a tag has 61 characters; 60 are allowed"
     with database.transaction(workbench.engine) as db:
         assert db.scalars(select(ImageTag)).all() == []
@@ -283,14 +284,14 @@ def test_files_hold_every_case_of_the_list_in_its_order(workbench: Workbench) ->
         question = Question(dataset.id, **asked_for, split="test")
         wanted = cases.page(db, question, limit=100)
     view = filters.View(question, run, [run])
-    table = list(csv.DictReader(io.StringIO(exporting.as_csv(exporting.rows(view, [])))))
-    lines = [json.loads(line) for line in exporting.as_json_lines(exporting.rows(view, [])).splitlines()]
+    table = list(csv.DictReader(io.StringIO(exports.as_csv(exports.rows(view, [])))))
+    lines = [json.loads(line) for line in exports.as_json_lines(exports.rows(view, [])).splitlines()]
     assert [int(row["image"]) for row in table] == [row["image"] for row in lines] == [case.id for case in wanted]
     assert [row["outcome"] for row in lines] == [case.outcome for case in wanted]
     assert [float(row["error"]) for row in table] == sorted((row["error"] for row in lines), reverse=True)
     first = next(row for row in table if row["image"] == "1")
     assert (first["file"], first["tags"]) == ("'=cmd.png", '["odd"]')
-    picked = list(exporting.rows(replace(view, question=replace(question, split="train")), [3, 1, 10**9]))
+    picked = list(exports.rows(replace(view, question=replace(question, split="train")), [3, 1, 10**9]))
     assert [row["image"] for row in picked] == [3, 1]
 
 

@@ -7,7 +7,7 @@ from opened import Workbench, asked, linked, open_page, said
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import film
+from dashboard.components.browser import film
 from db import session as database
 from db.models import Image, Prediction
 
@@ -91,7 +91,7 @@ def test_what_the_browser_sends_changes_the_view_in_the_address_and_nothing_else
     def script() -> None:
         import streamlit as st
 
-        from dashboard.components import film
+        from dashboard.components.browser import film
 
         st.session_state[film.KEY] = {"changed": st.session_state["sent"]}
         film._changed()

@@ -9,7 +9,7 @@ from opened import Workbench, linked, open_page, said
 from sample import THRESHOLD
 from streamlit.testing.v1 import AppTest
 
-from dashboard.components import mapping
+from dashboard.components.cases import image_map
 from db import session as database
 from db import writes
 from db.models import Artifact, Image, ImageTag, Prediction, Run
@@ -101,8 +101,8 @@ def test_the_legend_counts_every_image(workbench: Workbench, drawn: list[int]) -
 def test_of_many_images_all_failures_and_some_others_are_drawn_but_a_box_counts_all(
     workbench: Workbench, drawn: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mapping, "WHOLE", 59)
-    monkeypatch.setattr(mapping, "DRAWN", 12)
+    monkeypatch.setattr(image_map, "WHOLE", 59)
+    monkeypatch.setattr(image_map, "DRAWN", 12)
     at = open_page("map", box="-1,3,-1,100")
     with database.transaction(workbench.engine) as db:
         run = db.query(Run).filter_by(kind="predict").one()

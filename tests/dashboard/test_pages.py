@@ -8,7 +8,8 @@ from opened import APP, PAGES, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD, build, films
 from sqlalchemy import Engine, select, text, update
 
-from dashboard.components import figures, reporting, wording
+from dashboard.components import figures, wording
+from dashboard.components.reports import report_view
 from db import session as database
 from db.models import (
     Base,
@@ -142,7 +143,7 @@ def test_a_case_shows_its_prediction_its_reports_and_others_like_it(workbench: W
         assert report is not None
         image, wording_of_it = db.get_one(Image, report.image_id), report.text
     at = open_page("case", image=image.id)
-    assert reporting.coloured(wording_of_it) in said(at)
+    assert report_view.coloured(wording_of_it) in said(at)
     assert "Reports (4)" in said(at)
     similar = [int(asked(card["href"])[1]["image"]) for card in linked(at, "similar")["cards"]]
     assert len(similar) == 12

@@ -4,7 +4,7 @@ import pytest
 from opened import Workbench, asked, cell, linked, open_page, said
 from sqlalchemy import select
 
-from dashboard.components import matching
+from dashboard.components.reports import matches
 from db import report_tallies
 from db import session as database
 from db.models import Image, Report, ReportFailure, ReportScore, Run
@@ -115,8 +115,8 @@ def test_a_list_that_no_tally_counts_ends_where_nobody_reads_on(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert "24 reports of 24." in said(open_page("reports", words="e"))
-    monkeypatch.setattr(matching, "MOST", 12)
-    matching._found.clear()
+    monkeypatch.setattr(matches, "MOST", 12)
+    matches._found.clear()
     at = open_page("reports", words="e", page=2)
     assert "More than 12 reports of 24; the first 12 are listed." in said(at)
     assert len([one for one in at.get("bidi_component") if "film_" in one.proto.id]) == 2

@@ -13,7 +13,8 @@ from sqlalchemy import delete, func, insert, select, text, update
 from streamlit.testing.v1 import AppTest
 
 from dashboard import resources
-from dashboard.components import listing, login, reviewing
+from dashboard.components import login
+from dashboard.components.reviews import blind_queue, review_list
 from db import session as database
 from db import writes
 from db.models import Dataset, Image, ImageTag, Prediction, Report, Review, Run
@@ -287,9 +288,9 @@ def test_a_link_to_a_blind_queue_takes_the_filters_along(workbench: Workbench) -
     def script() -> None:
         import streamlit as st
 
-        from dashboard.components import reviewing
+        from dashboard.components.reviews import blind_queue
 
-        st.json(reviewing.of_filters())
+        st.json(blind_queue.of_filters())
 
     for parameters, wanted in (
         ({"outcome": "FN", "sort": "high", "page": "2"}, {"split": "all", "outcome": "FN"}),
@@ -394,7 +395,7 @@ def test_ten_thousand_reviews_are_paged_and_filtered(workbench: Workbench) -> No
     at = open_page("reviews", view="list")
     assert not at.exception
     assert "10,000 reviews" in said(at)
-    assert len(linked(at, "listed")["rows"]) == listing.SIZE
+    assert len(linked(at, "listed")["rows"]) == review_list.SIZE
     assert linked(at, "listed")["rows"][0][-1]["text"] == "9999"
     at.pagination[0].set_value(400).run()
     assert linked(at, "listed")["rows"][-1][-1]["text"] == "0"
@@ -424,7 +425,7 @@ def test_the_csv_holds_every_review_and_no_formula(workbench: Workbench) -> None
         own = select(Prediction.probability).where(Prediction.run_id == run, Prediction.image_id == images[0].id)
         probability = db.scalar(own)
         dataset = db.get_one(Dataset, workbench.dataset_id)
-    table = listing.csv(dataset, Listed(workbench.dataset_id), run)
+    table = review_list.csv(dataset, Listed(workbench.dataset_id), run)
     first, second = csv.DictReader(io.StringIO(table, newline=""))
     assert (first["reviewer"], first["verdict"], first["label"]) == ("Anna", "unreadable", "pneumonia")
     assert (second["reviewer"], second["note"], second["tags"]) == ("'=cmd", "'@SUM(A1)\nsecond line", "'+1; tube")
@@ -476,4 +477,4 @@ def test_every_side_of_a_question_that_tells_something_is_known(workbench: Workb
     from db.queries.cases import Question
 
     silent = {"dataset_id", "run_id", "threshold", "own_threshold", "split", "reported", "twin", "sort"}
-    assert {field.name for field in fields(Question)} - silent == set(reviewing.TELLING)
+    assert {field.name for field in fields(Question)} - silent == set(blind_queue.TELLING)

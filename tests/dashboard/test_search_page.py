@@ -10,8 +10,9 @@ import pytest
 from opened import Workbench, asked, linked, open_page, said
 from sqlalchemy import delete, select, update
 
-from dashboard.components import classified, filters, querying, similar
-from dashboard.components.classified import Reading
+from dashboard.components import filters
+from dashboard.components.search import by_picture, classified, neighbours
+from dashboard.components.search.classified import Reading
 from db import session as database
 from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex
 from db.queries.cases import Question
@@ -77,7 +78,7 @@ def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
         return Reading(np.eye(1, 256, dtype=np.float32))
 
     monkeypatch.setattr(classified, "read", read)
-    monkeypatch.setattr(querying, "model", lambda index: None)
+    monkeypatch.setattr(by_picture, "model", lambda index: None)
     film = workbench.films[1].data
     for data, told in ((film, "it is left out of the hits"), (film + b"\n", "its patient is not known")):
         at = open_page("search", patients="others")
@@ -101,7 +102,7 @@ def test_an_upload_is_read_by_the_weights_of_a_training_that_was_redone_in_its_p
             kept = {"name": "checkpoint", "path": "checkpoint", "sha256": weights, "bytes": 3}
             db.add(Artifact(run_id=run.config["train_run"], **kept))
         index = VectorIndex(run_id=run.id, embedder="classifier", revision=weights)
-        assert querying.model(index).revision == weights
+        assert by_picture.model(index).revision == weights
 
 
 def test_hits_say_what_the_model_and_the_reports_say_and_which_zones_they_share(workbench: Workbench) -> None:
@@ -134,8 +135,8 @@ def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> Non
 
     with Session(workbench.engine) as db:
         known = cases.several(db, [2, 3], run_id=None, threshold=None)
-    hits = [similar.Hit(2, 0.9), similar.Hit(3, 0.8), similar.Hit(999, 0.7)]
-    rows = list(csv.DictReader(io.StringIO(similar._csv(hits, known, None, {3: "Clear lungs."}))))
+    hits = [neighbours.Hit(2, 0.9), neighbours.Hit(3, 0.8), neighbours.Hit(999, 0.7)]
+    rows = list(csv.DictReader(io.StringIO(neighbours._csv(hits, known, None, {3: "Clear lungs."}))))
     assert [(row["rank"], row["image"], row["path"][:5], row["report"]) for row in rows] == [
         ("1", "2", "'=cmd", ""),
         ("2", "3", rows[1]["path"][:5], "Clear lungs."),
@@ -143,14 +144,14 @@ def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> Non
 
 
 def test_the_csv_marks_the_same_hits_as_held_out_as_the_cards(workbench: Workbench) -> None:
-    hits = [similar.Hit(number, 0.5) for number in range(1, 61)]
+    hits = [neighbours.Hit(number, 0.5) for number in range(1, 61)]
     with database.transaction(workbench.engine) as db:
         run = db.scalars(select(Run).where(Run.kind == "predict")).one()
         view = filters.View(Question(workbench.dataset_id, run_id=run.id, threshold=0.5), run, [run])
         db.execute(delete(Prediction).where(Prediction.image_id == 1))
         db.flush()
-        known = similar._known(db, [hit.image_id for hit in hits], view)
-    rows = csv.DictReader(io.StringIO(similar._csv(hits, known, None, {})))
+        known = neighbours._known(db, [hit.image_id for hit in hits], view)
+    rows = csv.DictReader(io.StringIO(neighbours._csv(hits, known, None, {})))
     told = {int(row["image"]): row["held_out"] for row in rows}
     assert set(told.values()) == {"yes", "no", ""}
     for card in linked(open_page("search", by="image", image=2, k=48), "hits")["cards"]:

@@ -5,8 +5,10 @@ from functools import partial
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, linked, revealed, wording
-from dashboard.components.linked import Cell
+from dashboard.components import address, filters, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.reviews import revealed
 from db.models import Dataset
 from db.queries import reviews
 from db.queries.reviews import Listed, Said

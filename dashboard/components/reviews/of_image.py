@@ -3,8 +3,10 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import frame, linked, revealed, reviewing, wording
-from dashboard.components.linked import Cell
+from dashboard.components import frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.reviews import blind_queue, revealed
 from db.queries import reviews
 from db.queries.reviews import Said
 
@@ -25,7 +27,7 @@ def show(image_id: int) -> None:
         frame.FOLDER / "reviews.py",
         label="Review this case",
         icon=":material/rate_review:",
-        query_params=reviewing.of_image(image_id),
+        query_params=blind_queue.of_image(image_id),
     )
 
 

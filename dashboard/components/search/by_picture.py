@@ -9,8 +9,10 @@ from PIL import Image as Picture
 from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import pictures, resources
-from dashboard.components import address, classified, filters, grid, pasting, similar, wording
-from dashboard.components.similar import Found
+from dashboard.components import address, filters, grid, wording
+from dashboard.components.browser import pasting
+from dashboard.components.search import classified, neighbours
+from dashboard.components.search.neighbours import Found
 from db.models import Dataset, VectorIndex
 from db.queries import cases, runs, search
 from db.queries.cases import Question
@@ -85,13 +87,13 @@ def _nearest(
     film: Callable[[], None],
 ) -> Found:
     """What is nearest to a picture, uint8 (h, w), in a file of these bytes. film: draws it."""
-    served = similar.opened(index)
+    served = neighbours.opened(index)
     reading = classified.read(view, pixels, model(served.index))
     vectors = served.vectors.placed(reading.vectors)
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     among, exclude = allowed(question), _barred(same.id) if same else None
-    hits = similar.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
+    hits = neighbours.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
     if served.vectors.strange(vectors):
         st.warning(f"{STRANGE[0].upper()}{STRANGE[1:]}.", icon=":material/help:")
     if same is not None:
@@ -129,8 +131,8 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
         raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
     st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
     st.caption(f"Image {case.id}: {grid.name(case)}, {case.split or 'no split'}")
-    served = similar.opened(index)
-    hits = similar.to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
+    served = neighbours.opened(index)
+    hits = neighbours.to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
     return Found(hits, served.index, case.zones)
 
 
@@ -145,6 +147,6 @@ def model(index: VectorIndex) -> Embedder:
     if loaded.revision != index.revision:
         raise InputError(
             f"index '{index.embedder}' was made with weights {index.revision[:8]}, but {loaded.revision[:8]} are here; "
-            f"build it again with: {similar.embed_again(index)}"
+            f"build it again with: {neighbours.embed_again(index)}"
         )
     return loaded

@@ -9,7 +9,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard import pictures, resources
-from dashboard.components import address, film, filters, frame, login, revealed, wording
+from dashboard.components import address, filters, frame, login, wording
+from dashboard.components.browser import film
+from dashboard.components.reviews import revealed
 from db import review_rules, writes
 from db.models import Dataset
 from db.queries import cases, reviews

@@ -6,8 +6,11 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import audited, comparing, figures, frame, linked, panels, run_files, wording
-from dashboard.components.linked import Cell
+from dashboard.components import figures, frame, panels, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.case import audit_findings
+from dashboard.components.runs import run_comparison, run_files
 from db.models import Dataset, ReportFailure, Run
 from db.queries import datasets, evaluation, overview, reports, runs
 
@@ -113,8 +116,8 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
     if run.summary:
         with st.expander("Summary"):
             st.code(json.dumps(run.summary, indent=2), language="json", wrap_lines=True)
-    comparing.offer(dataset, run)
-    audited.slices(dataset, run)
+    run_comparison.offer(dataset, run)
+    audit_findings.slices(dataset, run)
     if metrics:
         st.subheader("Metrics")
         figures.listing(metrics, key="run_metrics")

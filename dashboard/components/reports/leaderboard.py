@@ -4,8 +4,10 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components import frame, linked, reporting, wording
-from dashboard.components.linked import Cell
+from dashboard.components import frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.reports import report_view
 from db.models import Dataset, Metric
 from db.queries.evaluation import Evaluation, report_slice
 from db.queries.reports import Standing
@@ -37,7 +39,7 @@ def show(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation 
         where = report_slice(one.model, one.strategy)
         href = frame.here("reports", dataset, strategy=one.strategy, model=one.model)
         cells = [_cell(values.get((where, name)), name, one.means.get(name)) for name in SHOWN]
-        rows.append([Cell(f"{one.model} / {reporting.named(one.strategy)}", href), f"{one.reports:,}", *cells])
+        rows.append([Cell(f"{one.model} / {report_view.named(one.strategy)}", href), f"{one.reports:,}", *cells])
     heads = ["Model / strategy", ">Reports", *(f">{head}" for head in SHOWN.values())]
     linked.table(heads, rows, key="standings", caption="Mean scores, with 95 % intervals over patients")
     st.caption(MEANING)

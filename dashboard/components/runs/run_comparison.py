@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import address, frame, linked, panels, wording
-from dashboard.components.linked import Card, Cell
+from dashboard.components import address, frame, panels, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Card, Cell
 from db.models import Dataset, Metric, Run
 from db.queries import comparison, runs
 from engine.metrics.names import called

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.components.reporting import COLOURS, coloured
-from dashboard.components.side_by_side import marked
+from dashboard.components.reports.report_view import COLOURS, coloured
+from dashboard.components.reports.side_by_side import marked
 from dashboard.components.wording import JOINER
 from engine.reporting.differences import Piece, compare
 from engine.reporting.findings import read

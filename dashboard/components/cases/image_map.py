@@ -10,7 +10,9 @@ import numpy as np
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, exporting, filters, frame, going, grid, selecting, wording
+from dashboard.components import address, filters, frame, grid, wording
+from dashboard.components.browser import going
+from dashboard.components.cases import exports, picks
 from db.models import Dataset, Run
 from db.queries import cases, columns, runs
 from engine.errors import InputError
@@ -222,12 +224,12 @@ def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
         rate = wording.percent(wrong / judged)
         told += f" Run {view.question.run_id} judged {judged:,} and is wrong on **{rate}** ({wrong:,})."
     wrongest = partial(_wrongest, points, rows)
-    selecting.tell()
+    picks.tell()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(told, width="content")
         st.button("Clear the box", on_click=partial(address.put, box=None))
         if len(rows):
-            selecting.take_away(dataset, view, partial(wrongest, limit=exporting.MOST), len(rows))
+            picks.take_away(dataset, view, partial(wrongest, limit=exports.MOST), len(rows))
     ids = wrongest(limit=SHOWN)
     if len(rows) > len(ids):
         st.caption(f"Shown are {len(ids)} of them, those on which the classifier is most wrong first.")

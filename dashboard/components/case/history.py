@@ -3,8 +3,9 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import address, filters, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
 from db.queries import cases
 from db.queries.cases import Case
 

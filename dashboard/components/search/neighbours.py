@@ -9,7 +9,8 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import resources
-from dashboard.components import filters, grid, reporting, wording
+from dashboard.components import filters, grid, wording
+from dashboard.components.reports import report_view
 from db.models import Dataset, VectorIndex
 from db.queries import cases, evaluation, reports
 from db.queries.cases import Case
@@ -141,7 +142,7 @@ def show(
             "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."
         )
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
-    excerpts = {case.id: reporting.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
+    excerpts = {case.id: report_view.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
     lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
     grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180)
     with download:

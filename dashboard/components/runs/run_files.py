@@ -5,8 +5,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import downloads
-from dashboard.components import linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
 from dashboard.pictures import AbsentError
 from db.models import Artifact
 

@@ -4,8 +4,9 @@ training images that it resembles."""
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import filters, frame, grid, linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import filters, frame, grid, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
 from db.queries import audit, cases
 from db.queries.cases import Case

@@ -9,7 +9,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from dashboard import resources
-from dashboard.components import address, exporting, filters, frame, linked, reviewing, wording
+from dashboard.components import address, filters, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.cases import exports
+from dashboard.components.reviews import blind_queue
 from db import review_rules, writes
 from db.models import Dataset
 from db.queries import cases, reviews
@@ -92,7 +95,7 @@ def take_away(dataset: Dataset, view: filters.View, picked: Ids, number: int) ->
     tells their ids when they are wanted."""
     with st.popover("Tag", disabled=not number or number > TAGGED):
         _tagging(dataset, view, picked, number)
-    exporting.buttons(dataset, view, picked, disabled=not number)
+    exports.buttons(dataset, view, picked, disabled=not number)
 
 
 def _choosing(label: str, ids: Sequence[int]) -> None:
@@ -107,7 +110,7 @@ def _offer_review() -> None:
         frame.FOLDER / "reviews.py",
         label="Review these, blind",
         icon=":material/rate_review:",
-        query_params=reviewing.of_filters(),
+        query_params=blind_queue.of_filters(),
     )
 
 

@@ -3,8 +3,9 @@
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import film, filters, frame, grid, linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import filters, frame, grid, wording
+from dashboard.components.browser import film, linked
+from dashboard.components.browser.linked import Cell
 from db.models import Dataset
 from db.queries import runs
 from db.queries.cases import Case

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from dashboard.components import frame, linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
 from db.queries.cases import LABELS
 

@@ -3,8 +3,10 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, panels, querying, reporting, similar, wording
-from dashboard.components.similar import Found
+from dashboard.components import address, filters, panels, wording
+from dashboard.components.reports import report_view
+from dashboard.components.search import by_picture, neighbours
+from dashboard.components.search.neighbours import Found
 from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
@@ -41,8 +43,8 @@ def ask(
 
 def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found:
     """The images nearest to the words, with what the embedder cannot tell."""
-    served = similar.opened(index)
-    embedder = querying.model(served.index)
+    served = neighbours.opened(index)
+    embedder = by_picture.model(served.index)
     vectors = served.vectors.worded(embedder.embed_texts([text]))
     st.caption(
         f"Answered by the pictures, through {index.embedder} (run {served.index.run_id}). What was written about them "
@@ -51,7 +53,7 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found
     caveat = embedder.caveat(text, known=served.vectors.known)
     if caveat:
         st.warning(f"{caveat[0].upper()}{wording.plain(caveat[1:])}.", icon=":material/help:")
-    return Found(similar.to_vectors(served, vectors, k, allowed=querying.allowed(question)), served.index)
+    return Found(neighbours.to_vectors(served, vectors, k, allowed=by_picture.allowed(question)), served.index)
 
 
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
@@ -73,4 +75,4 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     longer = search.left_out(text)
     if longer:
         st.warning(f"{longer[0].upper()}{longer[1:]}.", icon=":material/help:")
-    reporting.found(dataset, found, filters.view(dataset))
+    report_view.found(dataset, found, filters.view(dataset))

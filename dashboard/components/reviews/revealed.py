@@ -1,8 +1,10 @@
 """What a verdict is held against once it is given: label, model, report, and what others said."""
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, grid, linked, reporting, wording
-from dashboard.components.linked import Cell
+from dashboard.components import address, filters, frame, grid, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.reports import report_view
 from db.models import Dataset
 from db.queries import cases, reports, reviews
 from db.queries.cases import Case
@@ -24,7 +26,7 @@ def show(dataset: Dataset, own: Said, view: filters.View) -> None:
         ["You said", _verdict(own, case)],
         ["Label", grid.name(case)],
         ["Model", _model(case)],
-        ["Report", reporting.excerpt(written.text) if written else Cell("none", tone="muted")],
+        ["Report", report_view.excerpt(written.text) if written else Cell("none", tone="muted")],
     ]
     rows += [[said.review.reviewer, in_words(said)] for said in others if not said.superseded]
     if own.tags:

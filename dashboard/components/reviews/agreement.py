@@ -6,8 +6,9 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, grid, linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import address, filters, grid, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
 from db.models import Dataset
 from db.queries import cases, reviews
 from db.queries.cases import Question

@@ -4,7 +4,9 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components import address, linked, reporting, wording
+from dashboard.components import address, wording
+from dashboard.components.browser import linked
+from dashboard.components.reports import report_view
 from db.queries.reports import ReportRow
 from engine.reporting.differences import Piece, compare, findings_apart
 from engine.reporting.findings import read
@@ -12,7 +14,7 @@ from engine.reporting.findings import read
 
 def show(rows: Sequence[ReportRow]) -> None:
     """All reports: a row for each model, a column for each strategy, the latest report of each in its place."""
-    reporting.legend()
+    report_view.legend()
     latest: dict[tuple[str, str], ReportRow] = {}
     earlier: dict[tuple[str, str], list[ReportRow]] = {}
     for row in sorted(rows, key=lambda row: -row.report.id):
@@ -24,21 +26,21 @@ def show(rows: Sequence[ReportRow]) -> None:
         st.markdown(f"**{wording.plain(model)}**")
         for column, strategy in zip(st.columns(len(strategies)), strategies, strict=True):
             with column:
-                st.caption(reporting.named(strategy))
+                st.caption(report_view.named(strategy))
                 if (model, strategy) not in latest:
                     st.caption("none written")
                     continue
-                reporting.show(latest[model, strategy], brief=True)
+                report_view.show(latest[model, strategy], brief=True)
                 if (model, strategy) in earlier:
                     with st.popover(wording.count(len(earlier[model, strategy]), "earlier one")):
                         for row in earlier[model, strategy]:
-                            reporting.show(row)
+                            report_view.show(row)
 
 
 def differences(rows: Sequence[ReportRow]) -> None:
     """Two reports chosen in the URL (first, second): their own words marked, and the findings they do not agree on."""
     names = {
-        str(row.report.id): f"{reporting.named(row.report.strategy)} · {row.report.model}, report {row.report.id}"
+        str(row.report.id): f"{report_view.named(row.report.strategy)} · {row.report.model}, report {row.report.id}"
         for row in sorted(rows, key=lambda row: row.report.id)
     }
     known = {str(row.report.id): row.report.text for row in rows}

@@ -1,7 +1,8 @@
 """How a reader walks through a list of cases: to the one before, the one after, and back to the list."""
 
-from dashboard.components import film, filters, frame, grid, linked
-from dashboard.components.linked import Cell
+from dashboard.components import filters, frame, grid
+from dashboard.components.browser import film, linked
+from dashboard.components.browser.linked import Cell
 from db.models import Dataset
 from db.queries.cases import Place
 

@@ -7,8 +7,11 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import resources
-from dashboard.components import filters, frame, linked, matching, running, wording
-from dashboard.components.linked import Cell
+from dashboard.components import filters, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.reports import matches
+from dashboard.components.runs import run_view
 from db.models import Dataset
 from db.queries import audit, case_order, cases, duplicates, evaluation, overview, runs
 from db.queries.cases import Question
@@ -63,7 +66,7 @@ def _looked_for(text: str, number: int, href: str, *, most: int) -> Iterator[Row
 def _running(session: Session, dataset: Dataset) -> Iterator[Row]:
     for run in overview.running(session)[:RUNS]:
         name = Cell(f"Run {run.id}, {run.kind}, is running", frame.here("runs", dataset, run=run.id))
-        yield [name, Cell(running.progress(run, "running"), tone="strong")]
+        yield [name, Cell(run_view.progress(run, "running"), tone="strong")]
 
 
 def _failures(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
@@ -89,7 +92,7 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
 
 def _disagreements(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
     if view.judged:
-        found = matching.up_to(ReportQuestion(dataset.id, disagreeing=view.judged), most)
+        found = matches.up_to(ReportQuestion(dataset.id, disagreeing=view.judged), most)
         href = frame.here("reports", dataset, queue="against")
         yield from _looked_for("Reports that contradict the classifier", found, href, most=most)
     doubted = cases.count(session, Question(dataset.id, reviewed="doubted"))

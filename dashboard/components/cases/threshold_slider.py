@@ -6,8 +6,10 @@ from math import isnan
 
 import streamlit as st
 
-from dashboard.components import address, counting, filters, frame, linked, wording
-from dashboard.components.linked import Cell
+from dashboard.components import address, filters, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.cases import counting
 from db.models import Dataset
 from db.queries.cases import Outcome, Question
 from engine.metrics.bootstrap import Interval

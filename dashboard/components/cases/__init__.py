@@ -1,0 +1,1 @@
+"""What the list of cases and the map are made of."""

@@ -1,0 +1,1 @@
+"""What the page of reports is made of."""

@@ -1,0 +1,1 @@
+"""What the page of reviews is made of."""

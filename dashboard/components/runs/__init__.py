@@ -1,0 +1,1 @@
+"""What the page of runs is made of."""
