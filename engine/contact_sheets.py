@@ -69,7 +69,7 @@ class ReportCard:
 
 @dataclass(frozen=True)
 class Hit:
-    """A neighbour of a query image. similarity: cosine, in [-1, 1]."""
+    """An image that was found. similarity: cosine, in [-1, 1], or the score of a text search, 0 or more."""
 
     sample: Sample
     similarity: float
@@ -85,11 +85,14 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class TextRetrieval:
-    """A query in words and the images it finds, the most similar first; answers: whether each is what was asked for."""
+    """A query in words and the images it finds, the best first.
+
+    answers: whether each image is what was asked for; None where nobody knows, as for words of one's own.
+    """
 
     text: str
     hits: tuple[Hit, ...]
-    answers: tuple[bool, ...]
+    answers: tuple[bool, ...] | None = None
 
 
 def sample_predictions(
@@ -185,24 +188,36 @@ def retrieval_grid(retrievals: Sequence[Retrieval], *, embedder: str, synthetic:
     return sheet("Similar cases", subtitle, column(rows), synthetic=synthetic)
 
 
-def text_retrieval_grid(retrievals: Sequence[TextRetrieval], *, embedder: str, synthetic: bool) -> Image.Image:
-    """One row for each query: its words, then the images they find and whether each is what they ask for."""
+def text_retrieval_grid(retrievals: Sequence[TextRetrieval], *, embedder: str | None, synthetic: bool) -> Image.Image:
+    """One row for each query: its words, then the images they find and, where it is known, whether each is what they
+    ask for. embedder: None where notes and reports were searched."""
     _some(retrievals, "text_retrieval_grid")
     side = 224
+    measure = "score" if embedder is None else "similarity"
     rows = []
     for found in retrievals:
-        query = text_block(f"\u201c{found.text}\u201d", width=side, size=22)
-        counted = text_block(f"{sum(found.answers)} of {len(found.hits)} match", width=side, size=SMALL, colour=FAINT)
-        judged = [("match", RIGHT) if right else ("mismatch", WRONG) for right in found.answers]
+        beside = [text_block(f"\u201c{found.text}\u201d", width=side, size=22, most_lines=6)]
+        judged: Sequence[tuple[str | None, Colour]] = [(None, FAINT)] * len(found.hits)
+        if found.answers is not None:
+            beside.append(_faint(f"{sum(found.answers)} of {len(found.hits)} match", side))
+            judged = [("match", RIGHT) if right else ("mismatch", WRONG) for right in found.answers]
+        elif not found.hits:
+            beside.append(_faint("no image found", side))
         tiles = [
-            _hit(rank, hit, verdict, colour, side, synthetic)
+            _hit(rank, hit, verdict, colour, side, synthetic, measure=measure)
             for rank, (hit, (verdict, colour)) in enumerate(zip(found.hits, judged, strict=True), 1)
         ]
-        rows.append(row([column([query, counted]), spacer(GAP), *tiles], gap=10))
+        rows.append(row([column(beside), spacer(GAP), *tiles], gap=10))
     subtitle = (
-        f"Images nearest to the words by cosine similarity, embedder {embedder}. Green border: label, cause and the "
-        "zone with more of the classifier's evidence than in most are what the words ask for; orange: they are not."
+        "Images whose notes or reports hold the words and do not deny them, best first."
+        if embedder is None
+        else f"Images nearest to the words by cosine similarity, embedder {embedder}."
     )
+    if any(found.answers is not None for found in retrievals):
+        subtitle += (
+            " Green border: label, cause and the zone with more of the classifier's evidence than in most are what the "
+            "words ask for; orange: they are not."
+        )
     return sheet("Found by words", subtitle, column(rows), synthetic=synthetic)
 
 
@@ -215,10 +230,12 @@ def _hits(found: Retrieval, side: int, synthetic: bool) -> list[Image.Image]:
     return tiles
 
 
-def _hit(rank: int, hit: Hit, verdict: str, colour: Colour, side: int, synthetic: bool) -> Image.Image:
+def _hit(
+    rank: int, hit: Hit, verdict: str | None, colour: Colour, side: int, synthetic: bool, *, measure: str = "similarity"
+) -> Image.Image:
     picture = radiograph(hit.sample.pixels, side=side, border=colour, synthetic=synthetic)
-    caption = [f"{rank}. {NAMES[hit.sample.label]}: {verdict}", f"similarity {hit.similarity:.3f}", hit.sample.name]
-    return _captioned(picture, caption)
+    label = NAMES[hit.sample.label] if verdict is None else f"{NAMES[hit.sample.label]}: {verdict}"
+    return _captioned(picture, [f"{rank}. {label}", f"{measure} {hit.similarity:.3f}", hit.sample.name])
 
 
 def _judged(called: int | None, label: int | None) -> tuple[str, Colour]:

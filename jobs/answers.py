@@ -13,7 +13,7 @@ from engine.retrieval.neighbours import vote
 from engine.tables import csv_text
 
 if TYPE_CHECKING:
-    from engine.images import Pixels
+    from engine.contact_sheets import Sample
 
 LABELS = {1: "pneumonia", 0: "normal", None: "unknown"}
 
@@ -85,24 +85,29 @@ def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
         print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
 
 
-def write_grid(path: Path, dataset: Dataset, answer: Answer, query: "Pixels", *, name: str, label: int | None) -> None:
-    """The query and its hits as a PNG, a hit green where its label is the query's and orange where it is the other.
+def write_grid(path: Path, dataset: Dataset, answer: Answer, asked: "Sample | str") -> None:
+    """What was asked, a picture or words, and its hits as a PNG; a hit is green where its label is the picture's and
+    orange where it is the other.
 
-    query: uint8 (h, w), grey. Raises InputError where a hit's file cannot be read, or is another than was ingested.
+    Raises InputError where a hit's file cannot be read, or is another than was ingested.
     """
     from engine.contact_sheets import Hit as Tile
-    from engine.contact_sheets import Retrieval, Sample, retrieval_grid
+    from engine.contact_sheets import Retrieval, Sample, TextRetrieval, retrieval_grid, text_retrieval_grid
 
     known = {shown: value for value, shown in LABELS.items()}
     root = Path(dataset.root)
-    tiles = [
+    tiles = tuple(
         Tile(
             Sample(Path(hit.path).name, read_grey(Ingested(root / hit.path, hit.sha256)), known[hit.label]),
             hit.similarity,
         )
         for hit in answer.hits
-    ]
-    found = Retrieval(Sample(name, query, label), tuple(tiles))
-    picture = retrieval_grid([found], embedder=answer.embedder or "", synthetic=dataset.synthetic)
+    )
+    if isinstance(asked, str):
+        found = TextRetrieval(asked, tiles)
+        picture = text_retrieval_grid([found], embedder=answer.embedder, synthetic=dataset.synthetic)
+    else:
+        seen = Retrieval(asked, tiles)
+        picture = retrieval_grid([seen], embedder=answer.embedder or "", synthetic=dataset.synthetic)
     with whole_file(path) as temporary:
         picture.save(temporary, format="PNG")

@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from db import session
 from db.models import Dataset, Image, VectorIndex
@@ -20,6 +20,9 @@ from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
 from jobs.command import Context, JobError, UsageError, command, open_context, parser
 from jobs.embed import load
+
+if TYPE_CHECKING:
+    from engine.contact_sheets import Sample
 
 
 @command
@@ -45,14 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     output = options.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--csv", action="store_true", help="print CSV")
-    options.add_argument("--grid", type=Path, metavar="FILE", help="draw query and hits as a PNG (--image, --case)")
+    options.add_argument("--grid", type=Path, metavar="FILE", help="draw query and hits as a PNG")
     args = options.parse_args(argv)
     if args.k < 1:
         raise UsageError(f"--k is {args.k}, expected 1 or more")
     if args.text is not None and not args.text.strip():
         raise UsageError("--text is empty; write what the picture or its report should show")
-    if args.grid is not None and args.text is not None:
-        raise UsageError("--grid draws the query beside its hits; give it with --image or --case")
     if args.grid is not None and (args.grid.is_dir() or args.grid.suffix.lower() != ".png"):
         raise UsageError(f"--grid {args.grid} is no name of a PNG file; give one that ends in .png")
     if args.exclude_same_patient and args.text is not None:
@@ -76,8 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         show(dataset, answer, as_json=args.json)
     if args.grid is not None:
-        pixels, name, label = search_in.query(args.image, args.case)
-        write_grid(args.grid, dataset, answer, pixels, name=name, label=label)
+        asked_with = args.text or search_in.picture(args.image, args.case)
+        write_grid(args.grid, dataset, answer, asked_with)
         print(f"search: {args.grid} shows the query and {len(answer.hits)} hits", file=sys.stderr)
     return 0
 
@@ -195,16 +196,17 @@ class Search:
         notes = [*([longer] if longer else []), *notes]
         return Answer(hits, "the words of notes and reports (full-text search; what denies them is left out)", notes)
 
-    def query(self, file: Path | None, number: int) -> tuple[Any, str, int | None]:
-        """What was asked with: its pixels, uint8 (h, w), its name, and its label where that is known."""
+    def picture(self, file: Path | None, number: int) -> "Sample":
+        """The picture that was asked with, and its label where that is known."""
+        from engine.contact_sheets import Sample
         from engine.images import Ingested, read_grey
 
         if file is not None:
-            return read_grey(file), file.name, None
+            return Sample(file.name, read_grey(file), None)
         with session.transaction(self.context.engine) as db:
             case = db.get_one(Image, number)
         film = Ingested(Path(self.dataset.root) / case.path, case.sha256)
-        return read_grey(film), Path(case.path).name, case.label
+        return Sample(Path(case.path).name, read_grey(film), case.label)
 
     def barred(self, number: int) -> Sequence[int]:
         """The query's own case, or all of its patient."""

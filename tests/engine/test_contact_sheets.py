@@ -13,11 +13,13 @@ from engine.contact_sheets import (
     ReportCard,
     Retrieval,
     Sample,
+    TextRetrieval,
     failure_cases,
     failures_by_slice,
     report_cards,
     retrieval_grid,
     sample_predictions,
+    text_retrieval_grid,
 )
 from engine.errors import InputError
 from engine.images import read_batch
@@ -153,6 +155,17 @@ def test_retrieval_marks_neighbours_by_the_querys_label() -> None:
     assert [place[1] for place in shown if place] == sorted(place[1] for place in shown if place)
     blind = retrieval_grid([Retrieval(sample(90, None), hits)], embedder="lite0", synthetic=False)
     assert area(blind, WRONG) + area(blind, RIGHT) == 0
+
+
+def test_images_found_by_words_are_marked_only_where_it_is_known_what_was_asked_for() -> None:
+    hits = (Hit(sample(100, 1), 0.9), Hit(sample(110, 0), 0.8), Hit(sample(120, 1), 0.7))
+    judged = TextRetrieval("pneumonia", hits, (True, False, True))
+    sheet = text_retrieval_grid([judged], embedder="clip", synthetic=False)
+    assert area(sheet, RIGHT) == pytest.approx(2 * area(sheet, WRONG), rel=0.02)
+    for embedder in ("clip", None):
+        own = text_retrieval_grid([TextRetrieval("pneumonia", hits)], embedder=embedder, synthetic=False)
+        assert area(own, WRONG) + area(own, RIGHT) == 0
+        assert all(places(own, grey) for grey in (100, 110, 120))
 
 
 def test_synthetic_sheets_are_stamped_in_the_heading_and_on_every_image() -> None:

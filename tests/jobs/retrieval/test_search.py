@@ -231,8 +231,6 @@ def test_hits_leave_as_csv_and_as_a_picture(
     for name in (tmp_path, tmp_path / "hits.jpg"):
         assert search.main(["--case", "1", "--grid", str(name), *options]) == 2
         assert f"--grid {name} is no name of a PNG file" in capsys.readouterr().err
-    assert search.main(["--text", "x", "--grid", "a.png", *options]) == 2
-    assert "give it with --image or --case" in capsys.readouterr().err
 
 
 def test_a_hit_whose_file_is_another_by_now_is_not_drawn_under_its_label(
@@ -304,6 +302,12 @@ def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_repo
     assert found["answered_by"].startswith("the index of clip")
     assert found["notes"] == ["to search the reports' words, add --reports"]
     assert len(found["hits"]) == 3
+    for k, words in ((3, ["opacities"]), (2, ["opacities", "--reports"]), (1, ["zebra", "--reports"])):
+        grid = tmp_path / "words.png"
+        assert search.main(["--text", *words, "--k", str(k), "--grid", str(grid), *options]) == 0
+        drawn = int(capsys.readouterr().err.split(" hits")[0].rsplit(" ", 1)[1])
+        assert drawn == (0 if words[0] == "zebra" else k)
+        assert Picture.open(grid).size[0] > (1 + drawn) * 224
     by_words = answer(options, capsys, "--text", "opacities", "--k", "3", "--reports")
     assert by_words["notes"] == ["to search the pictures themselves, leave --reports out"]
     assert by_words["answered_by"].startswith("the words of notes and reports")
