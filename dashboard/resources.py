@@ -53,10 +53,10 @@ def schema_state() -> session.SchemaState:
     return state
 
 
-def database_is_absent() -> bool:
-    """Whether the database is a SQLite file that no job has made yet."""
+def absent_database() -> str | None:
+    """The SQLite file that the settings name, where no job has made it yet or it went; else None."""
     url = settings().database
-    return url.startswith("sqlite") and _file_number(url) is None
+    return make_url(url).database if url.startswith("sqlite") and _file_number(url) is None else None
 
 
 def _file_number(url: str) -> int | None:

@@ -76,7 +76,9 @@ else:
         hits = neighbours.to_image(served, case.id, NEAREST)
         onwards = {"run": address.get("run"), "index": address.get("index")}
         learned = neighbours.learned(index)
-        neighbours.show(dataset, hits, view, key="similar", learned=learned, zones=case.zones, onwards=onwards)
+        neighbours.show(
+            dataset, hits, view, key="similar", wanted=NEAREST, learned=learned, zones=case.zones, onwards=onwards
+        )
 audit_findings.neighbours(dataset, case, view)
 
 st.subheader("Near-duplicates")

@@ -71,7 +71,9 @@ def find() -> None:
                 )
             learned = neighbours.learned(found.index)
             onwards = address.onwards(q=None)
-            neighbours.show(dataset, found.hits, view, key="hits", learned=learned, zones=found.zones, onwards=onwards)
+            neighbours.show(
+                dataset, found.hits, view, key="hits", wanted=k, learned=learned, zones=found.zones, onwards=onwards
+            )
             if found.film is not None:
                 found.film()
 

@@ -52,9 +52,9 @@ def classification(metrics: Sequence[Metric], *, original: bool) -> None:
         if test is None and held_out is None:
             continue
         beside = [_original(name)] if original else []
-        rows.append([called(name), *_with_interval(test), *beside, *_with_interval(held_out)[:2]])
+        rows.append([called(name), *_with_interval(test), *beside, *_with_interval(held_out)])
     beside_head = [">Original tool"] if original else []
-    heads = ["Classification", ">Test", ">95 % interval", ">n", *beside_head, ">Out of fold", ">95 % interval"]
+    heads = ["Classification", ">Test", ">95 % interval", ">n", *beside_head, ">Out of fold", ">95 % interval", ">n"]
     linked.table(heads, rows, key="classification", caption="Classification metrics")
 
 
@@ -79,11 +79,15 @@ def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
     slices = sorted({metric.slice for metric in metrics if metric.name == "keyword_alignment"})
     rows: list[list[Cell | str]] = []
     for where in slices:
-        agreed = _with_interval(found.get(("stance_agreement", where)))[:2]
-        aligned = _with_interval(found.get(("keyword_alignment", where)))[:1]
-        rows.append([where, wording.count(counts.get(where)), *agreed, *aligned])
-    heads = ["Reports by model / strategy", ">Reports", ">Stance", ">95 % interval", ">Keywords"]
-    linked.table(heads, rows, key="reports", caption="Report scores: stance agreement and keyword alignment")
+        scores = [_with_interval(found.get((name, where)))[:2] for name in ("stance_agreement", "keyword_alignment")]
+        rows.append([where, wording.count(counts.get(where)), *scores[0], *scores[1]])
+    heads = [">Reports", ">Stance", ">95 % interval", ">Keywords", ">95 % interval"]
+    linked.table(
+        ["Reports by model / strategy", *heads],
+        rows,
+        key="reports",
+        caption="Report scores: stance agreement and keyword alignment",
+    )
 
 
 def listing(metrics: Sequence[Metric], *, key: str) -> None:

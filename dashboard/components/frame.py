@@ -79,8 +79,8 @@ def _datasets() -> tuple[list[Dataset], Callable[[], None]]:
             with resources.reading() as session:
                 return list(datasets.every(session)), panels.no_database
     except (DatabaseUnavailableError, DBAPIError) as error:
-        if resources.database_is_absent():
-            return [], panels.no_database
+        if absent := resources.absent_database():
+            return [], partial(panels.no_database, absent)
         reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
         return [], partial(panels.unreachable, reason)
     return [], {"old": panels.old_schema, "newer": panels.newer_schema}.get(state, panels.no_database)

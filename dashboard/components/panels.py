@@ -19,10 +19,15 @@ def missing(message: str, command: str) -> None:
         st.code(command, language=None, wrap_lines=True)
 
 
-def no_database() -> None:
-    """There is no database, or nothing is in it."""
+def no_database(absent: str | None = None) -> None:
+    """There is no database, or nothing is in it. absent: the file that is not there."""
     st.subheader("Nothing here yet")
-    st.markdown("The database is empty. Run the whole chain on synthetic phantoms, with nothing to download:")
+    if absent is None:
+        st.markdown("The database is empty.")
+    else:
+        st.markdown("There is no database where the settings look for one:")
+        st.code(absent, language=None, wrap_lines=True)
+    st.markdown("Run the whole chain on synthetic phantoms, with nothing to download:")
     st.code(DEMO, language=None, wrap_lines=True)
     st.markdown("or bring in a folder of radiographs, then train on it and predict:")
     st.code(f"{INGEST}\npython -m jobs train\npython -m jobs predict", language=None, wrap_lines=True)

@@ -31,7 +31,7 @@ class Pair:
 
     first: str
     second: str
-    agreement: float
+    agreement: Interval
     kappa: Interval
 
 
@@ -55,7 +55,7 @@ class Against:
     reader: str
     undecided: int
     unknown: int
-    agreement: float | None = None
+    agreement: Interval | None = None
     """Share of equal verdicts."""
     kappa: Interval | None = None
     sensitivity: Interval | None = None
@@ -86,8 +86,9 @@ class Sheet:
             images = sorted(one.keys() & other.keys())
             if images:
                 left, right = ([side[image].verdict for image in images] for side in (one, other))
-                same = np.mean(np.asarray(left) == np.asarray(right))
-                found.append(Pair(first, second, float(same), self._interval(cohen(left, right), images)))
+                same = (np.asarray(left) == np.asarray(right)).astype(np.float64)
+                equal = self._interval(weighted_mean(same), images)
+                found.append(Pair(first, second, equal, self._interval(cohen(left, right), images)))
         return found
 
     def together(self) -> Together:
@@ -157,11 +158,11 @@ class Sheet:
         said = np.array([rows[image].said for image in images])
         true = np.array([truth[image] for image in images])
         right = (said == true).astype(np.float64)
-        kappa = self._interval(cohen(said, true), images)
+        agreement, kappa = (self._interval(one, images) for one in (weighted_mean(right), cohen(said, true)))
         if not is_label:
-            return Against(reader, *left_out, float(right.mean()), kappa)
+            return Against(reader, *left_out, agreement, kappa)
         rates = [weighted_mean(np.where(true == truly, right, np.nan)) for truly in (1, 0)]
-        return Against(reader, *left_out, float(right.mean()), kappa, *(self._interval(rate, images) for rate in rates))
+        return Against(reader, *left_out, agreement, kappa, *(self._interval(rate, images) for rate in rates))
 
     def _interval(self, statistic: Statistic, images: Sequence[int]) -> Interval:
         clusters = [self._patients[image] for image in images]

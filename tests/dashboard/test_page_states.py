@@ -32,6 +32,13 @@ def add_map(engine: Engine, artifacts: Path) -> None:
             db.add(Artifact(run_id=run.id, name=key, path=f"runs/map/{key}.npy", sha256=key, bytes=1))
 
 
+def test_a_database_that_is_not_there_is_named(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DATABASE_URL")
+    at = open_page("overview")
+    assert not at.exception
+    assert str(served / "pneumoscope.db") in [one.value for one in at.code]
+
+
 @NAMES
 def test_images_alone_are_shown_and_each_page_names_its_next_command(
     engine: Engine, served: Path, tmp_path: Path, name: str

@@ -84,6 +84,7 @@ def test_a_run_without_a_stored_command_shows_none(workbench: Workbench) -> None
     assert not at.exception
     assert commands(at) == []
     assert "repeats it" not in said(at)
+    assert "was not recorded" in said(at)
 
 
 @pytest.mark.parametrize("status", ["failed", "interrupted", "running"])
@@ -173,7 +174,7 @@ def test_evaluations_show_beside_each_other_only_what_came_out_differently(workb
     measure(workbench, second, accuracy=0.88, auc=0.97, recall=0.8)
     at = open_page("runs", run=first, against=second)
     assert sorted(texts(at, "values")) == [
-        ["Accuracy", "test", "all", "90.0 %", "88.0 %", "+2.00 points"],
+        ["Accuracy", "test", "all", "90.0 %", "88.0 %", "+2.0 points"],
         ["Brier score", "test", "all", "0.100", "unknown", "unknown"],
     ]
     assert "2 of 4 metrics differ" in said(at)

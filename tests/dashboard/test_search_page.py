@@ -33,6 +33,9 @@ def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_q
     assert {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
     assert all(card["lines"][1].startswith("train") for card in cards)
     assert "**6 of 6** nearest cases carry the label pneumonia (100.0 %)" in said(at)
+    assert "No more than" not in said(at)
+    few = open_page("search", by="image", image=1, k=48, label="pneumonia", split="test")
+    assert f"No more than {len(linked(few, 'hits')['cards'])} match." in said(few)
 
 
 @pytest.mark.parametrize("typed", [" 1 ", "#1", "# 1"])

@@ -111,7 +111,7 @@ def test_what_cannot_be_compared_is_refused_in_words() -> None:
 def test_pairs_are_compared_on_the_images_that_both_judged() -> None:
     sheet = Sheet(judged("ppnnu ", "pnnn u", "     p"), replicates=50)
     (pair,) = [one for one in sheet.pairs() if {one.first, one.second} == {"reader0", "reader1"}]
-    assert (pair.kappa.n, pair.agreement) == (4, 0.75)
+    assert (pair.kappa.n, pair.agreement.n, pair.agreement.value) == (4, 4, 0.75)
     assert pair.kappa.value == pytest.approx(cohen_kappa_score(list("ppnn"), list("pnnn")))
     assert pair.kappa.low <= pair.kappa.value <= pair.kappa.high
     assert not [one for one in sheet.pairs() if {one.first, one.second} == {"reader0", "reader2"}]
@@ -133,10 +133,10 @@ def test_uncertain_verdicts_are_left_out_against_label_and_model_and_counted() -
     assert label.kappa is not None
     assert label.sensitivity is not None
     assert label.specificity is not None
-    assert (label.kappa.n, label.agreement) == (5, 1.0)
+    assert (label.kappa.n, label.agreement.value) == (5, 1.0)
     assert (label.sensitivity.value, label.specificity.value) == (1.0, 1.0)
     assert model.kappa is not None
-    assert (model.unknown, model.kappa.n, model.agreement, model.sensitivity) == (2, 4, 0.5, None)
+    assert (model.unknown, model.kappa.n, model.agreement.value, model.sensitivity) == (2, 4, 0.5, None)
 
 
 def test_sensitivity_and_specificity_of_a_reader_are_shares_of_the_label() -> None:

@@ -156,4 +156,6 @@ def _write(work: Callable[[Session, Sequence[int], str], int], done: str, ids: I
         cause = error.orig if isinstance(error, DBAPIError) else error
         st.session_state[TOLD] = f"Nothing was tagged: {wording.plain(str(cause))}"
         return
-    st.session_state[TOLD] = f"Tag {wording.plain(settled)}: {done} {wording.count(number, 'case')}."
+    # one that already carries the tag, or carries none, counts as nothing done
+    came = f"{done} {wording.count(number, 'case')}" if number else "nothing to change"
+    st.session_state[TOLD] = f"Tag {wording.plain(settled)}: {came}."

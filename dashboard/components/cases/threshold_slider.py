@@ -61,10 +61,13 @@ def _moved(
     """How many cases change side and which way, and the way to them."""
     found, alarms = tried["TP"] - usual["TP"], tried["FP"] - usual["FP"]
     more = "more pneumonia", "more pneumonias"
-    ill = f"{wording.count(abs(found), *more)} {'found' if found >= 0 else 'missed'}"
-    well = wording.count(abs(alarms), f"{'more' if alarms >= 0 else 'fewer'} false alarm")
-    unlabelled = moving - abs(found) - abs(alarms)
-    apart = f" {wording.count(unlabelled, 'case')} of them without a label." if unlabelled else ""
+    ways = []
+    if found:
+        ways.append(f"{wording.count(abs(found), *more)} {'found' if found > 0 else 'missed'}")
+    if alarms:
+        ways.append(wording.count(abs(alarms), f"{'more' if alarms > 0 else 'fewer'} false alarm"))
+    if unlabelled := moving - abs(found) - abs(alarms):
+        ways.append(f"{wording.count(unlabelled, 'case')} without a label")
     steps = [Cell("Back to the run's own", _here(dataset, threshold=None, moved=None))]
     if question.moved:
         steps.insert(0, Cell("Show the others too", _here(dataset, moved=None)))
@@ -73,7 +76,9 @@ def _moved(
     said, links = st.columns(2, vertical_alignment="center")
     with said:
         st.markdown(
-            f"**{wording.count(moving, 'case')} {'changes' if moving == 1 else 'change'} side**: {ill}, {well}.{apart}"
+            f"**{wording.count(moving, 'case')} {'changes' if moving == 1 else 'change'} side**: {', '.join(ways)}."
+            if moving
+            else "**No case changes side.**"
         )
     with links:
         linked.row(steps, key="moved")

@@ -64,4 +64,4 @@ def _short(name: str, metric: Metric) -> str:
         return wording.measured(name, metric.value)
     if wording.is_score(name):
         return f"{metric.value:.2f} ({metric.low:.2f} to {metric.high:.2f})"
-    return f"{wording.percent(metric.value)} ({100 * metric.low:.0f} to {100 * metric.high:.0f})"
+    return f"{wording.percent(metric.value)} ({100 * metric.low:.1f} to {100 * metric.high:.1f})"

@@ -76,7 +76,7 @@ def _among(pairs: Sequence[Pair], together: Together) -> None:
         st.caption("Agreement needs two readers who judged the same image.")
         return
     rows: list[list[Cell | str]] = [
-        [f"{pair.first} and {pair.second}", f"{pair.kappa.n:,}", wording.percent(pair.agreement), _kappa(pair.kappa)]
+        [f"{pair.first} and {pair.second}", f"{pair.kappa.n:,}", _share(pair.agreement), _kappa(pair.kappa)]
         for pair in pairs
     ]
     linked.table(
@@ -101,11 +101,11 @@ def _against(by_label: Sequence[Against], by_model: Sequence[Against]) -> None:
             [
                 label.reader,
                 *_overall(label.kappa),
-                wording.percent(label.agreement),
+                _share(label.agreement),
                 _share(label.sensitivity),
                 _share(label.specificity),
                 *_overall(model.kappa),
-                wording.percent(model.agreement),
+                _share(model.agreement),
                 Cell(
                     f"{label.undecided:,}", help=f"{label.unknown:,} without a label, {model.unknown:,} without a call"
                 ),
@@ -153,4 +153,6 @@ def _overall(interval: Interval | None) -> tuple[str, str]:
 def _share(interval: Interval | None) -> Cell:
     if interval is None or not wording.known(interval.value):
         return Cell(wording.UNKNOWN, tone="muted")
-    return Cell(wording.percent(interval.value), help=wording.interval("recall", interval.low, interval.high))
+    within = wording.interval("recall", interval.low, interval.high)
+    value = wording.percent(interval.value)
+    return Cell(f"{value} ({within})" if within else value, help=f"n = {interval.n:,}")

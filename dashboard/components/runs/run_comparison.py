@@ -96,13 +96,12 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
         sure = interval.low > 0 or interval.high < 0
         better = (interval.value > 0) != (name in LOWER_IS_BETTER)
         verdict = f"run {first.id if better else second.id}" if sure else "not told apart"
-        span = f"{interval.low:+.3f} to {interval.high:+.3f}"
         table.append(
             [
                 called(name),
-                *(f"{value:.3f}" for value in (one, other)),
-                f"{interval.value:+.3f}",
-                span,
+                *(wording.measured(name, value) for value in (one, other)),
+                _apart(name, interval.value),
+                f"{_change(name, interval.low)} to {_change(name, interval.high)}",
                 Cell(verdict, tone="strong" if sure else "muted"),
             ]
         )
@@ -156,7 +155,7 @@ def _value(key: tuple[str, str, str], one: Metric | None, other: Metric | None) 
         )
         for metric in (one, other)
     ]
-    return [called(name), split, where, *cells, _apart(name, _number(one), _number(other))]
+    return [called(name), split, where, *cells, _apart(name, _less(_number(one), _number(other)))]
 
 
 def _number(metric: Metric | None) -> float | None:
@@ -164,17 +163,29 @@ def _number(metric: Metric | None) -> float | None:
     return metric.value if metric is not None and wording.known(metric.value) else None
 
 
-def _apart(name: str, one: float | None, other: float | None) -> Cell:
+def _less(one: float | None, other: float | None) -> float | None:
+    return None if one is None or other is None else one - other
+
+
+def _apart(name: str, difference: float | None) -> Cell:
     """The first value less the second, in the metric's own unit."""
-    if one is None or other is None:
+    if difference is None:
         return Cell(wording.UNKNOWN, tone="muted")
+    unit = "" if wording.is_score(name) or name.startswith("confusion") else " points"
+    return Cell(f"{_change(name, difference)}{unit}")
+
+
+def _change(name: str, difference: float) -> str:
+    """A difference without its unit: of shares in percentage points."""
     if wording.is_score(name):
-        return Cell(f"{one - other:+.3f}")
-    return Cell(f"{one - other:+,.0f}" if name.startswith("confusion") else f"{100 * (one - other):+.2f} points")
+        return f"{difference:+.3f}"
+    return f"{difference:+,.0f}" if name.startswith("confusion") else f"{100 * difference:+.1f}"
 
 
 def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, second: Run) -> None:
-    st.markdown(f"**{wording.count(len(rows), 'image')} changed sides**, those that moved furthest first.")
+    moved = any(row["first"] != row["second"] for row in rows)
+    order = "those that moved furthest first" if moved else "by the threshold alone: the probabilities are the same"
+    st.markdown(f"**{wording.count(len(rows), 'image')} changed sides**{f', {order}' if rows else ''}.")
     cards = []
     for row in rows[:SHOWN]:
         called = row["first"] >= (first.summary or {}).get("threshold", 0.5)

@@ -108,6 +108,8 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
     if run.command and standing not in BROKEN:
         st.markdown("The command that repeats it:")
         st.code(run.command, language=None, wrap_lines=True)
+    elif standing not in BROKEN:
+        st.caption("The command that made it was not recorded.")
     if run.traceback:
         with st.expander("Traceback"):
             st.code(run.traceback, language=None, wrap_lines=True)

@@ -117,6 +117,7 @@ def show(
     view: filters.View,
     *,
     key: str,
+    wanted: int,
     learned: bool,
     zones: Mapping[str, float] | None = None,
     onwards: Mapping[str, object],
@@ -124,8 +125,8 @@ def show(
     """What the neighbours' labels say together, and the neighbours, nearest first, with what the classifier and the
     latest report say of each, and which lung zones they share with the query.
 
-    learned: whether the vectors are the classifier's own features. zones: share of the query's heat in each lung zone.
-    onwards: what the search for cases like a hit takes along in its URL.
+    wanted: how many were asked for. learned: whether the vectors are the classifier's own features. zones: share of the
+    query's heat in each lung zone. onwards: what the search for cases like a hit takes along in its URL.
     """
     with resources.reading() as session:
         known = _known(session, [hit.image_id for hit in hits], view)
@@ -136,7 +137,8 @@ def show(
         return
     votes, download = st.columns([4, 1], vertical_alignment="center")
     with votes:
-        st.markdown(voted([case.label for case in found]))
+        fewer = f" No more than {len(found)} match." if len(found) < wanted else ""
+        st.markdown(f"{voted([case.label for case in found])}{fewer}")
     if learned:
         st.caption(
             "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."
