@@ -13,7 +13,7 @@ from db.queries.cases import Question
 from engine.commands import job
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.reporting.matching import matcher
+from engine.reporting.matching import OTHERWISE, matcher
 from engine.retrieval.embedders import reads_text
 from engine.retrieval.vector_index import STRANGE
 from jobs import indexes
@@ -187,13 +187,15 @@ class Search:
                 ways = "; or ".join([job("report", name), *notes[:1]])
                 raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
             found = search.texts(db, self.question, text, limit=self.k, passes=matcher(text))
+            held = [] if found else search.texts(db, self.question, text, limit=1)
             known = evaluation.images(db, [hit.image.id for hit in found])
         hits = [
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
             for rank, hit in enumerate(found, start=1)
         ]
         longer = search.left_out(text)
-        notes = [*([longer] if longer else []), *notes]
+        others = [f"texts hold the words, but {OTHERWISE}: {' '.join(other.snippet.split())}" for other in held]
+        notes = [*others, *([longer] if longer else []), *notes]
         return Answer(hits, "the words of notes and reports (full-text search; what denies them is left out)", notes)
 
     def picture(self, file: Path | None, number: int) -> "Sample":

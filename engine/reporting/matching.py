@@ -15,6 +15,10 @@ SATISFIED: dict[Polarity, tuple[Polarity, ...]] = {
 """What a search says of a finding -> what a report may say of it; a question asks for what is there."""
 
 
+OTHERWISE = "deny it, only consider it, or place it elsewhere"
+"""What texts that hold a query's words do where none of them passes."""
+
+
 def matcher(query: str) -> Callable[[str], bool]:
     """A test for reports, after the findings that the query names.
 

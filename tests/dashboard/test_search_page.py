@@ -171,6 +171,15 @@ def test_words_find_texts_where_there_is_no_index_and_the_page_says_how_to_make_
     assert not at.exception
 
 
+def test_words_that_texts_only_deny_say_so(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.add(Review(image_id=1, reviewer="A", verdict="normal", note="No pneumothorax."))
+    at = open_page("search", by="words", q="pneumothorax", **{"in": "texts"})
+    assert "0 images with a text" in said(at)
+    assert "Texts hold these words, but deny it" in said(at)
+    assert "Texts hold these words" not in said(open_page("search", by="words", q="zebra", **{"in": "texts"}))
+
+
 def test_words_offer_the_pictures_and_say_how_to_have_them_read(workbench: Workbench) -> None:
     at = open_page("search", **{"by": "words", "q": "effusion", "in": "pictures"})
     assert "python -m jobs embed --dataset sample --embedder aligned" in said(at)

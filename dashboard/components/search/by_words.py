@@ -11,7 +11,7 @@ from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
 from engine.commands import job
-from engine.reporting.matching import matcher
+from engine.reporting.matching import OTHERWISE, matcher
 
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
 
@@ -60,6 +60,7 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     """What notes and reports say, negation heeded."""
     with resources.reading() as session:
         found = search.texts(session, question, text, limit=k, passes=matcher(text))
+        held = [] if found else search.texts(session, question, text, limit=1)
         written = search.any_text(session, dataset.id)
     if not written:
         panels.missing("No report has been written yet:", job("report", dataset.name))
@@ -72,6 +73,8 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
         f"{wording.count(len(found), 'image')}{', or more,' * (len(found) == k)} with a text that holds any of these "
         "words and does not deny what they name. Images without a text cannot be found so."
     )
+    for other in held:
+        st.info(f"Texts hold these words, but {OTHERWISE}, such as: {wording.plain(' '.join(other.snippet.split()))}")
     longer = search.left_out(text)
     if longer:
         st.warning(f"{longer[0].upper()}{longer[1:]}.", icon=":material/help:")

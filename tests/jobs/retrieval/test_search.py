@@ -287,8 +287,14 @@ def test_words_that_a_report_denies_do_not_find_it(
         row = db.scalars(select(Report).order_by(Report.id)).first()
         assert row is not None
         row.text, denied = "No effusion. The opacity is gone.", row.image_id
-    assert answer(options, capsys, "--text", "effusion")["hits"] == []
-    assert [hit["case"] for hit in answer(options, capsys, "--text", "no effusion")["hits"]] == [denied]
+    refused = answer(options, capsys, "--text", "effusion")
+    assert refused["hits"] == []
+    assert refused["notes"][0].startswith(
+        "texts hold the words, but deny it, only consider it, or place it elsewhere: No "
+    )
+    found = answer(options, capsys, "--text", "no effusion")
+    assert [hit["case"] for hit in found["hits"]] == [denied]
+    assert not any("texts hold the words" in note for note in found["notes"])
 
 
 def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_reports(
