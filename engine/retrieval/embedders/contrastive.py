@@ -135,6 +135,7 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
     from open_clip.pretrained import download_pretrained
 
     try:
+        _answers(source)
         return Path(download_pretrained(source))
     except Exception as error:  # each of open_clip's sources fails in a way of its own
         raise published.MissingWeightsError(
@@ -142,6 +143,18 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
             f"{source.get('hf_hub') or source.get('url')} cannot be reached; connect it, or copy the checkpoint into "
             f"the model folder as {folder_name(name)}"
         ) from error
+
+
+def _answers(source: Mapping[str, Any]) -> None:
+    """One request to the hub that fails at once, where open_clip tries for 46 s; none where the cache has the file."""
+    from huggingface_hub import model_info, try_to_load_from_cache
+
+    repository, _, file = str(source.get("hf_hub") or "").rpartition("/")
+    if not repository:
+        return
+    files = (str(Path(file).with_suffix(".safetensors")), file) if file else CHECKPOINTS[:2]
+    if not any(isinstance(try_to_load_from_cache(repository, one), str) for one in files):
+        model_info(repository, timeout=10)
 
 
 def _loaded(
