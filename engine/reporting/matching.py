@@ -15,7 +15,7 @@ SATISFIED: dict[Polarity, tuple[Polarity, ...]] = {
 """What a search says of a finding -> what a report may say of it; a question asks for what is there."""
 
 
-OTHERWISE = "deny it, only consider it, or place it elsewhere"
+OTHERWISE = "deny what they name, only consider it, or place it elsewhere"
 """What texts that hold a query's words do where none of them passes."""
 
 

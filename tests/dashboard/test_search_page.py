@@ -176,7 +176,7 @@ def test_words_that_texts_only_deny_say_so(workbench: Workbench) -> None:
         db.add(Review(image_id=1, reviewer="A", verdict="normal", note="No pneumothorax."))
     at = open_page("search", by="words", q="pneumothorax", **{"in": "texts"})
     assert "0 images with a text" in said(at)
-    assert "Texts hold these words, but deny it" in said(at)
+    assert "Texts hold these words, but deny what they name" in said(at)
     assert "Texts hold these words" not in said(open_page("search", by="words", q="zebra", **{"in": "texts"}))
 
 

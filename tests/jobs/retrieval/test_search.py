@@ -289,7 +289,7 @@ def test_words_that_a_report_denies_do_not_find_it(
         row.text, denied = "No effusion. The opacity is gone.", row.image_id
     refused = answer(options, capsys, "--text", "effusion")
     assert refused["hits"] == []
-    assert refused["notes"][0].startswith("texts hold the words, but deny it, only consider it, or place")
+    assert refused["notes"][0].startswith("texts hold the words, but deny what they name, only consider it, or place")
     found = answer(options, capsys, "--text", "no effusion")
     assert [hit["case"] for hit in found["hits"]] == [denied]
     assert not any("texts hold the words" in note for note in found["notes"])
