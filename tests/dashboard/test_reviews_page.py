@@ -353,10 +353,10 @@ def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
     kappa = cohen_kappa_score(verdicts["Anna"], verdicts["Ben"])
     assert pair[:2] == ["Anna and Ben", "20"]
     assert pair[3].startswith(f"{kappa:.3f} (")
-    rows = {row[0]["text"]: [one["text"] for one in row] for row in linked(page, "against")["rows"]}
+    rows = {row[0]["text"]: [one["text"] for one in row] for row in linked(page, "against_label")["rows"]}
     assert rows["Anna"][1:6] == ["17", "1.000 (1.000 to 1.000)", *["100.0 % (100.0 to 100.0 %)"] * 3]
     assert rows["Anna"][-1] == "3"
-    meant = [column["meaning"] for column in linked(page, "against")["columns"][4:6]]
+    meant = [column["meaning"] for column in linked(page, "against_label")["columns"][4:6]]
     assert all("on which the reader decided" in one for one in meant)
     ben = cohen_kappa_score(["pneumonia" if image.label else "normal" for image in images], verdicts["Ben"])
     assert rows["Ben"][2].startswith(f"{ben:.3f} (")
@@ -454,7 +454,7 @@ def test_without_any_run_films_are_judged_all_the_same(workbench: Workbench) -> 
     assert revealed(at)["Model"] == "not predicted by the run in view"
     at = open_page("reviews", view="agreement")
     assert not at.exception
-    assert linked(at, "against")["rows"][0][7]["text"] == "unknown"
+    assert linked(at, "against_model")["rows"][0][2]["text"] == "unknown"
 
 
 @pytest.mark.parametrize(

@@ -95,26 +95,23 @@ def _among(pairs: Sequence[Pair], together: Together) -> None:
 
 
 def _against(by_label: Sequence[Against], by_model: Sequence[Against]) -> None:
-    rows: list[list[Cell | str]] = []
-    for label, model in zip(by_label, by_model, strict=True):
-        rows.append(
-            [
-                label.reader,
-                *_overall(label.kappa),
-                _share(label.agreement),
-                _share(label.sensitivity),
-                _share(label.specificity),
-                *_overall(model.kappa),
-                _share(model.agreement),
-                Cell(
-                    f"{label.undecided:,}", help=f"{label.unknown:,} without a label, {model.unknown:,} without a call"
-                ),
-            ]
-        )
-    heads = ["Reader", ">Images", ">Kappa with label", ">Agreement"]
-    heads += [">Reader's recall (sensitivity)", ">Reader's specificity"]
-    heads += [">Images", ">Kappa with model", ">Agreement", ">Uncertain or unreadable"]
-    linked.table(heads, rows, key="against", caption="Each reader against the label and against the model")
+    rows: list[list[Cell | str]] = [
+        [*_agreed(one), _share(one.sensitivity), _share(one.specificity), *_left_out(one, "label")] for one in by_label
+    ]
+    heads = ["Against the label", ">Images", ">Kappa (95 %)", ">Agreement"]
+    heads += [">Reader's recall (sensitivity)", ">Reader's specificity", ">Uncertain or unreadable"]
+    linked.table(heads, rows, key="against_label", caption="Each reader against the label")
+    rows = [[*_agreed(one), *_left_out(one, "call")] for one in by_model]
+    heads = ["Against the model", *heads[1:4], heads[-1]]
+    linked.table(heads, rows, key="against_model", caption="Each reader against the model")
+
+
+def _agreed(one: Against) -> tuple[str, str, str, Cell]:
+    return one.reader, *_overall(one.kappa), _share(one.agreement)
+
+
+def _left_out(one: Against, what: str) -> list[Cell]:
+    return [Cell(f"{one.undecided:,}", help=f"{one.unknown:,} more without a {what}")]
 
 
 def _differing(dataset: Dataset, sheet: Sheet, view: filters.View) -> None:
