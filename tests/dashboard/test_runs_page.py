@@ -129,6 +129,9 @@ def test_the_menu_tells_runs_apart_by_what_they_were_asked(workbench: Workbench)
     another(workbench, "train", config={"recipe": {"name": "restyled"}})
     offered = open_page("runs", run=change(workbench, "train")).selectbox(key="url_against").options
     assert [option.split(", ")[1] for option in offered] == ["restyled"]
+    another(workbench, "predict", config={"split": "test"}, summary={"recipe": "ensemble"})
+    (offered,) = open_page("runs", run=change(workbench, "predict")).selectbox(key="url_against").options
+    assert offered.split(", ")[1:3] == ["ensemble", "test"]
 
 
 def test_runs_of_another_kind_or_data_set_are_not_offered(workbench: Workbench) -> None:

@@ -66,7 +66,7 @@ def places(page: Page, root: str) -> dict[str, str]:
     if case:
         found["case"] = f"/case?outcome=wrong&image={case[1]}"
         found["search"] = f"/search?by=image&image={case[1]}"
-    found["threshold"] = "/cases?split=test&threshold=0.3"
+    found["threshold"] = "/cases?split=test&threshold=0.6"
     found["reviews"] = "/reviews?reviewer=A+reader"
     found["search-words"] = "/search?by=words&q=opacity+in+the+right+lower+zone&split=test"
     opened(page, f"{root}/runs?kind=predict")
@@ -75,21 +75,22 @@ def places(page: Page, root: str) -> dict[str, str]:
         for link in page.locator("td a, th a").all()
         if (match := re.search(r"run=(\d+)", link.get_attribute("href") or ""))
     ]
-    if len(set(runs)) > 1:
-        found["comparison"] = f"/runs?run={runs[0]}&against={runs[-1]}"
+    latest = list(dict.fromkeys(runs))[:2]
+    if len(latest) > 1:
+        found["comparison"] = f"/runs?run={latest[0]}&against={latest[1]}"
     return found
 
 
 def boxed(page: Page) -> None:
-    """Drag a box over the right of the map, where there is one, and wait for what it holds."""
+    """Drag a box over the middle of the map, where there is one, and wait for what it holds."""
     drawing = page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg.marks)")
     if not drawing.count():
         return
     place = drawing.first.bounding_box()
     assert place is not None
-    page.mouse.move(place["x"] + 0.72 * place["width"], place["y"] + 0.35 * place["height"])
+    page.mouse.move(place["x"] + 0.43 * place["width"], place["y"] + 0.38 * place["height"])
     page.mouse.down()
-    page.mouse.move(place["x"] + 0.83 * place["width"], place["y"] + 0.72 * place["height"], steps=5)
+    page.mouse.move(place["x"] + 0.57 * place["width"], place["y"] + 0.68 * place["height"], steps=5)
     page.mouse.up()
     page.locator("a.card").first.wait_for(timeout=SLOW)
     page.wait_for_load_state("networkidle")

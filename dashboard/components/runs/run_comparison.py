@@ -21,7 +21,7 @@ SHOWN = 60
 REPLICATES = 1000
 LOWER_IS_BETTER = ("brier", "ece")
 TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
-"""Settings by which runs of a kind are told apart in the menu."""
+"""Settings, or what came of them, by which runs of a kind are told apart in the menu."""
 HASH = re.compile(r"[0-9a-f]{40,64}")
 
 
@@ -209,8 +209,8 @@ def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, secon
 
 def _named(run: Run) -> str:
     """What tells a run from others of its kind."""
-    asked = _flat(run.config)
-    told = [asked[name] for name in TELLING if name in asked]
+    known = {**_flat({"recipe": (run.summary or {}).get("recipe") or {}}), **_flat(run.config)}
+    told = [known[name] for name in TELLING if name in known]
     standing = runs.status(run)
     ended = [] if standing == "finished" else [standing]
     return ", ".join([f"Run {run.id}", *told, *ended, wording.ago(run.started)])
