@@ -91,6 +91,7 @@ def case_queries(every: Question, images: int) -> list[Query]:
         "test, normal": replace(every, split="test", label="normal"),
         "viral": replace(every, cause="viral"),
         "missed (FN)": replace(every, outcome="FN"),
+        "found (TP)": replace(every, outcome="TP"),
         "failures": replace(every, outcome="wrong"),
         "probability .2 to .4": replace(every, low=0.2, high=0.4),
     }
@@ -99,7 +100,7 @@ def case_queries(every: Question, images: int) -> list[Query]:
     found = [Query(f"cases.count, {name}", COUNT, partial(cases.count, one)) for name, one in asked.items()]
     found.append(Query("cases.count, failures without a report", COUNT, partial(cases.count, undescribed)))
     for sort in ("wrong", "uncertain", "high", "low", "file"):
-        for name in ("all", "test, normal", "missed (FN)"):
+        for name in ("all", "test, normal", "missed (FN)", "found (TP)"):
             one = replace(asked[name], sort=sort)
             found.append(Query(f"cases.page, {sort}, {name}", PAGE, partial(cases.page, one, limit=48)))
         far = partial(cases.page, replace(every, sort=sort), limit=48, offset=images // 2)

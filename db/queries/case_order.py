@@ -12,14 +12,18 @@ from sqlalchemy import ColumnElement, Select, and_, case, exists, func, select, 
 from sqlalchemy.orm import Session
 
 from db.models import Image, Prediction
-from db.queries import case_seeking
-from db.queries.case_questions import Question, asks_predictions, conditions, joined
+from db.queries import case_counts, case_seeking
+from db.queries.case_questions import Question, asks_predictions, conditions, few, joined
 from db.queries.case_seeking import NEAR, Start
 
 SORTS = ("wrong", "uncertain", "high", "low", "file")
 """Most wrong, nearest to the threshold, highest and lowest probability first; or as ingested."""
 FAR = 10_000
 """Cases from which on a page is not walked to from the list's begin."""
+
+
+WALKED = 16
+"""Images that are walked through in the time in which one is found and sorted, among a million."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,12 @@ def listed(session: Session, question: Question, *, limit: int, offset: int = 0)
     """The ids on one page of the list."""
     question = _indexed(question)
     ranked = _ranked(question)
+    share = case_counts.share(session, question)
+    if share is not None and not share[0]:
+        return []
     start = case_seeking.start(session, question, _ahead(question), offset) if ranked and offset >= FAR else None
-    first = session.scalars(_first(question, start, limit, offset)).all()
+    by_id = not ranked and (few(question) or _common(share, offset + limit))
+    first = session.scalars(_first(question, start, limit, offset, by_id)).all()
     if len(first) == limit or not ranked:
         return first
     before = offset + len(first) if first else _said(session, question)
@@ -45,11 +53,11 @@ def listed(session: Session, question: Question, *, limit: int, offset: int = 0)
 
 
 @lru_cache(maxsize=256)
-def _first(question: Question, start: Start | None, limit: int, offset: int) -> Select[Any]:
+def _first(question: Question, start: Start | None, limit: int, offset: int, by_id: bool) -> Select[Any]:
     """What a page holds of the list's first part, or of a list by id, walked to from `start`. Kept, as putting it
     together takes longer than it runs."""
     if not _ranked(question):
-        return _plain(question).order_by(Image.id).limit(limit).offset(offset)
+        return _plain(question, by_id=by_id).order_by(Image.id).limit(limit).offset(offset)
     ahead = _ahead(question)
     if start is not None:
         ahead, offset = ahead.where(~case_seeking.past(question, start.value)), offset - start.before
@@ -62,7 +70,8 @@ def place(session: Session, question: Question, image_id: int) -> Place | None:
     """Where the image stands in the question's list, or None where it is not in it."""
     question = _indexed(question)
     if not _ranked(question):
-        return _place_in(session, _plain(question), image_id, earlier=0, last=None)
+        query = _plain(question, by_id=few(question) or _common(case_counts.share(session, question), 1))
+        return _place_in(session, query, image_id, earlier=0, last=None)
     ahead = _ahead(question)
     found = session.execute(ahead.add_columns(Prediction.probability, Prediction.error).where(Image.id == image_id))
     at = found.first()
@@ -124,16 +133,28 @@ def _size(session: Session, query: Select[Any]) -> int:
     return session.scalar(select(func.count()).select_from(query.order_by(None).subquery())) or 0
 
 
-def _plain(question: Question) -> Select[Any]:
-    query = select(Image.id).where(*conditions(question))
+def _plain(question: Question, *, by_id: bool) -> Select[Any]:
+    query = select(Image.id).where(*conditions(question, by_id=by_id))
     return joined(query, question) if asks_predictions(question) else query
+
+
+def _common(share: tuple[int, int] | None, reach: int) -> bool:
+    """Whether what a list by id asks of predictions is so common that its first `reach` are sooner walked to, image by
+    image, than all that match are found by probability or error and sorted, which costs WALKED times as much each."""
+    return share is not None and WALKED * share[0] ** 2 > reach * share[1]
+
+
+def _unindexed(question: Question, column: Any) -> Any:
+    """The column; where the images are few so that no index of it serves."""
+    return column + 0 if few(question) else column
 
 
 def _ahead(question: Question) -> Select[Any]:
     """The images that the run says something of, as a selection of ids from its predictions."""
     query = select(Prediction.image_id).join(Image, Image.id == Prediction.image_id)
-    query = query.where(Prediction.run_id == question.run_id, *conditions(question))
-    return query.where(Prediction.error.is_not(None)) if question.sort == "wrong" else query
+    wanted = conditions(question, by_id=few(question), by_error=question.sort == "wrong")
+    query = query.where(_unindexed(question, Prediction.run_id) == question.run_id, *wanted)
+    return query.where(_unindexed(question, Prediction.error).is_not(None)) if question.sort == "wrong" else query
 
 
 def _behind(question: Question) -> Select[Any]:
@@ -142,7 +163,8 @@ def _behind(question: Question) -> Select[Any]:
     said += [Prediction.error.is_not(None)] if question.sort == "wrong" else []
     if asks_predictions(question):
         missing: list[ColumnElement[bool]] = [~and_(*said[1:])]
-        return joined(select(Image.id), question, inner=True).where(*conditions(question), *missing)
+        wanted = conditions(question, by_id=few(question))
+        return joined(select(Image.id), question, inner=True).where(*wanted, *missing)
     return select(Image.id).where(*conditions(question), ~exists().where(*said))
 
 
@@ -156,7 +178,8 @@ def _last(question: Question, ahead: Select[Any]) -> Select[Any]:
 def _order(question: Question, *, backwards: bool = False) -> list[Any]:
     """The order of every sort but "uncertain", which two walks of an index make; see `_nearest`."""
     falling = (question.sort != "low") != backwards
-    return [part.desc() if falling else part for part in (case_seeking.key(question), Prediction.image_id)]
+    key = _unindexed(question, case_seeking.key(question))
+    return [part.desc() if falling else part for part in (key, Prediction.image_id)]
 
 
 def _around(
@@ -166,6 +189,7 @@ def _around(
     if question.sort == "uncertain":
         return _around_uncertain(question, image_id, probability)
     column, value = (Prediction.error, error) if question.sort == "wrong" else (Prediction.probability, probability)
+    column = _unindexed(question, column)
     here, there = tuple_(column, Prediction.image_id), tuple_(value, image_id)
     return (here < there, here > there) if question.sort == "low" else (here > there, here < there)
 
@@ -186,7 +210,8 @@ def _around_uncertain(question: Question, image_id: int, probability: float) -> 
     threshold = case_seeking.nearest(question)
     mine, side = abs(probability - threshold), 1 if probability >= threshold else -1
     here, there = tuple_(*_distance(question)), tuple_(mine, side * probability, side * image_id)
-    near = Prediction.probability.between(threshold - mine - NEAR, threshold + mine + NEAR)
+    said = _unindexed(question, Prediction.probability)
+    near = said.between(threshold - mine - NEAR, threshold + mine + NEAR)
     return and_(near, here < there), here > there
 
 
@@ -195,6 +220,8 @@ def _nearest(question: Question, ahead: Select[Any], reached: float, *, limit: i
     order. reached: none of them is nearer than that."""
     threshold, keys = case_seeking.nearest(question), _keys(question)
     probability, number, reached = Prediction.probability, Prediction.image_id, max(0.0, reached - NEAR)
+    if few(question):
+        return ahead.order_by(*_distance(question)).limit(limit).offset(offset)
     query = ahead.add_columns(*keys)
     above = query.where(probability >= threshold + reached).order_by(probability, number)
     below = query.where(probability < threshold, probability <= threshold - reached)
@@ -207,6 +234,8 @@ def _farthest(question: Question, ahead: Select[Any]) -> Select[Any]:
     """The one of `ahead` that is farthest from the threshold, the last of equals."""
     threshold, keys = case_seeking.nearest(question), _keys(question)
     probability, number = Prediction.probability, Prediction.image_id
+    if few(question):
+        return ahead.order_by(*(key.desc() for key in _distance(question))).limit(1)
     query = ahead.add_columns(*keys)
     above = query.where(probability >= threshold).order_by(probability.desc(), number.desc())
     below = query.where(probability < threshold).order_by(probability, number)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, true
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, or_, select, true
 from sqlalchemy.orm import aliased
 
 from db.models import Image, ImageTag, Prediction, Report, Review, SliceMember
@@ -64,15 +64,29 @@ def asks_predictions(question: Question) -> bool:
     return narrowed or question.outcome is not None or question.moved or question.flipped is not None
 
 
+def few(question: Question) -> bool:
+    """Whether the images are a named set, which is sooner looked up one by one and sorted than met on a walk through
+    all that a run says."""
+    return question.tag is not None or question.slice_id is not None or question.reviewed in ("yes", "doubted")
+
+
 def joined(query: Select[Any], question: Question, *, inner: bool = False) -> Select[Any]:
     """`query`, a selection from Image, beside the run's predictions, whether there is one of each image or not."""
     on = and_(Prediction.image_id == Image.id, Prediction.run_id == (question.run_id or 0))
     return query.join(Prediction, on, isouter=not inner)
 
 
-def conditions(question: Question) -> list[ColumnElement[bool]]:
-    """What images, and their predictions where the question asks for them, must fulfil."""
-    return [*_of_images(question), *(_of_predictions(question) if asks_predictions(question) else [])]
+def conditions(question: Question, *, by_id: bool = False, by_error: bool = True) -> list[ColumnElement[bool]]:
+    """What images, and their predictions where the question asks for them, must fulfil.
+
+    by_id: so that no index of probabilities or errors serves them, and images are walked through in their own order.
+    by_error: with what an outcome says of the error, which follows from the rest; it spares walking through the others
+    where cases are sorted by error.
+    """
+    found = _of_images(question)
+    if asks_predictions(question):
+        found += _of_predictions(question, by_id=by_id, by_error=by_error and not by_id)
+    return found
 
 
 def _of_images(question: Question) -> list[ColumnElement[bool]]:
@@ -110,47 +124,52 @@ def _reviewed(state: str) -> ColumnElement[bool]:
         )
         doubted = select(Review.image_id).join(Judged, Judged.id == Review.image_id)
         return Image.id.in_(doubted.where(opposite, ~exists().where(same)))
-    judged = Image.id.in_(select(Review.image_id))
+    judged = Image.id.in_(select(Review.image_id).distinct())  # distinct, so that SQLite begins with them
     return judged if state == "yes" else ~judged
 
 
-def _of_predictions(question: Question) -> list[ColumnElement[bool]]:
-    found: list[ColumnElement[bool]] = [Prediction.probability.is_not(None)]
+def _of_predictions(question: Question, *, by_id: bool, by_error: bool) -> list[ColumnElement[bool]]:
+    probability: SQLColumnExpression[float] = Prediction.probability + 0.0 if by_id else Prediction.probability
+    found: list[ColumnElement[bool]] = [probability.is_not(None)]
     if question.low > 0.0:
-        found.append(Prediction.probability >= question.low)
+        found.append(probability >= question.low)
     if question.high < 1.0:
-        found.append(Prediction.probability < question.high)
+        found.append(probability < question.high)
     if question.outcome is not None:
-        found.append(_outcome_is(question.outcome, question.threshold))
+        found.append(_outcome_is(question.outcome, question.threshold, probability, by_error=by_error))
     if question.moved:
-        found.append(_between(question.threshold, question.own_threshold))
+        found.append(_between(probability, question.threshold, question.own_threshold))
     if question.flipped is not None:
         run_id, threshold = question.flipped
         other = aliased(Prediction)
-        called = Prediction.probability >= (2.0 if question.threshold is None else question.threshold)
+        called = probability >= (2.0 if question.threshold is None else question.threshold)
         elsewhere = and_(other.image_id == Image.id, other.run_id == run_id)
         found.append(exists().where(elsewhere, (other.probability >= threshold) != called))
     return found
 
 
-def _between(one: float | None, other: float | None) -> ColumnElement[bool]:
+def _between(probability: SQLColumnExpression[float], one: float | None, other: float | None) -> ColumnElement[bool]:
     if one is None or other is None:
         return ~true()
-    return and_(Prediction.probability >= min(one, other), Prediction.probability < max(one, other))
+    return and_(probability >= min(one, other), probability < max(one, other))
 
 
-def _outcome_is(wanted: str, threshold: float | None) -> ColumnElement[bool]:
-    """The outcome's condition. What it says of the error follows from the rest; it spares walking through the others
-    where cases are sorted by error."""
+def _outcome_is(
+    wanted: str, threshold: float | None, probability: SQLColumnExpression[float], *, by_error: bool
+) -> ColumnElement[bool]:
+    """The outcome's condition; by_error: see `conditions`."""
     if threshold is None:
         return ~true()
-    found = Prediction.probability >= threshold
-    clauses = {
-        "TP": and_(Image.label == 1, found, Prediction.error <= 1.0 - threshold),
-        "FN": and_(Image.label == 1, ~found, Prediction.error >= 1.0 - threshold),
-        "FP": and_(Image.label == 0, found, Prediction.error >= threshold),
-        "TN": and_(Image.label == 0, ~found, Prediction.error <= threshold),
+    found = probability >= threshold
+    error = Prediction.error
+    outcomes = {
+        "TP": (Image.label == 1, found, error <= 1.0 - threshold),
+        "FN": (Image.label == 1, ~found, error >= 1.0 - threshold),
+        "FP": (Image.label == 0, found, error >= threshold),
+        "TN": (Image.label == 0, ~found, error <= threshold),
     }
+    clauses = {name: and_(*(sides if by_error else sides[:2])) for name, sides in outcomes.items()}
     if wanted != "wrong":
         return clauses[wanted]
-    return and_(or_(clauses["FP"], clauses["FN"]), Prediction.error >= min(threshold, 1.0 - threshold))
+    wrong = or_(clauses["FP"], clauses["FN"])
+    return and_(wrong, error >= min(threshold, 1.0 - threshold)) if by_error else wrong

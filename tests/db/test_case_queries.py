@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from sample import THRESHOLD, build, films
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from db import session as database
@@ -249,3 +249,25 @@ def test_more_cases_than_a_statement_takes_values_are_found(asked: Asked) -> Non
     with database.transaction(asked.engine) as db:
         found = cases.several(db, range(70_000), run_id=asked.run, threshold=THRESHOLD)
         assert sorted(found) == list(db.scalars(select(Image.id).order_by(Image.id)))
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("sort", case_order.SORTS)
+def test_a_list_of_a_tag_begins_with_what_is_tagged_and_not_with_all_predictions(asked: Asked, sort: str) -> None:
+    question = Question(asked.dataset, run_id=asked.run, threshold=THRESHOLD, outcome="TP", tag="rotated", sort=sort)
+    ran: list[tuple[str, Any]] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_others: Any) -> None:
+        ran.append((statement, parameters))
+
+    with Session(asked.engine) as db:
+        event.listen(asked.engine, "before_cursor_execute", note)
+        case_order.listed(db, question, limit=48)
+        event.remove(asked.engine, "before_cursor_execute", note)
+        plans = [
+            str(step.detail)
+            for statement, parameters in ran
+            for step in db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
+        ]
+    assert any("image_tag" in plan for plan in plans)
+    assert not [plan for plan in plans if "_probability_" in plan or "_error_" in plan]
