@@ -16,7 +16,6 @@ from db.queries.case_questions import (
     Question,
     asks_predictions,
     conditions,
-    few,
     joined,
 )
 from db.tallies import BINS
@@ -33,7 +32,7 @@ def count(session: Session, question: Question) -> int:
         return session.scalar(select(func.coalesce(func.sum(table.images), 0)).where(*wanted)) or 0
     told = share(session, question)
     common = told is not None and told[0] > told[1] / 9  # one that is found by its error costs as much as 9 walked to
-    query = select(func.count()).select_from(Image).where(*conditions(question, by_id=few(question) or common))
+    query = select(func.count()).select_from(Image).where(*conditions(question, by_id=common))
     return session.scalar(joined(query, question, inner=True) if asks_predictions(question) else query) or 0
 
 

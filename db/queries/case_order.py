@@ -43,7 +43,7 @@ def listed(session: Session, question: Question, *, limit: int, offset: int = 0)
     if share is not None and not share[0]:
         return []
     start = case_seeking.start(session, question, _ahead(question), offset) if ranked and offset >= FAR else None
-    by_id = not ranked and (few(question) or _common(share, offset + limit))
+    by_id = not ranked and _common(share, offset + limit)
     first = session.scalars(_first(question, start, limit, offset, by_id)).all()
     if len(first) == limit or not ranked:
         return first
@@ -70,7 +70,7 @@ def place(session: Session, question: Question, image_id: int) -> Place | None:
     """Where the image stands in the question's list, or None where it is not in it."""
     question = _indexed(question)
     if not _ranked(question):
-        query = _plain(question, by_id=few(question) or _common(case_counts.share(session, question), 1))
+        query = _plain(question, by_id=_common(case_counts.share(session, question), 1))
         return _place_in(session, query, image_id, earlier=0, last=None)
     ahead = _ahead(question)
     found = session.execute(ahead.add_columns(Prediction.probability, Prediction.error).where(Image.id == image_id))
@@ -152,7 +152,7 @@ def _unindexed(question: Question, column: Any) -> Any:
 def _ahead(question: Question) -> Select[Any]:
     """The images that the run says something of, as a selection of ids from its predictions."""
     query = select(Prediction.image_id).join(Image, Image.id == Prediction.image_id)
-    wanted = conditions(question, by_id=few(question), by_error=question.sort == "wrong")
+    wanted = conditions(question, by_error=question.sort == "wrong")
     query = query.where(_unindexed(question, Prediction.run_id) == question.run_id, *wanted)
     return query.where(_unindexed(question, Prediction.error).is_not(None)) if question.sort == "wrong" else query
 
@@ -163,8 +163,7 @@ def _behind(question: Question) -> Select[Any]:
     said += [Prediction.error.is_not(None)] if question.sort == "wrong" else []
     if asks_predictions(question):
         missing: list[ColumnElement[bool]] = [~and_(*said[1:])]
-        wanted = conditions(question, by_id=few(question))
-        return joined(select(Image.id), question, inner=True).where(*wanted, *missing)
+        return joined(select(Image.id), question, inner=True).where(*conditions(question), *missing)
     return select(Image.id).where(*conditions(question), ~exists().where(*said))
 
 

@@ -79,12 +79,14 @@ def joined(query: Select[Any], question: Question, *, inner: bool = False) -> Se
 def conditions(question: Question, *, by_id: bool = False, by_error: bool = True) -> list[ColumnElement[bool]]:
     """What images, and their predictions where the question asks for them, must fulfil.
 
-    by_id: so that no index of probabilities or errors serves them, and images are walked through in their own order.
+    by_id: so that no index of probabilities or errors serves them, and images are walked through in their own order; it
+    is so in any case where they are few.
     by_error: with what an outcome says of the error, which follows from the rest; it spares walking through the others
     where cases are sorted by error.
     """
     found = _of_images(question)
     if asks_predictions(question):
+        by_id = by_id or few(question)
         found += _of_predictions(question, by_id=by_id, by_error=by_error and not by_id)
     return found
 
