@@ -13,11 +13,15 @@ from engine.metrics.classification import Sample, measure, reliability, youden_t
 from engine.metrics.classification import roc_curve as roc_points
 
 
-def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> alt.HConcatChart:
-    """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean.
+def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> Any:
+    """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean. Where there were no
+    epochs, as for a linear classifier or an average of others, the AUC of each fold that was held out.
 
-    curves: columns split ("fold0", ...), name (train_loss, valid_loss, valid_auc), step (epoch from 0), value.
+    curves: columns split ("fold0", ..., or "deal0", ... where there were no epochs), name (train_loss, valid_loss,
+    valid_auc), step (epoch, or else fold, from 0), value.
     """
+    if curves["split"].str.startswith("deal").all():
+        return _held_out(curves, synthetic=synthetic)
     table = curves.assign(
         epoch=curves["step"] + 1,
         curve=curves["name"].map({"train_loss": "training", "valid_loss": "validation", "valid_auc": "validation"}),
@@ -48,6 +52,18 @@ def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> alt.HCo
     )
     told = f"thick: mean of {folds} folds; thin: each fold" if folds > 1 else "one fold so far"
     return finished(charts, "Training curves", told, synthetic)
+
+
+def _held_out(curves: pd.DataFrame, *, synthetic: bool) -> Any:
+    """A point for each fold of each deal of patients into folds, and their mean as a line."""
+    table = curves.assign(fold=curves["step"] + 1)
+    value = alt.Y("value:Q", title="AUC of the fold that was held out", scale=alt.Scale(zero=False))
+    tips = ["split:N", "fold:O", alt.Tooltip("value:Q", format=".4f")]
+    points = alt.Chart(table).mark_point(size=60, filled=True, opacity=1, color=VERMILION)
+    points = points.encode(x=alt.X("fold:O", title="Fold", axis=alt.Axis(labelAngle=0)), y=value, tooltip=tips)
+    mean = alt.Chart(table).mark_rule(strokeDash=[4, 4], color=BLUE).encode(y=alt.Y("mean(value):Q"))
+    told = f"dashed: mean, {table['value'].mean():.4f}; n = {len(table)} folds held out"
+    return finished((mean + points).properties(width=480, height=280), "Held-out AUC", told, synthetic)
 
 
 def confusion_matrix(

@@ -34,6 +34,9 @@ PRECISION = pd.DataFrame(
         for k in (1, 3, 5, 10)
     ]
 )
+DEALT = pd.DataFrame(
+    [{"split": "deal0", "name": "valid_auc", "step": fold, "value": 0.99 + fold / 1000} for fold in range(5)]
+)
 PROMPTS = pd.DataFrame(
     [
         {"model": "template", "strategy": name, "value": value, "low": value - 0.1, "high": value + 0.1, "n": 10}
@@ -69,6 +72,7 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
     counts = {"tp": 381, "fp": 22, "tn": 212, "fn": 9}
     return {
         "training_curves": classification.training_curves(CURVES, synthetic=synthetic),
+        "held_out": classification.training_curves(DEALT, synthetic=synthetic),
         "confusion_matrix": classification.confusion_matrix(**counts, synthetic=synthetic),
         "confusion_matrix_normalised": classification.confusion_matrix(**counts, normalised=True, synthetic=synthetic),
         "roc_curve": classification.roc_curve(
@@ -169,6 +173,13 @@ def test_roc_marks_its_own_youden_point_and_the_threshold_in_use() -> None:
 def test_roc_of_one_class_is_refused() -> None:
     with pytest.raises(InputError, match="both classes"):
         classification.roc_curve(PREDICTIONS[PREDICTIONS["label"] == 1])
+
+
+def test_a_training_without_epochs_shows_the_fold_that_was_held_out_and_no_epoch() -> None:
+    drawn = all_charts(synthetic=False)["held_out"]
+    assert sorted({row["fold"] for row in rows(drawn, "fold")}) == [1, 2, 3, 4, 5]
+    assert "Epoch" not in str(specification(drawn))
+    assert "Loss" not in str(specification(drawn))
 
 
 def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -> None:

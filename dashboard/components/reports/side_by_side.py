@@ -47,9 +47,9 @@ def differences(rows: Sequence[ReportRow]) -> None:
     with st.expander("Compare two of them", expanded=bool(address.get("first") or address.get("second"))):
         left, right = st.columns(2)
         with left:
-            first = address.choice("First report", names, name="first", menu=True)
+            first = address.choice("First report", names, name="first", menu=True, placeholder="Choose a report")
         with right:
-            second = address.choice("Second report", names, name="second", menu=True)
+            second = address.choice("Second report", names, name="second", menu=True, placeholder="Choose a report")
         if first is None or second is None:
             st.caption(
                 "Choose two reports: marked are words that differ between two similar sentences, and whole sentences "

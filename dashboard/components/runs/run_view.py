@@ -161,7 +161,7 @@ def _detail(dataset: Dataset, image_id: int | None, detail: str) -> Cell:
 
 
 def _curves(dataset: Dataset, run_id: int) -> None:
-    """Loss and AUC by epoch; pandas and altair are imported only where a run has curves."""
+    """Loss and AUC by epoch, or AUC by fold; pandas and altair are imported only where a run has curves."""
     with resources.reading() as session:
         curves = evaluation.curves(session, run_id)
     if not curves:
