@@ -230,11 +230,12 @@ class Search:
             for rank, (number, similarity) in enumerate(zip(found.ids[0], found.similarities[0], strict=True), start=1)
             if int(number) in known
         ]
+        fewer = [f"no more than {len(hits)} match"] if len(hits) < self.k else []  # where filters leave fewer
         count = f"{index.count} images"
         return Answer(
             hits,
             f"the index of {index.embedder} (run {index.run_id}, {count}), cosine similarity",
-            notes,
+            [*notes, *fewer],
             index.embedder,
         )
 

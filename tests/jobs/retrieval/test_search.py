@@ -94,7 +94,10 @@ def test_filters_leave_k_hits_where_k_exist(
     assert [(hit["split"], hit["label"]) for hit in found["hits"]] == [("test", "normal")] * 2
     written = answer(options, capsys, "--image", str(inside), "--k", "2", "--split", "test", "--label", "NORMAL")
     assert written == found
-    assert answer(options, capsys, "--image", str(inside), "--label", "unknown")["hits"] == []
+    assert len(found["notes"]) == 1
+    nothing = answer(options, capsys, "--image", str(inside), "--label", "unknown")
+    assert nothing["hits"] == []
+    assert nothing["notes"][1:] == ["no more than 0 match"]
     assert search.main(["--image", str(inside), "--split", "test", *options]) == 0
     printed = capsys.readouterr().out
     assert "answered by the index of small" in printed
