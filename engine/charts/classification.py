@@ -17,10 +17,10 @@ def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> Any:
     """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean. Where there were no
     epochs, as for a linear classifier or an average of others, the AUC of each fold that was held out.
 
-    curves: columns split ("fold0", ..., or "deal0", ... where there were no epochs), name (train_loss, valid_loss,
-    valid_auc), step (epoch, or else fold, from 0), value.
+    curves: columns split ("fold0", ..., "deal0-fold0", ... of several deals, or "deal0", ... where there were no
+    epochs), name (train_loss, valid_loss, valid_auc), step (epoch, or else fold, from 0), value.
     """
-    if curves["split"].str.startswith("deal").all():
+    if curves["split"].str.fullmatch(r"deal\d+").all():
         return _held_out(curves, synthetic=synthetic)
     table = curves.assign(
         epoch=curves["step"] + 1,

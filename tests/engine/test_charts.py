@@ -182,6 +182,13 @@ def test_a_training_without_epochs_shows_the_fold_that_was_held_out_and_no_epoch
     assert "Loss" not in str(specification(drawn))
 
 
+def test_epochs_of_several_deals_stay_epochs() -> None:
+    dealt = CURVES.assign(split="deal0-" + CURVES["split"])
+    drawn = classification.training_curves(dealt, synthetic=False)
+    assert "Epoch" in str(specification(drawn))
+    assert not rows(drawn, "fold")
+
+
 def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -> None:
     bare = PRECISION.assign(low=np.nan, high=np.nan)
     style.save_png(retrieval.precision_at_k(bare, chance=None), tmp_path / "bare.png")
