@@ -150,14 +150,17 @@ class ActiveRun:
     ) -> Self:
         """Find or make the row for this work.
 
-        A finished run with the same fingerprint (and its files as it left them) is already done, unless `again`; an
-        interrupted, failed or lost one is taken up where it stopped. Raises JobError where a living process has it.
+        A finished run with the same fingerprint (and its files as it left them) is already done, unless `again`, which
+        makes a new one; an interrupted, failed or lost one is taken up where it stopped, `again` or not. Raises
+        JobError where a living process has it.
         """
         mark = fingerprint(kind, config, inputs, seed)
         with session.transaction(context.engine) as db:
             if context.engine.dialect.name == "postgresql":
                 db.execute(text("SELECT pg_advisory_xact_lock(hashtext(:mark))"), {"mark": mark})
-            row = None if again else runs.by_fingerprint(db, mark)
+            row = runs.by_fingerprint(db, mark)
+            if again and row is not None and row.status == "finished":
+                row = None
             resumed = row is not None
             if row is not None:
                 standing = runs.status(row)

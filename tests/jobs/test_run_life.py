@@ -25,8 +25,8 @@ from jobs.command import Context, JobError, open_context, parser
 from jobs.run import OWNER, ActiveRun, Interrupted, fingerprint, scrub
 
 
-def claim(context: Context, **config: object) -> ActiveRun:
-    return ActiveRun.claim(context, kind="train", config=dict(config), inputs="same")
+def claim(context: Context, *, again: bool = False, **config: object) -> ActiveRun:
+    return ActiveRun.claim(context, kind="train", config=dict(config), inputs="same", again=again)
 
 
 def row(context: Context, run_id: int) -> Run:
@@ -167,6 +167,17 @@ def test_a_finished_run_is_not_done_again(context: Context) -> None:
     assert (stored.status, stored.done, stored.total, stored.eta_seconds) == ("finished", 3, 3, 0.0)
     assert claim(context, a=1).already_finished
     assert not claim(context, a=2).already_finished
+
+
+def test_what_is_asked_for_again_is_a_new_run_that_is_taken_up_where_it_stopped(context: Context) -> None:
+    with claim(context) as first:
+        pass
+    with pytest.raises(KeyboardInterrupt), claim(context, again=True) as second:
+        raise KeyboardInterrupt
+    with claim(context, again=True) as taken_up:
+        pass
+    assert first.id < second.id == taken_up.id and taken_up.resumed
+    assert claim(context, again=True).id > second.id
 
 
 def test_a_finished_run_whose_files_are_gone_is_done_again(context: Context) -> None:

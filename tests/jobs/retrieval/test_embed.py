@@ -195,10 +195,13 @@ sys.exit(code)
 """
 
 
-def test_a_killed_embedding_goes_on_with_the_shards_it_has(options: list[str], context: Context) -> None:
+@pytest.mark.parametrize("asked", [[], ["--anew"]])
+def test_a_killed_embedding_goes_on_with_the_shards_it_has(
+    asked: list[str], options: list[str], context: Context
+) -> None:
     def start(limit: int) -> subprocess.CompletedProcess[str]:
         here = Path(__file__).parent
-        code = KILLED.format(here=str(here), options=options, limit=limit)
+        code = KILLED.format(here=str(here), options=[*asked, *options], limit=limit)
         return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
 
     assert start(limit=9).returncode == -9
