@@ -1,28 +1,22 @@
-"""The reviews page: films are judged blind, nothing is lost or stored twice, agreement is what it should be."""
+"""The queue of films to judge: blind until the verdict is stored, nothing lost or stored twice."""
 
-import csv
-import io
 import json
 from collections.abc import Iterator
 
 import pytest
 from opened import Workbench, asked, linked, open_page, said
+from reviewing import film, give, judge, of_test, revealed
 from sample import build, films
-from sklearn.metrics import cohen_kappa_score
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, select, text, update
 from streamlit.testing.v1 import AppTest
 
 from dashboard import resources
 from dashboard.components import login
-from dashboard.components.reviews import blind_queue, review_list
+from dashboard.components.reviews import blind_queue
 from db import session as database
-from db import writes
-from db.models import Dataset, Image, ImageTag, Prediction, Report, Review, Run
-from db.queries.reviews import Listed
+from db.models import Image, ImageTag, Prediction, Report, Review, Run
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-
-HOSTILE = "<b>Eve</b> [x](http://evil.example) =1+1"
 
 
 def messages(node: object) -> Iterator[bytes]:
@@ -45,32 +39,9 @@ def stored(workbench: Workbench) -> list[tuple[int, str, str, str]]:
         return [tuple(row) for row in db.execute(query)]
 
 
-def film(at: AppTest) -> str:
-    """The hash of the film that the page shows."""
-    return str(linked(at, "film")["src"].rpartition("/")[2])
-
-
 def image_of(workbench: Workbench, sha256: str) -> Image:
     with database.transaction(workbench.engine) as db:
         return db.scalars(select(Image).where(Image.sha256 == sha256)).one()
-
-
-def judge(at: AppTest, verdict: str) -> AppTest:
-    return at.button(key=f"{verdict}_{film(at)[:16]}").click().run()
-
-
-def give(workbench: Workbench, image: int, reviewer: str, verdict: str, **others: object) -> None:
-    with database.transaction(workbench.engine) as db:
-        writes.review(db, image_id=image, reviewer=reviewer, verdict=verdict, **others)  # type: ignore[arg-type]
-
-
-def of_test(workbench: Workbench) -> list[Image]:
-    with database.transaction(workbench.engine) as db:
-        return list(db.scalars(select(Image).where(Image.split == "test").order_by(Image.id)))
-
-
-def revealed(at: AppTest) -> dict[str, str]:
-    return {row[0]["text"]: row[1]["text"] for row in linked(at, "revealed")["rows"]}
 
 
 def test_before_the_verdict_nothing_on_the_page_depends_on_what_is_hidden(workbench: Workbench) -> None:
@@ -314,126 +285,6 @@ def test_one_image_is_judged_by_its_number_and_judged_again(workbench: Workbench
     assert [(image, verdict) for image, _, verdict, _ in stored(workbench)] == [(1, "normal"), (1, "pneumonia")]
     assert revealed(again)["You said"].startswith("Pneumonia")
     assert "no such image" in said(open_page("reviews", reviewer="Anna", image=999))
-
-
-def test_a_case_shows_its_reviews_and_its_tags(workbench: Workbench) -> None:
-    assert "No reader has judged this image yet." in said(open_page("case", image=1))
-    give(workbench, 1, "Anna", "normal", note="first", tags=["tube"])
-    with database.transaction(workbench.engine) as db:
-        first = db.scalars(select(Review.id)).one()
-        db.add(ImageTag(image_id=1, name="a*b"))
-    give(workbench, 1, "Anna", "pneumonia", note=HOSTILE, since=first)
-    give(workbench, 1, HOSTILE, "uncertain")
-    at = open_page("case", image=1)
-    rows = [[one["text"] for one in row] for row in linked(at, "reviews")["rows"]]
-    assert [(row[0], row[1], row[3], row[4]) for row in rows] == [
-        (HOSTILE, "Uncertain", "", ""),
-        ("Anna", "Pneumonia", "", HOSTILE),
-        ("Anna", "Normal, superseded", "tube", "first"),
-    ]
-    assert r"Tags of the image: a\*b" in said(at)
-    (link,) = [one for one in at.get("page_link") if one.proto.label == "Review this case"]
-    assert "image=1" in link.proto.query_string
-
-
-def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
-    images = of_test(workbench)
-    verdicts = {"Anna": [], "Ben": []}
-    for at, image in enumerate(images):
-        truth = "pneumonia" if image.label else "normal"
-        other = "normal" if image.label else "pneumonia"
-        verdicts["Anna"].append("uncertain" if at % 7 == 3 else truth)
-        verdicts["Ben"].append(other if at % 3 == 0 else truth)
-        for reviewer in verdicts:
-            give(workbench, image.id, reviewer, verdicts[reviewer][at])
-    page = open_page("reviews", view="agreement")
-    assert not page.exception
-    assert "20 images judged by 2 readers" in said(page)
-    (pair,) = [[one["text"] for one in row] for row in linked(page, "pairs")["rows"]]
-    kappa = cohen_kappa_score(verdicts["Anna"], verdicts["Ben"])
-    assert pair[:2] == ["Anna and Ben", "20"]
-    assert pair[3].startswith(f"{kappa:.3f} (")
-    rows = {row[0]["text"]: [one["text"] for one in row] for row in linked(page, "against_label")["rows"]}
-    assert rows["Anna"][1:6] == ["17", "1.000 (1.000 to 1.000)", *["100.0 % (100.0 to 100.0 %)"] * 3]
-    assert rows["Anna"][-1] == "3"
-    meant = [column["meaning"] for column in linked(page, "against_label")["columns"][4:6]]
-    assert all("on which the reader decided" in one for one in meant)
-    ben = cohen_kappa_score(["pneumonia" if image.label else "normal" for image in images], verdicts["Ben"])
-    assert rows["Ben"][2].startswith(f"{ben:.3f} (")
-    assert rows["Ben"][1] == "20"
-    differ = {images[at].id for at in range(20) if verdicts["Anna"][at] != verdicts["Ben"][at]}
-    cards = linked(page, "differing")["cards"]
-    assert {int(asked(card["href"])[1]["image"]) for card in cards} == differ
-    assert {line.partition(": ")[2] for line in cards[0]["lines"][2:]} == {"Anna", "Ben"}
-    page.segmented_control(key="url_differ").set_value("label").run()
-    wrong = {images[at].id for at in range(20) if at % 3 == 0}
-    assert {int(asked(card["href"])[1]["image"]) for card in linked(page, "differing")["cards"]} == wrong
-
-
-def test_agreement_of_one_reader_and_of_nobody_is_said_in_words(workbench: Workbench) -> None:
-    assert "No image of these has been judged yet." in said(open_page("reviews", view="agreement"))
-    give(workbench, of_test(workbench)[0].id, "Anna", "normal")
-    at = open_page("reviews", view="agreement")
-    assert not at.exception
-    assert "needs two readers" in said(at)
-
-
-def test_ten_thousand_reviews_are_paged_and_filtered(workbench: Workbench) -> None:
-    with database.transaction(workbench.engine) as db:
-        rows = [
-            {
-                "image_id": 1 + number % 60,
-                "reviewer": ("Anna", "Ben")[number % 2],
-                "verdict": "normal",
-                "note": f"{number}",
-            }
-            for number in range(10_000)
-        ]
-        db.execute(insert(Review), rows)
-        last = db.scalar(select(func.max(Review.id)))
-        db.add(ImageTag(image_id=1, name="tube", review_id=last))
-    at = open_page("reviews", view="list")
-    assert not at.exception
-    assert "10,000 reviews" in said(at)
-    assert len(linked(at, "listed")["rows"]) == review_list.SIZE
-    assert linked(at, "listed")["rows"][0][-1]["text"] == "9999"
-    at.pagination[0].set_value(400).run()
-    assert linked(at, "listed")["rows"][-1][-1]["text"] == "0"
-    assert "5,000 reviews" in said(open_page("reviews", view="list", by="Ben"))
-    assert "1 review" in said(open_page("reviews", view="list", tagged="tube"))
-    assert "No review matches" in said(open_page("reviews", view="list", verdict="unreadable"))
-    assert not open_page("reviews", view="agreement").exception
-
-
-def test_hostile_text_stays_text(workbench: Workbench) -> None:
-    give(workbench, 1, HOSTILE, "normal", note=f"{HOSTILE} <script>alert(1)</script>", tags=["<i>x</i>"])
-    at = open_page("reviews", view="list")
-    row = linked(at, "listed")["rows"][0]
-    assert (row[1]["text"], row[5]["text"]) == (HOSTILE, "<i>x</i>")
-    assert "<b>" not in said(at)
-    assert not open_page("reviews", reviewer=HOSTILE).exception
-    warned = said(open_page("reviews", reviewer="Anna", cause="<b>x</b>"))
-    assert "<b>" not in warned
-
-
-def test_the_csv_holds_every_review_and_no_formula(workbench: Workbench) -> None:
-    images = of_test(workbench)
-    give(workbench, images[0].id, "=cmd", "normal", note="@SUM(A1)\nsecond line", tags=["+1", "tube"])
-    give(workbench, images[1].id, "Anna", "unreadable")
-    with database.transaction(workbench.engine) as db:
-        run = db.scalars(select(Run.id).where(Run.kind == "predict")).one()
-        own = select(Prediction.probability).where(Prediction.run_id == run, Prediction.image_id == images[0].id)
-        probability = db.scalar(own)
-        dataset = db.get_one(Dataset, workbench.dataset_id)
-    table = review_list.csv(dataset, Listed(workbench.dataset_id), run)
-    first, second = csv.DictReader(io.StringIO(table, newline=""))
-    assert (first["reviewer"], first["verdict"], first["label"]) == ("Anna", "unreadable", "pneumonia")
-    assert (second["reviewer"], second["note"], second["tags"]) == ("'=cmd", "'@SUM(A1)\nsecond line", "'+1; tube")
-    assert (second["dataset"], second["image"], second["file"]) == ("sample", str(images[0].id), images[0].path)
-    assert (second["sha256"], float(second["probability"])) == (images[0].sha256, probability)
-    assert second["time"].endswith("+00:00")
-    (button,) = open_page("reviews", view="list").get("download_button")
-    assert button.proto.label == "Reviews as CSV"
 
 
 def test_two_datasets_have_queues_of_their_own(workbench: Workbench) -> None:

@@ -1,0 +1,34 @@
+"""What reviewers do and see: verdicts given, by hand or straight into the database, and what is then told."""
+
+from opened import Workbench, linked
+from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
+
+from db import session as database
+from db import writes
+from db.models import Image
+
+HOSTILE = "<b>Eve</b> [x](http://evil.example) =1+1"
+
+
+def film(at: AppTest) -> str:
+    """The hash of the film that the page shows."""
+    return str(linked(at, "film")["src"].rpartition("/")[2])
+
+
+def judge(at: AppTest, verdict: str) -> AppTest:
+    return at.button(key=f"{verdict}_{film(at)[:16]}").click().run()
+
+
+def give(workbench: Workbench, image: int, reviewer: str, verdict: str, **others: object) -> None:
+    with database.transaction(workbench.engine) as db:
+        writes.review(db, image_id=image, reviewer=reviewer, verdict=verdict, **others)  # type: ignore[arg-type]
+
+
+def of_test(workbench: Workbench) -> list[Image]:
+    with database.transaction(workbench.engine) as db:
+        return list(db.scalars(select(Image).where(Image.split == "test").order_by(Image.id)))
+
+
+def revealed(at: AppTest) -> dict[str, str]:
+    return {row[0]["text"]: row[1]["text"] for row in linked(at, "revealed")["rows"]}
