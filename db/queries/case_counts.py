@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, case, func, select, true
 from sqlalchemy.orm import Session
 
 from db.models import Image, ImageTally, Prediction, PredictionTally
+from db.queries import report_counts
 from db.queries.case_questions import (
     LABELS,
     OUTCOMES,
@@ -18,22 +19,39 @@ from db.queries.case_questions import (
     conditions,
     joined,
 )
+from db.queries.report_questions import ReportQuestion
 from db.tallies import BINS
 
 Tally = type[ImageTally] | type[PredictionTally]
+SOUGHT = 10_000
+"""Reports up to which the images that they describe are found and sorted, among a million, sooner than enough of them
+are met on a walk."""
 NAMES: dict[tuple[int, bool], Outcome] = {(1, True): "TP", (1, False): "FN", (0, True): "FP", (0, False): "TN"}
 
 
 def count(session: Session, question: Question) -> int:
     """How many distinct images match."""
+    denied = _denied(question)
+    if denied is not None:
+        whole, part = (count(session, side) for side in denied)
+        return whole - part
     tallied = _tallied(question)
     if tallied is not None:
         table, wanted = tallied
         return session.scalar(select(func.coalesce(func.sum(table.images), 0)).where(*wanted)) or 0
     told = share(session, question)
     common = told is not None and told[0] > told[1] / 9  # one that is found by its error costs as much as 9 walked to
+    question = replace(question, sought=True)
     query = select(func.count()).select_from(Image).where(*conditions(question, by_id=common))
     return session.scalar(joined(query, question, inner=True) if asks_predictions(question) else query) or 0
+
+
+def planned(session: Session, question: Question) -> Question:
+    """The same question, its described images `sought` where their reports are few."""
+    if question.reported != "yes":
+        return question
+    reports = report_counts.tallied(session, ReportQuestion(dataset_id=question.dataset_id))
+    return replace(question, sought=(reports or 0) <= SOUGHT)
 
 
 def share(session: Session, question: Question) -> tuple[int, int] | None:
@@ -41,7 +59,7 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
     nothing of them, or no tally tells."""
     if not asks_predictions(question):
         return None
-    query = _shared(replace(question, reported=None, twin=None, slice_id=None, tag=None, reviewed=None))
+    query = _shared(replace(question, reported=None, sought=False, twin=None, slice_id=None, tag=None, reviewed=None))
     if query is None:
         return None
     matching, among = session.execute(query).one()
@@ -65,9 +83,14 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     if question.run_id is None or question.threshold is None:
         return None
     asked = replace(question, outcome=None)
+    denied = _denied(asked)
+    if denied is not None:
+        whole, part = (confusion(session, side) for side in denied)
+        return whole and part and {name: whole[name] - part[name] for name in OUTCOMES}
     query = _tallied_confusion(asked)
     if query is not None:
         return dict(zip(OUTCOMES, session.execute(query).one(), strict=True))
+    asked = replace(asked, sought=True)
     positive = case((Prediction.probability >= question.threshold, 1), else_=0).label("called")
     seen = joined(select(Image.label, positive).select_from(Image), question, inner=True)
     table = seen.where(*conditions(asked)).subquery()
@@ -77,6 +100,16 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     for label, positive_call, number in session.execute(query):
         counts[NAMES[label, bool(positive_call)]] = number
     return counts
+
+
+def _denied(question: Question) -> tuple[Question, Question] | None:
+    """Of what was not reviewed, or no report describes: all, and what was or is, which leave it when one is taken from
+    the other. All are tallied as a rule, and those that are, are fewer."""
+    if question.reviewed == "no":
+        return replace(question, reviewed=None), replace(question, reviewed="yes")
+    if question.reported == "no":
+        return replace(question, reported=None), replace(question, reported="yes")
+    return None
 
 
 @lru_cache(maxsize=256)

@@ -37,7 +37,7 @@ class Place:
 
 def listed(session: Session, question: Question, *, limit: int, offset: int = 0) -> Sequence[int]:
     """The ids on one page of the list."""
-    question = _indexed(question)
+    question = case_counts.planned(session, _indexed(question))
     ranked = _ranked(question)
     share = case_counts.share(session, question)
     if share is not None and not share[0]:
@@ -68,7 +68,7 @@ def _first(question: Question, start: Start | None, limit: int, offset: int, by_
 
 def place(session: Session, question: Question, image_id: int) -> Place | None:
     """Where the image stands in the question's list, or None where it is not in it."""
-    question = _indexed(question)
+    question = case_counts.planned(session, _indexed(question))
     if not _ranked(question):
         query = _plain(question, by_id=_common(case_counts.share(session, question), 1))
         return _place_in(session, query, image_id, earlier=0, last=None)

@@ -15,7 +15,7 @@ LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
 UNKNOWN = "unknown"
 
 Later = aliased(Review)
-Judged = aliased(Image)
+Judged, Described = aliased(Image), aliased(Image)
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ class Question:
     """Another run and its threshold: only cases that it calls otherwise."""
     reported: str | None = None
     """"yes" for images that a report describes, "no" for those that none does."""
+    sought: bool = False
+    """Whether those that a report describes are found from the reports, and not asked one by one; the answer is the
+    same."""
     twin: tuple[int, bool] | None = None
     """A duplicates run: only images that it found another nearly like; True: one of another split."""
     slice_id: int | None = None
@@ -67,7 +70,8 @@ def asks_predictions(question: Question) -> bool:
 def few(question: Question) -> bool:
     """Whether the images are a named set, which is sooner looked up one by one and sorted than met on a walk through
     all that a run says."""
-    return question.tag is not None or question.slice_id is not None or question.reviewed in ("yes", "doubted")
+    named = question.tag is not None or question.slice_id is not None or question.reviewed in ("yes", "doubted")
+    return named or (question.reported == "yes" and question.sought)
 
 
 def joined(query: Select[Any], question: Question, *, inner: bool = False) -> Select[Any]:
@@ -103,8 +107,7 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
         unknown = Image.cause.is_(None) & Image.label.is_distinct_from(LABELS["normal"])
         found.append(unknown if question.cause == UNKNOWN else Image.cause == question.cause)
     if question.reported is not None:
-        described = exists().where(Report.image_sha256 == Image.sha256)
-        found.append(described if question.reported == "yes" else ~described)
+        found.append(_described(question) if question.reported == "yes" else ~_described(question))
     if question.twin is not None:
         run_id, apart = question.twin
         found.append(duplicates.has_twin(run_id, other_split=apart))
@@ -116,6 +119,13 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
     if question.reviewed is not None:
         found.append(_reviewed(question.reviewed))
     return found
+
+
+def _described(question: Question) -> ColumnElement[bool]:
+    if question.sought:
+        here, films = Described.dataset_id == question.dataset_id, select(Report.image_sha256).distinct()
+        return Image.id.in_(select(Described.id).where(here, Described.sha256.in_(films)))
+    return exists().where(Report.image_sha256 == Image.sha256)
 
 
 def _reviewed(state: str) -> ColumnElement[bool]:

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db import session as database
 from db import tallies
 from db.models import Image, ImageTag, Prediction, Report, Review, Run
-from db.queries import case_order, cases
+from db.queries import case_counts, case_order, cases
 from db.queries.cases import Question
 
 SIDES = {
@@ -157,11 +157,15 @@ def combined(asked: Asked, sorts: Sequence[str], *, step: int) -> Iterator[Quest
         yield Question(asked.dataset, **run, sort=sort, low=low, high=high, **sides)
 
 
-def test_pages_counts_and_ids_agree_with_python_on_combinations_of_filters(asked: Asked) -> None:
+@pytest.mark.parametrize("few", [case_counts.SOUGHT, -1], ids=["few reports", "many"])
+def test_pages_counts_and_ids_agree_with_python_on_combinations_of_filters(
+    asked: Asked, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(case_counts, "SOUGHT", few)
     seen = set()
     with database.transaction(asked.engine) as db:
         facts = known(db, asked)
-        for question in combined(asked, cases.SORTS, step=3001):
+        for question in combined(asked, cases.SORTS, step=6007):
             wanted = sorted((fact for fact in facts if fits(fact, question)), key=lambda fact: rank(fact, question))
             ids = [fact.image.id for fact in wanted]
             assert [case.id for case in cases.page(db, question, limit=100)] == ids, question
@@ -173,7 +177,18 @@ def test_pages_counts_and_ids_agree_with_python_on_combinations_of_filters(asked
 
 
 @pytest.mark.parametrize("far", [case_order.FAR, 1], ids=["walked", "sought"])
-@pytest.mark.parametrize("sides", [{}, {"split": "test"}, {"outcome": "wrong"}, {"low": 0.3}, {"reported": "no"}])
+@pytest.mark.parametrize(
+    "sides",
+    [
+        {},
+        {"split": "test"},
+        {"outcome": "wrong"},
+        {"low": 0.3},
+        {"reported": "no"},
+        {"reported": "yes"},
+        {"reviewed": "no"},
+    ],
+)
 def test_lists_of_a_few_sides_agree_with_python_at_every_threshold(
     asked: Asked, sides: dict[str, Any], far: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -253,8 +268,11 @@ def test_more_cases_than_a_statement_takes_values_are_found(asked: Asked) -> Non
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 @pytest.mark.parametrize("sort", case_order.SORTS)
-def test_a_list_of_a_tag_begins_with_what_is_tagged_and_not_with_all_predictions(asked: Asked, sort: str) -> None:
-    question = Question(asked.dataset, run_id=asked.run, threshold=THRESHOLD, outcome="TP", tag="rotated", sort=sort)
+@pytest.mark.parametrize(("few", "table"), [({"tag": "rotated"}, "image_tag"), ({"reported": "yes"}, "report")])
+def test_a_list_of_few_images_begins_with_them_and_not_with_all_predictions(
+    asked: Asked, few: dict[str, Any], table: str, sort: str
+) -> None:
+    question = Question(asked.dataset, run_id=asked.run, threshold=THRESHOLD, outcome="TP", sort=sort, **few)
     ran: list[tuple[str, Any]] = []
 
     def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, *_others: Any) -> None:
@@ -269,5 +287,5 @@ def test_a_list_of_a_tag_begins_with_what_is_tagged_and_not_with_all_predictions
             for statement, parameters in ran
             for step in db.connection().exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
         ]
-    assert any("image_tag" in plan for plan in plans)
+    assert any(f"SCAN {table} " in plan or f"SEARCH {table} " in plan for plan in plans)
     assert not [plan for plan in plans if "_probability_" in plan or "_error_" in plan]
