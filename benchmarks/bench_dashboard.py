@@ -63,8 +63,8 @@ def queries(folder: Path, images: int) -> list[Query]:
     engine = large_database.connected(folder, read_only=True)
     with Session(engine) as db:
         dataset = datasets.every(db)[0].id
-        predict = runs.latest_finished(db, "predict", dataset)
-        ingest = runs.latest_finished(db, "ingest", dataset)
+        predict = runs.in_force(db, "predict", dataset)
+        ingest = runs.in_force(db, "ingest", dataset)
         compared = duplicates.latest(db, dataset)
     engine.dispose()
     assert predict and ingest and compared

@@ -114,6 +114,9 @@ class Run(Base):
     started: Mapped[datetime] = mapped_column(default=now)
     heartbeat: Mapped[datetime] = mapped_column(default=now)
     finished: Mapped[datetime | None]
+    in_force: Mapped[datetime] = mapped_column(default=now, server_default="1970-01-01 00:00:00")
+    """Since when its results are those of its kind: its end, or when a later command asked for the same and found it
+    done. Of finished runs the one with the latest is shown and built upon."""
     seconds: Mapped[float] = mapped_column(default=0.0)
     """Wall time spent, summed over resumptions."""
     command: Mapped[str | None]

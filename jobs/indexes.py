@@ -1,4 +1,4 @@
-"""Which vector index a job asks: the newest of each embedder, chosen by name, opened after its hashes agree."""
+"""Which vector index a job asks: of each embedder that in force, chosen by name, opened after its hashes agree."""
 
 import sys
 from contextlib import suppress
@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def built(context: Context, dataset: Dataset) -> list[VectorIndex]:
-    """The newest index of each embedder, the one built last at the end."""
+    """The index of each embedder that is in force, the one that came into force last at the end."""
     with session.transaction(context.engine) as db:
-        return sorted(evaluation.indexes(db, dataset.id), key=lambda index: index.id)
+        return evaluation.indexes_by_age(db, dataset.id)
 
 
 def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
-    """The index of that embedder, or the one built last. Raises JobError or UsageError where there is none."""
+    """The index of that embedder, or the one that came into force last. Raises JobError or UsageError where none is."""
     known = built(context, dataset)
     if not known:
         raise JobError(f"no index holds dataset '{dataset.name}'; build one with: {job('embed', dataset.name)}")

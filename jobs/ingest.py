@@ -155,7 +155,7 @@ def _latest(context: Context, dataset: Dataset | None) -> Run | None:
     if dataset is None:
         return None
     with session.transaction(context.engine) as db:
-        return runs.latest_finished(db, "ingest", dataset.id)
+        return runs.in_force(db, "ingest", dataset.id)
 
 
 def _holds(context: Context, latest: Run, listing: Listing, *, prune: bool) -> bool:

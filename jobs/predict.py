@@ -88,8 +88,8 @@ def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
             if learned_from is not None and learned_from.synthetic and not dataset.synthetic:
                 raise UsageError(f"run {number} was trained on SYNTHETIC phantoms; it says nothing of radiographs")
             return found
-        found = runs.latest_finished(db, "train", dataset.id)
-        other = runs.latest_finished(db, "train")
+        found = runs.in_force(db, "train", dataset.id)
+        other = runs.in_force(db, "train")
     if found is None:
         known = f", or name another dataset's with --train-run {other.id}" if other else ""
         raise JobError(

@@ -155,7 +155,7 @@ def load_generator(name: str, options: "Options") -> "ReportGenerator":
 def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
     """The finished predict run asked for, of this dataset. Raises JobError with the command that makes one."""
     with session.transaction(context.engine) as db:
-        found = runs.latest_finished(db, "predict", dataset.id) if number is None else db.get(Run, number)
+        found = runs.in_force(db, "predict", dataset.id) if number is None else db.get(Run, number)
     if number is not None and (
         found is None or (found.kind, found.status, found.dataset_id) != ("predict", "finished", dataset.id)
     ):

@@ -93,7 +93,7 @@ def gather(
                 )
             return found
 
-        latest = runs.latest_finished
+        latest = runs.in_force
         predict = named("predict", predict_run) if predict_run else latest(db, "predict", dataset.id)
         if train_run:
             train: Run | None = named("train", train_run)

@@ -150,9 +150,9 @@ class ActiveRun:
     ) -> Self:
         """Find or make the row for this work.
 
-        A finished run with the same fingerprint (and its files as it left them) is already done, unless `again`, which
-        makes a new one; an interrupted, failed or lost one is taken up where it stopped, `again` or not. Raises
-        JobError where a living process has it.
+        A finished run with the same fingerprint (and its files as it left them) is already done, and in force from now
+        as if it had been done now; with `again` a new one is made. An interrupted, failed or lost one is taken up where
+        it stopped, `again` or not. Raises JobError where a living process has it.
         """
         mark = fingerprint(kind, config, inputs, seed)
         with session.transaction(context.engine) as db:
@@ -171,6 +171,7 @@ class ActiveRun:
                     )
                 files = {context.artifacts / made.path: made.sha256 for made in runs.artifacts(db, row.id)}
                 if standing == "finished" and all(is_whole(file, sha256) for file, sha256 in files.items()):
+                    row.in_force = now()
                     return cls(context, row, already_finished=True, resumed=False)
             else:
                 row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config, seed=seed)
@@ -212,7 +213,7 @@ class ActiveRun:
             signal.signal(number, handler)
         changes: dict[str, Any] = {**self._state, "summary": self.summary, "finished": now(), "seconds": self.seconds}
         if error is None:
-            changes |= {"status": "finished", "eta_seconds": 0.0}
+            changes |= {"status": "finished", "eta_seconds": 0.0, "in_force": changes["finished"]}
         elif isinstance(error, KeyboardInterrupt):
             changes |= {"status": "interrupted", "error": "interrupted; the same command goes on from here"}
         else:

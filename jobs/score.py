@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from db import report_tallies, session, writes
 from db.models import Report
-from db.queries import reports
+from db.queries import reports, runs
 from engine.commands import job
 from jobs.command import command, open_context, parser
 from jobs.report import chosen_strategies, predict_run
 from jobs.reporting.scoring import Scorer
-from jobs.run import ActiveRun, sha256_of
+from jobs.run import ActiveRun, fingerprint, sha256_of
 
 BATCH = 200
 
@@ -37,13 +37,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     with session.transaction(context.engine) as db:
         items = {item.image.sha256: item for item in reports.predicted(db, predicted)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
+        scored = runs.last_done(db, ("score", "report"), dataset.id)
     labels = sorted((sha, items[sha].image.label) for _, sha in there)
+    config = {"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION}
+    inputs = sha256_of([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])
     run = ActiveRun.claim(
         context,
         kind="score",
-        config={"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION},
-        inputs=sha256_of([predicted.fingerprint, there, labels, scorer.references, repr(strategies)]),
+        config=config,
+        inputs=inputs,
         dataset_id=dataset.id,
+        again=scored is None or scored.fingerprint != fingerprint("score", config, inputs, None),
     )
     if not run.already_finished:
         with run, run.progress("scoring reports", len(there)) as advance:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.matching import OTHERWISE, matcher
 from engine.retrieval.embedders import reads_text
+from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import STRANGE
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
@@ -35,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     query.add_argument("--case", type=int, metavar="ID", help="an image of the dataset, by its number")
     options.add_argument("--k", type=int, default=5, metavar="N", help="cases to find (default: 5)")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the one built last)")
+    options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the latest in force)")
     options.add_argument("--reports", action="store_true", help="look for --text in reports in any case")
     options.add_argument("--split", choices=("train", "val", "test"), help="find only cases of this split")
     options.add_argument("--label", type=str.lower, choices=tuple(cases.LABELS), help="find only cases with this label")
@@ -90,7 +92,7 @@ def asked(
     question = Question(dataset.id, split=split, label=label, cause=cause)
     with session.transaction(context.engine) as db:
         known = [*cases.causes(db, dataset.id), cases.UNKNOWN]
-        predicted = runs.latest_finished(db, "predict", dataset.id)
+        predicted = runs.in_force(db, "predict", dataset.id)
     if cause is not None and cause not in known:
         raise UsageError(f"cause '{cause}' is unknown; dataset '{dataset.name}' has: {', '.join(known)}")
     if outcome is None:
@@ -223,19 +225,19 @@ class Search:
             allowed = None
             if self.question != Question(self.dataset.id):
                 allowed = cases.ids_held_out(db, self.question)
-            found = opened.search(vectors, min(self.k, len(opened)), exclude_ids=exclude, allowed_ids=allowed)
-            known = evaluation.images(db, [int(number) for number in found.ids[0] if number >= 0])
-        hits = [
-            to_hit(rank, float(similarity), known[int(number)])
-            for rank, (number, similarity) in enumerate(zip(found.ids[0], found.similarities[0], strict=True), start=1)
-            if int(number) in known
-        ]
+            held = partial(cases.of_dataset, db, self.dataset.id)
+            k = min(self.k, len(opened))
+            found = nearest(opened, vectors, k, held=held, allowed=allowed, exclude=exclude)
+            known = evaluation.images(db, [number for number, _ in found])
+            total = cases.count(db, Question(self.dataset.id))
+        hits = [to_hit(rank, similarity, known[number]) for rank, (number, similarity) in enumerate(found, start=1)]
         fewer = [f"no more than {len(hits)} match"] if len(hits) < self.k else []  # where filters leave fewer
-        count = f"{index.count} images"
+        again = job("embed", self.dataset.name, "--embedder", index.embedder)
+        stale = [f"the dataset has {total} images; bring the index up to date with: {again}"]
         return Answer(
             hits,
-            f"the index of {index.embedder} (run {index.run_id}, {count}), cosine similarity",
-            [*notes, *fewer],
+            f"the index of {index.embedder} (run {index.run_id}, {index.count} images), cosine similarity",
+            [*notes, *fewer, *(stale if total != index.count else [])],
             index.embedder,
         )
 

@@ -11,7 +11,7 @@ from engine.commands import job
 dataset = frame.open_dataset()
 view = filters.view(dataset)
 with resources.reading() as session:
-    run = runs.latest_finished(session, "map", dataset.id)
+    run = runs.in_force(session, "map", dataset.id)
 
 st.header("Map")
 if run is None:

@@ -11,7 +11,7 @@ from engine.commands import job
 dataset = frame.open_dataset()
 with resources.reading() as session:
     rows = datasets.counts(session, dataset.id)
-    ingest = runs.latest_finished(session, "ingest", dataset.id)
+    ingest = runs.in_force(session, "ingest", dataset.id)
     evaluated = evaluation.latest(session, dataset.id)
     standings = reports.leaderboard(session, dataset.id)
 

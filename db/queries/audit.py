@@ -22,10 +22,10 @@ class NearCase:
 
 
 def latest(session: Session, predict_run_id: int) -> Run | None:
-    """The audit of this predict run that finished last, or None."""
+    """The audit of this predict run that is in force, or None."""
     query = select(Run).where(Run.kind == "audit", Run.status == "finished")
     query = query.where(Run.config["predict_run"].as_integer() == predict_run_id)
-    return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
+    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
 
 
 def predicted(session: Session, run_id: int) -> list[dict[str, Any]]:

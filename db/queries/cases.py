@@ -89,7 +89,8 @@ def matching(question: Question) -> Select[int]:
 
 def of_dataset(session: Session, dataset_id: int, ids: Sequence[int]) -> Sequence[int]:
     """Those of these images that are in the dataset."""
-    return session.scalars(select(Image.id).where(Image.dataset_id == dataset_id, Image.id.in_(ids))).all()
+    of_it = select(Image.id).where(Image.dataset_id == dataset_id)
+    return [number for part in batches(ids) for number in session.scalars(of_it.where(Image.id.in_(part)))]
 
 
 def of_patient(session: Session, image_id: int) -> Sequence[int]:
@@ -121,11 +122,12 @@ def predictions(session: Session, image_id: int) -> list[tuple[Run, Prediction]]
 
 
 def runs(session: Session, dataset_id: int) -> Sequence[Run]:
-    """Finished runs that predicted images of the dataset: test predictions, then out-of-fold ones, latest first."""
+    """Finished runs that predicted images of the dataset: test predictions, then out-of-fold ones; of each first what
+    is in force."""
     predicted = exists().where(Prediction.run_id == Run.id)
     query = select(Run).where(Run.dataset_id == dataset_id, Run.kind.in_(("predict", "train")), predicted)
     query = query.where(Run.status == "finished")
-    return session.scalars(query.order_by(Run.kind, Run.id.desc())).all()
+    return session.scalars(query.order_by(Run.kind, Run.in_force.desc(), Run.id.desc())).all()
 
 
 def causes(session: Session, dataset_id: int) -> list[str]:

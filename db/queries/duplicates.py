@@ -20,9 +20,9 @@ class Twin:
 
 
 def latest(session: Session, dataset_id: int) -> Run | None:
-    """The run that compared the dataset's images last, or None."""
+    """The comparison of the dataset's images that is in force, or None."""
     query = select(Run).where(Run.dataset_id == dataset_id, Run.kind == "duplicates", Run.status == "finished")
-    return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
+    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
 
 
 def of_image(session: Session, run_id: int, image_id: int) -> Sequence[Twin]:

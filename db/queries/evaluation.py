@@ -84,25 +84,34 @@ def report_scores(session: Session, report_ids: Collection[int]) -> list[dict[st
 
 
 def indexes(session: Session, dataset_id: int) -> list[VectorIndex]:
-    """The newest whole index of each embedder, by embedder."""
+    """The whole index of each embedder that is in force, by embedder."""
+    return sorted(indexes_by_age(session, dataset_id), key=lambda index: index.embedder)
+
+
+def indexes_by_age(session: Session, dataset_id: int) -> list[VectorIndex]:
+    """The same, the one that came into force last at the end."""
     query = (
         select(VectorIndex)
         .join(Run, Run.id == VectorIndex.run_id)
         .where(VectorIndex.dataset_id == dataset_id, Run.status == "finished")
-        .order_by(VectorIndex.id)
+        .order_by(Run.in_force, VectorIndex.id)
     )
-    newest = {row.embedder: row for row in session.scalars(query)}
-    return [newest[name] for name in sorted(newest)]
+    by_age: dict[str, VectorIndex] = {}
+    for row in session.scalars(query):
+        by_age.pop(row.embedder, None)
+        by_age[row.embedder] = row
+    return list(by_age.values())
 
 
 def earlier_indexes(session: Session, index: VectorIndex) -> list[VectorIndex]:
-    """The whole indexes of the dataset by the same embedder and weights that were built before, the latest first."""
+    """The whole indexes of the dataset by the same embedder and weights that were in force before, the latest first."""
+    since = select(Run.in_force).where(Run.id == index.run_id).scalar_subquery()
     query = (
         select(VectorIndex)
         .join(Run, Run.id == VectorIndex.run_id)
         .where(VectorIndex.dataset_id == index.dataset_id, VectorIndex.embedder == index.embedder)
-        .where(VectorIndex.revision == index.revision, VectorIndex.id < index.id, Run.status == "finished")
-        .order_by(VectorIndex.id.desc())
+        .where(VectorIndex.revision == index.revision, Run.in_force < since, Run.status == "finished")
+        .order_by(Run.in_force.desc(), VectorIndex.id.desc())
     )
     return list(session.scalars(query))
 
@@ -140,7 +149,7 @@ def shortened(name: str, limit: int) -> str:
 
 def latest(session: Session, dataset_id: int) -> Evaluation | None:
     """The dataset's latest finished evaluation and its metrics by task, or None."""
-    run = runs.latest_finished(session, "evaluate", dataset_id)
+    run = runs.in_force(session, "evaluate", dataset_id)
     if run is None:
         return None
     by_task: dict[str, list[Metric]] = {"classification": [], "reports": [], "retrieval": []}

@@ -2,7 +2,7 @@
 
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import func, select
@@ -50,12 +50,18 @@ def count(session: Session, *, kind: str | None = None) -> int:
     return session.scalar(query if kind is None else query.where(Run.kind == kind)) or 0
 
 
-def latest_finished(session: Session, kind: str, dataset_id: int | None = None) -> Run | None:
-    """The run of `kind` that finished last, or None."""
-    query = select(Run).where(Run.kind == kind, Run.status == "finished").order_by(Run.finished.desc(), Run.id.desc())
+def in_force(session: Session, kind: str, dataset_id: int | None = None) -> Run | None:
+    """The finished run of `kind` that is in force, or None."""
+    query = select(Run).where(Run.kind == kind, Run.status == "finished").order_by(Run.in_force.desc(), Run.id.desc())
     if dataset_id is not None:
         query = query.where(Run.dataset_id == dataset_id)
     return session.scalars(query.limit(1)).first()
+
+
+def last_done(session: Session, kinds: Collection[str], dataset_id: int) -> Run | None:
+    """The run of these kinds that was the last to work on the dataset to its end, or None."""
+    query = select(Run).where(Run.kind.in_(kinds), Run.status == "finished", Run.dataset_id == dataset_id)
+    return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
 
 
 def test_openings(session: Session, dataset_id: int) -> int:

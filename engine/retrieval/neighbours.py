@@ -1,9 +1,40 @@
-"""What the nearest cases say of a query's label."""
+"""The nearest cases of a collection that changes, and what they say of a query's label."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from engine.retrieval.approximate import Vectors
+from engine.retrieval.vector_index import Ids, VectorIndex
+
+
+def nearest(
+    index: VectorIndex,
+    query: Vectors,
+    k: int,
+    *,
+    held: Callable[[Sequence[int]], Collection[int]],
+    allowed: Collection[int] | Ids | None = None,
+    exclude: Collection[int] | Ids | None = None,
+) -> list[tuple[int, float]]:
+    """The k nearest images to one query, float32 (1, d), with their cosine, best first; see `VectorIndex.search`.
+
+    held: which of some ids the collection still has. An index may hold others, forgotten since it was built; it is then
+    asked again without these, so that they take nobody's place.
+    """
+    left_out = set() if exclude is None else {int(number) for number in exclude}
+    while True:
+        found = index.search(query, k, exclude_ids=left_out or None, allowed_ids=allowed)
+        hits = [
+            (int(number), float(similarity))
+            for number, similarity in zip(found.ids[0], found.similarities[0], strict=True)
+            if number >= 0
+        ]
+        gone = {number for number, _ in hits}.difference(held([number for number, _ in hits]))
+        if not gone:
+            return hits
+        left_out |= gone
 
 
 @dataclass(frozen=True)

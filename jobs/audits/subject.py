@@ -86,7 +86,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
     """
     again = job("predict", dataset.name)
     with session.transaction(context.engine) as db:
-        predict = db.get(Run, number) if number else runs.latest_finished(db, "predict", dataset.id)
+        predict = db.get(Run, number) if number else runs.in_force(db, "predict", dataset.id)
         if number and (
             predict is None or (predict.kind, predict.status, predict.dataset_id) != ("predict", "finished", dataset.id)
         ):

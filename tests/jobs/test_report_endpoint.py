@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import Engine, func, select
 
 from db import session
-from db.models import Report, ReportFailure, ReportScore
+from db.models import Report, ReportFailure, ReportScore, Run
 from engine.reporting.generators import endpoint
 from jobs import report, score
 from tests.jobs.test_report import EACH, REPOSITORY, predicted_dataset
@@ -119,10 +119,19 @@ def test_scores_are_made_anew_without_writing_any_report_once_a_reference_is_the
     (tmp_path / "reports.csv").write_text("\n".join(lines))
     assert score.main(job_options) == 0
     assert "scored 80 reports; now: python -m jobs evaluate" in capsys.readouterr().out
-    with session.transaction(engine) as db:
-        metrics = dict(db.execute(select(ReportScore.metric, func.count()).group_by(ReportScore.metric)).all())
+
+    def metrics() -> dict[str, int]:
+        with session.transaction(engine) as db:
+            return dict(db.execute(select(ReportScore.metric, func.count()).group_by(ReportScore.metric)).all())
+
     assert counted(engine) == before
-    assert (metrics["stance"], metrics["bleu"], metrics["rouge_l"], metrics["chrf"]) == (80, 40, 40, 40)
+    found = metrics()
+    assert (found["stance"], found["bleu"], found["rouge_l"], found["chrf"]) == (80, 40, 40, 40)
+    (tmp_path / "reports.csv").unlink()
+    assert score.main(job_options) == score.main(job_options) == 0  # as once before, but other scores were made since
+    with session.transaction(engine) as db:
+        assert db.scalar(select(func.count()).select_from(Run).where(Run.kind == "score")) == 3
+    assert metrics()["stance"] == 80 and "bleu" not in metrics()
     (tmp_path / "reports.csv").write_text("path,text\na,b\n")
     assert score.main(job_options) == 1
     assert "reports.csv, line 1: no column 'report'" in capsys.readouterr().err

@@ -41,7 +41,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finished(context: Context, kind: str) -> Run:
     with session.transaction(context.engine) as db:
-        run = runs.latest_finished(db, kind)
+        run = runs.in_force(db, kind)
     assert run is not None
     return run
 

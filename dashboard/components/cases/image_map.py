@@ -51,7 +51,7 @@ def opened(run: Run, method: str, view: filters.View) -> Points:
     InputError where a file is missing."""
     with resources.reading() as session:
         made = {one.name: (one.path, one.sha256) for one in runs.artifacts(session, run.id)}
-        ingest = runs.latest_finished(session, "ingest", view.question.dataset_id)
+        ingest = runs.in_force(session, "ingest", view.question.dataset_id)
     if method not in made or "ids" not in made:
         raise InputError(f"run {run.id} has no map by {method}; draw it: python -m jobs map")
     mark = [str((one.id, one.finished)) for one in (ingest, view.run) if one]

@@ -108,7 +108,7 @@ def _data(session: Session, dataset: Dataset) -> Iterator[Row]:
         pairs = _across(resources.revision(), compared.id)
         href = frame.here("cases", dataset, twins="apart", sort="file")
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
-    ingest = runs.latest_finished(session, "ingest", dataset.id)
+    ingest = runs.in_force(session, "ingest", dataset.id)
     if ingest is not None:
         number = sum(overview.skipped(session, ingest.id).values())
         yield from _counted("Files that ingest left out", number, frame.here("runs", dataset, run=ingest.id))

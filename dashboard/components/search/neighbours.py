@@ -3,6 +3,7 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import streamlit as st
@@ -18,7 +19,7 @@ from engine.commands import job
 from engine.errors import InputError
 from engine.heat import leading_zones
 from engine.retrieval.embedders import spec
-from engine.retrieval.neighbours import vote
+from engine.retrieval.neighbours import nearest, vote
 from engine.retrieval.vector_index import IndexDamagedError
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from engine.tables import csv_text
@@ -106,9 +107,10 @@ def to_vectors(
     served: Served, vectors: Any, k: int, *, allowed: Collection[int] | None, exclude: Collection[int] | None = None
 ) -> list[Hit]:
     """The k nearest to the first of `vectors`, float32 (1, d)."""
-    found = served.vectors.search(vectors, k, allowed_ids=allowed, exclude_ids=exclude)
-    pairs = zip(found.ids[0], found.similarities[0], strict=True)
-    return [Hit(int(number), float(similarity)) for number, similarity in pairs if number >= 0]
+    with resources.reading() as session:
+        held = partial(cases.of_dataset, session, served.index.dataset_id)
+        found = nearest(served.vectors, vectors, k, held=held, allowed=allowed, exclude=exclude)
+    return [Hit(*pair) for pair in found]
 
 
 def show(

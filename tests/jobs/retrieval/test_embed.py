@@ -1,6 +1,7 @@
 """embed over small pictures, on both databases: exactly once, resumable, incremental, refused where it should be."""
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,32 @@ def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
     another(folder, options)
     assert embed.main(["--embedder", "small", *options]) == 0
     assert newest_index(context).count == COUNT + 1
+
+
+def test_a_picture_that_is_forgotten_takes_no_hits_place_and_the_index_before_it_comes_into_force_again(
+    options: list[str], context: Context, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def found() -> tuple[list[int], str]:
+        capsys.readouterr()
+        assert search.main(["--case", "1", "--k", "50", "--json", *options]) == 0
+        answer = json.loads(capsys.readouterr().out)
+        assert [hit["rank"] for hit in answer["hits"]] == list(range(1, len(answer["hits"]) + 1))
+        return [hit["case"] for hit in answer["hits"]], f"{answer['answered_by']}; {'; '.join(answer['notes'])}"
+
+    assert embed.main(["--embedder", "small", *options]) == 0
+    alone, first = found()
+    another(folder, options)
+    assert embed.main(["--embedder", "small", *options]) == 0
+    grown, second = found()
+    assert (len(alone), len(grown)) == (COUNT - 1, COUNT) and "up to date" not in first + second
+    (folder / "train" / "NORMAL" / "IM-0099-0001.png").unlink()
+    assert ingest.main([str(folder), "--name", "films", "--prune", *options]) == 0
+    left, said = found()
+    assert left == alone and f"no more than {COUNT - 1} match" in said
+    assert f"the dataset has {COUNT} images; bring the index up to date with" in said
+    assert embed.main(["--embedder", "small", *options]) == 0
+    assert "already done" in capsys.readouterr().out
+    assert found() == (alone, first)
 
 
 def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown(
