@@ -3,6 +3,7 @@
 import argparse
 import errno
 import functools
+import io
 import logging
 import os
 import select
@@ -162,6 +163,9 @@ def command(main: Main) -> Main:
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, io.TextIOWrapper):
+                stream.reconfigure(errors="replace")  # a terminal without the letters of a report shows the rest
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
         for talkative in ("alembic", "faiss", "httpx2"):
             logging.getLogger(talkative).setLevel(logging.WARNING)

@@ -14,7 +14,7 @@ from db.queries.cases import Question
 from engine.commands import job
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.reporting.matching import OTHERWISE, matcher
+from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
 from engine.retrieval.embedders import reads_text
 from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import STRANGE
@@ -65,6 +65,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
+    if args.weights is not None and args.case is not None:
+        raise UsageError("--case is answered by vectors that are there, without a model; leave --weights out")
     search_in = Search(context, dataset, args.k, question, args.exclude_same_patient, args.weights)
     if args.text is not None:
         answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
@@ -189,15 +191,15 @@ class Search:
                 ways = "; or ".join([job("report", name), *notes[:1]])
                 raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
             found = search.texts(db, self.question, text, limit=self.k, passes=matcher(text))
-            held = [] if found else search.texts(db, self.question, text, limit=1)
-            known = evaluation.images(db, [hit.image.id for hit in found])
+            held = [] if found.hits else search.texts(db, self.question, text, limit=1, passes=speaking_of(text)).hits
+            known = evaluation.images(db, [hit.image.id for hit in found.hits])
         hits = [
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
-            for rank, hit in enumerate(found, start=1)
+            for rank, hit in enumerate(found.hits, start=1)
         ]
-        longer = search.left_out(text)
         others = [f"texts hold the words, but {OTHERWISE}: {' '.join(other.snippet.split())}" for other in held]
-        notes = [*others, *([longer] if longer else []), *notes]
+        told = (unheeded(text), search.UNREAD if found.unread else None, search.left_out(text))
+        notes = [*others, *filter(None, told), *notes]
         return Answer(hits, "the words of notes and reports (full-text search; what denies them is left out)", notes)
 
     def picture(self, file: Path | None, number: int) -> "Sample":

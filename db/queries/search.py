@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import Select, column, func, literal_column, null, select, table
+from sqlalchemy import Result, Select, column, func, literal_column, null, select, table
 from sqlalchemy.orm import Session
 
 from db.models import Image, Report, Review
@@ -15,7 +15,9 @@ from db.queries.cases import Question
 WORDS = 32
 """Distinct words of a query that are looked for; the rest is left out."""
 EXAMINED = 5000
-"""Texts that are read at most, best first, to find those that say what is meant."""
+"""Different texts that are read at most, best first, to find those that say what is meant."""
+AT_ONCE = 500
+"""Texts that are fetched at once to be read."""
 OPEN, CLOSE = "\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}", "\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
 """What a found word stands between in a snippet."""
 
@@ -61,6 +63,18 @@ class TextHit:
     """The words around the hit, found ones between OPEN and CLOSE."""
 
 
+@dataclass(frozen=True)
+class TextAnswer:
+    """What a search by words finds, best first. unread: whether more texts hold the words than were read."""
+
+    hits: list[TextHit]
+    unread: bool = False
+
+
+UNREAD = f"only the first {EXAMINED:,} different texts that hold these words were read; more words would narrow them"
+"""What is said of an answer that has more `unread`."""
+
+
 def words(text: str) -> list[str]:
     """The distinct words of a query, in lower case: letters, digits and nothing that a query language could read."""
     return _distinct(text)[:WORDS]
@@ -83,21 +97,25 @@ def texts(
     *,
     limit: int,
     passes: Callable[[str], bool] = lambda _: True,
-) -> list[TextHit]:
+) -> TextAnswer:
     """The images of the question whose notes or reports hold any of the words, each once: those that a reader's note
     describes before those that a model's report does, texts with more and rarer words first.
 
-    passes: tells from a text whether it says what is meant; of the best EXAMINED of each kind at most. A report belongs
-    to a picture's content, so every dataset with that picture shows it. A text without words finds nothing.
+    passes: tells from a text whether it says what is meant; of each kind EXAMINED different ones are read at most. A
+    report belongs to a picture's content, so every dataset with that picture shows it. A text without words finds
+    nothing.
     """
     wanted = words(text)
     if not wanted:
-        return []
+        return TextAnswer([])
     found: dict[int, TextHit] = {}
+    unread = False
     for source in (NOTES, REPORTS):
-        for hit in _hits(session, source, question, wanted, limit=limit, passes=passes):
+        answer = _hits(session, source, question, wanted, limit=limit, passes=passes)
+        unread |= answer.unread
+        for hit in answer.hits:
             found.setdefault(hit.image.id, hit)
-    return list(found.values())[:limit]
+    return TextAnswer(list(found.values())[:limit], unread)
 
 
 def _hits(
@@ -108,26 +126,47 @@ def _hits(
     *,
     limit: int,
     passes: Callable[[str], bool],
-) -> list[TextHit]:
-    """The images of the question that the source's texts find, best first."""
+) -> TextAnswer:
+    """The images of the question that the source's texts find."""
     sqlite = session.get_bind().dialect.name == "sqlite"
     query = _fts5(source, wanted) if sqlite else _tsvector(source, wanted)
     query = query.join(Image, source.image).where(Image.id.in_(cases.matching(question)))
-    best: dict[int, tuple[int, float]] = {}
-    for text_id, score, image_id, said in session.execute(query.add_columns(Image.id, source.text).limit(EXAMINED)):
-        if image_id not in best and passes(said):
-            best[image_id] = text_id, score
-        if len(best) == limit:
-            break
+    best, unread = _read(session, source, session.execute(query.add_columns(Image.id)), limit=limit, passes=passes)
     chosen = [text_id for text_id, _ in best.values()]
     shown = (_snippets_fts5 if sqlite else _snippets_tsvector)(session, source, wanted, chosen)
     images = {image.id: image for image in session.scalars(select(Image).where(Image.id.in_(best)))}
     author: tuple[Any, Any] = (Report.model, Report.strategy) if source is REPORTS else (Review.reviewer, null())
     by = {row[0]: (row[1], row[2]) for row in session.execute(select(source.id, *author).where(source.id.in_(chosen)))}
-    return [
+    hits = [
         TextHit(images[image_id], source.kind, number, by[number][0], by[number][1], score, shown[number])
         for image_id, (number, score) in best.items()
     ]
+    return TextAnswer(hits, unread)
+
+
+def _read(
+    session: Session, source: _Texts, rows: Result[*tuple[Any, ...]], *, limit: int, passes: Callable[[str], bool]
+) -> tuple[dict[int, tuple[int, float]], bool]:
+    """Of rows of text, score and image, the best text that passes of each image, as text and score by image, until
+    `limit` images have one; and whether EXAMINED different texts were too few for that."""
+    best: dict[int, tuple[int, float]] = {}
+    passing: dict[str, bool] = {}
+    while part := rows.fetchmany(AT_ONCE):
+        several = select(source.id, source.text).where(source.id.in_([row[0] for row in part]))
+        said = {row[0]: row[1] for row in session.execute(several)}
+        for text_id, score, image_id in part:
+            if image_id in best:
+                continue
+            text = said[text_id]
+            if text not in passing:
+                if len(passing) == EXAMINED:
+                    return best, True
+                passing[text] = passes(text)
+            if passing[text]:
+                best[image_id] = text_id, score
+                if len(best) == limit:
+                    return best, False
+    return best, False
 
 
 def any_text(session: Session, dataset_id: int) -> bool:

@@ -1,5 +1,6 @@
 """Whether a report says what a search asks for: the words are there, but are they said of this image?"""
 
+import re
 from collections.abc import Callable
 
 from engine.reporting.context import Polarity
@@ -17,6 +18,25 @@ SATISFIED: dict[Polarity, tuple[Polarity, ...]] = {
 
 OTHERWISE = "deny what they name, only consider it, or place it elsewhere"
 """What texts that hold a query's words do where none of them passes."""
+
+
+DENIAL = re.compile(r"\b(?:not?|without|neither|nor|never|non|\w+n[\u2019']t)\b", re.IGNORECASE)
+"""What denies in a query."""
+
+
+def unheeded(query: str) -> str | None:
+    """In words, that a query denies something that is no finding, so that its denial counts for nothing; or None."""
+    denial = DENIAL.search(query)
+    if denial is None or any(mention.polarity == "absent" for mention in read(query)):
+        return None
+    return f"'{denial[0]}' denies no finding that is known here and is not heeded: hits may say the opposite"
+
+
+def speaking_of(query: str) -> Callable[[str], bool]:
+    """A test for reports: whether they mention a finding that the query names, whatever they say of it; any does where
+    it names none."""
+    asked = {mention.finding for mention in read(query)}
+    return lambda report: not asked or any(mention.finding in asked for mention in read(report))
 
 
 def matcher(query: str) -> Callable[[str], bool]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.heat import LEVELS, SIDES, ZONES
 from engine.reporting.findings import SIDE, ZONE, Mention, read
+from engine.reporting.matching import unheeded
 from engine.retrieval import sentences
 
 Vectors = NDArray[np.float32]
@@ -210,7 +211,9 @@ def _untaught(text: str, known: Known) -> str | None:
             f"these words are unlike all that this embedder was taught (cosine to the nearest {cosine:.2f}): it knows "
             f"{_subjects(known)}, and the hits may mean nothing"
         )
-    return None
+    if any(mention.finding == "normal" and mention.polarity == "absent" for mention in mentions):
+        return "that something is not normal is not heeded: hits may be normal films"
+    return unheeded(text)
 
 
 def asked(text: str, mentions: Sequence[Mention], *, of_normal: bool = False) -> Mapping[str, set[str]]:

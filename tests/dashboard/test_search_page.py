@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from opened import Workbench, asked, linked, open_page, said
+from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
 from dashboard.components import filters
@@ -88,6 +89,20 @@ def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
         at.file_uploader[0].upload("film.png", data, "image/png").run(timeout=120)
         assert not at.error
         assert told in said(at)
+
+
+@pytest.mark.parametrize("shape", [(1, 5000), (3, 3000), (600, 40_000), (4000, 2)])
+def test_a_picture_that_is_a_line_is_shown_and_answered(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
+) -> None:
+    monkeypatch.setattr(classified, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
+    monkeypatch.setattr(by_picture, "model", lambda index: None)
+    line = io.BytesIO()
+    Picture.fromarray(np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)).save(line, "PNG")
+    at = open_page("search")
+    at.file_uploader[0].upload("line.png", line.getvalue(), "image/png").run(timeout=120)
+    assert not at.exception and not at.error
+    assert f"{shape[1]} x {shape[0]} pixels" in said(at)
 
 
 def test_an_upload_is_read_by_the_weights_of_a_training_that_was_redone_in_its_place(

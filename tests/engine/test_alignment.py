@@ -89,6 +89,8 @@ def test_a_query_asks_for_label_cause_side_and_level_together() -> None:
     [
         ("bacterial pneumonia", None),
         ("no opacity on either side", None),
+        ("not viral", "'not' denies no finding that is known here and is not heeded"),
+        ("the chest is not normal", "that something is not normal is not heeded"),
         ("left pleural effusion", "cannot tell effusion"),
         ("pneumothorax and cardiomegaly", "cannot tell cardiomegaly, pneumothorax"),
         ("the quarterly report of a bank", "unlike all that this embedder was taught"),

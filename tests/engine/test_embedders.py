@@ -83,6 +83,7 @@ def test_any_open_clip_model_is_named_by_architecture_or_repository(
     np.testing.assert_allclose(embedder.embed_texts(["pneumonia"]), expected, atol=1e-5)
     assert embedder.embed_images(pictures[:2]).shape == (2, 16)
     assert embedder.caveat("effusion") is None
+    assert "hardly heed 'No'" in (embedder.caveat("No effusion") or "")
     assert "only the beginning of these words counts" in (embedder.caveat("effusion " * 1000) or "")
     by_file = load_embedder(
         "open_clip:whatever", weights=tmp_path / "models" / "open_clip_hf-hub_org_tiny" / "open_clip_model.safetensors"
@@ -347,3 +348,9 @@ def test_naming_embedders_loads_no_heavy_library() -> None:
     code = "import sys, engine.retrieval.embedders as e; print(*e.REGISTRY); assert 'torch' not in sys.modules"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == list(embedders.REGISTRY)
+
+
+@pytest.mark.parametrize("name", ["imagenet-lite0", "classifier", "classifier:3", "aligned"])
+def test_weights_that_would_not_be_used_are_refused(name: str, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=f"embedder '{name}' takes no --weights: "):
+        load_embedder(name, weights=tmp_path)

@@ -24,6 +24,8 @@ from engine.retrieval.vector_index import STRANGE
 MEGABYTES = 20
 PREVIEW = 640
 """Pixels a side of the film beside its hits, on a screen of two pixels a point."""
+WIDEST = 1460
+"""Pixels that Streamlit lets a picture be wide; of a wider one that is a line it would leave no pixel of height."""
 OFFERED = 24
 """Images to pick from."""
 PATIENTS = {"others": "Leave out the query's patient"}
@@ -108,6 +110,7 @@ def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
     of it, which takes as long as the classifier."""
     height, width = decoded.pixels.shape
     picture = Picture.fromarray(decoded.pixels).reduce(max(1, min(height, width) // PREVIEW))
+    picture.thumbnail((WIDEST, picture.height))
     place.image(picture, width="stretch", alt="The uploaded radiograph")
     place.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
 

@@ -11,7 +11,7 @@ from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
 from engine.commands import job
-from engine.reporting.matching import OTHERWISE, matcher
+from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
 
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
 
@@ -60,7 +60,7 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     """What notes and reports say, negation heeded."""
     with resources.reading() as session:
         found = search.texts(session, question, text, limit=k, passes=matcher(text))
-        held = [] if found else search.texts(session, question, text, limit=1)
+        held = [] if found.hits else search.texts(session, question, text, limit=1, passes=speaking_of(text)).hits
         written = search.any_text(session, dataset.id)
     if not written:
         panels.missing("No report has been written yet:", job("report", dataset.name))
@@ -69,13 +69,14 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
         "Answered by full-text search in readers' notes and generated reports, best first. The films themselves are "
         "searched under \u201cThe pictures\u201d."
     )
+    number = len(found.hits)
     st.markdown(
-        f"{wording.count(len(found), 'image')}{', or more,' * (len(found) == k)} with a text that holds any of these "
-        "words and does not deny what they name. Images without a text cannot be found so."
+        f"{wording.count(number, 'image')}{', or more,' * (number == k)} with a text that holds any of these words and "
+        "does not deny what they name. Images without a text cannot be found so."
     )
     for other in held:
         st.info(f"Texts hold these words, but {OTHERWISE}, such as: {wording.plain(' '.join(other.snippet.split()))}")
-    longer = search.left_out(text)
-    if longer:
-        st.warning(f"{longer[0].upper()}{longer[1:]}.", icon=":material/help:")
-    report_view.found(dataset, found, filters.view(dataset))
+    for told in (unheeded(text), search.UNREAD if found.unread else None, search.left_out(text)):
+        if told:
+            st.warning(f"{told[0].upper()}{wording.plain(told[1:])}.", icon=":material/help:")
+    report_view.found(dataset, found.hits, filters.view(dataset))

@@ -9,19 +9,23 @@ from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources,
 
 __all__ = ["REGISTRY", "Embedder", "EmbedderSpec", "load_embedder", "reads_text", "spec", "train_run_named", "unit"]
 
+TRAINED = "its weights are those of a train run, which --train-run names"
 REGISTRY = {
     each.name: each
     for each in (
         EmbedderSpec(
-            "imagenet-lite0", features.imagenet_lite0, False, 1280, "ImageNet-1k, efficientnet-lite0", "Apache-2.0"
+            *("imagenet-lite0", features.imagenet_lite0, False, 1280, "ImageNet-1k, efficientnet-lite0", "Apache-2.0"),
+            own_weights="its weights come with pip",
         ),
         EmbedderSpec("resnet50", features.resnet50, False, 2048, "ImageNet-1k, torchvision V2", "BSD-3-Clause"),
         EmbedderSpec(
             *("classifier", features.classifier, False, None, "the train run's checkpoint", "as its backbone's"),
+            own_weights=TRAINED,
             learnt=True,
         ),
         EmbedderSpec(
             *("aligned", aligned.aligned, True, None, "the train run's checkpoint, all-MiniLM-L6-v2", "Apache-2.0"),
+            own_weights=TRAINED,
             mapped=True,
             learnt=True,
         ),
@@ -38,9 +42,12 @@ def load_embedder(
     """The embedder called `name`, ready to run.
 
     models: local model folder. weights: file or folder to use instead. checkpoint: a train run's, for those that are
-    learnt. Raises InputError where the name is unknown or the weights are absent, torn or of another model.
+    learnt. Raises InputError where the name is unknown, its weights are no one's choice, or they are absent, torn or of
+    another model.
     """
     wanted = spec(name)
+    if weights is not None and wanted.own_weights:
+        raise InputError(f"embedder '{name}' takes no --weights: {wanted.own_weights}")
     return wanted.load(wanted, Sources(models, weights, checkpoint))
 
 

@@ -14,12 +14,16 @@ import numpy as np
 from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
+from engine.reporting.matching import DENIAL
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 
 BATCH = 64
 PREFIX = "open_clip:"
 """Before the name of any model that open_clip knows, as ARCHITECTURE/PRETRAINED or hf-hub:ORG/NAME."""
+UNHEEDED = "models of this kind hardly heed '{}': hits may show what it denies"
+"""What is said of a text that denies something (Alhamoud et al. 2025, Vision-Language Models Do Not Understand
+Negation)."""
 CHECKPOINTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "*.safetensors", "*.bin", "*.pt")
 """Names of a checkpoint in a folder, the likeliest first."""
 
@@ -63,12 +67,14 @@ class OpenClipEmbedder:
             return unit(self._model.encode_text(self._tokenizer(list(texts)).to(self._device)).float().cpu().numpy())
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
-        """That a text is longer than the model's context; else None, as it learnt from pairs of pictures and words."""
+        """That a text is longer than the model's context, or that it denies something; else None, as it learnt from
+        pairs of pictures and words."""
         longest = self._tokenizer.context_length
         tokens = self._tokenizer([text, ""], context_length=longest + 1)
-        if tokens[0, -1] == tokens[1, -1]:  # what fills up
-            return None
-        return f"only the beginning of these words counts, as far as this embedder reads ({longest} tokens)"
+        if tokens[0, -1] != tokens[1, -1]:  # what fills up
+            return f"only the beginning of these words counts, as far as this embedder reads ({longest} tokens)"
+        denial = DENIAL.search(text)
+        return UNHEEDED.format(denial[0]) if denial else None
 
 
 def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:

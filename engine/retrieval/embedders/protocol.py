@@ -70,6 +70,8 @@ class EmbedderSpec:
     revision: str
     """Which weights these are."""
     licence: str
+    own_weights: str | None = None
+    """In words, whose weights it has where no others can be given."""
     mapped: bool = False
     """Whether its texts lie in a space of their own, which an index maps to the images'."""
     learnt: bool = False

@@ -341,7 +341,7 @@ def test_whatever_is_typed_is_no_error_of_the_database(options: list[str], conte
         write_reports(context)
     with session.transaction(context.engine) as db:
         dataset_id = db.scalars(select(Dataset.id)).one()
-        hits = queries.texts(db, Question(dataset_id), f"{typed} opacities {typed}", limit=3)
+        hits = queries.texts(db, Question(dataset_id), f"{typed} opacities {typed}", limit=3).hits
         queries.texts(db, Question(dataset_id), typed, limit=3)
     assert len(hits) == 3
     assert len({hit.image.id for hit in hits}) == 3
@@ -369,6 +369,26 @@ def test_a_readers_note_is_found_before_reports_and_heeds_negation(
     assert answer(options, capsys, "--text", "effusion")["hits"] == []
 
 
+def test_denials_of_most_texts_do_not_hide_the_few_that_affirm_and_a_limit_is_told(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_reports(context)
+    with session.transaction(context.engine) as db:
+        db.execute(update(Report).values(text="No effusion."))
+        said = "After a long course there is now, on the left side and in the lower zone, a large effusion to be seen."
+        last = db.scalars(select(Report).order_by(Report.id.desc())).first()
+        assert last is not None
+        last.text = said
+        affirmed = db.scalars(select(Image.id).where(Image.sha256 == last.image_sha256)).one()
+    monkeypatch.setattr(queries, "EXAMINED", 2)
+    monkeypatch.setattr(queries, "AT_ONCE", 3)
+    found = answer(options, capsys, "--text", "effusion", "--reports")
+    assert [hit["case"] for hit in found["hits"]] == [affirmed] and queries.UNREAD not in found["notes"]
+    monkeypatch.setattr(queries, "EXAMINED", 1)
+    found = answer(options, capsys, "--text", "effusion", "--reports")
+    assert found["hits"] == [] and queries.UNREAD in found["notes"]
+
+
 def test_reports_of_another_dataset_with_the_same_pictures_are_found_there(
     options: list[str], context: Context, folder: Path, tmp_path: Path
 ) -> None:
@@ -377,7 +397,7 @@ def test_reports_of_another_dataset_with_the_same_pictures_are_found_there(
     assert ingest.main([str(tmp_path / "copy"), "--name", "copy", *options]) == 0
     with session.transaction(context.engine) as db:
         other = db.scalars(select(Dataset).where(Dataset.name == "copy")).one()
-        hits = queries.texts(db, Question(other.id), "opacity", limit=50)
+        hits = queries.texts(db, Question(other.id), "opacity", limit=50).hits
         assert {hit.image.dataset_id for hit in hits} == {other.id}
     assert len(hits) == COUNT // 2
 
