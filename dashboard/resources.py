@@ -139,9 +139,16 @@ def decoder() -> GuardedDecoder:
     return GuardedDecoder()
 
 
-@st.cache_resource(show_spinner=False, max_entries=4)
 def vector_index(folder: str, sha256: str) -> VectorIndex:
-    """An index folder of the artifact folder, every file checked once. Raises IndexDamagedError."""
+    """An index folder of the artifact folder, every file checked when it is opened, and again once one has changed on
+    the disk: its vectors are read from there. Raises IndexDamagedError."""
+    here = artifacts() / folder
+    stats = {file.name: file.stat() for file in sorted(here.iterdir())} if here.is_dir() else {}
+    return _vector_index(folder, sha256, tuple((name, one.st_size, one.st_mtime_ns) for name, one in stats.items()))
+
+
+@st.cache_resource(show_spinner=False, max_entries=4)
+def _vector_index(folder: str, sha256: str, files: tuple[tuple[str, int, int], ...]) -> VectorIndex:
     return VectorIndex.open(artifacts() / folder, sha256=sha256)
 
 

@@ -1,5 +1,6 @@
 """The pages as their readers meet them: whole, outdated, broken in part; their addresses say it all."""
 
+import os
 import subprocess
 import sys
 
@@ -182,6 +183,15 @@ def test_a_broken_index_says_so_in_its_place_and_the_rest_is_there(workbench: Wo
     assert "index.faiss is not the file that was written" in error
     assert "build it again with: python -m jobs embed --dataset sample --embedder" in error
     assert "Reports (4)" in said(at)
+
+
+def test_an_index_that_is_cut_while_it_is_open_is_refused_and_not_read_beyond_its_end(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        folder = workbench.artifacts / db.scalars(select(VectorIndex)).one().path
+    assert not open_page("case", image=1).error
+    os.truncate(folder / "vectors.npy", 4096)
+    (error,) = open_page("case", image=1).error
+    assert "vectors.npy is not the file that was written" in str(error.value)
 
 
 def test_a_missing_run_file_is_marked_and_a_missing_thumbnail_breaks_no_page(workbench: Workbench) -> None:
