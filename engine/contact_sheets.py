@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -119,8 +120,8 @@ def failure_cases(
     Each is shown plain and with its heatmap. Samples without label or probability are passed over.
     """
     known = [(s, s.probability) for s in samples if s.probability is not None and s.label is not None]
-    misses = sorted((p, s.name, s) for s, p in known if s.label == 1 and p < threshold)
-    alarms = sorted((-p, s.name, s) for s, p in known if s.label == 0 and p >= threshold)
+    misses = sorted(((p, s.name, s) for s, p in known if s.label == 1 and p < threshold), key=itemgetter(0, 1))
+    alarms = sorted(((-p, s.name, s) for s, p in known if s.label == 0 and p >= threshold), key=itemgetter(0, 1))
     width = columns * (2 * PAIR + 6) + (columns - 1) * GAP
     blocks: list[Image.Image] = []
     for heading, found, of in (

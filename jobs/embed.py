@@ -167,22 +167,23 @@ def claim(
 
 
 def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
-    """What an index depends on, a line an image: words that are mapped follow labels, causes and splits as well."""
+    """What an index depends on, a line an image: the centre follows what is there to learn from, words that are mapped
+    follow labels, causes and splits."""
     if not known.mapped:
-        return [f"{image.id} {image.sha256}" for image in images]
+        learnt = "centred on training images" if training_images(images).any() else "centred on all"
+        return [learnt, *(f"{image.id} {image.sha256}" for image in images)]
     return [f"{image.id} {image.sha256} {image.label} {image.cause} {image.split}" for image in images]
 
 
 def usable(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
-    """The newest whole index of that embedder and weights, whose vectors need not be made again."""
+    """The latest whole index of that embedder and weights, whose vectors need not be made again."""
     with session.transaction(context.engine) as db:
-        known = evaluation.indexes(db, dataset.id)
+        known = evaluation.indexes_of(db, dataset.id, name, revision)
     for index in known:
-        if (index.embedder, index.revision) == (name, revision):
-            try:
-                return indexes.served(context, index)[1]
-            except IndexDamagedError as error:
-                print(f"embed: {error}; every image is embedded")
+        try:
+            return indexes.opened(context, index)
+        except IndexDamagedError as error:
+            print(f"embed: {error}")
     return None
 
 
@@ -207,8 +208,8 @@ def embed(
     batch_size: int,
 ) -> None:
     """The vectors that no earlier index has, in shards, which a run that goes on after a kill keeps; then the index and
-    its row, and away with the shards. Images that are gone are left out, and the earlier centre stays the centre
-    once there is one."""
+    its row, and away with the shards. Images that are gone are left out, and the earlier centre stays the centre once
+    there is one of training images, or as long as there are none."""
     from engine.images import Ingested
     from engine.retrieval.embedders.aligned import without_zones
 
@@ -238,35 +239,38 @@ def embed(
     whole[made] = np.concatenate(parts)
     if lender is not None:
         whole[lent] = without_zones(uncentred(lender.vectors[lender.rows(ids[lent])], lender.centre))
-    if earlier is not None:
+    learnt = "train" if training_images(images).any() else "all"
+    if earlier is not None and earlier.centre.any() and earlier.manifest.centred_on == learnt:
+        centre = earlier.centre
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
-    if earlier is None or not earlier.centre.any():
+        whole[~there] = centred(whole[~there], centre)
+    else:
+        if earlier is not None:
+            whole[there] = uncentred(earlier.vectors[earlier.rows(ids[there])], earlier.centre)
         centre = centre_for(embedder, images, whole)
         whole = centred(whole, centre)
-    else:
-        centre = earlier.centre
-        whole[~there] = centred(whole[~there], centre)
     words, known = words_for(embedder, images, whole, centre)
     version = run.folder.name.replace(f"-{run.kind}", "")
     folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / version
     chosen = approximate.chosen(kind, len(ids))
     named = {"embedder": embedder.name, "revision": embedder.revision}
-    sha256 = write_index(folder, vectors=whole, ids=ids, centre=centre, words=words, known=known, kind=chosen, **named)
+    sha256 = write_index(
+        folder,
+        vectors=whole,
+        ids=ids,
+        centre=centre,
+        centred_on=learnt,
+        words=words,
+        known=known,
+        kind=chosen,
+        **named,
+    )
     recall = json.loads((folder / "manifest.json").read_text())["recall"]
     with session.transaction(run.context.engine) as db:
-        writes.clear(db, VectorIndex, run.id)
-        db.add(
-            VectorIndex(
-                run_id=run.id,
-                dataset_id=dataset.id,
-                dimension=embedder.dimension,
-                count=len(ids),
-                kind=chosen,
-                path=folder.relative_to(run.context.artifacts).as_posix(),
-                sha256=sha256,
-                **named,
-            )
-        )
+        row = evaluation.index_of(db, run.id) or VectorIndex(run_id=run.id, dataset_id=dataset.id, **named)
+        row.dimension, row.count, row.kind, row.sha256 = embedder.dimension, len(ids), chosen, sha256
+        row.path = folder.relative_to(run.context.artifacts).as_posix()
+        db.add(row)  # of a run that is done again the same: evaluations name it by its id
     run.artifact("vector_index", folder, shape=(len(ids), embedder.dimension))
     if spec(embedder.name).reads_text:
         keep_queries(run, embedder, words)

@@ -13,12 +13,11 @@ from db import session
 from db.queries import runs
 from engine.digests import is_whole
 from engine.files import kept_array, whole_file
+from engine.retrieval import projection
 from engine.retrieval.vector_index import VectorIndex
 from jobs import indexes
 from jobs.command import UsageError, command, natural, open_context, parser
 from jobs.run import ActiveRun
-
-METHODS = ("umap", "tsne")
 
 
 @command
@@ -26,15 +25,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "map")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--embedder", metavar="NAME", help="index to lay out (default: the one built last)")
-    options.add_argument("--methods", default="umap,tsne", metavar="A,B", help="umap, tsne or both (default: both)")
+    options.add_argument("--embedder", metavar="NAME", help="index to lay out (default: the latest in force)")
+    known = ",".join(projection.METHODS)
+    options.add_argument("--methods", default=known, metavar="A,B", help=f"which maps to draw (default: {known})")
     options.add_argument("--clusters", type=natural, default=10, help="k-means clusters; 0: none (default: 10)")
     options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
     methods = [name.strip() for name in args.methods.split(",")]
     for name in methods:
-        if name not in METHODS:
-            raise UsageError(f"map '{name}' is unknown; known: {', '.join(METHODS)}")
+        if name not in projection.METHODS:
+            raise UsageError(f"map '{name}' is unknown; known: {', '.join(projection.METHODS)}")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     index = indexes.chosen(context, dataset, args.embedder)
@@ -58,8 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: int, seed: int) -> None:
     """Places of all images by each method, and their clusters, as files whose rows are those of `ids`; a map that is
     there whole stays."""
-    from engine.retrieval import projection
-
     vectors = np.asarray(index.vectors)
     trusted = {}
     for name in run.track(methods, stage="drawing maps"):

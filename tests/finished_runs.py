@@ -154,8 +154,8 @@ class World:
                         db.add(ReportScore(report_id=report.id, metric=metric, value=value, detail=None))
         return run
 
-    def add_index(self, embedder: str = "classifier") -> ActiveRun:
-        run = self.finish("embed", embedder=embedder, queries=QUERIES_SHA256)
+    def add_index(self, embedder: str = "classifier", **config: Any) -> ActiveRun:
+        run = self.finish("embed", embedder=embedder, queries=QUERIES_SHA256, **config)
         rng = np.random.default_rng(5)
         ids = np.array([image.id for image in self.images])
         vectors = rng.normal(size=(len(ids), 16)) + 1.2 * np.array([[image.label or 0] for image in self.images])

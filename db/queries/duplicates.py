@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session, aliased
 from db.models import Image, NearDuplicate, Run
 
 Other = aliased(Image)
+SURE = "near-duplicate"
+"""The verdict on a pair that counts; other pairs are shown on a case as what they are."""
 
 
 @dataclass(frozen=True)
@@ -37,18 +39,19 @@ def of_image(session: Session, run_id: int, image_id: int) -> Sequence[Twin]:
 
 
 def across(session: Session, run_id: int) -> int:
-    """How many pairs stand in two splits."""
+    """How many pairs of near-duplicates stand in two splits."""
     query = select(func.count()).select_from(NearDuplicate).join(Image, Image.id == NearDuplicate.image_id)
     query = query.join(Other, Other.id == NearDuplicate.other_id)
-    query = query.where(NearDuplicate.run_id == run_id, Image.split.is_distinct_from(Other.split))
+    query = query.where(NearDuplicate.run_id == run_id, NearDuplicate.verdict == SURE)
+    query = query.where(Image.split.is_distinct_from(Other.split))
     return session.scalar(query) or 0
 
 
 def has_twin(run_id: int, *, other_split: bool) -> ColumnElement[bool]:
-    """A condition on Image: that it is half of a pair; of one that stands in two splits."""
+    """A condition on Image: that it is half of a pair of near-duplicates; of one that stands in two splits."""
     pair = or_(
         (NearDuplicate.image_id == Image.id) & (Other.id == NearDuplicate.other_id),
         (NearDuplicate.other_id == Image.id) & (Other.id == NearDuplicate.image_id),
     )
     apart = [Other.split.is_distinct_from(Image.split)] if other_split else []
-    return exists().where(NearDuplicate.run_id == run_id, pair, *apart)
+    return exists().where(NearDuplicate.run_id == run_id, NearDuplicate.verdict == SURE, pair, *apart)

@@ -103,14 +103,24 @@ def indexes_by_age(session: Session, dataset_id: int) -> list[VectorIndex]:
     return list(by_age.values())
 
 
+def index_of(session: Session, run_id: int) -> VectorIndex | None:
+    """The index that the run built, or None."""
+    return session.scalars(select(VectorIndex).where(VectorIndex.run_id == run_id)).first()
+
+
 def earlier_indexes(session: Session, index: VectorIndex) -> list[VectorIndex]:
     """The whole indexes of the dataset by the same embedder and weights that were in force before, the latest first."""
-    since = select(Run.in_force).where(Run.id == index.run_id).scalar_subquery()
+    known = indexes_of(session, index.dataset_id, index.embedder, index.revision)
+    return known[1 + [other.id for other in known].index(index.id) :]
+
+
+def indexes_of(session: Session, dataset_id: int, embedder: str, revision: str) -> list[VectorIndex]:
+    """The whole indexes of the dataset by that embedder and weights, that in force first."""
     query = (
         select(VectorIndex)
         .join(Run, Run.id == VectorIndex.run_id)
-        .where(VectorIndex.dataset_id == index.dataset_id, VectorIndex.embedder == index.embedder)
-        .where(VectorIndex.revision == index.revision, Run.in_force < since, Run.status == "finished")
+        .where(VectorIndex.dataset_id == dataset_id, VectorIndex.embedder == embedder)
+        .where(VectorIndex.revision == revision, Run.status == "finished")
         .order_by(Run.in_force.desc(), VectorIndex.id.desc())
     )
     return list(session.scalars(query))

@@ -1,6 +1,7 @@
 """How a text becomes a vector offline: sentence embeddings of all-MiniLM-L6-v2, whose weights come with pip."""
 
 import logging
+import threading
 from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -20,6 +21,10 @@ LONGEST = 2000
 """Characters of a text that are read; the limit of word pieces comes sooner."""
 
 
+_ALONE = threading.RLock()
+"""Held by who uses the model: its tokenizer keeps how long a text may be, and readers ask in threads of their own."""
+
+
 def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
     """Sentence embeddings, float32 (n, 384), each of length 1 (Reimers and Gurevych 2019). Raises InputError where the
     weights are not those that are meant."""
@@ -34,7 +39,8 @@ def read_whole(text: str) -> bool:
     """Whether all of the text is read: it has no more characters and word pieces than that."""
     if len(text) > LONGEST:
         return False
-    return len(_model().tokenizer(text, truncation=False, verbose=False)["input_ids"]) <= PIECES
+    with _ALONE:
+        return len(_model().tokenizer(text, truncation=False, verbose=False)["input_ids"]) <= PIECES
 
 
 @lru_cache(maxsize=64)
@@ -44,7 +50,8 @@ def _one(text: str) -> NDArray[np.float32]:
 
 
 def _many(texts: Sequence[str]) -> NDArray[np.float32]:
-    made = _model().encode(list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
+    with _ALONE:
+        made = _model().encode(list(texts), normalize_embeddings=True, convert_to_numpy=True, show_progress_bar=False)
     return np.asarray(made, dtype=np.float32)
 
 

@@ -91,7 +91,8 @@ def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
 class Manifest:
     """What an index folder says of itself; files maps each file's name to its sha256. kind: of approximate.Kind.
     recall: share of the exact 10 nearest that an approximate index finds, measured when it was built. taught: the
-    concepts that its words were learnt from; None where it has no words, or was built before this was written down."""
+    concepts that its words were learnt from; None where it has no words, or was built before this was written down.
+    centred_on: "train" where the centre is that of training images, "all" where there were none; None as for taught."""
 
     embedder: str
     revision: str
@@ -102,6 +103,7 @@ class Manifest:
     recall: float = 1.0
     format: str = FORMAT
     taught: list[str] | None = None
+    centred_on: str | None = None
 
 
 def write_index(
@@ -112,6 +114,7 @@ def write_index(
     embedder: str,
     revision: str,
     centre: Vectors | None = None,
+    centred_on: str | None = None,
     words: Vectors | None = None,
     known: Known = NOTHING_KNOWN,
     kind: Kind = "exact",
@@ -153,6 +156,7 @@ def write_index(
         files={path.name: _sha256(path) for path in sorted(temporary.iterdir())},
         recall=recall,
         taught=None if known.concepts is None else list(known.concepts),
+        centred_on=centred_on,
     )
     text = json.dumps(manifest.__dict__, indent=2, sort_keys=True)
     (temporary / "manifest.json").write_text(text, encoding="utf-8")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from db import session
-from db.models import Run, VectorIndex
+from db.models import Image, Metric, Run, VectorIndex
 from db.queries import evaluation, runs
 from engine.errors import InputError
 from jobs.command import Context
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from engine.retrieval.alignment import Facts
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
+LONGEST = Metric.slice.type.length - len(" / ") - Image.cause.type.length
+"""Characters of an embedder's name that a slice has room for beside a cause."""
 WAYS = ("", "other_patients_", "from_train_")
 """How retrieval is measured, by the prefix of its metrics: test images among themselves, each left out of its own hits;
 the same without the query's patient; and test images against those of train and val."""
@@ -34,6 +36,8 @@ def retrieval_values(
     opened, rows = index_rows(context, index)
     split, judged = test_rows(rows)
     learnt = [(row, image) for row, image in rows if image["split"] in ("train", "val")]
+    trained_on = training_shas(context, index)
+    judged = [(row, image) for row, image in judged if image["sha256"] not in trained_on]
 
     def collection(rows: Sequence[tuple[int, dict[str, Any]]]) -> Collection:
         labelled = [(row, image) for row, image in rows if image["label"] is not None]
@@ -43,8 +47,9 @@ def retrieval_values(
 
     queries = collection(judged)
     if len(queries.labels) < 2:
-        raise InputError("fewer than two images in it have a label")
-    name = evaluation.shortened(index.embedder, 60)
+        seen = " that its classifier was not trained on" if trained_on else ""
+        raise InputError(f"fewer than two images in it{seen} have a label")
+    name = evaluation.shortened(index.embedder, LONGEST)
     for prefix in WAYS:
         base = collection(learnt) if prefix == "from_train_" else None
         if base is not None and (split != "test" or not len(base.labels)):
@@ -53,11 +58,19 @@ def retrieval_values(
         for value in measured(queries, base, other_patients=other, seed=seed, replicates=replicates):
             where = name if value.slice == "all" else f"{name} / {value.slice}"
             yield metric_row(f"{prefix}{value.name}", split, where, value.interval)
-    if split != "test" and opened.words is not None:
+    if opened.words is not None and not learnt:
         return  # the words were learnt from these very images
     for value in text_values(context, index, opened, judged, predict, seed=seed, replicates=replicates):
         where = name if value.slice == "all" else f"{name} / {value.slice}"
         yield metric_row(value.name, split, where, value.interval)
+
+
+def training_shas(context: Context, index: VectorIndex) -> set[str]:
+    """The images, by content, that the index's embedder was trained on; none where it is not made of a train run."""
+    with session.transaction(context.engine) as db:
+        built = runs.find(db, index.run_id)
+        trained = built.config.get("train_run") if built else None
+        return {row["sha256"] for row in evaluation.predictions(db, trained)} if trained else set()
 
 
 def text_values(

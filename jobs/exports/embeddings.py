@@ -8,12 +8,15 @@ from jobs.exports.source import LABELS, Export
 
 
 def test_embeddings(export: Export) -> None:
-    """test_embeddings.npy, test_metadata.json, test_index.faiss: row i of each is the same image."""
+    """test_embeddings.npy, test_metadata.json, test_index.faiss: row i of each is the same image; test_centre.npy: what
+    a new image's vector is centred by before it is compared with them."""
     import faiss
 
     opened, rows, images = export.opened()
+    split = "test" if all(image["split"] == "test" for image in images) else "all"
     vectors = np.ascontiguousarray(opened.vectors[rows])
     export.write("test_embeddings.npy", lambda path: np.save(path, vectors, allow_pickle=False))
+    export.write("test_centre.npy", lambda path: np.save(path, opened.centre, allow_pickle=False))
     flat = faiss.IndexFlatIP(vectors.shape[1])
     flat.add(vectors)
     export.write("test_index.faiss", lambda path: faiss.write_index(flat, str(path)))
@@ -24,7 +27,9 @@ def test_embeddings(export: Export) -> None:
         "embedder": row.embedder,
         "revision": row.revision,
         "dimension": row.dimension,
+        "split": split,
         "similarity": "inner product of unit vectors (cosine)",
+        "centred": "each the embedder's unit vector less test_centre.npy, scaled to length 1",
         "images": [{**image, "label_name": LABELS.get(image["label"])} for image in images],
     }
     export.text("test_metadata.json", json.dumps(about, indent=1))

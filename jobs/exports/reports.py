@@ -1,10 +1,12 @@
 """Which texts an export holds: every generated report as CSV, and a Markdown report for each task."""
 
 import json
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from db import session
 from db.queries import runs
+from engine.errors import InputError
 from jobs.exports.source import LABELS, Export, measured
 
 if TYPE_CHECKING:
@@ -88,6 +90,12 @@ def retrieval_report(export: Export) -> None:
 
     row = export.index()
     values = [measured(metric) for metric in export.metrics["retrieval"]]
-    facts = export.facts({"pictures made with": f"{row.embedder} {row.revision}, {row.count:,} images in the index"})
-    text = written(values, facts=facts, pictures=export.pictures(RETRIEVAL_PICTURES), **export.manner)
+    made: dict[str, object] = {
+        "pictures made with": f"{row.embedder} {row.revision}, {row.count:,} images in the index"
+    }
+    with suppress(InputError):  # nothing reads words
+        reader = export.reader()
+        made["words answered by"] = f"{reader.embedder} {reader.revision}"
+    pictures = export.pictures(RETRIEVAL_PICTURES)
+    text = written(values, facts=export.facts(made), pictures=pictures, **export.manner)
     export.text("retrieval_report.md", text)

@@ -114,8 +114,7 @@ class Export:
         if not ids:
             raise self.absent("vector index", "embed")
         name = PREFERRED_EMBEDDER if PREFERRED_EMBEDDER in ids else min(ids)
-        with session.transaction(self.context.engine) as db:
-            return db.get_one(VectorIndex, ids[name])
+        return self._index(ids[name])
 
     def reader(self) -> VectorIndex:
         """An index that words can ask. Raises InputError where the evaluation read none."""
@@ -125,8 +124,15 @@ class Export:
         names = [name for name in sorted(ids) if reads_text(name)]
         if not names:
             raise self.absent("index that reads words", "embed", "--embedder", "aligned")
+        return self._index(ids[names[0]])
+
+    def _index(self, number: int) -> VectorIndex:
+        """Raises InputError where it is gone since."""
         with session.transaction(self.context.engine) as db:
-            return db.get_one(VectorIndex, ids[names[0]])
+            found = db.get(VectorIndex, number)
+        if found is None:
+            raise self.absent("vector index that was evaluated", "embed")
+        return found
 
     def predicted(self) -> Run | None:
         """The predict run that the evaluation read, or None."""

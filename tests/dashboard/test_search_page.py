@@ -37,6 +37,14 @@ def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_q
     assert "No more than" not in said(at)
     few = open_page("search", by="image", image=1, k=48, label="pneumonia", split="test")
     assert f"No more than {len(linked(few, 'hits')['cards'])} match." in said(few)
+    with database.transaction(workbench.engine) as db:
+        normal = db.scalars(select(Image).where(Image.label == 0).order_by(Image.id)).all()
+        normal[1].patient_key = normal[0].patient_key
+        first, twin = normal[0].id, normal[1].id
+    for more, absent in (({}, {first}), ({"patients": "others"}, {first, twin})):
+        at = open_page("search", by="image", image=first, k=48, label="normal", **more)
+        shown = {int(asked(card["href"])[1]["image"]) for card in linked(at, "hits")["cards"]}
+        assert shown == {image.id for image in normal} - absent
 
 
 @pytest.mark.parametrize("typed", [" 1 ", "#1", "# 1"])
@@ -266,6 +274,8 @@ def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workb
         db.flush()
         pair = {"hash_distance": 4, "similarity": 0.98, "verdict": "near-duplicate"}
         db.add(NearDuplicate(run_id=run.id, image_id=left.id, other_id=right.id, **pair))
+        last = {"image_id": right.id, "other_id": images[-1].id, "verdict": "possible"}
+        db.add(NearDuplicate(run_id=run.id, hash_distance=30, similarity=0.99, **last))
     at = open_page("case", image=left.id)
     assert "Nearly the same picture stands in test" in said(at)
     (card,) = linked(at, "twins")["cards"]
@@ -277,4 +287,6 @@ def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workb
     assert page == "cases"
     cards = linked(open_page("cases", **parameters), "cases")["cards"]
     assert len(cards) == 2
-    assert "No other image is nearly the same picture" in said(open_page("case", image=images[-1].id))
+    perhaps = open_page("case", image=images[-1].id)
+    assert linked(perhaps, "twins")["cards"][0]["title"] == "Possible" and "Nearly the same" not in said(perhaps)
+    assert "No other image is nearly the same picture" in said(open_page("case", image=images[-2].id))

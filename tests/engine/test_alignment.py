@@ -1,5 +1,6 @@
 """Words to images: sentences land near the images that they hold for, and say what they cannot tell."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -184,3 +185,14 @@ def test_a_film_without_evidence_is_of_no_zone_and_few_films_tell_none() -> None
 def test_a_text_longer_than_is_read_says_that_only_its_beginning_counts(text: str) -> None:
     assert (alignment.caveat(text) or "").startswith("only the beginning of these words counts")
     assert "beginning" not in (alignment.caveat("opacity in the right lower zone " * 20) or "")
+
+
+def test_readers_who_ask_at_once_get_what_each_gets_alone() -> None:
+    texts = [f"{number} " + "opacity in the right lower zone and " * 60 for number in range(6)]
+    alone = sentences._many([text[: sentences.LONGEST] for text in texts])
+    with ThreadPoolExecutor(3) as readers:
+        counted = [readers.submit(sentences.read_whole, text) for text in texts * 100]
+        made = [readers.submit(sentences._many, [text[: sentences.LONGEST]]) for text in texts]
+        assert not any(one.result() for one in counted)
+        for one, vector in zip(made, alone, strict=True):
+            np.testing.assert_allclose(one.result()[0], vector, atol=1e-5)

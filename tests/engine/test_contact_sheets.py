@@ -107,6 +107,12 @@ def test_failure_cases_show_the_worst_of_each_kind_first_and_no_success() -> Non
     assert sorted(shown, key=lambda grey: shown[grey]) == [100, 110, 140, 130]
 
 
+def test_failures_alike_in_name_and_probability_are_both_shown() -> None:
+    twins = [Sample("1.png", np.full((64, 64), grey, np.uint8), 1, 0.0) for grey in (90, 100)]
+    sheet = failure_cases(twins, threshold=0.5, synthetic=False)
+    assert places(sheet, 90) and places(sheet, 100)
+
+
 def test_failure_cases_without_failures_say_so() -> None:
     sheet = failure_cases([sample(90, 1, 0.9)], threshold=0.5, synthetic=False)
     assert places(sheet, 90) is None

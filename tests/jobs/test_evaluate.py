@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 from finished_runs import World, make_world
 from sklearn import metrics as sklearn
+from sqlalchemy import update
 
 from db import session
 from db.models import Image, Run
 from db.queries import evaluation, runs
+from engine.retrieval.written_queries import QUERIES
 from jobs import evaluate, results
 from jobs.command import Context
 
@@ -170,6 +172,52 @@ def test_unlabelled_predictions_alone_cannot_be_measured(world: World, capsys: p
     with session.transaction(world.context.engine) as db:
         (run,) = runs.page(db, kind="evaluate")
         assert run.status == "failed"
+
+
+def test_retrieval_values_are_those_of_brute_force_in_each_of_three_ways_and_for_words(world: World) -> None:
+    world.add_predict()
+    made = world.add_index("aligned")
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    vectors = np.load(world.context.artifacts / "indexes" / "aligned" / f"{made.id:04d}" / "vectors.npy")
+    labels = np.array([image.label for image in world.images])
+    patients = np.array([image.patient_key for image in world.images])
+    test = np.array([image.split == "test" for image in world.images])
+    near = vectors.astype(np.float64) @ vectors.T.astype(np.float64)
+    own = np.eye(len(labels), dtype=bool)
+    same = patients[:, None] == patients
+    stored = world.evaluated()
+    for way, candidates in {"": test & ~own, "other_patients_": test & ~same, "from_train_": ~test & ~own}.items():
+        order = np.argsort(-np.where(candidates, near, -np.inf), axis=1)[test, :3]
+        precision = (labels[order] == labels[test][:, None]).mean()
+        assert stored["test", "aligned", f"{way}p_at_3"].value == pytest.approx(precision), way
+    asked = np.load(made.folder / "query_vectors.npy")
+    wanted = [number for number, query in enumerate(QUERIES) if query.kind == "normal"]
+    order = np.argsort(-(asked[wanted].astype(np.float64) @ vectors[test].T.astype(np.float64)), axis=1)[:, :5]
+    found = stored["test", "aligned / normal", "text_p_at_5"].value
+    assert found == pytest.approx((labels[test][order] == 0).mean())
+
+
+def test_images_that_an_embedder_was_trained_on_are_no_queries(world: World) -> None:
+    trained = world.add_train()
+    world.add_predict(trained)
+    world.add_index("aligned", train_run=trained.id)
+    world.add_index("efficientnet_lite0")
+    with session.transaction(world.context.engine) as db:
+        db.execute(update(Image).values(split=None))
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    stored = world.evaluated()
+    assert stored["all", "aligned", "p_at_1"].n == len(world.of("test")) == 50
+    assert stored["all", "efficientnet_lite0", "p_at_1"].n == 100
+
+
+def test_an_embedder_and_a_cause_with_long_names_fit_a_slice(world: World) -> None:
+    world.add_predict()
+    world.add_index("open_clip:" + "x" * 90)
+    with session.transaction(world.context.engine) as db:
+        db.execute(update(Image).where(Image.cause == "viral").values(cause="mycoplasma pneumonia"))
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    (name,) = {where for _, where, _ in world.evaluated() if where.endswith("xxx / mycoplasma pneumonia")}
+    assert len(name) == 80
 
 
 def test_a_damaged_index_is_named_and_the_rest_is_measured(world: World, capsys: pytest.CaptureFixture[str]) -> None:

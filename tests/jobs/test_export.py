@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 from db import session
-from db.models import Dataset, Run
+from db.models import Dataset, Run, VectorIndex
 from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
@@ -28,6 +28,7 @@ EXPORTED = {
     *("all_reports.csv", "all_reports.jsonl", "precision_at_k.png"),
     *("retrieval_results.png", "text_retrieval_results.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
+    "test_centre.npy",
     *("deletion_insertion.png", "shortcut_probes.png", "failures_by_slice.png"),
     *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),
     *("audit_report.md", "model_card.md"),
@@ -78,13 +79,27 @@ def test_every_listed_file_is_written_opens_and_is_recorded_with_its_hash(world:
 def test_arrays_metadata_and_index_speak_of_the_same_test_images_in_one_order(full: World) -> None:
     folder = full.exports
     vectors = np.load(folder / "test_embeddings.npy", allow_pickle=False)
-    images = json.loads((folder / "test_metadata.json").read_text())["images"]
+    about = json.loads((folder / "test_metadata.json").read_text())
+    images = about["images"]
+    assert about["split"] == "test" and "test_centre.npy" in about["centred"]
+    assert np.load(folder / "test_centre.npy", allow_pickle=False).shape == (16,)
     index = faiss.read_index(str(folder / "test_index.faiss"))
     assert vectors.shape == (50, 16)
     assert [image["id"] for image in images] == [image.id for image in full.of("test")]
     assert index.ntotal == 50
     _, hits = index.search(vectors, 1)
     assert hits[:, 0].tolist() == list(range(50))
+
+
+def test_an_index_that_is_gone_since_it_was_evaluated_leaves_out_what_needs_it_and_nothing_else(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(world)
+    with session.transaction(world.context.engine) as db:
+        db.execute(delete(VectorIndex))
+    names = {path.name for path in exported(world).iterdir()}
+    assert "no vector index that was evaluated" in capsys.readouterr().out
+    assert "all_reports.csv" in names and "test_embeddings.npy" not in names
 
 
 def test_the_report_table_has_every_report_and_no_cell_that_a_spreadsheet_would_run(full: World) -> None:

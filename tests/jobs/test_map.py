@@ -66,7 +66,7 @@ def test_a_damaged_map_is_drawn_again_and_a_whole_one_kept(world: World, damaged
         return places
 
     with pytest.MonkeyPatch.context() as patched:
-        for name in drawing.METHODS:
+        for name in projection.METHODS:
             patched.setitem(projection.METHODS, name, draw(name))
         assert drawing.main(both) == 0
         with session.transaction(world.context.engine) as db:

@@ -138,7 +138,7 @@ def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
     with debug_mode(False):  # its check of a specification that never changes would take half of the page's time
         made = image_map(
             table,
-            method=NAMES[method],
+            method=NAMES.get(method, method),
             by=by,
             counts={} if by == "probability" else points.counts(by),
             total=len(points.ids),

@@ -25,7 +25,7 @@ from engine.retrieval.embedders import EmbedderSpec, Sources
 from engine.retrieval.embedders.aligned import AlignedEmbedder
 from engine.retrieval.embedders.features import ClassifierEmbedder, FeatureEmbedder
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
-from jobs import embed, ingest, search
+from jobs import embed, evaluate, ingest, search
 from jobs.command import Context
 from jobs.run import ActiveRun
 
@@ -85,6 +85,7 @@ def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
     assert search.main(["--case", "1", *options]) == 1
     assert "vectors.npy is not the file that was written" in capsys.readouterr().err
     assert embed.main(["--embedder", "small", *options]) == 0
+    assert newest_index(context).id == first.id  # by which an evaluation knows it
     assert search.main(["--case", "1", *options]) == 0
     another(folder, options)
     assert embed.main(["--embedder", "small", *options]) == 0
@@ -131,6 +132,32 @@ def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown
     assert anew.centre.any()
     np.testing.assert_allclose(grown.centre, anew.centre, atol=1e-6)
     np.testing.assert_allclose(grown.vectors, anew.vectors, atol=1e-6)
+
+
+def test_a_centre_of_test_images_gives_way_to_one_of_training_images(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built() -> OpenIndex:
+        assert embed.main(["--embedder", "small", *options]) == 0
+        return OpenIndex.open(context.artifacts / newest_index(context).path)
+
+    monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_CENTRE", 3)
+    with session.transaction(context.engine) as db:
+        splits = {image.id: image.split for image in db.scalars(select(Image))}
+        db.execute(update(Image).values(split="test"))
+    before = built()
+    with session.transaction(context.engine) as db:
+        for number, split in splits.items():
+            db.get_one(Image, number).split = split
+    capsys.readouterr()
+    after = built()
+    assert "embedded 0 images" in capsys.readouterr().out
+    assert (before.manifest.centred_on, after.manifest.centred_on) == ("all", "train")
+    assert embed.main(["--embedder", "small", "--anew", *options]) == 0
+    anew = OpenIndex.open(context.artifacts / newest_index(context).path)
+    np.testing.assert_allclose(after.centre, anew.centre, atol=1e-6)
+    np.testing.assert_allclose(after.vectors, anew.vectors, atol=1e-6)
+    assert np.abs(before.centre - after.centre).max() > 1e-3
 
 
 def test_what_is_another_picture_by_now_is_not_embedded_under_its_former_name(
@@ -329,6 +356,32 @@ def test_a_cause_that_no_image_is_known_to_have_is_answered_with_a_caveat(
     notes = answer(options, capsys, "--text", "viral pneumonia")["notes"]
     assert any("this index was not taught viral pneumonia, which fewer than 3" in note for note in notes)
     assert not any("not taught" in note for note in answer(options, capsys, "--text", "pneumonia")["notes"])
+
+
+@pytest.mark.usefixtures("_aligned")
+def test_words_are_learnt_from_training_images_and_not_measured_on_them(options: list[str], context: Context) -> None:
+    def words() -> NDArray[np.float32]:
+        assert embed.main(["--embedder", "aligned", *options]) == 0
+        found = OpenIndex.open(context.artifacts / newest_index(context).path).words
+        assert found is not None
+        return found
+
+    def measured() -> bool:
+        assert evaluate.main([*options, "--replicates", "100"]) == 0
+        with session.transaction(context.engine) as db:
+            run = runs.in_force(db, "evaluate")
+            assert run is not None
+            return any(metric.name.startswith("text_p_at") for metric in runs.metrics(db, run.id))
+
+    first = words()
+    assert measured()
+    with session.transaction(context.engine) as db:
+        db.execute(update(Image).where(Image.split == "test").values(label=1 - Image.label))
+    np.testing.assert_array_equal(words(), first)
+    with session.transaction(context.engine) as db:
+        db.execute(update(Image).values(split="test"))
+    assert np.abs(words() - first).max() > 1e-3
+    assert not measured()
 
 
 @pytest.mark.usefixtures("_aligned")
