@@ -1,4 +1,4 @@
-"""Forty queries in words that no embedder was taught, and which images answer each: how text search is measured."""
+"""Forty queries, none a sentence that was taught, and which images answer each: how text search is measured."""
 
 import hashlib
 from dataclasses import dataclass
