@@ -11,7 +11,7 @@ from engine.commands import job
 dataset = frame.open_dataset()
 with resources.reading() as session:
     rows = datasets.counts(session, dataset.id)
-    ingest = runs.in_force(session, "ingest", dataset.id)
+    ingest, trained = (runs.in_force(session, kind, dataset.id) for kind in ("ingest", "train"))
     evaluated = evaluation.latest(session, dataset.id)
     standings = reports.leaderboard(session, dataset.id)
 
@@ -21,7 +21,7 @@ st.markdown(holdings.described(dataset, rows, ingest))
 left, right = st.columns([3, 2], gap="large")
 with left:
     st.subheader("Images")
-    holdings.show(dataset, rows)
+    holdings.show(dataset, rows, trained.id if trained else None)
 with right:
     st.subheader("Needs attention")
     attention.show(dataset)

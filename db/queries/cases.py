@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from pathlib import PurePosixPath
 from typing import Any
 
 from sqlalchemy import Select, and_, bindparam, exists, select
@@ -91,6 +92,19 @@ def of_dataset(session: Session, dataset_id: int, ids: Sequence[int]) -> Sequenc
     """Those of these images that are in the dataset."""
     of_it = select(Image.id).where(Image.dataset_id == dataset_id)
     return [number for part in batches(ids) for number in session.scalars(of_it.where(Image.id.in_(part)))]
+
+
+def named(session: Session, dataset_id: int, name: str) -> int | None:
+    """The first image whose file is called so, with or without its folders and its ending; None where none is."""
+    wanted = name.lower()
+    query = select(Image.id, Image.path).where(
+        Image.dataset_id == dataset_id, Image.path.icontains(name, autoescape=True)
+    )
+    for number, path in session.execute(query.order_by(Image.id)):
+        file = PurePosixPath(path.lower())
+        if wanted in (str(file), file.name, file.stem):
+            return int(number)
+    return None
 
 
 def of_patient(session: Session, image_id: int) -> Sequence[int]:

@@ -16,7 +16,7 @@ PREFIX = 16
 """Characters of a hash that name a film in an address: its number would tell where in the dataset's order it stands."""
 OFFERED = 200
 
-Later = aliased(Review)
+Other = aliased(Review)
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Listed:
 
 @dataclass(frozen=True)
 class Counted:
-    """A reader's latest verdict on an image, with what is known of the image."""
+    """A reader's first verdict on an image, with what is known of the image."""
 
     image_id: int
     patient_key: str
@@ -161,11 +161,12 @@ def probabilities(session: Session, run_id: int | None, listed: Listed) -> dict[
 
 
 def verdicts(session: Session, question: Question) -> list[Counted]:
-    """Every reader's latest verdict on each image of the question, beside the run's prediction."""
+    """Every reader's first verdict on each image of the question, which nothing that the page tells afterwards could
+    sway, beside the run's prediction."""
     columns = (Image.id, Image.patient_key, Review.reviewer, Review.verdict, Image.label, Prediction.probability)
     own = and_(Prediction.image_id == Image.id, Prediction.run_id == (question.run_id or 0))
     query = select(*columns).join(Image, Image.id == Review.image_id).join(Prediction, own, isouter=True)
-    query = query.where(~_superseded(), _speaks_of(cases.matching(question)))
+    query = query.where(~_repeated(), _speaks_of(cases.matching(question)))
     query = query.order_by(Review.image_id, Review.reviewer)
     return [Counted(*row) for row in session.execute(query)]
 
@@ -180,7 +181,11 @@ def _from(start: str) -> ColumnElement[bool]:
 
 
 def _superseded() -> ColumnElement[bool]:
-    return exists().where(Later.image_id == Review.image_id, Later.reviewer == Review.reviewer, Later.id > Review.id)
+    return exists().where(Other.image_id == Review.image_id, Other.reviewer == Review.reviewer, Other.id > Review.id)
+
+
+def _repeated() -> ColumnElement[bool]:
+    return exists().where(Other.image_id == Review.image_id, Other.reviewer == Review.reviewer, Other.id < Review.id)
 
 
 def _speaks_of(images: Select[int]) -> ColumnElement[bool]:

@@ -21,14 +21,16 @@ def of_confusion(*, tp: int, fn: int, fp: int, tn: int) -> dict[str, Interval]:
 
     The intervals take images for independent, which those of one patient are not quite. F1 = 2 J / (1 + J) where J is
     the share of true positives among all that label or model call positive (Jaccard), so J's interval gives F1's.
-    NaN where nothing is counted; n: the images that a share is of.
+    NaN where nothing is counted, and for precision and F1 among images of one label, which they would say nothing of
+    but how many there are; n: the images that a share is of.
     """
-    overlap = _share(tp, tp + fp + fn)
+    both = bool(tp + fn and fp + tn)
+    overlap = _share(tp, tp + fp + fn) if both else _share(0, 0)
     value, low, high = (2 * j / (1 + j) for j in (overlap.value, overlap.low, overlap.high))
     return {
         "recall": _share(tp, tp + fn),
         "specificity": _share(tn, tn + fp),
-        "precision": _share(tp, tp + fp),
+        "precision": _share(tp, tp + fp) if both else _share(0, 0),
         "accuracy": _share(tp + tn, tp + fn + fp + tn),
         "f1": Interval(value, low, high, overlap.n),
     }

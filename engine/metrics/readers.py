@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 
 from engine.metrics.agreement import cohen, fleiss, krippendorff
-from engine.metrics.bootstrap import Interval, Statistic, cluster_bootstrap, weighted_mean
+from engine.metrics.bootstrap import Floats, Interval, Statistic, cluster_bootstrap, weighted_mean
+from engine.metrics.proportions import wilson
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ class Sheet:
             if images:
                 left, right = ([side[image].verdict for image in images] for side in (one, other))
                 same = (np.asarray(left) == np.asarray(right)).astype(np.float64)
-                equal = self._interval(weighted_mean(same), images)
+                equal = self._share(same, images)
                 found.append(Pair(first, second, equal, self._interval(cohen(left, right), images)))
         return found
 
@@ -158,11 +159,22 @@ class Sheet:
         said = np.array([rows[image].said for image in images])
         true = np.array([truth[image] for image in images])
         right = (said == true).astype(np.float64)
-        agreement, kappa = (self._interval(one, images) for one in (weighted_mean(right), cohen(said, true)))
+        agreement, kappa = self._share(right, images), self._interval(cohen(said, true), images)
         if not is_label:
             return Against(reader, *left_out, agreement, kappa)
-        rates = [weighted_mean(np.where(true == truly, right, np.nan)) for truly in (1, 0)]
-        return Against(reader, *left_out, agreement, kappa, *(self._interval(rate, images) for rate in rates))
+        rates = [self._share(np.where(true == truly, right, np.nan), images) for truly in (1, 0)]
+        return Against(reader, *left_out, agreement, kappa, *rates)
+
+    def _share(self, values: Floats, images: Sequence[int]) -> Interval:
+        """The mean of values that are 0, 1 or NaN. Where all are the same, resampling them gives no interval: it is
+        then Wilson's over the patients."""
+        found = self._interval(weighted_mean(values), images)
+        if found.value not in (0.0, 1.0):
+            return found
+        known = np.isfinite(values)
+        patients = {self._patients[image] for image, one in zip(images, known.tolist(), strict=True) if one}
+        low, high = wilson(found.value, len(patients))
+        return replace(found, low=low, high=high)
 
     def _interval(self, statistic: Statistic, images: Sequence[int]) -> Interval:
         clusters = [self._patients[image] for image in images]

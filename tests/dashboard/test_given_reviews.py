@@ -13,6 +13,7 @@ from dashboard.components.reviews import review_list
 from db import session as database
 from db.models import Dataset, ImageTag, Prediction, Review, Run
 from db.queries.reviews import Listed
+from engine.metrics.proportions import wilson
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -55,7 +56,10 @@ def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
     assert pair[:2] == ["Anna and Ben", "20"]
     assert pair[3].startswith(f"{kappa:.3f} (")
     rows = {row[0]["text"]: [one["text"] for one in row] for row in linked(page, "against_label")["rows"]}
-    assert rows["Anna"][1:6] == ["17", "1.000 (1.000 to 1.000)", *["100.0 % (100.0 to 100.0 %)"] * 3]
+    assert rows["Anna"][1:3] == ["17", "1.000"]
+    decided = [bool(image.label) for at, image in enumerate(images) if at % 7 != 3]
+    for cell, count in zip(rows["Anna"][3:6], (17, sum(decided), 17 - sum(decided)), strict=True):
+        assert cell == f"100.0 % ({100 * wilson(1.0, count)[0]:.1f} to 100.0 %)"
     assert rows["Anna"][-1] == "3"
     meant = [column["meaning"] for column in linked(page, "against_label")["columns"][4:6]]
     assert all("on which the reader decided" in one for one in meant)

@@ -99,6 +99,16 @@ def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
         assert told in said(at)
 
 
+def test_an_image_of_the_dataset_is_found_by_its_files_name(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        image = db.get_one(Image, 7)
+    name = image.path.rpartition("/")[2]
+    for typed in (image.path, name, name.rpartition(".")[0].upper(), "7", "#7"):
+        at = open_page("search", by="image", image=typed, k=6)
+        assert not at.error and "Image 7: " in said(at), typed
+    assert "has no image 'no such film'" in said(open_page("search", by="image", image="no such film"))
+
+
 @pytest.mark.parametrize("shape", [(1, 5000), (3, 3000), (600, 40_000), (4000, 2)])
 def test_a_picture_that_is_a_line_is_shown_and_answered(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]

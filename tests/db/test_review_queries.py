@@ -154,7 +154,7 @@ def test_two_readers_may_put_the_same_tag_on_the_same_films_at_once(engine: Engi
         assert added == [1] and db.scalar(select(func.count()).select_from(ImageTag)) == 3
 
 
-def test_a_later_verdict_counts_and_the_earlier_one_is_kept(engine: Engine, dataset: int) -> None:
+def test_a_later_verdict_stands_the_earlier_one_is_kept_and_counts_for_agreement(engine: Engine, dataset: int) -> None:
     with database.transaction(engine) as db:
         first = give(db, 1, verdict="normal")
         assert first is not None
@@ -165,7 +165,7 @@ def test_a_later_verdict_counts_and_the_earlier_one_is_kept(engine: Engine, data
             ("normal", True),
         ]
         (counted,) = reviews.verdicts(db, Question(dataset))
-        assert (counted.image_id, counted.reviewer, counted.verdict) == (1, "Anna", "pneumonia")
+        assert (counted.image_id, counted.reviewer, counted.verdict) == (1, "Anna", "normal")
         assert reviews.judged(db, Question(dataset), "Anna") == 1
         latest = reviews.latest(db, 1, "Anna")
         assert latest is not None

@@ -44,4 +44,6 @@ def test_f1_has_the_interval_of_the_overlap_that_it_is_made_of() -> None:
 def test_what_nothing_was_counted_of_is_unknown() -> None:
     found = of_confusion(tp=3, fn=1, fp=0, tn=0)
     assert isnan(found["specificity"].value) and isnan(found["specificity"].low)
+    assert isnan(found["precision"].value) and isnan(found["f1"].value)  # of one label: how many there are, no more
+    assert isnan(of_confusion(tp=0, fn=0, fp=17, tn=35)["precision"].value)
     assert found["recall"].value == 0.75

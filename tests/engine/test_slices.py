@@ -57,7 +57,7 @@ def test_the_kind_that_fails_is_found_first_told_by_what_is_different_and_no_cha
     assert worst.name == "normal A"
     assert np.isin(worst.rows, np.flatnonzero(facts["kind"] == 1)).all()
     assert worst.rate == pytest.approx(0.5, abs=0.2)
-    assert worst.description.startswith("most heat left lower 100%; lower brightness (-")
+    assert worst.description.startswith("most heat left lower in 100% of the films; lower brightness (-")
     assert "always" not in worst.description and "unknown" not in worst.description
     rest = np.setdiff1d(np.flatnonzero(facts["labels"] == 0), worst.rows)
     table = [[worst.failures, len(worst.rows) - worst.failures], [0, len(rest)]]

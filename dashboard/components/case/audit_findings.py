@@ -48,7 +48,8 @@ def slices(dataset: Dataset, run: Run) -> None:
         return
     st.subheader("Slices")
     st.caption(
-        "Films of one label that look alike. p: how likely so many failures would be if the slice failed like the rest "
+        "Films of one label that look alike; higher and lower are against the other films of that label, in standard "
+        "deviations. p: how likely so many failures would be if the slice failed like the rest "
         "of its label, corrected for the number of slices (Holm)."
     )
     rows: list[list[Cell | str]] = []

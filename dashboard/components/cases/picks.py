@@ -108,7 +108,7 @@ def _choosing(label: str, ids: Sequence[int]) -> None:
 def _offer_review() -> None:
     st.page_link(
         frame.FOLDER / "reviews.py",
-        label="Review these, blind",
+        label="Review these",
         icon=":material/rate_review:",
         query_params=blind_queue.of_filters(),
     )

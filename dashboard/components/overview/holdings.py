@@ -30,8 +30,9 @@ def _total(rows: Sequence[dict[str, Any]], name: str) -> int:
     return sum(row[name] for row in rows)
 
 
-def show(dataset: Dataset, rows: Sequence[dict[str, Any]]) -> None:
-    """Distinct images by split and label, with files and patients."""
+def show(dataset: Dataset, rows: Sequence[dict[str, Any]], trained: int | None) -> None:
+    """Distinct images by split and label, with files and patients. trained: the train run whose out-of-fold predictions
+    go with the training images."""
     found = {(row["split"], row["label"]): row for row in rows}
     labels = [(name, value) for name, value in LABELS.items() if any(key[1] == value for key in found)]
     table: list[list[Cell | str]] = []
@@ -39,16 +40,16 @@ def show(dataset: Dataset, rows: Sequence[dict[str, Any]]) -> None:
         parts = [found[split, value] for _, value in labels if (split, value) in found]
         if not parts:
             continue
-        name = split or "unknown"
-        cells = [_count(dataset, found.get((split, value)), name, label) for label, value in labels]
-        total = Cell(f"{sum(row['images'] for row in parts):,}", frame.here("cases", dataset, split=name))
+        asked = {"split": split or "unknown", **({"run": trained} if split in ("train", "val") and trained else {})}
+        cells = [_count(dataset, found.get((split, value)), asked, label) for label, value in labels]
+        total = Cell(f"{sum(row['images'] for row in parts):,}", frame.here("cases", dataset, **asked))
         table.append([split or "No split", *cells, total, f"{sum(row['files'] for row in parts):,}"])
     heads = [f">{wording.LABELS[value]}" for _, value in labels]
     linked.table(["Split", *heads, ">Images", ">Files"], table, key="holdings", caption="Images by split and label")
 
 
-def _count(dataset: Dataset, row: dict[str, Any] | None, split: str, label: str) -> Cell:
+def _count(dataset: Dataset, row: dict[str, Any] | None, asked: dict[str, object], label: str) -> Cell:
     if row is None:
         return Cell("none", tone="muted")
     patients = wording.count(row["patients"], "patient")
-    return Cell(f"{row['images']:,}", frame.here("cases", dataset, split=split, label=label), help=patients)
+    return Cell(f"{row['images']:,}", frame.here("cases", dataset, **asked, label=label), help=patients)

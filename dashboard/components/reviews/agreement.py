@@ -23,8 +23,9 @@ SIZE = 24
 KINDS = {"readers": "Readers differ", "label": "Reader against label", "model": "Reader against model"}
 MEANING = (
     "Kappa is agreement beyond chance: 1 is full agreement, 0 is chance. Intervals are 95 %, resampled over patients. "
-    "A reader's latest verdict on an image counts. Between readers, uncertain and unreadable are verdicts of their "
-    "own; against label and model they are left out, and their number is shown."
+    "A reader's first verdict on an image counts, as label, model and other readers are shown after it; those from a "
+    "queue that gives something away count too. Between readers, uncertain and unreadable are verdicts of their own; "
+    "against label and model they are left out, and their number is shown."
 )
 
 
@@ -139,7 +140,8 @@ def _differing(dataset: Dataset, sheet: Sheet, view: filters.View) -> None:
 def _kappa(interval: Interval | None) -> str:
     if interval is None or not wording.known(interval.value):
         return wording.UNKNOWN
-    within = wording.interval("stance_kappa", interval.low, interval.high)
+    told = interval.low != interval.high  # resampling says nothing where all agree, or all but a few images
+    within = wording.interval("stance_kappa", interval.low, interval.high) if told else ""
     return f"{interval.value:.3f} ({within})" if within else f"{interval.value:.3f}"
 
 

@@ -96,8 +96,11 @@ def _nearest(
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     among, exclude = allowed(question), _barred(same.id) if same else None
     hits = neighbours.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
-    if served.vectors.strange(vectors):
+    strange = served.vectors.strange(vectors)
+    if strange:
         st.warning(f"{STRANGE[0].upper()}{STRANGE[1:]}.", icon=":material/help:")
+    if reading.said is not None:
+        st.markdown(f"{'If it is one: t' if strange else 'T'}{reading.said[1:]}")
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
     elif address.get("patients") in PATIENTS:
@@ -117,7 +120,7 @@ def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
 
 def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> Found | None:
     """Ask with an image that is in the index; needs no model."""
-    typed = address.words("Image number", name="image", placeholder="1")
+    typed = address.words("Image number or file name", name="image", placeholder="1")
     if not typed:
         st.caption(
             "Pick one, or give the number that stands in a case's facts. The filters at the left narrow the choice."
@@ -126,12 +129,16 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
             offered = cases.page(session, view.question, limit=OFFERED, offset=0)
         grid.show(dataset, offered, key="pick", width=90, searches=True)
         return None
-    number = address.whole(typed.removeprefix("#").strip()) or 0
+    number = address.whole(typed.removeprefix("#").strip())
     with resources.reading() as session:
+        if number is None:
+            number = cases.named(session, dataset.id, typed) or 0
         run_id, threshold = view.question.run_id, view.question.threshold
         case = cases.one(session, number, run_id=run_id, threshold=threshold)
     if case is None or case.dataset_id != dataset.id:
-        raise InputError(f"dataset '{dataset.name}' has no image '{typed}'; the number stands in a case's facts")
+        raise InputError(
+            f"dataset '{dataset.name}' has no image '{typed}'; number and file name stand in a case's facts"
+        )
     st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
     st.caption(f"Image {case.id}: {grid.name(case)}, {case.split or 'no split'}")
     served = neighbours.opened(index)

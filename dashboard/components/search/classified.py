@@ -5,8 +5,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import streamlit as st
-
 from dashboard import resources
 from dashboard.components import filters, wording
 from db.queries import runs
@@ -25,15 +23,16 @@ MADE_OF_ONE = (ClassifierEmbedder, AlignedEmbedder)
 @dataclass(frozen=True)
 class Reading:
     """vectors: of the embedder, float32 (1, d). zones: share of the classifier's heat in each lung zone, {} without
-    heat, None where there is no classifier."""
+    heat, None where there is no classifier. said: what the classifier makes of the picture, in Markdown, or None."""
 
     vectors: Vectors
     zones: Mapping[str, float] | None = None
+    said: str | None = None
 
 
 def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
-    """Embed a grey picture, uint8 (h, w), and say below it what the classifier of the run in view reads; the two in one
-    pass where the embedder is made of that classifier."""
+    """Embed a grey picture, uint8 (h, w), and tell what the classifier of the run in view reads; the two in one pass
+    where the embedder is made of that classifier."""
     classifier = _classifier(view, embedder)
     if classifier is None:
         return Reading(embedder.embed_images(pixels[None]))
@@ -48,11 +47,8 @@ def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
         call = "pneumonia" if probability >= threshold else "normal"
         called = f", {call} at the threshold of {wording.percent(threshold)}"
     where = " and ".join(zone.replace("_", " ") for zone in leading_zones(zones))
-    st.markdown(
-        f"The classifier reads **{wording.percent(probability)} pneumonia**{called}"
-        f"{f'; its evidence leads to the {where} zone' if where else ''}."
-    )
-    return Reading(vectors, zones)
+    told = f"The classifier reads **{wording.percent(probability)} pneumonia**{called}"
+    return Reading(vectors, zones, f"{told}{f'; most of its heat lies in the {where} zone' if where else ''}.")
 
 
 def _classifier(view: filters.View, embedder: Embedder) -> Any:
