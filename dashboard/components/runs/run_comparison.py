@@ -10,6 +10,7 @@ from dashboard import pictures, resources
 from dashboard.components import address, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Card, Cell
+from dashboard.components.runs import naming
 from db.models import Dataset, Metric, Run
 from db.queries import comparison, runs
 from engine.metrics.names import called
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 SHOWN = 60
 REPLICATES = 1000
 LOWER_IS_BETTER = ("brier", "ece")
-TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
-"""Settings, or what came of them, by which runs of a kind are told apart in the menu."""
 HASH = re.compile(r"[0-9a-f]{40,64}")
 
 
@@ -111,7 +110,9 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
 
 def _settings(first: Run, second: Run) -> None:
     """What the two runs were asked differently."""
-    one, other = (_flat({**run.config, "seed": run.seed, "code version": run.code_version}) for run in (first, second))
+    one, other = (
+        naming.flat({**run.config, "seed": run.seed, "code version": run.code_version}) for run in (first, second)
+    )
     table: list[list[Cell | str]] = [
         [name, *(_setting(side.get(name, "absent")) for side in (one, other))]
         for name in sorted(one.keys() | other.keys())
@@ -209,19 +210,6 @@ def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, secon
 
 def _named(run: Run) -> str:
     """What tells a run from others of its kind."""
-    known = {**_flat({"recipe": (run.summary or {}).get("recipe") or {}}), **_flat(run.config)}
-    told = [known[name] for name in TELLING if name in known]
     standing = runs.status(run)
     ended = [] if standing == "finished" else [standing]
-    return ", ".join([f"Run {run.id}", *told, *ended, wording.ago(run.started)])
-
-
-def _flat(given: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as one level of texts."""
-    found: dict[str, str] = {}
-    for name, value in given.items():
-        if isinstance(value, dict):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[f"{prefix}{name}"] = str(value)
-    return found
+    return ", ".join([f"Run {run.id}", *naming.telling(run), *ended, wording.ago(run.started)])

@@ -10,7 +10,7 @@ from dashboard.components import figures, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.case import audit_findings
-from dashboard.components.runs import run_comparison, run_files
+from dashboard.components.runs import naming, run_comparison, run_files
 from db.models import Dataset, ReportFailure, Run
 from db.queries import datasets, evaluation, overview, reports, runs
 
@@ -34,6 +34,7 @@ def several(dataset: Dataset, rows: Sequence[Run]) -> None:
             [
                 Cell(f"{run.id}", frame.here("runs", dataset, run=run.id)),
                 Cell(run.kind, frame.here("runs", dataset, run=run.id)),
+                ", ".join(naming.telling(run)),
                 Cell(standing, tone="wrong" if standing in BROKEN else "strong" if standing == "running" else ""),
                 names.get(run.dataset_id or 0, ""),
                 progress(run, standing),
@@ -41,7 +42,7 @@ def several(dataset: Dataset, rows: Sequence[Run]) -> None:
                 wording.duration(run.seconds),
             ]
         )
-    heads = [">Run", "Kind", "Status", "Dataset", "Progress or error", ">Started", ">Took"]
+    heads = [">Run", "Kind", "Of what", "Status", "Dataset", "Progress or error", ">Started", ">Took"]
     linked.table(heads, table, key="runs", caption="Runs, the latest first")
 
 
@@ -64,7 +65,7 @@ def one(dataset: Dataset, run_id: int) -> None:
         st.markdown(f"The database has no run {run_id}.")
         return
     standing = runs.status(run)
-    st.header(f"Run {run.id}: {run.kind}, {standing}")
+    st.header(f"Run {run.id}: {', '.join([run.kind, *map(wording.plain, naming.telling(run)), standing])}")
     if standing == "running":
         share = min(1.0, run.done / run.total) if run.total else 0.0
         st.progress(share, text=progress(run, standing))

@@ -1,0 +1,27 @@
+"""What a run is told from others of its kind by: a few words from its settings and what came of it."""
+
+from typing import Any
+
+from db.models import Run
+
+TELLING = ("recipe", "recipe.name", "model", "embedder", "split", "operating_point")
+"""Settings, or what came of them, by which runs of a kind are told apart."""
+
+
+def telling(run: Run) -> list[str]:
+    """The words, such as recipe and split, or the run that it looked at."""
+    known = {**flat({"recipe": (run.summary or {}).get("recipe") or {}}), **flat(run.config)}
+    told = [known[name] for name in TELLING if name in known]
+    looked_at = run.config.get("predict_run") or run.config.get("evaluate_run")
+    return [*told, f"of run {looked_at}"] if looked_at else told
+
+
+def flat(given: dict[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested settings as one level of texts."""
+    found: dict[str, str] = {}
+    for name, value in given.items():
+        if isinstance(value, dict):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = str(value)
+    return found
