@@ -4,16 +4,17 @@ from typing import Any
 
 from db.models import Run
 
-TELLING = ("recipe", "recipe.name", "model", "embedder", "split", "operating_point")
+TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
 """Settings, or what came of them, by which runs of a kind are told apart."""
 
 
 def telling(run: Run) -> list[str]:
     """The words, such as recipe and split, or the run that it looked at."""
     known = {**flat({"recipe": (run.summary or {}).get("recipe") or {}}), **flat(run.config)}
-    told = [known[name] for name in TELLING if name in known]
-    looked_at = run.config.get("predict_run") or run.config.get("evaluate_run")
-    return [*told, f"of run {looked_at}"] if looked_at else told
+    told = dict.fromkeys(known[name] for name in TELLING if name in known)
+    point, looked_at = known.get("operating_point"), run.config.get("predict_run") or run.config.get("evaluate_run")
+    more = [f"threshold {point}"] if point else []
+    return [*told, *more, *([f"of run {looked_at}"] if looked_at else [])]
 
 
 def flat(given: dict[str, Any], prefix: str = "") -> dict[str, str]:
