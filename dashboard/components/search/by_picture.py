@@ -100,7 +100,8 @@ def _nearest(
     if strange:
         st.warning(f"{STRANGE[0].upper()}{STRANGE[1:]}.", icon=":material/help:")
     if reading.said is not None:
-        st.markdown(f"{'If it is one: t' if strange else 'T'}{reading.said[1:]}")
+        said = f"if it is one, {reading.said}" if strange else reading.said
+        st.markdown(f"{said[0].upper()}{said[1:]}.")
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
     elif address.get("patients") in PATIENTS:
@@ -123,7 +124,7 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
     typed = address.words("Image number or file name", name="image", placeholder="1")
     if not typed:
         st.caption(
-            "Pick one, or give the number that stands in a case's facts. The filters at the left narrow the choice."
+            "Pick one, or give the number or the file that a case's facts tell. The filters at the left narrow the choice."
         )
         with resources.reading() as session:
             offered = cases.page(session, view.question, limit=OFFERED, offset=0)

@@ -23,7 +23,8 @@ MADE_OF_ONE = (ClassifierEmbedder, AlignedEmbedder)
 @dataclass(frozen=True)
 class Reading:
     """vectors: of the embedder, float32 (1, d). zones: share of the classifier's heat in each lung zone, {} without
-    heat, None where there is no classifier. said: what the classifier makes of the picture, in Markdown, or None."""
+    heat, None where there is no classifier. said: what the classifier makes of the picture, a clause in
+    Markdown, or None."""
 
     vectors: Vectors
     zones: Mapping[str, float] | None = None
@@ -47,8 +48,8 @@ def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
         call = "pneumonia" if probability >= threshold else "normal"
         called = f", {call} at the threshold of {wording.percent(threshold)}"
     where = " and ".join(zone.replace("_", " ") for zone in leading_zones(zones))
-    told = f"The classifier reads **{wording.percent(probability)} pneumonia**{called}"
-    return Reading(vectors, zones, f"{told}{f'; most of its heat lies in the {where} zone' if where else ''}.")
+    told = f"the classifier reads **{wording.percent(probability)} pneumonia**{called}"
+    return Reading(vectors, zones, f"{told}{f'; most of its heat lies in the {where} zone' if where else ''}")
 
 
 def _classifier(view: filters.View, embedder: Embedder) -> Any:
