@@ -7,10 +7,11 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import ErrorSlice, Image, ImageMeasure, Neighbour, Prediction, Run, SliceMember
+from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Prediction, Run, SliceMember
+from db.queries.duplicates import NEAR_DUPLICATE as NEAR_DUPLICATE
 
-NEAR_DUPLICATE = "near-duplicate"
-"""Verdict of engine.retrieval.duplicates, as it is stored."""
+WITHOUT_LUNG = ("frame pixels", "frame features", "image size", "classifier, frame only")
+"""Probes that see no lung, by their names in probe_auc."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ def slices(session: Session, run_id: int) -> Sequence[ErrorSlice]:
     """The audit's slices, the highest error rate first."""
     query = select(ErrorSlice).where(ErrorSlice.run_id == run_id)
     return session.scalars(query.order_by(ErrorSlice.rate.desc(), ErrorSlice.name)).all()
+
+
+def shortcut(session: Session, run_id: int) -> Metric | None:
+    """The AUC of the probe that sees no lung and tells the judged images' classes apart best; None where none surely
+    does better than chance."""
+    query = select(Metric).where(Metric.run_id == run_id, Metric.name == "probe_auc", Metric.split != "oof")
+    query = query.where(Metric.slice.in_(WITHOUT_LUNG), Metric.low > 0.5)
+    return session.scalars(query.order_by(Metric.value.desc()).limit(1)).first()
 
 
 def slice_of(session: Session, run_id: int, image_id: int) -> ErrorSlice | None:

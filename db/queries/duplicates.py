@@ -9,8 +9,9 @@ from sqlalchemy.orm import Session, aliased
 from db.models import Image, NearDuplicate, Run
 
 Other = aliased(Image)
-SURE = "near-duplicate"
-"""The verdict on a pair that counts; other pairs are shown on a case as what they are."""
+NEAR_DUPLICATE = "near-duplicate"
+"""Verdict of engine.retrieval.duplicates, as it is stored, on a pair that counts; other pairs are shown on a case as
+what they are."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ def across(session: Session, run_id: int) -> int:
     """How many pairs of near-duplicates stand in two splits."""
     query = select(func.count()).select_from(NearDuplicate).join(Image, Image.id == NearDuplicate.image_id)
     query = query.join(Other, Other.id == NearDuplicate.other_id)
-    query = query.where(NearDuplicate.run_id == run_id, NearDuplicate.verdict == SURE)
+    query = query.where(NearDuplicate.run_id == run_id, NearDuplicate.verdict == NEAR_DUPLICATE)
     query = query.where(Image.split.is_distinct_from(Other.split))
     return session.scalar(query) or 0
 
@@ -54,4 +55,4 @@ def has_twin(run_id: int, *, other_split: bool) -> ColumnElement[bool]:
         (NearDuplicate.other_id == Image.id) & (Other.id == NearDuplicate.image_id),
     )
     apart = [Other.split.is_distinct_from(Image.split)] if other_split else []
-    return exists().where(NearDuplicate.run_id == run_id, NearDuplicate.verdict == SURE, pair, *apart)
+    return exists().where(NearDuplicate.run_id == run_id, NearDuplicate.verdict == NEAR_DUPLICATE, pair, *apart)

@@ -4,7 +4,7 @@ from opened import Workbench, asked, audited, cell, linked, open_page, said
 from sqlalchemy import select
 
 from db import session as database
-from db.models import ErrorSlice, Image, ImageMeasure, Neighbour
+from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour
 
 MEASURED = {"frame_heat": 0.125, "deletion_gain": 0.21, "insertion_gain": -0.04}
 
@@ -56,6 +56,15 @@ def test_a_slice_that_fails_more_than_its_label_leads_from_the_overview_to_what_
     page, parameters = asked(cell(at, "attention", name)["href"])
     assert cell(at, "attention", "1 of 2")
     assert "Slice normal A: brighter." in said(open_page(page, **parameters))
+    probes = {"frame pixels": 0.83, "image size": 0.91, "classifier, whole image": 0.98, "frame features": 0.55}
+    with database.transaction(workbench.engine) as db:
+        for name, value in probes.items():
+            told = {"slice": name, "value": value, "low": value - 0.1, "high": value + 0.01}
+            db.add(Metric(run_id=part.run_id, name="probe_auc", split="test", **told))
+            db.add(Metric(run_id=part.run_id, name="probe_auc", split="oof", **told | {"value": 0.99, "low": 0.98}))
+    at = open_page("overview")
+    assert f"run={part.run_id}" in cell(at, "attention", "Classes told apart without a lung: image size")["href"]
+    assert cell(at, "attention", "AUC 0.910")
 
 
 def test_the_run_of_an_audit_lists_its_slices_with_links_until_another_audit_takes_its_place(

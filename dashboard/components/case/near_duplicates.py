@@ -31,7 +31,7 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
         st.caption(f"No other image is nearly the same picture (run {run.id}).")
     if not found:
         return
-    apart = {twin.image.split for twin in found if twin.pair.verdict == duplicates.SURE} - {case.split}
+    apart = {twin.image.split for twin in found if twin.pair.verdict == duplicates.NEAR_DUPLICATE} - {case.split}
     if apart:
         splits = ", ".join(sorted(split or "no split" for split in apart))
         st.warning(

@@ -84,6 +84,12 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
                 Cell(name, href, help=part.description),
                 Cell(f"{part.failures:,} of {part.images:,}", tone="strong"),
             ]
+    probe = audit.shortcut(session, audited.id) if audited else None
+    if probe is not None:
+        name = f"Classes told apart without a lung: {probe.slice}"
+        href = frame.here("runs", dataset, run=probe.run_id)
+        why = "How far a model gets that sees this alone; a classifier can learn the same from it instead of disease."
+        yield [Cell(name, href, help=why), Cell(f"AUC {wording.measured('auc', probe.value)}", tone="strong")]
     asked = replace(view.question, outcome="wrong", reported="no")
     found = len(case_order.listed(session, asked, limit=most + 1))
     href = frame.here("cases", dataset, outcome="wrong", reported="no")

@@ -124,7 +124,7 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
     typed = address.words("Image number or file name", name="image", placeholder="1")
     if not typed:
         st.caption(
-            "Pick one, or give the number or the file that a case's facts tell. The filters at the left narrow the choice."
+            "Pick one, or give the number or file that a case's facts tell. The filters at the left narrow the choice."
         )
         with resources.reading() as session:
             offered = cases.page(session, view.question, limit=OFFERED, offset=0)
