@@ -2,6 +2,7 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from threading import Event
 
 import numpy as np
 import pytest
@@ -188,11 +189,22 @@ def test_a_text_longer_than_is_read_says_that_only_its_beginning_counts(text: st
 
 
 def test_readers_who_ask_at_once_get_what_each_gets_alone() -> None:
-    texts = [f"{number} " + "opacity in the right lower zone and " * 60 for number in range(6)]
-    alone = sentences._many([text[: sentences.LONGEST] for text in texts])
-    with ThreadPoolExecutor(3) as readers:
-        counted = [readers.submit(sentences.read_whole, text) for text in texts * 100]
-        made = [readers.submit(sentences._many, [text[: sentences.LONGEST]]) for text in texts]
-        assert not any(one.result() for one in counted)
-        for one, vector in zip(made, alone, strict=True):
-            np.testing.assert_allclose(one.result()[0], vector, atol=1e-5)
+    text = "opacity in the right lower zone and " * 50
+    alone = sentences._many([text])
+    done = Event()
+
+    def counts() -> bool:
+        whole = False
+        while not done.is_set():
+            whole |= sentences.read_whole(text)
+        return whole
+
+    with ThreadPoolExecutor(2) as readers:
+        counted = [readers.submit(counts) for _ in range(2)]
+        try:
+            made = [sentences._many([text]) for _ in range(30)]
+        finally:
+            done.set()
+    assert not any(one.result() for one in counted)
+    for one in made:
+        np.testing.assert_allclose(one, alone, atol=1e-5)
