@@ -76,7 +76,7 @@ def review(
     tags: Sequence[str] = (),
     since: int | None = None,
 ) -> Review | None:
-    """Store a reader's verdict beside their earlier ones; the latest counts.
+    """Store a reader's verdict beside their earlier ones; the latest stands, the first counts for agreement.
 
     since: the reader's latest review of the image when they began, None where there was none. Where there is another by
     now (a second click, a second tab), nothing is stored and None returned.

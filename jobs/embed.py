@@ -170,8 +170,7 @@ def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
     """What an index depends on, a line an image: the centre follows what is there to learn from, words that are mapped
     follow labels, causes and splits."""
     if not known.mapped:
-        learnt = "centred on training images" if training_images(images).any() else "centred on all"
-        return [learnt, *(f"{image.id} {image.sha256}" for image in images)]
+        return [f"centred on {centred_on(images)}", *(f"{image.id} {image.sha256}" for image in images)]
     return [f"{image.id} {image.sha256} {image.label} {image.cause} {image.split}" for image in images]
 
 
@@ -239,8 +238,7 @@ def embed(
     whole[made] = np.concatenate(parts)
     if lender is not None:
         whole[lent] = without_zones(uncentred(lender.vectors[lender.rows(ids[lent])], lender.centre))
-    learnt = "train" if training_images(images).any() else "all"
-    if earlier is not None and earlier.centre.any() and earlier.manifest.centred_on == learnt:
+    if earlier is not None and earlier.centre.any() and earlier.manifest.centred_on == centred_on(images):
         centre = earlier.centre
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
         whole[~there] = centred(whole[~there], centre)
@@ -259,7 +257,7 @@ def embed(
         vectors=whole,
         ids=ids,
         centre=centre,
-        centred_on=learnt,
+        centred_on=centred_on(images),
         words=words,
         known=known,
         kind=chosen,
@@ -292,6 +290,11 @@ def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") ->
         return np.zeros(embedder.dimension, dtype=np.float32)
     learnt = training_images(images)
     return centre_of(raw[learnt] if learnt.any() else raw)
+
+
+def centred_on(images: Sequence[Image]) -> str:
+    """Which images the centre is the mean of, as the manifest names them."""
+    return "train" if training_images(images).any() else "all"
 
 
 def training_images(images: Sequence[Image]) -> "NDArray[np.bool_]":

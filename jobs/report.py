@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--concurrency", type=positive, default=32, help="requests to an endpoint at a time (default: 32)"
     )
     options.add_argument(
-        "--embedder", metavar="NAME", help="index that 'nearest' looks in (default: the one built last)"
+        "--embedder", metavar="NAME", help="index that 'nearest' looks in (default: the latest in force)"
     )
     options.add_argument("--deadline", type=positive, default=120, help="seconds for one report, tries included")
     args = options.parse_args(argv)

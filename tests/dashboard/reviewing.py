@@ -1,5 +1,7 @@
 """What reviewers do and see: verdicts given, by hand or straight into the database, and what is then told."""
 
+from typing import Any
+
 from opened import Workbench, linked
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
@@ -20,9 +22,9 @@ def judge(at: AppTest, verdict: str) -> AppTest:
     return at.button(key=f"{verdict}_{film(at)[:16]}").click().run()
 
 
-def give(workbench: Workbench, image: int, reviewer: str, verdict: str, **others: object) -> None:
+def give(workbench: Workbench, image: int, reviewer: str, verdict: str, **others: Any) -> None:
     with database.transaction(workbench.engine) as db:
-        writes.review(db, image_id=image, reviewer=reviewer, verdict=verdict, **others)  # type: ignore[arg-type]
+        writes.review(db, image_id=image, reviewer=reviewer, verdict=verdict, **others)
 
 
 def of_test(workbench: Workbench) -> list[Image]:
