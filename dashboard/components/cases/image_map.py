@@ -124,6 +124,17 @@ def _of(wanted: Any, parts: Iterable[columns.Part], missing: float) -> Any:
 
 def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
     """The map; a box that is dragged goes into the URL, a point that is clicked leads to its case."""
+    _chart(dataset, points, method=method, by=by, dragged=_dragged())
+
+
+@st.fragment
+def _chart(dataset: Dataset, points: Points, *, method: str, by: str, dragged: int) -> None:
+    """The map alone: a chart tells the box that it was drawn with as well, and the page around it stays as it is then.
+
+    dragged: how often a box had been dragged when the page was drawn.
+    """
+    if _dragged() != dragged:
+        st.rerun()
     import pandas as pd
     from altair.utils.schemapi import debug_mode
 
@@ -147,7 +158,7 @@ def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
         )
     said(points, rows)
     # Under a key that was there before, the browser may bring back the box that was dragged, after a step back as well.
-    key = f"map_{method}_{by}_{address.get('box')}_{st.session_state.get(DRAGGED, 0)}"
+    key = f"map_{method}_{by}_{address.get('box')}_{dragged}"
     shown = for_page(made, dark=st.context.theme.type == "dark")
     if len(rows) > NAMED:
         shown = shown.properties(usermeta={"embedOptions": {"renderer": "canvas"}})
@@ -195,8 +206,12 @@ def _put(key: str, box: str | None) -> None:
     if st.session_state.get(TOLD) == (key, box):
         return
     st.session_state[TOLD] = (key, box)
-    st.session_state[DRAGGED] = st.session_state.get(DRAGGED, 0) + 1
+    st.session_state[DRAGGED] = _dragged() + 1
     address.put(box=box)
+
+
+def _dragged() -> int:
+    return int(st.session_state.get(DRAGGED, 0))
 
 
 def edges_in_url() -> tuple[float, float, float, float] | None:
