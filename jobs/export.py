@@ -9,13 +9,13 @@ from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 from db import session, writes
-from db.models import Dataset, Run
+from db.models import Dataset, Run, VectorIndex
 from db.queries import audit as audits
 from db.queries import evaluation
 from engine.commands import job
 from engine.digests import is_whole
 from engine.errors import InputError
-from jobs.command import Context, JobError, command, make_writable, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, make_writable, open_context, parser
 from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets
 from jobs.exports.source import Export
 from jobs.results import is_current
@@ -53,6 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "export")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--embedder", metavar="NAME", help="whose index is shown; default: that which is in force")
     options.add_argument("--out", type=Path, metavar="FOLDER", help="default: exports/DATASET in the artifact folder")
     args = options.parse_args(argv)
     context = open_context(args)
@@ -68,14 +69,15 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"export: results that are newer than evaluation run {evaluated.id} are not in it; "
             f"to include them, first run: {job('evaluate', dataset.name)}"
         )
+    indexes = evaluated_indexes(context, evaluated, args.embedder)
     make_writable(folder, what="export folder", option="--out")
-    run = claimed(context, dataset, evaluated, folder)
+    run = claimed(context, dataset, evaluated, indexes, folder)
     if run.already_finished:
         tell(run.summary, folder)
         print(f"export: already done as run {run.id}")
         return 0
     with run:
-        write(run, Export(context, dataset, evaluated, metrics, folder))
+        write(run, Export(context, dataset, evaluated, metrics, folder, indexes))
     tell(run.summary, folder)
     print(f"export: run {run.id} took {run.seconds:.1f} s")
     return 0
@@ -90,7 +92,21 @@ def folder_name(dataset: Dataset) -> str:
     return safe if safe == dataset.name else f"{safe}~{hashlib.sha256(dataset.name.encode()).hexdigest()[:8]}"
 
 
-def claimed(context: Context, dataset: Dataset, evaluated: Run, folder: Path) -> ActiveRun:
+def evaluated_indexes(context: Context, evaluated: Run, embedder: str | None) -> list[VectorIndex]:
+    """The indexes that were evaluated and are still there: that of `embedder` first, else the one that came into force
+    last. Raises UsageError where that embedder has none."""
+    known = evaluated.config["indexes"]
+    if embedder is not None and embedder not in known:
+        has = ", ".join(sorted(known)) or "no index"
+        raise UsageError(f"evaluation run {evaluated.id} measured no index of embedder '{embedder}'; it has: {has}")
+    with session.transaction(context.engine) as db:
+        found = evaluation.indexes_among(db, known.values())
+    return sorted(found, key=lambda index: index.embedder != embedder)
+
+
+def claimed(
+    context: Context, dataset: Dataset, evaluated: Run, indexes: Sequence[VectorIndex], folder: Path
+) -> ActiveRun:
     """The run of this export; a finished one counts only while all its files are there."""
     with session.transaction(context.engine) as db:
         audited = audits.latest(db, evaluated.config["predict_run"] or 0)
@@ -103,6 +119,7 @@ def claimed(context: Context, dataset: Dataset, evaluated: Run, folder: Path) ->
                 "dataset": dataset.name,
                 "evaluate_run": evaluated.id,
                 "audit_run": audited.id if audited else None,
+                "indexes": [index.id for index in indexes],
                 "folder": str(folder),
             },
             inputs=f"{VERSION} {evaluated.fingerprint} {audited.fingerprint if audited else None}",

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def built(context: Context, dataset: Dataset) -> list[VectorIndex]:
-    """The index of each embedder that is in force, the one that came into force last at the end."""
+    """The index of each embedder that is in force, the one that came into force last first."""
     with session.transaction(context.engine) as db:
-        return evaluation.indexes_by_age(db, dataset.id)
+        return evaluation.indexes(db, dataset.id)
 
 
 def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
@@ -25,7 +25,7 @@ def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
     known = built(context, dataset)
     if not known:
         raise JobError(f"no index holds dataset '{dataset.name}'; build one with: {job('embed', dataset.name)}")
-    for index in reversed(known):
+    for index in known:
         if embedder in (None, index.embedder):
             return index
     names = ", ".join(index.embedder for index in known)

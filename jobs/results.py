@@ -103,7 +103,8 @@ def gather(
         reports = evaluation.reports(db, dataset.id)
         scores = evaluation.report_scores(db, [report["id"] for report in reports])
         images = datasets.fingerprint(db, dataset.id)
-        return Inputs(dataset, images, predict, train, evaluation.indexes(db, dataset.id), reports, scores)
+        indexes = sorted(evaluation.indexes(db, dataset.id), key=lambda index: index.embedder)
+        return Inputs(dataset, images, predict, train, indexes, reports, scores)
 
 
 def unseen(context: Context, source: Run) -> list[dict[str, Any]]:

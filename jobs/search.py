@@ -165,7 +165,7 @@ class Search:
         notes = []
         if readers and not in_reports:
             try:
-                return self.by_words(readers[-1], text, notes=["to search the reports' words, add --reports"])
+                return self.by_words(readers[0], text, notes=["to search the reports' words, add --reports"])
             except (InputError, JobError) as error:
                 notes.append(f"the pictures cannot be asked: {error}")
         elif readers:

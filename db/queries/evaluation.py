@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from db.batches import batches
@@ -84,23 +84,22 @@ def report_scores(session: Session, report_ids: Collection[int]) -> list[dict[st
 
 
 def indexes(session: Session, dataset_id: int) -> list[VectorIndex]:
-    """The whole index of each embedder that is in force, by embedder."""
-    return sorted(indexes_by_age(session, dataset_id), key=lambda index: index.embedder)
+    """The whole index of each embedder that is in force, the one that came into force last first: it is asked where no
+    embedder is named."""
+    in_force: dict[str, VectorIndex] = {}
+    for row in session.scalars(_latest_first().where(VectorIndex.dataset_id == dataset_id, Run.status == "finished")):
+        in_force.setdefault(row.embedder, row)
+    return list(in_force.values())
 
 
-def indexes_by_age(session: Session, dataset_id: int) -> list[VectorIndex]:
-    """The same, the one that came into force last at the end."""
-    query = (
-        select(VectorIndex)
-        .join(Run, Run.id == VectorIndex.run_id)
-        .where(VectorIndex.dataset_id == dataset_id, Run.status == "finished")
-        .order_by(Run.in_force, VectorIndex.id)
-    )
-    by_age: dict[str, VectorIndex] = {}
-    for row in session.scalars(query):
-        by_age.pop(row.embedder, None)
-        by_age[row.embedder] = row
-    return list(by_age.values())
+def indexes_among(session: Session, ids: Collection[int]) -> list[VectorIndex]:
+    """Those of these indexes that are still there, in the same order."""
+    return list(session.scalars(_latest_first().where(VectorIndex.id.in_(ids))))
+
+
+def _latest_first() -> Select[VectorIndex]:
+    joined = select(VectorIndex).join(Run, Run.id == VectorIndex.run_id)
+    return joined.order_by(Run.in_force.desc(), VectorIndex.id.desc())
 
 
 def index_of(session: Session, run_id: int) -> VectorIndex | None:
@@ -117,14 +116,8 @@ def earlier_indexes(session: Session, index: VectorIndex) -> list[VectorIndex]:
 
 def indexes_of(session: Session, dataset_id: int, embedder: str, revision: str) -> list[VectorIndex]:
     """The whole indexes of the dataset by that embedder and weights, that in force first."""
-    query = (
-        select(VectorIndex)
-        .join(Run, Run.id == VectorIndex.run_id)
-        .where(VectorIndex.dataset_id == dataset_id, VectorIndex.embedder == embedder)
-        .where(VectorIndex.revision == revision, Run.status == "finished")
-        .order_by(Run.in_force.desc(), VectorIndex.id.desc())
-    )
-    return list(session.scalars(query))
+    same = (VectorIndex.dataset_id == dataset_id, VectorIndex.embedder == embedder, VectorIndex.revision == revision)
+    return list(session.scalars(_latest_first().where(*same, Run.status == "finished")))
 
 
 def curves(session: Session, run_id: int) -> list[dict[str, Any]]:

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Of the samples drawn and of t-SNE: one evaluation always gives the same files."""
-PREFERRED_EMBEDDER = "classifier"
 LABELS = {0: "normal", 1: "pneumonia"}
 
 
@@ -39,6 +38,8 @@ class Export:
     evaluation: Run
     metrics: dict[str, Sequence[Metric]]
     folder: Path
+    indexes: Sequence[VectorIndex]
+    """Those that were evaluated: the first is that which files are made of, or that words ask where it reads them."""
     files: dict[str, str] = field(default_factory=dict)
     """Each file's name and its sha256."""
 
@@ -109,30 +110,19 @@ class Export:
             return reports, evaluation.report_scores(db, [report["id"] for report in reports])
 
     def index(self) -> VectorIndex:
-        """The vector index that files are made of: the classifier's, or else the first by name."""
-        ids = self.evaluation.config["indexes"]
-        if not ids:
-            raise self.absent("vector index", "embed")
-        name = PREFERRED_EMBEDDER if PREFERRED_EMBEDDER in ids else min(ids)
-        return self._index(ids[name])
+        """The vector index that files are made of. Raises InputError where the evaluation read none."""
+        if not self.indexes:
+            raise self.absent("vector index that was evaluated", "embed")
+        return self.indexes[0]
 
     def reader(self) -> VectorIndex:
-        """An index that words can ask. Raises InputError where the evaluation read none."""
+        """The index that words ask. Raises InputError where the evaluation read none."""
         from engine.retrieval.embedders import reads_text
 
-        ids = self.evaluation.config["indexes"]
-        names = [name for name in sorted(ids) if reads_text(name)]
-        if not names:
-            raise self.absent("index that reads words", "embed", "--embedder", "aligned")
-        return self._index(ids[names[0]])
-
-    def _index(self, number: int) -> VectorIndex:
-        """Raises InputError where it is gone since."""
-        with session.transaction(self.context.engine) as db:
-            found = db.get(VectorIndex, number)
-        if found is None:
-            raise self.absent("vector index that was evaluated", "embed")
-        return found
+        for index in self.indexes:
+            if reads_text(index.embedder):
+                return index
+        raise self.absent("index that reads words", "embed", "--embedder", "aligned")
 
     def predicted(self) -> Run | None:
         """The predict run that the evaluation read, or None."""

@@ -15,7 +15,7 @@ from dashboard.components import filters
 from dashboard.components.search import by_picture, classified, neighbours
 from dashboard.components.search.classified import Reading
 from db import session as database
-from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex
+from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex, now
 from db.queries.cases import Question
 from engine.heat import ZONES
 from engine.retrieval.alignment import Known
@@ -263,6 +263,25 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
     assert any("This index was taught" in str(one.value) and "normal" in str(one.value) for one in at.warning)
     at = open_page("search", **{"by": "words", "q": "right lower zone", "in": "texts"})
     assert "Answered by full-text search" in said(at)
+
+
+@pytest.mark.parametrize("name", ["a_model", "z_model"])
+def test_the_index_that_came_into_force_last_is_asked_first(workbench: Workbench, name: str) -> None:
+    with database.transaction(workbench.engine) as db:
+        old = db.scalars(select(VectorIndex)).one()
+        run = Run(kind="embed", dataset_id=workbench.dataset_id, fingerprint=name, **RUN)
+        db.add(run)
+        db.flush()
+        same = {"revision": old.revision, "dimension": old.dimension, "count": old.count, "kind": old.kind}
+        here = {"dataset_id": old.dataset_id, "path": old.path, "sha256": old.sha256}
+        db.add(VectorIndex(run_id=run.id, embedder=name, **same, **here))
+    for page, parameters in (("search", {}), ("case", {"image": 1})):
+        at = open_page(page, **parameters)
+        (offered,) = [one for one in (*at.selectbox, *at.button_group) if one.label == "Embedder"]
+        assert offered.value == name
+    with database.transaction(workbench.engine) as db:  # as `embed --embedder imagenet-lite0`, asked again, does
+        db.get_one(Run, old.run_id).in_force = now()
+    assert next(one for one in open_page("search").selectbox if one.label == "Embedder").value == old.embedder
 
 
 def test_a_readers_note_is_shown_as_such(workbench: Workbench) -> None:

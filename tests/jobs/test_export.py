@@ -14,7 +14,7 @@ from PIL import Image as Picture
 from sqlalchemy import delete, select
 
 from db import session
-from db.models import Dataset, Run, VectorIndex
+from db.models import Dataset, Run, VectorIndex, now
 from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
@@ -89,6 +89,25 @@ def test_arrays_metadata_and_index_speak_of_the_same_test_images_in_one_order(fu
     assert index.ntotal == 50
     _, hits = index.search(vectors, 1)
     assert hits[:, 0].tolist() == list(range(50))
+
+
+def test_files_are_of_the_index_in_force_or_of_the_one_that_is_named(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def shown(*options: str) -> str:
+        assert export.main([*world.options, *options]) == 0
+        return str(json.loads((world.exports / "test_metadata.json").read_text())["embedder"])
+
+    filled(world)
+    assert shown() == "aligned"
+    assert shown("--embedder", "classifier") == "classifier"
+    with session.transaction(world.context.engine) as db:  # as `embed --embedder efficientnet_lite0`, asked again, does
+        index = next(index for index in evaluation.indexes(db, world.dataset.id) if "lite0" in index.embedder)
+        db.get_one(Run, index.run_id).in_force = now()
+    assert shown() == "efficientnet_lite0"
+    assert export.main([*world.options, "--embedder", "clip"]) == 2
+    said = capsys.readouterr().err
+    assert "no index of embedder 'clip'; it has: aligned, classifier, efficientnet_lite0" in said
 
 
 def test_an_index_that_is_gone_since_it_was_evaluated_leaves_out_what_needs_it_and_nothing_else(
