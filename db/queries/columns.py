@@ -6,7 +6,8 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Image, Prediction
+from db.models import Image, Prediction, Run
+from db.queries.comparison import unseen
 
 PART = 50_000
 """Rows that are held at a time."""
@@ -23,7 +24,15 @@ def probabilities(session: Session, run_id: int) -> Iterator[Part]:
     return _parts(session, select(Prediction.image_id, Prediction.probability).where(Prediction.run_id == run_id))
 
 
-def _parts(session: Session, query: Select[int, Any]) -> Iterator[Part]:
+def judgements(session: Session, run: Run) -> Iterator[Part]:
+    """Split, label and probability of each labelled image that the run scored and its classifier was not trained on, in
+    no order; of a train run, whose probabilities are out of fold, of all."""
+    query = select(Image.split, Image.label, Prediction.probability).join(Prediction, Prediction.image_id == Image.id)
+    query = query.where(Prediction.run_id == run.id, Image.label.is_not(None))
+    return _parts(session, query if run.kind == "train" else query.where(unseen(run)))
+
+
+def _parts(session: Session, query: Select[*tuple[Any, ...]]) -> Iterator[Part]:
     """Tuples as the driver gives them: of a million rows SQLAlchemy's own would take three times as long."""
     result = session.connection().execute(query)
     while part := result.cursor.fetchmany(PART):

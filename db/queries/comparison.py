@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Select, select
+from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Image, Prediction, Run
@@ -41,6 +41,12 @@ def _alike(run: Run) -> Select[Run]:
     return select(Run).where(Run.kind == run.kind, Run.dataset_id == run.dataset_id).order_by(Run.id.desc())
 
 
+def unseen(*predicted: Run) -> ColumnElement[bool]:
+    """Whether no classifier behind these predict runs was trained on the image, or on another of the same content."""
+    behind = [run.summary["train_run"] for run in predicted if run.summary and "train_run" in run.summary]
+    return Image.sha256.not_in(select(Image.sha256).join(Prediction).where(Prediction.run_id.in_(behind)))
+
+
 def paired(session: Session, first: Run, second: Run) -> list[dict[str, Any]]:
     """Labelled images that both runs scored and neither's classifier was trained on, in image order.
 
@@ -60,7 +66,5 @@ def paired(session: Session, first: Run, second: Run) -> list[dict[str, Any]]:
         .order_by(Image.id)
     )
     if first.kind == "predict":
-        behind = [run.summary["train_run"] for run in (first, second) if run.summary and "train_run" in run.summary]
-        seen = select(Image.sha256).join(Prediction).where(Prediction.run_id.in_(behind))
-        query = query.where(Image.sha256.not_in(seen))
+        query = query.where(unseen(first, second))
     return [dict(row) for row in session.execute(query).mappings()]

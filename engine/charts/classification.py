@@ -12,6 +12,9 @@ from engine.metrics.bootstrap import Interval
 from engine.metrics.classification import Sample, measure, reliability, youden_threshold
 from engine.metrics.classification import roc_curve as roc_points
 
+CORNERS = 1_000
+"""Points of a ROC curve that are drawn: of a million images every one would be more than the figure has pixels."""
+
 
 def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> Any:
     """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean. Where there were no
@@ -107,8 +110,9 @@ def roc_curve(
     """
     curve = roc_points(predictions["label"], predictions["probability"])
     line = pd.DataFrame({"x": curve.false_positive_rate, "y": curve.true_positive_rate})
+    line = line.iloc[np.unique(np.linspace(0, len(line) - 1, CORNERS).astype(int))]
     youden = youden_threshold(predictions["label"], predictions["probability"])
-    named = {"Youden point of this very curve": youden}
+    named = {"Youden, on this very curve": youden}
     named |= {} if threshold is None else {"Threshold in force": threshold}
     points = pd.DataFrame([_operating_point(predictions, value, name) for name, value in named.items()])
     x = alt.X("x:Q", title="False positive rate (1 - specificity)", scale=alt.Scale(domain=[0, 1]))
@@ -136,7 +140,7 @@ def roc_curve(
 def _operating_point(predictions: pd.DataFrame, threshold: float, name: str) -> dict[str, Any]:
     found = measure(Sample.of(predictions["label"], predictions["probability"], threshold=threshold))
     rates = f"recall {found['recall']:.1%}, specificity {found['specificity']:.1%}"
-    return {"x": 1 - found["specificity"], "y": found["recall"], "text": f"{name} ({threshold:.3f}): {rates}"}
+    return {"x": 1 - found["specificity"], "y": found["recall"], "text": f"{name}, {threshold:.3f}: {rates}"}
 
 
 def calibration(predictions: pd.DataFrame, *, ece: Interval | None = None, synthetic: bool = False) -> alt.LayerChart:
@@ -150,7 +154,8 @@ def calibration(predictions: pd.DataFrame, *, ece: Interval | None = None, synth
     y = alt.Y("observed:Q", title="Share of pneumonia", scale=alt.Scale(domain=[0, 1]))
     ideal = alt.Chart(pd.DataFrame({"predicted": [0, 1], "observed": [0, 1]})).mark_line(color=GREY, strokeDash=[5, 4])
     base = alt.Chart(table).encode(x=x, y=y)
-    size = alt.Size("images:Q", title="Images", scale=alt.Scale(range=[40, 700]), legend=alt.Legend(orient="bottom"))
+    legend = alt.Legend(orient="bottom", tickCount=4)
+    size = alt.Size("images:Q", title="Images", scale=alt.Scale(range=[40, 700]), legend=legend)
     tips = [alt.Tooltip("images:Q"), *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("predicted", "observed"))]
     points = base.mark_circle(color=BLUE, opacity=0.8).encode(size=size, tooltip=tips)
     chart = alt.layer(ideal.encode(x=x, y=y), base.mark_line(color=BLUE, strokeWidth=1.5), points)

@@ -32,50 +32,28 @@ def audit_of(export: Export) -> Run:
 
 def curves_chart(export: Export) -> None:
     """deletion_insertion.png."""
-    import pandas as pd
-
-    from engine.audit.faithfulness import MODES, ORDERS, STEPS
     from engine.charts import audit as charts
+    from engine.charts import tables
 
     audit = audit_of(export)
     with session.transaction(export.context.engine) as db:
-        rows = [row for row in runs.metrics(db, audit.id, curves=True) if row.slice == GROUP]
-    names = {f"{mode}_{order}": (mode, order) for mode in MODES for order in ORDERS}
-    table = [
-        {
-            **dict(zip(("mode", "order"), names[row.name], strict=True)),
-            **{"share": row.step / STEPS, "value": row.value, "low": row.low, "high": row.high, "n": row.n},
-        }
-        for row in rows
-        if row.name in names
-    ]
-    if not table:
+        table = tables.faithfulness(runs.metrics(db, audit.id, curves=True), group=GROUP)
+    if table.empty:
         raise InputError(f"audit run {audit.id} measured no image that is called pneumonia")
-    group = GROUP.replace("_", " ")
-    chart = charts.faithfulness_curves(pd.DataFrame(table), group=group, synthetic=export.synthetic)
+    chart = charts.faithfulness_curves(table, group=GROUP.replace("_", " "), synthetic=export.synthetic)
     export.chart("deletion_insertion.png", chart)
 
 
 def probes_chart(export: Export) -> None:
     """shortcut_probes.png."""
-    import pandas as pd
-
     from engine.charts import audit as charts
+    from engine.charts import tables
 
     audit = audit_of(export)
-    table = [
-        {
-            "probe": row.slice,
-            "where": "out of fold" if row.split == "oof" else row.split,
-            **{"value": row.value, "low": row.low, "high": row.high, "n": row.n},
-        }
-        for row in metrics_of(export, audit)
-        if row.name == "probe_auc" and row.value is not None
-    ]
-    if not table:
+    table = tables.probes(metrics_of(export, audit))
+    if table.empty:
         raise InputError(f"audit run {audit.id} asked no shortcut probe")
-    frame = pd.DataFrame(table).sort_values(["probe", "where"])
-    export.chart("shortcut_probes.png", charts.shortcut_probes(frame, synthetic=export.synthetic))
+    export.chart("shortcut_probes.png", charts.shortcut_probes(table, synthetic=export.synthetic))
 
 
 def slices_sheet(export: Export) -> None:

@@ -8,7 +8,7 @@ from db import session
 from db.models import Metric
 from db.queries import evaluation
 from engine.errors import InputError
-from jobs.exports.source import SEED, Export, measured
+from jobs.exports.source import SEED, Export
 from jobs.results import thresholds_of
 
 
@@ -53,19 +53,13 @@ def is_count(row: Metric, split: str) -> bool:
 
 def precision_chart(export: Export) -> None:
     """precision_at_k.png."""
-    import pandas as pd
-
     from engine.charts import retrieval as charts
+    from engine.charts import tables
 
-    rows = export.metrics["retrieval"]
-    values = [measured(row) for row in rows if row.name.startswith("p_at_") and " / " not in row.slice]
-    if not values:
+    table, chance = tables.precision_at_k(export.metrics["retrieval"])
+    if table.empty:
         raise export.absent("measured vector index", "embed")
-    table = [{"embedder": v.slice, "k": int(v.name.removeprefix("p_at_")), **asdict(v.interval)} for v in values]
-    chance = [row.value for row in rows if row.name == "chance" and " / " not in row.slice and row.value is not None]
-    chart = charts.precision_at_k(
-        pd.DataFrame(table).sort_values("k"), chance=min(chance, default=None), synthetic=export.synthetic
-    )
+    chart = charts.precision_at_k(table, chance=chance, synthetic=export.synthetic)
     export.chart("precision_at_k.png", chart)
 
 

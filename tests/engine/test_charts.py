@@ -163,7 +163,7 @@ def test_a_class_without_images_has_no_share() -> None:
 def test_roc_marks_its_own_youden_point_and_the_threshold_in_use() -> None:
     youden, used = rows(classification.roc_curve(PREDICTIONS, threshold=0.5), "text")
     best = youden_threshold(PREDICTIONS["label"], PREDICTIONS["probability"])
-    assert f"Youden point of this very curve ({best:.3f})" in youden["text"]
+    assert f"Youden, on this very curve, {best:.3f}" in youden["text"]
     called = PREDICTIONS["probability"] >= 0.5
     assert used["y"] == pytest.approx(called[PREDICTIONS["label"] == 1].mean())
     assert used["x"] == pytest.approx(called[PREDICTIONS["label"] == 0].mean())

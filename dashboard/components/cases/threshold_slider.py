@@ -33,7 +33,10 @@ def show(dataset: Dataset, view: filters.View) -> None:
     moving = counting.total(replace(asked, moved=True))
     if usual is None or tried is None or not sum(usual.values()):
         return
-    rows = [_row(f"At {wording.percent(own)}, the run's own", usual)]
+    curves = frame.here("runs", dataset, run=view.question.run_id)
+    rows = [
+        _row(Cell(f"At {wording.percent(own)}, the run's own", curves, help="Its ROC curve and calibration"), usual)
+    ]
     if asked.threshold != own:
         rows.append(_row(f"At {wording.percent(asked.threshold)}", tried))
     heads = ["", *(f">{NAMES[name]}" for name in of_confusion(tp=1, fn=0, fp=0, tn=0)), ">n"]
@@ -42,7 +45,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
         _moved(dataset, view.question, usual, tried, moving)
 
 
-def _row(name: str, counts: Mapping[Outcome, int]) -> list[Cell | str]:
+def _row(name: Cell | str, counts: Mapping[Outcome, int]) -> list[Cell | str]:
     found = of_confusion(**{outcome.lower(): number for outcome, number in counts.items()})
     cells = [_cell(metric, interval) for metric, interval in found.items()]
     return [name, *cells, Cell(f"{sum(counts.values()):,}", tone="muted")]

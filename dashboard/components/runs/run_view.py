@@ -10,7 +10,7 @@ from dashboard.components import figures, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.case import audit_findings
-from dashboard.components.runs import naming, run_comparison, run_files
+from dashboard.components.runs import naming, results, run_comparison, run_files
 from db.models import Dataset, ReportFailure, Run
 from db.queries import datasets, evaluation, overview, reports, runs
 
@@ -106,6 +106,9 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         reasons, skipped = overview.skipped(session, run_id), runs.skipped(session, run_id, limit=SKIPPED)
     if standing != "running":
         _curves(dataset, run_id)
+    if standing == "finished":
+        results.show(dataset, run, metrics)
+    audit_findings.slices(dataset, run)
     if run.command and standing not in BROKEN:
         st.markdown("The command that repeats it:")
         st.code(run.command, language=None, wrap_lines=True)
@@ -120,7 +123,6 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         with st.expander("Summary"):
             st.code(json.dumps(run.summary, indent=2), language="json", wrap_lines=True)
     run_comparison.offer(dataset, run)
-    audit_findings.slices(dataset, run)
     if metrics:
         st.subheader("Metrics")
         figures.listing(metrics, key="run_metrics")

@@ -1,0 +1,166 @@
+"""What came of a run: how its predictions fare, how well hits match, what an audit found of heatmaps and shortcuts."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import address, filters, frame, panels, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from db.models import Dataset, Metric, Run
+from db.queries import columns, comparison, runs
+from engine.metrics.bootstrap import Interval
+from engine.metrics.proportions import of_confusion
+
+GROUPS = {
+    "called_pneumonia": "Called pneumonia",
+    "called_normal": "Called normal",
+    "misses": "Missed",
+    "false_alarms": "False alarms",
+}
+"""Groups of images of which an audit deletes and inserts pixels."""
+SQUARE = 520
+"""Height of a chart that stands beside another, in pixels."""
+
+
+def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
+    """What a finished run of predictions, an evaluation or an audit amounts to; of other kinds nothing."""
+    with panels.guarded("The results"):
+        if run.kind in comparison.KINDS:
+            _predictions(dataset, run)
+        elif run.kind == "evaluate":
+            _precision(dataset, metrics)
+        elif run.kind == "audit":
+            _audit(dataset, run, metrics)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """How a run's calls compare with the labels."""
+
+    images: int
+    tested: bool
+    """Whether only the test split is counted."""
+    counts: dict[str, int]
+    """tp, fn, fp and tn."""
+    charts: tuple[Any, ...]
+    """ROC curve and calibration; none where only one label is there."""
+
+
+def _predictions(dataset: Dataset, run: Run) -> None:
+    """The four outcomes, each leading to its cases, the ROC curve and the calibration of what the run judged: the test
+    split where it scored one, of a train run what was held out."""
+    threshold = filters.threshold_of(run)
+    with resources.reading() as session:
+        ingest = runs.in_force(session, "ingest", run.dataset_id)
+    if threshold is None:
+        return
+    judged = _judged(run.id, threshold, dataset.synthetic, str((ingest.id, ingest.finished)) if ingest else "")
+    if not judged.images:
+        return
+    st.subheader("Results")
+    unseen = "held out" if run.kind == "train" else "that its classifier was not trained on"
+    st.caption(
+        f"{wording.count(judged.images, 'distinct image')} {'of split test' if judged.tested else unseen}; called "
+        f"pneumonia from {wording.percent(threshold)}, the run's threshold. Intervals: 95 %, Wilson, over images. The "
+        "overview counts every file, also where files are identical."
+    )
+    _confusion(dataset, run, judged.counts, split="test" if judged.tested else None)
+    for column, chart in zip(st.columns(2), judged.charts, strict=False):
+        with column:
+            _drawn(chart, height=SQUARE)
+
+
+@st.cache_resource(show_spinner="Reading the run's predictions.", max_entries=16)
+def _judged(run_id: int, threshold: float, synthetic: bool, mark: str) -> Judged:
+    """mark: the ingest that the labels are of. The database's revision would do as well, but it changes with every
+    heartbeat of a job, and a million rows take seconds."""
+    import pandas as pd
+
+    from engine.charts import classification as charts
+    from engine.metrics.classification import auc
+
+    with resources.reading() as session:
+        run = runs.find(session, run_id)
+        rows = list(chain.from_iterable(columns.judgements(session, run))) if run else []
+    table = pd.DataFrame(rows, columns=["split", "label", "probability"])
+    tested = run is not None and run.kind == "predict" and bool((table["split"] == "test").any())
+    if tested:
+        table = table[table["split"] == "test"]
+    labels, called = table["label"].to_numpy(dtype=bool), table["probability"].to_numpy(dtype=float) >= threshold
+    sides = {"tp": labels & called, "fn": labels & ~called, "fp": ~labels & called, "tn": ~labels & ~called}
+    drawn: tuple[Any, ...] = ()
+    if labels.any() and not labels.all():
+        area = Interval(auc(table["label"], table["probability"]), np.nan, np.nan, len(table))
+        roc = charts.roc_curve(table, threshold=threshold, auc=area, synthetic=synthetic)
+        drawn = (roc, charts.calibration(table, synthetic=synthetic))
+    return Judged(len(table), tested, {name: int(side.sum()) for name, side in sides.items()}, drawn)
+
+
+def _confusion(dataset: Dataset, run: Run, counts: dict[str, int], *, split: str | None) -> None:
+    """True labels by calls, with recall and specificity beside them."""
+    shares = of_confusion(**counts)
+
+    def cell(outcome: str) -> Cell:
+        here = run.dataset_id == dataset.id
+        href = frame.here("cases", dataset, run=run.id, outcome=outcome.upper(), split=split) if here else None
+        return Cell(f"{counts[outcome]:,}", href, tone="wrong" if outcome in ("fn", "fp") and counts[outcome] else "")
+
+    def share(name: str) -> Cell:
+        span = wording.interval(name, shares[name].low, shares[name].high)
+        value = wording.percent(shares[name].value)
+        return Cell(f"{value} ({span})", tone="strong") if span else Cell(value, tone="muted")
+
+    sides = (("tn", "fn"), ("fp", "tp"))
+    rows: list[list[Cell | str]] = [
+        ["Label normal", cell("tn"), cell("fp"), "Specificity", share("specificity")],
+        ["Label pneumonia", cell("fn"), cell("tp"), "Recall (sensitivity)", share("recall")],
+        ["Both", *(f"{counts[one] + counts[other]:,}" for one, other in sides), "Accuracy", share("accuracy")],
+    ]
+    heads = ["", ">Called normal", ">Called pneumonia", "", ">Share right (95 %)"]
+    linked.table(heads, rows, key="confusion", caption="Labels by what the run called them")
+
+
+def _precision(dataset: Dataset, metrics: Sequence[Metric]) -> None:
+    from engine.charts import retrieval as charts
+    from engine.charts import tables
+
+    table, chance = tables.precision_at_k(metrics)
+    if not table.empty:
+        st.subheader("Results")
+        _drawn(charts.precision_at_k(table, chance=chance, synthetic=dataset.synthetic), height=440)
+
+
+def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
+    """What tells the classes apart, and whether heatmaps are faithful."""
+    from engine.charts import audit as charts
+    from engine.charts import tables
+
+    with resources.reading() as session:
+        steps = runs.metrics(session, run.id, curves=True)
+    probes = tables.probes(metrics)
+    curves = {group: tables.faithfulness(steps, group=group) for group in GROUPS}
+    st.subheader("Results")
+    verdicts = (run.summary or {}).get("verdicts") or {}
+    if verdicts:
+        rows = [[Cell(name.capitalize()), Cell(said)] for name, said in verdicts.items()]
+        linked.table(["Question", "Answer"], rows, key="verdicts", caption="What the audit asked and found")
+    if not probes.empty:
+        _drawn(charts.shortcut_probes(probes, synthetic=dataset.synthetic))
+    shown = {group: GROUPS[group] for group, table in curves.items() if not table.empty}
+    if shown:
+        first = next(iter(shown))
+        group = address.choice("Deletion and insertion", shown, name="group", default=first) or first
+        _drawn(charts.faithfulness_curves(curves[group], group=GROUPS[group].lower(), synthetic=dataset.synthetic))
+
+
+def _drawn(chart: Any, *, height: int | Literal["content"] = "content") -> None:
+    """height: pixels, heading, axes and legend included."""
+    from engine.charts.style import for_page
+
+    st.altair_chart(for_page(chart, dark=st.context.theme.type == "dark"), height=height)

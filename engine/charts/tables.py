@@ -1,0 +1,73 @@
+"""Which of a run's stored values a figure draws, as the table that it takes; without rows where none was stored."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import pandas as pd
+
+from engine.audit.faithfulness import MODES, ORDERS, STEPS
+
+
+class Value(Protocol):
+    """A stored value: its name, the split and slice it is of, its interval (None where unknown), n images behind it."""
+
+    @property
+    def split(self) -> str: ...
+    @property
+    def slice(self) -> str: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def step(self) -> int: ...
+    @property
+    def value(self) -> float | None: ...
+    @property
+    def low(self) -> float | None: ...
+    @property
+    def high(self) -> float | None: ...
+    @property
+    def n(self) -> int | None: ...
+
+
+def precision_at_k(values: Iterable[Value]) -> tuple[pd.DataFrame, float | None]:
+    """embedder, k, value, low, high, n for engine.charts.retrieval.precision_at_k, and the chance level."""
+    whole = [row for row in values if " / " not in row.slice]
+    rows = [
+        {"embedder": row.slice, "k": int(row.name.removeprefix("p_at_")), **_measured(row)}
+        for row in whole
+        if row.name.startswith("p_at_")
+    ]
+    chance = [row.value for row in whole if row.name == "chance" and row.value is not None]
+    return _table(rows, "embedder", "k").sort_values("k", kind="stable"), min(chance, default=None)
+
+
+def faithfulness(values: Iterable[Value], *, group: str) -> pd.DataFrame:
+    """mode, order, share, value, low, high, n for engine.charts.audit.faithfulness_curves. group: of images, such as
+    called_pneumonia."""
+    names = {f"{mode}_{order}": (mode, order) for mode in MODES for order in ORDERS}
+    rows = []
+    for row in values:
+        if row.slice == group and row.name in names:
+            mode, order = names[row.name]
+            rows.append({"mode": mode, "order": order, "share": row.step / STEPS, **_measured(row)})
+    return _table(rows, "mode", "order", "share")
+
+
+def probes(values: Iterable[Value]) -> pd.DataFrame:
+    """probe, where, value, low, high, n for engine.charts.audit.shortcut_probes."""
+    rows = [
+        {"probe": row.slice, "where": "out of fold" if row.split == "oof" else row.split, **_measured(row)}
+        for row in values
+        if row.name == "probe_auc" and row.value is not None
+    ]
+    return _table(rows, "probe", "where").sort_values(["probe", "where"])
+
+
+def _measured(row: Value) -> dict[str, Any]:
+    return {"value": row.value, "low": row.low, "high": row.high, "n": row.n or 0}
+
+
+def _table(rows: list[dict[str, Any]], *names: str) -> pd.DataFrame:
+    """Unknown numbers are NaN."""
+    floats = dict.fromkeys(("value", "low", "high"), float)
+    return pd.DataFrame(rows, columns=[*names, "value", "low", "high", "n"]).astype(floats)

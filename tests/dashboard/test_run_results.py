@@ -1,0 +1,110 @@
+"""What a run's page shows of its results: outcomes that lead to cases, curves, what an audit asked and found."""
+
+import io
+from typing import Any
+
+import pyarrow as arrow
+import pytest
+from opened import Workbench, asked, audited, linked, open_page, said
+from sample import THRESHOLD
+from sqlalchemy import select, update
+from streamlit.testing.v1 import AppTest
+
+from db import session as database
+from db.models import Image, Metric, Prediction, Run
+
+
+def run_of(workbench: Workbench, kind: str) -> int:
+    with database.transaction(workbench.engine) as db:
+        return db.scalars(select(Run.id).where(Run.kind == kind).order_by(Run.id)).first() or 0
+
+
+def drawn(at: AppTest) -> list[set[str]]:
+    """The names of the columns behind each chart."""
+    charts = at.get("vega_lite_chart")
+    tables = [[arrow.ipc.open_stream(io.BytesIO(one.data.data)) for one in chart.proto.datasets] for chart in charts]
+    return [{name for table in chart for name in table.schema.names} for chart in tables]
+
+
+def expected(workbench: Workbench, run: int) -> dict[str, int]:
+    query = select(Image.label, Prediction.probability).join(Prediction, Prediction.image_id == Image.id)
+    with database.transaction(workbench.engine) as db:
+        rows = db.execute(query.where(Prediction.run_id == run)).all()
+    called = [(label, probability >= THRESHOLD) for label, probability in rows]
+    sides = {"TN": (0, False), "FP": (0, True), "FN": (1, False), "TP": (1, True)}
+    return {name: called.count(side) for name, side in sides.items()}
+
+
+@pytest.mark.parametrize("kind", ["predict", "train"])
+def test_outcomes_are_counted_and_lead_to_their_cases(workbench: Workbench, kind: str) -> None:
+    run = run_of(workbench, kind)
+    at = open_page("runs", run=run)
+    normal, ill, both = linked(at, "confusion")["rows"]
+    counts = expected(workbench, run)
+    assert sum(counts.values()) == {"predict": 20, "train": 40}[kind]
+    cells: dict[str, Any] = dict(zip(("TN", "FP", "FN", "TP"), (*normal[1:3], *ill[1:3]), strict=True))
+    assert {name: int(cell["text"]) for name, cell in cells.items()} == counts
+    right = (counts["TN"] + counts["TP"]) / sum(counts.values())
+    assert both[4]["text"].startswith(f"{100 * right:.1f} %")
+    for outcome, cell in cells.items():
+        page, parameters = asked(cell["href"])
+        assert page == "cases" and int(parameters["run"]) == run
+        if counts[outcome]:
+            cards = linked(open_page(page, **parameters), "cases")["cards"]
+            assert len(cards) == counts[outcome]
+    assert len(drawn(at)) == 2 + (kind == "train")
+    assert not at.exception and not at.error
+
+
+def test_images_that_the_classifier_was_trained_on_are_no_result(workbench: Workbench) -> None:
+    train, predict = run_of(workbench, "train"), run_of(workbench, "predict")
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Run, predict).summary = {"threshold": THRESHOLD, "train_run": train}
+        db.execute(update(Image).values(split=None))
+        seen = db.scalars(select(Prediction).where(Prediction.run_id == train)).all()
+        db.add_all(Prediction(run_id=predict, image_id=one.image_id, logit=5.0, probability=0.99) for one in seen)
+    at = open_page("runs", run=predict)
+    assert "20 distinct images that its classifier was not trained on" in said(at)
+
+
+def test_of_one_label_there_is_no_curve(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Image).values(label=1))
+    at = open_page("runs", run=run_of(workbench, "predict"))
+    assert linked(at, "confusion")["rows"][0][4]["text"] == "unknown"
+    assert not drawn(at) and not at.error
+
+
+def test_an_unfinished_run_has_no_results(workbench: Workbench) -> None:
+    run = run_of(workbench, "predict")
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Run, run).status = "interrupted"
+    assert "Results" not in [one.value for one in open_page("runs", run=run).subheader]
+
+
+def test_an_evaluation_shows_precision_at_k(workbench: Workbench) -> None:
+    at = open_page("runs", run=run_of(workbench, "evaluate"))
+    assert {"embedder", "k", "value"} <= drawn(at)[0]
+
+
+def test_an_audit_shows_what_it_asked_and_found(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = db.get_one(Run, audited(db, members=[]).run_id)
+        run.summary = {"verdicts": {"sanity": "passed: <b>no</b>", "shortcuts": "told apart by image size"}}
+        probe = {"run_id": run.id, "name": "probe_auc", "value": 0.8, "low": 0.7, "high": 0.9, "n": 20}
+        db.add(Metric(slice="image size", split="test", **probe))
+        for group in ("called_pneumonia", "misses"):
+            for step in range(21):
+                point = {"run_id": run.id, "split": "test", "slice": group, "step": step, "value": 0.5, "n": 4}
+                db.add(Metric(name="deletion_heatmap", **point))
+        number = run.id
+    at = open_page("runs", run=number)
+    assert [[cell["text"] for cell in row] for row in linked(at, "verdicts")["rows"]] == [
+        ["Sanity", "passed: <b>no</b>"],
+        ["Shortcuts", "told apart by image size"],
+    ]
+    probes, curves = drawn(at)
+    assert {"probe", "where", "value"} <= probes and {"mode", "order", "share"} <= curves
+    (group,) = [one for one in at.button_group if one.label == "Deletion and insertion"]
+    assert group.options == ["Called pneumonia", "Missed"]
+    assert at.query_params == {"run": str(number)}
