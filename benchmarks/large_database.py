@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import Engine, Table
 from sqlalchemy.orm import Session
 
-from db import session, tallies
+from db import session, tallies, writes
 from db.models import (
     Artifact,
     Base,
@@ -88,6 +88,7 @@ def write(folder: Path, images: int) -> None:
         write_skipped(db, ingest, images // 200)
         held_out = np.flatnonzero(np.arange(images) % 10 < 2)
         write_predictions(db, draw, train, held_out, labels, folds=5)
+        writes.trained_on(db, train)
         called = write_predictions(db, draw, predict, np.arange(images), labels, folds=None)
         told(f"{images + len(held_out):,} predictions")
         described = np.sort(draw.choice(images, images // 20, replace=False))

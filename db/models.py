@@ -208,6 +208,14 @@ class Prompt(Base):
     text: Mapped[str]
 
 
+class TrainedOn(Base):
+    """An image that a train run learned from, by content: known also when the image has been forgotten since."""
+
+    __tablename__ = "trained_on"
+    run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
+    image_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+
+
 class Report(Base):
     """A generated report; exactly one for each image, model revision, prompt and settings."""
 

@@ -28,6 +28,11 @@ BUSY_TIMEOUT_SECONDS = 30
 BACKPORTED: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
 """SQLite release lines into which the fix of the WAL-reset bug was carried back, and from which patch on."""
 
+READS = "pneumoscope_reads"
+"""Execution option of connections that only read."""
+SERVER_READS: dict[str, Any] = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
+"""What makes PostgreSQL refuse writes, and show one state from the first read to the last, as SQLite does."""
+
 SchemaState = Literal["empty", "old", "current", "newer"]
 BEHIND = ("empty", "old")
 
@@ -104,8 +109,11 @@ def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
         cursor.close()
 
     @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    def _begin(connection: Connection) -> None:
+        reads = READS in connection.get_execution_options()
+        if not read_only:
+            connection.exec_driver_sql(f"PRAGMA query_only = {reads}")
+        connection.exec_driver_sql("BEGIN" if read_only or reads else "BEGIN IMMEDIATE")
 
     return engine
 
@@ -130,7 +138,7 @@ def _server(url: URL, read_only: bool, patience: float | None) -> Engine:
     if patience is not None:
         arguments["options"] = f"-c lock_timeout={round(1000 * patience)}"
     engine = create_engine(url, pool_pre_ping=True, connect_args=arguments)
-    return engine.execution_options(postgresql_readonly=True) if read_only else engine
+    return engine.execution_options(**SERVER_READS) if read_only else engine
 
 
 MAKERS = {"sqlite": _sqlite, "sqlite+pysqlite": _sqlite, "postgresql": _server, "postgresql+psycopg": _server}
@@ -139,12 +147,21 @@ MAKERS = {"sqlite": _sqlite, "sqlite+pysqlite": _sqlite, "postgresql": _server, 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
-    """A session whose work is committed as a whole at the end, or not at all.
+    """A session that writes: its work is committed as a whole at the end, or not at all. Of SQLite it is the only one
+    while it lasts, so what only reads takes `reading`, and long work comes before or after.
 
     SIGINT and SIGTERM wait for its end: an exception in the middle of SQLAlchemy's own bookkeeping could leave the
     connection in its transaction, and the database locked.
     """
     with _signals_held(), Session(engine, expire_on_commit=False) as session, session.begin():
+        yield session
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Session]:
+    """A session that sees one state of the database and cannot write: no writer waits for it, nor does a signal."""
+    options = {READS: True, **(SERVER_READS if engine.dialect.name == "postgresql" else {})}
+    with Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
         yield session
 
 

@@ -3,13 +3,25 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Table, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
-from db import review_rules
+from db import report_tallies, review_rules
 from db.batches import batches as batches
-from db.models import Artifact, Base, Dataset, Image, ImageTag, Metric, Review
+from db.models import (
+    Artifact,
+    Base,
+    Dataset,
+    Image,
+    ImageTag,
+    Metric,
+    Prediction,
+    Report,
+    ReportFailure,
+    Review,
+    TrainedOn,
+)
 
 
 def upsert(
@@ -36,6 +48,14 @@ def metrics(session: Session, run_id: int, rows: Sequence[dict[str, Any]]) -> No
     upsert(session, Metric, full, unique=("run_id", "name", "split", "slice", "step"))
 
 
+def trained_on(session: Session, run_id: int) -> None:
+    """Keep what a train run learned from: the images that it has predictions of, which are out of fold."""
+    clear(session, TrainedOn, run_id)
+    learned = select(Prediction.run_id, Image.sha256).join(Image, Image.id == Prediction.image_id)
+    learned = learned.where(Prediction.run_id == run_id).distinct()
+    session.execute(insert(TrainedOn).from_select(["run_id", "image_sha256"], learned))
+
+
 def clear(session: Session, model: type[Base], run_id: int) -> None:
     """Forget the rows of `model` that the run wrote, before it writes them anew."""
     table = model.__table__
@@ -49,8 +69,14 @@ def hold(session: Session, dataset_id: int | None) -> None:
 
 
 def forget_images(session: Session, ids: Sequence[int]) -> None:
-    """Delete images with everything that hangs on them: predictions, reports, reviews."""
+    """Delete images of a dataset, whose tallies are to be counted anew after, with everything that hangs on them:
+    predictions, reviews, and reports; reports of a picture that another dataset holds too go over to that."""
     for batch in batches(ids):
+        for model in (Report, ReportFailure):
+            other = select(func.min(Image.id)).where(Image.sha256 == model.image_sha256, Image.id.not_in(batch))
+            held = update(model).where(model.image_id.in_(batch), other.scalar_subquery().is_not(None))
+            session.execute(held.values(image_id=other.scalar_subquery()))
+        report_tallies.take_of_images(session, batch)
         session.execute(delete(Image).where(Image.id.in_(batch)))
 
 

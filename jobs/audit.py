@@ -73,7 +73,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.already_finished:
         with run:
             audit(Audit(run, subject, seed=args.seed, **asked))
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         stored = runs.metrics(db, run.id)
     print("\n".join(table(stored)))
     for what, said in run.summary["verdicts"].items():
@@ -101,7 +101,7 @@ def audit(work: Audit) -> None:
         counts[name] = len(rows)
     if not counts:
         raise JobError(f"predict run {work.subject.predict.id} could not be audited: {'; '.join(skipped)}")
-    with session.transaction(work.run.context.engine) as db:
+    with session.reading(work.run.context.engine) as db:
         stored = runs.metrics(db, work.run.id)
     work.run.summary = {
         "predict_run": work.subject.predict.id,

@@ -53,7 +53,7 @@ class Context:
 
     def dataset(self, name: str | None) -> Dataset:
         """The dataset called `name`, or the latest one. Raises JobError where there is none."""
-        with session.transaction(self.engine) as db:
+        with session.reading(self.engine) as db:
             found = datasets.find(db, name)
             if found is None and name is not None:
                 known = ", ".join(d.name for d in datasets.every(db)) or "none"

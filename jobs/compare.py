@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[dict[str, Any]]]:
     """The two runs and the images that both scored. Raises UsageError or JobError where they cannot be compared."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         first, second = runs.find(db, one), runs.find(db, other)
         why = comparison.unfit(first, second)
         if why is not None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from db import session, writes
 from db.models import Dataset, Image, NearDuplicate
 from db.queries import datasets
+from db.queries import duplicates as queries
 from engine.files import kept_array, whole_file
 from jobs.command import JobError, command, open_context, parser
 from jobs.run import ActiveRun
@@ -35,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         images = datasets.images(db, dataset.id)
     if not images:
         raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
@@ -51,9 +52,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with run:
             find(run, dataset, images)
     found = run.summary
+    with session.reading(context.engine) as db:  # splits and patients may have been corrected since
+        across, two = queries.across(db, run.id), queries.of_two_patients(db, run.id)
     print(
         f"duplicates: {found['near_duplicate']} near-duplicate and {found['possible']} possible pairs among "
-        f"{found['images']} images; across splits: {found['across_splits']}, of two patients: {found['two_patients']}"
+        f"{found['images']} images; near-duplicates across splits: {across}, of two patients: {two}"
     )
     print(f"duplicates: {'already done as' if run.already_finished else 'done as'} run {run.id}")
     return 0
@@ -67,15 +70,12 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
     with run.progress("comparing pairs", len(images)) as advance:
         pairs = near_pairs(hashes, within=POSSIBLE, advance=advance)
     similar = similarities(run, dataset, images, pairs.one, pairs.other)
-    rows, across, two = [], 0, 0
+    rows = []
     for one, other, bits, cosine in zip(pairs.one, pairs.other, pairs.distance, similar, strict=True):
         said = verdict(int(bits), float(cosine))
         if said == "different":
             continue
-        left, right = images[int(one)], images[int(other)]
-        across += left.split != right.split
-        two += left.patient_key != right.patient_key
-        lower, upper = sorted((left.id, right.id))
+        lower, upper = sorted((images[int(one)].id, images[int(other)].id))
         pair = {"image_id": lower, "other_id": upper, "hash_distance": int(bits)}
         rows.append({"run_id": run.id, **pair, "similarity": float(cosine), "verdict": said})
     with session.transaction(run.context.engine) as db:
@@ -88,8 +88,6 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
         "images": len(images),
         "near_duplicate": counts.count("near-duplicate"),
         "possible": counts.count("possible"),
-        "across_splits": across,
-        "two_patients": two,
     }
 
 

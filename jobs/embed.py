@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(f"--batch-size is {args.batch_size}, expected 1 or more")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         images = datasets.images(db, dataset.id)
         trained = runs.in_force(db, "train", dataset.id)
     if not images:
@@ -128,7 +128,7 @@ def load(context: Context, name: str, *, train_run_id: int | None, weights: Path
 
     checkpoint = None
     if train_run_id is not None:
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             made = runs.artifact(db, train_run_id, "checkpoint")
         if made is None:
             raise JobError(f"train run {train_run_id} has no checkpoint; train again with: python -m jobs train")
@@ -176,7 +176,7 @@ def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
 
 def usable(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
     """The latest whole index of that embedder and weights, whose vectors need not be made again."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         known = evaluation.indexes_of(db, dataset.id, name, revision)
     for index in known:
         try:

@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.already_finished:
         with run:
             evaluate(run, inputs, seed=args.seed, replicates=args.replicates)
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         stored = runs.metrics(db, run.id)
         opened = runs.test_openings(db, inputs.dataset.id)
     print("\n".join(table(stored)))
@@ -102,7 +102,7 @@ def classifier_values(
 
     thresholds = {**thresholds_of(in_force), "half": HALF}
     if out_of_fold:
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
     else:
         labelled = unseen(context, source)

@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     folder = (args.out or context.artifacts / "exports" / folder_name(dataset)).resolve()
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         found = evaluation.latest(db, dataset.id)
     if found is None:
         raise JobError(f"dataset '{dataset.name}' is not evaluated yet; run: {job('evaluate', dataset.name)}")
@@ -99,7 +99,7 @@ def evaluated_indexes(context: Context, evaluated: Run, embedder: str | None) ->
     if embedder is not None and embedder not in known:
         has = ", ".join(sorted(known)) or "no index"
         raise UsageError(f"evaluation run {evaluated.id} measured no index of embedder '{embedder}'; it has: {has}")
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         found = evaluation.indexes_among(db, known.values())
     return sorted(found, key=lambda index: index.embedder != embedder)
 
@@ -108,7 +108,7 @@ def claimed(
     context: Context, dataset: Dataset, evaluated: Run, indexes: Sequence[VectorIndex], folder: Path
 ) -> ActiveRun:
     """The run of this export; a finished one counts only while all its files are there."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         audited = audits.latest(db, evaluated.config["predict_run"] or 0)
 
     def claim(*, again: bool) -> ActiveRun:

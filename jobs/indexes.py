@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def built(context: Context, dataset: Dataset) -> list[VectorIndex]:
     """The index of each embedder that is in force, the one that came into force last first."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         return evaluation.indexes(db, dataset.id)
 
 
@@ -40,7 +40,7 @@ def opened(context: Context, index: VectorIndex) -> "OpenIndex":
     try:
         return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
     except IndexDamagedError as error:
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             again = job("embed", db.get_one(Dataset, index.dataset_id).name, "--embedder", index.embedder)
         raise IndexDamagedError(f"{error}; build it again with: {again}") from error
 
@@ -53,7 +53,7 @@ def served(context: Context, index: VectorIndex) -> "tuple[VectorIndex, OpenInde
     try:
         return index, opened(context, index)
     except IndexDamagedError as error:
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             earlier = evaluation.earlier_indexes(db, index)
         for other in earlier:
             with suppress(IndexDamagedError):

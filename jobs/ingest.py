@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from db import report_tallies, session, tallies, writes
+from db import session, tallies, writes
 from db.models import Dataset, Image, Run, SkippedFile
 from db.queries import datasets, runs
 from engine.curation import Curated, Inspected, curate, inspect
@@ -81,7 +81,7 @@ def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
             decoded.append(outcome)
         else:
             skipped.append(outcome)
-    with session.transaction(run.context.engine) as db:
+    with session.reading(run.context.engine) as db:
         dataset = datasets.find(db, run.config["name"])
         known = {} if dataset is None else {row.sha256: row.patient_key for row in datasets.keys(db, dataset.id)}
     curated = curate(decoded, known_keys=known)
@@ -111,9 +111,7 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
         ids = {row.sha256: row.id for row in datasets.keys(db, dataset.id)}
         if run.config["prune"]:
             gone = ids.keys() - {image.sha256 for image in curated.images}
-            forgotten = [ids[sha256] for sha256 in gone]
-            report_tallies.take_of_images(db, forgotten)
-            writes.forget_images(db, forgotten)
+            writes.forget_images(db, [ids[sha256] for sha256 in gone])
         tallies.dataset(db, dataset.id)
         _store_skipped(db, run.id, skipped, ids)
         db.get_one(Run, run.id).dataset_id = dataset.id
@@ -138,7 +136,7 @@ def _existing(context: Context, name: str, root: Path, *, synthetic: bool) -> Da
     """The data set of this name, if any. Raises UsageError where it is another folder's or another kind."""
     if context.artifacts.is_relative_to(root):
         raise UsageError(f"folder {root} holds the artifact folder too; choose another with --artifacts FOLDER")
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         dataset = datasets.find(db, name)
     if dataset is None:
         return None
@@ -154,7 +152,7 @@ def _latest(context: Context, dataset: Dataset | None) -> Run | None:
     """The data set's last finished ingest."""
     if dataset is None:
         return None
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         return runs.in_force(db, "ingest", dataset.id)
 
 
@@ -164,7 +162,7 @@ def _holds(context: Context, latest: Run, listing: Listing, *, prune: bool) -> b
     same = summary.get("listing") == listing.fingerprint and latest.config["folder"] == str(listing.root)
     if not same or latest.dataset_id is None or (prune and summary.get("stale")):
         return False
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         rows = datasets.keys(db, latest.dataset_id)
     return all(thumbnail_path(context.artifacts, row.sha256).is_file() for row in rows)
 

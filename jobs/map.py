@@ -79,7 +79,7 @@ def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: i
 def kept(run: ActiveRun, name: str, count: int) -> NDArray[Any] | None:
     """The places (count, 2) that an earlier try drew; None where they are absent, torn, or not those recorded."""
     path = run.folder / f"{name}.npy"
-    with session.transaction(run.context.engine) as db:
+    with session.reading(run.context.engine) as db:
         made = runs.artifact(db, run.id, name)
     if made is not None and not is_whole(path, made.sha256):
         return None

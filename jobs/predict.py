@@ -58,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         },
         inputs=inputs_of(trained, images),
         dataset_id=dataset.id,
+        predicts=len(images),
     )
     if run.already_finished:
         print(f"predict: already done as run {run.id}")
@@ -79,7 +80,7 @@ def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
 
     Another dataset's classifier is taken only by name, and one trained on phantoms is not let near radiographs.
     """
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         if number is not None:
             found = db.get(Run, number)
             if found is None or found.kind != "train" or found.status != "finished":
@@ -101,7 +102,7 @@ def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
 
 def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tuple[Sequence[Image], str]:
     """The images of the split asked for, and its name."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         if split is None and not datasets.images(db, dataset.id, splits=["test"]):
             print(f"predict: dataset '{dataset.name}' has no test split: all images are scored, for browsing")
             split = "all"
@@ -132,7 +133,7 @@ def predict(
     from engine.images import Ingested, read_batch
     from engine.metrics.classification import HALF
 
-    with session.transaction(run.context.engine) as db:
+    with session.reading(run.context.engine) as db:
         checkpoint = runs.artifact(db, trained.id, kept)
     if checkpoint is None:
         raise JobError(f"train run {trained.id} has no {kept}; train again with: python -m jobs train")

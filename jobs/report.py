@@ -112,7 +112,7 @@ def generator_options(args: Namespace, context: Context) -> "Options":
 
 def inputs_of(context: Context, predicted: Run, images: Sequence[PredictedImage], generator: "ReportGenerator") -> str:
     """Hash of what the reports are written about, earlier failures included, which make another run of it."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         failed = reports.failures(db, shas(images), generator.name, generator.revision)
     return sha256_of([predicted.fingerprint, [(item.image.sha256, item.image.label) for item in images], failed])
 
@@ -154,7 +154,7 @@ def load_generator(name: str, options: "Options") -> "ReportGenerator":
 
 def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
     """The finished predict run asked for, of this dataset. Raises JobError with the command that makes one."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         found = runs.in_force(db, "predict", dataset.id) if number is None else db.get(Run, number)
     if number is not None and (
         found is None or (found.kind, found.status, found.dataset_id) != ("predict", "finished", dataset.id)
@@ -176,7 +176,7 @@ def chosen_images(
     """The split and its sampled images, balanced over labels. Raises JobError where none qualifies."""
     from engine.reporting.sampling import stratified
 
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         scored = reports.predicted(db, predicted)
     split = asked or ("test" if any(item.image.split == "test" for item in scored) else "all")
     candidates = [item for item in scored if split in ("all", item.image.split)]

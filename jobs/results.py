@@ -82,7 +82,7 @@ def gather(
 
     Raises UsageError where a run asked for is not a finished run of its kind on this dataset.
     """
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
 
         def named(kind: str, number: int) -> Run:
             found = db.get(Run, number)
@@ -112,9 +112,9 @@ def unseen(context: Context, source: Run) -> list[dict[str, Any]]:
 
     Raises InputError where nothing is left: a score on training images is no result.
     """
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         rows = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
-        trained_on = {row["sha256"] for row in evaluation.predictions(db, (source.summary or {}).get("train_run") or 0)}
+        trained_on = runs.trained_on(db, (source.summary or {}).get("train_run"))
     left = [row for row in rows if row["sha256"] not in trained_on]
     if not left:
         why = "every labelled image that it scored was trained on" if rows else "no image that it scored has a label"
@@ -155,7 +155,7 @@ def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]"
     """The opened index, and its rows. Raises engine.retrieval.vector_index.IndexDamagedError where the folder is not
     the one that was written."""
     opened = indexes.opened(context, index)
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         known = evaluation.images(db, opened.ids.tolist())
     return opened, [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]
 

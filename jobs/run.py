@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
@@ -146,20 +147,23 @@ class ActiveRun:
         inputs: str = "",
         dataset_id: int | None = None,
         seed: int | None = None,
+        predicts: int = 0,
         again: bool = False,
     ) -> Self:
-        """Find or make the row for this work.
+        """Find or make the row for this work. predicts: how many images it stores predictions of.
 
         A finished run with the same fingerprint (and its files as it left them) is already done, and in force from now
-        as if it had been done now; with `again` a new one is made. An interrupted, failed or lost one is taken up where
+        as if it had been done now; with `again`, or where predictions are gone with images that were forgotten and have
+        come back since, a new one is made. An interrupted, failed or lost one is taken up where
         it stopped, `again` or not. Raises JobError where a living process has it.
         """
-        mark = fingerprint(kind, config, inputs, seed)
+        mark, version = fingerprint(kind, config, inputs, seed), code_version()
+        done, whole, lost = _left(context, mark, predicts)
         with session.transaction(context.engine) as db:
             if context.engine.dialect.name == "postgresql":
                 db.execute(text("SELECT pg_advisory_xact_lock(hashtext(:mark))"), {"mark": mark})
             row = runs.by_fingerprint(db, mark)
-            if again and row is not None and row.status == "finished":
+            if (again or lost) and row is not None and row.status == "finished":
                 row = None
             resumed = row is not None
             if row is not None:
@@ -169,20 +173,15 @@ class ActiveRun:
                         f"{kind} is already running as run {row.id} (process {row.pid} on {row.host}); "
                         "wait for it, or stop that process"
                     )
-                files = {context.artifacts / made.path: made.sha256 for made in runs.artifacts(db, row.id)}
-                if standing == "finished" and all(is_whole(file, sha256) for file, sha256 in files.items()):
+                just_now = standing == "finished" and (row.id, row.finished) != done  # by another, a moment ago
+                if just_now or (standing == "finished" and whole):
                     row.in_force = now()
                     return cls(context, row, already_finished=True, resumed=False)
             else:
                 row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config, seed=seed)
                 db.add(row)
             row.status, row.error, row.traceback, row.finished = "running", None, None, None
-            row.host, row.pid, row.heartbeat, row.code_version = (
-                socket.gethostname(),
-                os.getpid(),
-                now(),
-                code_version(),
-            )
+            row.host, row.pid, row.heartbeat, row.code_version = socket.gethostname(), os.getpid(), now(), version
             row.seconds = row.seconds or 0.0
             if row.command is None:
                 row.command = command_line(context, config)
@@ -192,7 +191,7 @@ class ActiveRun:
     @classmethod
     def helping(cls, context: Context, run_id: int) -> Self:
         """A run that another process of this job has claimed and leads: its row's progress and end are not ours."""
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             run = cls(context, db.get_one(Run, run_id), already_finished=False, resumed=False)
         run._leads = False
         return run
@@ -278,6 +277,8 @@ class ActiveRun:
             row.summary = summary
             writes.clear(db, Prediction, self.id)
             writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+            if row.kind == "train":
+                writes.trained_on(db, row.id)
             tallies.predictions(db, row)
 
     def artifact(self, name: str, path: Path, *, shape: Sequence[int] | None = None) -> None:
@@ -317,6 +318,19 @@ class ActiveRun:
                 self._write({"seconds": self.seconds})
             except Exception as error:  # the next beat tries again; a dead database ends the job at its next write
                 print(f"run {self.id}: heartbeat not stored: {one_line(error)}", file=sys.stderr)
+
+
+def _left(context: Context, mark: str, predicts: int) -> tuple[tuple[int, datetime | None] | None, bool, bool]:
+    """The finished run of this fingerprint, by id and end, whether its files are as it left them, and whether some of
+    its predictions are gone; (None, False, False) where there is none. Gigabytes take their time to read, so it is not
+    asked while others wait to write."""
+    with session.reading(context.engine) as db:
+        row = runs.by_fingerprint(db, mark)
+        if row is None or row.status != "finished":
+            return None, False, False
+        lost = predicts > 0 and runs.scored(db, row.id) < predicts
+        files = {context.artifacts / made.path: made.sha256 for made in runs.artifacts(db, row.id)}
+    return (row.id, row.finished), all(is_whole(file, sha256) for file, sha256 in files.items()), lost
 
 
 def _catch_signals() -> dict[int, Any]:

@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
     scorer = Scorer.of(dataset, predicted)
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         items = {item.image.sha256: item for item in reports.predicted(db, predicted)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
         scored = runs.last_done(db, ("score", "report"), dataset.id)

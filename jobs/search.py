@@ -92,7 +92,7 @@ def asked(
 ) -> Question:
     """What hits are narrowed to. Raises UsageError for an unknown cause, JobError where outcomes are not known."""
     question = Question(dataset.id, split=split, label=label, cause=cause)
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         known = [*cases.causes(db, dataset.id), cases.UNKNOWN]
         predicted = runs.in_force(db, "predict", dataset.id)
     if cause is not None and cause not in known:
@@ -125,7 +125,7 @@ class Search:
         index = indexes.chosen(self.context, self.dataset, embedder)
         index, opened = indexes.served(self.context, index)
         vectors = opened.placed(self.model(index).embed_images(pixels[None]))
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = []
         if same is not None:
@@ -147,7 +147,7 @@ class Search:
 
     def absent(self, number: int, index: VectorIndex) -> str:
         """Why the index does not hold that case, and the way out."""
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             case = db.get(Image, number) if 0 <= number < 2**63 else None
             owner = db.get_one(Dataset, case.dataset_id).name if case else None
         if owner is None:
@@ -185,7 +185,7 @@ class Search:
 
     def by_reports(self, text: str, notes: list[str]) -> Answer:
         """Cases whose notes or generated reports hold the text's words."""
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             if not search.any_text(db, self.dataset.id):
                 name = self.dataset.name
                 ways = "; or ".join([job("report", name), *notes[:1]])
@@ -209,21 +209,21 @@ class Search:
 
         if file is not None:
             return Sample(file.name, read_grey(file), None)
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             case = db.get_one(Image, number)
         film = Ingested(Path(self.dataset.root) / case.path, case.sha256)
         return Sample(Path(case.path).name, read_grey(film), case.label)
 
     def barred(self, number: int) -> Sequence[int]:
         """The query's own case, or all of its patient."""
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             return cases.of_patient(db, number) if self.other_patients else [number]
 
     def nearest(
         self, index: VectorIndex, opened: Any, vectors: Any, *, exclude: Sequence[int], notes: list[str]
     ) -> Answer:
         """The k cases of the opened index nearest to one vector, float32 (1, d)."""
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             allowed = None
             if self.question != Question(self.dataset.id):
                 allowed = cases.ids_held_out(db, self.question)
@@ -245,7 +245,7 @@ class Search:
 
     def model(self, index: VectorIndex) -> Any:
         """The embedder that made the index. Raises JobError where its weights are others now."""
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             run = runs.find(db, index.run_id)
         trained = run.config.get("train_run") if run else None
         loaded = load(self.context, index.embedder, train_run_id=trained, weights=self.weights)

@@ -110,6 +110,7 @@ def claimed(
         inputs=f"{training_set.fingerprint} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
         dataset_id=dataset.id,
         seed=seed,
+        predicts=len(training_set.images),
     )
 
 

@@ -67,6 +67,8 @@ class World:
         ]
         with session.transaction(self.context.engine) as db:
             writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+            if run.kind == "train":
+                writes.trained_on(db, run.id)
         if heatmaps:
             np.save(run.folder / "heatmaps.npy", rng.random((len(images), 7, 7)).astype(np.float16))
             run.artifact("heatmaps", run.folder / "heatmaps.npy", shape=(len(images), 7, 7))

@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from db import session as database
-from db import tallies
+from db import tallies, writes
 from db.models import (
     Artifact,
     Dataset,
@@ -93,6 +93,8 @@ def build(
         train = _run(db, "train", dataset, {"recipe": "probe"}, {"threshold": THRESHOLD, "temperature": 1.1})
         _curves(db, train)
         _predict(db, train, [image for image in images if image.split == "train"], draw, folds=5)
+        db.flush()
+        writes.trained_on(db, train.id)
         predict = _run(db, "predict", dataset, {"train_run": train.id}, {"threshold": THRESHOLD})
         tested = [image for image in images if image.split == "test"]
         _predict(db, predict, tested, draw, heat=artifacts)

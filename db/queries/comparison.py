@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
-from db.models import Image, Prediction, Run
+from db.models import Image, Prediction, Run, TrainedOn
 
 KINDS = ("predict", "train")
 
@@ -44,7 +44,7 @@ def _alike(run: Run) -> Select[Run]:
 def unseen(*predicted: Run) -> ColumnElement[bool]:
     """Whether no classifier behind these predict runs was trained on the image, or on another of the same content."""
     behind = [run.summary["train_run"] for run in predicted if run.summary and "train_run" in run.summary]
-    return Image.sha256.not_in(select(Image.sha256).join(Prediction).where(Prediction.run_id.in_(behind)))
+    return Image.sha256.not_in(select(TrainedOn.image_sha256).where(TrainedOn.run_id.in_(behind)))
 
 
 def paired(session: Session, first: Run, second: Run) -> list[dict[str, Any]]:

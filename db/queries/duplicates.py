@@ -40,11 +40,19 @@ def of_image(session: Session, run_id: int, image_id: int) -> Sequence[Twin]:
 
 
 def across(session: Session, run_id: int) -> int:
-    """How many pairs of near-duplicates stand in two splits."""
+    """How many pairs of near-duplicates stand in two splits, as the images stand now."""
+    return _apart(session, run_id, Image.split.is_distinct_from(Other.split))
+
+
+def of_two_patients(session: Session, run_id: int) -> int:
+    """How many pairs of near-duplicates are of two patients, as the images stand now."""
+    return _apart(session, run_id, Image.patient_key.is_distinct_from(Other.patient_key))
+
+
+def _apart(session: Session, run_id: int, differing: ColumnElement[bool]) -> int:
     query = select(func.count()).select_from(NearDuplicate).join(Image, Image.id == NearDuplicate.image_id)
-    query = query.join(Other, Other.id == NearDuplicate.other_id)
+    query = query.join(Other, Other.id == NearDuplicate.other_id).where(differing)
     query = query.where(NearDuplicate.run_id == run_id, NearDuplicate.verdict == NEAR_DUPLICATE)
-    query = query.where(Image.split.is_distinct_from(Other.split))
     return session.scalar(query) or 0
 
 

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Artifact, Metric, Prediction, Run, SkippedFile, now
+from db.models import Artifact, Metric, Prediction, Run, SkippedFile, TrainedOn, now
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
@@ -78,6 +78,16 @@ def find(session: Session, run_id: int) -> Run | None:
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:
     """The latest run that did, or is doing, exactly this work."""
     return session.scalars(select(Run).where(Run.fingerprint == fingerprint).order_by(Run.id.desc()).limit(1)).first()
+
+
+def scored(session: Session, run_id: int) -> int:
+    """How many images the run has predictions of."""
+    return session.scalar(select(func.count()).select_from(Prediction).where(Prediction.run_id == run_id)) or 0
+
+
+def trained_on(session: Session, run_id: int | None) -> set[str]:
+    """The images that the train run learned from, by content; none where it is None or no train run."""
+    return set(session.scalars(select(TrainedOn.image_sha256).where(TrainedOn.run_id == run_id)))
 
 
 def predictions(session: Session, run_id: int) -> dict[int, Prediction]:

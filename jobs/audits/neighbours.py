@@ -91,7 +91,7 @@ def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] 
     from engine.retrieval.vector_index import IndexDamagedError, VectorIndex
 
     subject, context = audit.subject, audit.run.context
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         known = evaluation.indexes(db, subject.dataset.id)
     for index in known:
         if index.embedder != EMBEDDER or index.revision != audit.classifier.revision[: len(index.revision)]:

@@ -85,7 +85,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
     Raises UsageError, JobError or InputError, each with what to run where something is missing.
     """
     again = job("predict", dataset.name)
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         predict = db.get(Run, number) if number else runs.in_force(db, "predict", dataset.id)
         if number and (
             predict is None or (predict.kind, predict.status, predict.dataset_id) != ("predict", "finished", dataset.id)
@@ -112,7 +112,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
     splits = by_split(unseen(context, predict))
     split = "test" if "test" in splits else min(splits)
     wanted = {row["image_id"] for row in splits[split]}
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         judged = [row for row in queries.predicted(db, predict.id) if row["image_id"] in wanted]
     return Subject(
         dataset=dataset,

@@ -67,10 +67,9 @@ def retrieval_values(
 
 def training_shas(context: Context, index: VectorIndex) -> set[str]:
     """The images, by content, that the index's embedder was trained on; none where it is not made of a train run."""
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         built = runs.find(db, index.run_id)
-        trained = built.config.get("train_run") if built else None
-        return {row["sha256"] for row in evaluation.predictions(db, trained)} if trained else set()
+        return runs.trained_on(db, built.config.get("train_run") if built else None)
 
 
 def text_values(
@@ -101,7 +100,7 @@ def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] 
     they were other queries when it was built."""
     from engine.retrieval.written_queries import QUERIES_SHA256
 
-    with session.transaction(context.engine) as db:
+    with session.reading(context.engine) as db:
         stored = runs.artifact(db, index.run_id, "query_vectors")
         built = runs.find(db, index.run_id)
     current = built is not None and built.config.get("queries") == QUERIES_SHA256
@@ -131,7 +130,7 @@ def facts_of(context: Context, images: Sequence[dict[str, Any]], predict: Run | 
 
     said: dict[int, dict[str, Any]] = {}
     if predict is not None:
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             said = {row["image_id"]: row for row in evaluation.predictions(db, predict.id)}
     rows = [said.get(image["id"], {}) for image in images]
     shares = np.array([[(row.get("zones") or {}).get(zone, np.nan) for zone in ZONES] for row in rows])

@@ -22,7 +22,7 @@ EACH = 3
 def audit_of(export: Export) -> Run:
     """The latest audit of the predict run that the evaluation read. Raises InputError where there is none."""
     predict = export.run("predict")
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         found = queries.latest(db, predict.id)
     if found is None:
         made = job("audit", export.dataset.name)
@@ -36,7 +36,7 @@ def curves_chart(export: Export) -> None:
     from engine.charts import tables
 
     audit = audit_of(export)
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         table = tables.faithfulness(runs.metrics(db, audit.id, curves=True), group=GROUP)
     if table.empty:
         raise InputError(f"audit run {audit.id} measured no image that is called pneumonia")
@@ -63,7 +63,7 @@ def slices_sheet(export: Export) -> None:
     audit, predict = audit_of(export), export.run("predict")
     threshold = thresholds_of(predict)["all"]
     pictures = Pictures.of(export, predict)
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         slices, members = queries.slices(db, audit.id), queries.members(db, audit.id)
     shown = []
     for one in slices:
@@ -96,7 +96,7 @@ def audit_report(export: Export) -> None:
     audit = audit_of(export)
     split = export.judged()[1]
     metrics = metrics_of(export, audit)
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         slices = queries.slices(db, audit.id)
         near = queries.near_duplicates(db, audit.id)
         known = evaluation.images(db, {number for row in near for number in (row.image_id, row.neighbour_id)})
@@ -138,5 +138,5 @@ def audit_report(export: Export) -> None:
 
 def metrics_of(export: Export, audit: Run) -> list[Metric]:
     """The audit's final values."""
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         return list(runs.metrics(db, audit.id))

@@ -19,7 +19,7 @@ def training_curves(export: Export) -> None:
     from engine.charts import classification as charts
 
     run = export.run("train")
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         curves = evaluation.curves(db, run.id)
     if not curves:
         raise InputError(f"train run {run.id} stored no curves")

@@ -25,7 +25,7 @@ def remove(export: Export) -> list[str]:
 
 def written(export: Export) -> dict[str, set[str]]:
     """The files that exports wrote into the folder, this one's earlier tries among them, and the hashes they had."""
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         summaries = [run.summary or {} for run in runs.exports(db) if run.config["folder"] == str(export.folder)]
         rows = files.exported(db)
     found: dict[str, set[str]] = defaultdict(set)

@@ -30,7 +30,7 @@ def model_card(export: Export) -> None:
     recipe: dict[str, Any] = train.config.get("recipe") or {}
     if "name" not in recipe:
         raise InputError(f"train run {train.id} does not tell its recipe; train again with: python -m jobs train")
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         audit = queries.latest(db, predict.id)
         slices = queries.slices(db, audit.id)[:SLICES] if audit else []
         learned_from = db.get_one(Dataset, train.dataset_id)

@@ -59,7 +59,7 @@ def classification_report(export: Export) -> None:
             for name, value in (run.summary or {}).items():
                 if isinstance(value, str | int | float) and name != "train_run":
                     facts[f"{kind}: {name.replace('_', ' ')}"] = f"{value:.4g}" if isinstance(value, float) else value
-    with session.transaction(export.context.engine) as db:
+    with session.reading(export.context.engine) as db:
         facts["test split opened"] = f"{runs.test_openings(db, export.dataset.id)} times in this database"
     ordered = {name: splits[name] for name in sorted(splits, key=lambda name: (name != "test", name))}
     text = written(ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.manner)

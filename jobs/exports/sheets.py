@@ -40,7 +40,7 @@ class Pictures:
         rows: list[dict[str, Any]] = []
         heatmaps = None
         if run is not None:
-            with session.transaction(export.context.engine) as db:
+            with session.reading(export.context.engine) as db:
                 rows = evaluation.predictions(db, run.id)
                 stored = runs.artifact(db, run.id, "heatmaps")
             path = export.context.artifacts / stored.path if stored else None

@@ -87,7 +87,7 @@ class Export:
     def run(self, kind: str) -> Run:
         """The run of `kind` that the evaluation read. Raises InputError where it read none."""
         number = self.evaluation.config[f"{kind}_run"]
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             found = db.get(Run, number) if number else None
         if found is None:
             raise self.absent(f"{kind} run", kind)
@@ -105,7 +105,7 @@ class Export:
         last = self.evaluation.config["last_report"]
         if last is None:
             raise self.absent("report", "report")
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             reports = evaluation.reports(db, self.dataset.id, last=last)
             return reports, evaluation.report_scores(db, [report["id"] for report in reports])
 
@@ -127,7 +127,7 @@ class Export:
     def predicted(self) -> Run | None:
         """The predict run that the evaluation read, or None."""
         number = self.evaluation.config["predict_run"]
-        with session.transaction(self.context.engine) as db:
+        with session.reading(self.context.engine) as db:
             return db.get(Run, number) if number else None
 
     def opened(self, index: VectorIndex | None = None) -> "tuple[OpenIndex, NDArray[np.intp], list[dict[str, Any]]]":

@@ -39,7 +39,7 @@ class LabelledCases:
 
         chosen = indexes.chosen(context, dataset, embedder)
         index = indexes.opened(context, chosen)
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             images = evaluation.images(db, index.ids.tolist())
         labelled = {number: image for number, image in images.items() if image["label"] is not None}
         learnt = {number: image for number, image in labelled.items() if image["split"] in LEARNT_FROM}

@@ -68,7 +68,7 @@ class Work:
                     for done, made in self.batch(strategy, batch, failed):
                         tokens += sum(one.tokens for one in made)
                         advance(done, f"{tokens / (time.monotonic() - began):,.0f} tokens/s" if tokens else "")
-        with session.transaction(self.run.context.engine) as db:
+        with session.reading(self.run.context.engine) as db:
             written = reports.count_of_run(db, self.run.id)
             means = {strategy.name: self.means(db, strategy) for strategy in self.strategies}
         self.run.summary |= {

@@ -35,7 +35,7 @@ def train(
     """
     from engine.classification.ensemble import save_checkpoint
 
-    with session.transaction(run.context.engine) as db:
+    with session.reading(run.context.engine) as db:
         said = [runs.predictions(db, number) for number in parts.values()]
         checkpoints = {name: runs.artifact(db, number, "checkpoint") for name, number in parts.items()}
         backbones = [str((db.get_one(Run, number).summary or {})["backbone"]) for number in parts.values()]

@@ -32,7 +32,7 @@ class TrainingSet:
     @classmethod
     def of(cls, context: Context, dataset: Dataset) -> "TrainingSet":
         """All labelled images outside the test split. Raises JobError where there is nothing to learn from."""
-        with session.transaction(context.engine) as db:
+        with session.reading(context.engine) as db:
             labelled = datasets.images(db, dataset.id, labelled=True)
         images = [image for image in labelled if image.split != "test"]
         classes = {image.label for image in images}

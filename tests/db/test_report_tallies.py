@@ -143,12 +143,20 @@ def test_a_change_of_scores_changes_the_tallies_of_every_dataset_with_the_pictur
     check(described)
 
 
-def test_the_reports_of_forgotten_images_leave_the_tallies_of_other_datasets_too(described: Engine) -> None:
+def test_reports_of_forgotten_images_stay_with_another_dataset_that_holds_the_picture(described: Engine) -> None:
     with session.transaction(described) as db:
-        gone = list(db.scalars(select(Image.id).where(Image.dataset_id == 1, Image.label == 1)))
-        report_tallies.take_of_images(db, gone)
-        writes.forget_images(db, gone)
+        gone = db.scalars(select(Image).where(Image.dataset_id == 1, Image.label == 1)).all()
+        elsewhere = set(db.scalars(select(Image.sha256).where(Image.dataset_id == 2)))
+        shared = {image.sha256 for image in gone} & elsewhere
+        before = db.query(Report).filter(Report.image_sha256.in_(shared)).count()
+        writes.forget_images(db, [image.id for image in gone])
         report_tallies.dataset(db, 1)
+    with session.reading(described) as db:
+        left = db.query(Report).filter(Report.image_sha256.in_(shared))
+        assert left.count() == before > 0
+        assert {db.get_one(Image, report.image_id).dataset_id for report in left} == {2}
+        lost = {image.sha256 for image in gone} - shared
+        assert lost and db.query(Report).filter(Report.image_sha256.in_(lost)).count() == 0
     check(described)
 
 

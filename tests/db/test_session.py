@@ -1,3 +1,4 @@
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -76,6 +77,29 @@ def test_a_read_only_engine_cannot_write(engine: Engine, database_url: str) -> N
     with pytest.raises(DBAPIError), reader.begin() as connection:
         connection.execute(text("DELETE FROM dataset"))
     reader.dispose()
+
+
+def test_reading_holds_up_no_writer_sees_one_state_and_cannot_write(engine: Engine, database_url: str) -> None:
+    writer = session.connect(database_url, patience=0.1)
+    with session.reading(engine) as db:
+        assert db.query(Dataset).count() == 0
+        with session.transaction(writer) as other:
+            other.add(Dataset(name="meanwhile", root="/", synthetic=False))
+        assert db.query(Dataset).count() == 0
+    writer.dispose()
+    with pytest.raises(DBAPIError), session.reading(engine) as db:
+        db.execute(text("DELETE FROM dataset"))
+    with session.transaction(engine) as db:  # the same connection, perhaps
+        assert db.query(Dataset).count() == 1
+        db.execute(text("DELETE FROM dataset"))
+
+
+def test_a_signal_ends_reading_at_once(engine: Engine) -> None:
+    seen = []
+    with pytest.raises(KeyboardInterrupt), session.reading(engine):
+        signal.raise_signal(signal.SIGINT)
+        seen.append("went on")
+    assert not seen
 
 
 def test_a_broken_transaction_leaves_nothing(engine: Engine) -> None:

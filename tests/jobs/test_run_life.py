@@ -18,6 +18,7 @@ from finished_runs import make_world
 from db import session
 from db.models import Dataset, Run, now
 from db.queries import runs
+from engine.digests import is_whole
 from engine.phantoms import write_phantoms
 from jobs import demo, evaluate, report
 from jobs import map as jobs_map
@@ -209,6 +210,24 @@ def test_a_finished_run_whose_files_are_gone_is_done_again(context: Context) -> 
     made.unlink()
     again = claim(context)
     assert not again.already_finished and again.id == run.id
+
+
+def test_files_are_read_while_others_can_write(
+    context: Context, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claim(context) as run:
+        (run.folder / "made.txt").write_text("made")
+        run.artifact("made", run.folder / "made.txt")
+    writer = session.connect(database_url, patience=0.1)
+
+    def read(path: Path, sha256: str) -> bool:
+        with session.transaction(writer) as db:
+            db.add(Dataset(name="meanwhile", root="/", synthetic=False))
+        return is_whole(path, sha256)
+
+    monkeypatch.setattr("jobs.run.is_whole", read)
+    assert claim(context).already_finished
+    writer.dispose()
 
 
 def test_a_finished_run_whose_file_is_damaged_is_done_again(context: Context) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from db import session
 from db.models import Image, NearDuplicate
@@ -44,7 +44,8 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
     for _ in range(2):
         assert duplicates.main(options) == 0
     out = capsys.readouterr().out
-    assert "3 near-duplicate and 0 possible pairs among 10 images; across splits: 2, of two patients: 2" in out
+    assert "3 near-duplicate and 0 possible pairs among 10 images" in out
+    assert "near-duplicates across splits: 2, of two patients: 2" in out
     assert "already done as run" in out
     with session.transaction(context.engine) as db:
         pairs = list(db.scalars(select(NearDuplicate)))
@@ -66,6 +67,18 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
     assert all(pair.image_id < pair.other_id and pair.hash_distance <= 32 for pair in pairs)
     assert {twin.image.path.rpartition("/")[2] for twin in twins} == {"IM-0000-0001.png", "IM-0000-0002.png"}
     assert found[True] == found[False] == {"IM-0000-0001.png", "IM-0000-0002.png", "IM-0900-0001.jpeg"}
+
+
+def test_a_copy_that_moved_to_the_split_of_its_twins_crosses_no_split_any_more(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert duplicates.main(options) == 0
+    with session.transaction(context.engine) as db:
+        db.execute(update(Image).values(split="train"))
+    capsys.readouterr()
+    assert duplicates.main(options) == 0
+    out = capsys.readouterr().out
+    assert "across splits: 0, of two patients: 2" in out and "already done" in out
 
 
 def test_hashes_that_are_there_are_not_made_again_and_torn_ones_are(
