@@ -25,9 +25,10 @@ def probabilities(session: Session, run_id: int) -> Iterator[Part]:
 
 
 def judgements(session: Session, run: Run) -> Iterator[Part]:
-    """Split, label and probability of each labelled image that the run scored and its classifier was not trained on, in
-    no order; of a train run, whose probabilities are out of fold, of all."""
-    query = select(Image.split, Image.label, Prediction.probability).join(Prediction, Prediction.image_id == Image.id)
+    """Split, label, cause and probability of each labelled image that the run scored and its classifier was not trained
+    on, in no order; of a train run, whose probabilities are out of fold, of all."""
+    query = select(Image.split, Image.label, Image.cause, Prediction.probability)
+    query = query.join(Prediction, Prediction.image_id == Image.id)
     query = query.where(Prediction.run_id == run.id, Image.label.is_not(None))
     return _parts(session, query if run.kind == "train" else query.where(unseen(run)))
 

@@ -7,11 +7,13 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.charts.style import BLUE, GREY, INK, VERMILION, finished, shown
+from engine.charts.style import BLUE, GREEN, GREY, INK, LABEL_COLOURS, VERMILION, finished, shown
 from engine.metrics.bootstrap import Interval
 from engine.metrics.classification import Sample, measure, reliability, youden_threshold
 from engine.metrics.classification import roc_curve as roc_points
 
+BARS = 40
+"""Of a histogram of probabilities."""
 CORNERS = 1_000
 """Points of a ROC curve that are drawn: of a million images every one would be more than the figure has pixels."""
 
@@ -127,7 +129,7 @@ def roc_curve(
         .encode(
             x=x,
             y=y,
-            color=alt.Color("text:N", scale=alt.Scale(domain=texts, range=[VERMILION, INK]), legend=legend),
+            color=alt.Color("text:N", scale=alt.Scale(domain=texts, range=[VERMILION, GREEN]), legend=legend),
             shape=alt.Shape("text:N", scale=alt.Scale(domain=texts, range=["circle", "square"]), legend=legend),
             tooltip=["text:N"],
         )
@@ -141,6 +143,36 @@ def _operating_point(predictions: pd.DataFrame, threshold: float, name: str) -> 
     found = measure(Sample.of(predictions["label"], predictions["probability"], threshold=threshold))
     rates = f"recall {found['recall']:.1%}, specificity {found['specificity']:.1%}"
     return {"x": 1 - found["specificity"], "y": found["recall"], "text": f"{name}, {threshold:.3f}: {rates}"}
+
+
+def probability_histogram(predictions: pd.DataFrame, *, threshold: float, synthetic: bool = False) -> alt.LayerChart:
+    """How many images of each label have which probability, and the threshold; what is wrong stands on its wrong side.
+
+    predictions: columns label (0 or 1), probability. The counts' axis is logarithmic above 1, so that few show.
+    """
+    edges = np.linspace(0, 1, BARS + 1)
+    parts = []
+    for label, name in enumerate(("normal", "pneumonia")):
+        counts = np.histogram(predictions["probability"][predictions["label"] == label], edges)[0]
+        named = f"{name} (n = {counts.sum():,})"
+        parts.append(pd.DataFrame({"low": edges[:-1], "high": edges[1:], "images": counts, "label": named}))
+    table = pd.concat(parts)
+    table = table[table["images"] > 0].assign(none=0)
+    scale = alt.Scale(domain=[part["label"].iloc[0] for part in parts], range=list(LABEL_COLOURS.values())[:2])
+    ticks = [0, *(digit * 10**power for power in range(7) for digit in (1, 3))]
+    x = alt.X("low:Q", title="Probability of pneumonia", scale=alt.Scale(domain=[0, 1]))
+    bars = alt.Chart(table).mark_bar(opacity=0.6, binSpacing=1)
+    bars = bars.encode(
+        x=x,
+        x2="high:Q",
+        y=alt.Y("images:Q", title="Images", scale=alt.Scale(type="symlog"), axis=alt.Axis(values=ticks)),
+        y2="none:Q",
+        color=alt.Color("label:N", title="Label", scale=scale, legend=alt.Legend(orient="bottom")),
+        tooltip=["label:N", alt.Tooltip("low:Q", format=".3f"), alt.Tooltip("high:Q", format=".3f"), "images:Q"],
+    )
+    line = alt.Chart(pd.DataFrame({"low": [threshold]})).mark_rule(color=GREEN, strokeDash=[5, 4], strokeWidth=2)
+    chart = alt.layer(bars, line.encode(x=x)).properties(width=840, height=260)
+    return finished(chart, "Probabilities by label", f"dashed: threshold {threshold:.3f}", synthetic)
 
 
 def calibration(predictions: pd.DataFrame, *, ece: Interval | None = None, synthetic: bool = False) -> alt.LayerChart:

@@ -46,7 +46,7 @@ def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, syntheti
         level = alt.Chart(pd.DataFrame({"value": [chance], "text": [f"chance {chance:.3f}"]})).encode(y=y)
         layers += [
             level.mark_rule(color=GREY, strokeDash=[5, 4]),
-            level.mark_text(align="right", dy=-7, color="#5A5A5A").encode(x=alt.value(width - 4), text="text:N"),
+            level.mark_text(align="right", dy=-7, opacity=0.7).encode(x=alt.value(width - 4), text="text:N"),
         ]
     chart = alt.layer(*layers).properties(width=width, height=320)
     subtitle = f"{counted(table['n'])} queries; bars: 95 % intervals"

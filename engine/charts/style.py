@@ -62,6 +62,7 @@ def _inked(chart: Any, ink: str, grid: str, subtitle: str) -> Any:
             titleFontWeight="normal",
         )
         .configure_legend(labelFontSize=12, titleFontSize=12, titleFontWeight="normal", labelColor=ink, titleColor=ink)
+        .configure_text(color=ink)
         .configure_title(fontSize=16, subtitleFontSize=12, color=ink, subtitleColor=subtitle)
     )
 
@@ -75,7 +76,7 @@ def whiskers(base: Any, axis: str, scale: Any, colour: Any) -> Any:
 
 def numbers(base: Any, at: Any, *, dy: int) -> Any:
     """Values beside their points, to three decimals."""
-    return base.mark_text(fontSize=11, color=INK, dy=dy).encode(at, text=alt.Text("value:Q", format=".3f"))
+    return base.mark_text(fontSize=11, dy=dy).encode(at, text=alt.Text("value:Q", format=".3f"))
 
 
 def floor(*values: float | None) -> float:

@@ -39,7 +39,7 @@ def expected(workbench: Workbench, run: int) -> dict[str, int]:
 def test_outcomes_are_counted_and_lead_to_their_cases(workbench: Workbench, kind: str) -> None:
     run = run_of(workbench, kind)
     at = open_page("runs", run=run)
-    normal, ill, both = linked(at, "confusion")["rows"]
+    normal, ill, *causes, both = linked(at, "confusion")["rows"]
     counts = expected(workbench, run)
     assert sum(counts.values()) == {"predict": 20, "train": 40}[kind]
     cells: dict[str, Any] = dict(zip(("TN", "FP", "FN", "TP"), (*normal[1:3], *ill[1:3]), strict=True))
@@ -52,7 +52,12 @@ def test_outcomes_are_counted_and_lead_to_their_cases(workbench: Workbench, kind
         if counts[outcome]:
             cards = linked(open_page(page, **parameters), "cases")["cards"]
             assert len(cards) == counts[outcome]
-    assert len(drawn(at)) == 2 + (kind == "train")
+    assert [row[0]["text"] for row in causes] == ["\u2013 bacterial", "\u2013 viral"]
+    for at_side, whole in ((1, counts["FN"]), (2, counts["TP"])):
+        assert sum(int(row[at_side]["text"]) for row in causes) == whole
+        page, parameters = asked(causes[0][at_side]["href"])
+        assert parameters["cause"] == "bacterial"
+    assert len(drawn(at)) == 3 + (kind == "train")
     assert not at.exception and not at.error
 
 
@@ -72,7 +77,7 @@ def test_of_one_label_there_is_no_curve(workbench: Workbench) -> None:
         db.execute(update(Image).values(label=1))
     at = open_page("runs", run=run_of(workbench, "predict"))
     assert linked(at, "confusion")["rows"][0][4]["text"] == "unknown"
-    assert not drawn(at) and not at.error
+    assert len(drawn(at)) == 1 and not at.error
 
 
 def test_an_unfinished_run_has_no_results(workbench: Workbench) -> None:

@@ -81,6 +81,7 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
         "calibration": classification.calibration(
             PREDICTIONS, ece=Interval(0.05, 0.03, 0.08, 200), synthetic=synthetic
         ),
+        "probability_histogram": classification.probability_histogram(PREDICTIONS, threshold=0.5, synthetic=synthetic),
         "precision_at_k": retrieval.precision_at_k(PRECISION, chance=0.53, synthetic=synthetic),
         "prompt_comparison": reports.prompt_comparison({"Stance": PROMPTS, "Keywords": PROMPTS}, synthetic=synthetic),
         "embedding_map": retrieval.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
@@ -168,6 +169,25 @@ def test_roc_marks_its_own_youden_point_and_the_threshold_in_use() -> None:
     assert used["y"] == pytest.approx(called[PREDICTIONS["label"] == 1].mean())
     assert used["x"] == pytest.approx(called[PREDICTIONS["label"] == 0].mean())
     assert len(rows(classification.roc_curve(PREDICTIONS), "text")) == 1
+
+
+def test_the_histogram_counts_every_image_of_each_label_once() -> None:
+    bars = rows(classification.probability_histogram(PREDICTIONS, threshold=0.25), "images")
+    for label, name in enumerate(("normal", "pneumonia")):
+        wanted = PREDICTIONS["probability"][PREDICTIONS["label"] == label]
+        of_it = [bar for bar in bars if bar["label"].startswith(name)]
+        assert sum(bar["images"] for bar in of_it) == len(wanted)
+        for bar in of_it:
+            inside = (wanted >= bar["low"]) & ((wanted < bar["high"]) | (bar["high"] == 1))
+            assert bar["images"] == inside.sum()
+
+
+def test_a_long_roc_is_thinned_and_keeps_its_ends() -> None:
+    draw = np.random.default_rng(0)
+    many = pd.DataFrame({"label": np.arange(5_000) % 2, "probability": draw.uniform(size=5_000)})
+    line = [row for row in rows(classification.roc_curve(many), "x") if "text" not in row]
+    assert len(line) <= classification.CORNERS + 2
+    assert {(0.0, 0.0), (1.0, 1.0)} <= {(row["x"], row["y"]) for row in line}
 
 
 def test_roc_of_one_class_is_refused() -> None:

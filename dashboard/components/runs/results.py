@@ -15,6 +15,7 @@ from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Metric, Run
 from db.queries import columns, comparison, runs
 from engine.metrics.bootstrap import Interval
+from engine.metrics.names import NAMES
 from engine.metrics.proportions import of_confusion
 
 GROUPS = {
@@ -48,6 +49,9 @@ class Judged:
     """Whether only the test split is counted."""
     counts: dict[str, int]
     """tp, fn, fp and tn."""
+    causes: dict[str, dict[str, int]]
+    """tp and fn of each cause of pneumonia, where causes are known."""
+    histogram: Any
     charts: tuple[Any, ...]
     """ROC curve and calibration; none where only one label is there."""
 
@@ -70,7 +74,8 @@ def _predictions(dataset: Dataset, run: Run) -> None:
         f"pneumonia from {wording.percent(threshold)}, the run's threshold. Intervals: 95 %, Wilson, over images. The "
         "overview counts every file, also where files are identical."
     )
-    _confusion(dataset, run, judged.counts, split="test" if judged.tested else None)
+    _confusion(dataset, run, judged)
+    _drawn(judged.histogram, height=340)
     for column, chart in zip(st.columns(2), judged.charts, strict=False):
         with column:
             _drawn(chart, height=SQUARE)
@@ -88,42 +93,57 @@ def _judged(run_id: int, threshold: float, synthetic: bool, mark: str) -> Judged
     with resources.reading() as session:
         run = runs.find(session, run_id)
         rows = list(chain.from_iterable(columns.judgements(session, run))) if run else []
-    table = pd.DataFrame(rows, columns=["split", "label", "probability"])
+    table = pd.DataFrame(rows, columns=["split", "label", "cause", "probability"])
     tested = run is not None and run.kind == "predict" and bool((table["split"] == "test").any())
     if tested:
         table = table[table["split"] == "test"]
     labels, called = table["label"].to_numpy(dtype=bool), table["probability"].to_numpy(dtype=float) >= threshold
     sides = {"tp": labels & called, "fn": labels & ~called, "fp": ~labels & called, "tn": ~labels & ~called}
+    known = sorted(table["cause"][labels].dropna().unique())
+    ill = {cause: (table["cause"] == cause).to_numpy() & labels for cause in known}
     drawn: tuple[Any, ...] = ()
     if labels.any() and not labels.all():
         area = Interval(auc(table["label"], table["probability"]), np.nan, np.nan, len(table))
         roc = charts.roc_curve(table, threshold=threshold, auc=area, synthetic=synthetic)
         drawn = (roc, charts.calibration(table, synthetic=synthetic))
-    return Judged(len(table), tested, {name: int(side.sum()) for name, side in sides.items()}, drawn)
+    return Judged(
+        len(table),
+        tested,
+        {name: int(side.sum()) for name, side in sides.items()},
+        {cause: {name: int((sides[name] & of_it).sum()) for name in ("tp", "fn")} for cause, of_it in ill.items()},
+        charts.probability_histogram(table, threshold=threshold, synthetic=synthetic),
+        drawn,
+    )
 
 
-def _confusion(dataset: Dataset, run: Run, counts: dict[str, int], *, split: str | None) -> None:
-    """True labels by calls, with recall and specificity beside them."""
-    shares = of_confusion(**counts)
+def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
+    """True labels by calls, with recall and specificity beside them; pneumonia by cause as well."""
+    counts = judged.counts
+    split = "test" if judged.tested else None
 
-    def cell(outcome: str) -> Cell:
-        here = run.dataset_id == dataset.id
-        href = frame.here("cases", dataset, run=run.id, outcome=outcome.upper(), split=split) if here else None
-        return Cell(f"{counts[outcome]:,}", href, tone="wrong" if outcome in ("fn", "fp") and counts[outcome] else "")
+    def cell(outcome: str, number: int, cause: str | None = None) -> Cell:
+        asked = {"run": run.id, "outcome": outcome.upper(), "split": split, "cause": cause}
+        href = frame.here("cases", dataset, **asked) if run.dataset_id == dataset.id else None
+        return Cell(f"{number:,}", href, tone="wrong" if outcome in ("fn", "fp") and number else "")
 
-    def share(name: str) -> Cell:
-        span = wording.interval(name, shares[name].low, shares[name].high)
-        value = wording.percent(shares[name].value)
-        return Cell(f"{value} ({span})", tone="strong") if span else Cell(value, tone="muted")
+    def row(head: str, normal: str, ill: str, name: str) -> list[Cell | str]:
+        calls = (cell(outcome, counts[outcome]) for outcome in (normal, ill))
+        return [head, *calls, NAMES[name], _share(name, of_confusion(**counts)[name])]
 
-    sides = (("tn", "fn"), ("fp", "tp"))
-    rows: list[list[Cell | str]] = [
-        ["Label normal", cell("tn"), cell("fp"), "Specificity", share("specificity")],
-        ["Label pneumonia", cell("fn"), cell("tp"), "Recall (sensitivity)", share("recall")],
-        ["Both", *(f"{counts[one] + counts[other]:,}" for one, other in sides), "Accuracy", share("accuracy")],
-    ]
+    rows = [row("Label normal", "tn", "fp", "specificity"), row("Label pneumonia", "fn", "tp", "recall")]
+    for cause, of_it in judged.causes.items():
+        calls = (cell(outcome, of_it[outcome], cause) for outcome in ("fn", "tp"))
+        recall = of_confusion(**of_it, fp=0, tn=0)["recall"]
+        rows.append([f"\u2013 {cause}", *calls, NAMES["recall"], _share("recall", recall)])
+    called = (f"{counts[one] + counts[other]:,}" for one, other in (("tn", "fn"), ("fp", "tp")))
+    rows.append(["Both", *called, NAMES["accuracy"], _share("accuracy", of_confusion(**counts)["accuracy"])])
     heads = ["", ">Called normal", ">Called pneumonia", "", ">Share right (95 %)"]
     linked.table(heads, rows, key="confusion", caption="Labels by what the run called them")
+
+
+def _share(name: str, share: Interval) -> Cell:
+    value, span = wording.percent(share.value), wording.interval(name, share.low, share.high)
+    return Cell(f"{value} ({span})", tone="strong") if span else Cell(value, tone="muted")
 
 
 def _precision(dataset: Dataset, metrics: Sequence[Metric]) -> None:
