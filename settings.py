@@ -20,7 +20,9 @@ class Settings(BaseSettings):
     """Variables: PNEUMOSCOPE_ARTIFACTS, PNEUMOSCOPE_MODELS, DATABASE_URL or PNEUMOSCOPE_DATABASE_URL; for the served
     dashboard PNEUMOSCOPE_ALLOWED_HOSTS and PNEUMOSCOPE_ALLOWED_EMAILS, names with commas between them."""
 
-    model_config = SettingsConfigDict(env_prefix="PNEUMOSCOPE_", env_file=".env", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="PNEUMOSCOPE_", env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
+    )
 
     artifacts: Path = Field(Path("artifacts"), description="thumbnails, caches, checkpoints, indexes and exports")
     models: Path = Field(Path("models"), description="local model folder, looked in before any hub")

@@ -202,7 +202,8 @@ def upgrade(engine: Engine) -> None:
 
 
 def schema_state(engine: Engine) -> SchemaState:
-    """Where the database's schema stands against this code's migrations."""
+    """Where the database's schema stands against this code's migrations. Raises DatabaseUnavailableError where a SQLite
+    file has tables of another program."""
     with engine.connect() as connection:
         return _schema_state(connection)
 
@@ -210,7 +211,9 @@ def schema_state(engine: Engine) -> SchemaState:
 def _schema_state(connection: Connection) -> SchemaState:
     current = MigrationContext.configure(connection).get_current_revision()
     if current is None:
-        return "old" if inspect(connection).has_table("image") else "empty"
+        if connection.dialect.name == "sqlite" and set(inspect(connection).get_table_names()) - {"alembic_version"}:
+            raise DatabaseUnavailableError("this is another program's SQLite file; set DATABASE_URL to another")
+        return "empty"
     scripts = ScriptDirectory.from_config(_alembic(connection))
     if current == scripts.get_current_head():
         return "current"

@@ -320,4 +320,4 @@ def _card(card: ReportCard, threshold: float, *, synthetic: bool) -> Image.Image
 
 def _some(items: Sequence[object], what: str) -> None:
     if not items:
-        raise InputError(f"{what} needs at least one image to show; got none: run predict, report or embed first")
+        raise InputError(f"{what} needs at least one image to show; got none")

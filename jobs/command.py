@@ -6,6 +6,7 @@ import functools
 import io
 import logging
 import os
+import re
 import select
 import sys
 import tempfile
@@ -94,12 +95,19 @@ def _common_options() -> argparse.ArgumentParser:
     common.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: DATABASE_URL, else SQLite)")
     common.add_argument(
         "--artifacts",
-        type=Path,
+        type=named_folder,
         metavar="FOLDER",
         help="artifact folder (default: PNEUMOSCOPE_ARTIFACTS, else artifacts)",
     )
     common.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return made
+
+
+def named_folder(value: str) -> Path:
+    """An argparse type: a folder; no name is none, not the current one."""
+    if not value:
+        raise argparse.ArgumentTypeError("it names no folder")
+    return Path(value)
 
 
 def positive(value: str) -> int:
@@ -171,7 +179,8 @@ def command(main: Main) -> Main:
             logging.getLogger(talkative).setLevel(logging.WARNING)
         try:
             code = main(argv)
-            sys.stdout.flush()
+            if sys.stdout is not None:  # None where it was closed
+                sys.stdout.flush()
             return code
         except SystemExit as leaving:  # argparse: 0 after --help, 2 after wrong use
             return leaving.code if isinstance(leaving.code, int) else 2
@@ -199,11 +208,17 @@ def _unheard() -> bool:
     return True
 
 
+FULL = re.compile(r"\b\d+ requested and \d+ written|\(os error 28\)")
+"""How NumPy and safetensors tell that the disk is full."""
+
+
 def one_line(error: BaseException) -> str:
     """What went wrong and the way out, in one line."""
     match error:
         case JobError() | InputError() | session.DatabaseUnavailableError():
             message = str(error)
+        case _ if FULL.search(str(error)):
+            message = f"no space left on the disk ({error}); free some, or choose another folder with --artifacts"
         case OSError(errno=errno.ENOSPC):
             message = f"no space left on the disk{_of(error)}; free some, or choose another folder with --artifacts"
         case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
@@ -214,6 +229,8 @@ def one_line(error: BaseException) -> str:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             message = f"setting '{name}' is not usable: {first['msg']}; see the environment and .env"
+        case UnicodeEncodeError():
+            message = f"{error.object!a} is not UTF-8; give it another name"
         case MemoryError():
             message = "out of memory; close other programs, or take a smaller --batch-size where the job has one"
         case _:

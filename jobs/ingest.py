@@ -103,9 +103,12 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
     name, synthetic = run.config["name"], run.config["synthetic"]
     with session.transaction(run.context.engine) as db:
         row = {"name": name, "root": str(listing.root), "synthetic": synthetic}
-        writes.upsert(db, Dataset, [row], unique=("name",))  # holds it from here on, as writes.hold does
+        writes.upsert(db, Dataset, [row], unique=("name",), update=False)
         dataset = datasets.find(db, name)
         assert dataset is not None
+        writes.hold(db, dataset.id)
+        _refuse(dataset, listing.root, synthetic=synthetic)  # another ingest may have made it a moment ago
+        dataset.root = str(listing.root)
         rows = [{**vars(image), "dataset_id": dataset.id} for image in curated.images]
         writes.upsert(db, Image, rows, unique=("dataset_id", "sha256"))
         ids = {row.sha256: row.id for row in datasets.keys(db, dataset.id)}
@@ -138,14 +141,18 @@ def _existing(context: Context, name: str, root: Path, *, synthetic: bool) -> Da
         raise UsageError(f"folder {root} holds the artifact folder too; choose another with --artifacts FOLDER")
     with session.reading(context.engine) as db:
         dataset = datasets.find(db, name)
-    if dataset is None:
-        return None
+    if dataset is not None:
+        _refuse(dataset, root, synthetic=synthetic)
+    return dataset
+
+
+def _refuse(dataset: Dataset, root: Path, *, synthetic: bool) -> None:
+    """Raises UsageError where the dataset is another folder's or another kind."""
     if dataset.root != str(root) and Path(dataset.root).is_dir():  # else the folder was moved
-        raise UsageError(f"dataset '{name}' is folder {dataset.root}; give {root} another name with --name")
+        raise UsageError(f"dataset '{dataset.name}' is folder {dataset.root}; give {root} another name with --name")
     if dataset.synthetic != synthetic:
         kind = "synthetic" if dataset.synthetic else "real"
-        raise UsageError(f"dataset '{name}' is {kind}, as it was first ingested; use another --name")
-    return dataset
+        raise UsageError(f"dataset '{dataset.name}' is {kind}, as it was first ingested; use another --name")
 
 
 def _latest(context: Context, dataset: Dataset | None) -> Run | None:

@@ -2,6 +2,7 @@
 
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from engine.commands import job
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive
 from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.scoring import Scorer, threshold_of
-from jobs.reporting.work import SCORES, Work, shas
+from jobs.reporting.work import SCORES, Work, key_of, shas
 from jobs.run import ActiveRun, sha256_of
 
 if TYPE_CHECKING:
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     labelled = LabelledCases.of(context, dataset, args.embedder) if generator.reads_nearest else None
     settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
     scorer = Scorer.of(dataset, predicted)
-    run = ActiveRun.claim(
+    claim = partial(
+        ActiveRun.claim,
         context,
         kind="report",
         config={
@@ -78,6 +80,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         dataset_id=dataset.id,
         seed=args.seed,
     )
+    run = claim()
+    if run.already_finished and not whole(context, generator, strategies, images, settings):
+        run = claim(again=True)
     if run.already_finished:
         show(dataset, run.summary["means"])
         print(f"report: already done as run {run.id}")
@@ -93,6 +98,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     if failed:
         print(f"report: {failed} failed and are kept with their reasons; the same command tries them again")
     return 1 if failed else 0
+
+
+def whole(
+    context: Context,
+    generator: "ReportGenerator",
+    strategies: "Sequence[PromptStrategy]",
+    images: Sequence[PredictedImage],
+    settings: dict[str, Any],
+) -> bool:
+    """Whether every report that was asked for is stored; some may have gone with images that were forgotten since."""
+    with session.reading(context.engine) as db:
+        keys = (key_of(generator, strategy, settings) for strategy in strategies)
+        return all(len(reports.stored(db, shas(images), **key)) == len(images) for key in keys)
 
 
 def generator_options(args: Namespace, context: Context) -> "Options":

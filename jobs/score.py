@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with session.reading(context.engine) as db:
         items = {item.image.sha256: item for item in reports.predicted(db, predicted)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
-        scored = runs.last_done(db, ("score", "report"), dataset.id)
+        scored = runs.last_done(db, ("score", "report"))  # reports of pictures that datasets share have one score
     labels = sorted((sha, items[sha].image.label) for _, sha in there)
     config = {"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION}
     inputs = sha256_of([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])

@@ -72,7 +72,9 @@ def _shortcuts(values: Values) -> str:
     blind = {where: found for where, found in probes.items() if "hidden" not in where and "whole" not in where}
     telling = sorted((-found.value, where, found) for where, found in blind.items() if found.low > CHANCE)
     if not telling:
-        return "none of the probes tells the classes apart better than chance" if blind else ""
+        measured = [found for found in blind.values() if math.isfinite(found.low)]
+        unknown = "unknown: too few images of either class to measure any probe" if blind else ""
+        return "none of the probes tells the classes apart better than chance" if measured else unknown
     return "told apart by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in telling)
 
 

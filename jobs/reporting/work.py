@@ -31,6 +31,16 @@ SCORES = ("keyword_alignment", "stance_agreement", "format")
 KEY = ("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256")
 
 
+def key_of(generator: "ReportGenerator", strategy: "PromptStrategy", settings: dict[str, Any]) -> dict[str, str]:
+    """What, beside the image, makes a report the same report."""
+    return {
+        "model": generator.name,
+        "revision": generator.revision,
+        "prompt_sha256": strategy.sha256,
+        "settings_sha256": sha256_of(settings),
+    }
+
+
 @dataclass(frozen=True)
 class Work:
     """What a run is to write: one report for each image and strategy, by one generator with one set of settings."""
@@ -47,13 +57,8 @@ class Work:
     """Where a generator that reads nearest cases finds them."""
 
     def key(self, strategy: "PromptStrategy") -> dict[str, str]:
-        """What, beside the image, makes a report the same report."""
-        return {
-            "model": self.generator.name,
-            "revision": self.generator.revision,
-            "prompt_sha256": strategy.sha256,
-            "settings_sha256": sha256_of(self.settings),
-        }
+        """See `key_of`."""
+        return key_of(self.generator, strategy, self.settings)
 
     def do(self) -> None:
         """Write what is missing, then summarise all that was asked for."""

@@ -224,6 +224,16 @@ def test_jobs_and_pages_open_the_same_file_whatever_the_artifact_folder_is_calle
     reader.dispose()
 
 
+def test_another_programs_sqlite_file_is_left_alone(tmp_path: Path) -> None:
+    engine = session.connect(f"sqlite:///{tmp_path / 'places.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE image (name TEXT)"))
+    with pytest.raises(session.DatabaseUnavailableError, match="another program's"):
+        session.upgrade(engine)
+    assert inspect(engine).get_table_names() == ["image"]
+    engine.dispose()
+
+
 def test_setting_the_journal_waits_while_another_process_does_so() -> None:
     cursor = Mock()
     cursor.execute.side_effect = [pysqlite3.OperationalError("database is locked"), None]

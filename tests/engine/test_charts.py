@@ -112,7 +112,8 @@ def test_every_chart_becomes_a_legible_png(name: str, tmp_path: Path) -> None:
     ink = (picture < 250).any(axis=2)
     assert 0.01 < ink.mean() < 0.9
     assert not ink[:8].any(), "the title touches the border"
-    assert (picture == (0x00, 0x72, 0xB2)).all(axis=2).any(), "nothing is drawn in the first colour"
+    first = (0x00, 0x72, 0xB2) if name != "probability_histogram" else (0x66, 0xAA, 0xD1)  # bars let each other through
+    assert (abs(picture.astype(int) - first) <= 1).all(axis=2).any(), "nothing is drawn in the first colour"
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 

@@ -64,6 +64,8 @@ def test_every_question_is_answered_by_its_own_values() -> None:
 
 def test_what_was_not_measured_is_not_judged() -> None:
     assert verdicts({}) == {}
+    unmeasured = {("probe_auc", name): between(math.nan, math.nan) for name in ("image size", "frame pixels")}
+    assert verdicts(unmeasured)["shortcuts"] == "unknown: too few images of either class to measure any probe"
     assert list(verdicts({("probe_auc", "image size"): between(0.4, 0.6)}).items()) == [
         ("shortcuts", "none of the probes tells the classes apart better than chance")
     ]

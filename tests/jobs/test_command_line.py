@@ -42,6 +42,27 @@ def test_help_is_quick_and_names_the_command_as_the_docstring_does(name: str) ->
     assert told.returncode == 0 and f"usage: python -m jobs {name}" in told.stdout
 
 
+def test_a_list_that_nobody_reads_ends_without_a_word() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    told = subprocess.run([sys.executable, "-m", "jobs"], cwd=ROOT, stdout=writer, stderr=subprocess.PIPE, text=True)
+    os.close(writer)
+    assert (told.returncode, told.stderr) == (141, "")
+
+
+def test_ctrl_c_while_a_job_is_imported_is_one_line(tmp_path: Path) -> None:
+    main = (ROOT / "jobs" / "__main__.py").read_text(encoding="utf-8")
+    code = main.replace("importlib.import_module(", "(_ for _ in ()).throw(KeyboardInterrupt) or (")
+    told = subprocess.run([sys.executable, "-c", code, "train"], cwd=ROOT, capture_output=True, text=True)
+    assert (told.returncode, told.stderr) == (130, "interrupted; the same command goes on from here\n")
+
+
+def test_a_closed_output_is_no_error(tmp_path: Path) -> None:
+    closed = f"exec {sys.executable} -m jobs migrate --artifacts {tmp_path} >&-"
+    told = subprocess.run(["sh", "-c", closed], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    assert (told.returncode, told.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("lines", [1, 5_000])
 def test_output_that_nobody_reads_any_more_ends_a_job_without_a_word(lines: int) -> None:
     job = f"from jobs.command import command; raise SystemExit(command(lambda argv: print('x' * 80 * {lines}) or 0)())"
@@ -78,6 +99,8 @@ def test_an_unknown_job_is_wrong_use() -> None:
         (["ingest", "/nowhere/at/all"], 1, "/nowhere/at/all"),
         (["train", "--database", "postgresql://me:hunter22@127.0.0.1:1/x"], 1, "cannot be opened"),
         (["train", "--database", "postgresql://127.0.0.1:1/x?user=me&password=hunter22"], 1, "cannot be opened"),
+        (["search", "--dataset", "\udcff", "--case", "1"], 1, "'\\udcff' is not UTF-8; give it another name"),
+        (["train", "--artifacts", ""], 2, "it names no folder"),
         (["train", "--database", "oracle://x"], 1, "DATABASE_URL is not usable"),
     ],
 )

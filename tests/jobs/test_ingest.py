@@ -186,6 +186,26 @@ def test_images_that_left_the_folder_stay_until_they_are_pruned(
     assert "already done as run 3" in capsys.readouterr().out
 
 
+def test_of_two_folders_that_are_ingested_under_one_name_at_once_one_is_refused(
+    folder: Path, context: Context, run: Callable[..., int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    other = tmp_path / "other"
+    for seed in range(3):
+        draw(other / f"train/NORMAL/{seed}.png", 100 + seed)
+    slow = ingest.curate
+
+    def curate(*args: object, **options: object) -> object:
+        monkeypatch.setattr(ingest, "curate", slow)
+        assert run(other, "--name", "X") == 0  # it ends while the first one still works
+        return slow(*args, **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(ingest, "curate", curate)
+    assert run(folder, "--name", "X") == 2
+    assert f"dataset 'X' is folder {other}; give {folder} another name with --name" in capsys.readouterr().err
+    assert len(images(context)) == 3
+
+
 def test_thumbnails_that_were_deleted_are_made_again(folder: Path, context: Context, run: Callable[..., int]) -> None:
     assert run(folder) == 0
     shutil.rmtree(context.artifacts / "thumbnails")

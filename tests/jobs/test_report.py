@@ -21,7 +21,7 @@ from db.queries.reports import ReportQuestion
 from engine.reporting import generators
 from engine.reporting.generators import Case, Generated
 from engine.reporting.prompts import PromptStrategy
-from jobs import report
+from jobs import report, score
 
 REPOSITORY = Path(__file__).parents[2]
 EACH = 11
@@ -338,6 +338,51 @@ def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
             ]
             assert mean == pytest.approx(np.mean([value for value in values if value is not None]))
     assert {report["patient_key"] for report in standing.values()} == {f"p{number}" for number in range(10)}
+
+
+def test_reports_that_went_with_their_images_are_written_again(
+    engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
+    with session.transaction(engine) as db:
+        db.delete(db.scalars(select(Report)).first())
+    assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
+    assert "wrote 1 of 2 reports (1 were there already)" in capsys.readouterr().out
+    assert counted(engine)[0] == 2
+    assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
+    assert "already done" in capsys.readouterr().out
+
+
+def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_by_score(
+    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
+) -> None:
+    def stances() -> list[float | None]:
+        with session.transaction(engine) as db:
+            query = select(ReportScore.value).where(ReportScore.metric == "stance_agreement")
+            return list(db.scalars(query.order_by(ReportScore.report_id)))
+
+    own = ["--dataset", "drawn", *job_options]
+    assert report.main([*own, "--images", "4", "--strategies", "basic"]) == score.main(own) == 0
+    before = stances()
+    with session.transaction(engine) as db:
+        images = db.scalars(select(Image)).all()
+        other = Dataset(name="other", root=str(tmp_path), synthetic=True)
+        db.add(other)
+        db.flush()
+        run = Run(kind="predict", fingerprint="q" * 64, config={}, code_version="test", status="finished", pid=1)
+        run.host, run.dataset_id, run.summary = "test", other.id, db.get_one(Run, predict_run).summary
+        db.add(run)
+        for image in images:
+            same = {"sha256": image.sha256, "path": image.path, "split": image.split, "patient_key": "p"}
+            copy = Image(dataset_id=other.id, label=1 - (image.label or 0), width=24, height=24, **same)
+            db.add(copy)
+            db.flush()
+            db.add(Prediction(run_id=run.id, image_id=copy.id, logit=0.0, probability=0.9, zones={}))
+    for _ in range(2):
+        assert score.main(["--dataset", "other", *job_options]) == 0
+        assert stances() != before
+        assert score.main(own) == 0
+        assert stances() == before
 
 
 def test_a_report_is_shown_in_every_dataset_that_holds_the_picture(
