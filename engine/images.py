@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from engine import dicom
 from engine.errors import InputError
@@ -62,7 +63,8 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
     if dicom.is_dicom(data):
         return Header("DICOM", *dicom.size(data, max_pixels=max_pixels))
     with _opened(data, max_pixels) as picture:
-        turned = picture.getexif().get(0x0112, 1) >= 5  # EXIF orientations 5 to 8 lie on their side
+        on_its_side = picture.getexif().get(0x0112) in (5, 6, 7, 8)
+        turned = on_its_side and not isinstance(picture, TiffImageFile)  # whose size Pillow turns itself
         return Header(str(picture.format), *(picture.size[::-1] if turned else picture.size))
 
 
@@ -76,7 +78,8 @@ def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     if dicom.is_dicom(data):
         return Decoded(dicom.decode(data, max_pixels=max_pixels), "DICOM")
     with _opened(data, max_pixels) as picture:
-        return Decoded(_grey(ImageOps.exif_transpose(picture)), str(picture.format))
+        negative = isinstance(picture, TiffImageFile) and picture.tag_v2.get(PHOTOMETRIC_INTERPRETATION) == 0
+        return Decoded(_grey(ImageOps.exif_transpose(picture), negative=negative), str(picture.format))
 
 
 def read_bytes(path: Path) -> bytes:
@@ -183,10 +186,13 @@ def _opened(data: bytes, max_pixels: int) -> Iterator[Image.Image]:
         raise UnreadableImageError(reason, f"{type(error).__name__}: {error}") from error
 
 
-def _grey(picture: Image.Image) -> Pixels:
-    """Any of Pillow's modes as uint8 (h, w)."""
+def _grey(picture: Image.Image, *, negative: bool) -> Pixels:
+    """Any of Pillow's modes as uint8 (h, w). negative: the file stores white as 0, which Pillow turns round in pictures
+    of up to 8 bits, not in deeper ones."""
     if picture.mode.startswith(("I", "F")):
         values = np.asarray(picture)
+        if negative:
+            values = -values.astype(np.float32)
         return to_eight_bits(values, *percentile_window(values))
     if picture.has_transparency_data:
         picture = picture.convert("RGBA")

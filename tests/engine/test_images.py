@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import struct
 import warnings
 from pathlib import Path
 
@@ -65,16 +66,39 @@ def test_a_transparent_palette_colour_is_black() -> None:
     assert images.decode(encoded(picture, transparency=0)).pixels.tolist() == [[0, 90]]
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_orientation_is_applied_and_the_header_agrees(orientation: int) -> None:
+@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
+@pytest.mark.parametrize("orientation", [*range(10), 255])  # 1 to 8 mean something
+def test_exif_orientation_is_applied_and_the_header_agrees(orientation: int, kind: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
-    data = encoded(Image.fromarray(ramp()), "PNG", exif=exif)
+    data = encoded(Image.fromarray(ramp()), kind, exif=exif)
     pixels = images.decode(data).pixels
     head = images.read_header(data)
-    assert pixels.shape == (head.height, head.width) == ((40, 30) if orientation >= 5 else (30, 40))
-    corner = {1: (0, 0), 2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
-    assert pixels[corner[orientation]] == 0  # where the darkest pixel, stored first, belongs
+    assert pixels.shape == (head.height, head.width) == ((40, 30) if orientation in (5, 6, 7, 8) else (30, 40))
+    corner = {2: (0, -1), 3: (-1, -1), 4: (-1, 0), 5: (0, 0), 6: (0, -1), 7: (-1, -1), 8: (-1, 0)}
+    assert pixels[corner.get(orientation, (0, 0))] == 0  # where the darkest pixel, stored first, belongs
+
+
+def tiff(stored: np.ndarray, *, photometric: int, sample_format: int = 1, orientation: int = 1) -> bytes:
+    """An uncompressed TIFF as TIFF 6.0 describes it; photometric: 0 where white is 0, 1 where black is."""
+    height, width = stored.shape
+    data = stored.tobytes()
+    fields = {256: width, 257: height, 258: 8 * stored.itemsize, 259: 1, 262: photometric, 273: 8, 274: orientation}
+    fields |= {277: 1, 278: height, 279: len(data), 339: sample_format}
+    entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in fields.items())
+    directory = struct.pack("<H", len(fields)) + entries + bytes(4)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + directory
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+@pytest.mark.parametrize(("depth", "sample_format"), [("<u1", 1), ("<u2", 1), ("<f4", 3)])
+def test_a_tiff_whose_white_is_0_comes_out_as_one_whose_black_is(
+    depth: str, sample_format: int, orientation: int
+) -> None:
+    stored, options = ramp().astype(depth), {"sample_format": sample_format, "orientation": orientation}
+    shown = images.decode(tiff(stored, photometric=1, **options)).pixels
+    assert np.array_equal(images.decode(tiff(255 - stored, photometric=0, **options)).pixels, shown)
+    assert shown.std() > 50
 
 
 def reason(data: bytes, **options: int) -> str:
