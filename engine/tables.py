@@ -1,7 +1,9 @@
-"""How tables leave the program: Markdown and CSV in which data stays data."""
+"""How tables leave the program: Markdown, CSV and JSON in which data stays data."""
 
 import csv
 import io
+import json
+import math
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -27,6 +29,19 @@ def csv_text(headers: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
 def harmless(value: Any) -> Any:
     """`value`, with a leading ' where it is text that a spreadsheet would take for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
+
+
+def json_text(value: Any, *, indent: int | None = None) -> str:
+    """JSON (RFC 8259), which has no word for what is not finite: NaN and infinities are null. Times are text."""
+    return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _finite(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def plain(value: Any) -> str:

@@ -1,7 +1,5 @@
 """What a search answers, and how it is shown: a table, JSON, CSV, or a picture of the query and its hits."""
 
-import json
-import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +8,7 @@ from db.models import Dataset
 from engine.files import whole_file
 from engine.images import Ingested, read_grey
 from engine.retrieval.neighbours import vote
-from engine.tables import csv_text
+from engine.tables import csv_text, json_text
 
 if TYPE_CHECKING:
     from engine.contact_sheets import Sample
@@ -62,10 +60,9 @@ def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
     """Print the answer as a table with the neighbours' vote, or as JSON."""
     counted = vote([{name: key for key, name in LABELS.items()}[hit.label] for hit in answer.hits])
     if as_json:
-        share = None if math.isnan(counted.share) else counted.share
-        voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": share}
+        voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": counted.share}
         whole = {"dataset": dataset.name, "synthetic": dataset.synthetic, **asdict(answer), "vote": voted}
-        print(json.dumps(whole, indent=1, ensure_ascii=False))
+        print(json_text(whole, indent=1))
         return
     print(f"dataset '{dataset.name}'{' (SYNTHETIC)' if dataset.synthetic else ''}, answered by {answer.answered_by}")
     for note in answer.notes:

@@ -14,7 +14,7 @@ from db.queries import runs
 from engine.errors import InputError
 from jobs.audits import explanations, neighbours, shortcuts, slices
 from jobs.audits.subject import Audit, find, values_of
-from jobs.command import JobError, UsageError, command, natural, open_context, parser, positive
+from jobs.command import JobError, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.evaluate import table
 from jobs.run import ActiveRun
 
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "audit")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished one")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished one")
     options.add_argument(
         "--sample",
         type=positive,

@@ -126,6 +126,14 @@ def natural(value: str) -> int:
     return number
 
 
+def row_number(value: str) -> int:
+    """An argparse type: the number of a run or an image, from 1 to 2^31 - 1, as both databases give them."""
+    number = natural(value)
+    if number == 0:
+        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return number
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     """The environment's settings, overridden by the command line's."""
     given = {"artifacts": args.artifacts, "database_url": args.database}

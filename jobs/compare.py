@@ -4,7 +4,6 @@ Two predict runs, or two train runs by their out-of-fold predictions, of one dat
 own threshold. Nothing is stored: the Runs page shows the same.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from db import session
 from db.models import Run
 from db.queries import comparison, runs
-from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
+from engine.tables import json_text
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, row_number
 from jobs.results import thresholds_of
 
 if TYPE_CHECKING:
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "compare")
-    options.add_argument("first", type=int, metavar="RUN")
-    options.add_argument("second", type=int, metavar="RUN")
+    options.add_argument("first", type=row_number, metavar="RUN")
+    options.add_argument("second", type=row_number, metavar="RUN")
     options.add_argument("--json", action="store_true", help="print everything as one JSON object")
     options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
     options.add_argument("--seed", type=natural, default=0)
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     changed = [moved(row, first, second) for row in (rows[index] for index in found.changed)]
     if args.json:
         told = asdict(found) | {"first": first.id, "second": second.id, "changed": changed}
-        print(json.dumps(told, indent=2))
+        print(json_text(told, indent=2))
     else:
         print("\n".join(table(first, second, found, changed)))
     return 0

@@ -26,7 +26,7 @@ from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.vector_index import FORMAT, IndexDamagedError, centre_of, centred, uncentred, write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs import indexes
-from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
 from jobs.predict import train_run
 from jobs.run import ActiveRun, sha256_of
 
@@ -52,7 +52,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--embedder", metavar="NAME", help="see above (default: classifier once trained, else imagenet-lite0)"
     )
     options.add_argument(
-        *("--train-run", "--run"), type=int, metavar="N", help="train run whose classifier embeds (default: the latest)"
+        *("--train-run", "--run"),
+        type=row_number,
+        metavar="N",
+        help="train run whose classifier embeds (default: the latest)",
     )
     options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights to use instead of the known")
     options.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once (default: 128)")

@@ -14,7 +14,7 @@ from db.models import Metric, Run
 from db.queries import evaluation, runs
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
-from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, row_number
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_row, thresholds_of, unseen
 from jobs.run import ActiveRun
@@ -25,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "evaluate")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished one")
-    options.add_argument("--train-run", type=int, metavar="N", help="default: the one behind the predict run")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished one")
+    options.add_argument("--train-run", type=row_number, metavar="N", help="default: the one behind the predict run")
     options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
     options.add_argument("--seed", type=natural, default=0)
     options.add_argument("--again", action="store_true", help="evaluate anew although it is done")

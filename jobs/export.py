@@ -24,6 +24,9 @@ from jobs.run import ActiveRun
 VERSION = 4
 """Raised when exported files change their look or meaning, so that they are made anew."""
 
+LONGEST = 200
+"""Bytes of a data set's name that its folder keeps: file systems take 255 with what is put behind it."""
+
 GROUPS: dict[str, Callable[[Export], None]] = {
     "training curves": figures.training_curves,
     "classifier charts": figures.classifier_charts,
@@ -86,9 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 def folder_name(dataset: Dataset) -> str:
     """The data set's name as a folder, another for every name.
 
-    Whatever a path would obey is replaced; then a hash tells 'a b' from 'a_b', after a sign that no kept name holds.
+    Whatever a path would obey is replaced, and what a file system has no room for is cut off; then a hash tells 'a b'
+    from 'a_b', after a sign that no kept name holds.
     """
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in dataset.name).lstrip(".")
+    safe = safe.encode()[:LONGEST].decode(errors="ignore")
     return safe if safe == dataset.name else f"{safe}~{hashlib.sha256(dataset.name.encode()).hexdigest()[:8]}"
 
 

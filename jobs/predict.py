@@ -13,7 +13,7 @@ from db.queries import datasets, runs
 from engine.classification import versions
 from engine.commands import job
 from engine.files import whole_file
-from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "predict")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--train-run", type=int, metavar="N", help="default: the latest finished train run")
+    options.add_argument("--train-run", type=row_number, metavar="N", help="default: the latest finished train run")
     options.add_argument(
         "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
     )

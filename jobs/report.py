@@ -11,7 +11,7 @@ from db.models import Dataset, Run
 from db.queries import reports, runs
 from db.queries.reports import PredictedImage
 from engine.commands import job
-from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.scoring import Scorer, threshold_of
 from jobs.reporting.work import SCORES, Work, key_of, shas
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--seed", type=natural, default=0, help="of the sample, which is balanced over labels (default: 0)"
     )
     options.add_argument("--only", choices=ONLY, help="images that the classifier gets wrong")
-    options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished predict run")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished predict run")
     options.add_argument("--batch-size", type=positive, default=4, help="images a model sees at a time (default: 4)")
     options.add_argument("--max-tokens", type=positive, default=512, help="longest report, in tokens (default: 512)")
     options.add_argument("--quantise", type=int, choices=(4, 8), help="bits of a model's weights, on a GPU")

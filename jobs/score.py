@@ -9,7 +9,7 @@ from db import report_tallies, session, writes
 from db.models import Report
 from db.queries import reports, runs
 from engine.commands import job
-from jobs.command import command, open_context, parser
+from jobs.command import command, open_context, parser, row_number
 from jobs.report import chosen_strategies, predict_run
 from jobs.reporting.scoring import Scorer
 from jobs.run import ActiveRun, fingerprint, sha256_of
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = parser(__doc__, "score")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=int, metavar="N", help="default: the latest finished predict run")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished predict run")
     options.add_argument("--strategies-file", type=Path, metavar="FILE", help="TOML with strategies of your own")
     args = options.parse_args(argv)
     strategies = {strategy.name: strategy for strategy in chosen_strategies("all", args.strategies_file)}

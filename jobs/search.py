@@ -20,7 +20,7 @@ from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import STRANGE
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
-from jobs.command import Context, JobError, UsageError, command, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
 from jobs.embed import load
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     query = options.add_mutually_exclusive_group(required=True)
     query.add_argument("--image", type=Path, metavar="FILE", help="a radiograph, in the dataset or not")
     query.add_argument("--text", metavar="WORDS", help="what the picture, or else its report, should show")
-    query.add_argument("--case", type=int, metavar="ID", help="an image of the dataset, by its number")
+    query.add_argument("--case", type=row_number, metavar="ID", help="an image of the dataset, by its number")
     options.add_argument("--k", type=int, default=5, metavar="N", help="cases to find (default: 5)")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the latest in force)")
@@ -148,7 +148,7 @@ class Search:
     def absent(self, number: int, index: VectorIndex) -> str:
         """Why the index does not hold that case, and the way out."""
         with session.reading(self.context.engine) as db:
-            case = db.get(Image, number) if 0 <= number < 2**63 else None
+            case = db.get(Image, number)
             owner = db.get_one(Dataset, case.dataset_id).name if case else None
         if owner is None:
             return f"case {number} is in no dataset; the number stands in a case's facts on the dashboard"

@@ -65,7 +65,7 @@ def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
     subject = audit.subject
     hot = audit.heat.max(axis=(1, 2)) > 0
     groups = grouped(audit, hot)
-    place = sorted(set(np.concatenate(list(groups.values())).tolist()))
+    place = sorted({number for members in groups.values() for number in members.tolist()})
     if not place:
         raise InputError("no judged image has any heat to delete or insert")
     rows = [{**subject.judged[number], "place": number} for number in place]

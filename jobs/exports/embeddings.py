@@ -1,9 +1,8 @@
 """Which arrays an export hands on: the test embeddings, their images and their index."""
 
-import json
-
 import numpy as np
 
+from engine.tables import json_text
 from jobs.exports.source import LABELS, Export
 
 
@@ -32,4 +31,4 @@ def test_embeddings(export: Export) -> None:
         "centred": "each the embedder's unit vector less test_centre.npy, scaled to length 1",
         "images": [{**image, "label_name": LABELS.get(image["label"])} for image in images],
     }
-    export.text("test_metadata.json", json.dumps(about, indent=1))
+    export.text("test_metadata.json", json_text(about, indent=1))

@@ -1,6 +1,5 @@
 """Which texts an export holds: every generated report as CSV, and a Markdown report for each task."""
 
-import json
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -20,7 +19,7 @@ RETRIEVAL_PICTURES = ("precision_at_k", "retrieval_results", "text_retrieval_res
 
 def all_reports(export: Export) -> None:
     """all_reports.csv and all_reports.jsonl: a line for each report that was evaluated, with its scores."""
-    from engine.tables import csv_text
+    from engine.tables import csv_text, json_text
 
     reports, scores = export.reports()
     names = sorted({row["metric"] for row in scores})
@@ -38,7 +37,7 @@ def all_reports(export: Export) -> None:
         for report in reports
     ]
     export.text("all_reports.csv", csv_text(head, rows))
-    lines = (json.dumps(dict(zip(head, row, strict=True)), default=str, ensure_ascii=False) for row in rows)
+    lines = (json_text(dict(zip(head, row, strict=True))) for row in rows)
     export.text("all_reports.jsonl", "".join(f"{line}\n" for line in lines))
 
 

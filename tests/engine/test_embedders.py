@@ -100,6 +100,7 @@ def test_any_open_clip_model_is_named_by_architecture_or_repository(
         ("open_clip:hf-hub:org/tiny", "org/tiny/ cannot be reached; .* as open_clip_hf-hub_org_tiny"),
         ("open_clip:", "embedder 'open_clip:' is unknown"),
         ("classifier:x", "embedder 'classifier:x' is unknown"),
+        ("classifier:99999999999999999999", "embedder 'classifier:99999999999999999999' is unknown"),
         ("classifier:7", "embedder 'classifier:7' is made of a trained classifier"),
         ("resnet50", "embedder 'resnet50' needs 103 MB .*: python -m jobs fetch_models resnet50"),
     ],

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 import math
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.metrics.bootstrap import Interval
-from engine.tables import csv_text, harmless, markdown_table, number, plain, span
+from engine.tables import csv_text, harmless, json_text, markdown_table, number, plain, span
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 
@@ -29,6 +30,27 @@ def test_formulas_are_marked_as_text(cell: str) -> None:
 
 def test_numbers_stay_numbers_and_unknown_is_empty() -> None:
     assert csv_text(["x"], [[-0.5], [None], ["plain"]]).splitlines() == ["x", "-0.5", '""', "plain"]
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | TEXT,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(TEXT, inner, max_size=3),
+)
+
+
+def without_nan(value: object) -> object:
+    if isinstance(value, dict):
+        return {name: without_nan(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [without_nan(one) for one in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+@given(JSON)
+def test_json_comes_back_as_it_went_in_but_for_what_is_not_finite_which_is_null(value: object) -> None:
+    for indent in (None, 1):
+        assert json.loads(json_text(value, indent=indent), parse_constant=pytest.fail) == without_nan(value)
+    assert json_text((math.nan, math.inf)) == "[null, null]"
 
 
 def test_markdown_shows_marks_and_tags_instead_of_obeying_them() -> None:

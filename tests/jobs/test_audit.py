@@ -14,7 +14,7 @@ from sklearn.metrics import roc_auc_score
 from torch import nn
 
 from db import session
-from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
+from db.models import Artifact, ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
 from db.queries import audit as queries
 from db.queries import runs
 from engine.audit.faithfulness import STEPS
@@ -313,6 +313,24 @@ def test_too_few_patients_for_the_probes_cost_the_probes_alone(
     assert ("probe_auc", "test", "classifier, frame only", -1) in metrics
     assert ("probe_auc", "test", "frame pixels", -1) not in metrics
     assert len(run.summary["skipped"]) == 1  # type: ignore[index]  # a finished run has one
+
+
+@ON_SQLITE
+def test_maps_without_any_heat_cost_what_is_asked_of_heat_alone(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with session.transaction(world.context.engine) as db:
+        (predict,) = runs.page(db, kind="predict")
+        stored_maps = db.query(Artifact).filter_by(run_id=predict.id, name="heatmaps").one()
+        file = world.context.artifacts / stored_maps.path
+        np.save(file, np.zeros((50, 7, 7), np.float16))
+        stored_maps.sha256 = file_sha256(file)
+    assert audit.main([*world.options, *FAST]) == 0
+    reason = "no judged image has any heat to delete or insert"
+    assert f"audit: skipped faithfulness of the heatmaps: {reason}" in capsys.readouterr().out
+    run, metrics = stored(world)
+    assert f"faithfulness of the heatmaps: {reason}" in run.summary["skipped"]  # type: ignore[index]  # it is finished
+    assert ("probe_auc", "test", "classifier, frame only", -1) in metrics
 
 
 @ON_SQLITE

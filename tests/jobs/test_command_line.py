@@ -1,3 +1,4 @@
+import importlib
 import os
 import subprocess
 import sys
@@ -34,8 +35,6 @@ def test_every_job_module_is_in_the_list_and_every_listed_job_is_a_module() -> N
 
 @pytest.mark.parametrize("name", dispatch.JOBS)
 def test_help_is_quick_and_names_the_command_as_the_docstring_does(name: str) -> None:
-    import importlib
-
     module = importlib.import_module(f"jobs.{name}")
     assert (module.__doc__ or "").startswith(f"python -m jobs {name}")
     told = jobs(name, "--help", timeout=30)
@@ -111,6 +110,30 @@ def test_bad_input_is_one_line_with_the_way_out(
     lines = [line for line in told.stderr.splitlines() if "error:" in line]
     assert told.returncode == code and len(lines) == 1 and expected in lines[0]
     assert "Traceback" not in told.stderr and "hunter22" not in told.stderr
+
+
+@pytest.mark.parametrize("number", ["99999999999999999999", "2147483648", "0", "-1"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("predict --train-run", "embed --train-run", "embed --run", "evaluate --train-run", "evaluate --predict-run"),
+        *(
+            "report --predict-run",
+            "score --predict-run",
+            "audit --predict-run",
+            "search --case",
+            "compare",
+            "compare 1",
+        ),
+    ],
+)
+def test_a_number_that_no_run_and_no_image_can_have_is_refused_in_one_line(
+    asked: str, number: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = asked.split()
+    assert importlib.import_module(f"jobs.{name}").main([*options, number]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert f"{number} is " in line
 
 
 def test_an_artifact_folder_that_is_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

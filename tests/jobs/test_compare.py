@@ -47,6 +47,19 @@ def test_two_predict_runs_are_compared_on_the_images_both_scored(
     assert "DeLong's test of the AUCs" in capsys.readouterr().out
 
 
+def test_json_says_null_of_what_no_number_tells(
+    world: World, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = world.add_predict(), world.add_predict()
+    with session.transaction(world.context.engine) as db:
+        said = {row.image_id: row.probability for row in db.query(Prediction).filter_by(run_id=first.id)}
+        for row in db.query(Prediction).filter_by(run_id=second.id):
+            row.probability = said[row.image_id]
+    assert compare.main([str(first.id), str(second.id), "--json", *FEW, *job_options]) == 0
+    verdicts = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["verdicts"]
+    assert (verdicts["p_exact"], verdicts["statistic"], verdicts["p_corrected"]) == (1.0, None, None)
+
+
 def test_images_that_one_of_the_classifiers_was_trained_on_are_left_out(world: World) -> None:
     train = world.add_train()
     first, second = world.add_predict(train), world.add_predict()

@@ -368,12 +368,16 @@ def test_report_cards_take_turns_in_label_strategy_model_and_image(full: World) 
     assert len(varied(reports, 99)) == 40
 
 
-def test_every_data_set_name_has_a_folder_of_its_own_inside_exports() -> None:
+def test_every_data_set_name_has_a_folder_of_its_own_inside_exports(tmp_path: Path) -> None:
     names = ["a_b", "a b", "a/b", "a~b", "..", "...", "../a_b", ".a_b", "films-2.1", "f\u00fcnf"]
+    long = ["a" * 200, "\u80ba" * 200, "\u80ba" * 199 + "\u5fc3", "\u80ba" * 66 + "xy", "\u80ba" * 66 + "xyz"]
+    names = [*long, *names]
     folders = [export.folder_name(Dataset(name=name, root="/", synthetic=False)) for name in names]
     assert len({folder.casefold() for folder in folders}) == len(names)
     assert all("/" not in folder and not folder.startswith(".") for folder in folders)
-    assert (folders[0], folders[-2]) == ("a_b", "films-2.1")
+    assert (folders[0], folders[5], folders[-2]) == ("a" * 200, "a_b", "films-2.1")
+    for folder in folders:
+        (tmp_path / folder).mkdir()
 
 
 @pytest.mark.parametrize("below", ["", "deeper"])

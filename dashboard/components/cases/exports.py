@@ -1,6 +1,5 @@
 """How a list of cases leaves the page: as CSV or as JSON lines, made when it is asked for."""
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ from dashboard.components import filters
 from db.batches import batches
 from db.models import Dataset
 from db.queries import cases, reviews
-from engine.tables import csv_text
+from engine.tables import csv_text, json_text
 
 MOST = 200_000
 """Cases in a file."""
@@ -71,11 +70,11 @@ def as_csv(found: Iterator[dict[str, Any]]) -> str:
     """CSV with a header line; zones and tags as JSON."""
 
     def flat(value: Any) -> Any:
-        return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list) else value
+        return json_text(value) if isinstance(value, dict | list) else value
 
     return csv_text(COLUMNS, ([flat(row[name]) for name in COLUMNS] for row in found))
 
 
 def as_json_lines(found: Iterator[dict[str, Any]]) -> str:
     """A JSON object a line."""
-    return "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in found)
+    return "".join(f"{json_text(row)}\n" for row in found)

@@ -1,5 +1,6 @@
 """Which embedders there are: what turns radiographs, and for some texts, into unit vectors that can be compared."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -74,6 +75,6 @@ def reads_text(name: str) -> bool:
 
 
 def train_run_named(name: str) -> int | None:
-    """The train run in a name such as classifier:19, or None."""
-    kind, _, number = name.partition(":")
-    return int(number) if kind == "classifier" and number.isascii() and number.isdigit() else None
+    """The train run in a name such as classifier:19, or None; no run has a number of more than ten digits."""
+    found = re.fullmatch("classifier:([0-9]{1,10})", name)
+    return int(found[1]) if found else None
