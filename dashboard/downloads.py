@@ -8,11 +8,11 @@ from pathlib import Path
 
 from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
-from starlette.responses import FileResponse, PlainTextResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from dashboard import resources
-from dashboard.pictures import PREFIX, AbsentError
+from dashboard.pictures import AWAY, PREFIX, AbsentError, refused
 from db.models import Artifact, Run
 from db.queries import runs
 from db.session import DatabaseUnavailableError
@@ -142,16 +142,16 @@ def _artifact(request: Request) -> Response:
     try:
         artifact, run = _found(request.path_params["number"])
     except AbsentError as error:
-        return _refused(str(error), 404)
+        return refused(str(error), 404)
     except (DBAPIError, DatabaseUnavailableError):
-        return _refused("the database does not answer; try again once it does", 503)
+        return refused(AWAY, 503)
     try:
         return _sent(request, artifact)
     except AbsentError as error:
         reason = str(error)
     except OSError:
         reason = f"{artifact.path} cannot be read"
-    return _refused(f"{reason}; {_remedy(run)}", 404)
+    return refused(f"{reason}; {_remedy(run)}", 404)
 
 
 def _sent(request: Request, artifact: Artifact) -> Response:
@@ -173,11 +173,6 @@ def _sent(request: Request, artifact: Artifact) -> Response:
     headers["Content-Length"] = str(_zipped_bytes(path, top, _touched(path)))
     pieces = zipped(path, top) if request.method == "GET" else iter(())
     return StreamingResponse(pieces, media_type="application/zip", headers=headers)
-
-
-def _refused(reason: str, status: int) -> Response:
-    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
-    return PlainTextResponse(reason, status, headers=headers)
 
 
 ROUTES = [Route(f"{PREFIX}/artifact/{{number}}", _artifact)]

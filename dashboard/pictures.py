@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image as Picture
+from sqlalchemy.exc import DBAPIError
 from starlette.requests import Request
 from starlette.responses import FileResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from dashboard import resources
 from db.queries import files
+from db.session import DatabaseUnavailableError
 from engine.errors import InputError
 from engine.images import decode, read_bytes, thumbnail_path
 from engine.overlays import layer
@@ -25,6 +27,7 @@ from engine.overlays import layer
 PREFIX = "/app/static"
 SHA256, RUN = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9]{1,9}")
 HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+AWAY = "the database does not answer; try again once it does"
 HEAT_SIDE = 256
 """Pixels a side of a heatmap as a layer, whatever the radiograph's shape: it is smooth, the browser stretches it."""
 
@@ -46,6 +49,12 @@ def heat_url(run_id: int, sha256: str, *, version: str) -> str:
 
 class AbsentError(Exception):
     """There is nothing to show at this URL; the message says why."""
+
+
+def refused(reason: str, status: int) -> Response:
+    """Why there is nothing, in a line that no browser keeps."""
+    headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
+    return PlainTextResponse(reason, status, headers=headers)
 
 
 def confined(root: Path, relative: str) -> Path:
@@ -70,23 +79,24 @@ def original(sha256: str) -> bytes:
             continue
         if hashlib.sha256(data).hexdigest() == sha256:
             return data
-    relative = places[0][1]  # where the folder is on the server is no reader's business
+    relative = places[0][1]  # the folder itself is told at this machine alone, by the overview
     raise AbsentError(f"file {relative} is gone from the dataset's folder, or changed since it was ingested")
 
 
 def _answer(function: Callable[[Request, str], Response]) -> Callable[[Request], Response]:
-    """Check the hash in the URL, and turn what cannot be shown into 404."""
+    """Check the hash in the URL; what cannot be shown is 404, or 503 while the database is away, and a line why."""
 
     @wraps(function)
     def endpoint(request: Request) -> Response:
         sha256 = request.path_params["sha256"]
         if not SHA256.fullmatch(sha256):
-            return PlainTextResponse("not a sha256", 404)
+            return refused("not a sha256", 404)
         try:
             return function(request, sha256)
         except (AbsentError, InputError, OSError) as error:
-            reason = "the file cannot be read" if isinstance(error, OSError) else str(error)
-            return PlainTextResponse(reason, 404, headers={"Cache-Control": "no-store"})
+            return refused("the file cannot be read" if isinstance(error, OSError) else str(error), 404)
+        except (DBAPIError, DatabaseUnavailableError):
+            return refused(AWAY, 503)
 
     return endpoint
 

@@ -34,6 +34,11 @@ def settings() -> Settings:
     return Settings(**given)
 
 
+def serves_here_alone() -> bool:
+    """Whether this machine's own names are all that the dashboard answers to."""
+    return not settings().allowed_hosts
+
+
 def artifacts() -> Path:
     """The artifact folder, absolute."""
     return settings().artifacts.resolve()

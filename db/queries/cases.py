@@ -13,12 +13,10 @@ from db.batches import batches
 from db.models import Dataset, Image, ImageTally, Prediction, Run
 from db.queries.case_counts import confusion as confusion
 from db.queries.case_counts import count as count
-from db.queries.case_order import SORTS as SORTS
 from db.queries.case_order import Place as Place
 from db.queries.case_order import listed as listed
 from db.queries.case_order import place as place
 from db.queries.case_questions import LABELS as LABELS
-from db.queries.case_questions import OUTCOMES as OUTCOMES
 from db.queries.case_questions import UNKNOWN as UNKNOWN
 from db.queries.case_questions import Outcome as Outcome
 from db.queries.case_questions import Question as Question
@@ -58,10 +56,10 @@ def outcome(label: int | None, probability: float | None, threshold: float | Non
 
 
 def page(session: Session, question: Question, *, limit: int = 48, offset: int = 0) -> list[Case]:
-    """The cases of one page, in the question's order."""
+    """The cases of one page, in the question's order; without those that a job forgets meanwhile."""
     wanted = listed(session, question, limit=limit, offset=offset)
     found = several(session, wanted, run_id=question.run_id, threshold=question.threshold)
-    return [found[image_id] for image_id in wanted]
+    return [found[image_id] for image_id in wanted if image_id in found]
 
 
 def ids(session: Session, question: Question) -> Sequence[int]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sqlalchemy import Result, Select, column, func, literal_column, null, select, table
 from sqlalchemy.orm import Session
 
+from db.batches import batches
 from db.models import Image, Report, Review
 from db.queries import cases
 from db.queries.cases import Question
@@ -132,15 +133,20 @@ def _hits(
     query = _fts5(source, wanted) if sqlite else _tsvector(source, wanted)
     query = query.join(Image, source.image).where(Image.id.in_(cases.matching(question)))
     best, unread = _read(session, source, session.execute(query.add_columns(Image.id)), limit=limit, passes=passes)
-    chosen = [text_id for text_id, _ in best.values()]
-    shown = (_snippets_fts5 if sqlite else _snippets_tsvector)(session, source, wanted, chosen)
-    images = {image.id: image for image in session.scalars(select(Image).where(Image.id.in_(best)))}
+    snippets = _snippets_fts5 if sqlite else _snippets_tsvector
     author: tuple[Any, Any] = (Report.model, Report.strategy) if source is REPORTS else (Review.reviewer, null())
-    by = {row[0]: (row[1], row[2]) for row in session.execute(select(source.id, *author).where(source.id.in_(chosen)))}
-    hits = [
-        TextHit(images[image_id], source.kind, number, by[number][0], by[number][1], score, shown[number])
-        for image_id, (number, score) in best.items()
-    ]
+    hits = []
+    for part in batches(best.items()):
+        chosen = [number for _, (number, _) in part]
+        shown = snippets(session, source, wanted, chosen)
+        found = select(Image).where(Image.id.in_([image_id for image_id, _ in part]))
+        images = {image.id: image for image in session.scalars(found)}
+        said = select(source.id, *author).where(source.id.in_(chosen))
+        by = {row[0]: (row[1], row[2]) for row in session.execute(said)}
+        hits += [
+            TextHit(images[image_id], source.kind, number, by[number][0], by[number][1], score, shown[number])
+            for image_id, (number, score) in part
+        ]
     return TextAnswer(hits, unread)
 
 

@@ -27,7 +27,7 @@ from db.models import (
     VectorIndex,
     now,
 )
-from db.queries import cases, evaluation
+from db.queries import case_questions, evaluation
 from engine.images import thumbnail_path
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -109,7 +109,7 @@ def test_nonsense_in_the_address_is_left_aside(workbench: Workbench, parameters:
 
 def test_each_outcome_leads_to_as_many_cases_as_it_counts(workbench: Workbench) -> None:
     at = open_page("cases")
-    for outcome in cases.OUTCOMES:
+    for outcome in case_questions.OUTCOMES:
         link = cell(at, "confusion", outcome)
         page, parameters = asked(link["href"])
         assert parameters["outcome"] == outcome
@@ -224,6 +224,17 @@ def test_the_overview_holds_each_embedder_against_the_original_tool_on_real_film
     measured, original = table["rows"]
     assert [cell["text"] for cell in measured[:2]] == ["imagenet-lite0", "90.0 % (88.0 to 92.0 %)"]
     assert [cell["text"] for cell in original[:2]] == ["original tool", "~ 78.0 %"]
+
+
+@pytest.mark.parametrize("hosts", ["", "films.example.org"])
+def test_the_folder_of_a_dataset_is_told_at_this_machine_alone_and_as_it_is_written(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch, hosts: str
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Dataset, workbench.dataset_id).root = "/data/`a` *b*"
+    monkeypatch.setenv("PNEUMOSCOPE_ALLOWED_HOSTS", hosts)
+    assert (r" /data/\`a\` \*b\*" in said(open_page("overview"))) == (not hosts)
+    assert ("/data/" in said(open_page("overview"))) == (not hosts)
 
 
 def test_the_overview_counts_the_reports_of_a_model_whose_long_name_is_shortened(workbench: Workbench) -> None:

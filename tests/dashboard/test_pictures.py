@@ -124,6 +124,17 @@ def test_a_run_that_stored_no_heatmap_of_an_image_has_none_to_show(client: TestC
     assert answer.headers["cache-control"] == "no-store"
 
 
+def test_a_database_that_does_not_answer_is_said_in_one_line(
+    client: TestClient, workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    urls = [pictures.image_url(image(workbench).sha256), heat_url(workbench)]
+    monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://reader:secret@127.0.0.1:9/none")
+    for url in urls:
+        answer = client.get(url)
+        assert (answer.status_code, answer.text) == (503, "the database does not answer; try again once it does")
+        assert answer.headers["cache-control"] == "no-store"
+
+
 def test_a_heatmap_file_that_is_pickled_or_outside_is_not_opened(client: TestClient, workbench: Workbench) -> None:
     url = heat_url(workbench)
     with database.transaction(workbench.engine) as db:

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
 from db import session as database
-from db import tallies
+from db import tallies, writes
 from db.models import Image, ImageTag, Prediction, Report, Review, Run
-from db.queries import case_counts, case_order, cases
+from db.queries import case_counts, case_order, case_questions, cases
 from db.queries.cases import Question
 
 SIDES = {
@@ -165,7 +165,7 @@ def test_pages_counts_and_ids_agree_with_python_on_combinations_of_filters(
     seen = set()
     with database.transaction(asked.engine) as db:
         facts = known(db, asked)
-        for question in combined(asked, cases.SORTS, step=6007):
+        for question in combined(asked, case_order.SORTS, step=6007):
             wanted = sorted((fact for fact in facts if fits(fact, question)), key=lambda fact: rank(fact, question))
             ids = [fact.image.id for fact in wanted]
             assert [case.id for case in cases.page(db, question, limit=100)] == ids, question
@@ -195,7 +195,7 @@ def test_lists_of_a_few_sides_agree_with_python_at_every_threshold(
     monkeypatch.setattr(case_order, "FAR", far)
     with database.transaction(asked.engine) as db:
         facts = known(db, asked)
-        for threshold, sort, moved in product((0.0, 0.35, 0.3512, THRESHOLD, 1.0), cases.SORTS, (False, True)):
+        for threshold, sort, moved in product((0.0, 0.35, 0.3512, THRESHOLD, 1.0), case_order.SORTS, (False, True)):
             base = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": threshold}
             question = Question(asked.dataset, **base, sort=sort, moved=moved, **sides)
             wanted = sorted((fact for fact in facts if fits(fact, question)), key=lambda fact: rank(fact, question))
@@ -208,7 +208,7 @@ def test_lists_of_a_few_sides_agree_with_python_at_every_threshold(
             counts = cases.confusion(db, question)
             open_ = [fact for fact in facts if fits(fact, replace(question, outcome=None))]
             called = [cases.outcome(fact.image.label, fact.probability, threshold) for fact in open_]
-            assert counts == {name: called.count(name) for name in cases.OUTCOMES}, question
+            assert counts == {name: called.count(name) for name in case_questions.OUTCOMES}, question
 
 
 def test_outcomes_add_up_to_the_labelled_predictions(asked: Asked) -> None:
@@ -217,7 +217,7 @@ def test_outcomes_add_up_to_the_labelled_predictions(asked: Asked) -> None:
         question = Question(dataset, run_id=run, threshold=THRESHOLD)
         counts = cases.confusion(db, question)
         assert counts is not None
-        for outcome in cases.OUTCOMES:
+        for outcome in case_questions.OUTCOMES:
             shown = cases.page(db, Question(dataset, run_id=run, threshold=THRESHOLD, outcome=outcome), limit=100)
             assert counts[outcome] == len(shown)
             assert {case.outcome for case in shown} <= {outcome}
@@ -228,7 +228,7 @@ def test_outcomes_add_up_to_the_labelled_predictions(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("sides", [{}, {"label": "pneumonia"}, {"outcome": "TN"}, {"threshold": 0.35}, {"high": 0.7}])
-@pytest.mark.parametrize("sort", sorted(cases.SORTS))
+@pytest.mark.parametrize("sort", sorted(case_order.SORTS))
 def test_places_follow_each_other_without_gap_or_repetition(asked: Asked, sort: str, sides: dict[str, Any]) -> None:
     base = {"run_id": asked.run, "threshold": THRESHOLD, "own_threshold": THRESHOLD}
     question = Question(asked.dataset, sort=sort, **{**base, **sides})
@@ -264,6 +264,24 @@ def test_more_cases_than_a_statement_takes_values_are_found(asked: Asked) -> Non
     with database.transaction(asked.engine) as db:
         found = cases.several(db, range(70_000), run_id=asked.run, threshold=THRESHOLD)
         assert sorted(found) == list(db.scalars(select(Image.id).order_by(Image.id)))
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite reads as things stood at its first
+def test_a_page_does_without_an_image_that_is_forgotten_while_it_is_read(
+    asked: Asked, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    several = cases.several
+
+    def late(session: Session, ids: Sequence[int], **options: Any) -> dict[int, cases.Case]:
+        with database.transaction(asked.engine) as db:
+            writes.forget_images(db, ids[:1])
+        return several(session, ids, **options)
+
+    question = Question(asked.dataset, run_id=asked.run, threshold=THRESHOLD)
+    with Session(asked.engine) as db:
+        before = [case.id for case in cases.page(db, question, limit=10)]
+        monkeypatch.setattr(cases, "several", late)
+        assert [case.id for case in cases.page(db, question, limit=10)] == before[1:]
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

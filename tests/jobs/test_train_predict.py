@@ -17,7 +17,7 @@ from sample import build, films
 
 from db import session, tallies
 from db.models import Image, Metric, Prediction, Run
-from db.queries import cases, datasets, runs
+from db.queries import case_questions, cases, datasets, runs
 from db.queries.cases import Question
 from engine.classification.recipes import RECIPES
 from engine.phantoms import write_phantoms
@@ -108,7 +108,7 @@ def test_images_counted_anew_before_a_run_ends_keep_its_predictions_counted_by_i
     question = Question(dataset, run_id=run.id, threshold=0.4, own_threshold=0.4)
     with session.transaction(context.engine) as db:
         called = [case.outcome for case in cases.page(db, question)]
-        assert cases.confusion(db, question) == {name: called.count(name) for name in cases.OUTCOMES}
+        assert cases.confusion(db, question) == {name: called.count(name) for name in case_questions.OUTCOMES}
         assert called.count("FN") > 0
 
 

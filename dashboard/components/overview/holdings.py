@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from dashboard import resources
 from dashboard.components import frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
@@ -13,12 +14,13 @@ SPLITS = ("train", "val", "test", None)
 
 
 def described(dataset: Dataset, rows: Sequence[dict[str, Any]], ingest: Run | None) -> str:
-    """The dataset in a sentence."""
+    """The dataset in a sentence; at this machine alone also the folder that it came from."""
     images, files = _total(rows, "images"), _total(rows, "files")
     kind = "Synthetic phantoms" if dataset.synthetic else "Real radiographs"
     copies = f" from {wording.count(files, 'file')}" if has_copies(rows) else ""
     when = f", ingested {wording.ago(ingest.finished)}" if ingest else ""
-    return f"{kind}: {wording.count(images, 'distinct image')}{copies}{when}. `{dataset.root}`"
+    folder = f" {wording.plain(dataset.root)}" if resources.serves_here_alone() else ""
+    return f"{kind}: {wording.count(images, 'distinct image')}{copies}{when}.{folder}"
 
 
 def has_copies(rows: Sequence[dict[str, Any]]) -> bool:

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
 from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels, write_reports
-from sqlalchemy import select, update
+from sqlalchemy import event, select, update
 from tiny_models import tiny_clip
 
 from db import session, tallies
@@ -129,7 +129,6 @@ def test_bad_use_is_one_line_and_an_exit_code(
     refused(search, 1, "torn.png cannot be used", "--image", str(torn))
     refused(search, 1, "cannot be read (No such file or directory); check", "--image", str(tmp_path / "absent.png"))
     refused(search, 2, "case 4711 is in no dataset", "--case", "4711")
-    refused(search, 2, "is in no dataset", "--case", str(2**63))
     refused(search, 2, "no index of embedder 'clip'; it has: small", "--case", "1", "--embedder", "clip")
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
     refused(search, 2, "--k is 0", "--case", "1", "--k", "0")
@@ -367,6 +366,31 @@ def test_a_readers_note_is_found_before_reports_and_heeds_negation(
     with session.transaction(context.engine) as db:
         db.execute(update(Review).where(Review.image_id == images[0].id).values(note="clear"))
     assert answer(options, capsys, "--text", "effusion")["hits"] == []
+
+
+def test_more_hits_than_a_statement_takes_values_are_found(context: Context) -> None:
+    with session.transaction(context.engine) as db:
+        dataset = Dataset(name="noted", root="/", synthetic=False)
+        db.add(dataset)
+        db.flush()
+        shared = {"dataset_id": dataset.id, "patient_key": "p", "width": 1, "height": 1}
+        db.add_all(Image(sha256=f"{number:064}", path=f"{number}.png", **shared) for number in range(1200))
+        db.flush()
+        numbers = db.scalars(select(Image.id).where(Image.dataset_id == dataset.id)).all()
+        db.add_all(
+            Review(image_id=number, reviewer="reader", verdict="normal", note=f"opacity of case {number}")
+            for number in numbers
+        )
+    values: list[int] = []
+
+    def note(_connection: Any, _cursor: Any, _statement: str, parameters: Any, *_others: Any) -> None:
+        values.append(len(parameters))
+
+    event.listen(context.engine, "before_cursor_execute", note)
+    with session.transaction(context.engine) as db:
+        hits = queries.texts(db, Question(dataset.id), "opacity", limit=70_000).hits
+    assert {hit.image.id: hit.snippet for hit in hits} == {number: f"«opacity» of case {number}" for number in numbers}
+    assert max(values) < 600  # PostgreSQL takes 65,535
 
 
 def test_denials_of_most_texts_do_not_hide_the_few_that_affirm_and_a_limit_is_told(
