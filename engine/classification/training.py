@@ -17,6 +17,7 @@ from engine.classification.backbones import Backbone
 from engine.classification.fusing import quick
 from engine.classification.progress import Progress, ProgressFolder
 from engine.classification.recipes import Recipe
+from engine.classification.states import below
 from engine.errors import InputError
 from engine.metrics.classification import auc
 
@@ -165,10 +166,8 @@ class _Learning:
             weight_decay=recipe.weight_decay,
             fused=True,
         )
-        self.half = {"float32": None, "bfloat16": torch.bfloat16, "float16": torch.float16}[recipe.precision]
-        if self.half == torch.float16 and device != "cuda":
-            self.half = torch.bfloat16
-        self.scaler = torch.amp.GradScaler(device, enabled=self.half == torch.float16)
+        self.half = half(recipe.precision, device)
+        self.scaler = torch.amp.GradScaler(torch.device(device).type, enabled=self.half == torch.float16)
         self.criterion = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
         self.curve: list[Epoch] = []
         self.last: Snapshot
@@ -235,9 +234,9 @@ class _Learning:
     def restore(self, saved: Progress) -> None:
         """Take up where `progress` left."""
         self.curve = [Epoch(**epoch) for epoch in saved.facts["curve"]]
-        self.last = self.best = Snapshot(len(self.curve) - 1, _below(saved.tensors, "last."))
+        self.last = self.best = Snapshot(len(self.curve) - 1, below(saved.tensors, "last."))
         if saved.facts["best_epoch"] != self.last.epoch:
-            self.best = Snapshot(saved.facts["best_epoch"], _below(saved.tensors, "best."))
+            self.best = Snapshot(saved.facts["best_epoch"], below(saved.tensors, "best."))
         self.member.load_state_dict(self.last.state)
         described = self.optimizer.state_dict()
         moments: dict[int, dict[str, Tensor]] = {}
@@ -259,7 +258,14 @@ class _Learning:
         return np.concatenate(made)
 
     def _autocast(self) -> Any:
-        return torch.autocast(self.device, dtype=self.half, enabled=self.half is not None)
+        return torch.autocast(torch.device(self.device).type, dtype=self.half, enabled=self.half is not None)
+
+
+def half(precision: str, device: str) -> torch.dtype | None:
+    """The type that a recipe's precision means on a device, such as cuda:0; None for float32 throughout. Without a card
+    float16 is bfloat16."""
+    short = torch.float16 if torch.device(device).type == "cuda" else torch.bfloat16
+    return {"float32": None, "bfloat16": torch.bfloat16, "float16": short}[precision]
 
 
 def fingerprint(
@@ -276,10 +282,6 @@ def fingerprint(
         ],
     }
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _below(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
 
 def _rate(step: int, steps: int, warm_up: float) -> float:

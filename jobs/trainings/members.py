@@ -106,7 +106,7 @@ def stored_member(path: Path, which: str) -> StoredMember:
     """The member in `path` after its last or best epoch."""
     from safetensors.torch import load_file
 
+    from engine.classification.states import below
+
     found = load_file(path)
-    prefix = f"{which}/"
-    state = {name.removeprefix(prefix): tensor for name, tensor in found.items() if name.startswith(prefix)}
-    return StoredMember(state, found[f"{which}_logits"].numpy())
+    return StoredMember(below(found, f"{which}/"), found[f"{which}_logits"].numpy())

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from engine.classification import trunk_cache
+from engine.classification import training, trunk_cache
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.fresh_views import FreshViews
 from engine.classification.inference import Classifier, save_checkpoint
@@ -69,6 +69,22 @@ def test_the_same_seed_trains_the_same_member(backbone: Backbone, cache: TrunkCa
     held_out = np.arange(40) < 20
     one, other = (train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3) for _ in range(2))
     assert same(one.last.state, other.last.state) and np.array_equal(one.last.valid_logits, other.last.valid_logits)
+
+
+@pytest.mark.parametrize(
+    ("precision", "device", "expected"),
+    [
+        ("float16", "cuda", torch.float16),
+        ("float16", "cuda:0", torch.float16),  # as accelerate names a card
+        ("float16", "cpu", torch.bfloat16),
+        ("bfloat16", "cuda:1", torch.bfloat16),
+        ("float32", "cuda:0", None),
+    ],
+)
+def test_half_precision_is_the_cards_own_however_the_card_is_named(
+    precision: str, device: str, expected: torch.dtype | None
+) -> None:
+    assert training.half(precision, device) is expected
 
 
 class KilledError(Exception):
