@@ -125,7 +125,7 @@ def report_queries(dataset: int, predict: Run, images: int) -> list[Query]:
     }
     found = []
     for name, one in asked.items():
-        found.append(Query(f"reports.count, {name}", COUNT, partial(reports.count, one)))
+        found.append(Query(f"reports.tallied, {name}", COUNT, partial(reports.tallied, one)))
         found.append(Query(f"reports.page, {name}", PAGE, partial(reports.ids, one, limit=50)))
     total = 8 * (images // 20)
     last = partial(reports.ids, every, limit=50, offset=total - 50, total=total)

@@ -31,7 +31,7 @@ SPLITS = {"oof": "out of fold", "test": "test"}
 
 @dataclass(frozen=True)
 class Holding:
-    """How many images of one split and label there are; label None is unknown."""
+    """How many images of one split and label there are, by their names: label is normal, pneumonia or unknown."""
 
     split: str
     label: str

@@ -1,6 +1,5 @@
 """Where a pretrained model's weights are: --weights PATH, the local model folder, the caches, then the hub."""
 
-import logging
 import os
 import shutil
 from dataclasses import dataclass
@@ -12,8 +11,6 @@ from engine.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor
-
-log = logging.getLogger(__name__)
 
 
 class MissingWeightsError(InputError):
@@ -142,7 +139,8 @@ def locate(name: str, *, models: Path | None = None, weights: Path | None = None
 def fetch(name: str, *, models: Path) -> Path:
     """Download the weights of `name` into models/NAME, check their hash, and return the folder.
 
-    The folder appears whole or not at all; what an interrupted download left is taken up by the next one.
+    The folder appears whole or not at all. After an interrupted download of a repository the files that had arrived are
+    not fetched again; that of a single file begins anew.
     Raises InputError where the source does not answer, refuses, or sends other bytes than the registry names.
     """
     wanted, target, partial = spec(name), models / name, models / f".{name}.partial"

@@ -10,6 +10,7 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image, Run
 from db.queries import datasets, runs
+from engine import devices
 from engine.classification import versions
 from engine.commands import job
 from engine.files import whole_file
@@ -126,8 +127,6 @@ def predict(
     run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, kept: str, *, operating_point: str | None
 ) -> None:
     """Score all images in batches, then store heatmaps and rows together."""
-    import torch
-
     from engine.classification.checkpoints import load_classifier
     from engine.heat import lung_zones
     from engine.images import Ingested, read_batch
@@ -137,8 +136,7 @@ def predict(
         checkpoint = runs.artifact(db, trained.id, kept)
     if checkpoint is None:
         raise JobError(f"train run {trained.id} has no {kept}; train again with: python -m jobs train")
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    classifier = load_classifier(run.context.artifacts / checkpoint.path, device=device)
+    classifier = load_classifier(run.context.artifacts / checkpoint.path, device=devices.available())
     rows: list[dict[str, Any]] = []
     heatmaps = []
     with run.progress("scoring images", len(images)) as advance:

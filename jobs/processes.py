@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from engine import devices
+
 PATIENCE = timedelta(days=7)
 """How long a process waits for the others, which may have hours of work left: the backends' own is minutes."""
 
@@ -24,14 +26,11 @@ class Processes:
     @classmethod
     def launched(cls) -> "Processes":
         """As the launcher's environment says; alone without a launcher. On GPUs where there are any."""
-        import torch
-
-        on_cpu = not torch.cuda.is_available()
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
-            return cls(device="cpu" if on_cpu else "cuda")
+            return cls(device=devices.available())
         from accelerate import PartialState
 
-        state = PartialState(cpu=on_cpu, timeout=PATIENCE)
+        state = PartialState(cpu=devices.available() == "cpu", timeout=PATIENCE)
         return cls(state.process_index, state.num_processes, str(state.device))
 
     @property

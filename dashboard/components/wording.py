@@ -57,7 +57,7 @@ def count(value: int | None, one: str = "", many: str = "") -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """4000 as "1 h 7 min"."""
+    """0.25 as "250 ms", 80 as "80 s", 4000 as "67 min" and 9000 as "2 h 30 min"."""
     if seconds is None or not known(seconds):
         return UNKNOWN
     if seconds < 1:

@@ -15,7 +15,6 @@ from db.queries.report_counts import choices as choices
 from db.queries.report_counts import leaderboard as leaderboard
 from db.queries.report_counts import of_demand
 from db.queries.report_counts import tallied as tallied
-from db.queries.report_questions import LABELS as LABELS
 from db.queries.report_questions import PROBLEMS, STANCES, Demand, conditions, demands
 from db.queries.report_questions import ReportQuestion as ReportQuestion
 
@@ -136,12 +135,6 @@ def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[R
     for number, metric, value in session.execute(columns.where(ReportScore.report_id.in_(report_ids))):
         scores.setdefault(number, {})[metric] = value
     return [ReportRow(*found[number], scores.get(number, {})) for number in report_ids if number in found]
-
-
-def count(session: Session, question: ReportQuestion) -> int:
-    """How many reports the question has."""
-    number = tallied(session, question)
-    return len(ids(session, question)) if number is None else number
 
 
 def of_image(session: Session, image_id: int) -> list[ReportRow]:

@@ -1,4 +1,5 @@
-"""Which views of a film training looks at: kinds of variation by name, each view fixed by its seed alone."""
+"""Which views of a film training looks at: kinds of variation by name, each view fixed by its seed, and a restyled one
+by the films of its batch as well, one of which gives it its style."""
 
 import hashlib
 from collections.abc import Callable, Sequence

@@ -6,7 +6,8 @@ from itertools import combinations
 
 import numpy as np
 
-from engine.metrics.bootstrap import Floats, Interval, cluster_bootstrap, weighted_mean
+from engine.metrics.agreement import cohen
+from engine.metrics.bootstrap import Interval, cluster_bootstrap, weighted_mean
 
 
 @dataclass(frozen=True)
@@ -76,21 +77,10 @@ def paired_differences(scores: Sequence[ScoredReport], *, seed: int, replicates:
 def kappa(
     labels: np.ndarray, stances: np.ndarray, patients: Sequence[str], *, seed: int, replicates: int = 1000
 ) -> Interval:
-    """Cohen's kappa (1960, Educ Psychol Meas 20:37) of what reports say against the labels, in [-1, 1].
+    """Cohen's kappa of what reports say against the labels, in [-1, 1].
 
     labels: 0 or 1, (n,). stances: 1 pneumonia, 0 normal, .5 uncertain, NaN none, (n,); the last two are classes of
     their own that no label has. NaN where labels and stances are all of one class.
     """
     said = np.where(np.isnan(stances), 2.0, stances)
-    classes = np.unique(np.concatenate([labels.astype(float), said]))
-
-    def statistic(weights: Floats) -> Floats:
-        total = weights.sum(1)
-        agreed = (weights * (said == labels)).sum(1) / total
-        chance = np.sum(
-            [(weights * (labels == one)).sum(1) * (weights * (said == one)).sum(1) for one in classes], axis=0
-        ) / np.square(total)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return np.asarray(np.where(chance < 1, (agreed - chance) / (1 - chance), np.nan))
-
-    return cluster_bootstrap(statistic, list(patients), seed=seed, replicates=replicates)
+    return cluster_bootstrap(cohen(labels.astype(float), said), list(patients), seed=seed, replicates=replicates)

@@ -13,6 +13,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.retrieval import approximate
 from engine.retrieval.alignment import NOTHING_KNOWN, Known, mapped
@@ -153,7 +154,7 @@ def write_index(
         dimension=vectors.shape[1],
         count=len(ids),
         kind=kind,
-        files={path.name: _sha256(path) for path in sorted(temporary.iterdir())},
+        files={path.name: file_sha256(path) for path in sorted(temporary.iterdir())},
         recall=recall,
         taught=None if known.concepts is None else list(known.concepts),
         centred_on=centred_on,
@@ -206,7 +207,7 @@ class VectorIndex:
         for name in manifest.files:
             if not (folder / name).is_file():
                 raise IndexDamagedError(f"vector index {folder} lacks {name}")
-            if _sha256(folder / name) != manifest.files[name]:
+            if file_sha256(folder / name) != manifest.files[name]:
                 raise IndexDamagedError(f"vector index {folder}: {name} is not the file that was written")
         import faiss
 
@@ -362,11 +363,6 @@ def _manifest(folder: Path, sha256: str | None) -> Manifest:
     if manifest.format != FORMAT or set(manifest.files) - {WORDS, SENTENCES} != set(FILES):
         raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'")
     return manifest
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _flush(path: Path) -> None:

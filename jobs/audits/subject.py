@@ -15,6 +15,7 @@ from db import session
 from db.models import Dataset, Metric, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
+from engine import devices
 from engine.commands import job
 from engine.digests import is_whole
 from engine.files import kept_array, whole_file
@@ -153,11 +154,9 @@ class Audit:
     @cached_property
     def classifier(self) -> "AnyClassifier":
         """The classifier that made the predictions. Raises InputError where its checkpoint is damaged."""
-        import torch
-
         from engine.classification.checkpoints import load_classifier
 
-        return load_classifier(self.subject.checkpoint, device="cuda" if torch.cuda.is_available() else "cpu")
+        return load_classifier(self.subject.checkpoint, device=devices.available())
 
     @cached_property
     def heat(self) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from engine import devices
 from engine.files import whole_file
 from jobs.run import ActiveRun
 from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_fold, store_predictions, summary_of
@@ -19,21 +20,18 @@ FILMS = 2
 
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe", *, seed: int) -> None:
     """Describe every view by every backbone, fit each deal's folds, average, calibrate, store."""
-    import torch
-
     from engine.classification import linear
     from engine.classification.backbones import load_backbone
     from engine.metrics.classification import auc
     from engine.splits import grouped_folds
 
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     labels = training_set.labels
     deals = [
         grouped_folds(training_set.strata, training_set.patients, folds=recipe.folds, seed=seed + repeat)
         for repeat in range(recipe.repeats)
     ]
     backbones = [load_backbone(name, models=run.context.models) for name in recipe.backbones]
-    described = described_views(run, training_set, recipe, backbones, seed=seed, device=device)
+    described = described_views(run, training_set, recipe, backbones, seed=seed, device=devices.available())
     # Deals x views x images; an image's logits come from the folds that did not see its patient.
     logits = np.zeros((recipe.repeats, recipe.views, len(labels)))
     models: list[list[linear.Linear]] = [[] for _ in backbones]

@@ -7,6 +7,14 @@ from engine.metrics.names import called
 
 
 @pytest.mark.parametrize(
+    ("seconds", "read"),
+    [(0.25, "250 ms"), (9.96, "10.0 s"), (80, "80 s"), (4000, "67 min"), (9000, "2 h 30 min"), (None, "unknown")],
+)
+def test_a_duration_reads_in_the_unit_that_it_is_lived_in(seconds: float | None, read: str) -> None:
+    assert wording.duration(seconds) == read
+
+
+@pytest.mark.parametrize(
     ("metric", "value", "name", "read"),
     [
         ("recall", 0.9846, "Recall (sensitivity)", "98.5 %"),

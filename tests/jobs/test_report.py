@@ -287,7 +287,7 @@ def test_reports_are_found_by_label_strategy_stance_keyword_and_case(
     def found(**asked: object) -> tuple[int, list[reports.ReportRow]]:
         question = ReportQuestion(dataset_id=1, **asked)  # type: ignore[arg-type]  # the fields vary by case
         with session.transaction(engine) as db:
-            return reports.count(db, question), reports.page(db, question, limit=100)
+            return len(reports.ids(db, question)), reports.page(db, question, limit=100)
 
     count, rows = found()
     assert count == len(rows) == 80
@@ -397,7 +397,7 @@ def test_a_report_is_shown_in_every_dataset_that_holds_the_picture(
         db.add(Image(dataset_id=other.id, sha256=sha, path="x.png", patient_key="q", width=24, height=24))
         db.flush()
         assert [row.image.dataset_id for row in reports.page(db, ReportQuestion(dataset_id=other.id))] == [other.id]
-        assert reports.count(db, ReportQuestion(dataset_id=1)) == 2
+        assert reports.tallied(db, ReportQuestion(dataset_id=1)) == 2
 
 
 def test_help_is_quick_to_load_and_names_every_option(job_options: list[str]) -> None:

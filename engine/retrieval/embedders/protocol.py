@@ -21,7 +21,7 @@ class Embedder(Protocol):
 
     name: str
     revision: str
-    """First 16 digits of the weights' sha256."""
+    """First 16 digits of the weights' sha256; of `aligned`, of one over both its networks' and how it joins them."""
 
     @property
     def dimension(self) -> int:
