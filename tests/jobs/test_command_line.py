@@ -128,10 +128,10 @@ def test_bad_input_is_one_line_with_the_way_out(
     ],
 )
 def test_a_number_that_no_run_and_no_image_can_have_is_refused_in_one_line(
-    asked: str, number: str, capsys: pytest.CaptureFixture[str]
+    asked: str, number: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name, *options = asked.split()
-    assert importlib.import_module(f"jobs.{name}").main([*options, number]) == 2
+    assert importlib.import_module(f"jobs.{name}").main([*options, number, "--artifacts", str(tmp_path)]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
     assert f"{number} is " in line
 
