@@ -94,9 +94,8 @@ def gather(
             return found
 
         latest = runs.in_force
-        asked = predict_run is not None
-        predict = named("predict", predict_run or 0) if asked else latest(db, "predict", dataset.id)
-        if train_run is not None:
+        predict = named("predict", predict_run) if predict_run else latest(db, "predict", dataset.id)
+        if train_run:
             train: Run | None = named("train", train_run)
         else:
             behind = db.get(Run, (predict.summary or {}).get("train_run") or 0) if predict else None
