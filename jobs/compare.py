@@ -91,6 +91,8 @@ def table(first: Run, second: Run, found: "Comparison", changed: list[dict[str, 
         "",
     ]
     lines.append(f"{'metric':<18} {f'run {first.id}':>9} {f'run {second.id}':>9} {'difference':>11}  95 % interval")
+    one, other = (thresholds_of(run)["all"] for run in (first, second))
+    lines.append(f"{'threshold':<18} {one:>9.4f} {other:>9.4f} {one - other:>+11.4f}")
     for name, interval in found.differences.items():
         one, other = found.values[name]
         span = f"{interval.low:+.4f} to {interval.high:+.4f}"

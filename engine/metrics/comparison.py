@@ -133,11 +133,12 @@ def compare(first: Sample, second: Sample, patients: ArrayLike, *, seed: int, re
 
 
 def changed_sides(first: Sample, second: Sample) -> NDArray[np.intp]:
-    """Rows whose verdict differs, int (m,), those that moved furthest against their own thresholds first.
+    """Rows whose verdict differs, each against its own threshold, int (m,): those whose two probabilities are furthest
+    apart first, in row order where they are alike.
 
     first, second: of the same n rows.
     """
     one, other = first.probabilities >= first.threshold, second.probabilities >= second.threshold
     rows = np.flatnonzero(one != other)
-    moved = (first.probabilities - first.threshold) - (second.probabilities - second.threshold)
-    return rows[np.argsort(-np.abs(moved[rows]), kind="stable")]
+    apart = np.abs(first.probabilities - second.probabilities)[rows]
+    return rows[np.argsort(-apart, kind="stable")]

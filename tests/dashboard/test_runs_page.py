@@ -5,13 +5,13 @@ from datetime import timedelta
 
 import pyarrow as arrow
 import pytest
-from opened import Workbench, cell, linked, open_page, said
+from opened import Workbench, asked, cell, linked, open_page, said
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard import downloads
 from db import session as database
-from db.models import Artifact, Metric, Run, now
+from db.models import Artifact, Metric, Prediction, Run, now
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 COMMAND = "python -m jobs report --model 'my model' --dataset sample"
@@ -39,6 +39,17 @@ def another(workbench: Workbench, kind: str, **values: object) -> int:
         db.add(run)
         db.flush()
         return run.id
+
+
+def opposed(workbench: Workbench, *, threshold: float) -> tuple[int, int]:
+    """The predict run, and another of another threshold that says nearly the opposite of each image; their ids."""
+    first = change(workbench, "predict")
+    second = another(workbench, "predict", summary={"threshold": threshold})
+    with database.transaction(workbench.engine) as db:
+        for row in db.scalars(select(Prediction).where(Prediction.run_id == first)).all():
+            opposite = {"logit": -row.logit, "probability": 0.9 - 0.8 * row.probability}
+            db.add(Prediction(run_id=second, image_id=row.image_id, **opposite))
+    return first, second
 
 
 def measure(workbench: Workbench, run: int, **values: float) -> None:
@@ -158,6 +169,34 @@ def test_without_a_choice_the_difference_to_the_run_before_is_folded_in(workbenc
     assert not folded.proto.expanded
     assert ["embedder", "third", "other"] in texts(at, "settings")
     assert not any("differs" in one.label for one in open_page("runs", run=first).expander)
+
+
+def test_images_that_changed_sides_come_by_how_far_they_moved_beside_both_thresholds(workbench: Workbench) -> None:
+    first, second = opposed(workbench, threshold=0.2)
+    at = open_page("runs", run=first, against=second)
+    assert texts(at, "differences")[0] == ["Threshold", "60.0 %", "20.0 %", "+40.0 points", "", ""]
+    assert "changed sides**, those that moved furthest first" in said(at)
+    shares = [[float(one.strip(" %")) for one in card["title"].split("/")] for card in linked(at, "changed")["cards"]]
+    apart = [abs(one - other) for one, other in shares]
+    assert len(apart) > 5 and apart == sorted(apart, reverse=True)
+
+
+def test_an_image_that_changed_sides_opens_in_both_runs_and_more_of_them_as_a_list(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = opposed(workbench, threshold=0.4)
+    for run, other in ((first, second), (second, first)):
+        at = open_page("runs", run=run, against=other)
+        page, parameters = asked(linked(at, "changed")["cards"][0]["href"])
+        assert (page, parameters["run"], parameters["against"]) == ("case", str(run), str(other))
+        case = open_page(page, **parameters)
+        assert not case.exception and "No such case" not in said(case)
+    assert not [link for link in at.get("page_link") if "against" in link.proto.query_string]
+    monkeypatch.setattr("dashboard.components.runs.run_comparison.SHOWN", 2)
+    at = open_page("runs", run=first, against=second)
+    assert len(linked(at, "changed")["cards"]) == 2 and "jobs compare" not in said(at)
+    (link,) = [one.proto for one in at.get("page_link") if "against" in one.proto.query_string]
+    assert (link.page, link.query_string) == ("cases", f"run={first}&against={second}")
 
 
 def test_a_hash_among_the_settings_is_shortened_and_whole_in_its_hint(workbench: Workbench) -> None:

@@ -86,6 +86,12 @@ def test_images_change_sides_against_each_classifiers_own_threshold() -> None:
     assert changed_sides(one, other).tolist() == [1, 3]
 
 
+def test_images_whose_probabilities_moved_furthest_come_first_however_far_the_thresholds_are_apart() -> None:
+    one = Sample.of([0, 1, 1, 0, 1], [0.52, 0.30, 0.95, 0.30, 0.1], threshold=0.5)
+    other = Sample.of([0, 1, 1, 0, 1], [0.10, 0.90, 0.02, 0.90, 0.1], threshold=0.15)
+    assert changed_sides(one, other).tolist() == [2, 1, 3, 0]
+
+
 def test_what_cannot_be_compared_is_refused() -> None:
     with pytest.raises(InputError, match="two images of each class"):
         delong([0, 1, 1], [0.1, 0.2, 0.3], [0.1, 0.2, 0.3])

@@ -44,7 +44,9 @@ def test_two_predict_runs_are_compared_on_the_images_both_scored(
         assert row["right"] == (first.id if right else second.id)
     assert told["verdicts"]["first_only"] + told["verdicts"]["second_only"] == len(told["changed"])
     assert compare.main([str(first.id), str(second.id), *FEW, *job_options]) == 0
-    assert "DeLong's test of the AUCs" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "DeLong's test of the AUCs" in printed
+    assert "threshold             0.4500    0.4500     +0.0000" in printed
 
 
 def test_json_says_null_of_what_no_number_tells(

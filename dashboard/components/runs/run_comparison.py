@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import address, frame, panels, wording
+from dashboard.components import address, filters, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Card, Cell
 from dashboard.components.runs import naming
@@ -63,7 +63,7 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
     try:
         found = _measured(
             tuple((row["label"], row["first"], row["second"], row["patient_key"]) for row in rows),
-            *((run.summary or {}).get("threshold", 0.5) for run in (first, second)),
+            *(_threshold(run) for run in (first, second)),
         )
     except InputError as error:
         st.markdown(f"These runs cannot be compared: {wording.plain(str(error))}.")
@@ -89,7 +89,9 @@ def _measured(rows: tuple[tuple[int, float, float, str], ...], one: float, other
 
 
 def _differences(found: "Comparison", first: Run, second: Run) -> None:
-    table: list[list[Cell | str]] = []
+    one, other = _threshold(first), _threshold(second)
+    shown = [wording.measured("threshold", value) for value in (one, other)]
+    table: list[list[Cell | str]] = [[called("threshold"), *shown, _apart("threshold", one - other), "", ""]]
     for name, interval in found.differences.items():
         one, other = found.values[name]
         sure = interval.low > 0 or interval.high < 0
@@ -105,7 +107,13 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
             ]
         )
     heads = ["Metric", f">Run {first.id}", f">Run {second.id}", ">Difference", ">95 % interval", "Better"]
-    linked.table(heads, table, key="differences", caption="Metrics of both runs and their differences")
+    linked.table(heads, table, key="differences", caption="Thresholds and metrics of both runs and their differences")
+
+
+def _threshold(run: Run) -> float:
+    """The run's own threshold, one half where it remembers none."""
+    own = filters.threshold_of(run)
+    return 0.5 if own is None else own
 
 
 def _settings(first: Run, second: Run) -> None:
@@ -189,12 +197,11 @@ def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, secon
     st.markdown(f"**{wording.count(len(rows), 'image')} changed sides**{f', {order}' if rows else ''}.")
     cards = []
     for row in rows[:SHOWN]:
-        called = row["first"] >= (first.summary or {}).get("threshold", 0.5)
-        right = first if called == (row["label"] == 1) else second
+        right = first if (row["first"] >= _threshold(first)) == (row["label"] == 1) else second
         label = wording.LABELS[row["label"]]
         cards.append(
             Card(
-                href=frame.here("case", dataset, image=row["image_id"]),
+                href=frame.here("case", dataset, image=row["image_id"], run=first.id, against=second.id),
                 src=pictures.thumbnail_url(row["sha256"]),
                 alt=f"Chest radiograph {row['image_id']}, {label.lower()}, right in run {right.id}",
                 title=f"{wording.percent(row['first'])} / {wording.percent(row['second'])}",
@@ -205,7 +212,12 @@ def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, secon
     if cards:
         linked.cards(cards, key="changed")
     if len(rows) > SHOWN:
-        st.markdown(f"{len(rows) - SHOWN} more: `python -m jobs compare {first.id} {second.id}` lists them all.")
+        st.page_link(
+            frame.FOLDER / "cases.py",
+            label=f"{SHOWN} are shown; all cases that the two runs call otherwise",
+            icon=":material/grid_view:",
+            query_params={**(frame.kept() or {}), "run": str(first.id), "against": str(second.id)},
+        )
 
 
 def _named(run: Run) -> str:
