@@ -24,6 +24,7 @@ with st.sidebar:
     named = {name: image_map.NAMES[name] for name in drawn}
     method = address.choice("Method", named, name="method", default=drawn[0], drops=["box"]) or drawn[0]
     by = address.choice("Colour", image_map.colours(run), name="colour", default="label") or "label"
+    filters.predictions(view)
 st.caption(
     f"{wording.count(summary['images'], 'image')} by the index of {wording.plain(summary['embedder'])}; "
     f"trustworthiness {summary['trustworthiness'][method]:.3f} (1: every neighbour on the map is a neighbour). "

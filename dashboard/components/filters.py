@@ -136,11 +136,16 @@ def draw(dataset: Dataset, found: View) -> None:
             choose("Outcome", OUTCOMES, name="outcome")
             address.share_range("Probability of pneumonia")
             address.choice("Sort", SORTS, name="sort", default="wrong", menu=True)
-        if len(found.runs) > 1:
-            shown = {str(run.id): _named_run(run) for run in found.runs}
-            address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True)
+        predictions(found)
         with st.expander("More filters", expanded=any(address.get(name) for name in RARER)):
             _rarer(dataset, found)
+
+
+def predictions(found: View) -> None:
+    """A menu of the runs whose predictions the page can speak of, where there are several."""
+    if len(found.runs) > 1:
+        shown = {str(run.id): _named_run(run) for run in found.runs}
+        address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True)
 
 
 def _rarer(dataset: Dataset, found: View) -> None:

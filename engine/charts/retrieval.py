@@ -19,6 +19,8 @@ from engine.charts.style import (
 
 Box = tuple[float, float, float, float]
 """Left, right, lower and upper edge."""
+LAYERS = {"not judged": 0, "TP": 1, "TN": 1}
+"""Which outcomes lie under which on the map; what is not named lies above."""
 CLEAR = "dblclick, window:keydown[event.key === 'Escape']"
 """What takes a box off the map, as Vega names events; a click beside it does by itself."""
 
@@ -100,29 +102,34 @@ def image_map(
     what the points are coloured by. counts: images under each of its names, and total: images on the map, those that
     are not drawn included. box: what is selected at first, as left, right, lower and upper edge.
     """
-    table = points
+    lacking, told = "datum.outcome === 'not judged'", ""
+    table = points.sort_values("outcome", key=lambda names: names.map(LAYERS).fillna(2), kind="stable")
     if by == "probability":
-        colour = alt.Color("probability:Q", title="Probability", scale=alt.Scale(scheme="cividis", domain=[0, 1]))
+        lacking = "!isValid(datum.probability)"
+        table = points.sort_values("probability", key=lambda values: values.notna(), kind="stable")
+        scale = alt.Scale(scheme="viridis", domain=[0, 1])
+        known = alt.Color("probability:Q", title="Probability", scale=scale)
+        colour = alt.condition(lacking, alt.value(GREY), known)
+        told = f", {table['probability'].count():,} with a probability, the others grey"
     else:
         palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
         shown = [name for name in palette or counts if counts.get(name, 0)]
         legend = {name: f"{name} (n = {counts[name]:,})" for name in shown}
         table = table.assign(shown=table[by].map(legend))
-        table = table.sort_values("outcome", key=lambda names: names != "not judged")
         drawn = {"range": [palette[name] for name in shown]} if palette else {"scheme": "tableau10"}
         scale = alt.Scale(domain=list(legend.values()), **drawn)
         look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
         colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
     full, faint = alt.value(0.6), alt.value(0.25)
-    shade = alt.condition("datum.outcome === 'not judged'", faint, full) if by == "outcome" else full
+    shade = alt.condition(lacking, faint, full) if by in ("outcome", "probability") else full
     chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
     # one text, made here: the browser would work out four of them for each of thousands of points
-    known = table[["image_id", "label", "outcome", "probability"]].itertuples(index=False)
-    table = table.assign(said=[_told(*point) for point in known])
+    facts = table[["image_id", "label", "outcome", "probability"]].itertuples(index=False)
+    table = table.assign(said=[_told(*point) for point in facts])
     chart = (
         alt.Chart(table)
-        .mark_circle(size=22, cursor="pointer")
+        .mark_circle(size=22, cursor="pointer", invalid="show")
         .encode(
             x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
@@ -135,7 +142,7 @@ def image_map(
         .properties(width="container", height=560)
     )
     part = "" if len(table) == total else f", {len(table):,} of them drawn"
-    return finished(chart, f"{method} of all images", f"n = {total:,} images{part}", synthetic)
+    return finished(chart, f"{method} of all images", f"n = {total:,} images{part}{told}", synthetic)
 
 
 def _told(image_id: int, label: str, outcome: str, probability: float) -> str:

@@ -98,6 +98,22 @@ def test_the_legend_counts_every_image(workbench: Workbench, drawn: list[int]) -
     assert "cluster 1 (n = 30)" in json.dumps(chart(open_page("map", colour="cluster")))
 
 
+def test_coloured_by_probability_the_map_tells_how_many_have_one(workbench: Workbench, drawn: list[int]) -> None:
+    assert "n = 60 images, 20 with a probability, the others grey" in json.dumps(
+        chart(open_page("map", colour="probability"))
+    )
+
+
+def test_the_map_speaks_of_the_run_that_is_chosen(workbench: Workbench, drawn: list[int]) -> None:
+    at = open_page("map", box="-1,3,-1,100")
+    with database.transaction(workbench.engine) as db:
+        predict, train = (db.query(Run).filter_by(kind=kind).one().id for kind in ("predict", "train"))
+    assert f"Run {predict} judged 20" in said(at)
+    at.selectbox(key="url_run").set_value(str(train)).run()
+    assert f"Run {train} judged 40" in said(at)
+    assert at.query_params["run"] == str(train)
+
+
 def test_of_many_images_all_failures_and_some_others_are_drawn_but_a_box_counts_all(
     workbench: Workbench, drawn: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -221,6 +221,30 @@ def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -
     assert 0 < count["bare"] < count["whiskers"]
 
 
+LAID = POINTS[:120].assign(
+    label="normal",
+    outcome=["FN", "not judged", "TP", "FP", "TN", "not judged"] * 20,
+    probability=[0.1, np.nan, 0.9, 0.9, 0.1, np.nan] * 20,
+)
+
+
+def test_failures_are_drawn_above_hits_and_those_above_what_is_not_judged() -> None:
+    counts = LAID["outcome"].value_counts().to_dict()
+    made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=counts, total=120)
+    order = [row["outcome"] for row in rows(made, "outcome")]
+    assert order == [*["not judged"] * 40, *["TP", "TN"] * 20, *["FN", "FP"] * 20]
+
+
+def test_images_without_a_probability_are_drawn_grey_beneath_the_others(tmp_path: Path) -> None:
+    made = retrieval.image_map(LAID, method="UMAP", by="probability", counts={}, total=120)
+    assert [row["probability"] is None for row in rows(made, "probability")] == [True] * 40 + [False] * 80
+    assert specification(made)["title"]["subtitle"] == ["n = 120 images, 80 with a probability, the others grey"]
+    style.save_png(made.properties(width=500), tmp_path / "map.png")
+    picture = np.asarray(Image.open(tmp_path / "map.png").convert("RGB")).astype(int)
+    faint = 255 - 0.25 * (255 - 0x8A)
+    assert (np.abs(picture - faint) < 2).all(axis=2).sum() > 40 * 20
+
+
 def test_points_of_the_map_can_be_picked_by_image() -> None:
     made = specification(all_charts(synthetic=False)["embedding_map"])
     assert {"name": "image", "select": {"type": "point", "fields": ["image_id"]}}.items() <= made["params"][0].items()

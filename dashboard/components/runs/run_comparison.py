@@ -214,7 +214,7 @@ def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, secon
     if len(rows) > SHOWN:
         st.page_link(
             frame.FOLDER / "cases.py",
-            label=f"{SHOWN} are shown; all cases that the two runs call otherwise",
+            label=f"{SHOWN} are shown; all cases that the two runs call differently",
             icon=":material/grid_view:",
             query_params={**(frame.kept() or {}), "run": str(first.id), "against": str(second.id)},
         )
