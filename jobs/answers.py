@@ -56,8 +56,9 @@ def as_csv(answer: Answer) -> str:
     return csv_text(columns, [[getattr(hit, name) for name in columns] for hit in answer.hits])
 
 
-def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
-    """Print the answer as a table with the neighbours' vote, or as JSON."""
+def show(dataset: Dataset, answer: Answer, *, as_json: bool, narrowed: bool) -> None:
+    """Print the answer as a table with the neighbours' vote, or as JSON. narrowed: to a label, a cause or an outcome,
+    where the vote tells nothing and the table leaves it out."""
     counted = vote([{name: key for key, name in LABELS.items()}[hit.label] for hit in answer.hits])
     if as_json:
         voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": counted.share}
@@ -78,7 +79,7 @@ def show(dataset: Dataset, answer: Answer, *, as_json: bool) -> None:
         print(f"{hit.rank:>4} {hit.similarity:>10.4f} {hit.case:>7} {facts}")
         if hit.snippet:
             print(f"{'':>15} {hit.snippet}")
-    if not by_words:
+    if not by_words and not narrowed:
         print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
 
 

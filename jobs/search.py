@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for note in answer.notes:
             print(f"note: {note}", file=sys.stderr)
     else:
-        show(dataset, answer, as_json=args.json)
+        show(dataset, answer, as_json=args.json, narrowed=bool(args.label or args.cause or args.outcome))
     if args.grid is not None:
         asked_with = args.text or search_in.picture(args.image, args.case)
         write_grid(args.grid, dataset, answer, asked_with)

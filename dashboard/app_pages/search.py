@@ -72,7 +72,15 @@ def find() -> None:
             learned = neighbours.learned(found.index)
             onwards = address.onwards(q=None)
             neighbours.show(
-                dataset, found.hits, view, key="hits", wanted=k, learned=learned, zones=found.zones, onwards=onwards
+                dataset,
+                found.hits,
+                view,
+                key="hits",
+                wanted=k,
+                learned=learned,
+                zones=found.zones,
+                onwards=onwards,
+                narrowed=question != cases.Question(dataset.id, split=split),
             )
             if found.film is not None:
                 found.film()

@@ -33,7 +33,7 @@ def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_q
     assert len(cards) == 6
     assert {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
     assert all(card["lines"][1].startswith("train") for card in cards)
-    assert "**6 of 6** nearest cases carry the label pneumonia (100.0 %)" in said(at)
+    assert "**6 cases** of those that match the filters, nearest first." in said(at)
     assert "No more than" not in said(at)
     few = open_page("search", by="image", image=1, k=48, label="pneumonia", split="test")
     assert f"No more than {len(linked(few, 'hits')['cards'])} match." in said(few)
@@ -45,6 +45,17 @@ def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_q
         at = open_page("search", by="image", image=first, k=48, label="normal", **more)
         shown = {int(asked(card["href"])[1]["image"]) for card in linked(at, "hits")["cards"]}
         assert shown == {image.id for image in normal} - absent
+
+
+@pytest.mark.parametrize(
+    "narrowed", [{}, {"split": "train"}, {"label": "normal"}, {"cause": "viral"}, {"outcome": "FN"}]
+)
+def test_labels_of_hits_are_counted_only_where_the_filters_leave_them_open(
+    workbench: Workbench, narrowed: dict[str, str]
+) -> None:
+    at = open_page("search", by="image", image=1, k=6, **narrowed)
+    assert linked(at, "hits")["cards"]
+    assert ("nearest cases carry the label pneumonia" in said(at)) is (narrowed.keys() <= {"split"})
 
 
 @pytest.mark.parametrize("typed", [" 1 ", "#1", "# 1"])

@@ -123,12 +123,14 @@ def show(
     learned: bool,
     zones: Mapping[str, float] | None = None,
     onwards: Mapping[str, object],
+    narrowed: bool = False,
 ) -> None:
     """What the neighbours' labels say together, and the neighbours, nearest first, with what the classifier and the
     latest report say of each, and which lung zones they share with the query.
 
     wanted: how many were asked for. learned: whether the vectors are the classifier's own features. zones: share of the
     query's heat in each lung zone. onwards: what the search for cases like a hit takes along in its URL.
+    narrowed: whether label, cause or outcome were asked for: the neighbours' labels tell nothing then.
     """
     with resources.reading() as session:
         known = _known(session, [hit.image_id for hit in hits], view)
@@ -140,7 +142,8 @@ def show(
     votes, download = st.columns([4, 1], vertical_alignment="center")
     with votes:
         fewer = f" No more than {len(found)} match." if len(found) < wanted else ""
-        st.markdown(f"{voted([case.label for case in found])}{fewer}")
+        matching = f"**{wording.count(len(found), 'case')}** of those that match the filters, nearest first."
+        st.markdown(f"{matching if narrowed else voted([case.label for case in found])}{fewer}")
     if learned:
         st.caption(
             "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."

@@ -102,6 +102,8 @@ def test_filters_leave_k_hits_where_k_exist(
     printed = capsys.readouterr().out
     assert "answered by the index of small" in printed
     assert "2 of 4 with a known label are pneumonia" in printed
+    assert search.main(["--image", str(inside), "--label", "normal", *options]) == 0
+    assert "with a known label" not in capsys.readouterr().out
 
 
 def test_bad_use_is_one_line_and_an_exit_code(
