@@ -176,6 +176,13 @@ CAUSE_WORDS = {
     "viral": re.compile(r"\bvir(?:al|us(?:es)?)\b|\binfluenza\b|\bRSV\b|\bcovid\b", re.IGNORECASE),
 }
 """How words ask for a cause."""
+HEALTHY = re.compile(r"\b(?:normal|healthy)\b", re.IGNORECASE)
+"""How words ask for normal films, where a report would need a noun behind them."""
+AROUND = re.compile(
+    r"\b(?:an?|the|of|in|on|chest|films?|images?|x-?rays?|radiographs?|lungs?|zones?|lobes?|sides?|child|patients?)\b",
+    re.IGNORECASE,
+)
+"""What may stand beside a finding and asks for nothing more."""
 
 
 def caveat(text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
@@ -196,8 +203,10 @@ def _untaught(text: str, known: Known) -> str | None:
     if other:
         said.append(f"this embedder was taught {_subjects(known)}; it cannot tell {', '.join(other)}")
     row, cosine = _nearest(text, known)
+    taught_alone = _taught_alone(text, mentions)
     if known.concepts is not None:
-        asks = asked(text, mentions, of_normal=cosine >= NEAR and row < len(NORMAL))
+        of_normal = (cosine >= NEAR and row < len(NORMAL)) or (taught_alone and HEALTHY.search(text) is not None)
+        asks = asked(text, mentions, of_normal=of_normal)
         untaught = [words for words, concepts in asks.items() if not concepts & set(known.concepts)]
         if untaught:
             said.append(
@@ -206,7 +215,7 @@ def _untaught(text: str, known: Known) -> str | None:
             )
     if said:
         return f"{'; '.join(said)}, and the hits say nothing of that"
-    if cosine < NEAR:
+    if cosine < NEAR and not taught_alone:
         return (
             f"these words are unlike all that this embedder was taught (cosine to the nearest {cosine:.2f}): it knows "
             f"{_subjects(known)}, and the hits may mean nothing"
@@ -214,6 +223,18 @@ def _untaught(text: str, known: Known) -> str | None:
     if any(mention.finding == "normal" and mention.polarity == "absent" for mention in mentions):
         return "that something is not normal is not heeded: hits may be normal films"
     return unheeded(text)
+
+
+def _taught_alone(text: str, mentions: Sequence[Mention]) -> bool:
+    """Whether the words name a finding that was taught, a cause or health, with its place, and nothing else."""
+    if not mentions and not any(words.search(text) for words in (HEALTHY, *CAUSE_WORDS.values())):
+        return False
+    left = text
+    for mention in reversed(mentions):
+        left = f"{left[: mention.start]} {left[mention.end :]}" if mention.finding in TAUGHT else left
+    for words in (HEALTHY, *CAUSE_WORDS.values(), SIDE, ZONE, AROUND):
+        left = words.sub(" ", left)
+    return re.search(r"\w", left) is None
 
 
 def asked(text: str, mentions: Sequence[Mention], *, of_normal: bool = False) -> Mapping[str, set[str]]:

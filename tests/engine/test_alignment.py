@@ -96,6 +96,14 @@ def test_a_query_asks_for_label_cause_side_and_level_together() -> None:
         ("left pleural effusion", "cannot tell effusion"),
         ("pneumothorax and cardiomegaly", "cannot tell cardiomegaly, pneumothorax"),
         ("the quarterly report of a bank", "unlike all that this embedder was taught"),
+        ("normal", None),
+        ("Normal.", None),
+        ("healthy", None),
+        ("a normal film", None),
+        ("healthy food", "unlike all that this embedder was taught"),
+        ("not normal", "unlike all that this embedder was taught"),
+        ("right", "unlike all that this embedder was taught"),
+        ("a normal film with an effusion", "cannot tell effusion"),
     ],
 )
 def test_what_was_not_taught_is_said(text: str, expected: str | None) -> None:
@@ -114,6 +122,7 @@ def test_what_was_not_taught_is_said(text: str, expected: str | None) -> None:
         ("upper lobe", "zones", "not taught pneumonia of the upper zone, which"),
         ("normal chest", "normal", "not taught normal films, which"),
         ("no pneumonia seen on this x-ray", "normal", "not taught normal films, which"),
+        ("healthy", "normal", "not taught normal films, which"),
         ("there is nothing wrong with this chest film", "normal", "not taught normal films, which"),
         ("pneumonia present", "pneumonia", "not taught pneumonia, which"),
     ],
