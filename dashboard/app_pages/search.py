@@ -26,6 +26,9 @@ if not indexes:
         job("embed", dataset.name),
     )
 
+way = address.choice("Search by", WAYS, name="by", default="upload") if indexes else "words"
+asked = {name: index for name, index in indexes.items() if way != "words" or reads_text(name)}
+
 with st.sidebar:
     k = int(address.choice("Cases to find", COUNTS, name="k", default="12") or 12)
     splits, labels = filters.offered(dataset)
@@ -36,20 +39,17 @@ with st.sidebar:
     cause = address.choice("Only with cause", causes, name="cause", menu=True) if causes else None
     outcomes = filters.OUTCOMES if view.judged else {}
     outcome = address.choice("Only the classifier's", outcomes, name="outcome", menu=True) if outcomes else None
-    by_picture.other_patients()
-    index = None
-    if indexes:
-        first = next(iter(indexes))
-        named = {name: name for name in indexes}
-        index = indexes[address.choice("Embedder", named, name="index", default=first, menu=True) or first]
+    if way != "words":
+        by_picture.other_patients()
+    index = next(iter(asked.values()), None)
+    if index and (way != "words" or address.get("in") != "texts"):
+        first, named = index.embedder, {name: name for name in asked}
+        index = asked[address.choice("Embedder", named, name="index", default=first, menu=True) or first]
 
-way = address.choice("Search by", WAYS, name="by", default="upload") if index else "words"
 question = cases.Question(dataset.id, split=split, label=label, cause=cause)
 if outcome and view.judged:
     run_id, threshold = view.judged
     question = replace(question, run_id=run_id, threshold=threshold, outcome=outcome)
-
-readers = [index for index in indexes.values() if reads_text(index.embedder)]
 
 
 def find() -> None:
@@ -58,7 +58,7 @@ def find() -> None:
     found = None
     with query, panels.guarded("The search"):
         if index is None or way == "words":
-            found = by_words.ask(dataset, index, readers, k, question)
+            found = by_words.ask(dataset, index, k, question)
         else:
             found = (by_picture.image if way == "image" else by_picture.upload)(dataset, view, index, k, question)
     with answer, panels.guarded("The hits"):

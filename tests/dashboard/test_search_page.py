@@ -265,8 +265,11 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
         db.add(
             VectorIndex(run_id=run.id, dataset_id=workbench.dataset_id, path="indexes/aligned/1", sha256=sha, **known)
         )
-    at = open_page("search", by="words", q="pneumonia", k=6)
+    at = open_page("search", by="words", q="pneumonia", k=6, index="imagenet-lite0", patients="others")
     assert "Answered by the pictures, through aligned" in said(at)
+    (menu,) = [one for one in at.selectbox if one.label == "Embedder"]
+    assert (menu.options, menu.value) == (["aligned"], "aligned")
+    assert "Patients" not in [one.label for one in at.button_group]
     assert {card["lines"][0].split(",")[0] for card in linked(at, "hits")["cards"]} == {"Pneumonia"}
     at = open_page("search", by="words", q="effusion", k=6)
     assert any("It cannot tell \\<b\\>effusion" in str(one.value) for one in at.warning)
@@ -274,6 +277,14 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
     assert any("This index was taught" in str(one.value) and "normal" in str(one.value) for one in at.warning)
     at = open_page("search", **{"by": "words", "q": "right lower zone", "in": "texts"})
     assert "Answered by full-text search" in said(at)
+    assert "Embedder" not in [one.label for one in at.selectbox]
+
+
+def test_what_words_cannot_use_is_offered_for_pictures_alone(workbench: Workbench) -> None:
+    for way, offered in (("image", True), ("words", False)):
+        at = open_page("search", by=way, q="zone")
+        assert ("Patients" in [one.label for one in at.button_group]) is offered
+        assert ("Embedder" in [one.label for one in at.selectbox]) is offered
 
 
 @pytest.mark.parametrize("name", ["a_model", "z_model"])

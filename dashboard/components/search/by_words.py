@@ -16,29 +16,26 @@ from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
 
 
-def ask(
-    dataset: Dataset, index: VectorIndex | None, readers: list[VectorIndex], k: int, question: Question
-) -> Found | None:
+def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question) -> Found | None:
     """Ask with words, of whichever of the two the URL names; the pictures where an index reads text. The hits of
-    pictures, or None where texts answered, which are shown at once. index: the one that is asked if it can, None where
-    there is none. readers: the indexes that read text."""
+    pictures, or None where texts answered, which are shown at once. index: one that reads text, None where none
+    does."""
     where, typed = st.columns([1, 2], vertical_alignment="bottom")
     with where:
-        place = address.choice("Look in", PLACES, name="in", default="pictures" if readers else "texts")
+        place = address.choice("Look in", PLACES, name="in", default="pictures" if index else "texts")
     with typed:
         text = address.words("Words", name="q", placeholder="opacity in the right lower zone")
-    if place == "pictures" and not readers:
+    if place == "texts":
+        if text:
+            texts(dataset, text, k, question)
+    elif index is None:
         panels.missing(
             "No index reads words yet. This one maps them to the classifier's features, with nothing to download:",
             job("embed", dataset.name, "--embedder", "aligned"),
         )
-        return None
-    if not text:
-        return None
-    if place == "texts":
-        texts(dataset, text, k, question)
-        return None
-    return pictures(index if index in readers else readers[0], text, k, question)
+    elif text:
+        return pictures(index, text, k, question)
+    return None
 
 
 def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found:
