@@ -75,6 +75,20 @@ def find(session: Session, run_id: int) -> Run | None:
     return session.get(Run, run_id)
 
 
+def sources(session: Session, run: Run) -> Sequence[Run]:
+    """The runs whose results it read, as what it was asked or what came of it names them, the first begun first."""
+    told = [*run.config.items(), *(run.summary or {}).items()]
+    named = [number for name, number in told if name.endswith("_run") and isinstance(number, int)]
+    parts = (run.config.get("parts") or {}).values()
+    return session.scalars(select(Run).where(Run.id.in_([*named, *parts])).order_by(Run.id)).all()
+
+
+def readers(session: Session, run: Run, *, limit: int = 100) -> Sequence[Run]:
+    """The finished runs that were asked to read its results, those in force first."""
+    query = select(Run).where(Run.status == "finished", Run.config[f"{run.kind}_run"].as_integer() == run.id)
+    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(limit)).all()
+
+
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:
     """The latest run that did, or is doing, exactly this work."""
     return session.scalars(select(Run).where(Run.fingerprint == fingerprint).order_by(Run.id.desc()).limit(1)).first()

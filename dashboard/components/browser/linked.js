@@ -133,7 +133,7 @@ function table(data, box) {
 }
 
 function draw(data, box) {
-  if (data.steps) return element("ul", "row", data.steps.map(step));
+  if (data.steps) return element("ul", data.left ? "row left" : "row", data.steps.map(step));
   if (!data.cards) return table(data, box);
   const drawn = data.cards.map(card);
   if (box) drawn.forEach((one, place) => one.prepend(box(place)));

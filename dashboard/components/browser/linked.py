@@ -85,9 +85,9 @@ def _explained(cell: Cell | str, *, first: bool) -> Cell:
     return replace(made, meaning=glossary.meaning(made.text)) if first else made
 
 
-def row(steps: Sequence[Cell], *, key: str) -> None:
-    """Links beside each other, at the right."""
-    _mount(key, {"steps": [asdict(step) for step in steps]})
+def row(steps: Sequence[Cell], *, key: str, left: bool = False) -> None:
+    """Links beside each other, at the right or at the left."""
+    _mount(key, {"steps": [asdict(step) for step in steps], "left": left})
 
 
 @st.cache_resource(show_spinner=False)

@@ -10,7 +10,7 @@ from dashboard.components import figures, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.case import audit_findings
-from dashboard.components.runs import naming, results, run_comparison, run_files
+from dashboard.components.runs import naming, related, results, run_comparison, run_files
 from db.models import Dataset, ReportFailure, Run
 from db.queries import datasets, evaluation, overview, reports, runs
 
@@ -66,6 +66,7 @@ def one(dataset: Dataset, run_id: int) -> None:
         return
     standing = runs.status(run)
     st.header(f"Run {run.id}: {', '.join([run.kind, *map(wording.plain, naming.telling(run)), standing])}")
+    related.show(dataset, run)
     if standing == "running":
         share = min(1.0, run.done / run.total) if run.total else 0.0
         st.progress(share, text=progress(run, standing))
