@@ -91,8 +91,10 @@ def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
 
 
 def listing(metrics: Sequence[Metric], *, key: str) -> None:
-    """The final metrics of a run, the first LISTED of those that hold the URL's words."""
-    rows = [[called(metric.name), metric.split, metric.slice, *_with_interval(metric)] for metric in metrics]
+    """The final metrics of a run, the first LISTED of those that hold the URL's words; those of all images first, of
+    the test split before others."""
+    listed = sorted(metrics, key=lambda metric: (metric.slice != "all", metric.split != "test"))
+    rows = [[called(metric.name), metric.split, metric.slice, *_with_interval(metric)] for metric in listed]
     if len(rows) > LISTED:
         typed = address.words("Only metrics with these words", name="metric", placeholder="recall test").lower().split()
         wanted = [row for row in rows if all(word in " ".join(map(str, row[:3])).lower() for word in typed)]

@@ -222,6 +222,24 @@ def test_evaluations_show_beside_each_other_only_what_came_out_differently(workb
     assert "2 of 4 metrics differ" in said(at)
 
 
+def test_metrics_that_read_alike_do_not_count_as_different(workbench: Workbench) -> None:
+    first, second = another(workbench, "evaluate"), another(workbench, "evaluate")
+    measure(workbench, first, accuracy=0.90001, auc=0.97, confusion_tp=380.0)
+    measure(workbench, second, accuracy=0.9, auc=0.97004, confusion_tp=380.0)
+    at = open_page("runs", run=first, against=second)
+    assert "0 of 3 metrics differ in the digits that are shown." in said(at)
+    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-values")]
+
+
+def test_metrics_of_all_images_are_listed_first_and_of_those_the_test_splits(workbench: Workbench) -> None:
+    run = another(workbench, "evaluate")
+    with database.transaction(workbench.engine) as db:
+        for split, where in (("oof", "all"), ("oof", "bacterial"), ("test", "bacterial"), ("test", "all")):
+            db.add(Metric(run_id=run, name="recall", split=split, slice=where, value=0.9))
+    listed = [row[1:3] for row in texts(open_page("runs", run=run), "run_metrics")]
+    assert listed == [["test", "all"], ["oof", "all"], ["test", "bacterial"], ["oof", "bacterial"]]
+
+
 def test_many_metrics_are_listed_in_part_and_narrowed_by_words(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

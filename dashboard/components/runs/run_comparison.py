@@ -139,17 +139,17 @@ def _setting(value: str) -> Cell:
 
 
 def _values(first: Run, second: Run) -> None:
-    """The final metrics that came out differently, beside each other; those of all images first."""
+    """The final metrics that read differently, beside each other; those of all images first, of the test split."""
     with resources.reading() as session:
         one, other = (
             {(row.name, row.split, row.slice): row for row in runs.metrics(session, run.id)} for run in (first, second)
         )
-    known = sorted(one.keys() | other.keys(), key=lambda key: (key[2] != "all", key[1], key[2], key[0]))
-    rows = [
-        _value(key, one.get(key), other.get(key)) for key in known if _number(one.get(key)) != _number(other.get(key))
-    ]
+    known = sorted(
+        one.keys() | other.keys(), key=lambda key: (key[2] != "all", key[1] != "test", key[1], key[2], key[0])
+    )
+    rows = [_value(key, one.get(key), other.get(key)) for key in known if _read(one.get(key)) != _read(other.get(key))]
     if known:
-        st.markdown(f"{len(rows):,} of {wording.count(len(known), 'metric')} differ.")
+        st.markdown(f"{len(rows):,} of {wording.count(len(known), 'metric')} differ in the digits that are shown.")
     if rows:
         heads = ["Metric", "Split", "Slice", f">Run {first.id}", f">Run {second.id}", ">Difference"]
         linked.table(heads, rows, key="values", caption="Metrics in which the runs differ")
@@ -159,12 +159,17 @@ def _value(key: tuple[str, str, str], one: Metric | None, other: Metric | None) 
     name, split, where = key
     cells = [
         Cell(
-            wording.measured(name, _number(metric)),
+            _read(metric),
             help=wording.interval(name, metric.low, metric.high) if metric else "",
         )
         for metric in (one, other)
     ]
     return [called(name), split, where, *cells, _apart(name, _less(_number(one), _number(other)))]
+
+
+def _read(metric: Metric | None) -> str:
+    """The metric's value in the digits that are shown."""
+    return wording.measured(metric.name, metric.value) if metric is not None else wording.UNKNOWN
 
 
 def _number(metric: Metric | None) -> float | None:
