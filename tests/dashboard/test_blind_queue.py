@@ -94,7 +94,17 @@ def test_without_a_name_no_verdict_can_be_given_and_the_page_says_so(workbench: 
     assert "control character" in said(open_page("reviews", reviewer="An\u202ena"))
     at.text_input(key="url_reviewer").set_value("Anna").run()
     assert at.query_params == {"reviewer": "Anna"}
-    assert len(at.button) == 5
+    assert len(at.button) == 6
+
+
+def test_a_name_that_is_taken_is_no_field_that_keys_could_change_and_can_be_given_anew(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    assert not at.text_input
+    assert "Read by **Anna**" in said(at)
+    at.button(key="rename").click().run()
+    assert at.query_params == {}
+    at.text_input(key="url_reviewer").set_value("Ben").run()
+    assert "Read by **Ben**" in said(at)
 
 
 def test_who_is_logged_in_reviews_under_that_name_whatever_the_address_says(

@@ -42,7 +42,6 @@ def test_three_films_are_judged_by_keyboard_one_taken_back_and_all_leave_as_csv(
     page.get_by_label("Your name").fill("Anna")
     page.get_by_label("Your name").press("Enter")
     judged(visit, 0)
-    page.locator("h2").first.click()  # the keys belong to the page again
     seen = []
     for number, key in enumerate("213", start=1):
         expect(page.get_by_role("button", name="Skip for now")).to_be_visible()

@@ -90,18 +90,31 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
 def _reader() -> str | None:
     """Under whose name verdicts are kept: who is logged in, or else who the URL says is reading; None, and a word why,
     where there is no usable name."""
-    typed = login.reader()
-    if typed is None:
-        limit = review_rules.NAME_LENGTH
-        typed = address.words("Your name", name="reviewer", placeholder="Verdicts are kept under it", limit=limit)
-    if not typed:
-        st.info("Give your name first: every verdict is kept under one.", icon=":material/badge:")
-        return None
+    known = login.reader()
+    given = known or (address.get("reviewer") or "").strip()[: review_rules.NAME_LENGTH]
+    name, problem = None, ""
     try:
-        return review_rules.name(typed)
+        name = review_rules.name(given) if given else None
     except RefusedError as error:
-        st.error(f"This name cannot be used: {wording.plain(str(error))}.", icon=":material/error:")
-        return None
+        problem = f"This name cannot be used: {wording.plain(str(error))}."
+    if known is None:
+        _naming(name)
+    if problem:
+        st.error(problem, icon=":material/error:")
+    elif name is None:
+        st.info("Give your name first: every verdict is kept under one.", icon=":material/badge:")
+    return name
+
+
+def _naming(name: str | None) -> None:
+    """A field for the reader's name; once there is one it stands as text, so that the keys go to the film."""
+    if name is None:
+        limit = review_rules.NAME_LENGTH
+        address.words("Your name", name="reviewer", placeholder="Verdicts are kept under it", limit=limit)
+        return
+    with st.container(horizontal=True, vertical_alignment="center"):
+        st.markdown(f"Read by **{wording.plain(name)}**", width="content")
+        st.button("Change", key="rename", help="Read under another name", on_click=partial(address.put, reviewer=None))
 
 
 def _warn_of_telling(question: Question) -> None:
