@@ -53,6 +53,11 @@ def other_run(workbench: Workbench) -> int:
         return other.id
 
 
+def runs(workbench: Workbench) -> list[Run]:
+    with database.transaction(workbench.engine) as db:
+        return list(db.scalars(select(Run).order_by(Run.id)))
+
+
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 0.333, 0.9, 1.0])
 def test_another_threshold_counts_measures_and_marks_anew(workbench: Workbench, threshold: float) -> None:
     known = scored(workbench)
@@ -74,6 +79,24 @@ def test_another_threshold_counts_measures_and_marks_anew(workbench: Workbench, 
         there = open_page(page, **parameters)
         assert sorted(shown(there)) == sorted(moving)
         assert all("\N{RIGHTWARDS ARROW}" in card["mark"] for card in linked(there, "cases")["cards"])
+
+
+def test_metrics_say_which_images_they_are_of_where_predictions_are_filtered(workbench: Workbench) -> None:
+    other_run(workbench)
+    first = min(run.id for run in runs(workbench) if run.kind == "predict")
+    n = len(scored(workbench))
+    for parameters, words in (
+        ({"low": 0.4, "high": 0.6}, "whatever their probability:"),
+        ({"against": first}, "whatever the other run calls them:"),
+        (
+            {"low": 0.4, "threshold": 0.2, "moved": "yes"},
+            "whatever their probability and whether they change side or not:",
+        ),
+    ):
+        at = open_page("cases", **parameters)
+        assert f"Metrics are of all {n} images" in said(at) and words in said(at), parameters
+        assert linked(at, "at_threshold")["rows"][0][-1]["text"] == str(n)
+    assert "Metrics are of all" not in said(open_page("cases", outcome="FN", label="pneumonia"))
 
 
 def test_the_runs_own_threshold_is_not_in_the_address_and_moves_nothing(workbench: Workbench) -> None:

@@ -33,6 +33,11 @@ def show(dataset: Dataset, view: filters.View) -> None:
     moving = counting.total(replace(asked, moved=True))
     if usual is None or tried is None or not sum(usual.values()):
         return
+    if unheeded := _unheeded(view.question):
+        st.caption(
+            f"Metrics are of all {wording.count(sum(usual.values()), 'image')} that the other filters leave, "
+            f"{' and '.join(unheeded)}: among images that are chosen by what was said of them they mean nothing."
+        )
     curves = frame.here("runs", dataset, run=view.question.run_id)
     rows = [
         _row(Cell(f"At {wording.percent(own)}, the run's own", curves, help="Its ROC curve and calibration"), usual)
@@ -43,6 +48,16 @@ def show(dataset: Dataset, view: filters.View) -> None:
     linked.table(heads, rows, key="at_threshold", caption="Metrics at the threshold, with 95 % Wilson intervals")
     if asked.threshold != own:
         _moved(dataset, view.question, usual, tried, moving)
+
+
+def _unheeded(question: Question) -> list[str]:
+    """What the question asks of predictions beyond the outcome, in words."""
+    asked = {
+        "whatever their probability": (question.low, question.high) != (0.0, 1.0),
+        "whatever the other run calls them": question.flipped is not None,
+        "whether they change side or not": question.moved,
+    }
+    return [name for name, wanted in asked.items() if wanted]
 
 
 def _row(name: Cell | str, counts: Mapping[Outcome, int]) -> list[Cell | str]:
