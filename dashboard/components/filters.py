@@ -54,6 +54,12 @@ class View:
             return None
         return question.run_id, question.threshold
 
+    @property
+    def behind(self) -> Run | None:
+        """The train run of the predict run in view: its members said something of the images that they did not see."""
+        wanted = self.run.config.get("train_run") if self.run else None
+        return next((run for run in self.runs if run.id == wanted), None)
+
 
 def view(dataset: Dataset) -> View:
     """The question in the URL; what it does not name, or names wrongly, stays open."""
@@ -104,6 +110,13 @@ def threshold_of(run: Run | None) -> float | None:
 def whichever(question: Question) -> Question:
     """The same images, whatever the run said of them."""
     return replace(question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
+
+
+def held_out(found: View) -> dict[str, object]:
+    """What the link to a case takes along, so that the case shows what the run behind the one in view said, at the
+    threshold in view."""
+    run, threshold = found.behind, found.question.threshold
+    return {"run": run.id, "threshold": None if threshold_of(run) == threshold else threshold} if run else {}
 
 
 def _others(run: Run, known: Sequence[Run]) -> list[Run]:

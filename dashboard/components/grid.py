@@ -36,18 +36,20 @@ def show(
     marks: Mapping[int, str] | None = None,
     width: int = 150,
     searches: bool = False,
+    instead: Mapping[int, Mapping[str, object]] | None = None,
     picking: linked.Picking | None = None,
 ) -> None:
     """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability,
     lines by image id stand under the usual ones, marks by image id stand in for the outcome. onwards: each has a second
-    link, to the cases like it, which takes these parameters along."""
+    link, to the cases like it, which takes these parameters along. instead: parameters by image id that the link to a
+    case has in place of the page's own."""
     cards, kept = [], filters.parameters()
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
         card = Card(
             href=frame.here("search", dataset, by="image", image=case.id)
             if searches
-            else frame.here("case", dataset, **kept | {"image": case.id}),
+            else frame.here("case", dataset, **kept | dict((instead or {}).get(case.id, {})) | {"image": case.id}),
             src=pictures.thumbnail_url(case.sha256),
             alt=alt(case),
             title=(titles or {}).get(case.id, probability),

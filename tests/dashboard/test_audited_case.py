@@ -34,6 +34,9 @@ def test_an_audited_case_shows_its_slice_its_measures_and_the_training_images_it
     assert (first["title"], second["title"]) == ("Similarity 0.912", "Similarity 0.500")
     assert "near-duplicate" in first["lines"] and "near-duplicate" not in second["lines"]
     assert any(line.startswith("held out: ") for line in first["lines"])
+    page, parameters = asked(first["href"])
+    there = {row[0]["text"]: row[1]["text"] for row in linked(open_page(page, **parameters), "facts")["rows"]}
+    assert there["Prediction"].split(",")[0] in "\n".join(first["lines"])
     assert "of 2 carry its label" in said(at)
 
 

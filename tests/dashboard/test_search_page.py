@@ -11,7 +11,7 @@ from opened import Workbench, asked, linked, open_page, said
 from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
-from dashboard.components import filters
+from dashboard.components import filters, wording
 from dashboard.components.search import by_picture, classified, neighbours
 from dashboard.components.search.classified import Reading
 from db import session as database
@@ -170,6 +170,26 @@ def test_hits_say_what_the_model_and_the_reports_say_and_which_zones_they_share(
     assert parameters["image"] == asked(test["href"])[1]["image"]
 
 
+@pytest.mark.parametrize("threshold", [0.6, 0.25])
+def test_a_hit_that_the_run_in_view_did_not_score_opens_as_its_card_says(
+    workbench: Workbench, threshold: float
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        train = db.scalars(select(Run).where(Run.kind == "train")).one()
+        train.summary = {**(train.summary or {}), "threshold": threshold}
+    for at, key in ((open_page("search", by="image", image=1, k=12), "hits"), (open_page("case", image=1), "similar")):
+        cards = linked(at, key)["cards"]
+        card = next(card for card in cards if any(line.startswith("Model (held out): ") for line in card["lines"]))
+        (told,) = [line.partition(": ")[2] for line in card["lines"] if line.startswith("Model")]
+        page, parameters = asked(card["href"])
+        assert parameters["run"] == str(train.id) and ("threshold" in parameters) == (threshold != 0.6)
+        there = open_page(page, **parameters)
+        facts = {row[0]["text"]: row[1]["text"] for row in linked(there, "facts")["rows"]}
+        assert facts["Prediction"] == f"{told}, {wording.OUTCOMES[card['mark']].lower()}"
+        scored = next(card for card in cards if any(line.startswith("Model: ") for line in card["lines"]))
+        assert "run" not in asked(scored["href"])[1]
+
+
 def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         db.execute(update(Image).where(Image.id == 2).values(path="=cmd.png"))
@@ -194,7 +214,9 @@ def test_the_csv_marks_the_same_hits_as_held_out_as_the_cards(workbench: Workben
     hits = [neighbours.Hit(number, 0.5) for number in range(1, 61)]
     with database.transaction(workbench.engine) as db:
         run = db.scalars(select(Run).where(Run.kind == "predict")).one()
-        view = filters.View(Question(workbench.dataset_id, run_id=run.id, threshold=0.5), run, [run])
+        view = filters.View(
+            Question(workbench.dataset_id, run_id=run.id, threshold=0.5), run, [*db.scalars(select(Run))]
+        )
         db.execute(delete(Prediction).where(Prediction.image_id == 1))
         db.flush()
         known = neighbours._known(db, [hit.image_id for hit in hits], view)

@@ -70,10 +70,9 @@ def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:
         run = audit.latest(session, view.run.id) if view.run else None
         found = audit.neighbours(session, run.id, case.id) if run else []
         found = [near for near in found if near.image.dataset_id == dataset.id]  # a classifier may be of another one
-        trained = view.run.config.get("train_run") if view.run else None
         wanted = [near.image.id for near in found]
-        threshold = view.question.threshold
-        known = cases.several(session, wanted, run_id=trained or view.question.run_id, threshold=threshold)
+        source, threshold = view.behind or view.run, view.question.threshold
+        known = cases.several(session, wanted, run_id=source.id if source else None, threshold=threshold)
     if run is None or not found:
         return
     same = sum(near.image.label == case.label for near in found)
@@ -90,7 +89,9 @@ def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:
         ]
         for near in found
     }
-    grid.show(dataset, [known[number] for number in wanted], key="learned", titles=titles, lines=lines, width=180)
+    learned = [known[number] for number in wanted]
+    instead = dict.fromkeys(wanted, filters.held_out(view))
+    grid.show(dataset, learned, key="learned", titles=titles, lines=lines, width=180, instead=instead)
 
 
 def _said(probability: float | None) -> str:

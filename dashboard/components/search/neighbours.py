@@ -151,7 +151,8 @@ def show(
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
     excerpts = {case.id: report_view.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
     lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
-    grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180)
+    instead = {case.id: filters.held_out(view) for case in found if case.fold is not None}
+    grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180, instead=instead)
     with download:
         st.download_button(
             "Hits as CSV",
@@ -168,10 +169,9 @@ def _known(session: Session, wanted: Sequence[int], view: filters.View) -> dict[
     them in training said."""
     question = view.question
     known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
-    trained = view.run.config.get("train_run") if view.run else None
     unscored = [number for number, case in known.items() if case.probability is None]
-    if trained and unscored:
-        known |= cases.several(session, unscored, run_id=int(trained), threshold=question.threshold)
+    if view.behind and unscored:
+        known |= cases.several(session, unscored, run_id=view.behind.id, threshold=question.threshold)
     return known
 
 
