@@ -4,6 +4,8 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import counting, list_views, picks, threshold_slider
 from db.queries import cases
 from engine.commands import job
@@ -19,11 +21,12 @@ with left:
     st.header("Cases")
     st.markdown(f"{wording.count(total, 'distinct image')}. {filters.described(view)}")
 with right:
-    if counts is not None:
+    if counts and any(counts.values()):
         grid.confusion(dataset, counts, chosen=view.question.outcome, key="confusion")
-        elsewhere = not any(counts.values()) and len(view.runs) > 1
-        if elsewhere and counting.total(filters.whichever(view.question)):
-            st.caption("The run in view predicted none of these; choose other predictions at the left.")
+    elif other := counting.elsewhere(view):
+        st.caption("The run in view predicted none of these; there are:")
+        href = frame.here("cases", dataset, **filters.parameters(run=other.id))
+        linked.row([Cell(filters.named_run(other), href)], key="elsewhere")
 threshold_slider.show(dataset, view)
 
 if view.run is None:

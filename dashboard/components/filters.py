@@ -157,7 +157,7 @@ def draw(dataset: Dataset, found: View) -> None:
 def predictions(found: View) -> None:
     """A menu of the runs whose predictions the page can speak of, where there are several."""
     if len(found.runs) > 1:
-        shown = {str(run.id): _named_run(run) for run in found.runs}
+        shown = {str(run.id): named_run(run) for run in found.runs}
         address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True)
 
 
@@ -177,11 +177,12 @@ def _rarer(dataset: Dataset, found: View) -> None:
         address.choice("Near-duplicates", TWINS, name="twins")
     others = _others(found.run, found.runs) if found.run else []
     if others:
-        shown = {str(run.id): _named_run(run) for run in others}
+        shown = {str(run.id): named_run(run) for run in others}
         address.choice("Called otherwise by", shown, name="against", menu=True, placeholder="Any")
 
 
-def _named_run(run: Run) -> str:
+def named_run(run: Run) -> str:
+    """Which predictions a run made, in words."""
     recipe = (run.summary or {}).get("recipe")
     return f"{_kind(run)}, run {run.id}{f', {recipe}' if recipe else ''}"
 

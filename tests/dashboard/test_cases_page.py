@@ -220,7 +220,17 @@ def test_other_predictions_are_offered_only_where_there_are_images_that_the_run_
 ) -> None:
     other_run(workbench)
     hint = "The run in view predicted none of these"
-    assert hint in said(open_page("cases", split="train", outcome="wrong"))
+    at = open_page("cases", split="train", cause="viral", outcome="wrong")
+    assert hint in said(at)
+    assert not [one for one in at.slider if one.key == "url_threshold"]
+    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith(("-confusion", "-at_threshold"))]
+    (link,) = linked(at, "elsewhere")["steps"]
+    (train,) = [run for run in runs(workbench) if run.kind == "train"]
+    page, parameters = asked(link["href"])
+    assert parameters == {"split": "train", "cause": "viral", "outcome": "wrong", "run": str(train.id)}
+    there = open_page(page, **parameters)
+    assert shown(there) and linked(there, "confusion") and hint not in said(there)
+    assert hint in said(open_page("cases", split="test", run=train.id))
     for parameters in ({"tag": "no such tag"}, {"split": "train", "cause": "no such cause"}, {"outcome": "wrong"}):
         assert hint not in said(open_page("cases", **parameters)), parameters
 

@@ -23,16 +23,16 @@ HELP = (
 
 
 def show(dataset: Dataset, view: filters.View) -> None:
-    """The slider, and the metrics of the question's images at the threshold in the URL and at the run's own."""
+    """The slider, and the metrics of the question's images at the threshold in the URL and at the run's own; nothing
+    where the run told none of them right or wrong."""
     own = view.question.own_threshold
     if own is None or view.question.threshold is None:
         return
     asked = filters.whichever(view.question)
-    address.level(f"Threshold (run's own: {wording.percent(own)})", name="threshold", default=own, help=HELP)
     usual, tried = counting.outcomes(replace(asked, threshold=own)), counting.outcomes(asked)
-    moving = counting.total(replace(asked, moved=True))
     if usual is None or tried is None or not sum(usual.values()):
         return
+    address.level(f"Threshold (run's own: {wording.percent(own)})", name="threshold", default=own, help=HELP)
     if unheeded := _unheeded(view.question):
         st.caption(
             f"Metrics are of all {wording.count(sum(usual.values()), 'image')} that the other filters leave, "
@@ -47,6 +47,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
     heads = ["", *(f">{NAMES[name]}" for name in of_confusion(tp=1, fn=0, fp=0, tn=0)), ">n"]
     linked.table(heads, rows, key="at_threshold", caption="Metrics at the threshold, with 95 % Wilson intervals")
     if asked.threshold != own:
+        moving = counting.total(replace(asked, moved=True))
         _moved(dataset, view.question, usual, tried, moving)
 
 
