@@ -30,7 +30,7 @@ with st.sidebar:
     stance = address.choice("The report", report_view.STANCES, name="stance", menu=True)
     problem = address.choice("Problem", report_view.PROBLEMS, name="problem", menu=True)
     score = address.choice("Score", scores, name="score", menu=True)
-    low, high = address.share_range("Its value") if score else (0.0, 1.0)
+    low, high = address.share_range("Its value", low="score_low", high="score_high") if score else (0.0, 1.0)
     against = address.choice("Queue", report_view.QUEUES, name="queue", menu=True) if view.judged else None
 
 question = ReportQuestion(

@@ -169,6 +169,13 @@ def test_the_steps_of_a_case_walk_through_the_whole_list_in_its_order(workbench:
     assert walked == listed
 
 
+def test_a_case_outside_the_list_leads_back_to_the_list(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        image = db.scalars(select(Image.id).where(Image.split == "train")).first()
+    (back,) = linked(open_page("case", image=image, split="test", outcome="wrong"), "steps")["steps"]
+    assert asked(back["href"]) == ("cases", {"split": "test", "outcome": "wrong"})
+
+
 def test_an_image_that_does_not_exist_says_so(workbench: Workbench) -> None:
     assert "No such case" in said(open_page("case", image=12345))
 

@@ -53,9 +53,9 @@ def other_model(workbench: Workbench, report: Report, text: str) -> int:
         ({"problem": "form"}, 0),
         ({"problem": "nonsense"}, 24),
         ({"score": "laterality"}, 1),
-        ({"score": "laterality", "low": 0.6}, 0),
-        ({"score": "keyword_alignment", "low": 0.7, "high": 0.9}, 24),
-        ({"score": "keyword_alignment", "high": 0.7}, 0),
+        ({"score": "laterality", "score_low": 0.6}, 0),
+        ({"score": "keyword_alignment", "score_low": 0.7, "score_high": 0.9}, 24),
+        ({"score": "keyword_alignment", "score_high": 0.7}, 0),
         ({"score": "words"}, 24),
     ],
 )
@@ -67,6 +67,19 @@ def test_reports_are_filtered_by_what_is_wrong_with_them_and_by_score(
     assert f"{count} report{'s' * (count != 1)} of 24" in said(at)
     if asked_for == {"problem": "side"}:
         assert "**not what the label says, contradicts itself, side against the heatmap, breaks off**" in said(at)
+
+
+def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_place_among_cases(
+    workbench: Workbench,
+) -> None:
+    asked_for = {"score": "keyword_alignment", "score_low": "0.5", "strategy": "basic", "page": "1"}
+    at = open_page("reports", **asked_for)
+    name = next(one.proto.id for one in at.get("bidi_component") if "-film_" in one.proto.id)
+    page, parameters = asked(linked(at, name.rpartition("-")[2])["cards"][0]["href"])
+    there = open_page(page, **parameters)
+    (back,) = linked(there, "steps")["steps"]
+    assert back["text"] == "To the reports"
+    assert asked(back["href"]) == ("reports", asked_for)
 
 
 def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: Workbench) -> None:

@@ -1,6 +1,6 @@
 """How a reader walks through a list of cases: to the one before, the one after, and back to the list."""
 
-from dashboard.components import filters, frame, grid
+from dashboard.components import address, filters, frame, grid
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset
@@ -8,9 +8,14 @@ from db.queries.cases import Place
 
 
 def show(dataset: Dataset, place: Place | None, total: int) -> None:
-    """Links in a row, also on the arrow keys; place is None where the case is not in the list of the URL."""
+    """Links in a row, also on the arrow keys; place is None where the case is not in the list of the URL. Who comes
+    from a list of reports is led back to it, and has no place in a list of cases."""
+    if address.get("via") == "reports":
+        back = frame.here("reports", dataset, **address.onwards(page=address.get("page"), via=None, image=None))
+        linked.row([Cell("To the reports", back)], key="steps")
+        return
     if place is None:
-        linked.row([Cell("To the cases", frame.here("cases", dataset))], key="steps")
+        linked.row([Cell("To the cases", frame.here("cases", dataset, **filters.parameters()))], key="steps")
         return
     page = -(-place.position // grid.SIZE)
     back = frame.here("cases", dataset, **filters.parameters(page=page if page > 1 else None))

@@ -1,12 +1,12 @@
 """How reports read on a page: the text as it was written, who wrote it, its scores and what is wrong with it."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import filters, grid, wording
+from dashboard.components import address, filters, grid, wording
 from db.models import Dataset
 from db.queries import cases
 from db.queries.cases import Case
@@ -89,10 +89,11 @@ def show(row: ReportRow, *, brief: bool = False) -> None:
 
 
 def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.View) -> None:
-    """Reports under each other, each beside the image it describes."""
+    """The reports of a list under each other, each beside the image it describes, which leads back to the list."""
     known = _cases([row.image.id for row in rows], view)
+    listed = address.onwards(page=address.get("page"), via="reports")
     for row in rows:
-        with _beside(dataset, known[row.image.id], key=f"film_{row.report.id}_{row.image.id}"):
+        with _beside(dataset, known[row.image.id], key=f"film_{row.report.id}_{row.image.id}", kept=listed):
             show(row)
 
 
@@ -108,11 +109,11 @@ def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None
 
 
 @contextmanager
-def _beside(dataset: Dataset, case: Case, *, key: str) -> Iterator[None]:
-    """The case's thumbnail at the left; the body draws at the right."""
+def _beside(dataset: Dataset, case: Case, *, key: str, kept: Mapping[str, object] | None = None) -> Iterator[None]:
+    """The case's thumbnail at the left; the body draws at the right. kept: what the link to the case takes along."""
     film, text = st.columns([1, 5], gap="medium")
     with film:
-        grid.show(dataset, [case], key=key, width=120)
+        grid.show(dataset, [case], key=key, width=120, instead={case.id: kept or {}})
     with text:
         yield
 
