@@ -12,6 +12,10 @@ LEADING_SHARE = 0.2
 """A zone stands out where it holds at least this share of the heat; evenly spread heat gives each zone 1/6."""
 MOST_ZONES = 2
 PROMINENT, FEWEST = 0.8, 5
+FRAME = 0.1
+"""Width of the outer frame, as a share of the picture's side."""
+EVEN_IN_FRAME = 1 - (1 - 2 * FRAME) ** 2
+"""The share of an even heatmap that lies in the outer frame."""
 
 
 def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
@@ -56,11 +60,12 @@ def leading_zones(shares: Mapping[str, float]) -> list[str]:
     return [name for name, share in ranked if share >= LEADING_SHARE][:MOST_ZONES]
 
 
-def frame_share(heatmap: np.ndarray, *, width: float = 0.1) -> float:
+def frame_share(heatmap: np.ndarray, *, width: float = FRAME) -> float:
     """The share of a heatmap's heat that lies in the picture's outer frame, in [0, 1]; NaN where there is no heat.
 
     heatmap: float (h, w), at least 0. width: of the frame, as a share of the picture's side; an even map has
-    1 - (1 - 2 width)^2 there, .36 for a width of .1. No lung reaches it, but markers, time stamps and film edges do.
+    1 - (1 - 2 width)^2 there, EVEN_IN_FRAME for a width of FRAME. No lung reaches it, but markers, time stamps and film
+    edges do.
     """
     total = float(heatmap.sum())
     if not total > 0:

@@ -16,13 +16,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from engine.heat import FRAME
 from engine.splits import grouped_folds
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
-FRAME = 0.1
-"""Width of the outer frame, as a share of the picture's side."""
 COARSE = 40
 """Side that a picture is made for the pixels of its frame, which is then 4 pixels wide."""
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)

@@ -26,7 +26,7 @@ def test_an_audited_case_shows_its_slice_its_measures_and_the_training_images_it
     rows = {row[0]["text"]: row[1]["text"] for row in linked(at, "audited")["rows"]}
     assert rows == {
         "normal A": "1 of 2 wrong (50.0 %)",
-        "Heat in the outer frame": "12.5 %",
+        "Heat in the outer frame": "12.5 % (even heat: 36.0 %)",
         "Deletion gain": "+0.210",
         "Insertion gain": "-0.040",
     }

@@ -7,7 +7,7 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from engine.classification.explain import grad_cam, normalised
-from engine.heat import ZONES, frame_share, lung_zones
+from engine.heat import EVEN_IN_FRAME, ZONES, frame_share, lung_zones
 
 
 def test_grad_cam_of_a_linear_head_is_the_class_activation_map() -> None:
@@ -56,7 +56,7 @@ def test_zone_shares_sum_to_one(heat: np.ndarray) -> None:
 
 
 def test_an_even_map_has_the_frames_own_area_in_the_frame() -> None:
-    assert frame_share(np.ones((7, 7))) == pytest.approx(1 - 0.8**2)
+    assert frame_share(np.ones((7, 7))) == pytest.approx(1 - 0.8**2) == pytest.approx(EVEN_IN_FRAME)
     assert frame_share(np.ones((5, 9)), width=0.2) == pytest.approx(1 - 0.6**2)
 
 

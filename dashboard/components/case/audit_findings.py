@@ -10,6 +10,7 @@ from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
 from db.queries import audit, cases
 from db.queries.cases import Case
+from engine.heat import EVEN_IN_FRAME
 from engine.metrics.names import called
 
 MEASURES = ("frame_heat", "deletion_gain", "insertion_gain")
@@ -28,13 +29,18 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         wrong = f"{part.failures:,} of {part.images:,} wrong ({wording.percent(part.rate)})"
         rows.append([Cell(part.name, href), Cell(wrong, help=part.description)])
     rows += [
-        [called(name), f"{found[name]:+.3f}" if wording.is_score(name) else wording.percent(found[name])]
+        [called(name), f"{found[name]:+.3f}" if wording.is_score(name) else _beside_even(found[name])]
         for name in MEASURES
         if name in found
     ]
     if run is not None and rows:
         heads = [f"Audit, run {run.id}", ">This case"]
         linked.table(heads, rows, key="audited", caption="What the audit found of this case")
+
+
+def _beside_even(share: float) -> str:
+    """The share of the heat in the outer frame beside that of an even heatmap: less is no lean towards the frame."""
+    return f"{wording.percent(share)} (even heat: {wording.percent(EVEN_IN_FRAME)})"
 
 
 def slices(dataset: Dataset, run: Run) -> None:
