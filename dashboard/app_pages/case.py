@@ -38,7 +38,7 @@ with title:
 with walk:
     steps.show(dataset, place, counting.total(question))
 
-film, known = st.columns([5, 3], gap="large")
+film, known = st.columns([3, 2], gap="large")
 with film:
     viewer.show(case, view)
 with known:

@@ -2,13 +2,20 @@
 
 import io
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image as Picture
 from playwright.sync_api import expect
 from sample import Film
+from sqlalchemy import delete, select
 from visiting import Visit
+
+from dashboard.components import figures
+from dashboard.components.reports import leaderboard
+from db import session as database
+from db.models import Metric, Prediction, Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -177,3 +184,43 @@ def test_on_a_phone_the_name_of_a_row_is_not_broken_after_every_word(visit: Visi
     expect(name).to_be_visible()
     box = name.bounding_box()
     assert box is not None and box["height"] < 70  # two lines
+
+
+@pytest.fixture
+def much_measured(folder: Path, address: str) -> Iterator[None]:
+    """Every figure that a table has a column for, with its interval, and two predictions of each test film."""
+    engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")
+    retrieved = {("test", "classifier", name) for name in figures.RETRIEVAL}
+    scored = {("reports", "template / clinical_structured", name) for name in leaderboard.SHOWN}
+    with database.transaction(engine) as db:
+        evaluate = db.scalars(select(Run).where(Run.kind == "evaluate")).one()
+        told = db.scalars(select(Prediction).join(Run).where(Run.kind == "predict")).all()
+        known = {(one.split, one.slice, one.name) for one in db.scalars(select(Metric).filter_by(run_id=evaluate.id))}
+        made: list[Metric | Run] = [
+            Metric(run_id=evaluate.id, split=split, slice=part, name=name, value=0.886, low=0.857, high=0.912, n=618)
+            for split, part, name in sorted((retrieved | scored) - known)
+        ]
+        kept = {name: getattr(evaluate, name) for name in ("dataset_id", "code_version", "status", "host", "finished")}
+        summary = {"threshold": 0.5, "recipe": "ensemble"}
+        made.append(Run(**kept, kind="predict", fingerprint="2" * 64, config={}, pid=1, summary=summary))
+        db.add_all(made)
+        db.flush()
+        run = made[-1].id
+        db.add_all(Prediction(run_id=run, image_id=one.image_id, logit=0.0, probability=0.995) for one in told)
+    yield
+    with database.transaction(engine) as db:
+        db.execute(delete(Prediction).where(Prediction.run_id == run))
+        for one in made:
+            db.delete(db.merge(one))
+    engine.dispose()
+
+
+@pytest.mark.parametrize("path", ["/", "/reports", "/case?image=1"])
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1440, 900)])
+def test_no_table_is_cut_off(visit: Visit, much_measured: None, path: str, width: int, height: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": height})
+    visit.open(path)
+    tables = visit.page.locator(".wide")
+    expect(tables.first).to_be_visible()
+    sizes = tables.evaluate_all("tables => tables.map((one) => [one.innerText, one.scrollWidth - one.clientWidth])")
+    assert [text for text, beyond in sizes if beyond > 0] == []

@@ -86,9 +86,16 @@ function term(text, meaning) {
   return made;
 }
 
+// A value and what stands in brackets after it: where the table is narrow that goes under the value, and neither breaks.
+function pieces(text) {
+  return text.split(/ (?=\()/).flatMap((piece, at) => [at ? " " : "", element("span", "whole", [piece])]);
+}
+
 function cell(content, column, head) {
-  const inner = content.href ? anchor(content.href, "", [content.text]) : term(content.text, content.meaning);
-  const made = element(head ? "th" : "td", `${column.align || "left"} ${content.tone || ""}`, [inner]);
+  const text = column.align === "right" ? pieces(content.text) : [content.text];
+  const told = content.meaning ? [term(content.text, content.meaning)] : text;
+  const inner = content.href ? [anchor(content.href, "", text)] : told;
+  const made = element(head ? "th" : "td", `${column.align || "left"} ${content.tone || ""}`, inner);
   if (head) made.scope = "row";
   // on a phone the table scrolls rather than set one word below the other
   if (content.text.length > 40) made.classList.add("prose");
