@@ -5,6 +5,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import figures, frame, panels, wording
 from dashboard.components.overview import attention, holdings
+from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
 from engine.commands import job
 
@@ -49,8 +50,7 @@ else:
         "No retrieval has been measured yet:", f"{job('embed', dataset.name)}\n{job('evaluate', dataset.name)}"
     )
 if metrics["reports"]:
-    counts = {evaluation.report_slice(one.model, one.strategy): one.reports for one in standings}
-    figures.reports(metrics["reports"], counts)
+    figures.reports(metrics["reports"], leaderboard.by_slice(dataset, standings))
     written = sum(one.reports for one in standings)
     st.caption(f"{wording.count(written, 'report')}{'' if dataset.synthetic else '; the original tool wrote 40'}.")
 else:

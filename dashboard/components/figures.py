@@ -73,14 +73,16 @@ def retrieval(metrics: Sequence[Metric], *, original: bool) -> None:
     linked.table(["Retrieval", *heads], rows, key="retrieval", caption="Retrieval precision by embedder")
 
 
-def reports(metrics: Sequence[Metric], counts: Mapping[str, int]) -> None:
-    """Stance agreement and keyword alignment by model and strategy; counts: reports by the same names."""
+def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, int]]) -> None:
+    """Stance agreement and keyword alignment by model and strategy; known: the name of each slice that still has
+    reports, as a link to them, and their number."""
     found = {(metric.name, metric.slice): metric for metric in metrics}
     slices = sorted({metric.slice for metric in metrics if metric.name == "keyword_alignment"})
     rows: list[list[Cell | str]] = []
     for where in slices:
         scores = [_with_interval(found.get((name, where)))[:2] for name in ("stance_agreement", "keyword_alignment")]
-        rows.append([where, wording.count(counts.get(where)), *scores[0], *scores[1]])
+        name, count = known.get(where, (Cell(where), None))
+        rows.append([name, wording.count(count), *scores[0], *scores[1]])
     heads = [">Reports", ">Stance", ">95 % interval", ">Keywords", ">95 % interval"]
     linked.table(
         ["Reports by model / strategy", *heads],

@@ -89,6 +89,8 @@ def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: W
     ]
     page, parameters = asked(rows[0][0]["href"])
     assert (page, parameters) == ("reports", {"strategy": "basic", "model": "template"})
+    overview = linked(open_page("overview"), "reports")["rows"]
+    assert [row[0] for row in overview] == [row[0] for row in rows]  # one name, one link
     assert any(" to " in one["text"] for row in rows for one in row[1:])
 
 

@@ -44,6 +44,14 @@ def test_each_page_opens_without_a_complaint(visit: Visit, path: str, heading: s
         assert pictures.nth(number).evaluate("image => image.naturalWidth") > 0
 
 
+def test_a_case_names_its_number_in_the_browsers_tab(visit: Visit) -> None:
+    for number in (1, 4):
+        visit.open(f"/case?image={number}")
+        expect(visit.page).to_have_title(f"Case {number}")
+    visit.page.get_by_role("link", name="Cases", exact=True).click()
+    expect(visit.page).to_have_title("Cases")
+
+
 def test_a_failure_leads_from_the_overview_to_its_reports_and_back(visit: Visit) -> None:
     page = visit.page
     visit.open("/")

@@ -37,9 +37,8 @@ def show(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation 
     rows: list[list[Cell | str]] = []
     for one in standings:
         where = report_slice(one.model, one.strategy)
-        href = frame.here("reports", dataset, strategy=one.strategy, model=one.model)
         cells = [_cell(values.get((where, name)), name, one.means.get(name)) for name in SHOWN]
-        rows.append([Cell(f"{one.model} / {report_view.named(one.strategy)}", href), f"{one.reports:,}", *cells])
+        rows.append([_named(dataset, one), f"{one.reports:,}", *cells])
     heads = ["Model / strategy", ">Reports", *(f">{head}" for head in SHOWN.values())]
     linked.table(heads, rows, key="standings", caption="Mean scores, with 95 % intervals over patients")
     st.caption(MEANING)
@@ -48,6 +47,16 @@ def show(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation 
             f"Values with an interval are those of evaluation run {run.id}, over the reports that stood then; measure "
             f"again with: {wording.plain(job('evaluate', dataset.name))}"
         )
+
+
+def by_slice(dataset: Dataset, standings: Sequence[Standing]) -> dict[str, tuple[Cell, int]]:
+    """The name of each model and strategy, a link to its reports, and their number, by the evaluation's slice."""
+    return {report_slice(one.model, one.strategy): (_named(dataset, one), one.reports) for one in standings}
+
+
+def _named(dataset: Dataset, one: Standing) -> Cell:
+    href = frame.here("reports", dataset, strategy=one.strategy, model=one.model)
+    return Cell(f"{one.model} / {report_view.named(one.strategy)}", href)
 
 
 def _cell(metric: Metric | None, name: str, mean: float | None) -> Cell:
