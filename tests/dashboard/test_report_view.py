@@ -13,7 +13,7 @@ from dashboard.components.wording import JOINER
 from engine.reporting.differences import Piece, compare
 from engine.reporting.findings import read
 
-SPAN = re.compile(r":(\w+)-background\[((?:\\.|[^\]\\])*)\]")
+SPAN = re.compile(r":(\w+)-background\[\**((?:\\.|[^\]\\*])*)\**\]")
 
 
 def shown(markdown: str) -> str:
@@ -30,6 +30,12 @@ def test_each_finding_has_the_colour_of_its_polarity() -> None:
         ("orange", "pneumonia"),
     ]
     assert len(set(COLOURS.values())) == len(COLOURS)
+    for span in (
+        ":red-background[**Consolidation**]",
+        ":green-background[effusion]",
+        ":orange-background[*pneumonia*]",
+    ):
+        assert span in said
 
 
 def test_markup_from_a_model_stays_text() -> None:

@@ -48,29 +48,38 @@ COLOURS: dict[Polarity, str] = {
     "hypothetical": "gray",
 }
 """How a finding is coloured by what the report says of it."""
+SIGNS: dict[Polarity, str] = {"present": "**", "absent": "", "uncertain": "*", "historical": "*", "hypothetical": "*"}
+"""What sets it apart without colour: bold where present, slanted where it is not said of now for certain."""
 
 
 def coloured(text: str) -> str:
-    """The report as Markdown that shows its text as it is, each finding coloured by its polarity."""
+    """The report as Markdown that shows its text as it is, each finding marked by its polarity."""
     parts, at = [], 0
     for mention in read(text):
         parts.append(wording.plain(text[at : mention.start]))
-        parts.append(f":{_colour(mention)}-background[{wording.plain(mention.term)}]")
+        parts.append(_marked(wording.plain(mention.term), _read_as(mention)))
         at = mention.end
     return wording.lines("".join([*parts, wording.plain(text[at:])]))
 
 
-def _colour(mention: Mention) -> str:
+def _read_as(mention: Mention) -> Polarity:
     """Health that is said to be there is no finding."""
     turned: dict[Polarity, Polarity] = {"present": "absent", "absent": "present"}
     polarity = mention.polarity
-    return COLOURS[turned.get(polarity, polarity) if mention.tier == "normality" else polarity]
+    return turned.get(polarity, polarity) if mention.tier == "normality" else polarity
+
+
+def _marked(term: str, polarity: Polarity) -> str:
+    return f":{COLOURS[polarity]}-background[{SIGNS[polarity]}{term}{SIGNS[polarity]}]"
 
 
 def legend() -> None:
-    """Which colour means what."""
-    said = " ".join(f":{colour}-background[{polarity}]" for polarity, colour in COLOURS.items())
-    st.caption(f"Findings as they are read: {said}; health that is denied is coloured as present. Research use only.")
+    """Which colour and which letters mean what."""
+    said = " ".join(_marked(polarity, polarity) for polarity in COLOURS)
+    st.markdown(
+        f":small[Findings as they are read: {said}. Bold: present. Slanted: not said of now for certain. Health that "
+        "is denied is marked as present. Research use only.]"
+    )
 
 
 def show(row: ReportRow, *, brief: bool = False) -> None:
