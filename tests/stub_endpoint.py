@@ -24,6 +24,7 @@ class Stub:
     answer: Callable[[int], str | int] = lambda _: "No pneumonia."
     seconds: float = 0.0
     finish: str = "stop"
+    usage: dict[str, Any] = field(default_factory=lambda: {"completion_tokens": 7})
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     url: str = ""
@@ -73,13 +74,15 @@ def stub_endpoint(stub: Stub) -> Iterator[Stub]:
                 "created": 0,
                 "model": "stub",
                 "choices": [{"index": 0, "message": message, "finish_reason": stub.finish}],
-                "usage": {"prompt_tokens": 1, "completion_tokens": 7, "total_tokens": 8},
+                "usage": {"prompt_tokens": 1, "total_tokens": 8, **stub.usage},
             }
-            raw = json.dumps(good if status == 200 else {"error": {"message": f"status {status}"}}).encode()
+            raw = json.dumps(good if status == 200 else {"error": {"message": f"status {status} \0\ud83d"}}).encode()
             if answer == "nonsense":
                 raw = b"<html>not what you asked for</html>"
             if answer == "no choices":
                 raw = b'{"id": "1", "choices": []}'
+            if answer == "no end of brackets":
+                raw = b"[" * 100_000
             self.send_response(status)
             self.send_header("content-type", "application/json")
             if status == 429:

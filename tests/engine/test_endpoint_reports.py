@@ -64,8 +64,10 @@ def test_a_passing_trouble_is_tried_again(trouble: str | int) -> None:
         ("hang", "no answer within 0.3 s: APITimeoutError"),
         ("nonsense", "the answer is no chat completion; is the URL whole"),
         ("no choices", "the answer is no chat completion; is the URL whole"),
+        ("no end of brackets", "the answer is no chat completion; is the URL whole"),
         ("", "the answer is empty"),
         ("  \n", "the answer is empty"),
+        (" \0 ", "the answer is empty"),
         ("word " * 20_000, "the answer has 99,999 characters; a report has at most 20,000"),
         (400, "the answer makes no sense: BadRequestError"),
     ],
@@ -76,6 +78,13 @@ def test_a_lasting_trouble_fails_this_report_alone_and_says_why(answer: str | in
         (report,) = asked(stub, deadline=0.3)
     assert isinstance(report, Failed) and report.reason.startswith(reason)
     assert time.monotonic() - began < 2
+
+
+@pytest.mark.parametrize("told", [None, "many", 7.5, -1, 2**31, [], {}])
+def test_words_are_counted_where_the_server_tells_no_number_of_tokens(told: object) -> None:
+    with stub_endpoint(Stub(answer=lambda _: "Clear on both sides.", usage={"completion_tokens": told})) as stub:
+        (report,) = asked(stub)
+    assert isinstance(report, Generated) and report.tokens == 4
 
 
 def test_one_failure_among_many_leaves_the_others_whole() -> None:

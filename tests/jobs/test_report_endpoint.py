@@ -54,6 +54,21 @@ def test_what_failed_is_a_row_with_its_reason_and_is_tried_again_by_the_next_run
 
 
 @pytest.mark.usefixtures("_predicted")
+def test_text_and_reasons_that_no_database_takes_are_kept_without_what_is_odd_in_them(
+    engine: Engine, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    odd = ["No\0 pneumonia.", "No pneumonia \ud83d", "Heart \U0001fac0 normal.", 400]
+    with stub_endpoint(Stub(answer=lambda number: odd[number % 4], usage={"completion_tokens": None})) as stub:
+        assert report.main([*job_options, *SHORT, "--model", f"openai:stub@{stub.url}"]) == 1
+    assert counted(engine) == (15, 5)
+    with session.transaction(engine) as db:
+        kept = {"No pneumonia.": 2, "No pneumonia \ufffd": 3, "Heart \U0001fac0 normal.": 3}
+        assert {row.text: row.tokens for row in db.scalars(select(Report))} == kept
+        (reason,) = {row.reason for row in db.scalars(select(ReportFailure))}
+    assert "status 400 \ufffd" in reason and f"5 failed: {reason}" in capsys.readouterr().out
+
+
+@pytest.mark.usefixtures("_predicted")
 def test_an_image_that_vanished_fails_alone_and_a_refusal_stops_the_run_with_one_line(
     engine: Engine, job_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.reporting.prompts import PromptStrategy
 
+UNKEPT = {0: None} | dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
+"""What text may not hold to be kept by both databases and written as UTF-8: NUL and lone surrogates."""
+
 
 @dataclass(frozen=True)
 class LabelledCase:
@@ -45,20 +48,26 @@ class Case:
 
 @dataclass(frozen=True)
 class Generated:
-    """A report as written. seconds: wall time of this one. tokens: generated; words where there is no tokenizer. cut:
-    whether it stopped at the length limit."""
+    """A report as written, in text that can be kept. seconds: wall time of this one. tokens: generated; words where
+    there is no tokenizer. cut: whether it stopped at the length limit."""
 
     text: str
     seconds: float
     tokens: int
     cut: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", kept(self.text))
+
 
 @dataclass(frozen=True)
 class Failed:
-    """A report that could not be written, and why, in one line."""
+    """A report that could not be written, and why, in one line that can be kept."""
 
     reason: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", kept(self.reason))
 
 
 class ReportGenerator(Protocol):
@@ -147,6 +156,11 @@ REGISTRY: dict[str, Callable[[str, Options], ReportGenerator]] = {
     "openai:MODEL@URL": _endpoint,
 }
 """Name, or the form of it -> what makes the generator; heavy imports happen inside."""
+
+
+def kept(text: str) -> str:
+    """The text as it can be kept: without NUL characters, U+FFFD in the place of lone surrogates."""
+    return text.translate(UNKEPT)
 
 
 def check(name: str) -> str:

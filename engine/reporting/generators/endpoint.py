@@ -24,7 +24,7 @@ from openai import (
 )
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options
+from engine.reporting.generators import Case, Failed, Generated, Options, kept
 from engine.reporting.generators.pictures import png
 from engine.reporting.prompts import PromptStrategy
 
@@ -92,7 +92,7 @@ class Endpoint:
                 wait *= 2
             except APIError as error:
                 return Failed(f"the answer makes no sense: {told(error)}")
-            except (ValueError, LookupError, TypeError, AttributeError):
+            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                 return Failed("the answer is no chat completion; is the URL whole? Most servers answer below /v1")
 
     def _asked(self, case: Case, prompt: PromptStrategy, *, seconds: float, began: float) -> Generated | Failed:
@@ -113,12 +113,12 @@ class Endpoint:
             **self.settings,
         )
         choice = answer.choices[0]
-        text = (choice.message.content or "").strip()
+        text = kept(choice.message.content or "").strip()
         if not text:
             return Failed("the answer is empty")
         if len(text) > LONGEST:
             return Failed(f"the answer has {len(text):,} characters; a report has at most {LONGEST:,}")
-        tokens = answer.usage.completion_tokens if answer.usage else len(text.split())
+        tokens = counted(answer.usage, text)
         return Generated(text, time.monotonic() - began, tokens, cut=choice.finish_reason == "length")
 
 
@@ -136,6 +136,12 @@ def parsed(name: str) -> tuple[str, str]:
     return model, url
 
 
+def counted(usage: Any, text: str) -> int:
+    """Tokens as the server counts them; the text's words where it tells no number, or none that a row can hold."""
+    number = getattr(usage, "completion_tokens", None)
+    return number if isinstance(number, int) and 0 <= number < 2**31 else len(text.split())
+
+
 def asked_to_wait(error: APIError) -> float | None:
     """Seconds that the server asks for in Retry-After, where it does in seconds."""
     if not isinstance(error, APIStatusError):
@@ -147,8 +153,8 @@ def asked_to_wait(error: APIError) -> float | None:
 
 
 def told(error: Exception) -> str:
-    """The error in one line of at most 200 characters, without the key."""
-    said = f"{type(error).__name__}: {error}".replace(os.environ.get(KEY) or "\0", "[secret]")
+    """The error in one line of at most 200 characters that can be kept, without the key."""
+    said = kept(f"{type(error).__name__}: {error}").replace(os.environ.get(KEY) or "\0", "[secret]")
     return " ".join(said.split())[:200]
 
 
