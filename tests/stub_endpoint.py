@@ -56,7 +56,17 @@ def stub_endpoint(stub: Stub) -> Iterator[Stub]:
                 with stub.lock:
                     stub.open_now -= 1
 
+        def pour(self, answer: str) -> None:
+            """A head or a body that comes byte by byte for 3 s, or a body of 640 MB."""
+            status = "500 Oops" if "error" in answer else "200 OK"
+            self.wfile.write(f"HTTP/1.1 {status}\r\nx:".encode() + (b"" if "head" in answer else b"\r\n\r\n"))
+            for _ in range(60 if "drip" in answer else 10_000):
+                self.wfile.write(b" " if "drip" in answer else b" " * 2**16)
+                time.sleep(0.05 if "drip" in answer else 0)
+
         def reply(self, answer: str | int) -> None:
+            if isinstance(answer, str) and answer.startswith(("drip", "flood")):
+                return self.pour(answer)
             if answer == "hang":
                 time.sleep(3)
                 return

@@ -70,12 +70,17 @@ def test_a_passing_trouble_is_tried_again(trouble: str | int) -> None:
         (" \0 ", "the answer is empty"),
         ("word " * 20_000, "the answer has 99,999 characters; a report has at most 20,000"),
         (400, "the answer makes no sense: BadRequestError"),
+        ("drip a head", "no answer within 0.3 s: APITimeoutError"),
+        ("drip a body", "no answer within 0.3 s: APITimeoutError"),
+        ("drip an error", "no answer within 0.3 s: APITimeoutError"),
+        ("flood", "the answer makes no sense: APIError: it has more than 1,048,576 bytes"),
+        ("flood with an error", "the answer makes no sense: APIError: it has more than 1,048,576 bytes"),
     ],
 )
 def test_a_lasting_trouble_fails_this_report_alone_and_says_why(answer: str | int, reason: str) -> None:
     with stub_endpoint(Stub(answer=lambda number: answer)) as stub:
         began = time.monotonic()
-        (report,) = asked(stub, deadline=0.3)
+        (report,) = asked(stub, deadline=0.3 if reason.startswith("no answer") else 2)
     assert isinstance(report, Failed) and report.reason.startswith(reason)
     assert time.monotonic() - began < 2
 
@@ -85,6 +90,15 @@ def test_words_are_counted_where_the_server_tells_no_number_of_tokens(told: obje
     with stub_endpoint(Stub(answer=lambda _: "Clear on both sides.", usage={"completion_tokens": told})) as stub:
         (report,) = asked(stub)
     assert isinstance(report, Generated) and report.tokens == 4
+
+
+def test_a_caller_who_stops_waits_for_no_answer() -> None:
+    with stub_endpoint(Stub(answer=lambda number: "hang" if number else "Clear.")) as stub:
+        began = time.monotonic()
+        reports = iter(load(f"openai:stub@{stub.url}", Options(concurrency=1)).generate([CASE] * 4, BASIC))
+        assert isinstance(next(reports), Generated)
+        del reports
+    assert time.monotonic() - began < 2
 
 
 def test_one_failure_among_many_leaves_the_others_whole() -> None:
@@ -113,7 +127,7 @@ def test_a_refusal_stops_the_run_with_the_way_out_and_without_the_key(
 
 def test_without_a_server_the_run_ends_at_the_first_deadline() -> None:
     with pytest.raises(
-        InputError, match=r"http://127\.0\.0\.1:9/v1 cannot be reached .*refused.*; start it, or correct"
+        InputError, match=r"http://127\.0\.0\.1:9/v1 cannot be reached .*failed.*; start it, or correct"
     ):
         list(load("openai:stub@http://127.0.0.1:9/v1", Options(deadline=0.3)).generate([CASE] * 4, BASIC))
 

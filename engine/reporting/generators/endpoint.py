@@ -3,25 +3,28 @@
 import base64
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from httpx2 import ConnectError
+import anyio
+from anyio.from_thread import start_blocking_portal
+from httpx2 import AsyncByteStream, ConnectError, Request, Response, create_ssl_context
 from openai import (
     APIConnectionError,
     APIError,
     APIStatusError,
+    APITimeoutError,
+    AsyncOpenAI,
     AuthenticationError,
+    DefaultAsyncHttpxClient,
     InternalServerError,
     NotFoundError,
-    OpenAI,
     PermissionDeniedError,
     RateLimitError,
 )
+from openai.types.chat import ChatCompletion
 
 from engine.errors import InputError
 from engine.reporting.generators import Case, Failed, Generated, Options, kept
@@ -31,6 +34,8 @@ from engine.reporting.prompts import PromptStrategy
 KEY = "OPENAI_API_KEY"
 LONGEST = 20_000
 """Characters of an answer; no report is longer."""
+MOST = 2**20
+"""Bytes of a response; no answer of LONGEST characters takes more."""
 LONGEST_NAME = 200
 """Characters that a report's row has for its model."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
@@ -60,66 +65,114 @@ class Endpoint:
         self.settings: Mapping[str, Any] = MappingProxyType(
             {"temperature": 0, "max_tokens": options.max_tokens, "seed": options.seed}
         )
-        self.client = OpenAI(api_key=os.environ.get(KEY) or "none", base_url=self.url, max_retries=0)
+        self.trusted = create_ssl_context()  # once, for it takes longer than all else that a batch needs
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[Generated | Failed]:
         """One report for each case, in order and as they come. Raises InputError where the server refuses, or is not
-        there by the deadline; then, and where the caller stops, what was not yet asked is not asked."""
-        pool = ThreadPoolExecutor(self.concurrency, thread_name_prefix="endpoint")
-        try:
-            yield from pool.map(partial(self._one, prompt=prompt), cases)
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-    def _one(self, case: Case, *, prompt: PromptStrategy) -> Generated | Failed:
-        """Ask until there is an answer, the deadline has passed, or the server says no."""
-        began = time.monotonic()
-        wait = FIRST_WAIT
-        while True:
-            left = self.deadline - (time.monotonic() - began)
+        there by the deadline; then, and where the caller stops, what is not yet answered is given up."""
+        with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._client()) as client:
+            turns = anyio.Semaphore(self.concurrency)
+            answers = [portal.start_task_soon(self._one, client, turns, case, prompt) for case in cases]
             try:
-                return self._asked(case, prompt, seconds=max(left, 0.1), began=began)
-            except REFUSALS as error:
-                raise InputError(f"{self.url} refuses model '{self.model}': {told(error)}; {way_out(error)}") from error
-            except PASSING as error:
-                pause = min(asked_to_wait(error) or wait, LONGEST_WAIT)
-                if time.monotonic() - began + pause >= self.deadline:
-                    if isinstance(error.__cause__, ConnectError):
-                        way = "start it, or correct its URL"
-                        raise InputError(f"{self.url} cannot be reached ({error.__cause__}); {way}") from error
-                    return Failed(f"no answer within {self.deadline:g} s: {told(error)}")
-                time.sleep(pause)
-                wait *= 2
-            except APIError as error:
-                return Failed(f"the answer makes no sense: {told(error)}")
-            except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-                return Failed("the answer is no chat completion; is the URL whole? Most servers answer below /v1")
+                for answer in answers:
+                    yield answer.result()
+            finally:
+                for answer in answers:
+                    answer.cancel()
 
-    def _asked(self, case: Case, prompt: PromptStrategy, *, seconds: float, began: float) -> Generated | Failed:
-        assert case.pixels is not None
-        picture = base64.b64encode(png(case.pixels)).decode()
-        answer = self.client.chat.completions.create(
-            model=self.model,
-            timeout=seconds,
-            messages=[
-                {
-                    "role": "user",
-                    "content": [
-                        {"type": "text", "text": prompt.text},
-                        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
-                    ],
-                }
-            ],
-            **self.settings,
+    def _client(self) -> AsyncOpenAI:
+        return AsyncOpenAI(
+            api_key=os.environ.get(KEY) or "none",
+            base_url=self.url,
+            max_retries=0,
+            default_headers={"accept-encoding": "identity"},  # so that the bytes that come are those that are held
+            http_client=DefaultAsyncHttpxClient(verify=self.trusted, event_hooks={"response": [bound]}),
         )
-        choice = answer.choices[0]
-        text = kept(choice.message.content or "").strip()
-        if not text:
-            return Failed("the answer is empty")
-        if len(text) > LONGEST:
-            return Failed(f"the answer has {len(text):,} characters; a report has at most {LONGEST:,}")
-        tokens = counted(answer.usage, text)
-        return Generated(text, time.monotonic() - began, tokens, cut=choice.finish_reason == "length")
+
+    async def _one(
+        self, client: AsyncOpenAI, turns: anyio.Semaphore, case: Case, prompt: PromptStrategy
+    ) -> Generated | Failed:
+        """Ask until there is an answer, the deadline has passed, or the server says no."""
+        assert case.pixels is not None
+        async with turns:
+            began = time.monotonic()
+            picture = base64.b64encode(await anyio.to_thread.run_sync(png, case.pixels)).decode()
+            wait = FIRST_WAIT
+            while True:
+                left = self.deadline - (time.monotonic() - began)
+                try:
+                    answer = await self._asked(client, picture, prompt, seconds=max(left, 0.1))
+                    return report(answer, seconds=time.monotonic() - began)
+                except REFUSALS as error:
+                    said = f"{self.url} refuses model '{self.model}': {told(error)}; {way_out(error)}"
+                    raise InputError(said) from error
+                except PASSING as error:
+                    pause = min(asked_to_wait(error) or wait, LONGEST_WAIT)
+                    if time.monotonic() - began + pause >= self.deadline:
+                        if isinstance(error.__cause__, ConnectError):
+                            way = "start it, or correct its URL"
+                            raise InputError(f"{self.url} cannot be reached ({error.__cause__}); {way}") from error
+                        return Failed(f"no answer within {self.deadline:g} s: {told(error)}")
+                    await anyio.sleep(pause)
+                    wait *= 2
+                except APIError as error:
+                    return Failed(f"the answer makes no sense: {told(error)}")
+                except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                    return Failed("the answer is no chat completion; is the URL whole? Most servers answer below /v1")
+
+    async def _asked(
+        self, client: AsyncOpenAI, picture: str, prompt: PromptStrategy, *, seconds: float
+    ) -> ChatCompletion:
+        """What the server answers. Raises an APIError, of which APITimeoutError where the whole of it, connecting and
+        the last byte included, takes longer than `seconds`."""
+        content: Any = [
+            {"type": "text", "text": prompt.text},
+            {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
+        ]
+        try:
+            with anyio.fail_after(seconds):  # the client's own timeout is one for each read
+                answer: ChatCompletion = await client.chat.completions.create(
+                    model=self.model, timeout=seconds, messages=[{"role": "user", "content": content}], **self.settings
+                )
+                return answer
+        except TimeoutError as error:
+            raise APITimeoutError(Request("POST", self.url)) from error
+
+
+class Bounded(AsyncByteStream):
+    """A response's body as it comes. Raises APIError where it has more than MOST bytes."""
+
+    def __init__(self, response: Response) -> None:
+        assert isinstance(response.stream, AsyncByteStream)
+        self.body, self.request = response.stream, response.request
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        count = 0
+        async for part in self.body:
+            count += len(part)
+            if count > MOST:
+                raise APIError(f"it has more than {MOST:,} bytes", self.request, body=None)
+            yield part
+
+    async def aclose(self) -> None:
+        await self.body.aclose()
+
+
+async def bound(response: Response) -> None:
+    """Have the response, whatever its status, read no further than MOST bytes."""
+    response.stream = Bounded(response)
+
+
+def report(answer: ChatCompletion, *, seconds: float) -> Generated | Failed:
+    """The report that an answer holds, or why it holds none. Raises AttributeError, LookupError or TypeError where the
+    answer is no chat completion, for the client checks none."""
+    choice = answer.choices[0]
+    text = kept(choice.message.content or "").strip()
+    if not text:
+        return Failed("the answer is empty")
+    if len(text) > LONGEST:
+        return Failed(f"the answer has {len(text):,} characters; a report has at most {LONGEST:,}")
+    return Generated(text, seconds, counted(answer.usage, text), cut=choice.finish_reason == "length")
 
 
 def parsed(name: str) -> tuple[str, str]:
