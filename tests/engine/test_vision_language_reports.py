@@ -1,10 +1,11 @@
 """Do vision-language models of the real classes write reports, and does each thing they lack get one clear line?"""
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 import torch
 
@@ -101,11 +102,11 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
 
 def test_too_little_memory_names_the_need_and_a_model_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    pages = {"SC_AVPHYS_PAGES": 20 * 10**9 // 4096, "SC_PAGE_SIZE": 4096}
-    monkeypatch.setattr(os, "sysconf", pages.__getitem__)
+    memory = SimpleNamespace(free=10**9, available=20 * 10**9)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory)
     with pytest.raises(InputError, match=r"'llava' needs about 32.0 GB of memory, 20.0 GB are free; choose blip2"):
         load("llava")
-    pages["SC_AVPHYS_PAGES"] = 10**9 // 4096
+    memory.available = 10**9
     with pytest.raises(InputError, match=r"or the offline template"):
         load("blip2")
 

@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 import httpx2  # the client that huggingface_hub brings and raises the errors of
+import psutil
 import torch
 from huggingface_hub import model_info, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
@@ -114,7 +115,7 @@ class VisionLanguage:
         if torch.cuda.is_available():
             free = torch.cuda.mem_get_info()[0] / 1e9
         else:
-            free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / 1e9
+            free = psutil.virtual_memory().available / 1e9  # cached files that would give way included
         if free >= gigabytes:
             return
         scale = gigabytes / PUBLISHED[self.name].gigabytes
