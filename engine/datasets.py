@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -100,6 +100,25 @@ def patient_of(name: str) -> tuple[str | None, str | None]:
     if found := NORMAL_NAME.fullmatch(stem):
         return found[1].upper(), None
     return None, None
+
+
+def spelling(held: set[str]) -> Callable[[str], str]:
+    """What makes of a path in a sheet the path below the folder that it means; one that means none stays as it is.
+
+    held: the folder's paths, whose spelling counts: macOS may write as two characters (NFD) what the sheet has as one
+    (NFC), and the sheet may have Windows' backslashes.
+    """
+    composed = {unicodedata.normalize("NFC", path): path for path in sorted(held)}
+
+    def spelled(path: str) -> str:
+        path = _below(path).as_posix()
+        return path if path in held else composed.get(unicodedata.normalize("NFC", path), path)
+
+    return spelled
+
+
+def _below(path: str) -> PurePosixPath:
+    return PurePosixPath(path.replace("\\", "/"))
 
 
 def _walk(root: Path, skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
@@ -199,17 +218,13 @@ def _by_name(record: Record) -> Record:
 
 
 def _by_sheet(root: Path, sheet: str, paths: Sequence[str], skipped: list[Skipped]) -> list[Record]:
-    """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped.
-
-    The folder's spelling counts: macOS may write as two characters (NFD) what the sheet has as one (NFC).
-    """
+    """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped."""
     present = set(paths) - {sheet}
     held = present | {file.path for file in skipped}
-    spelled = {unicodedata.normalize("NFC", path): path for path in sorted(held)}
+    spelled = spelling(held)
     named: dict[str, Record] = {}
     for line, record in _sheet_rows(root / sheet):
-        if record.path not in held:
-            record = replace(record, path=spelled.get(unicodedata.normalize("NFC", record.path), record.path))
+        record = replace(record, path=spelled(record.path))
         earlier = named.setdefault(record.path, record)
         if earlier != record:
             raise InputError(f"{SHEET} line {line}: '{record.path}' is named twice, and differently; keep one line")
@@ -240,7 +255,7 @@ def _sheet_rows(sheet: Path) -> Iterator[tuple[int, Record]]:
 
 
 def _sheet_record(line: int, row: dict[str, str]) -> Record:
-    path = PurePosixPath(row["file"].replace("\\", "/"))
+    path = _below(row["file"])
     if not path.parts or path.is_absolute() or ".." in path.parts:
         raise InputError(f"{SHEET} line {line}: file '{row['file']}' is not a path inside the folder; correct the line")
     label, split, cause = row["label"].lower(), row.get("split", "").lower(), row.get("cause", "").lower()

@@ -13,6 +13,7 @@ from db.queries.reports import PredictedImage
 from engine.commands import job
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.reporting.labelled_cases import LabelledCases
+from jobs.reporting.references import references_of
 from jobs.reporting.scoring import Scorer, threshold_of
 from jobs.reporting.work import SCORES, Work, key_of, shas
 from jobs.run import ActiveRun, sha256_of
@@ -58,9 +59,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
     split, images = chosen_images(context, predicted, args.split, args.only, count, args.seed)
-    labelled = LabelledCases.of(context, dataset, args.embedder) if generator.reads_nearest else None
+    references = references_of(context, dataset)
+    labelled = LabelledCases.of(context, dataset, args.embedder, references) if generator.reads_nearest else None
     settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
-    scorer = Scorer.of(dataset, predicted)
+    scorer = Scorer(threshold_of(predicted), references)
     claim = partial(
         ActiveRun.claim,
         context,

@@ -11,7 +11,8 @@ from db.queries import reports, runs
 from engine.commands import job
 from jobs.command import command, open_context, parser, row_number
 from jobs.report import chosen_strategies, predict_run
-from jobs.reporting.scoring import Scorer
+from jobs.reporting.references import references_of
+from jobs.reporting.scoring import Scorer, threshold_of
 from jobs.run import ActiveRun, fingerprint, sha256_of
 
 BATCH = 200
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
-    scorer = Scorer.of(dataset, predicted)
+    scorer = Scorer(threshold_of(predicted), references_of(context, dataset))
     with session.reading(context.engine) as db:
         items = {item.image.sha256: item for item in reports.predicted(db, predicted)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]

@@ -1,5 +1,7 @@
 """Which images match a question, a page at a time; what is known of each."""
 
+import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -93,16 +95,23 @@ def of_dataset(session: Session, dataset_id: int, ids: Sequence[int]) -> Sequenc
 
 
 def named(session: Session, dataset_id: int, name: str) -> int | None:
-    """The first image whose file is called so, with or without its folders and its ending; None where none is."""
-    wanted = name.lower()
+    """The first image whose file is called so, with or without its folders and its ending, in upper or lower case and
+    however its accents are encoded; None where none is."""
+    wanted = _plain(name)
+    # Databases differ in what they know of case and accents beyond ASCII, so they are asked for what is within.
+    within = re.findall("[ -~]+", unicodedata.normalize("NFC", name))
     query = select(Image.id, Image.path).where(
-        Image.dataset_id == dataset_id, Image.path.icontains(name, autoescape=True)
+        Image.dataset_id == dataset_id, *(Image.path.icontains(part, autoescape=True) for part in within)
     )
     for number, path in session.execute(query.order_by(Image.id)):
-        file = PurePosixPath(path.lower())
+        file = PurePosixPath(_plain(path))
         if wanted in (str(file), file.name, file.stem):
             return int(number)
     return None
+
+
+def _plain(text: str) -> str:
+    return unicodedata.normalize("NFC", text.lower())
 
 
 def of_patient(session: Session, image_id: int) -> Sequence[int]:

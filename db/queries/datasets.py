@@ -33,6 +33,11 @@ def images(
     return session.scalars(query).all()
 
 
+def paths(session: Session, dataset_id: int) -> Sequence[str]:
+    """The path of each of the dataset's distinct images."""
+    return session.scalars(select(Image.path).where(Image.dataset_id == dataset_id)).all()
+
+
 def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str]]:
     """sha256, id and patient_key of each of the dataset's images."""
     return session.execute(

@@ -1,6 +1,7 @@
 """What a search by words reads: the notes and reports that hold them, best first, whatever a user types."""
 
 import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -88,7 +89,8 @@ def left_out(text: str) -> str | None:
 
 
 def _distinct(text: str) -> list[str]:
-    return list(dict.fromkeys(re.findall(r"[^\W_]+", text.lower())))
+    """The words, accents in one character with their letter (NFC): alone, an accent is none of a word's characters."""
+    return list(dict.fromkeys(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text.lower()))))
 
 
 def texts(

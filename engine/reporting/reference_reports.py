@@ -1,21 +1,34 @@
 """Which images have a report that a person wrote: reports.csv beside the images."""
 
 import csv
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from engine.datasets import spelling
 from engine.errors import InputError
 
 NAME = "reports.csv"
 COLUMNS = ("path", "report")
 
 
-def read(root: Path) -> dict[str, str]:
-    """Path of the image below `root`, as the data set lists it -> its reference report; empty without a reports.csv.
+@dataclass(frozen=True)
+class References:
+    """reports: path of the image -> its reference report. strays: paths of reports on no image."""
 
-    Raises InputError that names file and line where the file cannot be read, lacks a column, or says two things of one
-    image.
+    reports: Mapping[str, str] = field(default_factory=dict)
+    strays: tuple[str, ...] = ()
+
+
+def read(root: Path, paths: Iterable[str]) -> References:
+    """The reference reports of the images that the data set lists below `root`; none without a reports.csv.
+
+    paths: the images', which a row may spell as a row of labels.csv may. Raises InputError that names file and line
+    where the file cannot be read, lacks a column, or says two things of one image.
     """
     file = root / NAME
+    held = set(paths)
+    spelled = spelling(held)
     found: dict[str, str] = {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
@@ -24,11 +37,15 @@ def read(root: Path) -> dict[str, str]:
             if missing:
                 raise InputError(f"{file}, line 1: no column '{missing[0]}'; it needs {' and '.join(COLUMNS)}")
             for row in rows:
-                path, text = str(PurePosixPath((row["path"] or "").strip())), (row["report"] or "").strip()
+                path, text = spelled((row["path"] or "").strip()), (row["report"] or "").strip()
                 if found.setdefault(path, text) != text:
                     raise InputError(f"{file}, line {rows.line_num}: a second report for {path}; keep one")
     except FileNotFoundError:
-        return {}
+        return References()
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} cannot be read ({error}); save it as UTF-8 CSV") from error
-    return {path: text for path, text in found.items() if text}
+    written = {path: text for path, text in found.items() if text}
+    return References(
+        {path: text for path, text in written.items() if path in held},
+        tuple(path for path in written if path not in held),
+    )

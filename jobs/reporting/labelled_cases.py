@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from db import session
@@ -33,10 +32,10 @@ class LabelledCases:
     """What was looked up already: every strategy asks of the same images."""
 
     @classmethod
-    def of(cls, context: Context, dataset: Dataset, embedder: str | None) -> "LabelledCases":
+    def of(
+        cls, context: Context, dataset: Dataset, embedder: str | None, references: Mapping[str, str]
+    ) -> "LabelledCases":
         """By the index of `embedder`, or the one built last. Raises JobError or UsageError where there is none."""
-        from engine.reporting import reference_reports
-
         chosen = indexes.chosen(context, dataset, embedder)
         index = indexes.opened(context, chosen)
         with session.reading(context.engine) as db:
@@ -44,7 +43,6 @@ class LabelledCases:
         labelled = {number: image for number, image in images.items() if image["label"] is not None}
         learnt = {number: image for number, image in labelled.items() if image["split"] in LEARNT_FROM}
         known = learnt or labelled
-        references = reference_reports.read(Path(dataset.root))
         facts = [(i["sha256"], i["label"], i["cause"], references.get(i["path"])) for i in known.values()]
         settings = {"embedder": chosen.embedder, "index": chosen.sha256, "cases": sha256_of(facts)}
         return cls(index, known, references, settings)

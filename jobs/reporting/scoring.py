@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from db import report_tallies, writes
-from db.models import Dataset, Report, ReportScore, Run
+from db.models import Report, ReportScore, Run
 from db.queries.reports import PredictedImage
 from jobs.command import JobError
 
@@ -33,13 +32,6 @@ class Scorer:
     threshold: float
     references: Mapping[str, str]
     """Image path -> reference report."""
-
-    @classmethod
-    def of(cls, dataset: Dataset, predicted: Run) -> "Scorer":
-        """For this data set. Raises InputError where its reports.csv cannot be used."""
-        from engine.reporting import reference_reports
-
-        return cls(threshold_of(predicted), reference_reports.read(Path(dataset.root)))
 
     def known(self, item: PredictedImage, *, cut: bool) -> "Known":
         """What is known of the image beside its report."""

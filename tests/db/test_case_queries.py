@@ -1,9 +1,10 @@
 """Lists of cases on both databases, against the same questions answered in Python, one image at a time."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
@@ -258,6 +259,20 @@ def test_an_image_outside_the_list_has_no_place(asked: Asked) -> None:
         normal = cases.page(db, Question(dataset, label="normal"))[0].id
         assert cases.place(db, Question(dataset, label="pneumonia"), normal) is None
         assert cases.one(db, 10**9) is None
+
+
+def test_a_file_is_found_by_its_name_in_any_case_and_however_its_accents_are_encoded(asked: Asked) -> None:
+    written = {3: "test/Röntgen 50%.png", 5: "ÄRZTE/肺.png", 7: "x\u0302_1.png", 9: "x\u0302a1.png"}
+    with database.transaction(asked.engine) as db:
+        for stored, typed in product(("NFC", "NFD"), repeat=2):
+            for number, path in written.items():
+                db.get_one(Image, number).path = unicodedata.normalize(stored, path)
+            for number, path in written.items():
+                for name in (path, PurePosixPath(path).name, PurePosixPath(path).stem):
+                    for cased in (name, name.upper(), name.lower()):
+                        assert cases.named(db, asked.dataset, unicodedata.normalize(typed, cased)) == number
+        for name in ("Rontgen 50%", "Röntgen 50_", "röntgen", "ärzte", "\0", "\ud83d", ""):
+            assert cases.named(db, asked.dataset, name) is None
 
 
 def test_more_cases_than_a_statement_takes_values_are_found(asked: Asked) -> None:

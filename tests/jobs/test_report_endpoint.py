@@ -130,10 +130,16 @@ def test_scores_are_made_anew_without_writing_any_report_once_a_reference_is_the
     assert report.main([*job_options, "--images", "all"]) == 0
     before = counted(engine)
     assert score.main(job_options) == 0
-    lines = ["path,report", *(f'drawn-{number}.png,"Consolidation, on the left."' for number in range(10))]
+    lines = ["path,report", *(f'.\\drawn-{number}.png,"Consolidation, on the left."' for number in range(10))]
+    lines += [f"gone-{number}.png,Clear." for number in range(4)]
     (tmp_path / "reports.csv").write_text("\n".join(lines))
     assert score.main(job_options) == 0
-    assert "scored 80 reports; now: python -m jobs evaluate" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "scored 80 reports; now: python -m jobs evaluate" in said
+    assert (
+        "4 of the reports in reports.csv are on no image of dataset 'drawn': gone-0.png, gone-1.png, gone-2.png, ..."
+        in said
+    )
 
     def metrics() -> dict[str, int]:
         with session.transaction(engine) as db:

@@ -16,7 +16,7 @@ from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pi
 from sqlalchemy import event, select, update
 from tiny_models import tiny_clip
 
-from db import session, tallies
+from db import session, tallies, writes
 from db.models import Dataset, Image, Prediction, Report, Review, Run, VectorIndex
 from db.queries import search as queries
 from db.queries.cases import Question
@@ -394,6 +394,16 @@ def test_more_hits_than_a_statement_takes_values_are_found(context: Context) -> 
     assert sorted(hit.image.id for hit in hits) == sorted(numbers)
     assert all(hit.snippet.startswith("«opacity» of case") for hit in hits)
     assert max(values) < 600  # PostgreSQL takes 65,535
+
+
+def test_words_are_found_however_their_accents_are_encoded(options: list[str], context: Context) -> None:
+    with session.transaction(context.engine) as db:
+        dataset_id = db.scalars(select(Dataset.id)).one()
+        writes.review(db, image_id=1, reviewer="reader", verdict="normal", note="O\u0308dem, gering")
+    with session.transaction(context.engine) as db:
+        for typed in ("\u00d6dem", "O\u0308DEM"):
+            assert queries.words(typed) == ["\u00f6dem"]
+            assert [hit.image.id for hit in queries.texts(db, Question(dataset_id), typed, limit=3).hits] == [1]
 
 
 def test_denials_of_most_texts_do_not_hide_the_few_that_affirm_and_a_limit_is_told(
