@@ -94,6 +94,31 @@ def test_back_and_forward_step_through_the_filters(visit: Visit) -> None:
     expect(page).to_have_url(f"{visit.address}/cases")
 
 
+def test_back_from_a_case_leads_to_where_the_reader_was_in_the_list(visit: Visit) -> None:
+    page = visit.page
+    main = page.locator("[data-testid=stMain]")
+
+    def scrolled() -> int:
+        return int(main.evaluate("page => page.scrollTop"))
+
+    visit.open("/cases?sort=file")
+    main.evaluate("page => page.scrollTo(0, 900)")
+    before = scrolled()
+    assert before > 500
+    page.locator("a.card").nth(30).evaluate("card => card.click()")  # the browser would scroll to it first
+    expect(page.get_by_role("heading", name="Reports")).to_be_visible()
+    visit.drawn()
+    assert scrolled() == 0
+    page.go_back()
+    expect(page.get_by_role("heading", name="Cases")).to_be_visible()
+    visit.drawn()
+    page.wait_for_function("at => document.querySelector('[data-testid=stMain]').scrollTop === at", arg=before)
+    page.mouse.move(700, 400)
+    page.mouse.wheel(0, -300)
+    page.wait_for_timeout(1500)
+    assert scrolled() < before, "the reader's own scrolling counts"
+
+
 def test_an_outcome_of_the_confusion_matrix_leads_to_its_cases(visit: Visit) -> None:
     visit.open("/cases?split=test")
     link = visit.page.get_by_role("table").get_by_role("link", name="TN")

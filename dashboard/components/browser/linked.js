@@ -7,10 +7,32 @@ function element(tag, className, children = []) {
   return made;
 }
 
+const SCROLLED = "pneumoscope.scrolled ";
+let returning = null; // how far the page was scrolled that a step back, or forth, leads to
+
+function scrolling() {
+  return document.querySelector("[data-testid=stMain]");
+}
+
+// A step of the browser's own leads to where the reader was on the page; the one that `navigate` makes, to its top.
+addEventListener("popstate", (event) => {
+  returning = event.isTrusted ? Number(sessionStorage.getItem(SCROLLED + location.href)) || null : null;
+});
+
+// The page grows while it is drawn, and begins at its top: hold it there for a second, unless the reader scrolls.
+function settle(frames = 60) {
+  if (returning === null) return;
+  scrolling()?.scrollTo({ top: returning, behavior: "instant" });
+  if (frames) requestAnimationFrame(() => settle(frames - 1));
+  else returning = null;
+}
+for (const act of ["wheel", "keydown", "pointerdown"]) addEventListener(act, () => (returning = null), { passive: true });
+
 // Changes page inside the session, the way the browser's back button does. Until the page that was asked for is drawn,
 // the links of the former one are still there: following one twice is one step.
 function navigate(href) {
   if (href === location.href) return;
+  sessionStorage.setItem(SCROLLED + location.href, scrolling()?.scrollTop ?? 0);
   history.pushState({}, "", href);
   window.dispatchEvent(new PopStateEvent("popstate"));
 }
@@ -175,6 +197,7 @@ export default function ({ data, parentElement, setStateValue }) {
   parentElement.querySelector(".linked")?.remove();
   parentElement.appendChild(drawn);
   listening.get(parentElement)?.abort();
+  settle();
   if (!data.steps) return undefined;
   const ended = new AbortController();
   listening.set(parentElement, ended);
