@@ -94,6 +94,25 @@ def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workb
     assert any("build it again with: python -m jobs embed" in str(one.value) for one in at.error)
 
 
+def test_an_uploaded_picture_is_there_for_whoever_comes_back_until_it_is_removed(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classified, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
+    monkeypatch.setattr(by_picture, "model", lambda index: None)
+    at = open_page("search")
+    at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
+    hits = [card["src"] for card in linked(at, "hits")["cards"]]
+    at.switch_page("app_pages/case.py")
+    at.query_params["image"] = "1"
+    at.run()
+    at.switch_page("app_pages/search.py").run(timeout=120)
+    assert at.file_uploader[0].value is None
+    assert [card["src"] for card in linked(at, "hits")["cards"]] == hits
+    next(one for one in at.button if one.label == "Remove the picture").click().run()
+    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-hits")]
+    assert "Remove the picture" not in [one.label for one in at.button]
+
+
 def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -28,6 +28,8 @@ WIDEST = 1460
 """Pixels that Streamlit lets a picture be wide; of a wider one that is a line it would leave no pixel of height."""
 OFFERED = 24
 """Images to pick from."""
+KEPT = "uploaded_picture"
+"""In the session: the name and the bytes of the picture that was uploaded last."""
 PATIENTS = {"others": "Leave out the query's patient"}
 
 
@@ -53,17 +55,23 @@ def _barred(image_id: int) -> Collection[int]:
 
 
 def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> Found | None:
-    """Ask with a new picture; it is read in memory and never stored. Raises InputError where it is no picture."""
+    """Ask with a new picture; it stays in the session's memory and is never stored. Raises InputError where it is no
+    picture."""
     decoder = resources.decoder()  # its libraries load while a file is chosen
     file = st.file_uploader(
         f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB: choose, drop or paste it (Ctrl+V). It "
         "stays in memory and is not stored",
         max_upload_size=MEGABYTES,
+        on_change=_forget,
     )
     pasting.listen()
-    if file is None:
+    if file is not None:
+        st.session_state[KEPT] = (file.name, file.getvalue())
+    elif KEPT in st.session_state:  # whoever comes back to the page finds the picture, though not in the field
+        st.button("Remove the picture", on_click=_forget)
+    else:
         return None
-    name, data = file.name, file.getvalue()
+    name, data = st.session_state[KEPT]
     if len(data) > MEGABYTES * 2**20:
         raise InputError(f"file {name} has {wording.size(len(data))}, the limit is {MEGABYTES} MB")
     try:
@@ -76,6 +84,10 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
     except InputError:
         film()
         raise
+
+
+def _forget() -> None:
+    st.session_state.pop(KEPT, None)
 
 
 def _nearest(
