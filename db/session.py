@@ -211,9 +211,10 @@ def schema_state(engine: Engine) -> SchemaState:
 def _schema_state(connection: Connection) -> SchemaState:
     current = MigrationContext.configure(connection).get_current_revision()
     if current is None:
-        if connection.dialect.name == "sqlite" and set(inspect(connection).get_table_names()) - {"alembic_version"}:
+        names = inspect(connection).get_table_names()
+        if names and "alembic_version" not in names and connection.dialect.name == "sqlite":
             raise DatabaseUnavailableError("this is another program's SQLite file; set DATABASE_URL to another")
-        return "empty"
+        return "old" if "image" in names else "empty"
     scripts = ScriptDirectory.from_config(_alembic(connection))
     if current == scripts.get_current_head():
         return "current"
