@@ -3,11 +3,12 @@
 import hashlib
 import json
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from db import session
-from db.models import Dataset, Run, VectorIndex
+from db.models import Dataset, Metric, Run, VectorIndex
 from db.queries import datasets, evaluation, runs
 from engine.commands import job
 from engine.errors import InputError
@@ -17,6 +18,7 @@ from jobs.run import fingerprint
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
+    from engine.metrics.evaluation import Measured
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 VERSION = 6
@@ -120,6 +122,20 @@ def unseen(context: Context, source: Run) -> list[dict[str, Any]]:
         why = "every labelled image that it scored was trained on" if rows else "no image that it scored has a label"
         raise InputError(f"predict run {source.id}: {why}; the out-of-fold values speak of unseen patients")
     return left
+
+
+def judged_of(splits: Collection[str]) -> str:
+    """The split that a classifier is judged on: test where there is one, else the first by name."""
+    return "test" if "test" in splits else min(splits)
+
+
+def measured(row: Metric) -> "Measured":
+    """A metric row as the engine's value."""
+    from engine.metrics.bootstrap import Interval
+    from engine.metrics.evaluation import Measured
+
+    value, low, high = (math.nan if known is None else known for known in (row.value, row.low, row.high))
+    return Measured(row.name, row.slice, Interval(value, low, high, row.n or 0))
 
 
 def is_current(context: Context, dataset: Dataset, evaluated: Run) -> bool:

@@ -20,8 +20,7 @@ from engine.commands import job
 from engine.digests import is_whole
 from engine.files import kept_array, whole_file
 from jobs.command import Context, JobError, UsageError
-from jobs.exports.source import measured
-from jobs.results import by_split, thresholds_of, unseen
+from jobs.results import by_split, judged_of, measured, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
     if checkpoint is None or not (context.artifacts / checkpoint.path).is_dir():
         raise JobError(f"train run {train.id} has no checkpoint; train again with: {job('train', learned_from.name)}")
     splits = by_split(unseen(context, predict))
-    split = "test" if "test" in splits else min(splits)
+    split = judged_of(splits)
     wanted = {row["image_id"] for row in splits[split]}
     with session.reading(context.engine) as db:
         judged = [row for row in queries.predicted(db, predict.id) if row["image_id"] in wanted]

@@ -9,7 +9,8 @@ from db.models import Dataset, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
 from engine.errors import InputError
-from jobs.exports.source import LABELS, Export, measured
+from jobs.exports.source import LABELS, Export
+from jobs.results import measured
 
 if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 from db import session
 from db.queries import runs
 from engine.errors import InputError
-from jobs.exports.source import LABELS, Export, measured
+from jobs.exports.source import LABELS, Export
+from jobs.results import measured
 
 if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured

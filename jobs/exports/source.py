@@ -1,6 +1,5 @@
 """What exported files are made from: the runs that the evaluation read, and the folder they go to."""
 
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,11 +16,10 @@ from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.files import whole_file, write_whole
 from jobs.command import Context
-from jobs.results import by_split, index_rows, test_rows, unseen
+from jobs.results import by_split, index_rows, judged_of, measured, test_rows, unseen
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
-    from engine.metrics.evaluation import Measured
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 SEED = 0
@@ -97,7 +95,7 @@ class Export:
         """The predict run, the split it is judged on (test where there is one), its rows unseen in training."""
         run = self.run("predict")
         splits = by_split(unseen(self.context, run))
-        split = "test" if "test" in splits else min(splits)
+        split = judged_of(splits)
         return run, split, splits[split]
 
     def reports(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -152,12 +150,3 @@ class Export:
     def manner(self) -> dict[str, Any]:
         """What every report is told of how it was made."""
         return {"replicates": int(self.evaluation.config["replicates"]), "synthetic": self.synthetic}
-
-
-def measured(row: Metric) -> "Measured":
-    """A metric row as the engine's value."""
-    from engine.metrics.bootstrap import Interval
-    from engine.metrics.evaluation import Measured
-
-    value, low, high = (math.nan if known is None else known for known in (row.value, row.low, row.high))
-    return Measured(row.name, row.slice, Interval(value, low, high, row.n or 0))
