@@ -19,7 +19,7 @@ from playwright.sync_api import Page, sync_playwright
 
 REPOSITORY = Path(__file__).parent.parent.parent
 WIDTH = 1440
-HEIGHTS = {"case": 1500, "map": 1200, "search-words": 1000, "reports": 1000, "overview": 1000}
+HEIGHTS = {"case": 1500, "map": 1200, "search-words": 1000, "reports": 1000, "overview": 1000, "run": 1300}
 """Of the pages that are not 900 pixels high."""
 SLOW = 120_000
 """Milliseconds that a page may take that loads a model first."""
@@ -76,6 +76,8 @@ def places(page: Page, root: str) -> dict[str, str]:
         if (match := re.search(r"run=(\d+)", link.get_attribute("href") or ""))
     ]
     latest = list(dict.fromkeys(runs))[:2]
+    if latest:
+        found["run"] = f"/runs?run={latest[0]}"
     if len(latest) > 1:
         found["comparison"] = f"/runs?run={latest[0]}&against={latest[1]}"
     return found
