@@ -14,6 +14,7 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -117,6 +118,18 @@ def _belongs(folder: Path, owner: str, *, otherwise: bool) -> bool:
         return otherwise
 
 
+@dataclass(frozen=True)
+class Earlier:
+    """The finished run of a fingerprint as it stood a moment ago; without an id there was none."""
+
+    id: int | None = None
+    finished: datetime | None = None
+    whole: bool = False
+    """Whether its files are as it left them."""
+    emptied: bool = False
+    """Whether some of its predictions are gone."""
+
+
 class ActiveRun:
     """A claimed run. Use as a context manager around the work; `already_finished` means there is none to do."""
 
@@ -158,12 +171,12 @@ class ActiveRun:
         it stopped, `again` or not. Raises JobError where a living process has it.
         """
         mark, version = fingerprint(kind, config, inputs, seed), code_version()
-        done, whole, lost = _left(context, mark, predicts)
+        earlier = _earlier(context, mark, predicts)
         with session.transaction(context.engine) as db:
             if context.engine.dialect.name == "postgresql":
                 db.execute(text("SELECT pg_advisory_xact_lock(hashtext(:mark))"), {"mark": mark})
             row = runs.by_fingerprint(db, mark)
-            if (again or lost) and row is not None and row.status == "finished":
+            if (again or earlier.emptied) and row is not None and row.status == "finished":
                 row = None
             resumed = row is not None
             if row is not None:
@@ -173,8 +186,8 @@ class ActiveRun:
                         f"{kind} is already running as run {row.id} (process {row.pid} on {row.host}); "
                         "wait for it, or stop that process"
                     )
-                just_now = standing == "finished" and (row.id, row.finished) != done  # by another, a moment ago
-                if just_now or (standing == "finished" and whole):
+                just_now = (row.id, row.finished) != (earlier.id, earlier.finished)  # by another process
+                if standing == "finished" and (just_now or earlier.whole):
                     row.in_force = now()
                     return cls(context, row, already_finished=True, resumed=False)
             else:
@@ -320,17 +333,16 @@ class ActiveRun:
                 print(f"run {self.id}: heartbeat not stored: {one_line(error)}", file=sys.stderr)
 
 
-def _left(context: Context, mark: str, predicts: int) -> tuple[tuple[int, datetime | None] | None, bool, bool]:
-    """The finished run of this fingerprint, by id and end, whether its files are as it left them, and whether some of
-    its predictions are gone; (None, False, False) where there is none. Gigabytes take their time to read, so it is not
-    asked while others wait to write."""
+def _earlier(context: Context, mark: str, predicts: int) -> Earlier:
+    """The finished run of this fingerprint, which stores predictions of so many images. Gigabytes take their time to
+    read, so it is not asked while others wait to write."""
     with session.reading(context.engine) as db:
         row = runs.by_fingerprint(db, mark)
         if row is None or row.status != "finished":
-            return None, False, False
-        lost = predicts > 0 and runs.scored(db, row.id) < predicts
+            return Earlier()
+        emptied = predicts > 0 and runs.scored(db, row.id) < predicts
         files = {context.artifacts / made.path: made.sha256 for made in runs.artifacts(db, row.id)}
-    return (row.id, row.finished), all(is_whole(file, sha256) for file, sha256 in files.items()), lost
+    return Earlier(row.id, row.finished, all(is_whole(file, sha256) for file, sha256 in files.items()), emptied)
 
 
 def _catch_signals() -> dict[int, Any]:
