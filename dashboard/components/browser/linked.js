@@ -19,11 +19,15 @@ addEventListener("popstate", (event) => {
   returning = event.isTrusted ? Number(sessionStorage.getItem(SCROLLED + location.href)) || null : null;
 });
 
-// The page grows while it is drawn, and begins at its top: hold it there for a second, unless the reader scrolls.
-function settle(frames = 60) {
-  if (returning === null) return;
-  scrolling()?.scrollTo({ top: returning, behavior: "instant" });
-  if (frames) requestAnimationFrame(() => settle(frames - 1));
+// The page grows while it is drawn, and begins at its top: scroll once it is long enough, and hold it there until it has
+// been whole for half a second, unless the reader scrolls.
+function settle(until = performance.now() + 10_000, whole = 0) {
+  const page = scrolling();
+  if (returning === null || !page) return;
+  if (page.scrollHeight - page.clientHeight >= returning) page.scrollTo({ top: returning, behavior: "instant" });
+  const drawing = document.querySelector("[data-testid=stApp][data-test-script-state=running]") !== null;
+  const held = drawing || Math.abs(page.scrollTop - returning) > 1 ? 0 : whole + 1;
+  if (held < 30 && performance.now() < until) requestAnimationFrame(() => settle(until, held));
   else returning = null;
 }
 for (const act of ["wheel", "keydown", "pointerdown"]) addEventListener(act, () => (returning = null), { passive: true });
