@@ -15,7 +15,7 @@ from jobs import report, score
 from tests.jobs.test_report import EACH, REPOSITORY, predicted_dataset
 from tests.stub_endpoint import Stub, stub_endpoint
 
-SHORT = ["--strategies", "basic,clinical_brief", "--deadline", "1", "--concurrency", "4"]
+SHORT = ["--strategies", "basic,clinical_brief", "--deadline", "30", "--concurrency", "4"]
 
 
 @pytest.fixture
