@@ -1,6 +1,7 @@
-"""How measured values read: tables of metrics with intervals and n, beside the original tool's."""
+"""How measured values read: tables of metrics with intervals and n, beside the original tool's, and charts."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 import streamlit as st
 
@@ -41,6 +42,13 @@ CLASSIFICATION = (
     *("auc", "threshold", "accuracy", "recall", "specificity", "precision", "f1"),
     *("average_precision", "brier", "ece"),
 )
+
+
+def drawn(chart: Any, *, height: int | Literal["content"] = "content") -> None:
+    """A chart in the page's theme. height: pixels, heading, axes and legend included."""
+    from engine.charts.style import for_page
+
+    st.altair_chart(for_page(chart, dark=st.context.theme.type == "dark"), height=height)
 
 
 def classification(metrics: Sequence[Metric], *, original: bool) -> None:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import chain
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, panels, wording
+from dashboard.components import address, figures, filters, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Metric, Run
@@ -75,10 +75,10 @@ def _predictions(dataset: Dataset, run: Run) -> None:
         "overview counts every file, also where files are identical."
     )
     _confusion(dataset, run, judged)
-    _drawn(judged.histogram, height=340)
+    figures.drawn(judged.histogram, height=340)
     for column, chart in zip(st.columns(2), judged.charts, strict=False):
         with column:
-            _drawn(chart, height=SQUARE)
+            figures.drawn(chart, height=SQUARE)
 
 
 @st.cache_resource(show_spinner="Reading the run's predictions.", max_entries=16)
@@ -153,7 +153,7 @@ def _precision(dataset: Dataset, metrics: Sequence[Metric]) -> None:
     table, chance = tables.precision_at_k(metrics)
     if not table.empty:
         st.subheader("Results")
-        _drawn(charts.precision_at_k(table, chance=chance, synthetic=dataset.synthetic), height=440)
+        figures.drawn(charts.precision_at_k(table, chance=chance, synthetic=dataset.synthetic), height=440)
 
 
 def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
@@ -171,16 +171,11 @@ def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
         rows = [[Cell(name.capitalize()), Cell(said)] for name, said in verdicts.items()]
         linked.table(["Question", "Answer"], rows, key="verdicts", caption="What the audit asked and found")
     if not probes.empty:
-        _drawn(charts.shortcut_probes(probes, synthetic=dataset.synthetic))
+        figures.drawn(charts.shortcut_probes(probes, synthetic=dataset.synthetic))
     shown = {group: GROUPS[group] for group, table in curves.items() if not table.empty}
     if shown:
         first = next(iter(shown))
         group = address.choice("Deletion and insertion", shown, name="group", default=first) or first
-        _drawn(charts.faithfulness_curves(curves[group], group=GROUPS[group].lower(), synthetic=dataset.synthetic))
-
-
-def _drawn(chart: Any, *, height: int | Literal["content"] = "content") -> None:
-    """height: pixels, heading, axes and legend included."""
-    from engine.charts.style import for_page
-
-    st.altair_chart(for_page(chart, dark=st.context.theme.type == "dark"), height=height)
+        figures.drawn(
+            charts.faithfulness_curves(curves[group], group=GROUPS[group].lower(), synthetic=dataset.synthetic)
+        )

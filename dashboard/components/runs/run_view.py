@@ -173,8 +173,6 @@ def _curves(dataset: Dataset, run_id: int) -> None:
     import pandas as pd
 
     from engine.charts.classification import training_curves
-    from engine.charts.style import for_page
 
     with panels.guarded("The training curves"):
-        drawn = training_curves(pd.DataFrame(curves), synthetic=dataset.synthetic)
-        st.altair_chart(for_page(drawn, dark=st.context.theme.type == "dark"))
+        figures.drawn(training_curves(pd.DataFrame(curves), synthetic=dataset.synthetic))
