@@ -126,6 +126,30 @@ class Run(Base):
     traceback: Mapped[str | None]
     summary: Mapped[dict[str, Any] | None]
 
+    @property
+    def threshold(self) -> float | None:
+        """Of train and predict runs: from which probability on the classifier says pneumonia."""
+        found: float | None = (self.summary or {}).get("threshold")
+        return found
+
+    @property
+    def train_run_id(self) -> int | None:
+        """Of a predict run: the train run whose classifier it asked."""
+        found: int | None = (self.summary or {}).get("train_run")
+        return found
+
+    @property
+    def recipe(self) -> str | None:
+        """Of train and predict runs: the name of the classifier's recipe."""
+        found: str | None = (self.summary or {}).get("recipe")
+        return found
+
+    @property
+    def checkpoint_sha256(self) -> str | None:
+        """Of train and predict runs: of the classifier's checkpoint."""
+        found: str | None = (self.summary or {}).get("checkpoint_sha256")
+        return found
+
 
 class SkippedFile(Base):
     """A file that ingest left out, and why."""

@@ -37,7 +37,7 @@ def missing(session: Session) -> None:
 def predictions(session: Session, run: Run) -> None:
     """Count the run's predictions by its own threshold, which its summary holds, and note how far each is from its
     label."""
-    run_id, threshold = run.id, (run.summary or {}).get("threshold")
+    run_id, threshold = run.id, run.threshold
     distance = select(func.abs(Prediction.probability - Image.label)).where(Image.id == Prediction.image_id)
     noted = update(Prediction).where(Prediction.run_id == run_id).values(error=distance.scalar_subquery())
     session.execute(noted.execution_options(synchronize_session=False))

@@ -64,8 +64,8 @@ def frame_share(heatmap: np.ndarray, *, width: float = FRAME) -> float:
     """The share of a heatmap's heat that lies in the picture's outer frame, in [0, 1]; NaN where there is no heat.
 
     heatmap: float (h, w), at least 0. width: of the frame, as a share of the picture's side; an even map has
-    1 - (1 - 2 width)^2 there, EVEN_IN_FRAME for a width of FRAME. No lung reaches it, but markers, time stamps and film
-    edges do.
+    1 - (1 - 2 width)^2 there, EVEN_IN_FRAME for a width of FRAME. Little lung reaches it, but markers, time stamps and
+    film edges do.
     """
     total = float(heatmap.sum())
     if not total > 0:

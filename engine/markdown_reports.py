@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.metrics.evaluation import Measured
+from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import DIFFERENCE, NAMES, called, measure
 from engine.tables import markdown_table, number, plain, span
 
@@ -26,7 +26,13 @@ CLASSIFICATION = """
   images it is measured on: a point of the ROC curve, not a promise.
 - **F1**: 2 TP / (2 TP + FP + FN). **Accuracy**: (TP + TN) / n. An image is positive from the threshold up.
 - **Brier score**: mean squared difference of probability and label; 0 is perfect, .25 is a constant .5.
-- **ECE**: mean over images of |share of pneumonia - mean probability| in 15 bins of equal width (Guo et al. 2017).
+- **ECE**: mean over images of |share of pneumonia - mean probability| in 15 bins of equal width (Guo et al. 2017). It
+  is never below 0 and resampling shifts it, so it has no interval; **ECE by chance alone** is what probabilities that
+  are exactly right would have among as many images, and its range.
+- **Calibration intercept** and **slope**: calibration in the large (0 is best, below it probabilities are too high) and
+  the slope of the log odds against the logit of the probability (1 is best, below it they are too extreme); intervals
+  are clustered by patient. Temperature scaling sets a scale and no intercept.
+- **By patient**: a patient's probability is the mean of its images', and it has pneumonia where one of them has.
 - n is the number of images that a value rests on: pneumonia for recall, normal for specificity, called positive for
   precision. Byte-identical copies count as often as the data set holds them.
 """
@@ -83,9 +89,18 @@ class Section:
 THRESHOLDS = {
     "recall97": "the threshold for a recall of .97 out of fold",
     "youden": "Youden's threshold out of fold",
-    "half": "a calibrated probability of one half",
+    "half": "a probability of one half",
 }
 """Slices of values at thresholds of which one, in force, is told of first."""
+BESIDE = {
+    BY_PATIENT: "By patient, the mean of each patient's images",
+    UNSCALED: "Calibration before temperature scaling",
+}
+"""Slices of all images that are looked at in another way."""
+OOF_NOTE = (
+    "The thresholds were chosen on these very predictions, which flatters the values at a threshold; and so does a "
+    "recipe that keeps the epoch which did best on the patients held out."
+)
 
 
 def classification_report(
@@ -97,8 +112,8 @@ def classification_report(
     synthetic: bool,
 ) -> str:
     """by_split: the values of "test", "oof" and so on. facts: what made them. pictures: files beside the report."""
-    titles = {"oof": "Out-of-fold (train and val, each image scored by the member that did not see it)"}
-    notes = {"oof": "The thresholds were chosen on these very predictions, which flatters the values at a threshold."}
+    titles = {"oof": "Out-of-fold (train and val, each image scored by the member that did not train on it)"}
+    notes = {"oof": OOF_NOTE}
     sections = []
     for split, values in by_split.items():
         blocks = [notes[split]] if split in notes else []
@@ -106,9 +121,10 @@ def classification_report(
         for where, title in THRESHOLDS.items():
             if any(value.slice == where for value in values):
                 blocks += [f"### At {title}", _at_threshold(values, where), _confusion(values, where)]
-        if any(value.slice == "before_scaling" for value in values):
-            blocks += ["### Calibration before temperature scaling", _at_threshold(values, "before_scaling")]
-        causes = sorted({value.slice for value in values} - {"all", *THRESHOLDS, "before_scaling"})
+        for where, title in BESIDE.items():
+            if any(value.slice == where for value in values):
+                blocks += [f"### {title}", _at_threshold(values, where)]
+        causes = sorted({value.slice for value in values} - {"all", *THRESHOLDS, *BESIDE})
         if causes:
             rows = [(plain(value.slice), *_cells(value)) for value in values if value.slice in causes]
             blocks += ["### By cause, each against all normal images", _table(("cause",), rows)]

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS
+from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS, OOF_NOTE
 from engine.metrics.bootstrap import Interval
-from engine.metrics.evaluation import Measured
+from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import NAMES
 from engine.tables import markdown_table, number, plain, span
 
@@ -24,8 +24,7 @@ THRESHOLDS = {
 """The slices of values that speak of a threshold."""
 AT_THRESHOLD = ("recall", "specificity", "precision", "accuracy", "f1")
 FREE = ("auc", "average_precision", "recall_at_specificity_90", "recall_at_specificity_95")
-CALIBRATION = ("brier", "ece")
-UNSCALED = "before_scaling"
+CALIBRATION = ("brier", "ece", "ece_by_chance", "calibration_intercept", "calibration_slope")
 SPLITS = {"oof": "out of fold", "test": "test"}
 
 
@@ -134,6 +133,9 @@ def _analyses(card: Card) -> list[str]:
             if (one.name, one.slice) == ("threshold", where)
         ]
         blocks.append(_table(card, AT_THRESHOLD, where, f"At the {name}{f' ({at[0]})' if at else ''}"))
+    if "oof" in card.values:
+        blocks.append(OOF_NOTE)
+    blocks.append(_table(card, ("auc", *AT_THRESHOLD), BY_PATIENT, "By patient, the mean of each patient's images"))
     blocks.append(_table(card, CALIBRATION, "all", "Calibration"))
     blocks.append(_table(card, CALIBRATION, UNSCALED, "Calibration before temperature scaling"))
     blocks += [
@@ -197,4 +199,4 @@ def _find(card: Card, split: str, name: str, where: str) -> Interval | None:
 
 def _causes(card: Card) -> list[str]:
     found = {value.slice for values in card.values.values() for value in values}
-    return sorted(found - {*THRESHOLDS, UNSCALED})
+    return sorted(found - {*THRESHOLDS, UNSCALED, BY_PATIENT})

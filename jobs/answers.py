@@ -2,9 +2,10 @@
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from db.models import Dataset
+from db.queries.predictions import KnownImage
 from engine.files import whole_file
 from engine.images import Ingested, read_grey
 from engine.retrieval.neighbours import vote
@@ -32,11 +33,10 @@ class Hit:
     snippet: str | None = None
 
 
-def to_hit(rank: int, similarity: float, image: dict[str, Any], snippet: str | None = None) -> Hit:
-    """A hit on an image as db.queries.evaluation.images describes it."""
-    label = LABELS[image["label"]]
-    facts = (image["split"], label, image["cause"], image["path"], image["sha256"])
-    return Hit(rank, similarity, image["id"], *facts, snippet)
+def to_hit(rank: int, similarity: float, image: KnownImage, snippet: str | None = None) -> Hit:
+    """A hit on an image."""
+    facts = (image.split, LABELS[image.label], image.cause, image.path, image.sha256)
+    return Hit(rank, similarity, image.image_id, *facts, snippet)
 
 
 @dataclass(frozen=True)

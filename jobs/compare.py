@@ -8,9 +8,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from db import session
 from db.models import Run
 from db.queries import comparison, runs
+from db.queries.comparison import PairedImage
 from engine.tables import json_text
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, row_number
 from jobs.results import thresholds_of
@@ -43,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[dict[str, Any]]]:
+def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[PairedImage]]:
     """The two runs and the images that both scored. Raises UsageError or JobError where they cannot be compared."""
     with session.reading(context.engine) as db:
         first, second = runs.find(db, one), runs.find(db, other)
@@ -58,29 +61,30 @@ def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[dict[st
     return first, second, rows
 
 
-def compared(first: Run, second: Run, rows: list[dict[str, Any]], *, seed: int, replicates: int) -> "Comparison":
+def compared(first: Run, second: Run, rows: Sequence[PairedImage], *, seed: int, replicates: int) -> "Comparison":
     """The comparison of two runs' probabilities on `rows`."""
     from engine.metrics.classification import Sample
     from engine.metrics.comparison import compare
 
-    def sample(run: Run, side: str) -> Sample:
-        scores = [row[side] for row in rows]
-        return Sample.of([row["label"] for row in rows], scores, threshold=thresholds_of(run)["all"])
+    labels = np.array([row.label for row in rows], dtype=np.intp)
 
-    patients = [row["patient_key"] for row in rows]
-    return compare(sample(first, "first"), sample(second, "second"), patients, seed=seed, replicates=replicates)
+    def sample(run: Run, scores: list[float]) -> Sample:
+        return Sample.of(labels, scores, threshold=thresholds_of(run)["all"])
+
+    one, other = sample(first, [row.first for row in rows]), sample(second, [row.second for row in rows])
+    return compare(one, other, [row.patient_key for row in rows], seed=seed, replicates=replicates)
 
 
-def moved(row: dict[str, Any], first: Run, second: Run) -> dict[str, Any]:
+def moved(row: PairedImage, first: Run, second: Run) -> dict[str, Any]:
     """An image whose verdict changed, and which run has it right."""
-    called = row["first"] >= thresholds_of(first)["all"]
+    called = row.first >= thresholds_of(first)["all"]
     return {
-        "image": row["image_id"],
-        "path": row["path"],
-        "label": row["label"],
-        "first": row["first"],
-        "second": row["second"],
-        "right": first.id if called == (row["label"] == 1) else second.id,
+        "image": row.image_id,
+        "path": row.path,
+        "label": row.label,
+        "first": row.first,
+        "second": row.second,
+        "right": first.id if called == (row.label == 1) else second.id,
     }
 
 

@@ -11,7 +11,8 @@ import numpy as np
 
 from db import session
 from db.models import Metric, Run
-from db.queries import evaluation, runs
+from db.queries import evaluation, predictions, runs
+from db.queries.evaluation import StandingReport
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, row_number
@@ -103,20 +104,20 @@ def classifier_values(
     thresholds = {**thresholds_of(in_force), "half": HALF}
     if out_of_fold:
         with session.reading(context.engine) as db:
-            labelled = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
+            labelled = predictions.of_run(db, source.id, labelled=True)
     else:
         labelled = unseen(context, source)
     for split, rows in {"oof": labelled}.items() if out_of_fold else by_split(labelled).items():
-        files = [row for row in rows for _ in range(row["file_count"])]
+        files = [row for row in rows for _ in range(row.file_count)]
         for measured in classification(
-            [row["label"] for row in files],
-            [row["probability"] for row in files],
-            [row["patient_key"] for row in files],
-            [row["cause"] or "" for row in files],
+            np.array([row.label for row in files], dtype=np.intp),
+            [row.probability for row in files],
+            [row.patient_key for row in files],
+            [row.cause or "" for row in files],
             thresholds=thresholds,
             seed=seed,
             replicates=replicates,
-            uncalibrated=probabilities(np.array([row["logit"] for row in files])),
+            uncalibrated=probabilities(np.array([row.logit for row in files])),
         ):
             yield metric_row(measured.name, split, measured.slice, measured.interval)
 
@@ -130,29 +131,27 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
     of strategies, under "model / one - other"; and the kappa of stance against label."""
     from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 
-    reports = {report["id"]: report for report in inputs.reports}
+    reports = {report.report_id: report for report in inputs.reports}
     scores = [
-        ScoredReport(
-            report["model"], report["strategy"], row["metric"], report["patient_key"], row["value"], report["sha256"]
-        )
+        ScoredReport(report.model, report.strategy, row.metric, report.patient_key, row.value, report.sha256)
         for row in inputs.scores
-        for report in (reports[row["report_id"]],)
-        if row["metric"] not in UNSCORED
+        for report in (reports[row.report_id],)
+        if row.metric not in UNSCORED
     ]
     for mean in mean_scores(scores, seed=seed, replicates=replicates):
         yield metric_row(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
     for mean in paired_differences(scores, seed=seed, replicates=replicates):
         slice = evaluation.report_slice(mean.model, mean.strategy)
         yield metric_row(f"{mean.metric}{DIFFERENCE}", "reports", slice, mean.interval)
-    stances: dict[tuple[str, str], list[tuple[dict[str, Any], float | None]]] = {}
+    stances: dict[tuple[str, str], list[tuple[StandingReport, float | None]]] = {}
     for row in inputs.scores:
-        report = reports[row["report_id"]]
-        if row["metric"] == "stance" and report["label"] is not None:
-            stances.setdefault((report["model"], report["strategy"]), []).append((report, row["value"]))
+        report = reports[row.report_id]
+        if row.metric == "stance" and report.label is not None:
+            stances.setdefault((report.model, report.strategy), []).append((report, row.value))
     for (model, strategy), rows in sorted(stances.items()):
-        labels = np.array([report["label"] for report, _ in rows])
+        labels = np.array([report.label for report, _ in rows])
         said = np.array([np.nan if value is None else value for _, value in rows])
-        patients = [report["patient_key"] for report, _ in rows]
+        patients = [report.patient_key for report, _ in rows]
         interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
         yield metric_row("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
 

@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from db import session
 from db.models import Dataset, Run
-from db.queries import reports, runs
-from db.queries.reports import PredictedImage
+from db.queries import predictions, reports, runs
+from db.queries.predictions import PredictedImage
 from engine.commands import job
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.references import references_of
-from jobs.reporting.scoring import Scorer, threshold_of
+from jobs.reporting.scoring import Scorer
 from jobs.reporting.work import SCORES, Work, key_of, shas
+from jobs.results import thresholds_of
 from jobs.run import ActiveRun, sha256_of
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     references = references_of(context, dataset)
     labelled = LabelledCases.of(context, dataset, args.embedder, references) if generator.reads_nearest else None
     settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
-    scorer = Scorer(threshold_of(predicted), references)
+    scorer = Scorer(thresholds_of(predicted)["all"], references)
     claim = partial(
         ActiveRun.claim,
         context,
@@ -134,7 +135,7 @@ def inputs_of(context: Context, predicted: Run, images: Sequence[PredictedImage]
     """Hash of what the reports are written about, earlier failures included, which make another run of it."""
     with session.reading(context.engine) as db:
         failed = reports.failures(db, shas(images), generator.name, generator.revision)
-    return sha256_of([predicted.fingerprint, [(item.image.sha256, item.image.label) for item in images], failed])
+    return sha256_of([predicted.fingerprint, [(item.sha256, item.label) for item in images], failed])
 
 
 def chosen_strategies(names: str, file: Path | None = None) -> "list[PromptStrategy]":
@@ -197,16 +198,15 @@ def chosen_images(
     from engine.reporting.sampling import stratified
 
     with session.reading(context.engine) as db:
-        scored = reports.predicted(db, predicted)
-    split = asked or ("test" if any(item.image.split == "test" for item in scored) else "all")
-    candidates = [item for item in scored if split in ("all", item.image.split)]
-    threshold = threshold_of(predicted)
+        scored = predictions.of_run(db, predicted.id)
+    split = asked or ("test" if any(item.split == "test" for item in scored) else "all")
+    candidates = [item for item in scored if split in ("all", item.split)]
+    threshold = thresholds_of(predicted)["all"]
 
     def wrong(item: PredictedImage) -> str | None:
-        called = int(item.probability >= threshold)
-        if item.image.label is None or called == item.image.label:
+        if not item.failed(threshold):
             return None
-        return "false-positives" if called else "false-negatives"
+        return "false-positives" if item.called(threshold) else "false-negatives"
 
     if candidates and only is not None:
         kinds = {"false-negatives", "false-positives"} if only == "failures" else {only}
@@ -216,7 +216,7 @@ def chosen_images(
     if not candidates:
         raise JobError(f"predict run {predicted.id} covers no images of split '{split}'; choose another with --split")
     return split, stratified(
-        candidates, count, stratum=lambda item: item.image.label, key=lambda item: item.image.sha256, seed=seed
+        candidates, count, stratum=lambda item: item.label, key=lambda item: item.sha256, seed=seed
     )
 
 

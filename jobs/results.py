@@ -3,13 +3,15 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
-from db.queries import datasets, evaluation, runs
+from db.queries import datasets, evaluation, predictions, runs
+from db.queries.evaluation import Score, StandingReport
+from db.queries.predictions import KnownImage, PredictedImage
 from engine.commands import job
 from engine.errors import InputError
 from jobs import indexes
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 6
+VERSION = 7
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 
 
@@ -35,8 +37,8 @@ class Inputs:
     predict: Run | None
     train: Run | None
     indexes: list[VectorIndex]
-    reports: list[dict[str, Any]]
-    scores: list[dict[str, Any]]
+    reports: list[StandingReport]
+    scores: list[Score]
 
     @property
     def missing(self) -> list[str]:
@@ -58,22 +60,21 @@ class Inputs:
             "predict_run": self.predict.id if self.predict else None,
             "train_run": self.train.id if self.train else None,
             "indexes": {index.embedder: index.id for index in self.indexes},
-            "last_report": max((report["id"] for report in self.reports), default=None),
+            "last_report": max((report.report_id for report in self.reports), default=None),
         }
 
     @property
     def in_force(self) -> Run | None:
         """The predict run, where its classifier is the train run's: its threshold is that of out-of-fold values too, so
         that they and the test's can be compared."""
-        behind = (self.predict.summary or {}).get("train_run") if self.predict else None
+        behind = self.predict.train_run_id if self.predict else None
         return self.predict if self.train is not None and behind == self.train.id else None
 
     @property
     def fingerprint(self) -> str:
         """Hash of everything that the values depend on."""
         marks = [run.fingerprint if run else None for run in (self.predict, self.train)]
-        scored = [(row["report_id"], row["metric"], row["value"]) for row in self.scores]
-        parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], scored]
+        parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], self.scores]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -100,24 +101,24 @@ def gather(
         if train_run:
             train: Run | None = named("train", train_run)
         else:
-            behind = db.get(Run, (predict.summary or {}).get("train_run") or 0) if predict else None
+            behind = db.get(Run, predict.train_run_id) if predict and predict.train_run_id else None
             train = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
         reports = evaluation.reports(db, dataset.id)
-        scores = evaluation.report_scores(db, [report["id"] for report in reports])
+        scores = evaluation.report_scores(db, [report.report_id for report in reports])
         images = datasets.fingerprint(db, dataset.id)
         indexes = sorted(evaluation.indexes(db, dataset.id), key=lambda index: index.embedder)
         return Inputs(dataset, images, predict, train, indexes, reports, scores)
 
 
-def unseen(context: Context, source: Run) -> list[dict[str, Any]]:
-    """The predict run's labelled rows, those left out that its classifier was trained on (by content).
+def unseen(context: Context, source: Run) -> list[PredictedImage]:
+    """The labelled images that the predict run scored, those left out that its classifier was trained on (by content).
 
     Raises InputError where nothing is left: a score on training images is no result.
     """
     with session.reading(context.engine) as db:
-        rows = [row for row in evaluation.predictions(db, source.id) if row["label"] is not None]
-        trained_on = runs.trained_on(db, (source.summary or {}).get("train_run"))
-    left = [row for row in rows if row["sha256"] not in trained_on]
+        rows = predictions.of_run(db, source.id, labelled=True)
+        trained_on = runs.trained_on(db, source.train_run_id)
+    left = [row for row in rows if row.sha256 not in trained_on]
     if not left:
         why = "every labelled image that it scored was trained on" if rows else "no image that it scored has a label"
         raise InputError(f"predict run {source.id}: {why}; the out-of-fold values speak of unseen patients")
@@ -152,18 +153,18 @@ def thresholds_of(source: Run) -> dict[str, float]:
     """
     known = {"all": "threshold", "recall97": "threshold_recall97", "youden": "threshold_youden"}
     summary = source.summary or {}
-    if summary.get("threshold") is None:
+    if source.threshold is None:
         raise InputError(f"{source.kind} run {source.id} has no threshold; repeat it: python -m jobs {source.kind}")
     return {name: float(summary[key]) for name, key in known.items() if summary.get(key) is not None}
 
 
-def by_split(rows: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """The rows of each split; images without one are under "all"."""
-    names = sorted({row["split"] or "all" for row in rows})
-    return {name: [row for row in rows if (row["split"] or "all") == name] for name in names}
+def by_split(images: Sequence[PredictedImage]) -> dict[str, list[PredictedImage]]:
+    """The images of each split; those without one are under "all"."""
+    names = sorted({image.split or "all" for image in images})
+    return {name: [image for image in images if (image.split or "all") == name] for name in names}
 
 
-Rows = list[tuple[int, dict[str, Any]]]
+Rows = list[tuple[int, KnownImage]]
 """Rows of an index, each with what is known of its image."""
 
 
@@ -172,13 +173,13 @@ def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]"
     the one that was written."""
     opened = indexes.opened(context, index)
     with session.reading(context.engine) as db:
-        known = evaluation.images(db, opened.ids.tolist())
+        known = predictions.images(db, opened.ids.tolist())
     return opened, [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]
 
 
 def test_rows(rows: Rows) -> tuple[str, Rows]:
     """Those of test images and the split's name, or all rows and "all" where none is in it."""
-    test = [(row, image) for row, image in rows if image["split"] == "test"]
+    test = [(row, image) for row, image in rows if image.split == "test"]
     return "test" if test else "all", test or rows
 
 

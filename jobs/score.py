@@ -7,12 +7,13 @@ from collections.abc import Sequence
 
 from db import report_tallies, session, writes
 from db.models import Report
-from db.queries import reports, runs
+from db.queries import predictions, reports, runs
 from engine.commands import job
 from jobs.command import command, open_context, parser, row_number
 from jobs.report import chosen_strategies, predict_run
 from jobs.reporting.references import references_of
-from jobs.reporting.scoring import Scorer, threshold_of
+from jobs.reporting.scoring import Scorer
+from jobs.results import thresholds_of
 from jobs.run import ActiveRun, fingerprint, sha256_of
 
 BATCH = 200
@@ -34,12 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
-    scorer = Scorer(threshold_of(predicted), references_of(context, dataset))
+    scorer = Scorer(thresholds_of(predicted)["all"], references_of(context, dataset))
     with session.reading(context.engine) as db:
-        items = {item.image.sha256: item for item in reports.predicted(db, predicted)}
+        items = {item.sha256: item for item in predictions.of_run(db, predicted.id)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
         scored = runs.last_done(db, ("score", "report"))  # reports of pictures that datasets share have one score
-    labels = sorted((sha, items[sha].image.label) for _, sha in there)
+    labels = sorted((sha, items[sha].label) for _, sha in there)
     config = {"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION}
     inputs = sha256_of([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])
     run = ActiveRun.claim(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from db import session
 from db.models import Dataset, Image, VectorIndex
-from db.queries import cases, evaluation, runs, search
+from db.queries import cases, predictions, runs, search
 from db.queries.cases import Question
 from engine.commands import job
 from engine.digests import file_sha256
@@ -99,7 +99,7 @@ def asked(
         raise UsageError(f"cause '{cause}' is unknown; dataset '{dataset.name}' has: {', '.join(known)}")
     if outcome is None:
         return question
-    threshold = (predicted.summary or {}).get("threshold") if predicted else None
+    threshold = predicted.threshold if predicted else None
     if predicted is None or threshold is None:
         raise JobError(f"outcomes need a predict run with a threshold: {job('predict', dataset.name)}")
     return replace(question, run_id=predicted.id, threshold=float(threshold), outcome=outcome)
@@ -192,7 +192,7 @@ class Search:
                 raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
             found = search.texts(db, self.question, text, limit=self.k, passes=matcher(text))
             held = [] if found.hits else search.texts(db, self.question, text, limit=1, passes=speaking_of(text)).hits
-            known = evaluation.images(db, [hit.image.id for hit in found.hits])
+            known = predictions.images(db, [hit.image.id for hit in found.hits])
         hits = [
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
             for rank, hit in enumerate(found.hits, start=1)
@@ -230,7 +230,7 @@ class Search:
             held = partial(cases.of_dataset, db, self.dataset.id)
             k = min(self.k, len(opened))
             found = nearest(opened, vectors, k, held=held, allowed=allowed, exclude=exclude)
-            known = evaluation.images(db, [number for number, _ in found])
+            known = predictions.images(db, [number for number, _ in found])
             total = cases.count(db, Question(self.dataset.id))
         hits = [to_hit(rank, similarity, known[number]) for rank, (number, similarity) in enumerate(found, start=1)]
         fewer = [f"no more than {len(hits)} match"] if len(hits) < self.k else []  # where filters leave fewer

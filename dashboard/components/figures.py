@@ -40,7 +40,7 @@ RETRIEVAL = {
 """Measures on the overview, test images among themselves unless said otherwise."""
 CLASSIFICATION = (
     *("auc", "threshold", "accuracy", "recall", "specificity", "precision", "f1"),
-    *("average_precision", "brier", "ece"),
+    *("average_precision", "brier", "ece", "ece_by_chance", "calibration_intercept", "calibration_slope"),
 )
 
 

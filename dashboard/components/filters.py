@@ -103,8 +103,7 @@ def view(dataset: Dataset) -> View:
 
 def threshold_of(run: Run | None) -> float | None:
     """The run's own threshold, or None where it has none."""
-    threshold = (run.summary or {}).get("threshold") if run else None
-    return None if threshold is None else float(threshold)
+    return run.threshold if run else None
 
 
 def whichever(question: Question) -> Question:
@@ -183,8 +182,7 @@ def _rarer(dataset: Dataset, found: View) -> None:
 
 def named_run(run: Run) -> str:
     """Which predictions a run made, in words."""
-    recipe = (run.summary or {}).get("recipe")
-    return f"{_kind(run)}, run {run.id}{f', {recipe}' if recipe else ''}"
+    return f"{_kind(run)}, run {run.id}{f', {run.recipe}' if run.recipe else ''}"
 
 
 def _kind(run: Run) -> str:
@@ -199,8 +197,8 @@ def offered(dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
     """The splits and the labels that the dataset has."""
     with resources.reading() as session:
         rows = datasets.counts(session, dataset.id)
-    splits = {row["split"] or cases.UNKNOWN for row in rows}
-    labels = {row["label"] for row in rows}
+    splits = {row.split or cases.UNKNOWN for row in rows}
+    labels = {row.label for row in rows}
     return (
         {name: shown for name, shown in SPLITS.items() if name in splits},
         {name: shown for name, shown in LABELS.items() if cases.LABELS[name] in labels},

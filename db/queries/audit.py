@@ -1,17 +1,16 @@
-"""What an audit reads and what it found: judged images with all that is known of them, neighbours, slices, measures."""
+"""What an audit found: neighbours, slices, measures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Prediction, Run, SliceMember
+from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
 from db.queries.duplicates import NEAR_DUPLICATE as NEAR_DUPLICATE
 
-WITHOUT_LUNG = ("frame pixels", "frame features", "image size", "classifier, frame only")
-"""Probes that see no lung, by their names in probe_auc."""
+SHORTCUTS = ("frame pixels", "frame features", "image size", "classifier, frame only")
+"""Probes that see little lung or none, by their names in probe_auc."""
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,6 @@ def latest(session: Session, predict_run_id: int) -> Run | None:
     query = select(Run).where(Run.kind == "audit", Run.status == "finished")
     query = query.where(Run.config["predict_run"].as_integer() == predict_run_id)
     return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
-
-
-def predicted(session: Session, run_id: int) -> list[dict[str, Any]]:
-    """The run's labelled predictions with what is known of their images, in image order, as rows of a table."""
-    columns = (
-        *(Image.id.label("image_id"), Image.sha256, Image.path, Image.split, Image.label, Image.cause),
-        *(Image.patient_key, Image.file_count, Image.width, Image.height),
-        *(Prediction.probability, Prediction.fold, Prediction.heatmap_row, Prediction.zones),
-    )
-    query = select(*columns).join(Prediction, Prediction.image_id == Image.id)
-    query = query.where(Prediction.run_id == run_id, Image.label.is_not(None)).order_by(Image.id)
-    return [dict(row) for row in session.execute(query).mappings()]
 
 
 def neighbours(session: Session, run_id: int, image_id: int) -> list[NearCase]:
@@ -61,10 +48,10 @@ def slices(session: Session, run_id: int) -> Sequence[ErrorSlice]:
 
 
 def shortcut(session: Session, run_id: int) -> Metric | None:
-    """The AUC of the probe that sees no lung and tells the judged images' classes apart best; None where none surely
-    does better than chance."""
+    """The AUC of that of SHORTCUTS which tells the judged images' classes apart best; None where none surely does
+    better than chance."""
     query = select(Metric).where(Metric.run_id == run_id, Metric.name == "probe_auc", Metric.split != "oof")
-    query = query.where(Metric.slice.in_(WITHOUT_LUNG), Metric.low > 0.5)
+    query = query.where(Metric.slice.in_(SHORTCUTS), Metric.low > 0.5)
     return session.scalars(query.order_by(Metric.value.desc()).limit(1)).first()
 
 

@@ -1,12 +1,14 @@
 """What two runs of the same kind said of the same images."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Image, Prediction, Run, TrainedOn
+from db.queries.predictions import KNOWN, KnownImage
 
 KINDS = ("predict", "train")
 
@@ -43,23 +45,26 @@ def _alike(run: Run) -> Select[Run]:
 
 def unseen(*predicted: Run) -> ColumnElement[bool]:
     """Whether no classifier behind these predict runs was trained on the image, or on another of the same content."""
-    behind = [run.summary["train_run"] for run in predicted if run.summary and "train_run" in run.summary]
+    behind = [run.train_run_id for run in predicted if run.train_run_id is not None]
     return Image.sha256.not_in(select(TrainedOn.image_sha256).where(TrainedOn.run_id.in_(behind)))
 
 
-def paired(session: Session, first: Run, second: Run) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class PairedImage(KnownImage):
+    """An image with the probability of pneumonia that each of two runs gave it."""
+
+    first: float
+    second: float
+
+
+def paired(session: Session, first: Run, second: Run) -> list[PairedImage]:
     """Labelled images that both runs scored and neither's classifier was trained on, in image order.
 
     Of train runs the predictions are out of fold, so all count.
     """
     one, other = aliased(Prediction), aliased(Prediction)
     query = (
-        select(
-            Image.id.label("image_id"),
-            *(Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key, Image.file_count),
-            one.probability.label("first"),
-            other.probability.label("second"),
-        )
+        select(*KNOWN, one.probability, other.probability)
         .join(one, one.image_id == Image.id)
         .join(other, other.image_id == Image.id)
         .where(one.run_id == first.id, other.run_id == second.id, Image.label.is_not(None))
@@ -67,4 +72,5 @@ def paired(session: Session, first: Run, second: Run) -> list[dict[str, Any]]:
     )
     if first.kind == "predict":
         query = query.where(unseen(first, second))
-    return [dict(row) for row in session.execute(query).mappings()]
+    rows: Iterable[Sequence[Any]] = session.execute(query)
+    return [PairedImage(*row) for row in rows]

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from typing import Any
+from typing import NamedTuple
 
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
@@ -45,12 +45,23 @@ def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str]]:
     ).all()
 
 
-def counts(session: Session, dataset_id: int) -> list[dict[str, Any]]:
-    """Distinct images, files and patients for each split and label, as rows of a table; from what ingest counted."""
+class Holding(NamedTuple):
+    """How much a dataset holds of a split and label; None where the source names none."""
+
+    split: str | None
+    label: int | None
+    images: int
+    """Distinct images."""
+    files: int
+    patients: int
+
+
+def counts(session: Session, dataset_id: int) -> list[Holding]:
+    """What there is of each split and label, from what ingest counted."""
     keys = (ImageTally.split, ImageTally.label)
-    sums = [func.sum(getattr(ImageTally, name)).label(name) for name in ("images", "files", "patients")]
+    sums = [func.sum(column) for column in (ImageTally.images, ImageTally.files, ImageTally.patients)]
     query = select(*keys, *sums).where(ImageTally.dataset_id == dataset_id).group_by(*keys).order_by(*keys)
-    return [dict(row) for row in session.execute(query).mappings()]
+    return [Holding._make(row) for row in session.execute(query)]
 
 
 def fingerprint(session: Session, dataset_id: int) -> str:

@@ -1,15 +1,18 @@
-"""What there is to evaluate, and what the evaluation found: predictions, report scores, indexes, curves, metrics."""
+"""What there is to evaluate, and what the evaluation found: reports, their scores, indexes, curves, metrics."""
 
 import hashlib
-from collections.abc import Collection, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, NamedTuple
 
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from db.batches import batches
-from db.models import Image, Metric, Prediction, Report, ReportScore, Run, VectorIndex
+from db.models import Image, Metric, Report, ReportScore, Run, VectorIndex
 from db.queries import runs
+from db.queries.predictions import KNOWN, KnownImage
 
 CURVES = ("train_loss", "valid_loss", "valid_auc")
 RETRIEVAL = ("p_at_", "map", "r_precision", "vote_auc", "chance", "other_patients_", "from_train_", "text_")
@@ -17,69 +20,57 @@ Evaluation = tuple[Run, dict[str, Sequence[Metric]]]
 """An evaluate run and its final metrics by task."""
 
 
-def predictions(session: Session, run_id: int) -> list[dict[str, Any]]:
-    """The run's predictions with what is known of their images, in image order, as rows of a table."""
-    query = (
-        select(
-            Image.id.label("image_id"),
-            *(Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key, Image.file_count),
-            *(Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row, Prediction.zones),
-        )
-        .join(Prediction, Prediction.image_id == Image.id)
-        .where(Prediction.run_id == run_id)
-        .order_by(Image.id)
-    )
-    return [dict(row) for row in session.execute(query).mappings()]
+@dataclass(frozen=True, slots=True)
+class StandingReport(KnownImage):
+    """A report that stands, with the dataset's image that it describes."""
+
+    report_id: int
+    model: str
+    revision: str
+    strategy: str
+    settings_sha256: str
+    text: str
+    seconds: float
+    tokens: int
+    created: datetime
 
 
-def images(session: Session, ids: Collection[int]) -> dict[int, dict[str, Any]]:
-    """What is known of these images, by id."""
-    columns = (Image.id, Image.sha256, Image.path, Image.split, Image.label, Image.cause, Image.patient_key)
-    found: dict[int, dict[str, Any]] = {}
-    for part in batches(sorted(int(number) for number in ids)):
-        query = select(*columns).where(Image.id.in_(part))
-        found |= {row["id"]: dict(row) for row in session.execute(query).mappings()}
-    return found
+class Score(NamedTuple):
+    """One score of one report; None where it is unknown."""
+
+    report_id: int
+    metric: str
+    value: float | None
 
 
-def reports(session: Session, dataset_id: int, *, last: int | None = None) -> list[dict[str, Any]]:
+def reports(session: Session, dataset_id: int, *, last: int | None = None) -> list[StandingReport]:
     """The reports that stand: of each model the newest revision and settings, the newest for each image and strategy.
 
     last: the highest report id to look at, for what stood at an earlier time.
     """
-    query = (
-        select(
-            Report.id,
-            *(Report.run_id, Image.id.label("image_id"), Report.model, Report.revision, Report.strategy, Report.text),
-            *(Report.prompt_sha256, Report.settings_sha256, Report.seconds, Report.tokens, Report.created),
-            *(Image.path, Image.split, Image.label, Image.patient_key, Image.sha256),
-        )
-        .join(Image, Image.sha256 == Report.image_sha256)
-        .where(Image.dataset_id == dataset_id)
-        .order_by(Report.id)
-    )
+    written = (Report.model, Report.revision, Report.strategy, Report.settings_sha256, Report.text)
+    query = select(*KNOWN, Report.id, *written, Report.seconds, Report.tokens, Report.created)
+    query = query.join(Report, Report.image_sha256 == Image.sha256).where(Image.dataset_id == dataset_id)
     if last is not None:
         query = query.where(Report.id <= last)
-    rows = [dict(row) for row in session.execute(query).mappings()]
-    newest = {row["model"]: (row["revision"], row["settings_sha256"]) for row in rows}
+    found: Iterable[Sequence[Any]] = session.execute(query.order_by(Report.id))
+    rows = [StandingReport(*row) for row in found]
+    newest = {row.model: (row.revision, row.settings_sha256) for row in rows}
     standing = {
-        (row["image_id"], row["model"], row["strategy"]): row
+        (row.image_id, row.model, row.strategy): row
         for row in rows
-        if (row["revision"], row["settings_sha256"]) == newest[row["model"]]
+        if (row.revision, row.settings_sha256) == newest[row.model]
     }
-    return sorted(standing.values(), key=lambda row: (row["image_id"], row["model"], row["strategy"]))
+    return [standing[key] for key in sorted(standing)]
 
 
-def report_scores(session: Session, report_ids: Collection[int]) -> list[dict[str, Any]]:
-    """Every score of these reports: report_id, metric, value."""
-    found: list[dict[str, Any]] = []
+def report_scores(session: Session, report_ids: Collection[int]) -> list[Score]:
+    """Every score of these reports."""
+    found: list[Score] = []
     for part in batches(sorted(report_ids)):
-        query = (
-            select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
-            .where(ReportScore.report_id.in_(part))
-            .order_by(ReportScore.report_id, ReportScore.metric)
-        )
-        found += [dict(row) for row in session.execute(query).mappings()]
+        query = select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
+        query = query.where(ReportScore.report_id.in_(part)).order_by(ReportScore.report_id, ReportScore.metric)
+        found += [Score(*row) for row in session.execute(query)]
     return found
 
 

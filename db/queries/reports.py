@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, select, union_all
 from sqlalchemy.orm import Session
 
 from db.batches import batches
-from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
+from db.models import Image, Prediction, Report, ReportFailure, ReportScore
 from db.queries.report_counts import Standing as Standing
 from db.queries.report_counts import choices as choices
 from db.queries.report_counts import leaderboard as leaderboard
@@ -44,15 +44,6 @@ class ReportRow:
             for name, (_, compare, bound) in PROBLEMS.items()
             if known[name] is not None and compare(known[name], bound)
         ]
-
-
-@dataclass(frozen=True)
-class PredictedImage:
-    """An image with what a predict run says of it."""
-
-    image: Image
-    probability: float
-    zones: dict[str, float]
 
 
 def page(
@@ -155,17 +146,6 @@ def failed(session: Session, run_id: int, *, limit: int) -> tuple[int, list[Repo
     query = select(ReportFailure).where(ReportFailure.run_id == run_id)
     total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     return total, list(session.scalars(query.order_by(ReportFailure.id).limit(limit)))
-
-
-def predicted(session: Session, run: Run) -> list[PredictedImage]:
-    """The images that a predict run scored, in id order."""
-    query = (
-        select(Image, Prediction.probability, Prediction.zones)
-        .join(Prediction, Prediction.image_id == Image.id)
-        .where(Prediction.run_id == run.id)
-        .order_by(Image.id)
-    )
-    return [PredictedImage(image, probability, zones or {}) for image, probability, zones in session.execute(query)]
 
 
 def _keyed(model: str, revision: str, prompt: str, settings: str) -> ColumnElement[bool]:

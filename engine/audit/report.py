@@ -39,14 +39,16 @@ Where the curves end: the image with nothing deleted, with everything deleted, a
 image without content is called pneumonia too, the curves have little room, and so little to say.
 """
 FRAME_TEXT = """
-The share of each map's heat in the outer 10 % of the image, where no lung is. An even map has {even} there.
+The share of each map's heat in the outer 10 % of the image, where little lung is and markers, time stamps and film
+edges are. An even map has {even} there.
 """
 SHORTCUT_TEXT = """
 A probe sees one thing alone; nothing in it is tuned. Out of fold: the mean over patient-grouped folds of the training
 images. An interval above .5 means that a classifier could use the same thing in place of disease. Frame: the outer 10 %
-with the inside made grey, as pixels and as features of a frozen ImageNet network. Image size: width, height and the
-file's bytes. Image statistics: mean, standard deviation and percentiles of the whole image's greys, which disease
-changes too. Classifier: the audited one itself, with all but the frame, or the frame, made grey.
+with the inside made grey, as pixels and as features of a frozen ImageNet network. Image size: width and height. File
+size: bytes, which follow what is in the picture too. Image statistics: mean, standard deviation and percentiles of the
+whole image's greys, which disease changes too. Classifier: the audited one itself, with all but the frame, or the
+frame, made grey.
 """
 NEIGHBOURS_TEXT = f"""
 Nearest by the classifier's own features (cosine). Near-duplicates are images whose {BITS}-bit perceptual hashes differ
@@ -55,8 +57,9 @@ where failures agree little, the classifier sees them among the other class.
 """
 SLICES_TEXT = """
 Images of one label are clustered by their looks (k-means on frozen ImageNet features), which know nothing of the
-classifier's errors. Intervals are Wilson's, with patients in the place of images. p: Fisher's exact test that the slice
-fails more often than the rest of its label, corrected by Holm for the number of slices.
+classifier's errors. Intervals are Wilson's, with patients in the place of images. p: Fisher's exact test that more
+of its patients have a failure in it than of the rest of its label's have one there, corrected by Holm for the number of
+slices.
 """
 
 
@@ -106,7 +109,7 @@ def audit_report(
             "Do the heatmaps show what matters?",
             [FAITHFULNESS_TEXT.strip(), _areas(values), _gains(values), _ends(values)],
         ),
-        Section("Heat outside the lungs", [_frame_text(values), _frame(values)]),
+        Section("Heat in the outer frame", [_frame_text(values), _frame(values)]),
         Section("Shortcuts", [SHORTCUT_TEXT.strip(), _probes(values, out_of_fold)]),
         Section("Neighbours in training", [NEIGHBOURS_TEXT.strip(), _neighbours(values), _duplicates(duplicates)]),
         Section("Slices", [SLICES_TEXT.strip(), _slices(slices)]),

@@ -43,7 +43,8 @@ class Found:
     high: float
     """95 % Wilson interval, with patients in the place of images."""
     p_value: float
-    """Fisher's exact test, one-sided, that the slice fails more often than the rest of its label; Holm-corrected."""
+    """Fisher's exact test, one-sided, that more of the slice's patients have a failure in it than of the rest of its
+    label's have one there; Holm-corrected."""
     description: str
 
 
@@ -73,7 +74,7 @@ def find(
             rate = errors / len(rows)
             low, high = wilson(rate, people)
             rest = np.setdiff1d(of_label, rows)
-            p_value = _p_value(errors, len(rows), int(wrong[rest].sum()), len(rest))
+            p_value = _p_value(_patients(keys, wrong, rows), _patients(keys, wrong, rest))
             said = described(rows, rest, numbers, names)
             found.append(Found("", int(label), rows, people, errors, rate, low, high, p_value, said))
     return _named(found)
@@ -127,9 +128,14 @@ def _difference(values: Floats, rows: NDArray[np.intp], rest: NDArray[np.intp]) 
     return float((ours.mean() - theirs.mean()) / spread) if spread > 0 else 0.0
 
 
-def _p_value(errors: int, size: int, other_errors: int, other_size: int) -> float:
-    table = [[errors, size - errors], [other_errors, other_size - other_errors]]
-    return float(fisher_exact(table, alternative="greater").pvalue) if other_size else 1.0
+def _patients(keys: NDArray[np.str_], wrong: NDArray[np.bool_], rows: NDArray[np.intp]) -> tuple[int, int]:
+    """How many patients have a failure among these rows, and how many have none."""
+    failing = len(np.unique(keys[rows][wrong[rows]]))
+    return failing, len(np.unique(keys[rows])) - failing
+
+
+def _p_value(ours: tuple[int, int], theirs: tuple[int, int]) -> float:
+    return float(fisher_exact([ours, theirs], alternative="greater").pvalue) if any(theirs) else 1.0
 
 
 def _named(found: list[Found]) -> list[Found]:

@@ -1,4 +1,4 @@
-"""Figures of an audit: whether heatmaps are faithful, and what tells the classes apart without any lung."""
+"""Figures of an audit: whether heatmaps are faithful, and what else tells the classes apart."""
 
 from typing import Any
 

@@ -175,10 +175,16 @@ def probability_histogram(predictions: pd.DataFrame, *, threshold: float, synthe
     return finished(chart, "Probabilities by label", f"dashed: threshold {threshold:.3f}", synthetic)
 
 
-def calibration(predictions: pd.DataFrame, *, ece: Interval | None = None, synthetic: bool = False) -> alt.LayerChart:
+def calibration(
+    predictions: pd.DataFrame,
+    *,
+    ece: Interval | None = None,
+    by_chance: Interval | None = None,
+    synthetic: bool = False,
+) -> alt.LayerChart:
     """Reliability diagram: share of pneumonia against mean probability in 15 bins; area of a point: its images.
 
-    predictions: columns label (0 or 1), probability.
+    predictions: columns label (0 or 1), probability. by_chance: what the ECE would be were the probabilities right.
     """
     bins = reliability(predictions["label"], predictions["probability"])
     table = pd.DataFrame({"predicted": bins.predicted, "observed": bins.observed, "images": bins.count})
@@ -191,5 +197,6 @@ def calibration(predictions: pd.DataFrame, *, ece: Interval | None = None, synth
     tips = [alt.Tooltip("images:Q"), *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("predicted", "observed"))]
     points = base.mark_circle(color=BLUE, opacity=0.8).encode(size=size, tooltip=tips)
     chart = alt.layer(ideal.encode(x=x, y=y), base.mark_line(color=BLUE, strokeWidth=1.5), points)
-    subtitle = f"{shown('ECE', ece)}n = {len(predictions):,} images; dashed: perfect calibration"
+    beside = f"by chance {by_chance.low:.3f} to {by_chance.high:.3f}; " if by_chance else ""
+    subtitle = f"{shown('ECE', ece)}{beside}n = {len(predictions):,} images; dashed: perfect calibration"
     return finished(chart.properties(width=400, height=380), "Calibration", subtitle, synthetic)

@@ -1,24 +1,30 @@
 """What is measured of a classifier: every metric on all rows, at each threshold, and by cause, with intervals."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.metrics.bootstrap import Interval, cluster_bootstrap
+from engine.metrics.calibration import ece_by_chance, recalibration
 from engine.metrics.classification import CONFUSION, METRICS, Sample
+from engine.metrics.proportions import at_bound
 
 AT_THRESHOLD = ("accuracy", "precision", "recall", "specificity", "f1")
 """The metrics that change with the threshold."""
 CALIBRATION = ("brier", "ece")
 BY_CAUSE = ("recall", "auc")
+UNSCALED, BY_PATIENT = "before_scaling", "by_patient"
+"""Slices: probabilities as they were before temperature scaling; patients, each by the mean of its rows."""
+SHARES = ("accuracy", "precision", "recall", "specificity", "recall_at_specificity_90", "recall_at_specificity_95")
+"""Metrics that are a share of the rows which they rest on."""
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric on one slice: "all", a named threshold, or a cause of pneumonia against all normals."""
+    """One metric on one slice: "all", a named threshold, BY_PATIENT, UNSCALED, or a cause against all normals."""
 
     name: str
     slice: str
@@ -40,9 +46,10 @@ def classification(
 
     labels: (n,), 0 or 1. probabilities: (n,) in [0, 1]. patients, causes: (n,), causes "" where unknown.
     thresholds: by slice name; "all" must be there. uncalibrated: (n,), probabilities before temperature scaling, whose
-    Brier score and ECE are stored as slice "before_scaling". An interval's n counts the rows its value rests on:
-    recall's are the pneumonia images, specificity's the normal ones, precision's those called positive. Counts and
-    thresholds have no interval. Raises InputError on rows that cannot be measured.
+    calibration is stored as slice UNSCALED. A patient of slice BY_PATIENT has pneumonia where one of its rows has. An
+    interval's n counts the rows its value rests on: recall's are the pneumonia images, specificity's the normal ones,
+    precision's those called positive. Counts, thresholds and ECE have no interval: resampling shifts the last, and
+    ece_by_chance says what to hold it against. Raises InputError on rows that cannot be measured.
     """
     groups = np.asarray(patients)
     kinds = np.asarray(causes)
@@ -52,10 +59,16 @@ def classification(
         wanted = tuple(METRICS) if name == "all" else AT_THRESHOLD
         found += _measured(sample, groups, wanted, name, seed=seed, replicates=replicates)
         found += _plain(sample, name)
+    sample = Sample.of(labels, probabilities, threshold=thresholds["all"])
+    found += _calibration(sample, groups, "all", seed=seed)
     if uncalibrated is not None:
         before = Sample.of(labels, uncalibrated, threshold=thresholds["all"])
-        found += _measured(before, groups, CALIBRATION, "before_scaling", seed=seed, replicates=replicates)
-    sample = Sample.of(labels, probabilities, threshold=thresholds["all"])
+        found += _measured(before, groups, CALIBRATION, UNSCALED, seed=seed, replicates=replicates)
+        found += _calibration(before, groups, UNSCALED, seed=seed)
+    whole, people = by_patient(sample, groups)
+    if len(people) < len(groups):
+        found += _measured(whole, people, (*AT_THRESHOLD, "auc"), BY_PATIENT, seed=seed, replicates=replicates)
+        found += _plain(whole, BY_PATIENT)
     for cause in sorted(set(kinds[sample.labels == 1]) - {""}):
         rows = (sample.labels == 0) | (kinds == cause)
         part = Sample.of(sample.labels[rows], sample.probabilities[rows], threshold=sample.threshold)
@@ -77,11 +90,27 @@ def _measured(
             "specificity": sample.labels == 0,
             "precision": sample.probabilities >= sample.threshold,
         }.get(name, np.ones(len(sample.labels), dtype=bool))
-        n = int(based_on.sum())
-        found.append(
-            Measured(name, where, Interval(interval.value, interval.low, interval.high, n, interval.undefined))
-        )
+        interval = replace(interval, n=int(based_on.sum()))
+        if name == "ece":
+            interval = replace(interval, low=np.nan, high=np.nan)
+        elif interval.value in (0.0, 1.0) and interval.low == interval.high:  # in every draw: that is not certainty
+            unknown = replace(interval, low=np.nan, high=np.nan)
+            interval = at_bound(interval, patients[based_on]) if name in SHARES else unknown
+        found.append(Measured(name, where, interval))
     return found
+
+
+def _calibration(sample: Sample, patients: NDArray[np.str_], where: str, *, seed: int) -> list[Measured]:
+    found = {"ece_by_chance": ece_by_chance(sample, seed=seed), **recalibration(sample, patients)}
+    return [Measured(name, where, interval) for name, interval in found.items()]
+
+
+def by_patient(sample: Sample, patients: NDArray[np.str_]) -> tuple[Sample, NDArray[np.str_]]:
+    """A row for each patient, by the mean of its probabilities; pneumonia where one of its rows is. With their keys."""
+    people, member, rows = np.unique(patients, return_inverse=True, return_counts=True)
+    ill = np.bincount(member, weights=sample.labels) > 0
+    means = np.bincount(member, weights=sample.probabilities) / rows
+    return Sample(ill.astype(np.float64), means, sample.threshold), people
 
 
 def _plain(sample: Sample, where: str) -> list[Measured]:

@@ -12,6 +12,9 @@ NAMES = {
     "f1": "F1",
     "brier": "Brier score",
     "ece": "Calibration error (ECE)",
+    "ece_by_chance": "ECE by chance alone",
+    "calibration_intercept": "Calibration intercept",
+    "calibration_slope": "Calibration slope",
     "p_at_1": "P@1",
     "p_at_3": "P@3",
     "p_at_5": "P@5",
@@ -72,7 +75,19 @@ CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients"}
 DIFFERENCE = "_difference"
 """What a name ends with where two things' values were subtracted."""
 SCORES = (
-    *("auc", "average_precision", "brier", "ece", "train_loss", "valid_loss", "valid_auc", "probe_auc"),
+    *(
+        "auc",
+        "average_precision",
+        "brier",
+        "ece",
+        "ece_by_chance",
+        "calibration_intercept",
+        "calibration_slope",
+        "train_loss",
+        "valid_loss",
+        "valid_auc",
+        "probe_auc",
+    ),
     *("map", "vote_auc", "trustworthiness", "stance_kappa", "unsupported", "contradictions", "words"),
     *("deletion_auc", "deletion_gain", "insertion_auc", "insertion_gain", "sanity_rank_correlation", "sanity_ssim"),
 )

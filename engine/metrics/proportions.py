@@ -1,9 +1,13 @@
-"""How good a classifier is by a confusion matrix alone: shares with intervals that need no row."""
+"""Shares with intervals that are not empty at 0 or 1: over patients, and of a confusion matrix alone."""
 
+from dataclasses import replace
 from math import sqrt
 from statistics import NormalDist
 
-from engine.metrics.bootstrap import Interval
+import numpy as np
+from numpy.typing import ArrayLike
+
+from engine.metrics.bootstrap import Interval, cluster_bootstrap, weighted_mean
 
 NAN = float("nan")
 
@@ -14,6 +18,26 @@ def wilson(rate: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
     middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def share(values: ArrayLike, clusters: ArrayLike, *, seed: int, replicates: int = 1000) -> Interval:
+    """The mean of `values` (n,), NaN left out and not counted, with its 95 % interval over clusters (n,), patients.
+
+    Where all are 0 or all 1 every draw is alike, so that resampling would say that the share is known for certain: the
+    interval is then Wilson's, with the clusters for trials. Raises InputError where there are no rows.
+    """
+    given = np.asarray(values, dtype=np.float64)
+    found = cluster_bootstrap(weighted_mean(given), clusters, seed=seed, replicates=replicates)
+    known = np.isfinite(given)
+    found = replace(found, n=int(known.sum()))
+    alike = known.any() and given[known].min() == given[known].max() and found.value in (0.0, 1.0)
+    return at_bound(found, np.asarray(clusters)[known]) if alike else found
+
+
+def at_bound(found: Interval, clusters: ArrayLike) -> Interval:
+    """A share that is 0 or 1, with Wilson's interval of as many trials as there are clusters."""
+    low, high = wilson(found.value, len(np.unique(np.asarray(clusters))))
+    return replace(found, low=low, high=high)
 
 
 def of_confusion(*, tp: int, fn: int, fp: int, tn: int) -> dict[str, Interval]:

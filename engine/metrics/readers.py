@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
 from engine.metrics.agreement import cohen, fleiss, krippendorff
-from engine.metrics.bootstrap import Floats, Interval, Statistic, cluster_bootstrap, weighted_mean
-from engine.metrics.proportions import wilson
+from engine.metrics.bootstrap import Floats, Interval, Statistic, cluster_bootstrap
+from engine.metrics.proportions import share
 
 
 @dataclass(frozen=True)
@@ -166,16 +166,11 @@ class Sheet:
         return Against(reader, *left_out, agreement, kappa, *rates)
 
     def _share(self, values: Floats, images: Sequence[int]) -> Interval:
-        """The mean of values that are 0, 1 or NaN. Where all are the same, resampling them gives no interval: it is
-        then Wilson's over the patients."""
-        found = self._interval(weighted_mean(values), images)
-        if found.value not in (0.0, 1.0):
-            return found
-        known = np.isfinite(values)
-        patients = {self._patients[image] for image, one in zip(images, known.tolist(), strict=True) if one}
-        low, high = wilson(found.value, len(patients))
-        return replace(found, low=low, high=high)
+        """The mean of values that are 0, 1 or NaN."""
+        return share(values, self._clusters(images), seed=self._seed, replicates=self._replicates)
 
     def _interval(self, statistic: Statistic, images: Sequence[int]) -> Interval:
-        clusters = [self._patients[image] for image in images]
-        return cluster_bootstrap(statistic, clusters, seed=self._seed, replicates=self._replicates)
+        return cluster_bootstrap(statistic, self._clusters(images), seed=self._seed, replicates=self._replicates)
+
+    def _clusters(self, images: Sequence[int]) -> list[str]:
+        return [self._patients[image] for image in images]

@@ -8,6 +8,7 @@ import numpy as np
 
 from engine.metrics.agreement import cohen
 from engine.metrics.bootstrap import Interval, cluster_bootstrap, weighted_mean
+from engine.metrics.proportions import share
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ def mean_scores(scores: Sequence[ScoredReport], *, seed: int, replicates: int = 
     for (model, strategy, metric), rows in sorted(groups.items()):
         values = np.array([row.value for row in rows], dtype=np.float64)
         patients = [row.patient for row in rows]
-        interval = cluster_bootstrap(weighted_mean(values), patients, seed=seed, replicates=replicates)
+        interval = share(values, patients, seed=seed, replicates=replicates)
         means.append(MeanScore(model, strategy, metric, interval))
     return means
 

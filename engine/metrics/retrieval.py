@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import InputError
-from engine.metrics.bootstrap import Floats, Interval, cluster_bootstrap, weighted_mean
+from engine.metrics.bootstrap import Floats, Interval, cluster_bootstrap
 from engine.metrics.classification import METRICS, Sample
 from engine.metrics.evaluation import Measured
+from engine.metrics.proportions import share
 
 KS = (1, 3, 5, 10)
 VOTERS = 10
@@ -136,8 +137,7 @@ def measured(
             continue
         patients = queries.patients[rows]
         for name, values in means.items():
-            interval = cluster_bootstrap(weighted_mean(values[rows]), patients, seed=seed, replicates=replicates)
-            yield Measured(name, where, _of(interval, values[rows]))
+            yield Measured(name, where, share(values[rows], patients, seed=seed, replicates=replicates))
         known = np.isfinite(ranks.chance[rows])
         level = float(ranks.chance[rows][known].mean()) if known.any() else np.nan
         yield Measured("chance", where, Interval(level, np.nan, np.nan, int(known.sum())))
@@ -178,14 +178,9 @@ def text_precision(
         rows = np.flatnonzero((asked == where) | (where == "all"))
         for k in ks:
             values = right[rows, :k].mean(axis=1)
-            interval = cluster_bootstrap(weighted_mean(values), rows.astype(str), seed=seed, replicates=replicates)
-            yield Measured(f"text_p_at_{k}", where, _of(interval, values))
+            found = share(values, rows.astype(str), seed=seed, replicates=replicates)
+            yield Measured(f"text_p_at_{k}", where, found)
         yield Measured("text_chance", where, Interval(float(answering[rows].mean()), np.nan, np.nan, len(rows)))
-
-
-def _of(interval: Interval, values: Floats) -> Interval:
-    """The interval with the number of values that are known."""
-    return Interval(interval.value, interval.low, interval.high, int(np.isfinite(values).sum()), interval.undefined)
 
 
 def _unknown(queries: Collection) -> Floats:

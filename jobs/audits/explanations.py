@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from db import session, writes
 from db.models import ImageMeasure
+from db.queries.predictions import PredictedImage
 from engine.errors import InputError
-from jobs.audits.subject import Audit, Row, column, files
+from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_row
 
 if TYPE_CHECKING:
@@ -27,12 +28,12 @@ def sanity(audit: Audit) -> Iterator[dict[str, Any]]:
     from engine.audit.sanity import PARTS, randomised, rank_correlation, structural_similarity
     from engine.images import read_batch
 
-    rows = drawn(audit, audit.subject.judged, SANITY_IMAGES, stratum=column(audit.subject.judged, "label"))
-    place = {row["image_id"]: number for number, row in enumerate(audit.subject.judged)}
-    maps = audit.heat[[place[row["image_id"]] for row in rows]]
+    judged = audit.subject.judged
+    places = drawn(audit, np.arange(len(judged)), SANITY_IMAGES, stratum=column(judged, "label"))
+    rows, maps = [judged[place] for place in places], audit.heat[places]
     root = Path(audit.subject.dataset.root)
 
-    def under_new_weights(part: "Part", rows: list[Row]) -> NDArray[Any]:
+    def under_new_weights(part: "Part", rows: list[PredictedImage]) -> NDArray[Any]:
         pixels = read_batch(files(root, rows), size=audit.classifier.input_size)
         found = []
         for draw in range(DRAWS):
@@ -52,7 +53,7 @@ def sanity(audit: Audit) -> Iterator[dict[str, Any]]:
     yield from _similar(audit, "another image", values, rows)
 
 
-def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[Row]) -> Iterator[dict[str, Any]]:
+def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[PredictedImage]) -> Iterator[dict[str, Any]]:
     for name, found in zip(("sanity_rank_correlation", "sanity_ssim"), values.T, strict=True):
         yield metric_row(name, audit.subject.split, where, audit.mean(found, rows))
 
@@ -65,20 +66,21 @@ def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
     subject = audit.subject
     hot = audit.heat.max(axis=(1, 2)) > 0
     groups = grouped(audit, hot)
-    place = sorted({number for members in groups.values() for number in members.tolist()})
-    if not place:
+    places = sorted({place for members in groups.values() for place in members.tolist()})
+    if not places:
         raise InputError("no judged image has any heat to delete or insert")
-    rows = [{**subject.judged[number], "place": number} for number in place]
+    rows = [subject.judged[place] for place in places]
+    heat = {row.image_id: audit.heat[[place]] for row, place in zip(rows, places, strict=True)}
 
-    def measured(part: list[Row]) -> NDArray[Any]:
+    def measured(part: list[PredictedImage]) -> NDArray[Any]:
         pixels = read_batch(files(Path(subject.dataset.root), part), size=audit.classifier.input_size)
         return np.concatenate(
             [
                 curves(
                     lambda pictures: audit.classifier.run(pictures).probabilities,
                     pixels[[number]],
-                    audit.heat[[row["place"]]],
-                    rng=np.random.default_rng([audit.seed, int(row["sha256"][:8], 16)]),
+                    heat[row.image_id],
+                    rng=np.random.default_rng([audit.seed, int(row.sha256[:8], 16)]),
                 )
                 for number, row in enumerate(part)
             ]
@@ -87,9 +89,9 @@ def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
     found = audit.sharded("curves", rows, measured, stage="deleting and inserting", size=SHARD)
     areas = area(found)  # (n, orders, modes)
     gains = np.stack([areas[:, 1:, 0] - areas[:, :1, 0], areas[:, :1, 1] - areas[:, 1:, 1]], axis=2)
-    store(audit, [row["image_id"] for row in rows], {f"{m}_gain": gains[:, 0, i] for i, m in enumerate(MODES)})
+    store(audit, [row.image_id for row in rows], {f"{m}_gain": gains[:, 0, i] for i, m in enumerate(MODES)})
     for group, members in groups.items():
-        chosen = np.isin(place, members)
+        chosen = np.isin(places, members)
         of_group = [row for row, is_in in zip(rows, chosen, strict=True) if is_in]
         ends = {"as it is": found[chosen, 0, 0, 0], "grey": found[chosen, 0, 0, -1], "blurred": found[chosen, 0, 1, 0]}
         for name, values in ends.items():
@@ -123,10 +125,8 @@ def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]
     found = {}
     for name, belongs in groups.items():
         places = np.flatnonzero(belongs & hot)
-        rows = [{**subject.judged[place], "place": place} for place in places]
-        if rows:
-            sample = drawn(audit, rows, audit.sample, stratum=np.zeros(len(rows)))
-            found[name] = np.array(sorted(row["place"] for row in sample))
+        if len(places):
+            found[name] = np.sort(drawn(audit, places, audit.sample, stratum=np.zeros(len(places))))
     return found
 
 
@@ -150,13 +150,16 @@ def frame_heat(audit: Audit) -> Iterator[dict[str, Any]]:
     yield metric_row("frame_heat", subject.split, "even map", Interval(even, np.nan, np.nan, int(known.sum())))
 
 
-def drawn(audit: Audit, rows: list[Row], count: int, *, stratum: NDArray[Any]) -> list[Row]:
-    """A seeded sample of the rows, balanced over `stratum` (n,)."""
+def drawn(audit: Audit, places: NDArray[np.intp], count: int, *, stratum: NDArray[Any]) -> NDArray[np.intp]:
+    """A seeded sample of these places of judged images, balanced over `stratum` (n,)."""
     from engine.reporting.sampling import stratified
 
-    pairs = list(zip(rows, stratum.tolist(), strict=True))
-    chosen = stratified(pairs, count, stratum=lambda pair: pair[1], key=lambda pair: pair[0]["sha256"], seed=audit.seed)
-    return [row for row, _ in chosen]
+    judged = audit.subject.judged
+    pairs = list(zip(places.tolist(), stratum.tolist(), strict=True))
+    chosen = stratified(
+        pairs, count, stratum=lambda pair: pair[1], key=lambda pair: judged[pair[0]].sha256, seed=audit.seed
+    )
+    return np.array([place for place, _ in chosen])
 
 
 def store(audit: Audit, ids: list[int], measures: dict[str, NDArray[Any]]) -> None:

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from db import session, writes
 from db.models import Neighbour
 from db.queries import evaluation
-from jobs.audits.subject import Audit, Row, column, files
+from db.queries.predictions import PredictedImage
+from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_row
 
 NEAREST = 5
@@ -42,13 +43,13 @@ def neighbours(audit: Audit) -> Iterator[dict[str, Any]]:
             image = subject.judged[place]
             nearest = np.lexsort((training_ids, -near))[:NEAREST]
             copies = np.flatnonzero(bits <= NEAR)
-            agreement[place] = (labels[nearest] == image["label"]).mean()
+            agreement[place] = (labels[nearest] == image.label).mean()
             duplicated[place] = len(copies) > 0
             listed = np.union1d(nearest, copies) if subject.failed[place] else copies
             rows += [
                 {
                     "run_id": audit.run.id,
-                    "image_id": image["image_id"],
+                    "image_id": image.image_id,
                     "neighbour_id": int(training_ids[other]),
                     "rank": rank,
                     "similarity": float(near[other]),
@@ -107,12 +108,12 @@ def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] 
     return None
 
 
-def embedded(audit: Audit, which: str, rows: list[Row], root: Path) -> NDArray[np.float32]:
+def embedded(audit: Audit, which: str, rows: list[PredictedImage], root: Path) -> NDArray[np.float32]:
     """The classifier's features, each of length 1."""
     from engine.images import read_batch
     from engine.retrieval.embedders import unit
 
-    def features(part: list[Row]) -> NDArray[np.float32]:
+    def features(part: list[PredictedImage]) -> NDArray[np.float32]:
         pixels = read_batch(files(root, part), size=audit.classifier.input_size)
         return unit(audit.classifier.run(pixels).features)
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from jobs.audits.subject import Audit, Row, column, files
+from db.queries.predictions import PredictedImage
+from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_row
 
 if TYPE_CHECKING:
@@ -28,7 +29,8 @@ def probes(audit: Audit) -> Iterator[dict[str, Any]]:
     asked = {
         "frame pixels": (linear, training["frame"], judged["frame"]),
         "frame features": (linear, training["frame_features"], judged["frame_features"]),
-        "image size": (boosted, sizes(subject.training, training), sizes(subject.judged, judged)),
+        "image size": (boosted, sizes(subject.training), sizes(subject.judged)),
+        "file size": (boosted, bytes_of(subject.training, training), bytes_of(subject.judged, judged)),
         "image statistics": (boosted, training["statistics"], judged["statistics"]),
     }
     labels, patients = column(subject.training, "label"), column(subject.training, "patient_key")
@@ -46,7 +48,7 @@ def occlusions(audit: Audit) -> Iterator[dict[str, Any]]:
 
     subject, classifier = audit.subject, audit.classifier
 
-    def scores(rows: list[Row]) -> NDArray[Any]:
+    def scores(rows: list[PredictedImage]) -> NDArray[Any]:
         pixels = read_batch(files(Path(subject.dataset.root), rows), size=classifier.input_size)
         return np.stack([classifier.run(hide(pixels)).logits for hide in (only_frame, without_frame)], axis=1)
 
@@ -57,14 +59,19 @@ def occlusions(audit: Audit) -> Iterator[dict[str, Any]]:
     yield metric_row("probe_auc", "oof", WHOLE, auc(audit, subject.training, column(subject.training, "probability")))
 
 
-def sizes(rows: list[Row], appearance: NDArray[np.void]) -> NDArray[np.float64]:
-    """Width, height, their ratio, the file's bytes and its bytes a pixel: (n, 5)."""
+def sizes(rows: list[PredictedImage]) -> NDArray[np.float64]:
+    """Width, height and their ratio: (n, 3)."""
     width, height = column(rows, "width").astype(np.float64), column(rows, "height").astype(np.float64)
-    return np.column_stack([width, height, width / height, appearance["bytes"], appearance["bytes"] / width / height])
+    return np.column_stack([width, height, width / height])
+
+
+def bytes_of(rows: list[PredictedImage], appearance: NDArray[np.void]) -> NDArray[np.float64]:
+    """The file's bytes and its bytes a pixel: (n, 2)."""
+    return np.column_stack([appearance["bytes"], appearance["bytes"] / column(rows, "width") / column(rows, "height")])
 
 
 def auc(
-    audit: Audit, rows: list[Row], scores: NDArray[np.floating], folds: NDArray[np.intp] | None = None
+    audit: Audit, rows: list[PredictedImage], scores: NDArray[np.floating], folds: NDArray[np.intp] | None = None
 ) -> "Interval":
     """Area under the ROC curve of the scores, with its interval over patients; with folds (n,) the mean over them."""
     from engine.metrics.classification import METRICS, Sample

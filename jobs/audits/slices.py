@@ -35,8 +35,8 @@ def slices(audit: Audit) -> Iterator[dict[str, Any]]:
             "height": column(subject.judged, "height"),
         },
         names={
-            "cause": [row["cause"] or "" for row in subject.judged],
-            "most heat": [max(zones, key=zones.get) if (zones := row["zones"]) else "" for row in subject.judged],
+            "cause": [row.cause or "" for row in subject.judged],
+            "most heat": [max(zones, key=zones.__getitem__) if (zones := row.zones) else "" for row in subject.judged],
         },
         seed=audit.seed,
     )
@@ -58,7 +58,7 @@ def slices(audit: Audit) -> Iterator[dict[str, Any]]:
             )
             db.add(row)
             db.flush()
-            members = [{"slice_id": row.id, "image_id": subject.judged[place]["image_id"]} for place in one.rows]
+            members = [{"slice_id": row.id, "image_id": subject.judged[place].image_id} for place in one.rows]
             writes.upsert(db, SliceMember, members, unique=("slice_id", "image_id"))
     for one in found:
         interval = Interval(one.rate, one.low, one.high, len(one.rows))

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from db import session
 from db.models import Dataset, Metric, Run
-from db.queries import audit as queries
-from db.queries import datasets, runs
+from db.queries import datasets, predictions, runs
+from db.queries.predictions import PredictedImage
 from engine import devices
 from engine.commands import job
 from engine.digests import is_whole
@@ -28,12 +28,10 @@ if TYPE_CHECKING:
     from engine.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
 
-VERSION = 1
+VERSION = 2
 """Raised when an audit measures something else, so that finished ones are made anew."""
 SHARD = 256
 """Images whose numbers are one file while the run goes on, and are lost at most where it is killed."""
-
-Row = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -45,9 +43,9 @@ class Subject:
     train: Run
     split: str
     """That the classifier is judged on: test where there is one."""
-    judged: list[Row]
+    judged: list[PredictedImage]
     """Labelled images of that split that the classifier did not learn from, with what it said of them."""
-    training: list[Row]
+    training: list[PredictedImage]
     """Images that it learned from, with their out-of-fold predictions."""
     learned_from: Dataset
     images: str
@@ -96,12 +94,12 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
             )
         if predict is None:
             raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
-        train = db.get(Run, (predict.summary or {}).get("train_run") or 0)
+        train = db.get(Run, predict.train_run_id) if predict.train_run_id else None
         heatmaps = runs.artifact(db, predict.id, "heatmaps")
         kept = predict.config.get("checkpoint", "checkpoint")
         checkpoint = runs.artifact(db, train.id, kept) if train else None
         learned_from = db.get(Dataset, train.dataset_id) if train else None
-        training = queries.predicted(db, train.id) if train else []
+        training = predictions.of_run(db, train.id, labelled=True) if train else []
         images = datasets.fingerprint(db, dataset.id)
     if train is None or learned_from is None or not training:
         raise JobError(f"predict run {predict.id} does not tell which train run it comes from; repeat it: {again}")
@@ -111,15 +109,12 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
         raise JobError(f"train run {train.id} has no checkpoint; train again with: {job('train', learned_from.name)}")
     splits = by_split(unseen(context, predict))
     split = judged_of(splits)
-    wanted = {row["image_id"] for row in splits[split]}
-    with session.reading(context.engine) as db:
-        judged = [row for row in queries.predicted(db, predict.id) if row["image_id"] in wanted]
     return Subject(
         dataset=dataset,
         predict=predict,
         train=train,
         split=split,
-        judged=judged,
+        judged=splits[split],
         training=training,
         learned_from=learned_from,
         images=images,
@@ -133,9 +128,9 @@ def values_of(metrics: Sequence[Metric], split: str) -> "dict[tuple[str, str], I
     return {(row.name, row.slice): measured(row).interval for row in metrics if row.split == split}
 
 
-def column(rows: Sequence[Row], name: str) -> NDArray[Any]:
-    """One fact of every row: (n,)."""
-    return np.array([row[name] for row in rows])
+def column(images: Sequence[PredictedImage], name: str) -> NDArray[Any]:
+    """One fact of every image: (n,)."""
+    return np.array([getattr(image, name) for image in images])
 
 
 @dataclass
@@ -173,7 +168,7 @@ class Audit:
         """How the training images look, a record each."""
         return self._appearance("training", self.subject.training, Path(self.subject.learned_from.root))
 
-    def _appearance(self, which: str, rows: Sequence[Row], root: Path) -> NDArray[np.void]:
+    def _appearance(self, which: str, rows: Sequence[PredictedImage], root: Path) -> NDArray[np.void]:
         from engine.retrieval.embedders import load_embedder
 
         embedder = load_embedder("imagenet-lite0", models=self.run.context.models)
@@ -187,8 +182,8 @@ class Audit:
     def sharded(
         self,
         name: str,
-        rows: Sequence[Row],
-        compute: Callable[[list[Row]], NDArray[Any]],
+        rows: Sequence[PredictedImage],
+        compute: Callable[[list[PredictedImage]], NDArray[Any]],
         *,
         stage: str,
         size: int = SHARD,
@@ -208,25 +203,24 @@ class Audit:
                 advance(len(part))
         return np.concatenate(parts)
 
-    def interval(self, statistic: "Statistic", rows: Sequence[Row]) -> "Interval":
+    def interval(self, statistic: "Statistic", rows: Sequence[PredictedImage]) -> "Interval":
         """The statistic of `rows` with its 95 % interval over patients."""
         from engine.metrics.bootstrap import cluster_bootstrap
 
         return cluster_bootstrap(statistic, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
-    def mean(self, values: NDArray[np.floating], rows: Sequence[Row]) -> "Interval":
+    def mean(self, values: NDArray[np.floating], rows: Sequence[PredictedImage]) -> "Interval":
         """Their mean, NaN left out and not counted."""
-        from engine.metrics.bootstrap import weighted_mean
+        from engine.metrics.proportions import share
 
-        known = int(np.isfinite(values).sum())
-        return replace(self.interval(weighted_mean(values), rows), n=known)
+        return share(values, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
 
-def files(root: Path, rows: Sequence[Row]) -> "list[Ingested]":
+def files(root: Path, rows: Sequence[PredictedImage]) -> "list[Ingested]":
     """The rows' files below the dataset's folder."""
     from engine.images import Ingested
 
-    return [Ingested(root / row["path"], row["sha256"]) for row in rows]
+    return [Ingested(root / row.path, row.sha256) for row in rows]
 
 
 def look(

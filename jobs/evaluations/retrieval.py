@@ -7,7 +7,8 @@ import numpy as np
 
 from db import session
 from db.models import Image, Metric, Run, VectorIndex
-from db.queries import evaluation, runs
+from db.queries import evaluation, predictions, runs
+from db.queries.predictions import KnownImage, PredictedImage
 from engine.errors import InputError
 from jobs.command import Context
 from jobs.results import Rows, index_rows, metric_row, test_rows
@@ -35,15 +36,19 @@ def retrieval_values(
 
     opened, rows = index_rows(context, index)
     split, judged = test_rows(rows)
-    learnt = [(row, image) for row, image in rows if image["split"] in ("train", "val")]
+    learnt = [(row, image) for row, image in rows if image.split in ("train", "val")]
     trained_on = training_shas(context, index)
-    judged = [(row, image) for row, image in judged if image["sha256"] not in trained_on]
+    judged = [(row, image) for row, image in judged if image.sha256 not in trained_on]
 
-    def collection(rows: Sequence[tuple[int, dict[str, Any]]]) -> Collection:
-        labelled = [(row, image) for row, image in rows if image["label"] is not None]
-        columns = [[image[name] or "" for _, image in labelled] for name in ("patient_key", "cause")]
-        labels = [image["label"] for _, image in labelled]
-        return Collection.of(opened.vectors[[row for row, _ in labelled]], labels, *columns)
+    def collection(rows: Sequence[tuple[int, KnownImage]]) -> Collection:
+        labelled = [(row, image) for row, image in rows if image.label is not None]
+        images = [image for _, image in labelled]
+        return Collection.of(
+            opened.vectors[[row for row, _ in labelled]],
+            np.array([image.label for image in images], dtype=np.intp),
+            [image.patient_key for image in images],
+            [image.cause or "" for image in images],
+        )
 
     queries = collection(judged)
     if len(queries.labels) < 2:
@@ -111,7 +116,7 @@ def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] 
 
 
 def answers(
-    context: Context, images: Sequence[dict[str, Any]], predict: Run | None
+    context: Context, images: Sequence[KnownImage], predict: Run | None
 ) -> "tuple[NDArray[np.bool_], NDArray[np.intp]]":
     """Which of the images answer which written query, bool (q, n), and which queries these are: those left out that no
     image is known to answer, such as a cause where none is known."""
@@ -123,18 +128,18 @@ def answers(
     return found[told], told
 
 
-def facts_of(context: Context, images: Sequence[dict[str, Any]], predict: Run | None) -> "Facts":
+def facts_of(context: Context, images: Sequence[KnownImage], predict: Run | None) -> "Facts":
     """What is known of the images; where the classifier's evidence lies only of those that the run scored."""
     from engine.heat import ZONES, evidence, prominent
     from engine.retrieval.alignment import Facts
 
-    said: dict[int, dict[str, Any]] = {}
+    said: dict[int, PredictedImage] = {}
     if predict is not None:
         with session.reading(context.engine) as db:
-            said = {row["image_id"]: row for row in evaluation.predictions(db, predict.id)}
-    rows = [said.get(image["id"], {}) for image in images]
-    shares = np.array([[(row.get("zones") or {}).get(zone, np.nan) for zone in ZONES] for row in rows])
-    found = evidence(shares, np.array([row.get("probability", np.nan) for row in rows]))
-    labels = np.array([-1 if image["label"] is None else image["label"] for image in images])
-    causes = np.array([image["cause"] or "" for image in images])
+            said = {image.image_id: image for image in predictions.of_run(db, predict.id)}
+    rows = [said.get(image.image_id) for image in images]
+    shares = np.array([[((row and row.zones) or {}).get(zone, np.nan) for zone in ZONES] for row in rows])
+    found = evidence(shares, np.array([row.probability if row else np.nan for row in rows]))
+    labels = np.array([-1 if image.label is None else image.label for image in images])
+    causes = np.array([image.cause or "" for image in images])
     return Facts(labels, causes, prominent(found, labels == 1))

@@ -1,12 +1,11 @@
 """Which files tell of an audit: curves, probes, the failures of each slice, and a Markdown report."""
 
 from pathlib import Path
-from typing import Any
 
 from db import session
 from db.models import Metric, Run
 from db.queries import audit as queries
-from db.queries import evaluation, runs
+from db.queries import predictions, runs
 from engine.commands import job
 from engine.errors import InputError
 from jobs.audits.subject import values_of
@@ -68,23 +67,13 @@ def slices_sheet(export: Export) -> None:
     shown = []
     for one in slices:
         rows = [pictures.predicted[number] for number in members.get(one.id, []) if number in pictures.predicted]
-        worst = sorted((row for row in rows if failed(row, threshold)), key=wrongness, reverse=True)[:EACH]
+        wrong = (row for row in rows if row.failed(threshold))
+        worst = sorted(wrong, key=lambda row: row.error, reverse=True)[:EACH]
         heading = f"{one.name}: {one.failures} of {one.images} wrong ({one.rate:.0%}, {one.low:.0%} to {one.high:.0%})"
-        samples = [pictures.sample(row["image_id"], row["path"], row["sha256"], row["label"]) for row in worst]
+        samples = [pictures.sample(row) for row in worst]
         shown.append((heading, one.description, samples))
     sheet = failures_by_slice(shown, threshold=threshold, synthetic=export.synthetic, each=EACH)
     save(export, "failures_by_slice.png", sheet)
-
-
-def failed(row: dict[str, Any], threshold: float) -> bool:
-    """Whether the prediction is wrong."""
-    wrong: bool = (row["probability"] >= threshold) != (row["label"] == 1)
-    return wrong
-
-
-def wrongness(row: dict[str, Any]) -> float:
-    """How far the probability is from the label."""
-    return abs(float(row["probability"]) - float(row["label"]))
 
 
 def audit_report(export: Export) -> None:
@@ -99,9 +88,9 @@ def audit_report(export: Export) -> None:
     with session.reading(export.context.engine) as db:
         slices = queries.slices(db, audit.id)
         near = queries.near_duplicates(db, audit.id)
-        known = evaluation.images(db, {number for row in near for number in (row.image_id, row.neighbour_id)})
+        known = predictions.images(db, {number for row in near for number in (row.image_id, row.neighbour_id)})
     summary = audit.summary or {}
-    names = {number: Path(image["path"]).name for number, image in known.items()}
+    names = {number: Path(image.path).name for number, image in known.items()}
     facts = {
         "audit": f"run {audit.id}, code {audit.code_version}, seed {audit.seed}",
         "predict run": audit.config["predict_run"],

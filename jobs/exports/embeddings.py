@@ -1,7 +1,11 @@
 """Which arrays an export hands on: the test embeddings, their images and their index."""
 
+from dataclasses import asdict
+from typing import Any
+
 import numpy as np
 
+from db.queries.predictions import KnownImage
 from engine.tables import json_text
 from jobs.exports.source import LABELS, Export
 
@@ -12,7 +16,7 @@ def test_embeddings(export: Export) -> None:
     import faiss
 
     opened, rows, images = export.opened()
-    split = "test" if all(image["split"] == "test" for image in images) else "all"
+    split = "test" if all(image.split == "test" for image in images) else "all"
     vectors = np.ascontiguousarray(opened.vectors[rows])
     export.write("test_embeddings.npy", lambda path: np.save(path, vectors, allow_pickle=False))
     export.write("test_centre.npy", lambda path: np.save(path, opened.centre, allow_pickle=False))
@@ -29,6 +33,12 @@ def test_embeddings(export: Export) -> None:
         "split": split,
         "similarity": "inner product of unit vectors (cosine)",
         "centred": "each the embedder's unit vector less test_centre.npy, scaled to length 1",
-        "images": [{**image, "label_name": LABELS.get(image["label"])} for image in images],
+        "images": [described(image) for image in images],
     }
     export.text("test_metadata.json", json_text(about, indent=1))
+
+
+def described(image: KnownImage) -> dict[str, Any]:
+    """What test_metadata.json says of an image."""
+    facts = asdict(image)
+    return {"id": facts.pop("image_id"), **facts, "label_name": LABELS.get(image.label)}

@@ -39,8 +39,9 @@ def classifier_charts(export: Export) -> None:
     for normalised, name in ((False, "confusion_matrix.png"), (True, "confusion_matrix_normalised.png")):
         chart = charts.confusion_matrix(**cells, normalised=normalised, threshold=threshold, synthetic=export.synthetic)
         export.chart(name, chart)
-    files = pd.DataFrame([row for row in rows for _ in range(row["file_count"])])
-    chart = charts.calibration(files, ece=export.interval("ece", split), synthetic=export.synthetic)
+    files = pd.DataFrame([asdict(row) for row in rows for _ in range(row.file_count)])
+    error, by_chance = export.interval("ece", split), export.interval("ece_by_chance", split)
+    chart = charts.calibration(files, ece=error, by_chance=by_chance, synthetic=export.synthetic)
     export.chart("calibration.png", chart)
     chart = charts.roc_curve(files, threshold=threshold, auc=export.interval("auc", split), synthetic=export.synthetic)
     export.chart("roc_curve.png", chart)
@@ -73,7 +74,7 @@ def prompt_chart(export: Export) -> None:
     from engine.charts import reports as charts
 
     reports, _ = export.reports()
-    groups = sorted({(report["model"], report["strategy"]) for report in reports})
+    groups = sorted({(report.model, report.strategy) for report in reports})
     tables = {}
     for name, score in PROMPT_SCORES.items():
         slices = {group: export.interval(name, "reports", evaluation.report_slice(*group)) for group in groups}
@@ -99,7 +100,7 @@ def embedding_map(export: Export) -> None:
     opened, rows, images = export.opened()
     places = tsne(np.asarray(opened.vectors[rows]), seed=SEED)
     points = [
-        {"image_id": image["id"], "x": float(x), "y": float(y), "label": image["label"]}
+        {"image_id": image.image_id, "x": float(x), "y": float(y), "label": image.label}
         for image, (x, y) in zip(images, places, strict=True)
     ]
     chart = charts.embedding_map(

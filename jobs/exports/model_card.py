@@ -37,8 +37,8 @@ def model_card(export: Export) -> None:
         learned_from = db.get_one(Dataset, train.dataset_id)
         holdings = datasets.counts(db, export.dataset.id)
         if learned_from.id != export.dataset.id:
-            holdings = [row for row in holdings if row["split"] == "test"] + [
-                row for row in datasets.counts(db, learned_from.id) if row["split"] != "test"
+            holdings = [row for row in holdings if row.split == "test"] + [
+                row for row in datasets.counts(db, learned_from.id) if row.split != "test"
             ]
         openings = runs.test_openings(db, export.dataset.id)
     summary, chosen = predict.summary or {}, train.summary or {}
@@ -66,11 +66,7 @@ def model_card(export: Export) -> None:
         if learned_from.id == export.dataset.id
         else f"{learned_from.name}; {export.dataset.name}",
         holdings=[
-            Holding(
-                row["split"] or "none",
-                LABELS.get(row["label"], "unknown"),
-                *(int(row[name]) for name in ("images", "files", "patients")),
-            )
+            Holding(row.split or "none", LABELS.get(row.label, "unknown"), row.images, row.files, row.patients)
             for row in holdings
         ],
         protocol={

@@ -23,17 +23,18 @@ def all_reports(export: Export) -> None:
     from engine.tables import csv_text, json_text
 
     reports, scores = export.reports()
-    names = sorted({row["metric"] for row in scores})
-    values = {(row["report_id"], row["metric"]): row["value"] for row in scores}
-    columns = ("id", "path", "split", "label", "model", "revision", "strategy", "seconds", "tokens", "created", "text")
-    head = ["dataset", "kind", "use", *columns, *names]
+    names = sorted({row.metric for row in scores})
+    values = {(row.report_id, row.metric): row.value for row in scores}
+    written = ("model", "revision", "strategy", "seconds", "tokens", "created", "text")
+    head = ["dataset", "kind", "use", "id", "path", "split", "label", *written, *names]
     rows = [
         [
             export.dataset.name,
             "SYNTHETIC" if export.synthetic else "real",
             "research only",
-            *(LABELS.get(report["label"]) if name == "label" else report[name] for name in columns),
-            *(values.get((report["id"], name)) for name in names),
+            *(report.report_id, report.path, report.split, LABELS.get(report.label)),
+            *(getattr(report, name) for name in written),
+            *(values.get((report.report_id, name)) for name in names),
         ]
         for report in reports
     ]
@@ -71,12 +72,11 @@ def generation_report(export: Export) -> None:
     from engine.markdown_reports import generation_report as written
 
     reports, _ = export.reports()
-    of_first = [report for report in reports if report["image_id"] == reports[0]["image_id"]][:EXAMPLES]
+    of_first = [report for report in reports if report.image_id == reports[0].image_id][:EXAMPLES]
     examples = [
-        (f"{r['path']} ({LABELS.get(r['label'], 'unknown')}), {r['model']} / {r['strategy']}", r["text"])
-        for r in of_first
+        (f"{one.path} ({LABELS.get(one.label, 'unknown')}), {one.model} / {one.strategy}", one.text) for one in of_first
     ]
-    models = sorted({f"{report['model']} {report['revision']}" for report in reports})
+    models = sorted({f"{report.model} {report.revision}" for report in reports})
     facts = export.facts({"reports": len(reports), "models": "; ".join(models)})
     values = [measured(row) for row in export.metrics["reports"]]
     pictures = export.pictures(REPORT_PICTURES)

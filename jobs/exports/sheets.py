@@ -1,16 +1,19 @@
 """Which images an export shows: sample predictions, failures, report cards and retrieval results."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from db import session
 from db.models import Run
-from db.queries import evaluation, runs
+from db.queries import predictions, runs
+from db.queries.evaluation import StandingReport
+from db.queries.predictions import KnownImage, PredictedImage
 from engine.errors import InputError
 from jobs.evaluations.retrieval import answers, query_vectors
 from jobs.exports.source import SEED, Export
@@ -29,35 +32,36 @@ class Pictures:
     """Images as the sheets want them, with probabilities and heatmaps where a predict run has them."""
 
     root: Path
-    predicted: dict[int, dict[str, Any]]
-    """Prediction rows by image id."""
+    predicted: dict[int, PredictedImage]
+    """By image id."""
     heatmaps: NDArray[np.float16] | None
     """float16 (n, h, w), memory-mapped."""
 
     @classmethod
     def of(cls, export: Export, run: Run | None) -> "Pictures":
         """With what `run` predicted; None: without predictions."""
-        rows: list[dict[str, Any]] = []
+        rows: list[PredictedImage] = []
         heatmaps = None
         if run is not None:
             with session.reading(export.context.engine) as db:
-                rows = evaluation.predictions(db, run.id)
+                rows = predictions.of_run(db, run.id)
                 stored = runs.artifact(db, run.id, "heatmaps")
             path = export.context.artifacts / stored.path if stored else None
             if path is not None and path.is_file():
                 heatmaps = np.load(path, mmap_mode="r", allow_pickle=False)
-        return cls(Path(export.dataset.root), {row["image_id"]: row for row in rows}, heatmaps)
+        return cls(Path(export.dataset.root), {row.image_id: row for row in rows}, heatmaps)
 
-    def sample(self, image_id: int, path: str, sha256: str, label: int | None, *, unseen: bool = False) -> "Sample":
+    def sample(self, image: KnownImage, *, unseen: bool = False) -> "Sample":
         """One image; an unseen one is only counted, so its file is not read. Raises InputError where it cannot be."""
         from engine.contact_sheets import Sample
         from engine.images import Ingested, read_grey
 
-        said = self.predicted.get(image_id, {})
-        row = said.get("heatmap_row")
+        said = self.predicted.get(image.image_id)
+        row = said.heatmap_row if said else None
         heat = None if self.heatmaps is None or row is None else np.asarray(self.heatmaps[row], dtype=np.float32)
-        pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(Ingested(self.root / path, sha256))
-        return Sample(Path(path).name, pixels, label, said.get("probability"), heat)
+        film = Ingested(self.root / image.path, image.sha256)
+        pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(film)
+        return Sample(Path(image.path).name, pixels, image.label, said.probability if said else None, heat)
 
 
 def prediction_sheets(export: Export) -> None:
@@ -68,23 +72,19 @@ def prediction_sheets(export: Export) -> None:
     run, _, rows = export.judged()
     threshold = thresholds_of(run)["all"]
     pictures = Pictures.of(export, run)
-    drawn = stratified(rows, SAMPLES, stratum=lambda row: row["label"], key=lambda row: row["sha256"], seed=SEED)
-    shown = [pictures.sample(row["image_id"], row["path"], row["sha256"], row["label"]) for row in drawn]
+    drawn = stratified(rows, SAMPLES, stratum=lambda row: row.label, key=lambda row: row.sha256, seed=SEED)
+    shown = [pictures.sample(row) for row in drawn]
     sheet = sample_predictions(shown, threshold=threshold, synthetic=export.synthetic)
     save(export, "sample_predictions.png", sheet)
     worst = {image_id for label in (0, 1) for image_id in worst_failures(rows, label, threshold)}
-    all_samples = [
-        pictures.sample(row["image_id"], row["path"], row["sha256"], row["label"], unseen=row["image_id"] not in worst)
-        for row in rows
-    ]
+    all_samples = [pictures.sample(row, unseen=row.image_id not in worst) for row in rows]
     sheet = failure_cases(all_samples, threshold=threshold, synthetic=export.synthetic, each=FAILURES)
     save(export, "failure_cases.png", sheet)
 
 
-def worst_failures(rows: list[dict[str, Any]], label: int, threshold: float) -> list[int]:
+def worst_failures(rows: Sequence[PredictedImage], label: int, threshold: float) -> list[int]:
     """The images of this label that are wrong by as much as the sheet's last one, or more."""
-    wrong = [row for row in rows if row["label"] == label and (row["probability"] >= threshold) != (label == 1)]
-    far = {row["image_id"]: abs(row["probability"] - label) for row in wrong}
+    far = {row.image_id: row.error for row in rows if row.label == label and row.failed(threshold)}
     least = min(sorted(far.values(), reverse=True)[:FAILURES], default=0.0)
     return [image_id for image_id, distance in far.items() if distance >= least]
 
@@ -99,15 +99,15 @@ def report_cards(export: Export) -> None:
     pictures = Pictures.of(export, run)
     of_report: dict[int, dict[str, float | None]] = {}
     for row in scores:
-        of_report.setdefault(row["report_id"], {})[row["metric"]] = row["value"]
+        of_report.setdefault(row.report_id, {})[row.metric] = row.value
     chosen = varied(reports, CARDS)
     cards = [
         ReportCard(
-            pictures.sample(report["image_id"], report["path"], report["sha256"], report["label"]),
-            report["model"],
-            report["strategy"],
-            report["text"],
-            {name: value for name, value in of_report.get(report["id"], {}).items() if name != "stance"},
+            pictures.sample(report),
+            report.model,
+            report.strategy,
+            report.text,
+            {name: value for name, value in of_report.get(report.report_id, {}).items() if name != "stance"},
         )
         for report in chosen
     ]
@@ -115,17 +115,20 @@ def report_cards(export: Export) -> None:
     save(export, "report_cards.png", sheet)
 
 
-def varied(reports: list[dict[str, Any]], count: int) -> list[dict[str, Any]]:
+def varied(reports: Sequence[StandingReport], count: int) -> list[StandingReport]:
     """At most `count` reports that take turns in label, then strategy, model and image, in that order of weight."""
-    left = sorted(reports, key=lambda report: (report["sha256"], report["id"]))
-    seen: Counter[tuple[str, Any]] = Counter()
-    chosen: list[dict[str, Any]] = []
+
+    def traits(report: StandingReport) -> list[tuple[str, object]]:
+        return [(name, getattr(report, name)) for name in ("label", "strategy", "model", "image_id")]
+
+    left = sorted(reports, key=lambda report: (report.sha256, report.report_id))
+    seen: Counter[tuple[str, object]] = Counter()
+    chosen: list[StandingReport] = []
     while left and len(chosen) < count:
-        names = ("label", "strategy", "model", "image_id")
-        best = min(left, key=lambda report: [seen[name, report[name]] for name in names])
+        best = min(left, key=lambda report: [seen[trait] for trait in traits(report)])
         left.remove(best)
         chosen.append(best)
-        seen.update((name, best[name]) for name in names)
+        seen.update(traits(best))
     return chosen
 
 
@@ -135,31 +138,26 @@ def retrieval_results(export: Export) -> None:
     from engine.reporting.sampling import stratified
 
     opened, rows, images = export.opened()
-    labelled = [(row, image) for row, image in zip(rows, images, strict=True) if image["label"] is not None]
+    labelled = [(row, image) for row, image in zip(rows, images, strict=True) if image.label is not None]
     if not labelled:
         raise InputError("no image of the vector index has a label to compare")
     pictures = Pictures.of(export, None)
-    known = {image["id"]: image for image in images}
+    known = {image.image_id: image for image in images}
     found = []
     for label in (0, 1):
-        of_label = [pair for pair in labelled if pair[1]["label"] == label]
+        of_label = [pair for pair in labelled if pair[1].label == label]
         queries = stratified(
-            of_label, QUERIES, stratum=lambda pair: pair[1]["cause"], key=lambda pair: pair[1]["sha256"], seed=SEED
+            of_label, QUERIES, stratum=lambda pair: pair[1].cause, key=lambda pair: pair[1].sha256, seed=SEED
         )
         for row, image in queries:
             query = np.array(opened.vectors[[row]])
-            hits = opened.search(query, HITS, exclude_ids=[image["id"]], allowed_ids=list(known))
+            hits = opened.search(query, HITS, exclude_ids=[image.image_id], allowed_ids=list(known))
             near = [
-                Hit(
-                    pictures.sample(number, known[number]["path"], known[number]["sha256"], known[number]["label"]),
-                    float(similarity),
-                )
+                Hit(pictures.sample(known[number]), float(similarity))
                 for number, similarity in zip(hits.ids[0].tolist(), hits.similarities[0], strict=True)
                 if number >= 0
             ]
-            found.append(
-                Retrieval(pictures.sample(image["id"], image["path"], image["sha256"], image["label"]), tuple(near))
-            )
+            found.append(Retrieval(pictures.sample(image), tuple(near)))
     grid = retrieval_grid(found, embedder=opened.manifest.embedder, synthetic=export.synthetic)
     save(export, "retrieval_results.png", grid)
 
@@ -184,13 +182,7 @@ def text_retrieval_results(export: Export) -> None:
             continue
         near = opened.vectors[rows].astype(np.float64) @ asked[number].astype(np.float64)
         best = np.argsort(-np.round(near, 12), kind="stable")[:HITS]
-        hits = [
-            Hit(
-                pictures.sample(images[at]["id"], images[at]["path"], images[at]["sha256"], images[at]["label"]),
-                float(near[at]),
-            )
-            for at in best.tolist()
-        ]
+        hits = [Hit(pictures.sample(images[at]), float(near[at])) for at in best.tolist()]
         shown.append(TextRetrieval(query.text, tuple(hits), tuple(right[best].tolist())))
     sheet = text_retrieval_grid(shown, embedder=index.embedder, synthetic=export.synthetic)
     save(export, "text_retrieval_results.png", sheet)

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
 from db.queries import evaluation
+from db.queries.evaluation import Score, StandingReport
+from db.queries.predictions import KnownImage, PredictedImage
 from engine import commands
 from engine.digests import file_sha256
 from engine.errors import InputError
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Of the samples drawn and of t-SNE: one evaluation always gives the same files."""
-LABELS = {0: "normal", 1: "pneumonia"}
+LABELS: dict[int | None, str] = {0: "normal", 1: "pneumonia"}
 
 
 @dataclass
@@ -91,21 +93,21 @@ class Export:
             raise self.absent(f"{kind} run", kind)
         return found
 
-    def judged(self) -> tuple[Run, str, list[dict[str, Any]]]:
-        """The predict run, the split it is judged on (test where there is one), its rows unseen in training."""
+    def judged(self) -> tuple[Run, str, list[PredictedImage]]:
+        """The predict run, the split it is judged on (test where there is one), its images unseen in training."""
         run = self.run("predict")
         splits = by_split(unseen(self.context, run))
         split = judged_of(splits)
         return run, split, splits[split]
 
-    def reports(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    def reports(self) -> tuple[list[StandingReport], list[Score]]:
         """The reports that were evaluated, and their scores. Raises InputError where there are none."""
         last = self.evaluation.config["last_report"]
         if last is None:
             raise self.absent("report", "report")
         with session.reading(self.context.engine) as db:
             reports = evaluation.reports(db, self.dataset.id, last=last)
-            return reports, evaluation.report_scores(db, [report["id"] for report in reports])
+            return reports, evaluation.report_scores(db, [report.report_id for report in reports])
 
     def index(self) -> VectorIndex:
         """The vector index that files are made of. Raises InputError where the evaluation read none."""
@@ -128,7 +130,7 @@ class Export:
         with session.reading(self.context.engine) as db:
             return db.get(Run, number) if number else None
 
-    def opened(self, index: VectorIndex | None = None) -> "tuple[OpenIndex, NDArray[np.intp], list[dict[str, Any]]]":
+    def opened(self, index: VectorIndex | None = None) -> "tuple[OpenIndex, NDArray[np.intp], list[KnownImage]]":
         """An index (by default that of `index`), the rows of its test images (all where there is no test split), and
         the images in that order."""
         opened, rows = index_rows(self.context, index or self.index())

@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from db import session
-from db.models import Dataset, Image
-from db.queries import evaluation
+from db.models import Dataset
+from db.queries import predictions
+from db.queries.predictions import KnownImage
 from jobs import indexes
 from jobs.command import Context
 from jobs.run import sha256_of
@@ -24,7 +25,7 @@ class LabelledCases:
     """An index, what is known of the labelled images in it, and the reports that people wrote of them, by path."""
 
     index: "OpenIndex"
-    known: Mapping[int, dict[str, Any]]
+    known: Mapping[int, KnownImage]
     references: Mapping[str, str]
     settings: dict[str, str]
     """What the choice of cases depends on, for a report's settings."""
@@ -39,36 +40,36 @@ class LabelledCases:
         chosen = indexes.chosen(context, dataset, embedder)
         index = indexes.opened(context, chosen)
         with session.reading(context.engine) as db:
-            images = evaluation.images(db, index.ids.tolist())
-        labelled = {number: image for number, image in images.items() if image["label"] is not None}
-        learnt = {number: image for number, image in labelled.items() if image["split"] in LEARNT_FROM}
+            images = predictions.images(db, index.ids.tolist())
+        labelled = {number: image for number, image in images.items() if image.label is not None}
+        learnt = {number: image for number, image in labelled.items() if image.split in LEARNT_FROM}
         known = learnt or labelled
-        facts = [(i["sha256"], i["label"], i["cause"], references.get(i["path"])) for i in known.values()]
+        facts = [(i.sha256, i.label, i.cause, references.get(i.path)) for i in known.values()]
         settings = {"embedder": chosen.embedder, "index": chosen.sha256, "cases": sha256_of(facts)}
         return cls(index, known, references, settings)
 
-    def nearest(self, image: Image, k: int) -> "Sequence[LabelledCase]":
+    def nearest(self, image: KnownImage, k: int) -> "Sequence[LabelledCase]":
         """The k most similar of other patients, the most similar first; empty where the index lacks the image."""
-        if image.id not in self.found:
-            self.found[image.id] = self._nearest(image, k)
-        return self.found[image.id]
+        if image.image_id not in self.found:
+            self.found[image.image_id] = self._nearest(image, k)
+        return self.found[image.image_id]
 
-    def _nearest(self, image: Image, k: int) -> "Sequence[LabelledCase]":
+    def _nearest(self, image: KnownImage, k: int) -> "Sequence[LabelledCase]":
         from engine.reporting.generators import LabelledCase
 
-        rows = self.index.rows([image.id])
+        rows = self.index.rows([image.image_id])
         if not len(rows):
             return ()
-        others = [number for number, other in self.known.items() if other["patient_key"] != image.patient_key]
+        others = [number for number, other in self.known.items() if other.patient_key != image.patient_key]
         found = self.index.search(self.index.vectors[rows], k, allowed_ids=others)
         return [
             LabelledCase(
                 number=number,
-                label=self.known[number]["label"],
-                cause=self.known[number]["cause"],
+                label=label,
+                cause=self.known[number].cause,
                 similarity=float(similarity),
-                report=self.references.get(self.known[number]["path"]),
+                report=self.references.get(self.known[number].path),
             )
             for number, similarity in zip(found.ids[0].tolist(), found.similarities[0], strict=True)
-            if number >= 0
+            if number >= 0 and (label := self.known[number].label) is not None
         ]

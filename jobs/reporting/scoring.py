@@ -8,21 +8,12 @@ from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
 from db import report_tallies, writes
-from db.models import Report, ReportScore, Run
-from db.queries.reports import PredictedImage
-from jobs.command import JobError
+from db.models import Report, ReportScore
+from db.queries.predictions import PredictedImage
 
 if TYPE_CHECKING:
     from engine.reporting.prompts import PromptStrategy
     from engine.reporting.scores.score import Known
-
-
-def threshold_of(predicted: Run) -> float:
-    """The run's operating threshold. Raises JobError where its summary lacks one."""
-    threshold = (predicted.summary or {}).get("threshold")
-    if threshold is None:
-        raise JobError(f"predict run {predicted.id} stored no threshold; repeat it with: python -m jobs predict")
-    return float(threshold)
 
 
 @dataclass(frozen=True)
@@ -38,10 +29,10 @@ class Scorer:
         from engine.reporting.scores.score import Known
 
         return Known(
-            label=item.image.label,
-            called=item.probability >= self.threshold,
-            zones=item.zones,
-            reference=self.references.get(item.image.path),
+            label=item.label,
+            called=item.called(self.threshold),
+            zones=item.zones or {},
+            reference=self.references.get(item.path),
             cut=cut,
         )
 

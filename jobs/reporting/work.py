@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from db import report_tallies, session, writes
 from db.models import Prompt, Report, ReportFailure, Run, now
 from db.queries import reports
-from db.queries.reports import PredictedImage
+from db.queries.predictions import PredictedImage
 from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.scoring import Scorer
 from jobs.results import thresholds_of
@@ -96,9 +96,9 @@ class Work:
             report_tallies.hold(db, shas(items))
             stored = reports.stored(db, shas(items), **self.key(strategy))
             if stored:
-                self.scorer.store(db, stored, {item.image.sha256: item for item in items}, {strategy.name: strategy})
+                self.scorer.store(db, stored, {item.sha256: item for item in items}, {strategy.name: strategy})
         there = {report.image_sha256 for report in stored}
-        absent = [item for item in items if item.image.sha256 not in there]
+        absent = [item for item in items if item.sha256 not in there]
         yield len(items) - len(absent), []
         for piece in in_time(zip(absent, self.written(absent, strategy), strict=True)):
             yield len(piece), self.store(strategy, piece, failed)
@@ -113,7 +113,7 @@ class Work:
         good = [(item, one) for item, one in made if not isinstance(one, Failed)]
         bad = [(item, one) for item, one in made if isinstance(one, Failed)]
         failed.update(one.reason for _, one in bad)
-        written = {item.image.sha256: item for item, _ in good}
+        written = {item.sha256: item for item, _ in good}
         with session.transaction(self.run.context.engine) as db:
             report_tallies.hold(db, list(written))
             same = [getattr(ReportFailure, name) == value for name, value in key.items()]
@@ -139,7 +139,7 @@ class Work:
                 cases.append(self.case(item))
                 outcomes.append(None)
             except (UnreadableImageError, InputError, OSError) as error:
-                outcomes.append(Failed(f"image {item.image.path} cannot be used: {error}"))
+                outcomes.append(Failed(f"image {item.path} cannot be used: {error}"))
         made = iter(self.generator.generate(cases, strategy) if cases else ())
         for outcome in outcomes:
             yield next(made) if outcome is None else outcome
@@ -149,14 +149,14 @@ class Work:
         from engine.images import Ingested, read_grey
         from engine.reporting.generators import Case
 
-        film = Ingested(self.root / item.image.path, item.image.sha256)
+        film = Ingested(self.root / item.path, item.sha256)
         return Case(
             probability=item.probability,
             threshold=self.scorer.threshold,
             high_recall_threshold=min(thresholds_of(self.predicted).values()),
-            zones=item.zones,
+            zones=item.zones or {},
             pixels=read_grey(film) if self.generator.reads_pixels else None,
-            nearest=self.labelled.nearest(item.image, self.generator.reads_nearest) if self.labelled else (),
+            nearest=self.labelled.nearest(item, self.generator.reads_nearest) if self.labelled else (),
         )
 
     def row(self, strategy: "PromptStrategy", item: PredictedImage) -> dict[str, Any]:
@@ -164,8 +164,8 @@ class Work:
         return {
             **self.key(strategy),
             "run_id": self.run.id,
-            "image_id": item.image.id,
-            "image_sha256": item.image.sha256,
+            "image_id": item.image_id,
+            "image_sha256": item.sha256,
             "strategy": strategy.name,
         }
 
@@ -203,4 +203,4 @@ def in_time(made: Iterable[T], *, seconds: float = 2.0) -> Iterator[list[T]]:
 
 def shas(items: Sequence[PredictedImage]) -> list[str]:
     """The images' hashes."""
-    return [item.image.sha256 for item in items]
+    return [item.sha256 for item in items]

@@ -66,7 +66,7 @@ def test_a_slice_that_fails_more_than_its_label_leads_from_the_overview_to_what_
             db.add(Metric(run_id=part.run_id, name="probe_auc", split="test", **told))
             db.add(Metric(run_id=part.run_id, name="probe_auc", split="oof", **told | {"value": 0.99, "low": 0.98}))
     at = open_page("overview")
-    assert f"run={part.run_id}" in cell(at, "attention", "Classes told apart without a lung: image size")["href"]
+    assert f"run={part.run_id}" in cell(at, "attention", "A shortcut tells the classes apart: image size")["href"]
     assert cell(at, "attention", "AUC 0.910")
 
 

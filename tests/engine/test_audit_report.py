@@ -54,7 +54,7 @@ def test_what_was_not_measured_has_no_section() -> None:
     assert "SYNTHETIC" not in text and "Nothing was answered." in text
     assert [line for line in text.splitlines() if line.startswith("## ")] == [
         "## In short",
-        "## Heat outside the lungs",
+        "## Heat in the outer frame",
         "## Intervals",
         "## Pictures",
     ]

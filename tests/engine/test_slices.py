@@ -60,8 +60,13 @@ def test_the_kind_that_fails_is_found_first_told_by_what_is_different_and_no_cha
     assert worst.description.startswith("most heat left lower in 100% of the films; lower brightness (-")
     assert "always" not in worst.description and "unknown" not in worst.description
     rest = np.setdiff1d(np.flatnonzero(facts["labels"] == 0), worst.rows)
-    table = [[worst.failures, len(worst.rows) - worst.failures], [0, len(rest)]]
-    table[1] = [int(facts["failed"][rest].sum()), int((~facts["failed"][rest]).sum())]
+    people, failing = (
+        set(facts["patients"][worst.rows]),
+        set(facts["patients"][worst.rows][facts["failed"][worst.rows]]),
+    )
+    others = set(facts["patients"][rest])
+    assert len(people) < len(worst.rows) and facts["failed"][rest].sum() == 1
+    table = [[len(failing), len(people - failing)], [1, len(others) - 1]]
     raw = fisher_exact(table, alternative="greater").pvalue
     assert raw < worst.p_value <= raw * len(slices)
     assert all(one.p_value > 0.05 for one in slices if set(facts["kind"][one.rows]) != {1})

@@ -16,7 +16,7 @@ from torch import nn
 from db import session
 from db.models import Artifact, ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
 from db.queries import audit as queries
-from db.queries import runs
+from db.queries import predictions, runs
 from engine.audit.faithfulness import STEPS
 from engine.audit.shortcuts import frame_mask
 from engine.classification.inference import Inference
@@ -117,8 +117,8 @@ def stored(world: World) -> tuple[Run, dict[tuple[str, str, str, int], Metric]]:
 def failures(world: World) -> set[int]:
     with session.transaction(world.context.engine) as db:
         (predict,) = runs.page(db, kind="predict")
-        rows = queries.predicted(db, predict.id)
-    return {row["image_id"] for row in rows if (row["probability"] >= 0.45) != (row["label"] == 1)}
+        rows = predictions.of_run(db, predict.id, labelled=True)
+    return {row.image_id for row in rows if (row.probability >= 0.45) != (row.label == 1)}
 
 
 def test_an_audit_stores_every_answer_and_does_nothing_again_that_is_done(

@@ -33,12 +33,14 @@ def test_two_predict_runs_are_compared_on_the_images_both_scored(
         rows = comparison.paired(db, db.get_one(Run, first.id), db.get_one(Run, second.id))
     assert compare.main([str(first.id), str(second.id), "--json", *FEW, *job_options]) == 0
     told = json.loads(capsys.readouterr().out)
-    labels, one, other = (np.array([row[key] for row in rows]) for key in ("label", "first", "second"))
+    labels, one, other = (
+        np.array(column) for column in zip(*((r.label, r.first, r.second) for r in rows), strict=True)
+    )
     assert told["images"] == len(rows) == 49
     assert told["auc"]["first"] == pytest.approx(roc_auc_score(labels, one))
     assert told["differences"]["auc"]["value"] == pytest.approx(told["auc"]["difference"])
     sides = (one >= 0.45) != (other >= 0.45)
-    assert {row["image"] for row in told["changed"]} == {r["image_id"] for r, s in zip(rows, sides, strict=True) if s}
+    assert {row["image"] for row in told["changed"]} == {r.image_id for r, s in zip(rows, sides, strict=True) if s}
     for row in told["changed"]:
         right = (row["first"] >= 0.45) == (row["label"] == 1)
         assert row["right"] == (first.id if right else second.id)
@@ -69,7 +71,7 @@ def test_images_that_one_of_the_classifiers_was_trained_on_are_left_out(world: W
     world.add_predictions(second, world.of("train"), heatmaps=False)
     with session.transaction(world.context.engine) as db:
         rows = comparison.paired(db, db.get_one(Run, first.id), db.get_one(Run, second.id))
-    assert {row["split"] for row in rows} == {"test"}
+    assert {row.split for row in rows} == {"test"}
 
 
 def test_what_cannot_be_compared_is_one_line(

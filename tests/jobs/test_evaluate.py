@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from db import session
 from db.models import Image, Run
-from db.queries import evaluation, runs
+from db.queries import predictions, runs
 from engine.retrieval.written_queries import QUERIES
 from jobs import evaluate, results
 from jobs.command import Context
@@ -25,11 +25,11 @@ def test_classification_values_are_those_of_scikit_learn_on_every_file(world: Wo
     predict = world.add_predict(world.add_train())
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     with session.transaction(world.context.engine) as db:
-        rows = evaluation.predictions(db, predict.id)
-    files = np.array([row["file_count"] for row in rows])
+        rows = predictions.of_run(db, predict.id)
+    files = np.array([row.file_count for row in rows])
     assert files.sum() == 55
-    labels = np.repeat([row["label"] for row in rows], files)
-    scores = np.repeat([row["probability"] for row in rows], files)
+    labels = np.repeat([row.label for row in rows], files)
+    scores = np.repeat([row.probability for row in rows], files)
     stored = world.evaluated()
     assert stored["test", "all", "auc"].value == pytest.approx(sklearn.roc_auc_score(labels, scores))
     assert stored["test", "all", "f1"].value == pytest.approx(sklearn.f1_score(labels, scores >= 0.45))
@@ -44,13 +44,13 @@ def test_classification_values_are_those_of_scikit_learn_on_every_file(world: Wo
     assert auc.high is not None
     assert auc.low < auc.value < auc.high
     assert auc.n == 55
-    causes = np.repeat([row["cause"] or "" for row in rows], files)
+    causes = np.repeat([row.cause or "" for row in rows], files)
     viral = (labels == 0) | (causes == "viral")
     assert stored["test", "viral", "auc"].value == pytest.approx(sklearn.roc_auc_score(labels[viral], scores[viral]))
     assert stored["test", "viral", "recall"].n == (causes == "viral").sum()
     assert stored["test", "all", "specificity"].n == (labels == 0).sum()
     assert stored["oof", "all", "auc"].n == 55
-    logits = np.repeat([row["logit"] for row in rows], files)
+    logits = np.repeat([row.logit for row in rows], files)
     raw = 1 / (1 + np.exp(-logits))
     assert stored["test", "before_scaling", "brier"].value == pytest.approx(sklearn.brier_score_loss(labels, raw))
     assert stored["oof", "all", "threshold"].value == 0.45

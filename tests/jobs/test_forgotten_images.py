@@ -68,7 +68,7 @@ def test_images_that_a_classifier_learned_from_are_no_test_of_it_when_they_were_
     with session.reading(context.engine) as db:
         row = db.get_one(Run, judged.id)
         left = db.scalars(select(Image.path).where(Image.dataset_id == other, comparison.unseen(row))).all()
-    assert len(left) == 2 and {one["path"] for one in unseen(context, row)} == set(left)
+    assert len(left) == 2 and {one.path for one in unseen(context, row)} == set(left)
     with session.transaction(context.engine) as db:
         gone = select(Image.id).where(Image.path.in_(left)).scalar_subquery()
         db.query(Prediction).filter(Prediction.run_id == judged.id, Prediction.image_id.in_(gone)).delete()

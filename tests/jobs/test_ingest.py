@@ -449,9 +449,7 @@ def test_the_real_set_gives_the_official_counts(
     with session.transaction(context.engine) as db:
         dataset = datasets.find(db, "chest_xray")
         assert dataset is not None
-        counts = {
-            (row["split"], row["label"]): (row["images"], row["files"]) for row in datasets.counts(db, dataset.id)
-        }
+        counts = {(row.split, row.label): (row.images, row.files) for row in datasets.counts(db, dataset.id)}
         across = db.execute(
             select(Image.patient_key).group_by(Image.patient_key).having(func.count(Image.split.distinct()) > 1)
         )

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, func, select, update
 
 from db import session
 from db.models import Dataset, Image, Prediction, Prompt, Report, ReportScore, Run
-from db.queries import evaluation, reports, runs
+from db.queries import evaluation, predictions, reports, runs
 from db.queries.reports import ReportQuestion
 from engine.reporting import generators
 from engine.reporting.generators import Case, Generated
@@ -135,12 +135,12 @@ def test_the_sample_follows_the_seed_and_not_the_row_order(
     assert len(first) == 6
     assert second
     with session.transaction(engine) as db:
-        items = [one for one in reports.predicted(db, db.get_one(Run, predict_run)) if one.image.split == "test"]
+        items = [one for one in predictions.of_run(db, predict_run) if one.split == "test"]
     from engine.reporting.sampling import stratified
 
     for shuffled in (items, items[::-1]):
-        again = stratified(shuffled, 6, stratum=lambda i: i.image.label, key=lambda i: i.image.sha256, seed=0)
-        assert {item.image.sha256 for item in again} == first
+        again = stratified(shuffled, 6, stratum=lambda i: i.label, key=lambda i: i.sha256, seed=0)
+        assert {item.sha256 for item in again} == first
 
 
 def all_reports(engine: Engine) -> Sequence[Report]:
@@ -318,7 +318,7 @@ def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
     assert report.main([*job_options, "--images", "all"]) == 0
     with session.transaction(engine) as db:
         board = reports.leaderboard(db, 1)
-        standing = {report["id"]: report for report in evaluation.reports(db, 1)}
+        standing = {report.report_id: report for report in evaluation.reports(db, 1)}
         scores = evaluation.report_scores(db, list(standing))
         assert reports.leaderboard(db, 2) == []
         assert reports.choices(db, 1) == (
@@ -332,12 +332,12 @@ def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
         assert row.means["stance_agreement"] == pytest.approx(0.75)  # every fourth of the 20 test images is misjudged
         for metric, mean in row.means.items():
             values = [
-                score["value"]
+                score.value
                 for score in scores
-                if (standing[score["report_id"]]["strategy"], score["metric"]) == (row.strategy, metric)
+                if (standing[score.report_id].strategy, score.metric) == (row.strategy, metric)
             ]
             assert mean == pytest.approx(np.mean([value for value in values if value is not None]))
-    assert {report["patient_key"] for report in standing.values()} == {f"p{number}" for number in range(10)}
+    assert {report.patient_key for report in standing.values()} == {f"p{number}" for number in range(10)}
 
 
 def test_reports_that_went_with_their_images_are_written_again(

@@ -25,7 +25,7 @@ def show(case: Case, view: filters.View) -> None:
         rows.append(
             [
                 Cell(f"{run.id}", here, tone="chosen" if run.id == view.question.run_id else ""),
-                f"{(run.summary or {}).get('recipe') or run.kind}{held_out}",
+                f"{run.recipe or run.kind}{held_out}",
                 wording.percent(prediction.probability),
                 wording.percent(threshold),
                 Cell(outcome or "", tone="wrong" if outcome in ("FP", "FN") else ""),

@@ -86,7 +86,7 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
             ]
     probe = audit.shortcut(session, audited.id) if audited else None
     if probe is not None:
-        name = f"Classes told apart without a lung: {probe.slice}"
+        name = f"A shortcut tells the classes apart: {probe.slice}"
         href = frame.here("runs", dataset, run=probe.run_id)
         why = "How far a model gets that sees this alone; a classifier can learn the same from it instead of disease."
         yield [Cell(name, href, help=why), Cell(f"AUC {wording.measured('auc', probe.value)}", tone="strong")]

@@ -1,7 +1,6 @@
 """What a dataset holds: images by split and label, each count a link to its cases."""
 
 from collections.abc import Sequence
-from typing import Any
 
 from dashboard import resources
 from dashboard.components import frame, wording
@@ -9,13 +8,14 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
 from db.queries.cases import LABELS
+from db.queries.datasets import Holding
 
 SPLITS = ("train", "val", "test", None)
 
 
-def described(dataset: Dataset, rows: Sequence[dict[str, Any]], ingest: Run | None) -> str:
+def described(dataset: Dataset, rows: Sequence[Holding], ingest: Run | None) -> str:
     """The dataset in a sentence; at this machine alone also the folder that it came from."""
-    images, files = _total(rows, "images"), _total(rows, "files")
+    images, files = sum(row.images for row in rows), sum(row.files for row in rows)
     kind = "Synthetic phantoms" if dataset.synthetic else "Real radiographs"
     copies = f" from {wording.count(files, 'file')}" if has_copies(rows) else ""
     when = f", ingested {wording.ago(ingest.finished)}" if ingest else ""
@@ -23,19 +23,15 @@ def described(dataset: Dataset, rows: Sequence[dict[str, Any]], ingest: Run | No
     return f"{kind}: {wording.count(images, 'distinct image')}{copies}{when}.{folder}"
 
 
-def has_copies(rows: Sequence[dict[str, Any]]) -> bool:
+def has_copies(rows: Sequence[Holding]) -> bool:
     """Whether some of the dataset's files are identical."""
-    return _total(rows, "images") != _total(rows, "files")
+    return any(row.images != row.files for row in rows)
 
 
-def _total(rows: Sequence[dict[str, Any]], name: str) -> int:
-    return sum(row[name] for row in rows)
-
-
-def show(dataset: Dataset, rows: Sequence[dict[str, Any]], trained: int | None) -> None:
+def show(dataset: Dataset, rows: Sequence[Holding], trained: int | None) -> None:
     """Distinct images by split and label, with files and patients. trained: the train run whose out-of-fold predictions
     go with the training images."""
-    found = {(row["split"], row["label"]): row for row in rows}
+    found = {(row.split, row.label): row for row in rows}
     labels = [(name, value) for name, value in LABELS.items() if any(key[1] == value for key in found)]
     table: list[list[Cell | str]] = []
     for split in SPLITS:
@@ -44,14 +40,14 @@ def show(dataset: Dataset, rows: Sequence[dict[str, Any]], trained: int | None) 
             continue
         asked = {"split": split or "unknown", **({"run": trained} if split in ("train", "val") and trained else {})}
         cells = [_count(dataset, found.get((split, value)), asked, label) for label, value in labels]
-        total = Cell(f"{sum(row['images'] for row in parts):,}", frame.here("cases", dataset, **asked))
-        table.append([split or "No split", *cells, total, f"{sum(row['files'] for row in parts):,}"])
+        total = Cell(f"{sum(row.images for row in parts):,}", frame.here("cases", dataset, **asked))
+        table.append([split or "No split", *cells, total, f"{sum(row.files for row in parts):,}"])
     heads = [f">{wording.LABELS[value]}" for _, value in labels]
     linked.table(["Split", *heads, ">Images", ">Files"], table, key="holdings", caption="Images by split and label")
 
 
-def _count(dataset: Dataset, row: dict[str, Any] | None, asked: dict[str, object], label: str) -> Cell:
+def _count(dataset: Dataset, row: Holding | None, asked: dict[str, object], label: str) -> Cell:
     if row is None:
         return Cell("none", tone="muted")
-    patients = wording.count(row["patients"], "patient")
-    return Cell(f"{row['images']:,}", frame.here("cases", dataset, **asked, label=label), help=patients)
+    patients = wording.count(row.patients, "patient")
+    return Cell(f"{row.images:,}", frame.here("cases", dataset, **asked, label=label), help=patients)

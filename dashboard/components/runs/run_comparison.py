@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import streamlit as st
 
@@ -13,6 +13,7 @@ from dashboard.components.browser.linked import Card, Cell
 from dashboard.components.runs import naming
 from db.models import Dataset, Metric, Run
 from db.queries import comparison, runs
+from db.queries.comparison import PairedImage
 from engine.metrics.names import called
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
         return
     try:
         found = _measured(
-            tuple((row["label"], row["first"], row["second"], row["patient_key"]) for row in rows),
+            tuple((row.label, row.first, row.second, row.patient_key) for row in rows),
             *(_threshold(run) for run in (first, second)),
         )
     except InputError as error:
@@ -79,7 +80,7 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
 
 
 @st.cache_data(show_spinner="Comparing", max_entries=20)
-def _measured(rows: tuple[tuple[int, float, float, str], ...], one: float, other: float) -> "Comparison":
+def _measured(rows: tuple[tuple[int | None, float, float, str], ...], one: float, other: float) -> "Comparison":
     from engine.metrics.classification import Sample
     from engine.metrics.comparison import compare
 
@@ -196,22 +197,22 @@ def _change(name: str, difference: float) -> str:
     return f"{difference:+,.0f}" if name.startswith("confusion") else f"{100 * difference:+.1f}"
 
 
-def _changed(dataset: Dataset, rows: Sequence[dict[str, Any]], first: Run, second: Run) -> None:
-    moved = any(row["first"] != row["second"] for row in rows)
+def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: Run) -> None:
+    moved = any(row.first != row.second for row in rows)
     order = "those that moved furthest first" if moved else "by the threshold alone: the probabilities are the same"
     st.markdown(f"**{wording.count(len(rows), 'image')} changed sides**{f', {order}' if rows else ''}.")
     cards = []
     for row in rows[:SHOWN]:
-        right = first if (row["first"] >= _threshold(first)) == (row["label"] == 1) else second
-        label = wording.LABELS[row["label"]]
+        right = first if (row.first >= _threshold(first)) == (row.label == 1) else second
+        label = wording.LABELS[row.label]
         cards.append(
             Card(
-                href=frame.here("case", dataset, image=row["image_id"], run=first.id, against=second.id),
-                src=pictures.thumbnail_url(row["sha256"]),
-                alt=f"Chest radiograph {row['image_id']}, {label.lower()}, right in run {right.id}",
-                title=f"{wording.percent(row['first'])} / {wording.percent(row['second'])}",
+                href=frame.here("case", dataset, image=row.image_id, run=first.id, against=second.id),
+                src=pictures.thumbnail_url(row.sha256),
+                alt=f"Chest radiograph {row.image_id}, {label.lower()}, right in run {right.id}",
+                title=f"{wording.percent(row.first)} / {wording.percent(row.second)}",
                 mark=f"right: {right.id}",
-                lines=(label, row["path"].rpartition("/")[2]),
+                lines=(label, row.path.rpartition("/")[2]),
             )
         )
     if cards:

@@ -59,7 +59,7 @@ def _classifier(view: filters.View, embedder: Embedder) -> Any:
         return None
     made_of_one = isinstance(embedder, MADE_OF_ONE)
     own = resources.classifier_within(embedder, embedder.revision) if made_of_one else None
-    if own is not None and own.revision == (run.summary or {}).get("checkpoint_sha256"):
+    if own is not None and own.revision == run.checkpoint_sha256:
         return own
     trained = run.id if run.kind == "train" else run.config.get("train_run")
     with resources.reading() as session:

@@ -1,0 +1,88 @@
+"""What is known of images and what runs said of them, as rows that outlive their session."""
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from db.batches import batches
+from db.models import Image, Prediction
+
+KNOWN: tuple[InstrumentedAttribute[Any], ...] = (
+    Image.id,
+    Image.sha256,
+    Image.path,
+    Image.split,
+    Image.label,
+    Image.cause,
+    Image.patient_key,
+)
+"""The columns of a KnownImage, in its order."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownImage:
+    """What is known of an image, whoever looks at it."""
+
+    image_id: int
+    sha256: str
+    path: str
+    """Relative to the dataset's root."""
+    split: str | None
+    label: int | None
+    """1 pneumonia, 0 normal, None unknown."""
+    cause: str | None
+    patient_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedImage(KnownImage):
+    """An image with what a run's classifier said of it."""
+
+    file_count: int
+    width: int
+    height: int
+    probability: float
+    """Calibrated, of pneumonia, in [0, 1]."""
+    logit: float
+    fold: int | None
+    """The fold that held the image out, of a train run."""
+    heatmap_row: int | None
+    """Row in the run's heatmaps."""
+    zones: Mapping[str, float] | None
+    """Share of the heatmap in each lung zone; None without a heatmap."""
+
+    def called(self, threshold: float) -> bool:
+        """Whether the classifier says pneumonia."""
+        return self.probability >= threshold
+
+    def failed(self, threshold: float) -> bool:
+        """Whether it is wrong; without a label it is not known to be."""
+        return self.label is not None and self.called(threshold) != (self.label == 1)
+
+    @property
+    def error(self) -> float:
+        """How far the probability is from the label, in [0, 1]; NaN without one."""
+        return float("nan") if self.label is None else abs(self.probability - self.label)
+
+
+def of_run(session: Session, run_id: int, *, labelled: bool = False) -> list[PredictedImage]:
+    """The images that the run scored, in id order; labelled: those alone that have a label."""
+    said = (Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row, Prediction.zones)
+    query = select(*KNOWN, Image.file_count, Image.width, Image.height, *said)
+    query = query.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
+    if labelled:
+        query = query.where(Image.label.is_not(None))
+    rows: Iterable[Sequence[Any]] = session.execute(query.order_by(Image.id))
+    return [PredictedImage(*row) for row in rows]
+
+
+def images(session: Session, ids: Collection[int]) -> dict[int, KnownImage]:
+    """What is known of these images, by id."""
+    found: dict[int, KnownImage] = {}
+    for part in batches(sorted(int(number) for number in ids)):
+        query = select(*KNOWN).where(Image.id.in_(part))
+        found |= {row[0]: KnownImage(*row) for row in session.execute(query)}
+    return found
