@@ -325,6 +325,9 @@ class Review(Base):
     reviewer: Mapped[str] = mapped_column(String(100))
     verdict: Mapped[str] = mapped_column(String(20))
     note: Mapped[str] = mapped_column(default="")
+    unblinded_by: Mapped[str | None] = mapped_column(String(200))
+    """What the reader had been told of the film, such as "label, outcome"; "" where nothing, None where that was not
+    noted."""
     created: Mapped[datetime] = mapped_column(default=now)
 
 

@@ -100,16 +100,19 @@ def review(
     verdict: str,
     note: str = "",
     tags: Sequence[str] = (),
+    unblinded_by: str = "",
     since: int | None = None,
 ) -> Review | None:
     """Store a reader's verdict beside their earlier ones; the latest stands, the first counts for agreement.
 
+    unblinded_by: what the reader had been told of the film, "" for nothing.
     since: the reader's latest review of the image when they began, None where there was none. Where there is another by
     now (a second click, a second tab), nothing is stored and None returned.
     Raises RefusedError where the image is gone, or something is not as db.review_rules wants it.
     """
     row = Review(image_id=image_id, reviewer=review_rules.name(reviewer), verdict=review_rules.verdict(verdict))
     row.note, settled = review_rules.note(note), review_rules.tags(list(tags))
+    row.unblinded_by = unblinded_by
     # SQLite has one writer anyway; on PostgreSQL two verdicts on one image wait for each other here
     image = select(Image.id).where(Image.id == image_id).with_for_update(key_share=True)
     if session.scalar(image) is None:

@@ -160,13 +160,15 @@ def probabilities(session: Session, run_id: int | None, listed: Listed) -> dict[
     return dict(session.execute(query.where(Prediction.image_id.in_(reviewed))).all())
 
 
-def verdicts(session: Session, question: Question) -> list[Counted]:
+def verdicts(session: Session, question: Question, *, blind: bool) -> list[Counted]:
     """Every reader's first verdict on each image of the question, which nothing that the page tells afterwards could
-    sway, beside the run's prediction."""
+    sway, beside the run's prediction. blind: those alone whose reader had been told nothing of the film."""
     columns = (Image.id, Image.patient_key, Review.reviewer, Review.verdict, Image.label, Prediction.probability)
     own = and_(Prediction.image_id == Image.id, Prediction.run_id == (question.run_id or 0))
     query = select(*columns).join(Image, Image.id == Review.image_id).join(Prediction, own, isouter=True)
     query = query.where(~_repeated(), _speaks_of(cases.matching(question)))
+    if blind:
+        query = query.where(Review.unblinded_by == "")
     query = query.order_by(Review.image_id, Review.reviewer)
     return [Counted(*row) for row in session.execute(query)]
 

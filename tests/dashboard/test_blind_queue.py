@@ -257,6 +257,21 @@ def test_a_queue_chosen_by_what_is_hidden_says_that_it_gives_something_away(work
         assert any(f"chosen by {word}" in str(one.value) for one in at.warning), parameters
 
 
+def test_what_the_reader_had_been_told_is_kept_with_the_verdict(workbench: Workbench) -> None:
+    blind = judge(open_page("reviews", reviewer="Anna"), "normal")
+    next(button for button in blind.button if button.key.startswith("undo_")).click().run()
+    assert "after your earlier verdict" in " ".join(str(one.value) for one in blind.warning)
+    judge(blind, "pneumonia")
+    judge(open_page("reviews", reviewer="Ben", label="normal", low=0.1), "normal")
+    from_case = open_page("reviews", reviewer="Cleo", image=1)
+    assert "come from the film's case" in " ".join(str(one.value) for one in from_case.warning)
+    judge(from_case, "normal")
+    judge(open_page("reviews", reviewer="Dora"), "normal")
+    with database.transaction(workbench.engine) as db:
+        told = dict(db.execute(select(Review.reviewer, Review.unblinded_by)).all())
+    assert told == {"Anna": "earlier look", "Ben": "label, probability", "Cleo": "case", "Dora": ""}
+
+
 def test_the_queue_is_of_the_test_split_unless_the_address_says_otherwise(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna")
     assert "of 20 judged" in at.get("progress")[0].proto.text

@@ -30,7 +30,7 @@ def test_the_viewer_gets_addresses_on_our_own_server_and_what_the_film_shows_in_
     assert data["alt"].startswith("Chest radiograph 1, normal; model says")
     assert data["caption"] == "Radiograph, 64 x 64 pixels, as ingested"
     assert data["heat"]["alt"] == "most heat in the right lower zone"
-    assert data["heat"]["caption"] == "Where the classifier looked (Grad-CAM)"
+    assert data["heat"]["caption"] == "Evidence for pneumonia (Grad-CAM), against this film's own peak"
     assert (data["heat"]["colours"][0], data["heat"]["colours"][-1]) == ("#000004", "#fcffa4")
     assert (data["view"], data["usual"]) == (USUAL, USUAL)
 

@@ -7,7 +7,7 @@ import pytest
 from opened import Workbench, asked, linked, open_page, said
 from reviewing import HOSTILE, give, of_test
 from sklearn.metrics import cohen_kappa_score
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, select, update
 
 from dashboard.components.reviews import review_list
 from db import session as database
@@ -73,6 +73,22 @@ def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
     page.segmented_control(key="url_differ").set_value("label").run()
     wrong = {images[at].id for at in range(20) if at % 3 == 0}
     assert {int(asked(card["href"])[1]["image"]) for card in linked(page, "differing")["cards"]} == wrong
+
+
+def test_verdicts_that_were_not_blind_count_for_agreement_where_they_are_asked_for(workbench: Workbench) -> None:
+    images = of_test(workbench)
+    give(workbench, images[0].id, "Anna", "normal", unblinded_by="outcome")
+    at = open_page("reviews", view="agreement")
+    assert "judged blind yet" in said(at) and "1 verdict of readers who had been told something" in said(at)
+    give(workbench, images[1].id, "Ben", "normal")
+    give(workbench, images[2].id, "Ben", "normal")
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Review).where(Review.image_id == images[2].id).values(unblinded_by=None))
+    at = open_page("reviews", view="agreement")
+    assert "1 image judged by 1 reader" in said(at) and "2 verdicts of readers who had been told" in said(at)
+    at.segmented_control(key="url_counted").set_value("all").run()
+    assert "3 images judged by 2 readers" in said(at)
+    assert "describe that choice" in " ".join(str(one.value) for one in at.warning)
 
 
 def test_agreement_of_one_reader_and_of_nobody_is_said_in_words(workbench: Workbench) -> None:

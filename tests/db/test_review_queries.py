@@ -164,7 +164,7 @@ def test_a_later_verdict_stands_the_earlier_one_is_kept_and_counts_for_agreement
             ("pneumonia", False),
             ("normal", True),
         ]
-        (counted,) = reviews.verdicts(db, Question(dataset))
+        (counted,) = reviews.verdicts(db, Question(dataset), blind=True)
         assert (counted.image_id, counted.reviewer, counted.verdict) == (1, "Anna", "normal")
         assert reviews.judged(db, Question(dataset), "Anna") == 1
         latest = reviews.latest(db, 1, "Anna")
@@ -257,9 +257,11 @@ def test_verdicts_stand_beside_the_predictions_of_the_run_in_question(engine: En
             give(db, image.id)
         own = select(Prediction.probability).where(Prediction.run_id == run, Prediction.image_id == tested.id)
         probability = db.scalar(own)
-        found = {row.image_id: row for row in reviews.verdicts(db, Question(dataset, run_id=run))}
+        found = {row.image_id: row for row in reviews.verdicts(db, Question(dataset, run_id=run), blind=True)}
         assert (found[tested.id].probability, found[tested.id].label) == (probability, tested.label)
         assert found[trained.id].probability is None
-        assert [row.image_id for row in reviews.verdicts(db, Question(dataset, split="test"))] == [tested.id]
+        assert [row.image_id for row in reviews.verdicts(db, Question(dataset, split="test"), blind=True)] == [
+            tested.id
+        ]
         assert reviews.probabilities(db, run, Listed(dataset)) == {tested.id: probability}
         assert reviews.probabilities(db, None, Listed(dataset)) == {}

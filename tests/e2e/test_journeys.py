@@ -27,7 +27,7 @@ def test_from_a_failure_to_why_to_similar_cases_to_the_report_to_a_review(visit:
     expect(page).to_have_url(f"{visit.address}/cases?outcome=FP")
     page.locator("a.card").first.click()
     expect(page.get_by_role("heading", name="False positive: normal")).to_be_visible()
-    expect(page.get_by_text("Where the classifier looked (Grad-CAM)")).to_be_visible()
+    expect(page.get_by_text("Evidence for pneumonia (Grad-CAM), against this film's own peak")).to_be_visible()
     expect(page.get_by_role("heading", name="Similar cases")).to_be_visible()
     expect(page.get_by_role("heading", name="Reports (4)")).to_be_visible()
     case = page.url

@@ -77,7 +77,7 @@ def _heat(case: Case, view: filters.View) -> film.Heat | None:
     return film.Heat(
         src=pictures.heat_url(view.run.id, case.sha256, version=heatmaps.sha256 if heatmaps else ""),
         alt=zones_in_words(case),
-        caption="Where the classifier looked (Grad-CAM)",
+        caption="Evidence for pneumonia (Grad-CAM), against this film's own peak",
     )
 
 

@@ -20,21 +20,31 @@ from engine.metrics.readers import Against, Judgement, Pair, Sheet, Together
 READERS = 8
 """Readers compared; those who judged fewer images are left out, and the page says so."""
 SIZE = 24
+COUNTED = {"blind": "Blind", "all": "All"}
 KINDS = {"readers": "Readers differ", "label": "Reader against label", "model": "Reader against model"}
 MEANING = (
     "Kappa is agreement beyond chance: 1 is full agreement, 0 is chance. Intervals are 95 %, resampled over patients. "
-    "A reader's first verdict on an image counts, as label, model and other readers are shown after it; those from a "
-    "queue that gives something away count too. Between readers, uncertain and unreadable are verdicts of their own; "
-    "against label and model they are left out, and their number is shown."
+    "A reader's first verdict on an image counts, as label, model and other readers are shown after it. Between "
+    "readers, uncertain and unreadable are verdicts of their own; against label and model they are left out, and their "
+    "number is shown."
+)
+
+SELECTED = (
+    "Verdicts of readers who had been told something of the film count too. Figures of a queue chosen by outcome, "
+    "probability or slice describe that choice, and are no estimate for other films."
 )
 
 
 def show(dataset: Dataset, question: Question, view: filters.View) -> None:
     """The tables, and the images that verdicts differ on."""
+    counted = address.choice("Verdicts", COUNTED, name="counted", default="blind")
     with resources.reading() as session:
-        rows = reviews.verdicts(session, question)
+        every = reviews.verdicts(session, question, blind=False)
+        rows = every if counted == "all" else reviews.verdicts(session, question, blind=True)
     if not rows:
-        st.info("No image of these has been judged yet.")
+        said = "judged blind" if every else "judged"
+        more = f" {_otherwise(len(every))}" if every else ""
+        st.info(f"No image of these has been {said} yet.{more}")
         return
     judgements = [_judgement(row, question.threshold) for row in rows]
     sheet = Sheet(judgements, readers=READERS)
@@ -44,6 +54,10 @@ def show(dataset: Dataset, question: Question, view: filters.View) -> None:
     if everybody > READERS:
         st.caption(f"Shown are the {READERS} who judged most.")
     st.caption(MEANING)
+    if counted == "all":
+        st.warning(SELECTED, icon=":material/visibility:")
+    elif len(rows) < len(every):
+        st.caption(_otherwise(len(every) - len(rows)))
     digest = hashlib.sha256(repr(judgements).encode()).hexdigest()
     pairs, together, by_label, by_model = _measured(digest, sheet)
     st.subheader("Among readers")
@@ -51,6 +65,11 @@ def show(dataset: Dataset, question: Question, view: filters.View) -> None:
     st.subheader("Against label and model")
     _against(by_label, by_model)
     _differing(dataset, sheet, view)
+
+
+def _otherwise(number: int) -> str:
+    given = wording.count(number, "verdict")
+    return f"{given} of readers who had been told something of the film, or may have been, count under All."
 
 
 @st.cache_data(show_spinner="Resampling the verdicts", max_entries=20)

@@ -27,6 +27,8 @@ TELLING = {
     **{"moved": "outcome", "flipped": "outcome", "slice_id": "slice", "reviewed": "reviews", "tag": "tag"},
 }
 """Sides of a question that say something of each of its films, in words."""
+CASE, EARLIER = "case", "earlier look"
+"""The same of a film that is judged from its case, or once more."""
 PROBLEM = "review_problem"
 """In the session: why the last verdict was not stored, until it has been shown."""
 
@@ -57,7 +59,8 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
     naming, progress = st.columns([2, 3], gap="large", vertical_alignment="bottom")
     with naming:
         reviewer = _reader()
-    _warn_of_telling(question)
+    unblinded_by = _told(question)
+    _warn(unblinded_by)
     if reviewer is None:
         return
     with resources.reading() as session:
@@ -83,7 +86,7 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
             st.button("Next", key="next", shortcut="n", type="primary", width="stretch", on_click=_go_on)
             st.button("Judge again", key="again", width="stretch", on_click=partial(address.put, again=1))
         else:
-            _form(shown, reviewer, own, tags)
+            _form(shown, reviewer, own, tags, ", ".join(unblinded_by))
         _offer_undo(reviewer, last)
 
 
@@ -117,16 +120,26 @@ def _naming(name: str | None) -> None:
         st.button("Change", key="rename", help="Read under another name", on_click=partial(address.put, reviewer=None))
 
 
-def _warn_of_telling(question: Question) -> None:
-    """Say so where being in the queue says something of a film."""
+def _told(question: Question) -> list[str]:
+    """What the reader has been told of the film: by its being in the queue, on its case, after an earlier verdict."""
+    if address.number("image") is not None:
+        return [CASE]
+    if address.get("again"):
+        return [EARLIER]
     usual = {field.name: field.default for field in fields(Question)}
-    told = {TELLING[name] for name in TELLING.keys() & usual.keys() if getattr(question, name) != usual[name]}
-    if told:
-        st.warning(
-            f"This queue is chosen by {' and '.join(sorted(told))}, so that a film's being in it gives something away. "
-            "Verdicts on it are not blind.",
-            icon=":material/visibility:",
-        )
+    return sorted({TELLING[name] for name in TELLING.keys() & usual.keys() if getattr(question, name) != usual[name]})
+
+
+def _warn(told: list[str]) -> None:
+    """Say so where a verdict is not blind."""
+    if not told:
+        return
+    why = f"This queue is chosen by {' and '.join(told)}, so that a film's being in it gives something away."
+    if told == [CASE]:
+        why = "You come from the film's case, where its label and prediction stand."
+    elif told == [EARLIER]:
+        why = "Label and prediction were shown after your earlier verdict."
+    st.warning(f"{why} The verdict is kept, and does not count as blind.", icon=":material/visibility:")
 
 
 def _hash(name: str) -> str | None:
@@ -146,13 +159,13 @@ def _named(session: Session, dataset: Dataset) -> Film | None:
     return found
 
 
-def _form(shown: Film, reviewer: str, own: Said | None, tags: list[str]) -> None:
+def _form(shown: Film, reviewer: str, own: Said | None, tags: list[str], unblinded_by: str) -> None:
     """Four verdicts, tags and a note; a verdict stores all of it at once."""
     if own is not None:
         st.caption("You have judged this film before. The new verdict will count; the earlier one is kept.")
     since = own.review.id if own else None
     for number, (verdict, words) in enumerate(VERDICTS.items(), start=1):
-        give = partial(_give, shown, reviewer, verdict, since)
+        give = partial(_give, shown, reviewer, verdict, unblinded_by, since)
         st.button(words, key=f"{verdict}_{shown.name}", shortcut=str(number), width="stretch", on_click=give)
     st.multiselect(
         "Tags",
@@ -170,7 +183,7 @@ def _key(what: str, shown: Film) -> str:
     return f"{what}_{shown.name}"
 
 
-def _give(shown: Film, reviewer: str, verdict: str, since: int | None) -> None:
+def _give(shown: Film, reviewer: str, verdict: str, unblinded_by: str, since: int | None) -> None:
     """Store the form; what cannot be stored stays in it."""
     note = st.session_state.get(_key("note", shown)) or ""
     tags = st.session_state.get(_key("tags", shown)) or []
@@ -185,6 +198,7 @@ def _give(shown: Film, reviewer: str, verdict: str, since: int | None) -> None:
             verdict=verdict,
             note=note,
             tags=tags,
+            unblinded_by=unblinded_by,
             since=since,
         )
         stored = made is not None
@@ -231,7 +245,7 @@ def _offer_undo(reviewer: str, last: Said | None) -> None:
 def _undo(reviewer: str, review_id: int, name: str) -> None:
     """Take a verdict back and show its film again; a second click finds nothing to take back."""
     if _written(partial(writes.take_back, review_id=review_id, reviewer=reviewer), "The verdict was not taken back"):
-        address.put(film=name, image=None, again=None)
+        address.put(film=name, image=None, again=1)
 
 
 def _written(work: Callable[[Session], object], failed: str) -> bool:

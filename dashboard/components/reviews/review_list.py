@@ -20,7 +20,7 @@ EXCERPT = 160
 """Characters of a note in the list; the whole is the cell's hint."""
 HEADS = (
     *("dataset", "image", "file", "sha256", "reviewer", "verdict", "tags", "note", "time", "label", "probability"),
-    "superseded",
+    *("superseded", "unblinded_by"),
 )
 
 
@@ -61,7 +61,8 @@ def csv(dataset: Dataset, listed: Listed, run_id: int | None) -> str:
         label = None if image.label is None else wording.LABELS[image.label].lower()
         which = (dataset.name, image.id, image.path, image.sha256)
         said = (review.reviewer, review.verdict, "; ".join(one.tags), review.note, review.created.isoformat())
-        known = (label, probabilities.get(image.id), "yes" if one.superseded else "no")
+        told = "unknown" if review.unblinded_by is None else review.unblinded_by
+        known = (label, probabilities.get(image.id), "yes" if one.superseded else "no", told)
         rows.append((*which, *said, *known))
     return csv_text(HEADS, rows)
 

@@ -1,0 +1,17 @@
+"""what a reader knew of the film beforehand."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = '0010'
+down_revision = '0008'
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.add_column('review', sa.Column('unblinded_by', sa.String(length=200), nullable=True))
+
+
+def downgrade() -> None:
+    op.drop_column('review', 'unblinded_by')
