@@ -60,8 +60,9 @@ RETRIEVAL = """
   the queries are the test images, the hits those of train and val.
 - **mAP**: mean over the queries of the average precision of all candidates in order. **R-precision**: the share that
   carries the query's label among its first R candidates, R being how many carry it at all.
-- **AUC of the vote**: area under the ROC curve of the share of pneumonia among the 10 nearest. A cause is told from all
-  normal queries.
+- **AUC of the vote**: area under the ROC curve of the share of pneumonia among the 10 nearest labelled images. A cause
+  is told from all normal queries. By chance it is below one half where the query is left out of its own hits, as the
+  rest holds fewer of its label; the column says by how much.
 - **Found by words**: 40 written queries (normal, pneumonia, cause, zone) against the test images. An image answers by
   its label and cause; a zone is where more of the classifier's evidence lies than in four fifths of the pneumonias,
   which no reader has confirmed. Intervals draw the queries, n is their number.
@@ -236,13 +237,22 @@ def _retrieved(values: Sequence[Measured], prefix: str) -> str:
     start = f"{prefix}p_at_"
     ks = sorted({int(value.name.removeprefix(start)) for value in values if value.name.startswith(start)})
     found = {(value.slice, value.name): value for value in values}
-    names = [*(f"p_at_{k}" for k in ks), "map", "r_precision", "vote_auc"]
+    names = [*(f"p_at_{k}" for k in ks), "map", "r_precision", "vote_auc", "vote_auc_chance"]
     rows = []
     for where in sorted({value.slice for value in values if value.name.startswith(start)}):
         cells = [_mean(found.get((where, f"{prefix}{name}"))) for name in names]
         chance = found[where, f"{prefix}chance"].interval
         rows.append((plain(where), *cells, number(chance.value), f"{chance.n:,}"))
-    heads = ("embedder", *(f"P@{k}" for k in ks), "mAP", "R-precision", "AUC of the vote", "chance", "n")
+    heads = (
+        "embedder",
+        *(f"P@{k}" for k in ks),
+        "mAP",
+        "R-precision",
+        "AUC of the vote",
+        "by chance",
+        "P@k by chance",
+        "n",
+    )
     return markdown_table(heads, rows) if rows else ""
 
 

@@ -47,6 +47,7 @@ FURTHER = {
     "confusion_fp": "False positives",
     "confusion_tn": "True negatives",
     "chance": "By chance",
+    "vote_auc_chance": "AUC of the vote, by chance",
     "text_p_at_3": "Words, P@3",
     "text_p_at_5": "Words, P@5",
     "text_chance": "Words, by chance",
@@ -88,7 +89,16 @@ SCORES = (
         "valid_auc",
         "probe_auc",
     ),
-    *("map", "vote_auc", "trustworthiness", "stance_kappa", "unsupported", "contradictions", "words"),
+    *(
+        "map",
+        "vote_auc",
+        "vote_auc_chance",
+        "trustworthiness",
+        "stance_kappa",
+        "unsupported",
+        "contradictions",
+        "words",
+    ),
     *("deletion_auc", "deletion_gain", "insertion_auc", "insertion_gain", "sanity_rank_correlation", "sanity_ssim"),
 )
 """Metrics that are no share of something counted, and so no percentage."""

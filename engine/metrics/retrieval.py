@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import InputError
 from engine.metrics.bootstrap import Floats, Interval, cluster_bootstrap
-from engine.metrics.classification import METRICS, Sample
+from engine.metrics.classification import METRICS, Sample, auc
 from engine.metrics.evaluation import Measured
 from engine.metrics.proportions import share
 
@@ -58,6 +58,8 @@ class Ranked:
     """Share of pneumonia among the nearest VOTERS, in [0, 1]."""
     chance: Floats
     """Share of the candidates that carry the query's label: the expected precision of random hits, at every k."""
+    candidates: Floats
+    """How many images could have been a hit."""
 
 
 def ranked(
@@ -71,7 +73,7 @@ def ranked(
     pool = base or queries
     if len(queries.labels) < 1 or len(pool.labels) < (2 if base is None else 1):
         raise InputError(f"retrieval needs at least two images; got {len(queries.labels)} and {len(pool.labels)}")
-    found = Ranked({k: _unknown(queries) for k in ks}, *(_unknown(queries) for _ in range(4)))
+    found = Ranked({k: _unknown(queries) for k in ks}, *(_unknown(queries) for _ in range(5)))
     block = max(1, BLOCK // len(pool.labels))
     for start in range(0, len(queries.labels), block):
         rows = np.arange(start, min(start + block, len(queries.labels)))
@@ -107,6 +109,7 @@ def _rank(queries: Collection, pool: Collection, rows: NDArray[np.intp], barred:
     voters = there & (place < VOTERS)
     to.vote[rows] = _share((pool.labels[order] * voters).sum(axis=1), voters.sum(axis=1))
     to.chance[rows] = _share(relevants, candidates)
+    to.candidates[rows] = candidates
 
 
 def measured(
@@ -119,7 +122,8 @@ def measured(
     ks: Sequence[int] = KS,
 ) -> Iterator[Measured]:
     """Means over the queries with 95 % intervals from resampling their patients: p_at_K, map (mean average precision),
-    r_precision, chance, and vote_auc, the area under the ROC curve of the nearest neighbours' vote.
+    r_precision, chance, and vote_auc, the area under the ROC curve of the nearest neighbours' vote; of all queries also
+    vote_auc_chance, see `vote_by_chance`.
 
     Slices: all, normal and pneumonia, and each cause (without vote_auc for a label alone; a cause is told from all
     normal queries). n is the number of queries with a value.
@@ -151,6 +155,27 @@ def measured(
             partial(METRICS["auc"], sample), queries.patients[told], seed=seed, replicates=replicates
         )
         yield Measured("vote_auc", where, interval)
+        if where == "all":
+            yield Measured("vote_auc_chance", where, vote_by_chance(queries.labels[told], ranks, told, seed=seed))
+
+
+def vote_by_chance(
+    labels: NDArray[np.int64], ranks: Ranked, rows: NDArray[np.intp], *, seed: int, draws: int = 200
+) -> Interval:
+    """The AUC of the vote where every hit is drawn at random: its mean and 95 % range over draws. Where a query is left
+    out of its own hits it is below one half, as the rest holds fewer of its label than of the other.
+
+    labels: of these rows, (n,). rows: queries of `ranks` that vote, (n,).
+    """
+    candidates = ranks.candidates[rows].astype(np.int64)
+    alike = np.rint(ranks.chance[rows] * candidates).astype(np.int64)
+    ill = np.where(labels == 1, alike, candidates - alike)
+    voters = np.minimum(candidates, VOTERS)
+    rng = np.random.default_rng(seed)
+    votes = rng.hypergeometric(ill, candidates - ill, voters, size=(draws, len(rows))) / voters
+    found = np.array([auc(labels, vote) for vote in votes])
+    low, high = np.quantile(found, [0.025, 0.975])
+    return Interval(float(found.mean()), float(low), float(high), len(rows))
 
 
 def text_precision(

@@ -1,19 +1,62 @@
+"""Recalibration against scikit-learn and its intervals against repeated sampling; the calibration error of chance."""
+
 import numpy as np
 import pytest
+from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
-from engine.classification.calibration import fit_temperature, probabilities
-
-
-@pytest.mark.parametrize("true_temperature", [0.5, 1.0, 3.0])
-def test_the_temperature_that_made_the_logits_is_found_again(true_temperature: float) -> None:
-    rng = np.random.default_rng(0)
-    honest = rng.normal(0, 2, size=40_000)
-    labels = (rng.random(40_000) < probabilities(honest)).astype(int)
-    assert fit_temperature(labels, honest * true_temperature) == pytest.approx(true_temperature, rel=0.05)
+from engine.metrics.calibration import ece_by_chance, recalibration
+from engine.metrics.classification import Sample, measure
 
 
-def test_separable_logits_get_the_lowest_temperature_and_no_overflow() -> None:
-    labels = np.array([0, 1] * 10)
-    temperature = fit_temperature(labels, np.where(labels == 1, 5.0, -5.0))
-    assert 0.05 <= temperature < 0.1
-    assert np.isfinite(probabilities(np.array([-1e6, 1e6]), temperature=temperature)).all()
+def drawn(n: int, *, intercept: float = 0.0, slope: float = 1.0, seed: int = 0) -> tuple[Sample, np.ndarray]:
+    """Labels whose log odds are intercept + slope * logit(probability), and the logits."""
+    rng = np.random.default_rng(seed)
+    odds = rng.normal(0, 3, size=n)
+    return Sample.of(rng.random(n) < expit(intercept + slope * odds), expit(odds), threshold=0.5), odds
+
+
+def test_the_slope_is_scikit_learns_and_the_intercept_makes_the_mean_right() -> None:
+    sample, odds = drawn(3000, intercept=0.8, slope=0.6)
+    found = recalibration(sample, np.arange(3000))
+    fitted = LogisticRegression(C=np.inf, tol=1e-10).fit(odds[:, None], sample.labels)
+    assert found["calibration_slope"].value == pytest.approx(fitted.coef_[0, 0], abs=1e-5)
+    moved = expit(odds + found["calibration_intercept"].value)
+    assert moved.mean() == pytest.approx(sample.labels.mean(), abs=1e-9)
+
+
+def test_what_is_calibrated_has_intercept_0_and_slope_1_in_nineteen_of_twenty_samples() -> None:
+    inside = [
+        (found["calibration_intercept"].low < 0 < found["calibration_intercept"].high)
+        + (found["calibration_slope"].low < 1 < found["calibration_slope"].high)
+        for seed in range(150)
+        for found in [recalibration(drawn(600, seed=seed)[0], np.arange(600))]
+    ]
+    assert sum(inside) / 300 == pytest.approx(0.95, abs=0.03)
+
+
+def test_copies_of_a_patients_film_add_no_certainty() -> None:
+    sample, _ = drawn(300)
+    thrice = Sample(*(np.repeat(values, 3) for values in (sample.labels, sample.probabilities)), 0.5)
+    once = recalibration(sample, np.arange(300))["calibration_slope"]
+    again = recalibration(thrice, np.repeat(np.arange(300), 3))["calibration_slope"]
+    assert (again.low, again.high) == pytest.approx((once.low, once.high), abs=1e-9)
+
+
+@pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 1]])
+def test_no_slope_fits_one_class_alone_or_classes_told_apart_without_an_error(labels: list[int]) -> None:
+    found = recalibration(Sample.of(labels, [0.0, 0.4, 1.0], threshold=0.5), np.arange(3))
+    assert np.isnan(found["calibration_slope"].value)
+
+
+def test_probabilities_that_are_far_off_still_have_an_intercept() -> None:
+    found = recalibration(Sample.of([0, 1] * 50, [1e-12] * 100, threshold=0.5), np.arange(100))
+    assert found["calibration_intercept"].value == pytest.approx(-np.log(1e-9), rel=0.01)
+
+
+def test_the_calibration_error_of_right_probabilities_is_that_of_chance() -> None:
+    errors = [measure(drawn(400, seed=seed)[0])["ece"] for seed in range(60)]
+    chance = ece_by_chance(drawn(400, seed=99)[0], seed=0)
+    assert np.mean(errors) == pytest.approx(chance.value, rel=0.1)
+    assert np.mean([chance.low <= error <= chance.high for error in errors]) > 0.85
+    assert measure(drawn(400, intercept=2.0)[0])["ece"] > chance.high

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest
 from sklearn.metrics import accuracy_score, f1_score, precision_score, recall_score
 
-from engine.metrics.proportions import of_confusion, wilson
+from engine.metrics.bootstrap import cluster_bootstrap, weighted_mean
+from engine.metrics.proportions import of_confusion, share, wilson
 
 
 @given(st.integers(1, 400).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))))
@@ -47,3 +48,17 @@ def test_what_nothing_was_counted_of_is_unknown() -> None:
     assert isnan(found["precision"].value) and isnan(found["f1"].value)  # of one label: how many there are, no more
     assert isnan(of_confusion(tp=0, fn=0, fp=17, tn=35)["precision"].value)
     assert found["recall"].value == 0.75
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_share_that_is_0_or_1_is_not_known_for_certain(value: float) -> None:
+    found = share([value] * 6 + [np.nan], ["a", "a", "b", "b", "c", "c", "d"], seed=0)
+    assert (found.value, found.n) == (value, 6)
+    assert (found.low, found.high) == wilson(value, 3)
+
+
+def test_any_other_share_has_the_interval_of_resampling() -> None:
+    values, patients = [0.0, 1.0, 1.0, 0.5, np.nan], list("abcde")
+    found, plain = share(values, patients, seed=3), cluster_bootstrap(weighted_mean(values), patients, seed=3)
+    assert (found.value, found.low, found.high, found.n) == (plain.value, plain.low, plain.high, 4)
+    assert isnan(share([np.nan, np.nan], ["a", "b"], seed=0).value)

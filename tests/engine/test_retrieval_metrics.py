@@ -9,7 +9,7 @@ from sklearn import metrics as sklearn
 
 from engine.errors import InputError
 from engine.metrics.bootstrap import Interval
-from engine.metrics.retrieval import KS, Collection, measured, ranked, text_precision
+from engine.metrics.retrieval import KS, Collection, measured, ranked, text_precision, vote_by_chance
 from engine.retrieval.embedders import unit
 from engine.retrieval.neighbours import vote
 from engine.retrieval.projection import tsne
@@ -185,3 +185,16 @@ def test_text_precision_is_the_share_of_answers_among_the_nearest_by_kind_of_que
     assert found["text_p_at_10", "all"].low < found["text_p_at_10", "all"].value < found["text_p_at_10", "all"].high
     with pytest.raises(InputError, match="got 6 queries, 30 images"):
         next(text_precision(vectors, queries, answering[:, :5], kinds, seed=0))
+
+
+def test_a_vote_of_random_hits_is_below_one_half_where_queries_are_left_out_of_their_own() -> None:
+    rng = np.random.default_rng(0)
+    labels = np.repeat([0, 1], 20)
+    own, rows = [], np.arange(40)
+    for _ in range(60):
+        queries = of(unit(rng.normal(size=(40, 30))), labels, rows)
+        own.append(sklearn.roc_auc_score(labels, ranked(queries).vote))
+    among = vote_by_chance(labels, ranked(queries), rows, seed=0)
+    assert among.low < np.mean(own) < 0.5 and among.value == pytest.approx(np.mean(own), abs=0.03)
+    base = of(unit(rng.normal(size=(90, 30))), np.repeat([0, 1, 1], 30), np.arange(90))
+    assert vote_by_chance(labels, ranked(queries, base), rows, seed=0).value == pytest.approx(0.5, abs=0.03)

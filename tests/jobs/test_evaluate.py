@@ -54,6 +54,17 @@ def test_classification_values_are_those_of_scikit_learn_on_every_file(world: Wo
     raw = 1 / (1 + np.exp(-logits))
     assert stored["test", "before_scaling", "brier"].value == pytest.approx(sklearn.brier_score_loss(labels, raw))
     assert stored["oof", "all", "threshold"].value == 0.45
+    patients = np.repeat([row.patient_key for row in rows], files)
+    means = {key: scores[patients == key].mean() for key in sorted(set(patients))}
+    ill = [labels[patients == key].max() for key in means]
+    by_patient = stored["test", "by_patient", "auc"]
+    assert by_patient.value == pytest.approx(sklearn.roc_auc_score(ill, list(means.values())))
+    assert by_patient.n == len(means) < 55
+    assert stored["test", "by_patient", "confusion_tp"].value == sum(
+        bool(truth) and mean >= 0.45 for truth, mean in zip(ill, means.values(), strict=True)
+    )
+    assert stored["test", "all", "ece"].low is None and stored["test", "all", "ece_by_chance"].low is not None
+    assert {"calibration_intercept", "calibration_slope"} <= {name for _, where, name in stored if where == "all"}
 
 
 def test_report_scores_are_means_of_the_reports_that_stand(world: World) -> None:
