@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import DIFFERENCE, NAMES, called, measure
+from engine.metrics.prevalence import PREVALENCES, predictive_values
 from engine.tables import markdown_table, number, plain, span
 
 BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values show that the program works, and nothing else."
@@ -32,6 +33,8 @@ CLASSIFICATION = """
 - **Calibration intercept** and **slope**: calibration in the large (0 is best, below it probabilities are too high) and
   the slope of the log odds against the logit of the probability (1 is best, below it they are too extreme); intervals
   are clustered by patient. Temperature scaling sets a scale and no intercept.
+- **PPV** and **NPV** at another prevalence follow from recall and specificity by Bayes, taken to be the same there;
+  intervals are over images (Mercaldo et al. 2007).
 - **By patient**: a patient's probability is the mean of its images', and it has pneumonia where one of them has.
 - n is the number of images that a value rests on: pneumonia for recall, normal for specificity, called positive for
   precision. Byte-identical copies count as often as the data set holds them.
@@ -122,6 +125,8 @@ def classification_report(
         for where, title in THRESHOLDS.items():
             if any(value.slice == where for value in values):
                 blocks += [f"### At {title}", _at_threshold(values, where), _confusion(values, where)]
+        if predictive := _predictive(values):
+            blocks += ["### Predictive values by prevalence, at the threshold in force", predictive]
         for where, title in BESIDE.items():
             if any(value.slice == where for value in values):
                 blocks += [f"### {title}", _at_threshold(values, where)]
@@ -263,6 +268,16 @@ def _table(first: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 def _at_threshold(values: Sequence[Measured], where: str) -> str:
     here = {value.name: value for value in values if value.slice == where}
     return _table((), [_cells(here[name]) for name in NAMES if name in here])
+
+
+def _predictive(values: Sequence[Measured]) -> str:
+    """PPV and NPV where pneumonia is rarer or more common than here; empty without images of both labels."""
+    cells = ("tp", "fn", "fp", "tn")
+    here = {value.name: value.interval.value for value in values if value.slice == "all"}
+    counts = {cell: int(here.get(f"confusion_{cell}", 0)) for cell in cells}
+    found = [one for share in PREVALENCES if (one := predictive_values(share, **counts))]
+    rows = [(f"{one.prevalence:.0%}", *(f"{number(i.value)} ({span(i)})" for i in (one.ppv, one.npv))) for one in found]
+    return markdown_table(("prevalence", "PPV (95 %)", "NPV (95 %)"), rows) if rows else ""
 
 
 def _confusion(values: Sequence[Measured], where: str) -> str:

@@ -9,6 +9,7 @@ TERMS = {
     "pneumonia.",
     "Reader's specificity": "Of the films labelled normal on which the reader decided, the share called normal.",
     "Precision (PPV)": "Of the films that the model calls pneumonia, the share that is labelled so.",
+    "Negative predictive value": "Of the films that the model calls normal, the share that is labelled so.",
     "Accuracy": "The share of films whose call agrees with the label; it depends on how common pneumonia is.",
     "F1": "Harmonic mean of precision and recall.",
     "Brier score": "Mean squared distance between probability and label; 0 is perfect.",

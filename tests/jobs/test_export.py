@@ -145,6 +145,7 @@ def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World
     counts = {cell: int(stored["test", "all", f"confusion_{cell}"].value or 0) for cell in ("tp", "fp", "tn", "fn")}
     assert f"| truth: normal | {counts['tn']} | {counts['fp']} |" in said
     assert f"| truth: pneumonia | {counts['fn']} | {counts['tp']} |" in said
+    assert "### Predictive values by prevalence" in said and "### By patient" in said
     reports = (folder / "report_generation_report.md").read_text(encoding="utf-8")
     (row,) = re.findall(
         r"^\| template / clinical\\_brief \(10\) \| (1\.000 \(0\.\d+ to 1\.000\) \|.*)\|$", reports, re.MULTILINE

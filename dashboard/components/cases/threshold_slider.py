@@ -6,7 +6,7 @@ from math import isnan
 
 import streamlit as st
 
-from dashboard.components import address, filters, frame, wording
+from dashboard.components import address, filters, frame, prevalence, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import counting
@@ -46,6 +46,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
         rows.append(_row(f"At {wording.percent(asked.threshold)}", tried))
     heads = ["", *(f">{NAMES[name]}" for name in of_confusion(tp=1, fn=0, fp=0, tn=0)), ">n"]
     linked.table(heads, rows, key="at_threshold", caption="Metrics at the threshold, with 95 % Wilson intervals")
+    prevalence.show({outcome.lower(): number for outcome, number in tried.items()})
     if asked.threshold != own:
         moving = counting.total(replace(asked, moved=True))
         _moved(dataset, view.question, usual, tried, moving)

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, figures, filters, frame, panels, wording
+from dashboard.components import address, figures, filters, frame, panels, prevalence, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Metric, Run
@@ -139,6 +139,7 @@ def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
     rows.append(["Both", *called, NAMES["accuracy"], _share("accuracy", of_confusion(**counts)["accuracy"])])
     heads = ["", ">Called normal", ">Called pneumonia", "", ">Share right (95 %)"]
     linked.table(heads, rows, key="confusion", caption="Labels by what the run called them")
+    prevalence.show(counts)
 
 
 def _share(name: str, share: Interval) -> Cell:

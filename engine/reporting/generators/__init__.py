@@ -31,7 +31,7 @@ class LabelledCase:
 class Case:
     """One radiograph to be reported, with what the classifier made of it.
 
-    probability: calibrated, of pneumonia, in [0, 1]. threshold: in [0, 1]; at or above it the classifier calls
+    probability: of pneumonia, in [0, 1]. threshold: in [0, 1]; at or above it the classifier calls
     pneumonia. high_recall_threshold: the more cautious operating point, None where unknown. zones: share of the
     heatmap in each lung zone, summing to 1, empty where there is no heat. pixels: uint8 (h, w), None unless the
     generator reads them. nearest: labelled cases of other patients, the most similar first, empty unless the generator

@@ -1,4 +1,4 @@
-"""How the template generator words a report: fixed sentences from the calibrated probability and the heatmap's zones.
+"""How the template generator words a report: fixed sentences from the probability and the heatmap's zones.
 
 It says what the classifier knows and nothing else: how likely pneumonia is, which zones that rests on, and that heart
 and pleura were not looked at. It names no sign as seen, because the classifier sees none.
@@ -44,8 +44,8 @@ class Reading:
 def read(case: Case) -> Reading:
     """The case in words.
 
-    Undecided is what lies between the two operating points, and between the threshold and one half: a calibrated
-    probability below one half is not worded as pneumonia, whatever the threshold.
+    Undecided is what lies between the two operating points, and between the threshold and one half: a probability
+    below one half is not worded as pneumonia, whatever the threshold.
     """
     points = [case.threshold, 0.5]
     if case.high_recall_threshold is not None:
@@ -117,7 +117,7 @@ def _clinical_structured(r: Reading) -> str:
 def _differential(r: Reading) -> str:
     speaks_for, speaks_against = ("Support", "Against") if r.called else ("Against", "Support")
     pneumonia = (
-        f"Pneumonia: {r.likelihood}, probability {r.probability}. {speaks_for}: the calibrated probability is "
+        f"Pneumonia: {r.likelihood}, probability {r.probability}. {speaks_for}: the classifier's probability is "
         f"{r.operating_point}; {r.zones}."
     )
     likely = {"pneumonia": "less likely", "undecided": "possible", "normal": "more likely"}[r.verdict]

@@ -1,0 +1,52 @@
+"""What a call is worth where pneumonia is rarer or more common than in the images that it was measured on."""
+
+from dataclasses import dataclass
+from math import exp, log, sqrt
+from statistics import NormalDist
+
+from engine.metrics.bootstrap import Interval
+
+PREVALENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
+
+
+@dataclass(frozen=True)
+class PredictiveValues:
+    """ppv: of those called pneumonia, the share that has it. npv: of those called normal, the share that is."""
+
+    prevalence: float
+    ppv: Interval
+    npv: Interval
+
+
+def predictive_values(
+    prevalence: float, *, tp: int, fn: int, fp: int, tn: int, level: float = 0.95
+) -> PredictiveValues | None:
+    """By Bayes from recall and specificity, whose errors give logit intervals (Mercaldo, Lau & Zhou 2007).
+
+    prevalence: share of pneumonia, between 0 and 1. The counts are of images, which the intervals take for independent;
+    half an image is added to each where one is 0, as its logit has no end. None where there is no image of a label.
+    Recall and specificity are taken to be the same at every prevalence, which a shift of who is ill, or how, undoes.
+    """
+    if not tp + fn or not fp + tn:
+        return None
+    more = 0.5 if 0 in (tp, fn, fp, tn) else 0.0
+    tp_, fn_, fp_, tn_ = (count + more for count in (tp, fn, fp, tn))
+    ill, well = tp_ + fn_, fp_ + tn_
+    odds = log(prevalence / (1 - prevalence))
+    positive = log(tp_ / ill) - log(fp_ / well)
+    negative = log(tn_ / well) - log(fn_ / ill)
+    reach = NormalDist().inv_cdf((1 + level) / 2)
+
+    def interval(value: float, middle: float, error: float) -> Interval:
+        low, high = (1 / (1 + exp(-middle - side * reach * error)) for side in (-1, 1))
+        return Interval(value, low, high, tp + fn + fp + tn)
+
+    recall, specificity = tp / (tp + fn), tn / (fp + tn)
+    called = recall * prevalence + (1 - specificity) * (1 - prevalence)
+    ppv = recall * prevalence / called if called else float("nan")
+    npv = specificity * (1 - prevalence) / (1 - called) if called < 1 else float("nan")
+    return PredictiveValues(
+        prevalence,
+        interval(ppv, odds + positive, sqrt(fn_ / tp_ / ill + tn_ / fp_ / well)),
+        interval(npv, negative - odds, sqrt(tp_ / fn_ / ill + fp_ / tn_ / well)),
+    )
