@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.cases import counting, list_views, picks, threshold_slider
+from dashboard.components.cases import counting, filters_in_force, list_views, picks, threshold_slider
 from db.queries import cases
 from engine.commands import job
 
@@ -20,6 +20,8 @@ left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:
     st.header("Cases")
     st.markdown(f"{wording.count(total, 'distinct image')}. {filters.described(view)}")
+    if narrowed := filters_in_force.links(dataset, view):
+        linked.row(narrowed, key="filters", left=True)
 with right:
     if counts and any(counts.values()):
         grid.confusion(dataset, counts, chosen=view.question.outcome, key="confusion")

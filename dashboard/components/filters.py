@@ -26,6 +26,11 @@ REPORTED = {"yes": "Some", "no": "None"}
 TWINS = {"any": "Any", "apart": "In another split"}
 REVIEWED = {"yes": "By someone", "no": "By nobody", "doubted": "Label doubted"}
 MOVED = {"yes": "Changing side"}
+VALUES = {
+    **{"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "moved": MOVED, "reported": REPORTED},
+    **{"reviewed": REVIEWED, "twins": TWINS, "sort": SORTS},
+}
+"""What the values of a parameter read as."""
 RARER = ("reported", "reviewed", "tag", "slice", "twins", "against")
 """Filters behind a fold."""
 NAMES = (
@@ -225,11 +230,7 @@ def described(found: View) -> str:
 
 def in_words() -> str:
     """The question in the URL, in a line."""
-    known = {
-        **{"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "moved": MOVED, "reported": REPORTED},
-        **{"reviewed": REVIEWED, "twins": TWINS, "sort": SORTS},
-    }
-    said = [f"{name} {known.get(name, {}).get(value, value)}" for name in NAMES if (value := address.get(name))]
+    said = [f"{name} {VALUES.get(name, {}).get(value, value)}" for name in NAMES if (value := address.get(name))]
     return ", ".join(said).lower() or "all cases"
 
 

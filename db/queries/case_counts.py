@@ -126,9 +126,9 @@ def _tallied_confusion(question: Question) -> Select[Any] | None:
 
 def _plain(question: Question) -> bool:
     """Whether the question asks only for what tallies tell, thresholds apart."""
-    others = (question.reported, question.twin, question.slice_id, question.tag, question.reviewed, question.flipped)
+    others = (question.reported, question.twin, question.slice_id, question.tag, question.among, question.reviewed)
     on_edges = all(_edge(value) is not None for value in (question.low, question.high))
-    return on_edges and all(other is None for other in others)
+    return on_edges and all(other is None for other in (*others, question.flipped))
 
 
 def _edge(value: float) -> int | None:

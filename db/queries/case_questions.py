@@ -52,6 +52,8 @@ class Question:
     slice_id: int | None = None
     """An audit's slice that the image stands in."""
     tag: str | None = None
+    among: tuple[int, ...] | None = None
+    """Only these images."""
     reviewed: str | None = None
     """"yes", "no", or "doubted": a reader's latest verdict is the opposite of the label."""
     low: float = 0.0
@@ -70,8 +72,8 @@ def asks_predictions(question: Question) -> bool:
 def few(question: Question) -> bool:
     """Whether the images are a named set, which is sooner looked up one by one and sorted than met on a walk through
     all that a run says."""
-    named = question.tag is not None or question.slice_id is not None or question.reviewed in ("yes", "doubted")
-    return named or (question.reported == "yes" and question.sought)
+    named = any(side is not None for side in (question.tag, question.slice_id, question.among))
+    return named or question.reviewed in ("yes", "doubted") or (question.reported == "yes" and question.sought)
 
 
 def joined(query: Select[Any], question: Question, *, inner: bool = False) -> Select[Any]:
@@ -116,6 +118,8 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
         found.append(Image.id.in_(members))
     if question.tag is not None:
         found.append(Image.id.in_(select(ImageTag.image_id).where(ImageTag.name == question.tag)))
+    if question.among is not None:
+        found.append(Image.id.in_(question.among))
     if question.reviewed is not None:
         found.append(_reviewed(question.reviewed))
     return found

@@ -174,7 +174,7 @@ def test_what_was_picked_in_a_session_that_was_lost_changes_nothing(
 
         from dashboard.components.cases import picks
 
-        st.session_state["cases"] = {picks.NAME: {"ids": [3], "serial": st.session_state["sent"]}}
+        st.session_state["cases"] = {picks.PICKED: {"ids": [3], "serial": st.session_state["sent"]}}
         picks._changed("cases")
 
     at = AppTest.from_function(script)
@@ -341,3 +341,28 @@ def test_a_case_shows_what_each_run_said_of_it_at_its_own_threshold(workbench: W
     page, parameters = asked(rows[1][0]["href"])
     assert (page, parameters["split"]) == ("case", "test") and int(parameters["run"]) < other
     assert linked(open_page(page, **parameters), "history")["rows"][1][0]["tone"] == "chosen"
+
+
+def test_each_filter_in_force_can_be_taken_back_by_itself(workbench: Workbench) -> None:
+    at = open_page("cases", label="pneumonia", low="0.2", high="0.7", outcome="FN", run=2)
+    steps = {one["text"]: one["href"] for one in linked(at, "filters")["steps"]}
+    assert list(steps) == [
+        "Label: Pneumonia \u00d7",
+        "Outcome: Missed (FN) \u00d7",
+        "Probability: 20.0 % to 70.0 % \u00d7",
+        "All cases",
+    ]
+    page, left = asked(steps["Probability: 20.0 % to 70.0 % \u00d7"])
+    assert (page, left["label"], left["outcome"]) == ("cases", "pneumonia", "FN") and not {"low", "high"} & left.keys()
+    _, none = asked(steps["All cases"])
+    assert not {"label", "outcome", "low", "high"} & none.keys()
+    assert not [one for one in open_page("cases").get("bidi_component") if one.proto.id.endswith("-filters")]
+
+
+def test_picked_cases_are_reviewed_as_a_queue_of_their_own(workbench: Workbench) -> None:
+    at = open_page("cases", outcome="FN", chosen="1.3")
+    (link,) = [one for one in at.get("page_link") if one.proto.label == "Review these"]
+    assert link.proto.query_string == "split=all&chosen=1.3"
+    queue = open_page("reviews", reviewer="Anna", split="all", chosen="1.3")
+    assert "of 2 judged" in queue.get("progress")[0].proto.text
+    assert any("chosen by hand" in str(one.value) for one in queue.warning)

@@ -13,12 +13,12 @@ from dashboard.components import address, filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.cases import exports
 from dashboard.components.reviews import blind_queue
+from dashboard.components.reviews.blind_queue import MOST_PICKED, PICKED
 from db import review_rules, writes
 from db.models import Dataset
 from db.queries import cases, reviews
 from db.session import DatabaseUnavailableError
 
-NAME = "chosen"
 SERIAL = "chosen_serial"
 """In the session: the number of the browser's change that was last written to the URL. A session counts from its start
 in milliseconds, so that a change the browser still holds of a lost session has a lower number."""
@@ -26,8 +26,6 @@ TAG = "tag_name"
 """In the session: the tag in the form."""
 TOLD = "chosen_told"
 """In the session: what came of the last action, until it has been shown."""
-MOST = 500
-"""Cases that are picked one by one, which the URL names."""
 TAGGED = 20_000
 """Cases that are tagged at once."""
 
@@ -37,7 +35,7 @@ Ids = Callable[[], Sequence[int]]
 
 def chosen(dataset: Dataset) -> list[int]:
     """The picked cases of the dataset, in the order they were picked; others stay picked in no other dataset."""
-    named = address.numbers(NAME, most=MOST)
+    named = address.numbers(PICKED, most=MOST_PICKED)
     if not named:
         return []
     with resources.reading() as session:
@@ -53,18 +51,18 @@ def picking(dataset: Dataset, key: str, ids: Sequence[int]) -> linked.Picking:
 
 def _changed(key: str) -> None:
     """Write what was picked to the URL; what is no number in it is left aside when it is read."""
-    sent = st.session_state[key].get(NAME)
+    sent = st.session_state[key].get(PICKED)
     if not isinstance(sent, Mapping) or not isinstance(sent.get("ids"), list):
         return
     serial = sent.get("serial")
     if not isinstance(serial, int) or serial < st.session_state[SERIAL]:
         return
     st.session_state[SERIAL] = serial
-    _choose([number for number in sent["ids"] if isinstance(number, int)][:MOST])
+    _choose([number for number in sent["ids"] if isinstance(number, int)][:MOST_PICKED])
 
 
 def _choose(ids: Sequence[int]) -> None:
-    address.put(**{NAME: ".".join(map(str, ids)) or None, address.PAGE: address.get(address.PAGE)})
+    address.put(**{PICKED: ".".join(map(str, ids)) or None, address.PAGE: address.get(address.PAGE)})
 
 
 def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[int]) -> None:
@@ -75,12 +73,12 @@ def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[in
     with st.container(horizontal=True, vertical_alignment="center"):
         said = f"{wording.count(len(picked))} selected" if picked else f"All {wording.count(total)} that match"
         st.markdown(f"**{said}**")
-        _choosing("Select this page", [*dict.fromkeys([*picked, *shown])][:MOST])
+        _choosing("Select this page", [*dict.fromkeys([*picked, *shown])][:MOST_PICKED])
         if picked:
             _choosing("Clear", [])
         take_away(dataset, view, partial(tuple, picked), number)
-        if total and not picked:
-            _offer_review()
+        if total:
+            _offer_review(picked)
 
 
 def tell() -> None:
@@ -105,12 +103,12 @@ def _choosing(label: str, ids: Sequence[int]) -> None:
         st.rerun()
 
 
-def _offer_review() -> None:
+def _offer_review(picked: Sequence[int]) -> None:
     st.page_link(
         frame.FOLDER / "reviews.py",
         label="Review these",
         icon=":material/rate_review:",
-        query_params=blind_queue.of_filters(),
+        query_params=blind_queue.of_picked() if picked else blind_queue.of_filters(),
     )
 
 

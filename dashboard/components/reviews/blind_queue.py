@@ -20,11 +20,14 @@ from db.queries.reviews import Film, Said
 from db.review_rules import VERDICTS, RefusedError
 from db.session import DatabaseUnavailableError
 
+PICKED, MOST_PICKED = "chosen", 500
+"""Cases that are picked one by one, in the URL: the parameter, and how many it names."""
 ALL = "all"
 """The split's value in the URL where the queue is of every split."""
 TELLING = {
     **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
     **{"moved": "outcome", "flipped": "outcome", "slice_id": "slice", "reviewed": "reviews", "tag": "tag"},
+    "among": "hand",
 }
 """Sides of a question that say something of each of its films, in words."""
 CASE, EARLIER = "case", "earlier look"
@@ -40,6 +43,12 @@ def of_filters() -> dict[str, str]:
     return {name: str(value) for name, value in told.items() if value is not None}
 
 
+def of_picked() -> dict[str, str]:
+    """The parameters of a blind queue of the cases that are picked in the URL, whatever its filters."""
+    kept = {name: address.get(name) for name in ("dataset", "reviewer", "run", PICKED)}
+    return {"split": ALL} | {name: value for name, value in kept.items() if value}
+
+
 def of_image(image_id: int) -> dict[str, str]:
     """The parameters under which one image is judged, for a link to the page."""
     known = {"dataset": address.get("dataset"), "reviewer": address.get("reviewer"), "run": address.get("run")}
@@ -51,7 +60,8 @@ def queue(dataset: Dataset, view: filters.View) -> Question:
     splits, _ = filters.offered(dataset)
     default = "test" if "test" in splits else ALL
     split = address.choice("Films of", {ALL: "All splits", **splits}, name="split", default=default)
-    return replace(view.question, split=None if split == ALL else split, sort="file")
+    picked = tuple(address.numbers(PICKED, most=MOST_PICKED)) if address.get(PICKED) else None
+    return replace(view.question, split=None if split == ALL else split, among=picked, sort="file")
 
 
 def judge(dataset: Dataset, question: Question, view: filters.View) -> None:

@@ -1,0 +1,39 @@
+"""Which filters a list of cases is under: each with a link that takes it back."""
+
+from dashboard.components import address, filters, frame, wording
+from dashboard.components.browser.linked import Cell
+from db.models import Dataset
+
+NARROWING = tuple(name for name in filters.NAMES if name not in ("threshold", "sort", "run"))
+
+
+def links(dataset: Dataset, found: filters.View) -> list[Cell]:
+    """A link for each filter in force, that leaves the others, and one that leaves none."""
+    question = found.question
+    values = {name: getattr(question, name) for name in ("split", "label", "cause", "outcome", "reported", "reviewed")}
+    narrow = (question.low, question.high) != (0.0, 1.0)
+    twins = filters.TWINS[address.get("twins") or "any"].lower() if question.twin else ""
+    said = {
+        **{name: value and f"{name.capitalize()}: {_read(name, value)}" for name, value in values.items()},
+        "low": f"Probability: {wording.percent(question.low)} to {wording.percent(question.high)}" if narrow else "",
+        "moved": "Changing side" if question.moved else "",
+        "tag": f"Tag: {question.tag}" if question.tag else "",
+        "slice": f"Slice: {found.part.name}" if found.part else "",
+        "twins": f"Near-duplicates: {twins}" if twins else "",
+        "against": f"Called otherwise by run {found.against.id}" if found.against else "",
+    }
+    cells = [
+        Cell(f"{words} \N{MULTIPLICATION SIGN}", _without(dataset, name), help="Take this filter back")
+        for name, words in said.items()
+        if words
+    ]
+    return [*cells, Cell("All cases", _without(dataset, *NARROWING))] if len(cells) > 1 else cells
+
+
+def _without(dataset: Dataset, *names: str) -> str:
+    dropped = {*names, "high"} if "low" in names else names
+    return frame.here("cases", dataset, **filters.parameters(**dict.fromkeys(dropped)))
+
+
+def _read(name: str, value: str) -> str:
+    return filters.VALUES.get(name, {}).get(value, value)
