@@ -17,6 +17,7 @@ from dashboard.components.search.classified import Reading
 from db import session as database
 from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex, now
 from db.queries.cases import Question
+from engine.errors import InputError
 from engine.heat import ZONES
 from engine.retrieval.alignment import Known
 from engine.retrieval.vector_index import write_index
@@ -382,3 +383,19 @@ def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workb
     perhaps = open_page("case", image=images[-1].id)
     assert linked(perhaps, "twins")["cards"][0]["title"] == "Possible" and "Nearly the same" not in said(perhaps)
     assert "No other image is nearly the same picture" in said(open_page("case", image=images[-2].id))
+
+
+def test_the_embedder_loads_while_a_picture_is_chosen_and_its_absence_waits_for_one(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def model(index: VectorIndex) -> None:
+        asked.append(index.embedder)
+        raise InputError("weights of another day")
+
+    monkeypatch.setattr(by_picture, "model", model)
+    at = open_page("search")
+    assert asked == ["imagenet-lite0"] and not at.error and not at.exception
+    open_page("search", by="image", image=1)
+    assert len(asked) == 1, "an image of the dataset needs no model"

@@ -72,7 +72,10 @@ def _cell(metric: str, interval: Interval) -> Cell:
     if isnan(interval.value):
         return Cell(wording.UNKNOWN, tone="muted")
     span = wording.interval(metric, interval.low, interval.high)
-    return Cell(f"{wording.percent(interval.value)} ({span})", help=f"n = {interval.n:,}, Wilson interval over images")
+    return Cell(
+        f"{wording.percent(interval.value)} ({span})",
+        help=f"n = {interval.n:,} distinct images; Wilson interval over images, the overview's is over patients",
+    )
 
 
 def _moved(

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from functools import partial
 
 import streamlit as st
@@ -70,6 +71,8 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
     elif KEPT in st.session_state:  # whoever comes back to the page finds the picture, though not in the field
         st.button("Remove the picture", on_click=_forget)
     else:
+        with suppress(InputError):  # a picture will tell of it
+            classified.classifier_of(view, model(index))  # loads while a file is chosen
         return None
     name, data = st.session_state[KEPT]
     if len(data) > MEGABYTES * 2**20:

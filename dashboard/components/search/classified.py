@@ -34,7 +34,7 @@ class Reading:
 def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
     """Embed a grey picture, uint8 (h, w), and tell what the classifier of the run in view reads; the two in one pass
     where the embedder is made of that classifier."""
-    classifier = _classifier(view, embedder)
+    classifier = classifier_of(view, embedder)
     if classifier is None:
         return Reading(embedder.embed_images(pixels[None]))
     said = classifier.run(sized(pixels[None], classifier.input_size), heatmaps=True)
@@ -52,7 +52,7 @@ def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
     return Reading(vectors, zones, f"{told}{f'; most of its heat lies in the {where} zone' if where else ''}")
 
 
-def _classifier(view: filters.View, embedder: Embedder) -> Any:
+def classifier_of(view: filters.View, embedder: Embedder) -> Any:
     """The classifier behind the run in view, the embedder's own where it is that one; None where it cannot be read."""
     run = view.run
     if run is None:
