@@ -27,6 +27,7 @@ from engine.retrieval.embedders.features import ClassifierEmbedder, FeatureEmbed
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from jobs import embed, evaluate, ingest, search
 from jobs.command import Context
+from jobs.embeddings import vectors
 from jobs.run import ActiveRun
 
 
@@ -180,13 +181,13 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     seen: list[int] = []
-    real = embed.embed_files
+    real = vectors.embed_files
 
     def counted(embedder: Any, paths: Any, **rest: Any) -> Any:
         seen.append(len(paths))
         return real(embedder, paths, **rest)
 
-    monkeypatch.setattr(embed, "embed_files", counted)
+    monkeypatch.setattr(vectors, "embed_files", counted)
     assert embed.main(["--embedder", "small", *options]) == 0
     first = OpenIndex.open(context.artifacts / newest_index(context).path)
     with session.transaction(context.engine) as db:
@@ -229,7 +230,8 @@ sys.path[:0] = [{here!r}]
 import small_films as t
 from engine.retrieval import embedders
 from jobs import embed
-embed.SHARD = 4
+from jobs.embeddings import vectors
+vectors.SHARD = 4
 seen = 0
 def slow(wanted, sources):
     made = t.small_pixels(wanted, sources)

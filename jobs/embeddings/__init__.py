@@ -1,0 +1,1 @@
+"""What an embed run consists of: the vectors of images, and what maps words among them."""

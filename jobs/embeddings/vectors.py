@@ -1,0 +1,155 @@
+"""Where the vector of each image comes from: an earlier index, one that lends it, or the embedder; and their centre."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from db import session, writes
+from db.models import Dataset, Image
+from db.queries import evaluation
+from engine.files import kept_array, whole_file
+from engine.retrieval.embedders import spec
+from engine.retrieval.vector_index import IndexDamagedError, centre_of, centred, uncentred
+from jobs import indexes
+from jobs.command import Context
+from jobs.run import ActiveRun, sha256_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.images import Ingested
+    from engine.retrieval.approximate import Vectors
+    from engine.retrieval.embedders import Embedder
+    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+
+SHARD, SHARDS = 512, "shards"
+"""Images whose vectors are one file of this folder while the run goes on, and are lost at most where it is killed."""
+
+
+@dataclass(frozen=True)
+class Made:
+    """vectors: as they are compared, float32 (n, d), in the images' order. centre: subtracted from each, (d,).
+    embedded: how many of them no earlier index had."""
+
+    vectors: "Vectors"
+    centre: "Vectors"
+    embedded: int
+
+
+def vectors_of(
+    run: ActiveRun,
+    dataset: Dataset,
+    images: Sequence[Image],
+    embedder: "Embedder",
+    *,
+    anew: bool,
+    batch_size: int,
+) -> Made:
+    """What an earlier index of the embedder holds, what one of `aligned` over the same classifier lends, and the rest
+    made now; centred. The earlier centre stays once there is one of training images, or as long as there are none."""
+    from engine.retrieval.embedders.aligned import without_zones
+
+    ids = np.array([image.id for image in images], dtype=np.int64)
+    earlier = None if anew else usable(run.context, dataset, embedder.name, embedder.revision)
+    there = held(earlier, ids)
+    lender = None if anew or there.all() else lending(run.context, dataset, embedder)
+    lent = held(lender, ids) & ~there
+    made = ~(there | lent)
+    absent = [image for image, is_made in zip(images, made, strict=True) if is_made]
+    whole = np.zeros((len(ids), embedder.dimension), np.float32)
+    whole[made] = embedded(run, dataset, absent, embedder, batch_size=batch_size)
+    if lender is not None:
+        whole[lent] = without_zones(uncentred(lender.vectors[lender.rows(ids[lent])], lender.centre))
+    if earlier is not None and earlier.centre.any() and earlier.manifest.centred_on == centred_on(images):
+        centre = earlier.centre
+        whole[there] = earlier.vectors[earlier.rows(ids[there])]
+        whole[~there] = centred(whole[~there], centre)
+        return Made(whole, centre, len(absent))
+    if earlier is not None:
+        whole[there] = uncentred(earlier.vectors[earlier.rows(ids[there])], earlier.centre)
+    centre = centre_for(embedder, images, whole)
+    return Made(centred(whole, centre), centre, len(absent))
+
+
+def embedded(
+    run: ActiveRun, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", *, batch_size: int
+) -> "Vectors":
+    """The images' vectors, float32 (n, d), in shards, which a run that goes on after a kill keeps."""
+    from engine.images import Ingested
+
+    parts = [np.empty((0, embedder.dimension), np.float32)]
+    with run.progress("embedding images", len(images)) as advance:
+        for start in range(0, len(images), SHARD):
+            part = images[start : start + SHARD]
+            files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
+            path = run.folder / SHARDS / f"{sha256_of([image.sha256 for image in part])[:16]}.npy"
+            vectors = kept_array(path, len(files), embedder.dimension)
+            if vectors is None or not np.isfinite(vectors).all():
+                vectors = embed_files(embedder, files, batch_size=batch_size, advance=advance)
+                with whole_file(path) as temporary:
+                    np.save(temporary, vectors, allow_pickle=False)
+            else:
+                advance(len(files))
+            parts.append(vectors)
+    return np.concatenate(parts)
+
+
+def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size: int, advance: Any) -> "Vectors":
+    """The files' vectors, float32 (n, d), reading `batch_size` of them at once. Raises InputError naming a bad file."""
+    from engine.images import read_batch
+
+    made = []
+    for batch in writes.batches(files, batch_size):
+        made.append(embedder.embed_images(read_batch(batch, size=embedder.input_size)))
+        advance(len(batch))
+    return np.concatenate(made)
+
+
+def usable(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
+    """The latest whole index of that embedder and weights, whose vectors need not be made again."""
+    with session.reading(context.engine) as db:
+        known = evaluation.indexes_of(db, dataset.id, name, revision)
+    for index in known:
+        try:
+            return indexes.opened(context, index)
+        except IndexDamagedError as error:
+            print(f"embed: {error}")
+    return None
+
+
+def lending(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
+    """An index of `aligned` over the same classifier, whose vectors have the classifier's in them."""
+    from engine.retrieval.embedders.aligned import revision_over
+    from engine.retrieval.embedders.features import ClassifierEmbedder
+
+    if not isinstance(embedder, ClassifierEmbedder):
+        return None
+    return usable(context, dataset, "aligned", revision_over(embedder.classifier.revision))
+
+
+def held(index: "OpenIndex | None", ids: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+    """Which of the images have a vector in the index: bool (n,)."""
+    return np.zeros(len(ids), dtype=bool) if index is None else np.isin(ids, index.ids)
+
+
+def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") -> "Vectors":
+    """The mean of train and val, or of all where nothing is in them; nothing where texts are compared too, which lie
+    elsewhere than pictures. A test image never moves it where there is a training split."""
+    known = spec(embedder.name)
+    if known.reads_text and not known.mapped:
+        return np.zeros(embedder.dimension, dtype=np.float32)
+    learnt = training_images(images)
+    return centre_of(raw[learnt] if learnt.any() else raw)
+
+
+def centred_on(images: Sequence[Image]) -> str:
+    """Which images the centre is the mean of, as the manifest names them."""
+    return "train" if training_images(images).any() else "all"
+
+
+def training_images(images: Sequence[Image]) -> "NDArray[np.bool_]":
+    """Those of train and val: bool (n,)."""
+    return np.array([image.split in ("train", "val") for image in images])

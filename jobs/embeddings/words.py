@@ -1,0 +1,69 @@
+"""How words find images where texts lie elsewhere than pictures: what maps them, and what it is learnt from."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from db.models import Image
+from engine.files import whole_file
+from engine.retrieval.embedders import spec
+from engine.retrieval.vector_index import uncentred
+from jobs.embeddings.vectors import training_images
+from jobs.run import ActiveRun
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from engine.retrieval.alignment import Known
+    from engine.retrieval.approximate import Vectors
+    from engine.retrieval.embedders import Embedder
+
+
+def words_for(
+    embedder: "Embedder", images: Sequence[Image], whole: "Vectors", centre: "Vectors"
+) -> "tuple[Vectors | None, Known]":
+    """What maps the embedder's texts among the images, learnt anew from those of train and val (all where none is in
+    them), and what it was learnt from; None where texts lie there already. whole: vectors as compared, (n, d)."""
+    from engine.heat import prominent
+    from engine.retrieval import alignment
+
+    if not spec(embedder.name).mapped:
+        return None, alignment.NOTHING_KNOWN
+
+    chosen = taught(images)
+    labels = np.array([-1 if image.label is None else image.label for image in chosen.images])
+    causes = np.array([image.cause or "" for image in chosen.images])
+    vectors = whole[chosen.rows]
+    zones = prominent(alignment.zone_evidence(uncentred(vectors, centre)), labels == 1)
+    facts = alignment.Facts(labels, causes, zones)
+    return alignment.fit(vectors, facts), alignment.known_from(facts)
+
+
+@dataclass(frozen=True)
+class Taught:
+    """The images that words are learnt from, and their rows, int (m,)."""
+
+    images: list[Image]
+    rows: "NDArray[np.intp]"
+
+
+def taught(images: Sequence[Image]) -> Taught:
+    """Those of train and val, or all where none is in them."""
+    learnt = training_images(images)
+    rows = np.flatnonzero(learnt if learnt.any() else np.ones(len(images), dtype=bool))
+    return Taught([images[row] for row in rows.tolist()], rows)
+
+
+def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") -> None:
+    """The written queries as vectors of the index, so that text search is measured and shown without the embedder."""
+    from engine.retrieval.alignment import mapped
+    from engine.retrieval.written_queries import QUERIES
+
+    asked = embedder.embed_texts([query.text for query in QUERIES])
+    asked = asked if words is None else mapped(words, asked)
+    path = run.folder / "query_vectors.npy"
+    with whole_file(path) as temporary:
+        np.save(temporary, asked, allow_pickle=False)
+    run.artifact("query_vectors", path, shape=asked.shape)
