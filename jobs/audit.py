@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "audit")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished one")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
     options.add_argument(
         "--sample",
         type=positive,

@@ -1,6 +1,6 @@
 """python -m jobs evaluate [--dataset NAME]: measure classifier, reports and retrieval, with intervals over patients.
 
-Reads what the latest finished runs stored; a task without a run is skipped and named with the command that makes it.
+Reads what the runs in force stored; a task without a run is skipped and named with the command that makes it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "evaluate")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished one")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
     options.add_argument("--train-run", type=row_number, metavar="N", help="default: the one behind the predict run")
     options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
     options.add_argument("--seed", type=natural, default=0)

@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "predict")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--train-run", type=row_number, metavar="N", help="default: the latest finished train run")
+    options.add_argument("--train-run", type=row_number, metavar="N", help="default: the one in force")
     options.add_argument(
         "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
     )

@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--seed", type=natural, default=0, help="of the sample, which is balanced over labels (default: 0)"
     )
     options.add_argument("--only", choices=ONLY, help="images that the classifier gets wrong")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished predict run")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
     options.add_argument("--batch-size", type=positive, default=4, help="images a model sees at a time (default: 4)")
     options.add_argument("--max-tokens", type=positive, default=512, help="longest report, in tokens (default: 512)")
     options.add_argument("--quantise", type=int, choices=(4, 8), help="bits of a model's weights, on a GPU")

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import text
 from tqdm import tqdm
@@ -128,6 +128,12 @@ class Earlier:
     """Whether its files are as it left them."""
     emptied: bool = False
     """Whether some of its predictions are gone."""
+
+
+class Advance(Protocol):
+    """Tells that `count` more units are done, and where one likes in a few words that stand beside the bar."""
+
+    def __call__(self, count: int = 1, said: str | None = None) -> None: ...
 
 
 class ActiveRun:
@@ -243,18 +249,17 @@ class ActiveRun:
         """Wall time spent so far, earlier tries included."""
         return self._spent_before + time.monotonic() - self._started
 
-    def track(self, items: Iterable[T], *, stage: str, total: int | None = None, weight: int = 1) -> Iterator[T]:
-        """Yield `items` while a progress bar, the row's progress and its ETA follow; each item counts `weight`."""
-        total = len(items) * weight if total is None and isinstance(items, Sequence) else total
+    def track(self, items: Iterable[T], *, stage: str, total: int | None = None) -> Iterator[T]:
+        """Yield `items` while a progress bar, the row's progress and its ETA follow."""
+        total = len(items) if total is None and isinstance(items, Sequence) else total
         with self.progress(stage, total) as advance:
             for item in items:
                 yield item
-                advance(weight)
+                advance()
 
     @contextmanager
-    def progress(self, stage: str, total: int | None) -> Iterator[Any]:
-        """A stage of the run; the body calls the yielded function with how many units it has done more, and where it
-        likes with a few words that the terminal shows beside the bar."""
+    def progress(self, stage: str, total: int | None) -> Iterator[Advance]:
+        """A stage of the run, whose body tells how far it is."""
         began = time.monotonic()
         with self._lock:
             self._state = {"stage": stage, "done": 0, "total": total, "eta_seconds": None}

@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     options = parser(__doc__, "score")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the latest finished predict run")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
     options.add_argument("--strategies-file", type=Path, metavar="FILE", help="TOML with strategies of your own")
     args = options.parse_args(argv)
     strategies = {strategy.name: strategy for strategy in chosen_strategies("all", args.strategies_file)}

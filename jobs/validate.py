@@ -17,7 +17,7 @@ import numpy as np
 from engine.classification import versions
 from jobs.command import UsageError, command, natural, open_context, parser
 from jobs.processes import Processes
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Advance
 from jobs.trainings.learning import TrainingSet, looks_of
 from jobs.trainings.members import stored_member, train_member
 from jobs.trainings.tails import views_of
@@ -134,7 +134,7 @@ def validate(
     store(run, training_set, checks, logits, under_stress, seed=seed)
 
 
-def show_epoch(advance: Any, name: str, epoch: "Epoch") -> None:
+def show_epoch(advance: Advance, name: str, epoch: "Epoch") -> None:
     """One step of the bar, and the epoch's AUC beside it."""
     advance(1, f"{name} AUC {epoch.valid_auc:.4f}")
 

@@ -104,7 +104,7 @@ def choice(
     return picked or default
 
 
-def share_range(label: str, *, low: str = "low", high: str = "high", help: str | None = None) -> tuple[float, float]:
+def share_range(label: str, *, low: str = "low", high: str = "high") -> tuple[float, float]:
     """A range inside [0, 1], two parameters in the URL."""
     key = _key(low)
     between = bounds(low, high)
@@ -114,7 +114,7 @@ def share_range(label: str, *, low: str = "low", high: str = "high", help: str |
         first, last = st.session_state[key]
         put(**{low: None if first == 0.0 else first, high: None if last == 1.0 else last})
 
-    st.slider(label, 0.0, 1.0, step=0.01, key=key, on_change=changed, help=help)
+    st.slider(label, 0.0, 1.0, step=0.01, key=key, on_change=changed)
     return between
 
 

@@ -131,7 +131,7 @@ def metrics(session: Session, run_id: int, *, curves: bool = False) -> Sequence[
     return session.scalars(query.order_by(Metric.split, Metric.slice, Metric.name, Metric.step)).all()
 
 
-def skipped(session: Session, run_id: int, *, limit: int = 200, offset: int = 0) -> Sequence[SkippedFile]:
+def skipped(session: Session, run_id: int, *, limit: int = 200) -> Sequence[SkippedFile]:
     """The files that an ingest run left out, by reason."""
     query = select(SkippedFile).where(SkippedFile.run_id == run_id).order_by(SkippedFile.reason, SkippedFile.path)
-    return session.scalars(query.limit(limit).offset(offset)).all()
+    return session.scalars(query.limit(limit)).all()

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from engine.retrieval.embedders import spec
 from engine.retrieval.vector_index import IndexDamagedError, centre_of, centred, uncentred
 from jobs import indexes
 from jobs.command import Context
-from jobs.run import ActiveRun, sha256_of
+from jobs.run import ActiveRun, Advance, sha256_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -97,7 +97,7 @@ def embedded(
     return np.concatenate(parts)
 
 
-def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size: int, advance: Any) -> "Vectors":
+def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size: int, advance: Advance) -> "Vectors":
     """The files' vectors, float32 (n, d), reading `batch_size` of them at once. Raises InputError naming a bad file."""
     from engine.images import read_batch
 

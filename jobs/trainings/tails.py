@@ -3,12 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from jobs.processes import Processes
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Advance
 from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_predictions, summary_of
 from jobs.trainings.members import KEPT, stored_member, train_member
 
@@ -121,7 +121,7 @@ def train_deal_fold(
     deal: Deal,
     fold: int,
     device: str,
-    advance: Any,
+    advance: Advance,
 ) -> None:
     """The member that holds the fold out, its epochs stored as they come."""
     held_out = deal.dealt == fold
