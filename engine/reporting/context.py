@@ -16,8 +16,8 @@ Polarity = Literal["present", "absent", "uncertain", "historical", "hypothetical
 PRECEDENCE: tuple[Polarity, ...] = ("hypothetical", "uncertain", "absent", "present", "historical")
 """Where several triggers govern one term: 'the old effusion persists' leaves it present."""
 
-_CANNOT = r"(?:cannot|can not|can't|could not|couldn't)"
-_EXCLUDE = r"(?:exclude|rule out)"
+_CANNOT = r"(?:cannot|can not|can't|could not)"
+_EXCLUDE = r"(?:exclude|rule out|rule(?= [^.,;]{1,60} out\b))"
 _EXCLUDED = r"(?:excluded|ruled out|dismissed)"
 _IS = r"(?:is|are|was|were|seems?|appears?|looks?|remains?|be|been)"
 _SEEN = (
@@ -27,46 +27,89 @@ _SEEN = (
 _THAN = r"(?:compared (?:with|to)|since|from|than|unlike|relative to|as on|comparison (?:with|to))"
 _EARLIER = r"(?:previous|previously|prior|earlier|old|former|past)"
 _STUDY = r"(?:study|films?|radiographs?|examination|exam|images?|x-?rays?|comparison)"
+_LOW = r"(?:low|small|minimal|remote|slim|negligible|weak|slight|little)"
+_MIDDLING = r"(?:moderate|intermediate|uncertain|unclear)"
+_HIGH = r"(?:high|strong|great|considerable)"
+_GRADE = rf"(?:{_LOW}|{_MIDDLING}|{_HIGH})"
+_CHANCE = r"(?:suspicion|concern|probability|likelihood|chance|possibility|odds|risk)"
+_OF = r"(?:of|for|that|in)(?: an?)?(?: diagnosis of)?"
+_KIND = r"(?:(?:clinical|radiographic|radiological?|diagnostic|overall|(?:index|degree|level) of|but non-?zero)\s+)*"
+_SCANT = r"(?:insufficient|inadequate|scant|sparse|weak|lacking|limited(?! to\b)|(?:un|not )convincing)"
+_EVIDENCE = r"(?:evidence|support|proof|suggestion|indication|basis)"
+_TO = r"(?:of|for|to (?!exclude|rule)\w+)(?: an?)?(?: diagnosis of| that)?"
 
 
 def _said(word: str) -> str:
     """`word` said of what comes before: after a verb, or where the clause ends; not in 'with possible effusion'."""
-    return rf"{_IS} (?:\w+ )?{word}|(?:very |highly |rather )?{word}(?=\s*(?:[.,;:()]|$|\bon\b|\bin\b|\bat\b))"
+    return rf"{_IS}(?: (?!not\b)\w+)? {word}|(?:very |highly |rather )?{word}(?=\s*(?:[.,;:()]|$|\bon\b|\bin\b|\bat\b))"
+
+
+def _graded(chance: str, grade: str) -> str:
+    """`chance` of what follows, given a grade before or after: 'low suspicion of ...', 'the odds of ... are low'."""
+    return rf"{grade} {_KIND}{chance} {_OF}|{chance} {_OF}(?={_later(grade)})"
+
+
+def _later(words: str) -> str:
+    """What a clause says further on, for a look ahead."""
+    return rf" [^.,;:]{{1,80}}?(?: {_IS} (?:(?!not )\w+ ){{0,2}}| as (?:very )?|: (?:very )?){words}\b"
 
 
 AHEAD: dict[Polarity, tuple[str, ...]] = {
     "absent": (
-        r"no(?!,)", "not", "without", "neither", "nor", "never", "nothing", "nil", "denies", "rather than", "against",
+        r"no(?!,)", "(?:is|are|was|were|does|do|did|has|have|had|would)?not", "without", "neither", "nor", "never",
+        "nothing", "nil", "denies", "rather than", "against",
         r"free (?:of|from)", "clear of", "instead of", r"lack(?:s|ing)?",
         r"failure to (?:show|demonstrate|identify|reveal)",
-        r"(?:cannot|can not|can't|could not|couldn't|do not|don't|did not|didn't|unable to|not able to) "
+        r"(?:cannot|can not|can't|could not|do not|did not|unable to|not able to) "
         r"(?:\w+ly )?(?:see|find|identify|detect|appreciate|discern|make out)",
         "negative for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
         "excluding", "wrong to (?:say|state) that", "far from", "anything but", "mimics?", "mimicking", "simulating",
         r"(?:does|do|did) not (?:show|suggest|support|represent)", r"fails? to show", "no history of",
         "(?:very |highly |seems? |appears? )?unlikely(?: to be| that)?", "less likely", "probably not",
+        rf"(?:{_IS} )?(?:\w+ )?unlikely to (?:be (?:due to|caused by)|represent|reflect|indicate|signify|suggest|show)",
+        r"(?:seems|appears|is) unlikely that (?:the|this|these) [^,;.]{1,60}? (?:represents?|reflects?)",
+        rf"(?:{_IS} )?not (?:\w+ )?(?:likely|probable) that", rf"{_IS} (?:\w+ )?improbable that", "improbable",
+        "(?:probably|presumably|likely) (?:does|do|did|is|are) not", "would not (?:diagnose|call)",
+        rf"{_IS} (?:\w+ )?unlikely(?= (?:pneumonia|consolidation|infecti))", "none of",
+        r"least likely(?: \w+)? (?:is|would be|includes?)",
+        r"^[\W\d]*(?:(?:less|least) likely|unlikely|not favou?red|excluded|ruled out):",
+        r"more (?:likely|probable|in keeping with|consistent with|compatible with|suggestive of|typical of|like)"
+        r"(?: [^,;.]{1,60}?)? than(?: of| with)?", r"better explained by [^,;.]{1,60}? than(?: by)?",
+        "(?:inconsistent|incompatible|at odds|out of keeping) with", "contradicts?(?: a diagnosis of)?",
+        "(?:I|we) doubt(?: that)?", "devoid of", "falls? short of", "(?:hardly|scarcely|barely) any",
+        _graded(_CHANCE, _LOW), rf"{_CHANCE} {_OF}(?={_later(rf'not (?:very )?{_HIGH}')})",
+        rf"(?:reduces?|lowers?|decreases?|diminish(?:es)?) the {_CHANCE} (?:of|for|that)",
+        rf"(?:little|minimal|not enough|not sufficient|no convincing|{_SCANT}) {_KIND}{_EVIDENCE} {_TO}",
+        rf"(?:insufficient|not sufficient|not enough)(?: (?:findings|features|signs))? {_TO}",
+        rf"(?:{_EVIDENCE} (?:of|for|that)|case for)(?={_later(_SCANT)})", "little to (?:suggest|support|indicate)",
         r"no (?:radiographic |definite |convincing )?(?:evidence|signs?|suggestion|indication) (?:of|for)",
         r"no findings? to (?:support|suggest)(?: a diagnosis of)?", r"not (?:consistent with|suggestive of|due to)",
         r"over(?= (?:pneumonia|atelectasis|consolidation)\b)",
     ),
     "uncertain": (
-        "possibl[ey]", "probabl[ey]", "presumed", "presumably", "suspected", "suspicious (?:for|of)", "suspicion of",
-        r"may (?:be|represent|reflect|indicate)", "may have", "might", "could", "maybe", "perhaps",
-        "potential(?:ly)?",
+        "possibl[ey]", "probabl[ey]", "presumed", "presumably", "suspected", "suspicious (?:for|of)",
+        rf"suspicion (?:of|for)(?!{_later(_GRADE)})",
+        "(?:may|might) not (?:be|represent|reflect|indicate)", "may (?:be|represent|reflect|indicate)", "may have",
+        "might", "could", "maybe", "perhaps", "potential(?:ly)?",
         rf"{_CANNOT} (?:\w+ly )?{_EXCLUDE}", rf"(?:(?:does|do) )?not {_EXCLUDE}",
-        "(?:difficult|hard|impossible) to (?:exclude|rule out)", "worrisome for", "worry for",
+        rf"(?:difficult|hard|impossible) to {_EXCLUDE}", "worrisome for", "worry for",
         "unable to (?:exclude|rule out)",
         r"(?:neither|not) (?:confirm|establish) n?or (?:exclude|rule out)", r"\?(?=\s?\w)",
-        "question of", "questionable", "equivocal(?: for)?", "indeterminate(?: for)?", "uncertain(?: whether)?",
+        "question of", "questionable", "equivocal", "indeterminate", "uncertain(?: whether)?",
+        rf"(?:{_IS} )?(?:equivocal|indeterminate|inconclusive|non-?specific|not (?:diagnostic|specific)) (?:for|of)",
+        _graded(_CHANCE, _MIDDLING), _graded("confidence", _LOW),
         "not possible to (?:say|state|tell|exclude)(?: that)?(?: there is no)?", "(?:is )?(?:possible|probable) that",
-        "possibility (?:of|that)", "(?:does|do) not mean(?: that)?",
+        rf"possibility (?:of|that)(?!{_later(_LOW)})", "(?:does|do) not mean(?: that)?",
         rf"{_CANNOT} (?:say|tell|determine|be certain)(?: for (?:certain|sure))?(?: whether| if)?",
         "unclear (?:whether|if)", r"too \w+ to (?:tell|say|judge|see)(?: whether| if)?",
         r"(?:difficult|hard|impossible) to (?:say|tell|know|determine)(?: whether| if)?",
         r"(?:difficult|hard|impossible) to (?:say|tell|know|determine) (?:whether|if) (?:the|this|these) [^,;.]{1,60}?"
         r"\b(?:represents?|reflects?)",
         r"(?:possible|potential) (?:causes?|diagnos[ei]s|explanations?)(?: [\w ]{0,40})?:",
-        "undecided", r"concern(?:ing)? (?:for|about|of)", "versus", r"vs\.?", "whether there is", "consider(?:ing)?",
+        "undecided", "concerning for",
+        rf"concern (?:for|about|of)(?!{_later(_LOW)})", rf"(?:increases?|raises?) the {_CHANCE} (?:of|for|that)",
+        rf"(?:insufficient|not sufficient|not enough)(?: evidence)? to {_EXCLUDE}",
+        "versus", r"vs\.?", "whether there is", "consider(?:ing)?",
         r"differential (?:includes|would include|diagnosis includes)",
         r"not (?:convinced|sure|certain) (?:that )?there is no",
         rf"{_CANNOT} (?:say|state|claim)(?: \w+){{0,2}} (?:that )?there is no", "doubtful",
@@ -88,9 +131,11 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         "to (?:exclude|rule out|confirm|refute)(?: or (?:exclude|rule out|confirm|refute))?",
         "please (?:exclude|rule out)", "query", "rule out",
         "(?:determine|decide|assess|know|see|tell) (?:whether|if)", "if",
-        r"(?:risk|probability|likelihood|chance|odds) of",
+        rf"(?:probability|likelihood|chance|odds) of(?!{_later(rf'(?:not (?:very )?)?{_GRADE}')})",
+        rf"risk of(?!{_later(_LOW)})",
         "(?:conditions?|diseases?|findings) such as", "unable to (?:comment on|assess|evaluate|judge)",
-        r"other causes of", r"(?:known )?causes? of", "tell", r"signs? of(?= \w+ (?:include|are)\b)",
+        r"other causes of", r"(?:known )?causes? of", "tell",
+        rf"signs? of(?= \w+ (?:include|are)\b(?! (?:\w+ )?(?:not|absent|lacking|{_SEEN})\b))",
         "correlation for", "to ensure(?: that)?(?: there is)?(?: no)?", "only .{1,20} can (?:confirm|exclude|diagnose)",
         "(?:confirm|exclude) or (?:confirm|exclude|refute)",
         "supporting", "in case of", "should", r"to assess (?:for )?", "indication:", "clinical question:",
@@ -103,7 +148,9 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         r"no (?:\w+ )?(?:progression|worsening|resolution|clearing) of",
         r"not (?:\w+ly |quite )?(?:free|clear) (?:of|from)",
         r"(?:cannot|can not|can't) be (?:said|stated|called|considered) (?:to be )?(?:free|clear) (?:of|from)",
-        "incomplete (?:resolution|clearing|resorption) of",
+        r"(?:incomplete|partial|slow|gradual|near(?:ly)?[- ]complete|almost complete) (?:interval )?"
+        r"(?:resolution|clearing|resorption) of",
+        _graded("(?:suspicion|probability|likelihood|chance|odds)", _HIGH), "more likely than not(?: that)?",
         "no doubt", "not only", "without (?:interval )?change(?: in)?", "without (?:any )?doubt", "not necessarily",
         "no larger", "no smaller", "no longer(?= than)", r"partial(?:ly)? (?:resolution|clearing|resolved)(?: of)?",
         r"(?:viral|bacterial) rather than(?= (?:viral|bacterial))",
@@ -114,14 +161,29 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
 
 BEHIND: dict[Polarity, tuple[str, ...]] = {
     "absent": (
-        _said("unlikely"), _said("less likely"), _said("not likely"), _said("absent"), _said(_EXCLUDED),
+        _said("unlikely"), _said("less likely"), _said("less probable"), _said("the least likely"), _said("improbable"),
+        _said("disfavou?red"), _said("absent"), _said(_EXCLUDED),
+        _said(r"not (?:\w+ )?(?:likely|probable|suspected|favou?red|expected|indicated)"),
         rf"(?<=[:=-]\s)(?:no|none|negative|nil|absent)(?: {_SEEN})?(?=\s*(?:[.,;]|$))",
-        rf"(?:{_IS} )?not (?:\w+ly )?(?:{_SEEN}|supported|suggested)", rf"(?:has|have) been {_EXCLUDED}",
-        r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))", rf"{_IS} not suspected",
+        rf"(?:{_IS} )?not (?:\w+ly |well )?(?:{_SEEN}|supported|suggested)", rf"(?:has|have) not been {_SEEN}",
+        rf"(?:has|have) been {_EXCLUDED}", rf"{_CANNOT} be (?:\w+ly )?{_SEEN}",
+        r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))",
+        rf"(?:does|do|did) not (?:appear|seem|look)(?: to be)? (?:\w+ )?(?:likely|probable|{_SEEN})",
+        r"(?:is|are|was|were) not (?:the|an?) (?!only|sole)(?:\w+ ){0,2}"
+        r"(?:diagnosis|consideration|concern|possibility|explanation|finding|feature)",
+        "an? (?:unlikely|improbable) (?:diagnosis|explanation|cause|consideration|possibility)",
+        "(?:does|do) not (?:need to|have to) be considered",
+        rf"(?:(?:has|have|carries) an? )?(?:very )?{_LOW} {_CHANCE}(?! (?:of|for|that))",
+        rf"{_CHANCE}: (?:very )?{_LOW}",
+        "(?:is|remains|ranks) (?:very )?(?:low|lower|at the bottom) (?:on|in|of) the (?:list|differential)",
         "(?:has|have) not (?:developed|appeared|occurred)", rf"{_IS} nowhere {_SEEN}",
     ),
     "uncertain": (
-        _said("possible"), _said("probable"), "is a (?:possibility|consideration)", _said("questionable"),
+        _said("possible"), _said("probable"), "(?:is|remains) a (?:possibility|consideration)", _said("questionable"),
+        "(?:is|are|remains?|stays?) (?:in|on) the differential", r"neither confirmed nor (?:excluded|ruled out)",
+        rf"(?:(?:has|have|carries) an? )?{_MIDDLING} {_CHANCE}(?! (?:of|for|that))", rf"{_CHANCE}: {_MIDDLING}",
+        "(?:is|remains|ranks) (?:very )?(?:high|higher|at the top) (?:on|in|of) the (?:list|differential)",
+        rf"(?:has|have) not been (?:\w+ly )?{_EXCLUDED}",
         _said("uncertain"), _said("doubtful"), _said("equivocal"),
         _said("unclear"),
         rf"(?<=[:=-]\s)(?:{_CANNOT} {_EXCLUDE}|not {_EXCLUDED})",
@@ -155,7 +217,7 @@ NEAR = re.compile(r"versus|vs\.?", re.IGNORECASE)
 """Triggers that reach the nearest term alone."""
 BARE = re.compile(
     r"(?:very |highly |rather )?(?:possible|probable|questionable|uncertain|doubtful|equivocal|unclear|suspected|absent"
-    r"|(?:un|less |not )likely|(?:(?:completely|fully|now) )*resolved)",
+    r"|(?:un|less |not )likely|(?:im|less |not )probable|(?:(?:completely|fully|now) )*resolved)",
     re.IGNORECASE,
 )
 """Triggers that, said without a verb, reach back to the nearest term and those listed with it."""
@@ -167,10 +229,11 @@ STOP = re.compile(
     "|".join(
         (
             r"[;]|(?<!\d)\)",
-            r"\((?!\w+\))(?!\s*(?:very |most )?(?:possible|(?:less |un)?likely|doubtful|probable|right|left)\b)",
+            r"\((?!\w+\))(?!\s*(?:very |most )?(?:possible|(?:less |un)?likely|doubtful|(?:im)?probable"
+            r"|not favou?red|low|moderate|high|right|left)\b)",
             r"\bdespite\b", r",\s*(?=with\b)", r",\s*so\b",
             rf",?\s*\band\b(?=\s+(?:the|there|this|these|today's|both|an?)\b[^,;.]*?\b(?:{_VERB})\b)",
-            r"\bbut\b(?!\s+(?:is|are|was|were) not\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
+            r"\bbut\b(?!\s+(?:(?:is|are|was|were) not|non-?zero)\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
             r"\bexcept\b",
             r"\bapart from\b", r"\bother than\b(?=\s+(?:an?|the|mild|minor|small|old|some)\b)", r"\byet\b",
             r"\bwhich\b(?!\s+(?:has|have) (?:\w+ ){0,2}(?:resolved|cleared|disappeared|healed)\b)",
@@ -181,7 +244,7 @@ STOP = re.compile(
             r",(?!\s*(?:or|nor|and|which)\b)(?![^,;]*\b(?:or|nor)\b[^,;]*\b(?:is|are|was|were)\b)"
             rf"(?=[^,;]*\b(?:{_VERB}|there|has|have|seen|noted|in the|at the|within the|no|now)\b)",
             r",(?=\s*(?:an? )?(?:trace|tiny|small|mild|minimal|slight|subtle|patchy)\b[^,;]*$)(?![^,;]*\b(?:or|nor)\b)",
-            r",?\s*\bbecause\b(?: of)?", r",\s*(?=since\b)",
+            r",(?=\s*(?:clear|normal|unremarkable|healthy)\b)", r",?\s*\bbecause\b(?: of)?", r",\s*(?=since\b)",
         )
     ),
     re.IGNORECASE,
@@ -194,6 +257,11 @@ BARRIER = re.compile(
     re.IGNORECASE,
 )
 """Between trigger and term: the trigger's own statement is complete, and another has begun."""
+
+TAKEN_FOR = re.compile(r"(?:concerning|suspicious|worrisome) for|(?:suspicion|concern) (?:for|of|about)", re.IGNORECASE)
+DENIAL = re.compile(r"\w*not?|nothing|without|neither|nor|never", re.IGNORECASE)
+"""What denies a sign denies what it is taken for: 'no opacity suspicious for pneumonia' has neither."""
+LISTING = re.compile(r"[,:]|\band\b", re.IGNORECASE)
 
 STACKED_WORDS = 3
 """A trigger that follows another by at most so many words adds to it; one further on takes its place."""
@@ -210,11 +278,16 @@ class Trigger:
     near: bool
 
 
+CONTRACTED = re.compile(r"\b(is|are|was|were|does|do|did|has|have|had|would|should|could)n't\b", re.IGNORECASE)
+SPACE_BEFORE_NOT = re.compile(r" (?=(?:\)\??)?not\b)")
+"""Where a phrase fits a contraction as well: 'is not' and, put in as many letters, 'isnot'."""
+
+
 def _compiled(table: dict[Polarity, tuple[str, ...]]) -> list[tuple[Polarity, re.Pattern[str]]]:
     return [
         (polarity, re.compile(rf"(?<![\w-])(?:{phrase})(?:(?<=\?)|(?!\w))", re.IGNORECASE))
         for polarity, phrases in table.items()
-        for phrase in (phrase.replace(" ", r"\s+") for phrase in phrases)
+        for phrase in (SPACE_BEFORE_NOT.sub(r"\\s*", phrase).replace(" ", r"\s+") for phrase in phrases)
     ]
 
 
@@ -223,6 +296,7 @@ _AHEAD, _BEHIND = _compiled(AHEAD), _compiled(BEHIND)
 
 def triggers(clause: str) -> list[Trigger]:
     """The clause's triggers in order; where two overlap, the longer one."""
+    clause = CONTRACTED.sub(r"\1not", clause.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     ahead = {match.span(): polarity for polarity, pattern in _AHEAD for match in pattern.finditer(clause)}
     behind = {match.span(): polarity for polarity, pattern in _BEHIND for match in pattern.finditer(clause)}
     kept: list[Trigger] = []
@@ -269,7 +343,10 @@ def _governing_ahead(
     """What the nearest trigger before the term makes of it, and those that stand directly before that one."""
     edge = spans[index][0]
     nearest = True
-    for trigger in reversed([one for one in found if one.end <= edge and one.ahead is not None]):
+    before = [one for one in found if one.end <= edge and one.ahead is not None]
+    while len(before) > 1 and _handed_on(clause, *before[-2:]):
+        before.pop()
+    for trigger in reversed(before):
         between = clause[trigger.end : edge]
         passed = any(trigger.end <= other < edge for other, _ in spans)
         if nearest and (":" in between or BARRIER.search(between) or (trigger.near and passed)):
@@ -279,3 +356,11 @@ def _governing_ahead(
         if trigger.ahead is not None:
             yield trigger.ahead
         edge, nearest = trigger.start, False
+
+
+def _handed_on(clause: str, denial: Trigger, trigger: Trigger) -> bool:
+    """Whether `denial` reaches over `trigger` to what a denied sign is taken for."""
+    pair = (DENIAL, denial), (TAKEN_FOR, trigger)
+    between = clause[denial.end : trigger.start]
+    words = all(pattern.fullmatch(clause, one.start, one.end) for pattern, one in pair)
+    return words and not (LISTING.search(between) or BARRIER.search(between))

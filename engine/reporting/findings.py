@@ -67,7 +67,7 @@ GENERAL = re.compile(
 
 INTERPRETS = re.compile(
     r"[^.;]*\b(?:represent\w*|reflect\w*|suggest\w*|indicat\w*|(?:consistent|compatible) with|in keeping with"
-    r"|(?:suspicious|concerning|worrisome) for|due to|caused by|(?:could|may|might) be|in favou?r of|characteristic of"
+    r"|(?:suspicious|concerning|worrisome) for|due to|caused by|(?:could|may|might) be|favou?r\w*|characteristic of"
     r"|typical of|likely)\b[^.;]*|[^.;,]*\b(?:with|contains) (?:an? |visible |some )?",
     re.IGNORECASE,
 )

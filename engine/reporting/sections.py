@@ -9,7 +9,8 @@ HEADINGS = {
     "cardiac": r"cardiac(?: silhouette)?|heart(?: size)?(?: and mediastinum)?|cardio-?mediastin\w+(?: silhouette)?"
     r"|mediastinum(?: and heart)?|cardiovascular",
     "pleura": r"pleurae?|pleural (?:spaces?|cavit(?:y|ies)|findings)",
-    "impression": r"(?:overall |final )?(?:impression|conclusions?|assessment|summary|opinion|diagnosis|verdict)",
+    "impression": r"(?:overall |final )?(?:impression|conclusions?|assessment|summary|opinion|diagnosis|verdict)"
+    r"|final answer",
     "request": r"indication|clinical (?:history|details|information|question|indication)|history|request"
     r"|reason for (?:the )?(?:exam\w*|study)",
     "comparison": r"comparison",

@@ -5,6 +5,16 @@ from typing import Literal
 
 Tier = Literal["diagnosis", "sign", "other", "abnormality", "normality"]
 
+VERDICTS = "|".join(
+    f"(?<={word}{mark})"
+    for word in (
+        *("verdict", "impression", "conclusion", "diagnosis", "classification", "answer", "label", "prediction"),
+        *("result", "assessment", "summary", "overall"),
+    )
+    for mark in (": ", r":\*\* ", r": \*\*", " is ", " is: ", r" is \*\*")
+)
+"""What stands directly before a verdict of one word."""
+
 FINDINGS: dict[str, tuple[Tier, str]] = {
     "pneumonia": (
         "diagnosis",
@@ -72,9 +82,7 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
         r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?"
         r"(?:lungs?|lung fields?|chest(?: x-?ray| radiograph)?|radiograph|x-?ray|study)"
         r"|(?:(?<=lung fields: )|(?<=lungs: ))clear"
-        r"|(?:^|(?<=verdict: )|(?<=impression: )|(?<=conclusion: )|(?<=diagnosis: )"
-        r"|(?<=classification: )|(?<=verdict:\*\* )|(?<=impression:\*\* )|(?<=conclusion:\*\* )|(?<=diagnosis:\*\* ))"
-        r"normal(?=\s*(?:[.,;(]|$))|(?-i:NAD)",
+        rf"|(?:^|(?<=^\*\*)|{VERDICTS})normal(?=[\s*]*(?:[.,;(]|$))|(?-i:NAD)",
     ),
 }
 """Finding -> tier and the pattern of its names. diagnosis: the disease asked about; sign: what suggests it; other: what
@@ -91,6 +99,6 @@ SIDES = {
 ZONES = {
     "upper": r"upper(?! respiratory)|apex|apical|apices|biapical|[RL]?UZ|[RL]UL",
     "middle": r"middle|mid(?:-?zone)?|perihilar|lingular?|RML|[RL]?MZ",
-    "lower": r"lower(?! respiratory)|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL|[RL]?LZ",
+    "lower": r"lower(?! respiratory| the)|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL|[RL]?LZ",
 }
 """Words that place a finding; a side is the patient's, a zone a third of the lung's height."""

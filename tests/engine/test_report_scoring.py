@@ -38,6 +38,15 @@ POLARITIES = [
     ("Consolidation is not seen, nor infiltrates.", ["absent", "absent"]),
     ("Opacity may represent pneumonia.", ["present", "uncertain"]),
     ("NO PNEUMONIA", ["absent"]),
+    ("Findings are inconsistent with pneumonia.", ["absent"]),
+    ("Low suspicion for pneumonia.", ["absent"]),
+    ("The likelihood of pneumonia is low.", ["absent"]),
+    ("There is insufficient evidence of pneumonia.", ["absent"]),
+    ("There is insufficient evidence to exclude pneumonia.", ["uncertain"]),
+    ("Pneumonia isn't favored.", ["absent"]),
+    ("No opacity suspicious for pneumonia.", ["absent", "absent"]),
+    ("Lack of aeration is suspicious for pneumonia.", ["uncertain"]),
+    ("High suspicion for pneumonia.", ["present"]),
 ]
 
 
@@ -67,6 +76,10 @@ STANCES = [
     ("**Impression:** Pneumonia.", "pneumonia"),
     ("Differential:\n1. Normal radiograph\n2. Pneumonia\nUncertainty: early disease", "normal"),
     ("Differential:\n1. Viral pneumonia\n2. Normal radiograph", "pneumonia"),
+    ("Opacities could be pneumonia or crowding.\nFinal answer: normal", "normal"),
+    ("**Final answer:** pneumonia", "pneumonia"),
+    ("Interval resolution of right lower lobe pneumonia.", "normal"),
+    ("History of pneumonia. The effusion has resolved.", "none"),
     ("Findings\n1. Normal heart\n2. Right consolidation", "pneumonia"),
 ]
 

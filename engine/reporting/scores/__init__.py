@@ -7,7 +7,7 @@ from engine.reporting.scores.keywords import keyword_alignment
 from engine.reporting.scores.score import Known, Score
 from engine.reporting.scores.stance import STANCE_VALUES, stance
 
-VERSION = 2
+VERSION = 3
 """Raised when the same report scores differently."""
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Literal
 
 from engine.reporting.context import Polarity
@@ -15,6 +16,10 @@ STANCE_VALUES: dict[Stance, float | None] = {"pneumonia": 1.0, "uncertain": 0.5,
 """How a stance is stored as a score."""
 
 
+OVER = re.compile(r"\b(?:resol(?:ved|ution)|clear(?:ed|ing|ance)|disappeared|gone|no longer)\b", re.IGNORECASE)
+"""What a sentence says of a disease that was there and is no more; 'a history of' it leaves today open."""
+
+
 def stance(text: str) -> Stance:
     """What the report says about pneumonia, negation understood; 'none' where it takes no position.
 
@@ -23,7 +28,7 @@ def stance(text: str) -> Stance:
     present or uncertain signs make a stance only where the disease itself is not judged.
     """
     for region in _regions(text):
-        taken = _stance(read(region))
+        taken = _stance([_today(mention, region) for mention in read(region)])
         if taken != "none":
             return taken
     return "none"
@@ -37,6 +42,14 @@ def _regions(text: str) -> Iterable[str]:
     if first and re.search(r"differential|most likely", text, re.IGNORECASE):
         yield first[1]
     yield text
+
+
+def _today(mention: Mention, text: str) -> Mention:
+    """The mention, absent where its clause says that it was there and is over."""
+    if mention.polarity != "historical":
+        return mention
+    clause = re.split(r"[.;\n]", text[: mention.start])[-1] + re.split(r"[.;\n]", text[mention.start :])[0]
+    return replace(mention, polarity="absent") if OVER.search(clause) else mention
 
 
 def _stance(mentions: list[Mention]) -> Stance:
