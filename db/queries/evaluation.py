@@ -46,19 +46,23 @@ class Score(NamedTuple):
 def reports(session: Session, dataset_id: int, *, last: int | None = None) -> list[StandingReport]:
     """The reports that stand: of each model the newest revision and settings, the newest for each image and strategy.
 
-    last: the highest report id to look at, for what stood at an earlier time.
+    Which are the newest is told by reports that the dataset's own runs wrote; another dataset's, of pictures that both
+    hold, tell it of a model that these have none of. last: the highest report id to look at, for what stood at an
+    earlier time.
     """
     written = (Report.model, Report.revision, Report.strategy, Report.settings_sha256, Report.text)
-    query = select(*KNOWN, Report.id, *written, Report.seconds, Report.tokens, Report.created)
-    query = query.join(Report, Report.image_sha256 == Image.sha256).where(Image.dataset_id == dataset_id)
+    query = select(Run.dataset_id, *KNOWN, Report.id, *written, Report.seconds, Report.tokens, Report.created)
+    query = query.join(Report, Report.image_sha256 == Image.sha256).join(Run, Run.id == Report.run_id)
+    query = query.where(Image.dataset_id == dataset_id)
     if last is not None:
         query = query.where(Report.id <= last)
     found: Iterable[Sequence[Any]] = session.execute(query.order_by(Report.id))
-    rows = [StandingReport(*row) for row in found]
-    newest = {row.model: (row.revision, row.settings_sha256) for row in rows}
+    read = [(writer == dataset_id, StandingReport(*row)) for writer, *row in found]
+    read.sort(key=lambda pair: pair[0])
+    newest = {row.model: (row.revision, row.settings_sha256) for _, row in read}
     standing = {
         (row.image_id, row.model, row.strategy): row
-        for row in rows
+        for _, row in read
         if (row.revision, row.settings_sha256) == newest[row.model]
     }
     return [standing[key] for key in sorted(standing)]

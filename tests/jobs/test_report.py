@@ -312,6 +312,22 @@ def test_reports_are_found_by_label_strategy_stance_keyword_and_case(
         assert len(reports.page(db, ReportQuestion(dataset_id=1), limit=7, offset=77)) == 3
 
 
+def test_reports_that_another_dataset_wrote_of_the_same_pictures_stand_only_where_a_model_wrote_none_here(
+    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
+) -> None:
+    assert report.main([*job_options, "--images", "all", "--dataset", "drawn"]) == 0
+    predicted_dataset(engine, tmp_path, name="other", threshold=0.5)
+    asked = ["--images", "4", "--split", "test", "--dataset", "other", "--strategies", "basic"]
+    assert report.main([*job_options, *asked]) == 0
+    with session.transaction(engine) as db:
+        own, others = evaluation.reports(db, 1), evaluation.reports(db, 2)
+        db.execute(update(Run).where(Run.kind == "report").values(dataset_id=1))
+        borrowed = evaluation.reports(db, 2)
+    assert len(own) == 20 * 4 and len({report.settings_sha256 for report in own}) == 1
+    assert len(others) == 4 and {report.settings_sha256 for report in others}.isdisjoint({own[0].settings_sha256})
+    assert {report.report_id for report in borrowed} == {report.report_id for report in others}
+
+
 def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
     engine: Engine, predict_run: int, job_options: list[str]
 ) -> None:
