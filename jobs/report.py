@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from db import session
-from db.models import Dataset, Run
+from db.models import Dataset, Prompt, Run
 from db.queries import predictions, reports, runs
 from db.queries.predictions import PredictedImage
 from engine.commands import job
@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     strategies = chosen_strategies(args.strategies, args.strategies_file)
     count = image_count(args.images)
     context = open_context(args)
+    refuse_renamed(context, strategies)
     generator = load_generator(args.model, generator_options(args, context))
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
@@ -150,6 +151,18 @@ def chosen_strategies(names: str, file: Path | None = None) -> "list[PromptStrat
     except InputError as error:
         raise UsageError(str(error)) from error
     return [strategy for name, strategy in known.items() if name in found]
+
+
+def refuse_renamed(context: Context, strategies: "Sequence[PromptStrategy]") -> None:
+    """Raises UsageError for a strategy whose text is stored under another name: its reports would be that one's."""
+    with session.reading(context.engine) as db:
+        for strategy in strategies:
+            prompt = db.get(Prompt, strategy.sha256)
+            if prompt is not None and prompt.strategy != strategy.name:
+                raise UsageError(
+                    f"strategy '{strategy.name}' has the text of '{prompt.strategy}', which was asked before; "
+                    "give it that name, or another text"
+                )
 
 
 def image_count(images: str) -> int | None:

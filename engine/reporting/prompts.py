@@ -138,7 +138,13 @@ def read_toml(path: Path) -> dict[str, PromptStrategy]:
         raise InputError(f"strategy file {path} is no TOML in UTF-8: {error}; correct it there") from error
     if not given or not isinstance(given, dict):
         raise InputError(f"strategy file {path}: no [strategies.NAME] table with a text")
-    return {name: _strategy(name, table, f"strategy file {path}, [strategies.{name}]") for name, table in given.items()}
+    own = {name: _strategy(name, table, f"strategy file {path}, [strategies.{name}]") for name, table in given.items()}
+    first = {strategy.sha256: name for name, strategy in STRATEGIES.items()}
+    for name, strategy in own.items():
+        other = first.setdefault(strategy.sha256, name)
+        if other != name:
+            raise InputError(f"strategy file {path}: '{name}' has the text of '{other}'; change it or leave it out")
+    return own
 
 
 def _strategy(name: str, table: object, where: str) -> PromptStrategy:

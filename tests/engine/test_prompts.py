@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.reporting.prompts import STRATEGIES, find, read_toml, sentences
+from engine.reporting.prompts import BASIC, STRATEGIES, find, read_toml, sentences
 
 STRUCTURED = "LUNG FIELDS: Clear.\nCARDIAC: Normal.\nPLEURA: No effusion.\nIMPRESSION: Normal."
 
@@ -74,6 +74,8 @@ def test_strategies_of_ones_own_come_from_a_toml_file(tmp_path: Path) -> None:
         ("[strategies.a]\ntext = 'x'\nrequired = { v = '(' }\n", "required 'v' is no regular expression"),
         ("[strategies.a]\ntext = 'x'\nmax_sentences = 0\n", "max_sentences is to be 1 or more"),
         ("[strategies.a\ntext = 'x'\n", "line 1"),
+        (f"[strategies.a]\ntext = '{BASIC.text}'\n", "'a' has the text of 'basic'; change it"),
+        ("[strategies.a]\ntext = 'x'\n[strategies.b]\ntext = ' x '\n", "'b' has the text of 'a'; change it"),
         ("", "no [strategies.NAME] table"),
     ],
 )

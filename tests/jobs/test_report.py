@@ -312,6 +312,18 @@ def test_reports_are_found_by_label_strategy_stance_keyword_and_case(
         assert len(reports.page(db, ReportQuestion(dataset_id=1), limit=7, offset=77)) == 3
 
 
+def test_a_text_that_was_asked_under_another_name_is_refused_with_both_names(
+    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, code in (("mine", 0), ("yours", 2), ("mine", 0)):
+        file = tmp_path / "own.toml"
+        file.write_text(f"[strategies.{name}]\ntext = 'Normal or not?'\n")
+        assert report.main([*job_options, "--strategies-file", str(file), "--strategies", name]) == code
+    assert "'yours' has the text of 'mine', which was asked before; give it that name" in capsys.readouterr().err
+    with session.transaction(engine) as db:
+        assert set(db.scalars(select(Report.strategy))) == {"mine"}
+
+
 def test_reports_that_another_dataset_wrote_of_the_same_pictures_stand_only_where_a_model_wrote_none_here(
     engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
 ) -> None:
