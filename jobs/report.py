@@ -80,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "only": args.only,
             "predict_run": predicted.id,
         },
-        inputs=inputs_of(context, predicted, images, generator),
+        inputs=inputs_of(predicted, images),
         dataset_id=dataset.id,
         seed=args.seed,
     )
@@ -132,11 +132,9 @@ def generator_options(args: Namespace, context: Context) -> "Options":
     )
 
 
-def inputs_of(context: Context, predicted: Run, images: Sequence[PredictedImage], generator: "ReportGenerator") -> str:
-    """Hash of what the reports are written about, earlier failures included, which make another run of it."""
-    with session.reading(context.engine) as db:
-        failed = reports.failures(db, shas(images), generator.name, generator.revision)
-    return sha256_of([predicted.fingerprint, [(item.sha256, item.label) for item in images], failed])
+def inputs_of(predicted: Run, images: Sequence[PredictedImage]) -> str:
+    """Hash of what the reports are written about."""
+    return sha256_of([predicted.fingerprint, [(item.sha256, item.label) for item in images]])
 
 
 def chosen_strategies(names: str, file: Path | None = None) -> "list[PromptStrategy]":

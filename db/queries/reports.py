@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import lru_cache
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, union_all
@@ -155,16 +154,6 @@ def _keyed(model: str, revision: str, prompt: str, settings: str) -> ColumnEleme
         Report.prompt_sha256 == prompt,
         Report.settings_sha256 == settings,
     )
-
-
-def failures(session: Session, shas: Sequence[str], model: str, revision: str) -> list[str]:
-    """When each failed report of these images by this model was tried last, in id order."""
-    query = select(ReportFailure.id, ReportFailure.created)
-    query = query.where(ReportFailure.model == model, ReportFailure.revision == revision)
-    found: dict[int, datetime] = {}
-    for part in batches(shas):
-        found |= dict(session.execute(query.where(ReportFailure.image_sha256.in_(part))).all())
-    return [found[number].isoformat() for number in sorted(found)]
 
 
 def stored(

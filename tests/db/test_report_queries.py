@@ -6,7 +6,7 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 
 from db import session
-from db.models import Image, Prediction, Prompt, Report, ReportFailure, ReportScore, now
+from db.models import Image, Prediction, Prompt, Report, ReportScore
 from db.queries import reports
 from db.queries.reports import ReportQuestion
 from tests.jobs.test_report import predicted_dataset
@@ -50,7 +50,7 @@ def test_the_queue_of_disagreements_holds_opposite_stances_the_most_confident_ca
         assert [row.report.id for row in latest] == sorted((row.report.id for row in latest), reverse=True)
 
 
-def test_reports_and_failures_of_more_images_than_a_statement_takes_values_are_found_in_order(
+def test_reports_of_more_images_than_a_statement_takes_values_are_found_in_order(
     engine: Engine, tmp_path: Path
 ) -> None:
     run = predicted_dataset(engine, tmp_path)
@@ -62,16 +62,12 @@ def test_reports_and_failures_of_more_images_than_a_statement_takes_values_are_f
         for image in images:
             shared = {**key, "run_id": run, "image_id": image.id, "image_sha256": image.sha256, "strategy": "basic"}
             report = Report(**shared, settings={}, text=".", seconds=0.0, tokens=1)
-            db.add_all([report, ReportFailure(**shared, reason="no answer", created=now())])
+            db.add(report)
             db.flush()
             db.add(ReportScore(report_id=report.id, metric="format", value=image.id / 100))
-        tried = [
-            failure.created.isoformat() for failure in db.scalars(select(ReportFailure).order_by(ReportFailure.id))
-        ]
     shas = [f"{number:064}" for number in range(70_000)] + [image.sha256 for image in images]
     random.Random(0).shuffle(shas)
     with session.transaction(engine) as db:
-        assert reports.failures(db, shas, "m", "1") == tried
         assert {report.image_id for report in reports.stored(db, shas, **key)} == {image.id for image in images}
         scores = reports.stored_scores(db, shas, **key)
         assert sorted(scores) == [("format", image.id / 100) for image in images]

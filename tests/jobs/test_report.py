@@ -15,11 +15,11 @@ from PIL import Image as Picture
 from sqlalchemy import Engine, func, select, update
 
 from db import session
-from db.models import Dataset, Image, Prediction, Prompt, Report, ReportScore, Run
+from db.models import Dataset, Image, Prediction, Prompt, Report, ReportFailure, ReportScore, Run
 from db.queries import evaluation, predictions, reports, runs
 from db.queries.reports import ReportQuestion
 from engine.reporting import generators
-from engine.reporting.generators import Case, Generated
+from engine.reporting.generators import Case, Failed, Generated
 from engine.reporting.prompts import PromptStrategy
 from jobs import report, score
 
@@ -240,6 +240,32 @@ def test_a_generator_that_reads_pixels_gets_those_of_its_image(
         assert row.report.text == f"{row.report.strategy}: mean grey {grey:.3f}"
         assert row.report.settings == {"beams": 1}
         assert (row.stance, row.scores["keyword_alignment"]) == ("none", None)
+
+
+class Stopping(Looking):
+    """A generator that fails once and is interrupted right after."""
+
+    batch_size = 1
+    asked = 0
+
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:  # type: ignore[override]
+        self.asked += 1
+        if self.asked == 2:
+            raise KeyboardInterrupt
+        return [Failed("no answer")] if self.asked == 1 else [Generated("No pneumonia.", 0.1, 4)]
+
+
+def test_a_run_that_was_interrupted_after_a_failure_is_taken_up_and_tries_what_failed(
+    engine: Engine, predict_run: int, job_options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopping = Stopping()
+    monkeypatch.setitem(generators.REGISTRY, "looking", lambda name, options: stopping)
+    command = [*job_options, "--model", "looking", "--strategies", "basic"]
+    assert [report.main(command) for _ in range(2)] == [130, 0]
+    with session.transaction(engine) as db:
+        (run,) = runs.page(db, kind="report")
+        assert (run.status, run.summary["written"], run.summary["failed"]) == ("finished", 10, 0)
+        assert db.scalar(select(func.count()).select_from(ReportFailure)) == 0
 
 
 @pytest.mark.parametrize(
