@@ -17,7 +17,7 @@ from measure import peak_memory, ratio, seconds
 from PIL import Image
 from transformers import logging
 
-from engine.reporting.generators import Case, Generated, Options, ReportGenerator, load
+from engine.reporting.generators import Case, Generated, Options, ReportGenerator, in_order, load
 from engine.reporting.prompts import STRATEGIES
 from tests.tiny_models import tiny_llava
 
@@ -28,7 +28,7 @@ PROMPT = STRATEGIES["basic"]
 def texts(generator: ReportGenerator, cases: list[Case], *, at_once: int) -> list[str]:
     """The reports' texts, so many cases handed over at a time."""
     batches = [cases[start : start + at_once] for start in range(0, len(cases), at_once)]
-    reports = [report for batch in batches for report in generator.generate(batch, PROMPT)]
+    reports = [report for batch in batches for report in in_order(generator.generate(batch, PROMPT))]
     return [report.text for report in reports if isinstance(report, Generated)]
 
 

@@ -67,8 +67,9 @@ def stub_endpoint(stub: Stub) -> Iterator[Stub]:
         def reply(self, answer: str | int) -> None:
             if isinstance(answer, str) and answer.startswith(("drip", "flood")):
                 return self.pour(answer)
-            if answer == "hang":
+            if answer in ("hang", "slow"):
                 time.sleep(3)
+            if answer == "hang":
                 return
             if answer == "break off":
                 self.send_response(200)

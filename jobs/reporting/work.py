@@ -2,11 +2,11 @@
 
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
@@ -21,12 +21,9 @@ from jobs.results import thresholds_of
 from jobs.run import ActiveRun, sha256_of
 
 if TYPE_CHECKING:
-    from engine.reporting.generators import Case, Failed, Generated, ReportGenerator
+    from engine.reporting.generators import Case, Generated, Outcome, ReportGenerator
     from engine.reporting.prompts import PromptStrategy
 
-    Outcome = Generated | Failed
-
-T = TypeVar("T")
 SCORES = ("keyword_alignment", "stance_agreement", "format")
 KEY = ("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256")
 
@@ -100,8 +97,8 @@ class Work:
         there = {report.image_sha256 for report in stored}
         absent = [item for item in items if item.sha256 not in there]
         yield len(items) - len(absent), []
-        for piece in in_time(zip(absent, self.written(absent, strategy), strict=True)):
-            yield len(piece), self.store(strategy, piece, failed)
+        for part in self.written(absent, strategy):
+            yield len(part), self.store(strategy, part, failed)
 
     def store(
         self, strategy: "PromptStrategy", made: "Sequence[tuple[PredictedImage, Outcome]]", failed: Counter[str]
@@ -126,23 +123,30 @@ class Work:
             self.scorer.store(db, reports.stored(db, list(written), **key), written, {strategy.name: strategy})
         return [one for _, one in good]
 
-    def written(self, items: Sequence[PredictedImage], strategy: "PromptStrategy") -> "Iterator[Outcome]":
-        """What the generator makes of each image, in order; an image that cannot be read any more fails alone."""
+    def written(
+        self, items: Sequence[PredictedImage], strategy: "PromptStrategy"
+    ) -> "Iterator[list[tuple[PredictedImage, Outcome]]]":
+        """What the generator makes of the images, as it comes; one that cannot be read any more fails alone."""
         from engine.errors import InputError
         from engine.images import UnreadableImageError
         from engine.reporting.generators import Failed
 
         cases: list[Case] = []
-        outcomes: list[Failed | None] = []
+        asked: dict[int, PredictedImage] = {}
+        unread: list[tuple[PredictedImage, Outcome]] = []
         for item in items:
             try:
                 cases.append(self.case(item))
-                outcomes.append(None)
+                asked[len(asked)] = item
             except (UnreadableImageError, InputError, OSError) as error:
-                outcomes.append(Failed(f"image {item.path} cannot be used: {error}"))
-        made = iter(self.generator.generate(cases, strategy) if cases else ())
-        for outcome in outcomes:
-            yield next(made) if outcome is None else outcome
+                unread.append((item, Failed(f"image {item.path} cannot be used: {error}")))
+        if unread:
+            yield unread
+        if not asked:
+            return
+        for part in self.generator.generate(cases, strategy):
+            yield [(asked.pop(place), outcome) for place, outcome in part.items()]
+        assert not asked, f"{self.generator.name} says nothing of {len(asked)} cases"
 
     def case(self, item: PredictedImage) -> "Case":
         """What the generator is told of one image."""
@@ -180,25 +184,6 @@ class Work:
             if metric in values and value is not None:
                 values[metric].append(value)
         return {name: fmean(known) if known else None for name, known in values.items()}
-
-
-def in_time(made: Iterable[T], *, seconds: float = 2.0) -> Iterator[list[T]]:
-    """What comes one by one, in lists of what came together: a kill costs no more than `seconds` of answers, and an
-    error none of those before it."""
-    pending: list[T] = []
-    since = time.monotonic()
-    try:
-        for one in made:
-            pending.append(one)
-            if time.monotonic() - since >= seconds:
-                yield pending
-                pending, since = [], time.monotonic()
-    except Exception:
-        if pending:
-            yield pending
-        raise
-    if pending:
-        yield pending
 
 
 def shas(items: Sequence[PredictedImage]) -> list[str]:

@@ -3,13 +3,14 @@
 import base64
 import io
 import time
+from unittest.mock import ANY
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options, endpoint, load
+from engine.reporting.generators import Case, Failed, Generated, Options, endpoint, in_order, load
 from engine.reporting.prompts import STRATEGIES
 from tests.stub_endpoint import Stub, stub_endpoint
 
@@ -24,7 +25,8 @@ def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def asked(stub: Stub, count: int = 1, *, deadline: float = 5.0) -> list[Generated | Failed]:
-    return list(load(f"openai:stub@{stub.url}", Options(deadline=deadline)).generate([CASE] * count, BASIC))
+    generator = load(f"openai:stub@{stub.url}", Options(deadline=deadline))
+    return in_order(generator.generate([CASE] * count, BASIC))
 
 
 def test_the_prompt_and_the_enlarged_picture_are_sent_and_the_answer_comes_back() -> None:
@@ -95,10 +97,21 @@ def test_words_are_counted_where_the_server_tells_no_number_of_tokens(told: obje
 def test_a_caller_who_stops_waits_for_no_answer() -> None:
     with stub_endpoint(Stub(answer=lambda number: "hang" if number else "Clear.")) as stub:
         began = time.monotonic()
-        reports = iter(load(f"openai:stub@{stub.url}", Options(concurrency=1)).generate([CASE] * 4, BASIC))
-        assert isinstance(next(reports), Generated)
-        del reports
+        parts = iter(load(f"openai:stub@{stub.url}", Options(concurrency=1)).generate([CASE] * 4, BASIC))
+        assert next(parts) == {0: Generated("Clear.", ANY, 7)}
+        del parts
     assert time.monotonic() - began < 2
+
+
+def test_a_slow_answer_holds_up_none_of_those_behind_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "TOGETHER", 0.2)
+    with stub_endpoint(Stub(answer=lambda number: "slow" if number == 0 else "Clear.")) as stub:
+        began = time.monotonic()
+        parts = iter(load(f"openai:stub@{stub.url}", Options(concurrency=2)).generate([CASE] * 6, BASIC))
+        first = next(parts)
+        assert len(first) == 5 and time.monotonic() - began < 2
+        (last,) = parts
+    assert {*first, *last} == set(range(6)) and list(last.values()) == [Generated("slow", ANY, 7)]
 
 
 def test_one_failure_among_many_leaves_the_others_whole() -> None:

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.reporting.findings import read
-from engine.reporting.generators import Case, Failed, Generated, LabelledCase, load
+from engine.reporting.generators import Case, Failed, Generated, LabelledCase, in_order, load
 from engine.reporting.prompts import STRATEGIES
 from engine.reporting.scores import stance
 
@@ -20,7 +20,7 @@ FIVE = st.lists(CASES, min_size=5, max_size=5)
 
 
 def report(nearest: list[LabelledCase], strategy: str = "basic") -> str:
-    (made,) = load("nearest").generate([Case(0.5, 0.5, nearest=nearest)], STRATEGIES[strategy])
+    (made,) = in_order(load("nearest").generate([Case(0.5, 0.5, nearest=nearest)], STRATEGIES[strategy]))
     assert isinstance(made, Generated)
     return made.text
 
@@ -48,7 +48,7 @@ def test_the_report_of_the_nearest_case_that_has_one_is_quoted_word_for_word() -
 
 def test_a_case_without_neighbours_fails_and_the_others_are_written() -> None:
     known = Case(0.5, 0.5, nearest=[LabelledCase(1, 1, "bacterial", 0.5)])
-    made = load("nearest").generate([Case(0.5, 0.5), known], STRATEGIES["basic"])
+    made = in_order(load("nearest").generate([Case(0.5, 0.5), known], STRATEGIES["basic"]))
     assert isinstance(made[0], Failed) and "no labelled case" in made[0].reason
     assert isinstance(made[1], Generated) and "1 of the 1" in made[1].text and "1 bacterial" in made[1].text
 

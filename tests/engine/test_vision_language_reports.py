@@ -1,6 +1,6 @@
 """Do vision-language models of the real classes write reports, and does each thing they lack get one clear line?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options, load, vision_language
+from engine.reporting.generators import Case, Generated, Options, Outcome, in_order, load, vision_language
 from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.vision_language import VisionLanguage
 from engine.reporting.prompts import STRATEGIES
@@ -38,8 +38,8 @@ def _roomy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(VisionLanguage, "_require_memory", lambda *_: None)
 
 
-def texts(reports: Sequence[Generated | Failed]) -> list[str]:
-    return [report.text for report in reports if isinstance(report, Generated)]
+def texts(parts: Iterable[Mapping[int, Outcome]]) -> list[str]:
+    return [report.text for report in in_order(parts) if isinstance(report, Generated)]
 
 
 @pytest.mark.parametrize("name", [*SPEAKING, "hf:me/mine"])
@@ -55,7 +55,7 @@ def test_each_class_writes_a_batch_as_it_writes_one_by_one_and_sees_the_picture(
 
 
 def test_a_report_at_the_token_limit_is_marked_as_cut(models: Path) -> None:
-    reports = load("blip2", Options(models=models, max_tokens=3)).generate(CASES, BASIC)
+    reports = in_order(load("blip2", Options(models=models, max_tokens=3)).generate(CASES, BASIC))
     assert all(report.cut == (report.tokens == 3) for report in reports if isinstance(report, Generated))
     assert any(isinstance(report, Generated) and report.cut for report in reports)
 

@@ -19,7 +19,7 @@ from db.models import Dataset, Image, Prediction, Prompt, Report, ReportFailure,
 from db.queries import evaluation, predictions, reports, runs
 from db.queries.reports import ReportQuestion
 from engine.reporting import generators
-from engine.reporting.generators import Case, Failed, Generated
+from engine.reporting.generators import Case, Failed, Generated, Outcome
 from engine.reporting.prompts import PromptStrategy
 from jobs import report, score
 
@@ -222,9 +222,10 @@ class Looking:
     name, revision, reads_pixels, reads_prediction, reads_nearest, batch_size = "looking", "1", True, False, 0, 3
     settings: dict[str, object] = {"beams": 1}  # noqa: RUF012  # read only
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated]:
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
         assert 1 <= len(cases) <= 3
-        return [Generated(f"{prompt.name}: mean grey {case.pixels.mean():.3f}", 0.1, 4) for case in cases]
+        texts = [f"{prompt.name}: mean grey {case.pixels.mean():.3f}" for case in cases]
+        return [{place: Generated(text, 0.1, 4)} for place, text in reversed([*enumerate(texts)])]
 
 
 def test_a_generator_that_reads_pixels_gets_those_of_its_image(
@@ -248,11 +249,11 @@ class Stopping(Looking):
     batch_size = 1
     asked = 0
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:  # type: ignore[override]
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
         self.asked += 1
         if self.asked == 2:
             raise KeyboardInterrupt
-        return [Failed("no answer")] if self.asked == 1 else [Generated("No pneumonia.", 0.1, 4)]
+        return [{0: Failed("no answer") if self.asked == 1 else Generated("No pneumonia.", 0.1, 4)}]
 
 
 def test_a_run_that_was_interrupted_after_a_failure_is_taken_up_and_tries_what_failed(

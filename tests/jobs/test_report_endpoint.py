@@ -82,7 +82,14 @@ def test_an_image_that_vanished_fails_alone_and_a_refusal_stops_the_run_with_one
         assert report.main([*job_options, *SHORT, "--model", f"openai:stub@{stub.url}"]) == 1
         error = capsys.readouterr().err.strip().splitlines()[-1]
         assert error.startswith("error: ") and "set OPENAI_API_KEY" in error
-    assert counted(engine) == (38, 2)
+    assert counted(engine) == (38, 3)
+
+
+@pytest.mark.usefixtures("_predicted")
+def test_what_was_answered_before_a_refusal_is_kept(engine: Engine, job_options: list[str]) -> None:
+    with stub_endpoint(Stub(answer=lambda number: "No pneumonia." if number < 5 else 401)) as stub:
+        assert report.main([*job_options, "--concurrency", "1", "--model", f"openai:stub@{stub.url}"]) == 1
+    assert counted(engine) == (5, 0)
 
 
 DRIVER = """

@@ -70,6 +70,9 @@ class Failed:
         object.__setattr__(self, "reason", kept(self.reason))
 
 
+Outcome = Generated | Failed
+
+
 class ReportGenerator(Protocol):
     """What writes reports. Equal name, revision, settings and prompt on an equal case mean an equal report."""
 
@@ -101,9 +104,9 @@ class ReportGenerator(Protocol):
     def batch_size(self) -> int:
         """How many cases to hand over at a time."""
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> "Iterable[Generated | Failed]":
-        """One report for each case, in order and as they come, or why there is none. Raises InputError where none can
-        be written."""
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterable[Mapping[int, Outcome]]:
+        """One report for each case, or why there is none: what comes together at a time, by the case's place in
+        `cases`. Raises InputError where none can be written."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,12 @@ REGISTRY: dict[str, Callable[[str, Options], ReportGenerator]] = {
     "openai:MODEL@URL": _endpoint,
 }
 """Name, or the form of it -> what makes the generator; heavy imports happen inside."""
+
+
+def in_order(parts: Iterable[Mapping[int, Outcome]]) -> list[Outcome]:
+    """What a generator made of all its cases, in their order."""
+    made = {place: outcome for part in parts for place, outcome in part.items()}
+    return [made[place] for place in sorted(made)]
 
 
 def kept(text: str) -> str:

@@ -4,8 +4,12 @@ import base64
 import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from functools import partial
+from queue import Empty, SimpleQueue
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
@@ -27,10 +31,11 @@ from openai import (
 from openai.types.chat import ChatCompletion
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options, kept
+from engine.reporting.generators import Case, Failed, Generated, Options, Outcome, kept
 from engine.reporting.generators.pictures import png
 from engine.reporting.prompts import PromptStrategy
 
+T = TypeVar("T")
 KEY = "OPENAI_API_KEY"
 LONGEST = 20_000
 """Characters of an answer; no report is longer."""
@@ -42,6 +47,8 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
 """Seconds between two tries: doubled each time, unless the server says how long."""
 WAVES = 4
 """Requests handed over at a time, as a multiple of those that run at once, so that a slow one holds up few others."""
+TOGETHER = 1.0
+"""Seconds that an answer waits for others, to be stored with them."""
 PASSING = (APIConnectionError, RateLimitError, InternalServerError)
 """Errors that another try may not meet; a timeout is a connection error."""
 REFUSALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
@@ -67,15 +74,26 @@ class Endpoint:
         )
         self.trusted = create_ssl_context()  # once, for it takes longer than all else that a batch needs
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[Generated | Failed]:
-        """One report for each case, in order and as they come. Raises InputError where the server refuses, or is not
-        there by the deadline; then, and where the caller stops, what is not yet answered is given up."""
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[dict[int, Outcome]]:
+        """One report for each case, as they come, whatever order they come in. Raises InputError where the server
+        refuses, or is not there by the deadline; then, and where the caller stops, what is not yet answered is given
+        up."""
+        came: SimpleQueue[tuple[int, Future[Outcome]]] = SimpleQueue()
         with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._client()) as client:
             turns = anyio.Semaphore(self.concurrency)
             answers = [portal.start_task_soon(self._one, client, turns, case, prompt) for case in cases]
+            for place, answer in enumerate(answers):
+                answer.add_done_callback(partial(_arrive, came, place))
             try:
-                for answer in answers:
-                    yield answer.result()
+                left = len(answers)
+                while left:
+                    part = together(came, most=left)
+                    errors = [error for _, answer in part if (error := answer.exception()) is not None]
+                    if len(errors) < len(part):
+                        yield {place: answer.result() for place, answer in part if answer.exception() is None}
+                    if errors:
+                        raise errors[0]
+                    left -= len(part)
             finally:
                 for answer in answers:
                     answer.cancel()
@@ -89,9 +107,7 @@ class Endpoint:
             http_client=DefaultAsyncHttpxClient(verify=self.trusted, event_hooks={"response": [bound]}),
         )
 
-    async def _one(
-        self, client: AsyncOpenAI, turns: anyio.Semaphore, case: Case, prompt: PromptStrategy
-    ) -> Generated | Failed:
+    async def _one(self, client: AsyncOpenAI, turns: anyio.Semaphore, case: Case, prompt: PromptStrategy) -> Outcome:
         """Ask until there is an answer, the deadline has passed, or the server says no."""
         assert case.pixels is not None
         async with turns:
@@ -139,6 +155,20 @@ class Endpoint:
             raise APITimeoutError(Request("POST", self.url)) from error
 
 
+def _arrive(came: "SimpleQueue[tuple[int, Future[Outcome]]]", place: int, answer: "Future[Outcome]") -> None:
+    came.put((place, answer))
+
+
+def together(came: "SimpleQueue[T]", *, most: int) -> list[T]:
+    """What comes within TOGETHER seconds of the first, at most so many."""
+    found = [came.get()]
+    until = time.monotonic() + TOGETHER
+    with suppress(Empty):
+        while len(found) < most:
+            found.append(came.get(timeout=max(until - time.monotonic(), 0.0)))
+    return found
+
+
 class Bounded(AsyncByteStream):
     """A response's body as it comes. Raises APIError where it has more than MOST bytes."""
 
@@ -163,7 +193,7 @@ async def bound(response: Response) -> None:
     response.stream = Bounded(response)
 
 
-def report(answer: ChatCompletion, *, seconds: float) -> Generated | Failed:
+def report(answer: ChatCompletion, *, seconds: float) -> Outcome:
     """The report that an answer holds, or why it holds none. Raises AttributeError, LookupError or TypeError where the
     answer is no chat completion, for the client checks none."""
     choice = answer.choices[0]

@@ -15,7 +15,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any
 
-from engine.reporting.generators import Case, Failed, Generated, LabelledCase
+from engine.reporting.generators import Case, Failed, Generated, LabelledCase, Outcome
 from engine.reporting.prompts import PromptStrategy
 
 NEAREST = 5
@@ -120,10 +120,11 @@ class Nearest:
         texts = [write(nearest, strategy) for strategy, nearest in product(WORDINGS, PROBES)]
         return hashlib.sha256("\n".join([str(NEAREST), *texts]).encode()).hexdigest()[:16]
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:
-        """One report for each case, in order; tokens are words."""
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
+        """One report for each case, all at once; tokens are words."""
         began = time.perf_counter()
         texts = [write(case.nearest, prompt.name) if case.nearest else None for case in cases]
         each = (time.perf_counter() - began) / max(len(texts), 1)
         absent = Failed("the index holds no labelled case of another patient")
-        return [absent if text is None else Generated(text, each, len(text.split())) for text in texts]
+        made = [absent if text is None else Generated(text, each, len(text.split())) for text in texts]
+        return [dict(enumerate(made))]

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from engine.heat import leading_zones
-from engine.reporting.generators import Case, Failed, Generated
+from engine.reporting.generators import Case, Generated, Outcome
 from engine.reporting.prompts import PromptStrategy
 
 Verdict = Literal["pneumonia", "undecided", "normal"]
@@ -188,9 +188,9 @@ class Template:
         texts = "\n".join(write(case, strategy) for strategy, case in product(WORDINGS, PROBES))
         return hashlib.sha256(texts.encode()).hexdigest()[:16]
 
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:
-        """One report for each case, in order; tokens are words."""
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
+        """One report for each case, all at once; tokens are words."""
         began = time.perf_counter()
         texts = [write(case, prompt.name) for case in cases]
         each = (time.perf_counter() - began) / max(len(texts), 1)
-        return [Generated(text, each, len(text.split())) for text in texts]
+        return [{place: Generated(text, each, len(text.split())) for place, text in enumerate(texts)}]

@@ -17,7 +17,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options
+from engine.reporting.generators import Case, Failed, Generated, Options, Outcome
 from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.published import PUBLISHED
 from engine.reporting.prompts import PromptStrategy
@@ -126,8 +126,8 @@ class VisionLanguage:
         )
 
     @torch.inference_mode()
-    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[Generated | Failed]:
-        """One report for each case, in order, greedily. Raises InputError where memory runs out."""
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
+        """One report for each case, all at once, greedily. Raises InputError where memory runs out."""
         began = time.perf_counter()
         torch.manual_seed(self.settings["seed"])
         pictures = [shown(case.pixels) for case in cases if case.pixels is not None]
@@ -146,7 +146,7 @@ class VisionLanguage:
         if made.shape[1] >= length and torch.equal(made[:, :length], given["input_ids"]):
             made = made[:, length:]
         each = (time.perf_counter() - began) / max(len(cases), 1)
-        return [self._report(row, each) for row in made]
+        return [{place: self._report(row, each) for place, row in enumerate(made)}]
 
     @property
     def _chats(self) -> bool:
