@@ -9,8 +9,10 @@ from db.queries import runs
 
 SIZE = 30
 
-dataset = frame.open_dataset()
+viewed = frame.open_dataset(stamps=False)
 chosen = address.number("run")
+dataset = run_view.whose(chosen, viewed)
+frame.stamp(dataset)
 seen = run_view.standing_of(chosen)
 
 

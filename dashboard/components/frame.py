@@ -23,6 +23,8 @@ TITLES = {
     "reviews": ("Reviews", ":material/rate_review:"),
     "runs": ("Runs", ":material/history:"),
 }
+SUPPOSED = "dataset_supposed"
+"""In the session: the name of the dataset that an address is about which names none."""
 USE = "Research use, not for diagnosis."
 SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Figures show that the wiring works, nothing else."
 
@@ -36,8 +38,9 @@ def pages() -> list[st.Page]:
     return [*listed, st.Page(FOLDER / "case.py", title="Case", visibility="hidden")]
 
 
-def open_dataset() -> Dataset:
-    """Draw the frame and return the dataset in view; where there is none, say what to run and stop the page."""
+def open_dataset(*, stamps: bool = True) -> Dataset:
+    """Draw the frame and return the dataset in view; where there is none, say what to run and stop the page. stamps:
+    whether it is what the page shows, and so what the banner is about."""
     address.settle()
     known, problem = _datasets()
     with st.sidebar:
@@ -54,9 +57,16 @@ def open_dataset() -> Dataset:
     if dataset is None:
         problem()
         st.stop()
+    st.session_state[SUPPOSED] = known[0].name
+    if stamps:
+        stamp(dataset)
+    return dataset
+
+
+def stamp(dataset: Dataset) -> None:
+    """The banner over everything that is shown of phantoms; of radiographs nothing."""
     if dataset.synthetic:
         st.warning(SYNTHETIC, icon=":material/science:")
-    return dataset
 
 
 def kept() -> dict[str, str] | None:
@@ -66,8 +76,10 @@ def kept() -> dict[str, str] | None:
 
 
 def here(path: str, dataset: Dataset, /, **parameters: object) -> str:
-    """The address of a page, keeping the dataset in view and who reviews where the URL names them."""
-    kept = {"dataset": dataset.name if address.get("dataset") else None, "reviewer": address.get("reviewer")}
+    """The address of a page about the dataset, which it names where the URL names one, or where another would be
+    supposed; and keeping who reviews."""
+    named = address.get("dataset") or st.session_state.get(SUPPOSED, dataset.name) != dataset.name
+    kept = {"dataset": dataset.name if named else None, "reviewer": address.get("reviewer")}
     return address.link(path, **{**kept, **parameters})
 
 

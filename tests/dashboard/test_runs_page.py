@@ -6,12 +6,13 @@ from datetime import timedelta
 import pyarrow as arrow
 import pytest
 from opened import Workbench, asked, cell, linked, open_page, said
+from sample import build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard import downloads
 from db import session as database
-from db.models import Artifact, Metric, Prediction, Run, now
+from db.models import Artifact, Dataset, Metric, Prediction, Run, now
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 COMMAND = "python -m jobs report --model 'my model' --dataset sample"
@@ -191,12 +192,42 @@ def test_an_image_that_changed_sides_opens_in_both_runs_and_more_of_them_as_a_li
         assert (page, parameters["run"], parameters["against"]) == ("case", str(run), str(other))
         case = open_page(page, **parameters)
         assert not case.exception and "No such case" not in said(case)
-    assert not [link for link in at.get("page_link") if "against" in link.proto.query_string]
+    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-moved")]
     monkeypatch.setattr("dashboard.components.runs.run_comparison.SHOWN", 2)
     at = open_page("runs", run=first, against=second)
     assert len(linked(at, "changed")["cards"]) == 2 and "jobs compare" not in said(at)
-    (link,) = [one.proto for one in at.get("page_link") if "against" in one.proto.query_string]
-    assert (link.page, link.query_string) == ("cases", f"run={first}&against={second}")
+    (link,) = linked(at, "moved")["steps"]
+    assert asked(link["href"]) == ("cases", {"run": str(first), "against": str(second)})
+
+
+@pytest.mark.parametrize("viewed", ["", "sample", "real"])
+@pytest.mark.parametrize("own", ["sample", "real"])
+def test_a_run_is_stamped_and_leads_on_by_its_own_data_set_whichever_is_in_view(
+    workbench: Workbench, own: str, viewed: str
+) -> None:
+    pictures = films(40, seed=1)
+    build(workbench.engine, workbench.artifacts, workbench.folder, pictures=pictures, name="real", synthetic=False)
+    with database.transaction(workbench.engine) as db:
+        query = select(Run.kind, Run.id).join(Dataset).where(Dataset.name == own, Run.status == "finished")
+        ids = dict(db.execute(query).all())
+    for kind in ("train", "predict", "evaluate"):
+        at = open_page("runs", run=ids[kind], **({"dataset": viewed} if viewed else {}))
+        drawn = [str(chart.proto.spec) for chart in at.get("vega_lite_chart")]
+        stamped = [*("SYNTHETIC" in one for one in drawn), bool(at.warning)]
+        assert drawn and stamped == [own == "sample"] * len(stamped), kind
+        name = cell(at, "run", own)
+        assert name["text"] == {"sample": "sample, synthetic", "real": "real"}[own]
+        assert asked(name["href"])[1].get("dataset", "real") == own
+    at = open_page("runs", run=ids["predict"], **({"dataset": viewed} if viewed else {}))
+    outcome = linked(at, "confusion")["rows"][0][1]
+    page, parameters = asked(outcome["href"])
+    assert len(linked(open_page(page, **parameters), "cases")["cards"]) == int(outcome["text"]) > 0
+    assert parameters.get("dataset", "real") == own
+
+
+def test_the_list_of_runs_marks_those_of_phantoms(workbench: Workbench) -> None:
+    build(workbench.engine, workbench.artifacts, workbench.folder, pictures=films(9), name="real", synthetic=False)
+    assert {row[4] for row in texts(open_page("runs"), "runs")} == {"sample, synthetic", "real"}
 
 
 def test_a_hash_among_the_settings_is_shortened_and_whole_in_its_hint(workbench: Workbench) -> None:

@@ -45,11 +45,11 @@ def _beside_even(share: float) -> str:
 
 def slices(dataset: Dataset, run: Run) -> None:
     """The run's slices, those that fail most first, with what marks them and the way to their cases; nothing where it
-    found none."""
+    found none. dataset: the run's."""
     with resources.reading() as session:
         found = audit.slices(session, run.id)
         predicted = run.config.get("predict_run")
-        last = audit.latest(session, predicted) if predicted and run.dataset_id == dataset.id else None
+        last = audit.latest(session, predicted) if predicted else None
     if not found:
         return
     st.subheader("Slices")

@@ -20,17 +20,15 @@ READERS = 10
 
 
 def show(dataset: Dataset, run: Run) -> None:
-    """The links in a row; none where nothing belongs to the run."""
+    """The links in a row; none where nothing belongs to the run. dataset: the run's."""
     with resources.reading() as session:
-        own = session.get(Dataset, run.dataset_id) if run.dataset_id not in (None, dataset.id) else None
         pages = list(_pages(session, run)) if run.status == "finished" else []
         readers = islice(_told_apart(runs.readers(session, run)), READERS)
         others = [*runs.sources(session, run), *sorted(readers, key=lambda reader: reader.kind)]
     links = [*pages, *map(_to, others)]
     if not links:
         return
-    there = {"dataset": own.name} if own else {}
-    steps = [Cell(said, frame.here(page, dataset, **there | parameters)) for said, page, parameters in links]
+    steps = [Cell(said, frame.here(page, dataset, **parameters)) for said, page, parameters in links]
     linked.row([Cell("Related:"), *steps], key="related", left=True)
 
 

@@ -30,7 +30,8 @@ SQUARE = 520
 
 
 def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
-    """What a finished run of predictions, an evaluation or an audit amounts to; of other kinds nothing."""
+    """What a finished run of predictions, an evaluation or an audit amounts to; of other kinds nothing. dataset: the
+    run's."""
     with panels.guarded("The results"):
         if run.kind in comparison.KINDS:
             _predictions(dataset, run)
@@ -122,8 +123,7 @@ def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
     split = "test" if judged.tested else None
 
     def cell(outcome: str, number: int, cause: str | None = None) -> Cell:
-        asked = {"run": run.id, "outcome": outcome.upper(), "split": split, "cause": cause}
-        href = frame.here("cases", dataset, **asked) if run.dataset_id == dataset.id else None
+        href = frame.here("cases", dataset, run=run.id, outcome=outcome.upper(), split=split, cause=cause)
         return Cell(f"{number:,}", href, tone="wrong" if outcome in ("fn", "fp") and number else "")
 
     def row(head: str, normal: str, ill: str, name: str) -> list[Cell | str]:

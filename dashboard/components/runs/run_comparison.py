@@ -218,11 +218,9 @@ def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: 
     if cards:
         linked.cards(cards, key="changed")
     if len(rows) > SHOWN:
-        st.page_link(
-            frame.FOLDER / "cases.py",
-            label=f"{SHOWN} are shown; all cases that the two runs call differently",
-            icon=":material/grid_view:",
-            query_params={**(frame.kept() or {}), "run": str(first.id), "against": str(second.id)},
+        href = frame.here("cases", dataset, run=first.id, against=second.id)
+        linked.row(
+            [Cell(f"{SHOWN} are shown; all cases that the two runs call differently", href)], key="moved", left=True
         )
 
 

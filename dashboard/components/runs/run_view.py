@@ -26,7 +26,7 @@ SKIPPED = 200
 def several(dataset: Dataset, rows: Sequence[Run]) -> None:
     """Runs as a table, the latest first."""
     with resources.reading() as session:
-        names = {one.id: one.name for one in datasets.every(session)}
+        names = {one.id: _named(one) for one in datasets.every(session)}
     table: list[list[Cell | str]] = []
     for run in rows:
         standing = runs.status(run)
@@ -46,6 +46,18 @@ def several(dataset: Dataset, rows: Sequence[Run]) -> None:
     linked.table(heads, table, key="runs", caption="Runs, the latest first")
 
 
+def whose(run_id: int | None, dataset: Dataset) -> Dataset:
+    """The dataset that the run is of, which it is stamped by and leads to; the one in view without a run or of none."""
+    with resources.reading() as session:
+        run = runs.find(session, run_id) if run_id is not None else None
+        own = session.get(Dataset, run.dataset_id) if run and run.dataset_id else None
+    return own or dataset
+
+
+def _named(dataset: Dataset) -> str:
+    return f"{dataset.name}{', synthetic' * dataset.synthetic}"
+
+
 def standing_of(run_id: int | None) -> str | None:
     """How the run stands now, None where there is none; without a number, "running" where any run is."""
     with resources.reading() as session:
@@ -56,7 +68,7 @@ def standing_of(run_id: int | None) -> str | None:
 
 
 def one(dataset: Dataset, run_id: int) -> None:
-    """A run's state now, and while it runs its curves as they grow."""
+    """A run's state now, and while it runs its curves as they grow. dataset: the run's, see `whose`."""
     with resources.reading() as session:
         run = runs.find(session, run_id)
     st.page_link(frame.FOLDER / "runs.py", label="All runs", icon=":material/arrow_back:", query_params=frame.kept())
@@ -73,6 +85,7 @@ def one(dataset: Dataset, run_id: int) -> None:
     if standing in BROKEN:
         _stopped(run, standing)
     rows: list[list[Cell | str]] = [
+        ["Dataset", Cell(_named(dataset), frame.here("", dataset)) if run.dataset_id else "none"],
         ["Started", f"{run.started:%Y-%m-%d %H:%M} UTC, {wording.ago(run.started)}"],
         ["Took", wording.duration(run.seconds)],
         ["Last sign of life", wording.ago(run.heartbeat)],
@@ -97,7 +110,8 @@ def _stopped(run: Run, standing: str) -> None:
 
 
 def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
-    """What a run was asked, and what it left; standing: how it stands, see `standing_of`."""
+    """What a run was asked, and what it left. dataset: the run's, see `whose`; standing: how it stands, see
+    `standing_of`."""
     with resources.reading() as session:
         run = runs.find(session, run_id)
         if run is None:
