@@ -8,6 +8,7 @@ from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS, OOF_NOTE
 from engine.metrics.bootstrap import Interval
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import NAMES
+from engine.splits import OUT_OF_FOLD, UNSPLIT
 from engine.tables import markdown_table, number, plain, span
 
 INTENDED = """
@@ -25,7 +26,8 @@ THRESHOLDS = {
 AT_THRESHOLD = ("recall", "specificity", "precision", "accuracy", "f1")
 FREE = ("auc", "average_precision", "recall_at_specificity_90", "recall_at_specificity_95")
 CALIBRATION = ("brier", "ece", "ece_by_chance", "calibration_intercept", "calibration_slope")
-SPLITS = {"oof": "out of fold", "test": "test"}
+SPLITS = {OUT_OF_FOLD: "out of fold", UNSPLIT: "images without a split"}
+"""Of splits that have no name of their own."""
 
 
 @dataclass(frozen=True)
@@ -40,8 +42,16 @@ class Holding:
 
 
 @dataclass(frozen=True)
+class Holdings:
+    """A part of a data set, and what it holds."""
+
+    dataset: str
+    counts: Sequence[Holding]
+
+
+@dataclass(frozen=True)
 class Card:
-    """What a card is written from. Values come by split: "oof", and that which the classifier is judged on."""
+    """What a card is written from. Values come by split: OUT_OF_FOLD, and that which the classifier is judged on."""
 
     name: str
     synthetic: bool
@@ -49,11 +59,13 @@ class Card:
     recipe: Mapping[str, object]
     backbones: Sequence[tuple[str, str, str]]
     """Name, pretrained weights, licence."""
-    dataset: str
-    holdings: Sequence[Holding]
+    training: Holdings
+    evaluation: Holdings
+    judged: str
+    """The split that the classifier is judged on, UNSPLIT where the evaluation data names none."""
     protocol: Mapping[str, object]
     openings: int
-    """How often the test split was scored."""
+    """How often the evaluation data was scored."""
     values: Mapping[str, Sequence[Measured]]
     verdicts: Mapping[str, str]
     """Of the audit, {} where there is none."""
@@ -69,8 +81,8 @@ def model_card(card: Card) -> str:
         "Model details": [_pairs(card.details), _backbones(card)],
         "Intended use": [INTENDED.strip()],
         "Factors": [_factors(card)],
-        "Training data": [_holdings(card, judged=False)],
-        "Evaluation data": [_holdings(card, judged=True), _opened(card)],
+        "Training data": [_holdings(card.training)],
+        "Evaluation data": [_holdings(card.evaluation), _opened(card)],
         "Protocol": [_pairs(card.protocol), _pairs(card.recipe)],
         "Metrics": [CLASSIFICATION.strip(), INTERVALS.format(replicates=card.replicates, unit="patients")],
         "Quantitative analyses": _analyses(card),
@@ -109,19 +121,22 @@ def _factors(card: Card) -> str:
     return f"Results are told apart by {known}{looks}. Age, sex and scanner are not known of any image."
 
 
-def _holdings(card: Card, *, judged: bool) -> str:
+def _holdings(part: Holdings) -> str:
     rows = [
         (plain(one.split), plain(one.label), f"{one.images:,}", f"{one.files:,}", f"{one.patients:,}")
-        for one in card.holdings
-        if (one.split == "test") == judged
+        for one in part.counts
     ]
     heads = ("split", "label", "distinct images", "files", "patients")
-    return f"Data set {plain(card.dataset)}.\n\n{markdown_table(heads, rows)}" if rows else ""
+    return f"Data set {plain(part.dataset)}.\n\n{markdown_table(heads, rows)}" if rows else ""
 
 
 def _opened(card: Card) -> str:
     times = "once" if card.openings == 1 else f"{card.openings} times"
-    return f"The test split was scored {times} in this database."
+    return f"{_judged(card)} was scored {times} in this database."
+
+
+def _judged(card: Card) -> str:
+    return "The evaluation data" if card.judged == UNSPLIT else f"The {plain(card.judged)} split"
 
 
 def _analyses(card: Card) -> list[str]:
@@ -133,7 +148,7 @@ def _analyses(card: Card) -> list[str]:
             if (one.name, one.slice) == ("threshold", where)
         ]
         blocks.append(_table(card, AT_THRESHOLD, where, f"At the {name}{f' ({at[0]})' if at else ''}"))
-    if "oof" in card.values:
+    if OUT_OF_FOLD in card.values:
         blocks.append(OOF_NOTE)
     blocks.append(_table(card, ("auc", *AT_THRESHOLD), BY_PATIENT, "By patient, the mean of each patient's images"))
     blocks.append(_table(card, CALIBRATION, "all", "Calibration"))
@@ -167,9 +182,11 @@ def _caveats(card: Card) -> str:
     said = []
     if card.synthetic:
         said.append("Everything here was measured on drawn phantoms. It says nothing of radiographs.")
-    said.append(f"One data set, {plain(card.dataset)}: nothing here tells how the classifier does elsewhere.")
+    learned, judged = plain(card.training.dataset), plain(card.evaluation.dataset)
+    data = f"One data set, {judged}" if learned == judged else f"Trained on {learned} and judged on {judged}"
+    said.append(f"{data}: nothing here tells how the classifier does elsewhere.")
     if card.openings > 1:
-        said.append("The test split was opened more than once: choices made in between may flatter its values.")
+        said.append(f"{_judged(card)} was opened more than once: choices made in between may flatter its values.")
     said += [f"{NAMES[name]} {apart}." for name in ("auc", "recall", "specificity") if (apart := _apart(card, name))]
     if card.verdicts.get("sanity", "").startswith("failed"):
         said.append("The heatmaps failed their sanity check: they explain nothing.")
@@ -182,13 +199,12 @@ def _caveats(card: Card) -> str:
 def _apart(card: Card, name: str) -> str:
     """Where the judged split's interval misses that of the out-of-fold value, in words."""
     for split in card.values:
-        ours, theirs = _find(card, "oof", name, "all"), _find(card, split, name, "all")
-        if split == "oof" or ours is None or theirs is None or not math.isfinite(ours.low + theirs.low):
+        ours, theirs = _find(card, OUT_OF_FOLD, name, "all"), _find(card, split, name, "all")
+        if split == OUT_OF_FOLD or ours is None or theirs is None or not math.isfinite(ours.low + theirs.low):
             continue
         if theirs.high < ours.low or theirs.low > ours.high:
-            return (
-                f"is {number(ours.value)} out of fold and {number(theirs.value)} on {split}: further apart than chance"
-            )
+            on = f"{number(theirs.value)} on {SPLITS.get(split, split)}"
+            return f"is {number(ours.value)} out of fold and {on}: further apart than chance"
     return ""
 
 

@@ -15,6 +15,7 @@ from db.queries import evaluation, predictions, runs
 from db.queries.evaluation import StandingReport
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
+from engine.splits import OUT_OF_FOLD
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, row_number
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_row, thresholds_of, unseen
@@ -95,7 +96,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
 def classifier_values(
     context: Context, source: Run, in_force: Run, *, out_of_fold: bool, seed: int, replicates: int
 ) -> Iterator[dict[str, Any]]:
-    """The run's values on its labelled predictions, by split, or together as split "oof"; a row for every file.
+    """The run's values on its labelled predictions, by split, or together as OUT_OF_FOLD; a row for every file.
     in_force: the run whose thresholds they are taken at."""
     from engine.classification.calibration import probabilities
     from engine.metrics.classification import HALF
@@ -107,7 +108,7 @@ def classifier_values(
             labelled = predictions.of_run(db, source.id, labelled=True)
     else:
         labelled = unseen(context, source)
-    for split, rows in {"oof": labelled}.items() if out_of_fold else by_split(labelled).items():
+    for split, rows in {OUT_OF_FOLD: labelled}.items() if out_of_fold else by_split(labelled).items():
         files = [row for row in rows for _ in range(row.file_count)]
         for measured in classification(
             np.array([row.label for row in files], dtype=np.intp),

@@ -21,7 +21,7 @@ from jobs.exports.source import Export
 from jobs.results import is_current
 from jobs.run import ActiveRun
 
-VERSION = 4
+VERSION = 5
 """Raised when exported files change their look or meaning, so that they are made anew."""
 
 LONGEST = 200

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
 from engine.commands import job
 from engine.errors import InputError
+from engine.splits import UNSPLIT
 from jobs import indexes
 from jobs.command import Context, UsageError
 from jobs.run import fingerprint
@@ -125,11 +126,6 @@ def unseen(context: Context, source: Run) -> list[PredictedImage]:
     return left
 
 
-def judged_of(splits: Collection[str]) -> str:
-    """The split that a classifier is judged on: test where there is one, else the first by name."""
-    return "test" if "test" in splits else min(splits)
-
-
 def measured(row: Metric) -> "Measured":
     """A metric row as the engine's value."""
     from engine.metrics.bootstrap import Interval
@@ -159,9 +155,9 @@ def thresholds_of(source: Run) -> dict[str, float]:
 
 
 def by_split(images: Sequence[PredictedImage]) -> dict[str, list[PredictedImage]]:
-    """The images of each split; those without one are under "all"."""
-    names = sorted({image.split or "all" for image in images})
-    return {name: [image for image in images if (image.split or "all") == name] for name in names}
+    """The images of each split; those without one are under UNSPLIT."""
+    names = sorted({image.split or UNSPLIT for image in images})
+    return {name: [image for image in images if (image.split or UNSPLIT) == name] for name in names}
 
 
 Rows = list[tuple[int, KnownImage]]

@@ -36,15 +36,19 @@ if evaluated is None:
     st.stop()
 
 run, metrics = evaluated
-st.caption(
-    f"Evaluation run {run.id}, {wording.ago(run.finished)}. Intervals are 95 %, resampled over patients."
-    f"{'' if dataset.synthetic else ' ' + figures.ORIGIN}"
-    f"{' ' + figures.FILES if holdings.has_copies(rows) else ''}"
-)
+tested = any(metric.split == "test" for task in ("classification", "retrieval") for metric in metrics[task])
+original = tested and not dataset.synthetic
+told = [
+    f"Evaluation run {run.id}, {wording.ago(run.finished)}. Intervals are 95 %, resampled over patients.",
+    figures.judged_on(metrics["classification"]) if metrics["classification"] else "",
+    figures.ORIGIN if original else "",
+    figures.FILES if holdings.has_copies(rows) else "",
+]
+st.caption(" ".join(filter(None, told)))
 if metrics["classification"]:
-    figures.classification(metrics["classification"], original=not dataset.synthetic)
+    figures.classification(metrics["classification"], original=original)
 if metrics["retrieval"]:
-    figures.retrieval(metrics["retrieval"], original=not dataset.synthetic)
+    figures.retrieval(metrics["retrieval"], original=original)
 else:
     panels.missing(
         "No retrieval has been measured yet:", f"{job('embed', dataset.name)}\n{job('evaluate', dataset.name)}"

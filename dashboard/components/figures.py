@@ -10,6 +10,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Metric
 from engine.metrics.names import called
+from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
 
 ORIGINAL = {
     "accuracy": 0.93,
@@ -38,6 +39,8 @@ RETRIEVAL = {
     "text_p_at_10": "By words, P@10",
 }
 """Measures on the overview, test images among themselves unless said otherwise."""
+SPLITS = {UNSPLIT: "No split"}
+"""Heads of columns that are not the split's name."""
 CLASSIFICATION = (
     *("auc", "threshold", "accuracy", "recall", "specificity", "precision", "f1"),
     *("average_precision", "brier", "ece", "ece_by_chance", "calibration_intercept", "calibration_slope"),
@@ -51,18 +54,36 @@ def drawn(chart: Any, *, height: int | Literal["content"] = "content") -> None:
     st.altair_chart(for_page(chart, dark=st.context.theme.type == "dark"), height=height)
 
 
+def judged(metrics: Sequence[Metric]) -> str:
+    """The split that these classification figures judge on."""
+    return judged_of({metric.split for metric in metrics} - {OUT_OF_FOLD})
+
+
+def judged_on(metrics: Sequence[Metric]) -> str:
+    """The same in a sentence, where it is not the test split; else nothing."""
+    split = judged(metrics)
+    images = "images that the source puts into no split" if split == UNSPLIT else f"split {split}"
+    return "" if split == "test" else f"There are no figures on a test split: the classifier is judged on {images}."
+
+
 def classification(metrics: Sequence[Metric], *, original: bool) -> None:
-    """Test figures with intervals and n, the original tool's where they are comparable, and the out-of-fold ones."""
+    """Figures of the split judged on with intervals and n, the original tool's where they are comparable, and the
+    out-of-fold ones."""
     found = {(metric.name, metric.split): metric for metric in metrics if metric.slice == "all"}
+    split = judged(metrics)
+    original = original and split == "test"
+    held_out = any(metric.split == OUT_OF_FOLD for metric in metrics)
     rows: list[list[Cell | str]] = []
     for name in CLASSIFICATION:
-        test, held_out = found.get((name, "test")), found.get((name, "oof"))
-        if test is None and held_out is None:
+        sides = found.get((name, split)), found.get((name, OUT_OF_FOLD))
+        if not any(sides):
             continue
         beside = [_original(name)] if original else []
-        rows.append([called(name), *_with_interval(test), *beside, *_with_interval(held_out)])
-    beside_head = [">Original tool"] if original else []
-    heads = ["Classification", ">Test", ">95 % interval", ">n", *beside_head, ">Out of fold", ">95 % interval", ">n"]
+        last = _with_interval(sides[1]) if held_out else []
+        rows.append([called(name), *_with_interval(sides[0]), *beside, *last])
+    heads = ["Classification", f">{SPLITS.get(split, split.capitalize())}", ">95 % interval", ">n"]
+    heads += [">Original tool"] if original else []
+    heads += [">Out of fold", ">95 % interval", ">n"] if held_out else []
     linked.table(heads, rows, key="classification", caption="Classification metrics")
 
 

@@ -19,8 +19,9 @@ from engine import devices
 from engine.commands import job
 from engine.digests import is_whole
 from engine.files import kept_array, whole_file
+from engine.splits import judged_of
 from jobs.command import Context, JobError, UsageError
-from jobs.results import by_split, judged_of, measured, thresholds_of, unseen
+from jobs.results import by_split, measured, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Which facts a model card is written from: the runs behind the evaluation, their data and their audit."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from db import session
@@ -9,11 +9,13 @@ from db.models import Dataset, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
 from engine.errors import InputError
+from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
 from jobs.exports.source import LABELS, Export
 from jobs.results import measured
 
 if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
+    from engine.model_cards import Holdings
 
 SLICES = 5
 NOT_COMMITTED = "  # and changes that no commit holds, so what it makes may differ"
@@ -22,29 +24,32 @@ OPTIONS = ("epochs", "batch_size", "views", "folds", "repeats")
 
 
 def model_card(export: Export) -> None:
-    """model_card.md. Raises InputError where the evaluation read no predict run, or a train run without a recipe."""
+    """model_card.md, of the classifier that made the predictions. Raises InputError where the evaluation read none, or
+    where its train run does not tell its recipe."""
     from engine.classification.backbones import REGISTRY
-    from engine.model_cards import Card, Holding
+    from engine.model_cards import Card
     from engine.model_cards import model_card as written
 
-    predict, train = export.run("predict"), export.run("train")
+    predict = export.run("predict")
+    train = trained(export, predict)
     recipe: dict[str, Any] = train.config.get("recipe") or {}
     if "name" not in recipe:
         raise InputError(f"train run {train.id} does not tell its recipe; train again with: python -m jobs train")
+    splits: dict[str, list[Measured]] = {}
+    for row in export.metrics["classification"]:
+        if row.split != OUT_OF_FOLD or export.evaluation.config["train_run"] == train.id:
+            splits.setdefault(row.split, []).append(measured(row))
+    judged = judged_of(splits.keys() - {OUT_OF_FOLD})
     with session.reading(export.context.engine) as db:
         audit = queries.latest(db, predict.id)
         slices = queries.slices(db, audit.id)[:SLICES] if audit else []
         learned_from = db.get_one(Dataset, train.dataset_id)
-        holdings = datasets.counts(db, export.dataset.id)
-        if learned_from.id != export.dataset.id:
-            holdings = [row for row in holdings if row.split == "test"] + [
-                row for row in datasets.counts(db, learned_from.id) if row.split != "test"
-            ]
+        training = [row for row in datasets.counts(db, learned_from.id) if row.split != "test"]
+        evaluation = [row for row in datasets.counts(db, export.dataset.id) if (row.split or UNSPLIT) == judged]
+        if learned_from.id == export.dataset.id:
+            training = [row for row in training if row not in evaluation]
         openings = runs.test_openings(db, export.dataset.id)
     summary, chosen = predict.summary or {}, train.summary or {}
-    splits: dict[str, list[Measured]] = {}
-    for row in export.metrics["classification"]:
-        splits.setdefault(row.split, []).append(measured(row))
     card = Card(
         name=f"{recipe['name']}, train run {train.id}",
         synthetic=learned_from.synthetic or export.synthetic,
@@ -62,13 +67,9 @@ def model_card(export: Export) -> None:
             for name in named(recipe)
             if (spec := REGISTRY.get(name)) is not None
         ],
-        dataset=learned_from.name
-        if learned_from.id == export.dataset.id
-        else f"{learned_from.name}; {export.dataset.name}",
-        holdings=[
-            Holding(row.split or "none", LABELS.get(row.label, "unknown"), row.images, row.files, row.patients)
-            for row in holdings
-        ],
+        training=holdings(learned_from, training),
+        evaluation=holdings(export.dataset, evaluation),
+        judged=judged,
         protocol={
             "folds": "dealt by patient; the test split is never trained on",
             "thresholds and temperature chosen on": chosen.get("chosen_on"),
@@ -78,7 +79,9 @@ def model_card(export: Export) -> None:
             "temperature": summary.get("temperature"),
         },
         openings=openings,
-        values={name: splits[name] for name in sorted(splits, key=lambda name: (name == "oof", name != "test", name))},
+        values={
+            name: splits[name] for name in sorted(splits, key=lambda name: (name == OUT_OF_FOLD, name != judged, name))
+        },
         verdicts=(audit.summary or {})["verdicts"] if audit else {},
         slices=[
             (
@@ -92,6 +95,27 @@ def model_card(export: Export) -> None:
         commands=list(commands(export, learned_from, train, predict, audit)),
     )
     export.text("model_card.md", written(card))
+
+
+def trained(export: Export, predict: Run) -> Run:
+    """The train run of the classifier that made the predictions, perhaps another data set's; where they do not tell,
+    that which the evaluation read. Raises InputError where there is none."""
+    with session.reading(export.context.engine) as db:
+        behind = db.get(Run, predict.train_run_id) if predict.train_run_id else None
+    return behind or export.run("train")
+
+
+def holdings(dataset: Dataset, rows: Sequence[datasets.Holding]) -> "Holdings":
+    """What a part of a data set holds, in the card's words."""
+    from engine.model_cards import Holding, Holdings
+
+    return Holdings(
+        dataset.name,
+        [
+            Holding(row.split or "none", LABELS.get(row.label, "unknown"), row.images, row.files, row.patients)
+            for row in rows
+        ],
+    )
 
 
 def named(recipe: dict[str, Any]) -> list[str]:
@@ -118,7 +142,6 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     differing = [name for name in OPTIONS if name in recipe and recipe[name] != usual.get(name)]
     changed = "".join(f" --{name.replace('_', '-')} {recipe[name]}" for name in differing)
     data, trained_on = (f"--dataset {shlex.quote(one.name)}" for one in (export.dataset, learned_from))
-    drawn = " --synthetic" * learned_from.synthetic
     split = predict.config.get("split")
     point = predict.config.get("operating_point")
     epoch = str(predict.config.get("checkpoint", "")).removeprefix("checkpoint").removeprefix("_")
@@ -126,7 +149,7 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     asked = "".join(f" --{name} {value}" for name, value in chosen.items() if value)
     evaluation = export.evaluation
     steps = [
-        (train, f"ingest FOLDER --name {shlex.quote(learned_from.name)}{drawn}"),
+        *((train, ingested(one)) for one in {one.id: one for one in (learned_from, export.dataset)}.values()),
         (train, f"train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"),
         (predict, f"predict {data} --train-run {train.id}{asked}"),
         (evaluation, f"evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"),
@@ -141,6 +164,11 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
             yield f"git checkout {code.removesuffix('+')}{NOT_COMMITTED * code.endswith('+')}"
         yield f"python -m jobs {step}"
     yield f"python -m jobs export {data}"
+
+
+def ingested(dataset: Dataset) -> str:
+    """What brings the data set in."""
+    return f"ingest FOLDER --name {shlex.quote(dataset.name)}{' --synthetic' * dataset.synthetic}"
 
 
 def seeded(run: Run) -> str:

@@ -17,8 +17,9 @@ from engine import commands
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.files import whole_file, write_whole
+from engine.splits import judged_of
 from jobs.command import Context
-from jobs.results import by_split, index_rows, judged_of, measured, test_rows, unseen
+from jobs.results import by_split, index_rows, measured, test_rows, unseen
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval

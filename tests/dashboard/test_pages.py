@@ -7,7 +7,7 @@ import sys
 import pytest
 from opened import APP, PAGES, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD, build, films
-from sqlalchemy import Engine, select, text, update
+from sqlalchemy import Engine, delete, select, text, update
 
 from dashboard.components import figures, wording
 from dashboard.components.reports import report_view
@@ -129,6 +129,22 @@ def test_figures_stand_beside_their_interval_their_n_and_the_original_tool(workb
     rows = linked(open_page("overview"), "classification")["rows"]
     recall = next([one["text"] for one in row] for row in rows if row[0]["text"] == "Recall (sensitivity)")
     assert recall[:5] == ["Recall (sensitivity)", "95.0 %", "92.0 to 97.0 %", "20", "~ 96.0 %"]
+
+
+def test_a_data_set_without_a_test_split_shows_the_figures_of_the_split_that_is_judged_on(
+    workbench: Workbench,
+) -> None:
+    real(workbench)
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(Metric).where(Metric.split == "oof"))
+        db.execute(update(Metric).where(Metric.split == "test").values(split="all"))
+    at = open_page("overview")
+    table = linked(at, "classification")
+    assert [head["text"] for head in table["columns"]] == ["Classification", "No split", "95 % interval", "n"]
+    recall = next([one["text"] for one in row] for row in table["rows"] if row[0]["text"] == "Recall (sensitivity)")
+    assert recall == ["Recall (sensitivity)", "95.0 %", "92.0 to 97.0 %", "20"]
+    assert "judged on images that the source puts into no split" in said(at)
+    assert figures.ORIGIN not in said(at), "it was measured on a test split"
 
 
 def test_where_files_are_identical_the_overview_says_which_figures_count_them_all(workbench: Workbench) -> None:

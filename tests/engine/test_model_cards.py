@@ -5,7 +5,7 @@ from dataclasses import replace
 from engine.markdown_reports import BANNER
 from engine.metrics.bootstrap import Interval
 from engine.metrics.evaluation import Measured
-from engine.model_cards import Card, Holding, model_card
+from engine.model_cards import Card, Holding, Holdings, model_card
 
 
 def measured(name: str, value: float, where: str = "all") -> Measured:
@@ -18,8 +18,9 @@ CARD = Card(
     details={"checkpoint sha256": "c" * 64, "audited": None},
     recipe={"backbones": ["efficientnet_lite0", "efficientnet_lite1"], "penalty": 100.0},
     backbones=[("efficientnet_lite0", "ImageNet-1k", "Apache-2.0")],
-    dataset="chest_xray",
-    holdings=[Holding("train", "normal", 1341, 1349, 900), Holding("test", "normal", 233, 234, 200)],
+    training=Holdings("chest_xray", [Holding("train", "normal", 1341, 1349, 900)]),
+    evaluation=Holdings("chest_xray", [Holding("test", "normal", 233, 234, 200)]),
+    judged="test",
     protocol={"temperature": 1.25},
     openings=1,
     values={
@@ -83,6 +84,20 @@ def test_caveats_follow_the_values() -> None:
         assert part in said, part
     assert BANNER in worse and "scored 3 times" in worse
     assert "| normal A | 12 of 40 (30%, 18% to 45%) | higher brightness |" in section(worse, "Audit")
+
+
+def test_a_classifier_judged_on_another_data_set_says_on_which_and_on_what_of_it() -> None:
+    elsewhere = Holdings("hospital", [Holding("none", "pneumonia", 61, 61, 60)])
+    card = model_card(
+        replace(CARD, evaluation=elsewhere, judged="all", values={"all": CARD.values["test"]}, openings=2)
+    )
+    assert "Data set chest\\_xray." in section(card, "Training data")
+    judged = section(card, "Evaluation data")
+    assert "Data set hospital." in judged and "| none | pneumonia | 61 | 61 | 60 |" in judged
+    assert "The evaluation data was scored 2 times" in judged and "test split" not in card
+    assert "| metric | images without a split | 95 % interval |" in section(card, "Quantitative analyses")
+    said = section(card, "Caveats and recommendations")
+    assert "Trained on chest\\_xray and judged on hospital: nothing here tells how" in said
 
 
 def test_a_card_without_values_says_so() -> None:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.errors import InputError
-from engine.splits import grouped_folds
+from engine.splits import grouped_folds, judged_of
 
 
 @settings(max_examples=40)
@@ -25,6 +25,11 @@ def test_each_fold_holds_about_the_same_share_of_each_diagnosis() -> None:
     dealt = grouped_folds(strata, np.arange(400), folds=5, seed=1)
     for fold in range(5):
         assert np.sum(strata[dealt == fold] == "normal") == pytest.approx(20, abs=1)
+
+
+def test_a_classifier_is_judged_on_test_where_it_is_there_and_else_on_what_is() -> None:
+    assert judged_of(["train", "test", "all"]) == judged_of([]) == "test"
+    assert judged_of(["all"]) == judged_of(["val", "all"]) == "all"
 
 
 def test_too_few_patients_are_named_with_the_way_out() -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, update
 
-from db import session
-from db.models import Dataset, Run, VectorIndex, now
+from db import session, tallies
+from db.models import Dataset, Image, Run, VectorIndex, now
 from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
@@ -197,6 +197,33 @@ def test_the_model_card_checks_out_the_code_of_each_step(world: World, version: 
     assert f"```\n{begins}" in card
     assert "git checkout bbb  # and changes that no commit holds, so what it makes may differ\npython" in card
     assert card.count("git checkout") == 2 + (version != "unknown")
+
+
+def test_the_card_of_a_classifier_on_another_data_set_without_splits_tells_of_both(
+    world: World, tmp_path: Path
+) -> None:
+    elsewhere = make_world(world.context, world.options[:-2], tmp_path / "elsewhere", synthetic=True)
+    train = world.add_train()
+    elsewhere.add_train()  # another classifier, of which the card says nothing
+    predict = elsewhere.add_predict(train)
+    with session.transaction(world.context.engine) as db:
+        db.execute(update(Image).where(Image.dataset_id == elsewhere.dataset.id).values(split=None))
+        tallies.dataset(db, elsewhere.dataset.id)
+    assert evaluate.main([*elsewhere.options, "--replicates", "100"]) == 0
+    card = (exported(elsewhere) / "model_card.md").read_text(encoding="utf-8")
+    learned, judged, values = (
+        card.split(f"## {title}\n", 1)[1].split("\n## ", 1)[0]
+        for title in ("Training data", "Evaluation data", "Quantitative analyses")
+    )
+    assert f"Model card: lite0, train run {train.id} (SYNTHETIC)" in card
+    assert "Data set drawn." in learned and "| train | normal | 20 | 20 |" in learned and "| test |" not in learned
+    assert "Data set drawn-synthetic." in judged and "| none | pneumonia | 60 | 70 |" in judged
+    assert "| metric | images without a split | 95 % interval |\n" in values
+    auc = elsewhere.evaluated()["all", "all", "auc"]
+    assert f"| AUC | {auc.value:.3f} | {auc.low:.3f} to {auc.high:.3f} |\n" in values
+    steps = card.split("## How to repeat it", 1)[1]
+    assert steps.index("ingest FOLDER --name drawn\n") < steps.index("ingest FOLDER --name drawn-synthetic --synthetic")
+    assert f"predict --dataset drawn-synthetic --train-run {train.id}" in steps and predict.id
 
 
 def test_an_audit_after_the_export_is_exported_too(world: World) -> None:
