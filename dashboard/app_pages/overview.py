@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import figures, frame, panels, wording
-from dashboard.components.overview import attention, holdings
+from dashboard.components.overview import attention, classifier, holdings
 from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
 from engine.commands import job
@@ -18,6 +18,8 @@ with resources.reading() as session:
 
 st.header(wording.plain(dataset.name))
 st.markdown(holdings.described(dataset, rows, ingest))
+view = classifier.view(dataset, evaluated)
+classifier.headline(dataset, view.run, evaluated)
 
 left, right = st.columns([3, 2], gap="large")
 with left:
@@ -25,7 +27,7 @@ with left:
     holdings.show(dataset, rows, trained.id if trained else None)
 with right:
     st.subheader("Needs attention")
-    attention.show(dataset)
+    attention.show(dataset, view)
 
 st.subheader("Results")
 if evaluated is None:
@@ -39,14 +41,15 @@ run, metrics = evaluated
 tested = any(metric.split == "test" for task in ("classification", "retrieval") for metric in metrics[task])
 original = tested and not dataset.synthetic
 told = [
-    f"Evaluation run {run.id}, {wording.ago(run.finished)}. Intervals are 95 %, resampled over patients.",
+    "Intervals are 95 %, resampled over patients.",
     figures.judged_on(metrics["classification"]) if metrics["classification"] else "",
     figures.ORIGIN if original else "",
     figures.FILES if holdings.has_copies(rows) else "",
 ]
 st.caption(" ".join(filter(None, told)))
 if metrics["classification"]:
-    figures.classification(metrics["classification"], original=original)
+    held_out = classifier.held_out(view.run, run)
+    figures.classification(metrics["classification"], original=original, held_out=held_out)
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:

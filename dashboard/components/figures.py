@@ -66,24 +66,24 @@ def judged_on(metrics: Sequence[Metric]) -> str:
     return "" if split == "test" else f"There are no figures on a test split: the classifier is judged on {images}."
 
 
-def classification(metrics: Sequence[Metric], *, original: bool) -> None:
+def classification(metrics: Sequence[Metric], *, original: bool, held_out: str) -> None:
     """Figures of the split judged on with intervals and n, the original tool's where they are comparable, and the
-    out-of-fold ones."""
+    out-of-fold ones under the head `held_out`."""
     found = {(metric.name, metric.split): metric for metric in metrics if metric.slice == "all"}
     split = judged(metrics)
     original = original and split == "test"
-    held_out = any(metric.split == OUT_OF_FOLD for metric in metrics)
+    learned = any(metric.split == OUT_OF_FOLD for metric in metrics)
     rows: list[list[Cell | str]] = []
     for name in CLASSIFICATION:
         sides = found.get((name, split)), found.get((name, OUT_OF_FOLD))
         if not any(sides):
             continue
         beside = [_original(name)] if original else []
-        last = _with_interval(sides[1]) if held_out else []
+        last = _with_interval(sides[1]) if learned else []
         rows.append([called(name), *_with_interval(sides[0]), *beside, *last])
     heads = ["Classification", f">{SPLITS.get(split, split.capitalize())}", ">95 % interval", ">n"]
     heads += [">Original tool"] if original else []
-    heads += [">Out of fold", ">95 % interval", ">n"] if held_out else []
+    heads += [f">{held_out}", ">95 % interval", ">n"] if learned else []
     linked.table(heads, rows, key="classification", caption="Classification metrics")
 
 

@@ -66,18 +66,20 @@ class View:
         return next((run for run in self.runs if run.id == wanted), None)
 
 
-def view(dataset: Dataset) -> View:
-    """The question in the URL; what it does not name, or names wrongly, stays open."""
+def view(dataset: Dataset, *, run: int | None = None) -> View:
+    """The question in the URL; what it does not name, or names wrongly, stays open. run: whose predictions it speaks
+    of, whatever the URL names."""
     with resources.reading() as session:
         known = list(cases.runs(session, dataset.id))
         compared = duplicates.latest(session, dataset.id) if address.get("twins") in TWINS else None
-        run = next((run for run in known if run.id == address.number("run")), known[0] if known else None)
+        named = run or address.number("run")
+        seen = next((one for one in known if one.id == named), known[0] if known else None)
         wanted = address.number("slice")
-        part = next((one for one in _slices(session, run) if one.id == wanted), None) if wanted else None
-    own = threshold_of(run)
+        part = next((one for one in _slices(session, seen) if one.id == wanted), None) if wanted else None
+    own = threshold_of(seen)
     question = Question(
         dataset_id=dataset.id,
-        run_id=run.id if run else None,
+        run_id=seen.id if seen else None,
         threshold=own if own is None else address.thousandth("threshold", own),
         own_threshold=own,
         split=_named("split", SPLITS),
@@ -88,12 +90,12 @@ def view(dataset: Dataset) -> View:
         tag=address.get("tag"),
         slice_id=part.id if part else None,
         twin=(compared.id, address.get("twins") == "apart") if compared else None,
-        sort=_named("sort", SORTS) or ("wrong" if run else "file"),
+        sort=_named("sort", SORTS) or ("wrong" if seen else "file"),
     )
-    if run is None:
+    if seen is None:
         return View(replace(question, sort="file"), None, known)
     low, high = address.bounds()
-    against = next((one for one in _others(run, known) if one.id == address.number("against")), None)
+    against = next((one for one in _others(seen, known) if one.id == address.number("against")), None)
     elsewhere = threshold_of(against)
     question = replace(
         question,
@@ -103,7 +105,7 @@ def view(dataset: Dataset) -> View:
         low=low,
         high=high,
     )
-    return View(question, run, known, against, part)
+    return View(question, seen, known, against, part)
 
 
 def threshold_of(run: Run | None) -> float | None:

@@ -28,9 +28,8 @@ SMALL, MOST, FEWER = 20_000, 1000, 100
 Row = list[Cell | str]
 
 
-def show(dataset: Dataset) -> None:
-    """Each kind of thing with its number; what is in order is left out."""
-    view = filters.view(dataset)
+def show(dataset: Dataset, view: filters.View) -> None:
+    """Each kind of thing with its number; what is in order is left out. view: whose failures are counted."""
     with resources.reading() as session:
         total = cases.count(session, Question(dataset.id))
         most = MOST if total <= SMALL else FEWER
