@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db.batches import batches
@@ -44,28 +44,43 @@ class Score(NamedTuple):
 
 
 def reports(session: Session, dataset_id: int, *, last: int | None = None) -> list[StandingReport]:
-    """The reports that stand: of each model the newest revision and settings, the newest for each image and strategy.
-
-    Which are the newest is told by reports that the dataset's own runs wrote; another dataset's, of pictures that both
-    hold, tell it of a model that these have none of. last: the highest report id to look at, for what stood at an
-    earlier time.
-    """
+    """The reports that stand: of each model those of one revision and settings, see `_settings_in_force`, and of them
+    the newest for each image and strategy. last: the highest report id looked at, for what stood at an earlier time."""
     written = (Report.model, Report.revision, Report.strategy, Report.settings_sha256, Report.text)
-    query = select(Run.dataset_id, *KNOWN, Report.id, *written, Report.seconds, Report.tokens, Report.created)
-    query = query.join(Report, Report.image_sha256 == Image.sha256).join(Run, Run.id == Report.run_id)
-    query = query.where(Image.dataset_id == dataset_id)
+    query = select(*KNOWN, Report.id, *written, Report.seconds, Report.tokens, Report.created)
+    query = query.join(Report, Report.image_sha256 == Image.sha256).where(Image.dataset_id == dataset_id)
     if last is not None:
         query = query.where(Report.id <= last)
     found: Iterable[Sequence[Any]] = session.execute(query.order_by(Report.id))
-    read = [(writer == dataset_id, StandingReport(*row)) for writer, *row in found]
-    read.sort(key=lambda pair: pair[0])
-    newest = {row.model: (row.revision, row.settings_sha256) for _, row in read}
+    in_force = _settings_in_force(session, dataset_id, last)
     standing = {
         (row.image_id, row.model, row.strategy): row
-        for _, row in read
-        if (row.revision, row.settings_sha256) == newest[row.model]
+        for row in (StandingReport(*one) for one in found)
+        if (row.revision, row.settings_sha256) == in_force[row.model]
     }
     return [standing[key] for key in sorted(standing)]
+
+
+def _settings_in_force(session: Session, dataset_id: int, last: int | None) -> dict[str, tuple[str, str]]:
+    """Revision and hash of the settings of each model whose reports stand: those that the dataset's report run in force
+    asked for; of a model without such a run those written last by a run of the dataset, or by any."""
+    query = select(Report.model, Report.revision, Report.settings_sha256, Run.dataset_id, func.max(Report.id))
+    query = query.join(Run, Run.id == Report.run_id).join(Image, Image.sha256 == Report.image_sha256)
+    query = query.where(Image.dataset_id == dataset_id)
+    if last is not None:
+        query = query.where(Report.id <= last)
+    groups = session.execute(query.group_by(*query.selected_columns[:4])).all()
+    asked: dict[str | None, tuple[str | None, dict[str, Any] | None]] = {}
+    done = select(Run.config).where(Run.kind == "report", Run.status == "finished", Run.dataset_id == dataset_id)
+    for config in session.scalars(done.order_by(Run.in_force.desc(), Run.id.desc())):
+        asked.setdefault(config.get("model"), (config.get("revision"), config.get("settings")))
+
+    def weight(model: str, revision: str, writer: int | None, latest: int) -> tuple[bool, bool, int]:
+        settings = session.get_one(Report, latest).settings
+        return asked.get(model) == (revision, settings), writer == dataset_id, latest
+
+    ranked = sorted(groups, key=lambda group: weight(group[0], group[1], group[3], group[4]))
+    return {model: (revision, settings) for model, revision, settings, *_ in ranked}
 
 
 def report_scores(session: Session, report_ids: Collection[int]) -> list[Score]:

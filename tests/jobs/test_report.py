@@ -440,6 +440,30 @@ def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_by_sc
         assert stances() == before
 
 
+def test_the_reports_that_were_asked_for_last_stand_also_where_others_were_written_later(
+    engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def standing() -> int:
+        with session.transaction(engine) as db:
+            return len(evaluation.reports(db, 1))
+
+    def other_settings() -> None:
+        with session.transaction(engine) as db:
+            run = db.get_one(Run, predict_run)
+            run.summary = {**(run.summary or {}), "threshold": 0.9 - float((run.summary or {})["threshold"])}
+
+    assert report.main([*job_options, "--images", "all"]) == 0
+    whole = standing()
+    other_settings()
+    assert report.main([*job_options, "--images", "2"]) == 0
+    assert standing() == 8 < whole
+    other_settings()
+    capsys.readouterr()
+    assert report.main([*job_options, "--images", "all"]) == 0
+    assert "already done" in capsys.readouterr().out
+    assert standing() == whole
+
+
 def test_a_report_is_shown_in_every_dataset_that_holds_the_picture(
     engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
 ) -> None:
