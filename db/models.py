@@ -57,6 +57,8 @@ class Dataset(Base):
     """Absolute folder that image paths are relative to."""
     synthetic: Mapped[bool]
     """True for phantoms: results on them show that the wiring works, nothing else."""
+    patients_across: Mapped[int] = mapped_column(server_default="0")
+    """Patients with films in the test split and outside it; see db.tallies."""
     created: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -236,8 +238,11 @@ class TrainedOn(Base):
     """An image that a train run learned from, by content: known also when the image has been forgotten since."""
 
     __tablename__ = "trained_on"
+    __table_args__ = (Index(None, "run_id", "patient_key"),)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     image_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
+    patient_key: Mapped[str | None] = mapped_column(String(200))
+    """As the image has it, or had it when it was forgotten; None where that was before patients were kept."""
 
 
 class Report(Base):

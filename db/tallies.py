@@ -53,6 +53,11 @@ def predictions(session: Session, run: Run) -> None:
 
 
 def _images(session: Session, dataset_id: int) -> None:
+    tested = func.count(case((Image.split == "test", 1)))
+    across = select(Image.patient_key).where(Image.dataset_id == dataset_id).group_by(Image.patient_key)
+    across = across.having(tested.between(1, func.count() - 1))
+    found = session.get_one(Dataset, dataset_id)
+    found.patients_across = session.scalar(select(func.count()).select_from(across.subquery())) or 0
     session.execute(delete(ImageTally).where(ImageTally.dataset_id == dataset_id))
     earlier = func.row_number().over(
         partition_by=(Image.split, Image.label, Image.patient_key), order_by=(func.coalesce(Image.cause, ""), Image.id)

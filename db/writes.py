@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, delete, func, insert, select, update
+from sqlalchemy import Table, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -20,6 +20,7 @@ from db.models import (
     Report,
     ReportFailure,
     Review,
+    Run,
     TrainedOn,
 )
 
@@ -51,9 +52,20 @@ def metrics(session: Session, run_id: int, rows: Sequence[dict[str, Any]]) -> No
 def trained_on(session: Session, run_id: int) -> None:
     """Keep what a train run learned from: the images that it has predictions of, which are out of fold."""
     clear(session, TrainedOn, run_id)
-    learned = select(Prediction.run_id, Image.sha256).join(Image, Image.id == Prediction.image_id)
+    learned = select(Prediction.run_id, Image.sha256, Image.patient_key).join(Image, Image.id == Prediction.image_id)
     learned = learned.where(Prediction.run_id == run_id).distinct()
-    session.execute(insert(TrainedOn).from_select(["run_id", "image_sha256"], learned))
+    session.execute(insert(TrainedOn).from_select(["run_id", "image_sha256", "patient_key"], learned))
+
+
+def follow_patients(session: Session, dataset_id: int) -> None:
+    """Give the images that the dataset's train runs learned from the patient keys that they have now: an ingest may
+    have corrected them."""
+    trained = select(Run.id).where(Run.dataset_id == dataset_id, Run.kind == "train")
+    same = (Image.dataset_id == dataset_id, Image.sha256 == TrainedOn.image_sha256)
+    corrected = exists().where(*same, Image.patient_key.is_distinct_from(TrainedOn.patient_key))
+    stale = update(TrainedOn).where(TrainedOn.run_id.in_(trained), corrected)
+    stale = stale.values(patient_key=select(Image.patient_key).where(*same).scalar_subquery())
+    session.execute(stale.execution_options(synchronize_session=False))
 
 
 def clear(session: Session, model: type[Base], run_id: int) -> None:

@@ -57,7 +57,9 @@ def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[PairedI
         assert second is not None
         rows = comparison.paired(db, first, second)
     if not rows:
-        raise JobError(f"runs {one} and {other} scored no labelled image in common that neither was trained on")
+        raise JobError(
+            f"runs {one} and {other} scored no labelled image in common of a patient that neither was trained on"
+        )
     return first, second, rows
 
 

@@ -111,11 +111,13 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
         dataset.root = str(listing.root)
         rows = [{**vars(image), "dataset_id": dataset.id} for image in curated.images]
         writes.upsert(db, Image, rows, unique=("dataset_id", "sha256"))
+        writes.follow_patients(db, dataset.id)
         ids = {row.sha256: row.id for row in datasets.keys(db, dataset.id)}
         if run.config["prune"]:
             gone = ids.keys() - {image.sha256 for image in curated.images}
             writes.forget_images(db, [ids[sha256] for sha256 in gone])
         tallies.dataset(db, dataset.id)
+        run.summary["patients_across"] = dataset.patients_across
         _store_skipped(db, run.id, skipped, ids)
         db.get_one(Run, run.id).dataset_id = dataset.id
 
@@ -238,6 +240,11 @@ def _warnings(found: dict[str, Any]) -> list[str]:
         lines.append(f"every label is {LABEL_NAMES[labels.pop()]}: training needs NORMAL and PNEUMONIA")
     if labels and all(row["split"] != "test" for row in found["counts"]):
         lines.append("there is no test split: nothing can be evaluated on unseen patients")
+    if across := found["patients_across"]:
+        lines.append(
+            f"{across} {'patient has' if across == 1 else 'patients have'} films in more than one split, test among "
+            "them; a classifier that learned from one of a patient's films is not judged on the others"
+        )
     if found["stale"]:
         lines.append(f"{found['stale']} images of earlier ingests are no longer usable here; forget them with --prune")
     return lines

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 7
+VERSION = 8
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 
 
@@ -112,16 +112,16 @@ def gather(
 
 
 def unseen(context: Context, source: Run) -> list[PredictedImage]:
-    """The labelled images that the predict run scored, those left out that its classifier was trained on (by content).
+    """The labelled images that the predict run scored, those left out that are no test of its classifier.
 
-    Raises InputError where nothing is left: a score on training images is no result.
+    Raises InputError where nothing is left: a score on patients that were trained on is no result.
     """
     with session.reading(context.engine) as db:
-        rows = predictions.of_run(db, source.id, labelled=True)
-        trained_on = runs.trained_on(db, source.train_run_id)
-    left = [row for row in rows if row.sha256 not in trained_on]
+        left = predictions.of_run(db, source.id, labelled=True, unseen_by=source.train_run_id)
+        labelled = bool(left) or bool(predictions.of_run(db, source.id, labelled=True))
     if not left:
-        why = "every labelled image that it scored was trained on" if rows else "no image that it scored has a label"
+        trained = "every labelled image that it scored was trained on, or is of a patient with one that was"
+        why = trained if labelled else "no image that it scored has a label"
         raise InputError(f"predict run {source.id}: {why}; the out-of-fold values speak of unseen patients")
     return left
 

@@ -7,7 +7,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Image, Prediction, Run
-from db.queries.comparison import unseen
+from db.queries import learned
 
 PART = 50_000
 """Rows that are held at a time."""
@@ -25,12 +25,12 @@ def probabilities(session: Session, run_id: int) -> Iterator[Part]:
 
 
 def judgements(session: Session, run: Run) -> Iterator[Part]:
-    """Split, label, cause and probability of each labelled image that the run scored and its classifier was not trained
-    on, in no order; of a train run, whose probabilities are out of fold, of all."""
+    """Split, label, cause and probability of each labelled image that the run scored and that is a test of its
+    classifier, in no order; of a train run, whose probabilities are out of fold, of all."""
     query = select(Image.split, Image.label, Image.cause, Prediction.probability)
     query = query.join(Prediction, Prediction.image_id == Image.id)
     query = query.where(Prediction.run_id == run.id, Image.label.is_not(None))
-    return _parts(session, query if run.kind == "train" else query.where(unseen(run)))
+    return _parts(session, query if run.kind == "train" else query.where(learned.unseen(run.train_run_id)))
 
 
 def _parts(session: Session, query: Select[*tuple[Any, ...]]) -> Iterator[Part]:

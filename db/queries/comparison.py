@@ -4,10 +4,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, aliased
 
-from db.models import Image, Prediction, Run, TrainedOn
+from db.models import Image, Prediction, Run
+from db.queries import learned
 from db.queries.predictions import KNOWN, KnownImage
 
 KINDS = ("predict", "train")
@@ -43,12 +44,6 @@ def _alike(run: Run) -> Select[Run]:
     return select(Run).where(Run.kind == run.kind, Run.dataset_id == run.dataset_id).order_by(Run.id.desc())
 
 
-def unseen(*predicted: Run) -> ColumnElement[bool]:
-    """Whether no classifier behind these predict runs was trained on the image, or on another of the same content."""
-    behind = [run.train_run_id for run in predicted if run.train_run_id is not None]
-    return Image.sha256.not_in(select(TrainedOn.image_sha256).where(TrainedOn.run_id.in_(behind)))
-
-
 @dataclass(frozen=True, slots=True)
 class PairedImage(KnownImage):
     """An image with the probability of pneumonia that each of two runs gave it."""
@@ -58,7 +53,7 @@ class PairedImage(KnownImage):
 
 
 def paired(session: Session, first: Run, second: Run) -> list[PairedImage]:
-    """Labelled images that both runs scored and neither's classifier was trained on, in image order.
+    """Labelled images that both runs scored and that are a test of both classifiers, in image order.
 
     Of train runs the predictions are out of fold, so all count.
     """
@@ -71,6 +66,6 @@ def paired(session: Session, first: Run, second: Run) -> list[PairedImage]:
         .order_by(Image.id)
     )
     if first.kind == "predict":
-        query = query.where(unseen(first, second))
+        query = query.where(learned.unseen(first.train_run_id, second.train_run_id))
     rows: Iterable[Sequence[Any]] = session.execute(query)
     return [PairedImage(*row) for row in rows]

@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.batches import batches
 from db.models import Image, Prediction
+from db.queries import learned
 
 KNOWN: tuple[InstrumentedAttribute[Any], ...] = (
     Image.id,
@@ -68,13 +69,18 @@ class PredictedImage(KnownImage):
         return float("nan") if self.label is None else abs(self.probability - self.label)
 
 
-def of_run(session: Session, run_id: int, *, labelled: bool = False) -> list[PredictedImage]:
-    """The images that the run scored, in id order; labelled: those alone that have a label."""
+def of_run(
+    session: Session, run_id: int, *, labelled: bool = False, unseen_by: int | None = None
+) -> list[PredictedImage]:
+    """The images that the run scored, in id order; labelled: those alone that have a label. unseen_by: a train run, of
+    whose classifier they must be a test."""
     said = (Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row, Prediction.zones)
     query = select(*KNOWN, Image.file_count, Image.width, Image.height, *said)
     query = query.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
     if labelled:
         query = query.where(Image.label.is_not(None))
+    if unseen_by is not None:
+        query = query.where(learned.unseen(unseen_by))
     rows: Iterable[Sequence[Any]] = session.execute(query.order_by(Image.id))
     return [PredictedImage(*row) for row in rows]
 

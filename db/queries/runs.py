@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from db.models import Artifact, Metric, Prediction, Run, SkippedFile, TrainedOn, now
+from db.models import Artifact, Metric, Prediction, Run, SkippedFile, now
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
@@ -97,11 +97,6 @@ def by_fingerprint(session: Session, fingerprint: str) -> Run | None:
 def scored(session: Session, run_id: int) -> int:
     """How many images the run has predictions of."""
     return session.scalar(select(func.count()).select_from(Prediction).where(Prediction.run_id == run_id)) or 0
-
-
-def trained_on(session: Session, run_id: int | None) -> set[str]:
-    """The images that the train run learned from, by content; none where it is None or no train run."""
-    return set(session.scalars(select(TrainedOn.image_sha256).where(TrainedOn.run_id == run_id)))
 
 
 def predictions(session: Session, run_id: int) -> dict[int, Prediction]:

@@ -7,7 +7,7 @@ import numpy as np
 
 from db import session
 from db.models import Image, Metric, Run, VectorIndex
-from db.queries import evaluation, predictions, runs
+from db.queries import evaluation, learned, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage
 from engine.errors import InputError
 from jobs.command import Context
@@ -35,10 +35,9 @@ def retrieval_values(
     from engine.metrics.retrieval import Collection, measured
 
     opened, rows = index_rows(context, index)
-    split, judged = test_rows(rows)
+    split, of_split = test_rows(rows)
     learnt = [(row, image) for row, image in rows if image.split in ("train", "val")]
-    trained_on = training_shas(context, index)
-    judged = [(row, image) for row, image in judged if image.sha256 not in trained_on]
+    judged = unseen(context, index, of_split)
 
     def collection(rows: Sequence[tuple[int, KnownImage]]) -> Collection:
         labelled = [(row, image) for row, image in rows if image.label is not None]
@@ -52,7 +51,7 @@ def retrieval_values(
 
     queries = collection(judged)
     if len(queries.labels) < 2:
-        seen = " that its classifier was not trained on" if trained_on else ""
+        seen = " of patients that its classifier was not trained on" if len(judged) < len(of_split) else ""
         raise InputError(f"fewer than two images in it{seen} have a label")
     name = evaluation.shortened(index.embedder, LONGEST)
     for prefix in WAYS:
@@ -70,11 +69,15 @@ def retrieval_values(
         yield metric_row(value.name, split, where, value.interval)
 
 
-def training_shas(context: Context, index: VectorIndex) -> set[str]:
-    """The images, by content, that the index's embedder was trained on; none where it is not made of a train run."""
+def unseen(context: Context, index: VectorIndex, rows: Rows) -> Rows:
+    """Those of the rows that are a test of the classifier that the embedder is made of; all where it is of none."""
     with session.reading(context.engine) as db:
         built = runs.find(db, index.run_id)
-        return runs.trained_on(db, built.config.get("train_run") if built else None)
+        train_run = built.config.get("train_run") if built else None
+        if train_run is None:
+            return rows
+        kept = learned.unseen_of(db, index.dataset_id, train_run)
+    return [(row, image) for row, image in rows if image.image_id in kept]
 
 
 def text_values(

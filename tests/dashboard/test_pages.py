@@ -12,6 +12,7 @@ from sqlalchemy import Engine, delete, select, text, update
 from dashboard.components import figures, wording
 from dashboard.components.reports import report_view
 from db import session as database
+from db import tallies
 from db.models import (
     Base,
     Dataset,
@@ -350,6 +351,23 @@ def test_no_page_but_an_upload_loads_torch(workbench: Workbench) -> None:
         [sys.executable, "-c", script], cwd=APP.parent.parent, capture_output=True, text=True, check=True, timeout=120
     )
     assert done.stdout.strip() == "[]"
+
+
+def test_the_overview_counts_patients_with_films_in_test_and_elsewhere(workbench: Workbench) -> None:
+    name = "Patients with films in test and in another split"
+    assert name not in str(linked(open_page("overview"), "attention"))
+    with database.transaction(workbench.engine) as db:
+        for split in ("train", "test"):
+            image = db.scalars(select(Image).where(Image.split == split)).first()
+            assert image is not None
+            image.patient_key = "p"
+        db.flush()
+        tallies.dataset(db, workbench.dataset_id)
+    at = open_page("overview")
+    rows = {row[0]["text"]: row for row in linked(at, "attention")["rows"]}
+    assert rows[name][1]["text"] == "1"
+    page, parameters = asked(rows[name][0]["href"])
+    assert "Run 1: ingest" in said(open_page(page, **parameters))
 
 
 def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_indexes(workbench: Workbench) -> None:

@@ -7,8 +7,8 @@ from sample import build, films
 from sqlalchemy import select
 
 from db import session, writes
-from db.models import Image, Prediction, Run
-from db.queries import comparison, datasets, runs
+from db.models import Image, Prediction, Run, TrainedOn
+from db.queries import datasets, learned, runs
 from engine.errors import InputError
 from jobs.command import Context
 from jobs.results import unseen
@@ -62,12 +62,12 @@ def test_images_that_a_classifier_learned_from_are_no_test_of_it_when_they_were_
     with session.transaction(context.engine) as db:
         shas = [image.sha256 for image in datasets.images(db, dataset)]
         writes.forget_images(db, [image.id for image in datasets.images(db, dataset)])
-        assert runs.trained_on(db, train.id) == set(shas)
-        assert runs.trained_on(db, None) == set()
+        kept = db.scalars(select(TrainedOn.image_sha256).where(TrainedOn.run_id == train.id)).all()
+        assert sorted(kept) == sorted(shas)
     judged = predicted(context, other, "predict", train_run=train.id)
     with session.reading(context.engine) as db:
         row = db.get_one(Run, judged.id)
-        left = db.scalars(select(Image.path).where(Image.dataset_id == other, comparison.unseen(row))).all()
+        left = db.scalars(select(Image.path).where(Image.dataset_id == other, learned.unseen(train.id))).all()
     assert len(left) == 2 and {one.path for one in unseen(context, row)} == set(left)
     with session.transaction(context.engine) as db:
         gone = select(Image.id).where(Image.path.in_(left)).scalar_subquery()

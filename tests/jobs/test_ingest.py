@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 
 from db import session, tallies
 from db.models import Dataset, Image, Prediction, Run, SkippedFile
-from db.queries import cases, datasets
+from db.queries import cases, datasets, learned
 from db.queries.cases import Question
 from engine import curation
 from engine.phantoms import write_phantoms
@@ -263,6 +263,42 @@ def test_a_label_sheet_is_stored_and_its_absent_files_are_listed(
     assert {path: row.reason for path, row in skipped(context, 1).items()} == {
         "3.png": "not-listed", "gone.png": "absent",
     }  # fmt: skip
+
+
+def test_patients_whose_films_stand_in_test_and_elsewhere_are_counted_and_warned_of(
+    tmp_path: Path, context: Context, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "mine"
+    for number in range(6):
+        draw(root / f"{number}.png", number)
+    rows = ("0.png,0,train,Ann", "1.png,1,test,Ann", "2.png,0,test,Bob", "3.png,1,train,Cem", "4.png,1,val,Cem")
+    for patient, told in (("Dee", "1 patient has"), ("Bob", "2 patients have")):
+        (root / "labels.csv").write_text("\n".join(("file,label,split,patient", *rows, f"5.png,0,,{patient}\n")))
+        assert run(root) == 0
+        printed = capsys.readouterr().out
+        assert printed.count(f"warning: {told} films in more than one split, test among them; a classifier that ") == 1
+    assert context.dataset("mine").patients_across == 2
+    assert (stored_runs(context)[-1].summary or {})["patients_across"] == 2
+
+
+def test_a_corrected_patient_is_known_to_what_was_trained_before(
+    tmp_path: Path, context: Context, run: Callable[..., int]
+) -> None:
+    root = tmp_path / "mine"
+    for number in range(2):
+        draw(root / f"{number}.png", number)
+    (root / "labels.csv").write_text("file,label,split\n0.png,0,train\n1.png,0,test\n")
+    assert run(root) == 0
+    film, judged = (images(context)[name].id for name in ("0.png", "1.png"))
+    training = ActiveRun.claim(context, kind="train", config={}, dataset_id=1)
+    with training:
+        training.predictions([{"run_id": training.id, "image_id": film, "logit": 0.0, "probability": 0.5}], {})
+    with session.reading(context.engine) as db:
+        assert learned.unseen_of(db, 1, training.id) == {judged}
+    (root / "labels.csv").write_text("file,label,split,patient\n0.png,0,train,Ann\n1.png,0,test,Ann\n")
+    assert run(root) == 0
+    with session.reading(context.engine) as db:
+        assert learned.unseen_of(db, 1, training.id) == set()
 
 
 @pytest.mark.parametrize("first", ["ingest", "predict"])

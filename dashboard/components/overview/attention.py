@@ -115,8 +115,9 @@ def _data(session: Session, dataset: Dataset) -> Iterator[Row]:
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
     ingest = runs.in_force(session, "ingest", dataset.id)
     if ingest is not None:
-        number = sum(overview.skipped(session, ingest.id).values())
-        yield from _counted("Files that ingest left out", number, frame.here("runs", dataset, run=ingest.id))
+        href = frame.here("runs", dataset, run=ingest.id)
+        yield from _counted("Patients with films in test and in another split", dataset.patients_across, href)
+        yield from _counted("Files that ingest left out", sum(overview.skipped(session, ingest.id).values()), href)
 
 
 def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:

@@ -59,7 +59,7 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
     with resources.reading() as session:
         rows = comparison.paired(session, first, second)
     if not rows:
-        st.markdown("The two runs scored no labelled image in common that neither was trained on.")
+        st.markdown("The two runs scored no labelled image in common of a patient that neither was trained on.")
         return
     try:
         found = _measured(
