@@ -5,7 +5,7 @@ import os
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from engine import dicom, images
@@ -13,6 +13,8 @@ from engine.datasets import Record, Skipped
 from engine.errors import UnreadableImageError
 
 PATIENT = "patient-"
+Name = tuple[str, str]
+"""What files of one patient share: whether it is a group, a published key or one image alone, and which."""
 SPLIT_ORDER = ("test", "val", "train", None)
 """Of copies in several splits the first is kept: a test image must not be seen in training."""
 
@@ -95,23 +97,24 @@ def curate(files: Iterable[Inspected], *, known_keys: Mapping[str, str]) -> Cura
 
     Equal bytes under both labels, or a file whose name or sheet gives a cause of pneumonia while its label is NORMAL,
     are mislabelled and skipped. Of other copies one is kept (SPLIT_ORDER, then path) and the rest are duplicates.
-    Files with one patient_group get one patient key. known_keys: sha256 to patient key, from earlier ingests, so that
-    keys stay as they are when a patient's files are added later.
+    Files with one patient_group get one patient key, and so do the patients whose film the same bytes are said to be.
+    known_keys: sha256 to patient key, from earlier ingests, so that keys stay as they are when a patient's files are
+    added later.
     """
     copies: dict[str, list[Inspected]] = defaultdict(list)
     for file in files:
         copies[file.sha256].append(file)
-    kept: list[tuple[Inspected, CuratedImage]] = []
+    kept: list[CuratedImage] = []
     skipped: list[Skipped] = []
     for same in copies.values():
         same.sort(key=lambda file: (SPLIT_ORDER.index(file.record.split), file.record.path))
         if wrong := _mislabelled(same):
             skipped += wrong
         else:
-            kept.append((same[0], _image(same)))
+            kept.append(_image(same))
             skipped += [_duplicate(file, same[0]) for file in same[1:]]
-    keys = _patient_keys([file for file, _ in kept], known_keys)
-    named = (CuratedImage(**{**vars(image), "patient_key": keys[image.sha256]}) for _, image in kept)
+    keys = _patient_keys(copies, [image.sha256 for image in kept], known_keys)
+    named = (replace(image, patient_key=keys[image.sha256]) for image in kept)
     return Curated(
         tuple(sorted(named, key=lambda image: image.path)), tuple(sorted(skipped, key=lambda file: file.path))
     )
@@ -156,24 +159,50 @@ def _duplicate(file: Inspected, kept: Inspected) -> Skipped:
     return Skipped(file.record.path, "duplicate", detail, duplicate_of=kept.sha256)
 
 
-def _patient_keys(files: Sequence[Inspected], known: Mapping[str, str]) -> dict[str, str]:
-    """sha256 -> pseudonymous patient key.
+def _patient_name(file: Inspected) -> Name:
+    if file.patient_group is not None:
+        return "group", file.patient_group
+    return ("image", file.sha256) if file.record.patient_key is None else ("key", file.record.patient_key)
+
+
+def _joined(copies: Mapping[str, Sequence[Inspected]]) -> dict[Name, Name]:
+    """Each name of a patient, and the one name that stands for all that copies of a film join (union-find)."""
+    above: dict[Name, Name] = {}
+
+    def top(name: Name) -> Name:
+        while above.setdefault(name, name) != name:
+            above[name] = name = above[above[name]]
+        return name
+
+    for sha256, same in copies.items():
+        for file in same:
+            above[top(_patient_name(file))] = top(("image", sha256))
+    return {name: top(name) for name in list(above)}
+
+
+def _patient_keys(
+    copies: Mapping[str, Sequence[Inspected]], kept: Sequence[str], known: Mapping[str, str]
+) -> dict[str, str]:
+    """Each kept image's sha256 -> pseudonymous patient key.
 
     A patient who is known by a sheet's or DICOM's number is called after one of their own images: nothing can be
     computed back from that, and no key or list has to be kept secret to continue it.
     """
-    groups: dict[str, list[str]] = defaultdict(list)
+    joined = _joined(copies)
+    published: dict[Name, str] = {}
+    for (kind, key), patient in sorted(joined.items()):
+        if kind == "key":
+            published.setdefault(patient, key)
+    groups: dict[Name, list[str]] = defaultdict(list)
+    for sha256 in kept:
+        groups[joined["image", sha256]].append(sha256)
     keys: dict[str, str] = {}
-    for file in files:
-        if file.patient_group is None and file.record.patient_key is not None:
-            keys[file.sha256] = file.record.patient_key
-        else:
-            groups[file.patient_group or f"\0{file.sha256}"].append(file.sha256)
     taken: set[str] = set()
-    for members in sorted(groups.values(), key=min):
+    for patient, members in sorted(groups.items(), key=lambda group: min(group[1])):
         earlier = sorted(known[sha256] for sha256 in members if known.get(sha256, "").startswith(PATIENT))
         first = min(members)
-        key = next(key for key in (*earlier, f"{PATIENT}{first[:12]}", f"{PATIENT}{first}") if key not in taken)
+        own = (*earlier, f"{PATIENT}{first[:12]}", f"{PATIENT}{first}")
+        key = published.get(patient) or next(key for key in own if key not in taken)
         taken.add(key)
         keys |= dict.fromkeys(members, key)
     return keys

@@ -258,6 +258,27 @@ def test_a_patients_key_stays_when_an_image_is_added_and_is_not_shared_when_the_
     assert len({image.patient_key for image in curate(apart, known_keys=before).images}) == 2
 
 
+def test_copies_of_a_film_join_all_whose_film_they_are_said_to_be() -> None:
+    files = [
+        *(file("ann", "a", group="Ann"), file("bob", "b", group="Bob"), file("cem", "c", group="Cem")),
+        *(file("1", "x", group="Ann"), file("2", "x", group="Bob"), file("3", "x", "test")),
+        *(file("4", "y"), file("5", "y", group="Cem")),
+        *(file("dee", "d", group="Dee"), file("6", "z", label=0, group="Dee"), file("7", "z", group="Cem")),
+        *(file("k1", "k", patient_key="viral-1"), file("k2", "l", patient_key="viral-2")),
+        *(file("k3", "m", patient_key="viral-2"), file("k4", "m", patient_key="viral-1")),
+    ]
+    got = curate(files, known_keys={})
+    patients: dict[str, set[str]] = {}
+    for image in got.images:
+        patients.setdefault(image.patient_key, set()).add(image.path)
+    assert patients == {
+        "patient-a": {"ann", "bob", "3"},
+        "patient-c": {"cem", "dee", "4"},
+        "viral-1": {"k1", "k2", "k3"},
+    }
+    assert got == curate(files[::-1], known_keys={})
+
+
 @given(
     st.lists(
         st.tuples(
