@@ -26,7 +26,8 @@ class TrainingSet:
     images: Sequence[Image]
     files: list[Ingested]
     labels: np.ndarray
-    strata: np.ndarray
+    causes: np.ndarray
+    """Of pneumonia, empty where unknown."""
     patients: np.ndarray
 
     @classmethod
@@ -46,9 +47,15 @@ class TrainingSet:
             images=images,
             files=[Ingested(Path(dataset.root) / image.path, image.sha256) for image in images],
             labels=np.array([image.label for image in images]),
-            strata=np.array([(image.cause or "pneumonia") if image.label else "normal" for image in images]),
+            causes=np.array([image.cause or "" for image in images]),
             patients=np.array([image.patient_key for image in images]),
         )
+
+    def dealt(self, folds: int, *, seed: int) -> np.ndarray:
+        """The fold that holds each image out, see `engine.splits.grouped_folds`."""
+        from engine.splits import grouped_folds
+
+        return grouped_folds(self.labels, self.patients, causes=self.causes, folds=folds, seed=seed)
 
     @property
     def fingerprint(self) -> str:

@@ -23,13 +23,9 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
     from engine.classification import linear
     from engine.classification.backbones import load_backbone
     from engine.metrics.classification import auc
-    from engine.splits import grouped_folds
 
     labels = training_set.labels
-    deals = [
-        grouped_folds(training_set.strata, training_set.patients, folds=recipe.folds, seed=seed + repeat)
-        for repeat in range(recipe.repeats)
-    ]
+    deals = [training_set.dealt(recipe.folds, seed=seed + repeat) for repeat in range(recipe.repeats)]
     backbones = [load_backbone(name, models=run.context.models) for name in recipe.backbones]
     described = described_views(run, training_set, recipe, backbones, seed=seed, device=devices.available())
     # Deals x views x images; an image's logits come from the folds that did not see its patient.

@@ -39,14 +39,13 @@ def train(
 ) -> None:
     """Cache the views, train the members that are not yet trained, calibrate, store."""
     from engine.classification.backbones import load_backbone
-    from engine.splits import grouped_folds
 
     processes = processes or Processes()
     deals = [
         Deal(
             repeat,
             recipe.backbones[repeat % len(recipe.backbones)],
-            grouped_folds(training_set.strata, training_set.patients, folds=recipe.folds, seed=seed + repeat),
+            training_set.dealt(recipe.folds, seed=seed + repeat),
             seed + repeat,
         )
         for repeat in range(recipe.repeats)

@@ -308,7 +308,9 @@ def test_too_few_patients_for_the_probes_cost_the_probes_alone(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert audit.main([*world.options, *FAST, "--folds", "40"]) == 0
-    assert "audit: skipped shortcut probes: '0' has 5 training patients and 40 folds need" in capsys.readouterr().out
+    assert (
+        "audit: skipped shortcut probes: 'normal' has 5 training patients and 40 folds need" in capsys.readouterr().out
+    )
     run, metrics = stored(world)
     assert ("probe_auc", "test", "classifier, frame only", -1) in metrics
     assert ("probe_auc", "test", "frame pixels", -1) not in metrics

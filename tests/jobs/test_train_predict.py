@@ -16,7 +16,7 @@ import torch
 from sample import build, films
 
 from db import session, tallies
-from db.models import Image, Metric, Prediction, Run
+from db.models import Dataset, Image, Metric, Prediction, Run
 from db.queries import case_questions, cases, datasets, runs
 from db.queries.cases import Question
 from engine.classification.recipes import RECIPES
@@ -141,6 +141,21 @@ def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores
         again = finished(context, "predict")
         assert again.summary is not None
         assert (again.summary["threshold"], again.summary["operating_point"]) == (threshold, name)
+
+
+def test_a_cause_of_few_patients_is_dealt_into_folds_with_the_rest(context: Context, tmp_path: Path) -> None:
+    dataset = build(context.engine, context.artifacts, tmp_path / "films", pictures=films(48))
+    with session.transaction(context.engine) as db:
+        trained = datasets.images(db, dataset, splits=["train"], labelled=True)
+        rare = [image for image in trained if image.cause == "viral"][2:]
+        for image in rare:
+            image.cause = "bacterial"
+        found = db.get_one(Dataset, dataset)
+    training_set = TrainingSet.of(context, found)
+    dealt = training_set.dealt(5, seed=0)
+    assert len(dealt) == len(trained) and sum(training_set.causes == "viral") == 2
+    for label in (0, 1):
+        assert set(dealt[training_set.labels == label]) == set(range(5))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
