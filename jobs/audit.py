@@ -68,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         inputs=subject.fingerprint,
         dataset_id=subject.dataset.id,
         seed=args.seed,
+        says={"images": len(subject.judged)},
         again=args.again,
     )
     if not run.already_finished:

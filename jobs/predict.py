@@ -11,7 +11,7 @@ from db import session, writes
 from db.models import Dataset, Image, Run
 from db.queries import datasets, runs
 from engine import devices
-from engine.classification import versions
+from engine.classification import model_json, versions
 from engine.commands import job
 from engine.files import whole_file
 from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
@@ -60,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         inputs=inputs_of(trained, images),
         dataset_id=dataset.id,
         predicts=len(images),
+        says={"checkpoint_sha256": weights_of(context, trained, kept)},
     )
     if run.already_finished:
         print(f"predict: already done as run {run.id}")
@@ -71,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def inputs_of(trained: Run, images: Sequence[Image]) -> str:
-    """Hash of what the predictions depend on."""
+    """Hash of what the predictions depend on, but for the weights: training again in place may have made others."""
     parts = [str(versions.INFERENCE), trained.fingerprint, *(image.sha256 for image in images)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -121,6 +122,13 @@ def checkpoint_name(trained: Run, asked: str | None) -> str:
     if asked and not keeps:
         raise UsageError(f"recipe '{recipe.get('name')}' has no epochs to choose from; leave --checkpoint out")
     return "checkpoint" if asked in (None, keeps) else f"checkpoint_{asked}"
+
+
+def weights_of(context: Context, trained: Run, kept: str) -> str | None:
+    """The sha256 of the weights that the train run has now; None where it has none to read."""
+    with session.reading(context.engine) as db:
+        checkpoint = runs.artifact(db, trained.id, kept)
+    return model_json.revision(context.artifacts / checkpoint.path) if checkpoint else None
 
 
 def predict(

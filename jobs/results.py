@@ -74,7 +74,7 @@ class Inputs:
     @property
     def fingerprint(self) -> str:
         """Hash of everything that the values depend on."""
-        marks = [run.fingerprint if run else None for run in (self.predict, self.train)]
+        marks = [(run.fingerprint, run.checkpoint_sha256) if run else None for run in (self.predict, self.train)]
         parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], self.scores]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 

@@ -12,12 +12,12 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import text
@@ -126,8 +126,8 @@ class Earlier:
     finished: datetime | None = None
     whole: bool = False
     """Whether its files are as it left them."""
-    emptied: bool = False
-    """Whether some of its predictions are gone."""
+    outdated: bool = False
+    """Whether some of its predictions are gone, or it was made of something else than there is now."""
 
 
 class Advance(Protocol):
@@ -167,22 +167,24 @@ class ActiveRun:
         dataset_id: int | None = None,
         seed: int | None = None,
         predicts: int = 0,
+        says: Mapping[str, Any] = MappingProxyType({}),
         again: bool = False,
     ) -> Self:
-        """Find or make the row for this work. predicts: how many images it stores predictions of.
+        """Find or make the row for this work. predicts: how many images it stores predictions of. says: what its
+        summary will tell of what it was made of, where that can change under one fingerprint; None is unknown.
 
         A finished run with the same fingerprint (and its files as it left them) is already done, and in force from now
         as if it had been done now; with `again`, or where predictions are gone with images that were forgotten and have
-        come back since, a new one is made. An interrupted, failed or lost one is taken up where
-        it stopped, `again` or not. Raises JobError where a living process has it.
+        come back since, or where its summary says otherwise, a new one is made. An interrupted, failed or lost one is
+        taken up where it stopped, `again` or not. Raises JobError where a living process has it.
         """
         mark, version = fingerprint(kind, config, inputs, seed), code_version()
-        earlier = _earlier(context, mark, predicts)
+        earlier = _earlier(context, mark, predicts, says)
         with session.transaction(context.engine) as db:
             if context.engine.dialect.name == "postgresql":
                 db.execute(text("SELECT pg_advisory_xact_lock(hashtext(:mark))"), {"mark": mark})
             row = runs.by_fingerprint(db, mark)
-            if (again or earlier.emptied) and row is not None and row.status == "finished":
+            if (again or earlier.outdated) and row is not None and row.status == "finished":
                 row = None
             resumed = row is not None
             if row is not None:
@@ -338,16 +340,18 @@ class ActiveRun:
                 print(f"run {self.id}: heartbeat not stored: {one_line(error)}", file=sys.stderr)
 
 
-def _earlier(context: Context, mark: str, predicts: int) -> Earlier:
-    """The finished run of this fingerprint, which stores predictions of so many images. Gigabytes take their time to
-    read, so it is not asked while others wait to write."""
+def _earlier(context: Context, mark: str, predicts: int, says: Mapping[str, Any]) -> Earlier:
+    """The finished run of this fingerprint, which stores predictions of so many images and says so in its summary.
+    Gigabytes take their time to read, so it is not asked while others wait to write."""
     with session.reading(context.engine) as db:
         row = runs.by_fingerprint(db, mark)
         if row is None or row.status != "finished":
             return Earlier()
-        emptied = predicts > 0 and runs.scored(db, row.id) < predicts
+        summary = row.summary or {}
+        outdated = any(known is not None and summary.get(name) != known for name, known in says.items())
+        outdated = outdated or (predicts > 0 and runs.scored(db, row.id) < predicts)
         files = {context.artifacts / made.path: made.sha256 for made in runs.artifacts(db, row.id)}
-    return Earlier(row.id, row.finished, all(is_whole(file, sha256) for file, sha256 in files.items()), emptied)
+    return Earlier(row.id, row.finished, all(is_whole(file, sha256) for file, sha256 in files.items()), outdated)
 
 
 def _catch_signals() -> dict[int, Any]:

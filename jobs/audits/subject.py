@@ -16,6 +16,7 @@ from db.models import Dataset, Metric, Run
 from db.queries import datasets, predictions, runs
 from db.queries.predictions import PredictedImage
 from engine import devices
+from engine.classification import model_json
 from engine.commands import job
 from engine.digests import is_whole
 from engine.files import kept_array, whole_file
@@ -108,6 +109,12 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
         raise JobError(f"predict run {predict.id} has no heatmaps, or not those it wrote; repeat it: {again}")
     if checkpoint is None or not (context.artifacts / checkpoint.path).is_dir():
         raise JobError(f"train run {train.id} has no checkpoint; train again with: {job('train', learned_from.name)}")
+    weights = model_json.revision(context.artifacts / checkpoint.path)
+    if weights is not None and weights != predict.checkpoint_sha256:
+        by_now = job("predict", dataset.name, "--train-run", str(train.id))
+        raise JobError(
+            f"predict run {predict.id} asked weights that train run {train.id} has not any more; repeat: {by_now}"
+        )
     splits = by_split(unseen(context, predict))
     split = judged_of(splits)
     return Subject(

@@ -11,10 +11,11 @@ import torch
 from finished_runs import World, make_world
 from PIL import Image as Picture
 from sklearn.metrics import roc_auc_score
+from sqlalchemy import select
 from torch import nn
 
 from db import session
-from db.models import Artifact, ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
+from db.models import Artifact, ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember, TrainedOn
 from db.queries import audit as queries
 from db.queries import predictions, runs
 from engine.audit.faithfulness import STEPS
@@ -155,6 +156,17 @@ def test_an_audit_stores_every_answer_and_does_nothing_again_that_is_done(
     assert audit.main([*world.options, *FAST]) == 0
     assert f"already done as run {run.id}" in capsys.readouterr().out
     assert corner.scored == scored
+
+
+def test_an_audit_of_films_that_are_no_test_any_more_is_made_anew(world: World) -> None:
+    assert audit.main([*world.options, *FAST]) == 0
+    before, _ = stored(world)
+    with session.transaction(world.context.engine) as db:
+        kept = db.scalars(select(TrainedOn).limit(1)).one()
+        kept.patient_key = world.of("test")[0].patient_key
+    assert audit.main([*world.options, *FAST]) == 0
+    after, _ = stored(world)
+    assert after.id != before.id and (after.summary or {})["images"] < (before.summary or {})["images"]
 
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
