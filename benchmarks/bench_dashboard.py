@@ -121,6 +121,7 @@ def report_queries(dataset: int, predict: Run, images: int) -> list[Query]:
         "says pneumonia": replace(every, stance="pneumonia"),
         "no stance": replace(every, stance="none"),
         "contradicts itself": replace(every, problem="contradiction"),
+        "contradicts the classifier": replace(every, problem="classifier"),
         "repetition from .3": replace(every, score="repetition", low=0.3),
     }
     found = []

@@ -266,7 +266,7 @@ def write_reports(
 def write_scores(
     db: Session, draw: np.random.Generator, ids: np.ndarray, says: np.ndarray, labels: np.ndarray, called: np.ndarray
 ) -> None:
-    """Eleven scores a report, each with as many distinct values as real ones have."""
+    """Twelve scores a report, each with as many distinct values as real ones have."""
     count = len(ids)
     stance = np.where(draw.random(count) < 0.05, 0.5, says.astype(float))
     stance[draw.random(count) < 0.002] = np.nan
@@ -275,6 +275,7 @@ def write_scores(
         "stance": stance,
         "stance_agreement": (stance == labels) * known,
         "classifier_agreement": (stance == called).astype(float),
+        "classifier_opposition": np.abs(stance - called),
         "keyword_alignment": draw.integers(0, 6, count) / 5 * known,
         "unsupported": draw.poisson(0.2, count).astype(float),
         "contradictions": (draw.random(count) < 0.0005).astype(float),

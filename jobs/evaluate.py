@@ -123,7 +123,7 @@ def classifier_values(
             yield metric_row(measured.name, split, measured.slice, measured.interval)
 
 
-UNSCORED = ("stance",)
+UNSCORED = ("stance", "classifier_opposition")
 """Report scores that say what a report claims, not how good it is."""
 
 

@@ -14,7 +14,8 @@ STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal"
 LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
 PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
     "label": ("stance_agreement", operator.eq, 0.0),
-    "classifier": ("classifier_agreement", operator.eq, 0.0),
+    "classifier": ("classifier_opposition", operator.eq, 1.0),
+    "undecided": ("classifier_opposition", operator.eq, 0.5),
     "unsupported": ("unsupported", operator.gt, 0.0),
     "contradiction": ("contradictions", operator.gt, 0.0),
     "side": ("laterality", operator.lt, 1.0),

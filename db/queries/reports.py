@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, func, select, union_all
 from sqlalchemy.orm import Session
@@ -23,11 +24,12 @@ FEW = 2000
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One report with its image and its scores by metric; a score is None where it is unknown."""
+    """One report with its image and its scores by metric, None where one is unknown, and what each rests on."""
 
     report: Report
     image: Image
     scores: dict[str, float | None]
+    details: dict[str, dict[str, Any]]
 
     @property
     def stance(self) -> str:
@@ -43,6 +45,10 @@ class ReportRow:
             for name, (_, compare, bound) in PROBLEMS.items()
             if known[name] is not None and compare(known[name], bound)
         ]
+
+    def grounds(self, problem: str) -> dict[str, Any]:
+        """What the score that shows the problem rests on; empty where nothing is told."""
+        return self.details.get(PROBLEMS[problem][0], {})
 
 
 def page(
@@ -120,11 +126,12 @@ def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[R
     image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id == dataset_id)
     query = select(Report, Image).join(Image, image).where(Report.id.in_(report_ids))
     found = {report.id: (report, image) for report, image in session.execute(query)}
-    scores: dict[int, dict[str, float | None]] = {}
-    columns = select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
-    for number, metric, value in session.execute(columns.where(ReportScore.report_id.in_(report_ids))):
-        scores.setdefault(number, {})[metric] = value
-    return [ReportRow(*found[number], scores.get(number, {})) for number in report_ids if number in found]
+    scores: dict[int, dict[str, float | None]] = {number: {} for number in found}
+    details: dict[int, dict[str, dict[str, Any]]] = {number: {} for number in found}
+    columns = select(ReportScore.report_id, ReportScore.metric, ReportScore.value, ReportScore.detail)
+    for number, metric, value, detail in session.execute(columns.where(ReportScore.report_id.in_(list(found)))):
+        scores[number][metric], details[number][metric] = value, detail or {}
+    return [ReportRow(*found[number], scores[number], details[number]) for number in report_ids if number in found]
 
 
 def of_image(session: Session, image_id: int) -> list[ReportRow]:

@@ -2,12 +2,13 @@
 
 import pytest
 from opened import Workbench, asked, cell, linked, open_page, said
+from sample import THRESHOLD
 from sqlalchemy import select
 
 from dashboard.components.reports import matches
 from db import report_tallies
 from db import session as database
-from db.models import Image, Report, ReportFailure, ReportScore, Run
+from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FAULTS = {"contradictions": 2.0, "laterality": 0.5, "truncated": 1.0, "stance_agreement": 0.0, "repetition": 0.19}
@@ -66,7 +67,50 @@ def test_reports_are_filtered_by_what_is_wrong_with_them_and_by_score(
     assert not at.exception
     assert f"{count} report{'s' * (count != 1)} of 24" in said(at)
     if asked_for == {"problem": "side"}:
-        assert "**not what the label says, contradicts itself, side against the heatmap, breaks off**" in said(at)
+        told = said(at)
+        for problem in ("not what the label says", "contradicts itself", "side against the heatmap", "breaks off"):
+            assert f"**{problem}**" in told
+
+
+def test_a_problem_names_what_it_rests_on_as_plain_text_and_nothing_is_told_that_says_nothing(
+    workbench: Workbench, first: Report
+) -> None:
+    claims = ["Pneumonia: the image is labelled normal", "*12 mm*: no scale", "*12 mm*: no scale"]
+    details = {"unsupported": {"claims": claims}, "contradictions": {"findings": ["air_bronchogram"]}}
+    details["format"] = {"missing": ["verdict"]}
+    with database.transaction(workbench.engine) as db:
+        for metric, detail in details.items():
+            db.query(ReportScore).filter_by(report_id=first.id, metric=metric).delete()
+            value = 0.5 if metric == "format" else 1.0
+            db.add(ReportScore(report_id=first.id, metric=metric, value=value, detail=detail))
+    for at in (open_page("reports", problem="contradiction"), open_page("case", image=first.image_id)):
+        told = said(at)
+        assert "**claims without support** (Pneumonia\\: the image is labelled normal; \\*12 mm\\*\\: no scale)" in told
+        assert "**contradicts itself** (air bronchogram\\: both)" in told
+        assert "**not in the form asked for** (verdict\\: missing)" in told
+        assert "written in" not in told and "stance agreement" not in told.lower()
+
+
+def test_contradicting_the_classifier_and_being_uncertain_where_it_decides_are_two_problems(
+    workbench: Workbench, first: Report
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.query(ReportScore).filter_by(report_id=first.id, metric="stance").update({"value": 0.5})
+        query = select(ReportScore.report_id, ReportScore.value, Prediction.probability)
+        query = query.join(Report, Report.id == ReportScore.report_id)
+        query = query.join(Prediction, Prediction.image_id == Report.image_id).join(Run, Run.id == Prediction.run_id)
+        judged = db.execute(query.where(ReportScore.metric == "stance", Run.kind == "predict")).all()
+        opposition = {number: abs(stance - (probability >= THRESHOLD)) for number, stance, probability in judged}
+        report_tallies.take(db, list(opposition))
+        for number, value in opposition.items():
+            db.add(ReportScore(report_id=number, metric="classifier_opposition", value=value))
+        db.flush()
+        report_tallies.add(db, list(opposition))
+    opposed = f"{list(opposition.values()).count(1.0)} reports of 24"
+    assert opposed in said(open_page("reports", problem="classifier"))
+    assert opposed in said(open_page("reports", queue="against"))
+    undecided = said(open_page("reports", problem="undecided"))
+    assert "1 report of 24" in undecided and "**uncertain where the classifier decides**" in undecided
 
 
 def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_place_among_cases(

@@ -105,6 +105,24 @@ def test_agreement_with_the_classifier_is_its_own_score() -> None:
     assert values("No pneumonia.", Known(label=1))["classifier_agreement"] is None
 
 
+@pytest.mark.parametrize(
+    ("text", "called", "opposition"),
+    [
+        ("No pneumonia.", True, 1.0),
+        ("Pneumonia.", False, 1.0),
+        ("Pneumonia.", True, 0.0),
+        ("Pneumonia is possible.", True, 0.5),
+        ("Pneumonia is possible.", False, 0.5),
+        ("A chest.", True, None),
+        ("Pneumonia.", None, None),
+    ],
+)
+def test_a_report_opposes_the_classifier_by_half_where_it_is_uncertain(
+    text: str, called: bool | None, opposition: float | None
+) -> None:
+    assert values(text, Known(label=1, called=called))["classifier_opposition"] == opposition
+
+
 def test_a_reference_report_gives_the_text_similarities_in_the_unit_interval() -> None:
     reference = "Consolidation in the right lower lobe. No pleural effusion."
     same, other = (values(text, Known(reference=reference)) for text in (reference, "A dog runs over the grass."))

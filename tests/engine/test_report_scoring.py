@@ -122,7 +122,13 @@ def test_each_keyword_is_found_by_its_own_name() -> None:
 def test_scores_without_a_label_are_unknown_and_not_zero() -> None:
     values = {s.metric: s.value for s in score("No pneumonia.", STRATEGIES["clinical_brief"], Known())}
     unknown = {name for name, value in values.items() if value is None}
-    assert unknown == {"keyword_alignment", "stance_agreement", "classifier_agreement", "laterality"}
+    assert unknown == {
+        "keyword_alignment",
+        "stance_agreement",
+        "classifier_agreement",
+        "classifier_opposition",
+        "laterality",
+    }
     assert (values["stance"], values["format"]) == (0.0, 1.0)
 
 

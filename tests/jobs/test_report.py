@@ -24,7 +24,7 @@ from engine.reporting.prompts import PromptStrategy
 from jobs import report, score
 
 REPOSITORY = Path(__file__).parents[2]
-EACH = 11
+EACH = 12
 """Scores of a report without a reference."""
 IMAGES = 24
 """A third normal, two thirds pneumonia; of each label, every fourth is misjudged."""

@@ -1,7 +1,8 @@
 """How reports read on a page: the text as it was written, who wrote it, its scores and what is wrong with it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import streamlit as st
 
@@ -14,7 +15,7 @@ from db.queries.reports import ReportRow
 from db.queries.search import CLOSE, OPEN, TextHit
 from engine.metrics.names import NAMES
 from engine.reporting.context import Polarity
-from engine.reporting.findings import Mention, read
+from engine.reporting.findings import read
 from engine.reporting.prompts import sentences
 from engine.reporting.sections import sections
 
@@ -24,11 +25,12 @@ STANCES = {
     "normal": "says normal",
     "none": "takes no stance",
 }
-QUEUES = {"against": "Report against classifier"}
+QUEUES = {"against": "Contradicts, surest call first"}
 """Reports whose stance is the opposite of the classifier's call, the most confident call first."""
 PROBLEMS = {
     "label": "not what the label says",
-    "classifier": "not what the classifier says",
+    "classifier": "contradicts the classifier",
+    "undecided": "uncertain where the classifier decides",
     "unsupported": "claims without support",
     "contradiction": "contradicts itself",
     "side": "side against the heatmap",
@@ -38,6 +40,8 @@ PROBLEMS = {
 }
 SHARES = ("keyword_alignment", "format", "laterality", "repetition", "bleu", "rouge_l", "chrf")
 """Scores that a range in [0, 1] can be asked of."""
+SLOW = 0.1
+"""Seconds from which it is worth telling how long a report took."""
 EXCERPT = 110
 """Characters of a report's excerpt."""
 COLOURS: dict[Polarity, str] = {
@@ -52,21 +56,29 @@ SIGNS: dict[Polarity, str] = {"present": "**", "absent": "", "uncertain": "*", "
 """What sets it apart without colour: bold where present, slanted where it is not said of now for certain."""
 
 
+REASONS: dict[str, Callable[[Mapping[str, Any]], Iterable[str]]] = {
+    "unsupported": lambda detail: detail.get("claims", ()),
+    "contradiction": lambda detail: (f"{name.replace('_', ' ')}: both" for name in detail.get("findings", ())),
+    "side": lambda detail: (
+        f"the heat lies {wording.percent(share)} {side}" for side, share in detail.get("heat", {}).items()
+    ),
+    "form": lambda detail: (f"{name}: missing" for name in detail.get("missing", ())),
+}
+"""Problem -> what the detail of its score names, in words."""
+MOST_REASONS = 4
+"""Reasons that are named of one problem."""
+
+
 def coloured(text: str) -> str:
-    """The report as Markdown that shows its text as it is, each finding marked by its polarity."""
+    """The report as Markdown that shows its text as it is, each finding marked by its polarity; words for health, which
+    name none, are not."""
     parts, at = [], 0
     for mention in read(text):
-        parts.append(wording.plain(text[at : mention.start]))
-        parts.append(_marked(wording.plain(mention.term), _read_as(mention)))
-        at = mention.end
+        if mention.tier != "normality":
+            parts.append(wording.plain(text[at : mention.start]))
+            parts.append(_marked(wording.plain(mention.term), mention.polarity))
+            at = mention.end
     return wording.lines("".join([*parts, wording.plain(text[at:])]))
-
-
-def _read_as(mention: Mention) -> Polarity:
-    """Health that is said to be there is no finding."""
-    turned: dict[Polarity, Polarity] = {"present": "absent", "absent": "present"}
-    polarity = mention.polarity
-    return turned.get(polarity, polarity) if mention.tier == "normality" else polarity
 
 
 def _marked(term: str, polarity: Polarity) -> str:
@@ -76,10 +88,7 @@ def _marked(term: str, polarity: Polarity) -> str:
 def legend() -> None:
     """Which colour and which letters mean what."""
     said = " ".join(_marked(polarity, polarity) for polarity in COLOURS)
-    st.markdown(
-        f":small[Findings as they are read: {said}. Bold: present. Slanted: not said of now for certain. Health that "
-        "is denied is marked as present. Research use only.]"
-    )
+    st.markdown(f":small[Findings as they are read: {said}. Research use only.]")
 
 
 def show(row: ReportRow, *, brief: bool = False) -> None:
@@ -89,12 +98,26 @@ def show(row: ReportRow, *, brief: bool = False) -> None:
         if not brief:
             st.markdown(f"**{wording.plain(named(report.strategy))}** · {wording.plain(report.model)}")
         st.markdown(coloured(report.text))
-        wrong = ", ".join(PROBLEMS[name] for name in row.problems)
-        st.caption(f"{STANCES[row.stance].capitalize()}{wrong and f'; **{wrong}**'}.")
-        if not brief:
-            names = ("keyword_alignment", "stance_agreement", "format")
-            said = [f"{NAMES[name].lower()} {wording.percent(row.scores.get(name))}" for name in names]
-            st.caption(" · ".join([*said, f"written in {wording.duration(report.seconds)}"]))
+        judged = "; ".join([STANCES[row.stance].capitalize(), *_wrong(row)])
+        st.caption(" · ".join([judged, *([] if brief else _told(row))]))
+
+
+def _wrong(row: ReportRow) -> Iterator[str]:
+    """Each problem of the report, with what it rests on."""
+    for name in row.problems:
+        reasons = list(dict.fromkeys(REASONS[name](row.grounds(name)))) if name in REASONS else []
+        more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+        told = wording.plain("; ".join([*reasons[:MOST_REASONS], *more]))
+        yield f"**{PROBLEMS[name]}**{told and f' ({told})'}"
+
+
+def _told(row: ReportRow) -> Iterator[str]:
+    """What else there is to say of a report: nothing that is the same of all."""
+    aligned, seconds = row.scores.get("keyword_alignment"), row.report.seconds
+    if wording.known(aligned):
+        yield f"{NAMES['keyword_alignment'].lower()} {wording.percent(aligned)}"
+    if seconds >= SLOW:
+        yield f"written in {wording.duration(seconds)}"
 
 
 def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.View) -> None:

@@ -16,7 +16,8 @@ def score(text: str, strategy: PromptStrategy, known: Known) -> list[Score]:
 
     stance: 1 pneumonia, .5 uncertain, 0 normal, None no position. stance_agreement: 1 where the stance is the label's,
     else 0, an uncertain or missing stance included; None where the label is unknown. classifier_agreement: the same
-    against the classifier's call. The others say for themselves what they are.
+    against the classifier's call. classifier_opposition: how far the stance lies from that call, 0 on its side, .5
+    uncertain, 1 on the other; None where there is no stance or no call. The others say for themselves what they are.
     """
     mentions = read(text)
     taken = stance(text)
@@ -26,6 +27,7 @@ def score(text: str, strategy: PromptStrategy, known: Known) -> list[Score]:
         Score("stance", value, {"stance": taken}),
         Score("stance_agreement", None if known.label is None else float(value == known.label)),
         Score("classifier_agreement", None if known.called is None else float(value == float(known.called))),
+        Score("classifier_opposition", None if value is None or known.called is None else abs(value - known.called)),
         claims.unsupported(text, mentions, known),
         claims.contradictions(mentions),
         claims.laterality(mentions, known),
