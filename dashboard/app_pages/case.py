@@ -28,7 +28,8 @@ with resources.reading() as session:
 if case is None or case.dataset_id != dataset.id:
     st.header("No such case")
     st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {image_id}.")
-    st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:")
+    kept = frame.kept(dataset)
+    st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:", query_params=kept)
     st.stop()
 
 st.set_page_config(page_title=f"Case {case.id}")
@@ -75,7 +76,7 @@ else:
         held = wording.count(served.index.count, "image")
         st.caption(f"Index of {index.embedder}, {held}, {neighbours.manner(served.index)}.")
         hits = neighbours.to_image(served, case.id, NEAREST)
-        onwards = {"run": address.get("run"), "index": address.get("index")}
+        onwards = {"run": question.run_id, "index": address.get("index")}
         learned = neighbours.learned(index)
         neighbours.show(
             dataset, hits, view, key="similar", wanted=NEAREST, learned=learned, zones=case.zones, onwards=onwards

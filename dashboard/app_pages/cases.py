@@ -41,7 +41,8 @@ with resources.reading() as session:
     shown = cases.page(session, view.question, limit=grid.SIZE, offset=(page - 1) * grid.SIZE)
 if not shown:
     st.info("No image matches all of these filters. Take one back, or start again from all cases.")
-    st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/filter_alt_off:")
+    kept = frame.kept(dataset) | address.pinned()
+    st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/filter_alt_off:", query_params=kept)
 left, right = st.columns([5, 1], vertical_alignment="center")
 with left:
     picks.actions(dataset, view, total, [case.id for case in shown])

@@ -12,7 +12,7 @@ from engine.commands import job
 dataset = frame.open_dataset()
 with resources.reading() as session:
     rows = datasets.counts(session, dataset.id)
-    ingest, trained = (runs.in_force(session, kind, dataset.id) for kind in ("ingest", "train"))
+    ingest = runs.in_force(session, "ingest", dataset.id)
     evaluated = evaluation.latest(session, dataset.id)
     standings = reports.leaderboard(session, dataset.id)
 
@@ -24,7 +24,7 @@ classifier.headline(dataset, view.run, evaluated)
 left, right = st.columns([3, 2], gap="large")
 with left:
     st.subheader("Images")
-    holdings.show(dataset, rows, trained.id if trained else None)
+    holdings.show(dataset, rows, view)
 with right:
     st.subheader("Needs attention")
     attention.show(dataset, view)

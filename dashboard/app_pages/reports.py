@@ -62,5 +62,6 @@ if found.rows:
 report_view.beside_images(dataset, found.rows, view)
 if not found.rows:
     st.info("No report matches all of these filters.")
-    st.page_link(frame.FOLDER / "reports.py", label="All reports", icon=":material/filter_alt_off:")
+    kept = frame.kept(dataset) | address.pinned()
+    st.page_link(frame.FOLDER / "reports.py", label="All reports", icon=":material/filter_alt_off:", query_params=kept)
 address.pages(found.total, SIZE)

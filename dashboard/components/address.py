@@ -12,6 +12,8 @@ from urllib.parse import urlencode
 import streamlit as st
 
 PAGE = "page"
+PINNED = "pinned_parameters"
+"""In the session: what `pin` was given last."""
 
 
 def get(name: str) -> str | None:
@@ -57,15 +59,29 @@ def link(path: str, /, **parameters: object) -> str:
     return f"/{path}?{urlencode(given)}" if given else f"/{path}"
 
 
+def pin(**parameters: object) -> None:
+    """Keep what the page shows though its URL does not name it and another day's page may show something else: whatever
+    is written to the URL from now on, and every link to the same view, names it."""
+    st.session_state[PINNED] = {name: str(value) for name, value in parameters.items()}
+
+
+def pinned() -> dict[str, str]:
+    """What is pinned."""
+    return dict(st.session_state.get(PINNED, {}))
+
+
 def onwards(**parameters: object) -> dict[str, object]:
-    """The whole question in the URL with these parameters changed, for a link to the same page."""
+    """The whole question in the URL, and what is pinned, with these parameters changed, for a link to the same page."""
     apart = {PAGE, "dataset"}  # the dataset goes where `frame.here` puts it
-    return {name: value for name, value in st.query_params.to_dict().items() if name not in apart} | parameters
+    question = {name: value for name, value in st.query_params.to_dict().items() if name not in apart}
+    return question | pinned() | parameters
 
 
 def put(**parameters: object) -> None:
-    """Write parameters to the URL (None takes one out); another question starts again at its first page."""
-    kept = st.query_params.to_dict() | {name: str(value) for name, value in parameters.items()}
+    """Write parameters, and what is pinned, to the URL (None takes one out); another question starts again at its first
+    page."""
+    given = {name: str(value) for name, value in parameters.items()}
+    kept = st.query_params.to_dict() | given | {name: value for name, value in pinned().items() if name not in given}
     absent = {name for name, value in parameters.items() if value is None}
     absent |= set() if PAGE in parameters else {PAGE}
     st.query_params.from_dict({name: value for name, value in kept.items() if name not in absent})
@@ -86,15 +102,19 @@ def choice(
     placeholder: str = "All",
     labelled: bool = True,
     drops: Sequence[str] = (),
+    always: bool = False,
 ) -> str | None:
     """One of `options` (value in the URL: what is shown), or `default`; as buttons, or as a menu.
 
     placeholder: what a menu says where nothing is chosen. labelled: False keeps the label for screen readers alone.
-    drops: parameters that mean nothing under another option.
+    drops: parameters that mean nothing under another option. always: the URL names the default too.
     """
     current = get(name)
     _show(name, current if current in options else default)
-    arguments: dict[str, Any] = {"format_func": lambda value: options.get(value, value), **_bound(name, default, drops)}
+    arguments: dict[str, Any] = {
+        "format_func": lambda value: options.get(value, value),
+        **_bound(name, None if always else default, drops),
+    }
     arguments["label_visibility"] = "visible" if labelled else "collapsed"
     if menu:
         index = None if default is None else 0

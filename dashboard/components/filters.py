@@ -67,8 +67,8 @@ class View:
 
 
 def view(dataset: Dataset, *, run: int | None = None) -> View:
-    """The question in the URL; what it does not name, or names wrongly, stays open. run: whose predictions it speaks
-    of, whatever the URL names."""
+    """The question in the URL; what it does not name, or names wrongly, stays open. Its run is pinned. run: whose
+    predictions it speaks of, whatever the URL names."""
     with resources.reading() as session:
         known = list(cases.runs(session, dataset.id))
         compared = duplicates.latest(session, dataset.id) if address.get("twins") in TWINS else None
@@ -76,6 +76,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         seen = next((one for one in known if one.id == named), known[0] if known else None)
         wanted = address.number("slice")
         part = next((one for one in _slices(session, seen) if one.id == wanted), None) if wanted else None
+    address.pin(**({"run": seen.id} if seen else {}))
     own = threshold_of(seen)
     question = Question(
         dataset_id=dataset.id,
@@ -137,8 +138,8 @@ def _slices(session: Session, run: Run | None) -> Sequence[ErrorSlice]:
 
 
 def parameters(**others: object) -> dict[str, object]:
-    """The question's part of the URL, to hand on to another page, and `others`."""
-    return {name: address.get(name) for name in NAMES} | others
+    """The question's part of the URL with the run in view, to hand on to another page, and `others`."""
+    return {name: address.get(name) for name in NAMES} | address.pinned() | others
 
 
 def draw(dataset: Dataset, found: View) -> None:
@@ -164,7 +165,7 @@ def predictions(found: View) -> None:
     """A menu of the runs whose predictions the page can speak of, where there are several."""
     if len(found.runs) > 1:
         shown = {str(run.id): named_run(run) for run in found.runs}
-        address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True)
+        address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True, always=True)
 
 
 def _rarer(dataset: Dataset, found: View) -> None:

@@ -1,6 +1,6 @@
 """What every page has around it: navigation, the dataset in view, the synthetic banner, the state of the database."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from dashboard import resources
 from dashboard.components import address, login, panels
 from db.models import Dataset
-from db.queries import datasets
+from db.queries import datasets, runs
 from db.session import DatabaseUnavailableError
 
 FOLDER = Path(__file__).parent.parent / "app_pages"
@@ -24,7 +24,7 @@ TITLES = {
     "runs": ("Runs", ":material/history:"),
 }
 SUPPOSED = "dataset_supposed"
-"""In the session: the name of the dataset that an address is about which names none."""
+"""In the session: the name of the dataset that an address is about which names neither one nor a run."""
 USE = "Research use, not for diagnosis."
 SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Figures show that the wiring works, nothing else."
 
@@ -42,25 +42,26 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
     """Draw the frame and return the dataset in view; where there is none, say what to run and stop the page. stamps:
     whether it is what the page shows, and so what the banner is about."""
     address.settle()
+    address.pin()
     known, problem = _datasets()
+    supposed = _supposed(known)
+    viewed = next((one for one in known if one.name == address.get("dataset")), supposed)
+    st.session_state[SUPPOSED] = known[0].name if known else None
     with st.sidebar:
         st.markdown("#### Pneumoscope")
         for name, (title, icon) in TITLES.items():
-            st.page_link(FOLDER / f"{name}.py", label=title, icon=icon, query_params=kept())
+            st.page_link(FOLDER / f"{name}.py", label=title, icon=icon, query_params=kept(viewed))
         st.caption(USE)
         login.badge()
-        picked = known[0].name if known else None
-        if len(known) > 1:
+        if supposed and len(known) > 1:
             names = {dataset.name: dataset.name for dataset in known}
-            picked = address.choice("Dataset", names, name="dataset", default=picked, menu=True)
-    dataset = next((one for one in known if one.name == picked), None)
-    if dataset is None:
+            address.choice("Dataset", names, name="dataset", default=supposed.name, menu=True, drops=["run"])
+    if viewed is None:
         problem()
         st.stop()
-    st.session_state[SUPPOSED] = known[0].name
     if stamps:
-        stamp(dataset)
-    return dataset
+        stamp(viewed)
+    return viewed
 
 
 def stamp(dataset: Dataset) -> None:
@@ -69,18 +70,27 @@ def stamp(dataset: Dataset) -> None:
         st.warning(SYNTHETIC, icon=":material/science:")
 
 
-def kept() -> dict[str, str] | None:
-    """What a link to another page takes along: the dataset in view and who reviews, where the URL names them."""
-    named = {name: value for name in ("dataset", "reviewer") if (value := address.get(name))}
-    return named or None
+def kept(dataset: Dataset | None) -> dict[str, str]:
+    """What a link to another page takes along: the dataset, where the URL names one or another would be supposed, and
+    who reviews."""
+    named = dataset and (address.get("dataset") or st.session_state.get(SUPPOSED, dataset.name) != dataset.name)
+    found = {"dataset": dataset.name if dataset and named else None, "reviewer": address.get("reviewer")}
+    return {name: value for name, value in found.items() if value}
 
 
 def here(path: str, dataset: Dataset, /, **parameters: object) -> str:
-    """The address of a page about the dataset, which it names where the URL names one, or where another would be
-    supposed; and keeping who reviews."""
-    named = address.get("dataset") or st.session_state.get(SUPPOSED, dataset.name) != dataset.name
-    kept = {"dataset": dataset.name if named else None, "reviewer": address.get("reviewer")}
-    return address.link(path, **{**kept, **parameters})
+    """The address of a page about the dataset, with what links keep."""
+    return address.link(path, **{**kept(dataset), **parameters})
+
+
+def _supposed(known: Sequence[Dataset]) -> Dataset | None:
+    """Of these datasets that which an address is about that names none: its run's, else the first."""
+    number = address.number("run")
+    if number is None or len(known) < 2:
+        return known[0] if known else None
+    with resources.reading() as session:
+        run = runs.find(session, number)
+    return next((one for one in known if run and one.id == run.dataset_id), known[0])
 
 
 def _datasets() -> tuple[list[Dataset], Callable[[], None]]:

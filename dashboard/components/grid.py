@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from dashboard import pictures
-from dashboard.components import filters, frame, wording
+from dashboard.components import address, filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Card, Cell
 from db.models import Dataset
@@ -47,7 +47,7 @@ def show(
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
         card = Card(
-            href=frame.here("search", dataset, by="image", image=case.id)
+            href=frame.here("search", dataset, by="image", image=case.id, **address.pinned())
             if searches
             else frame.here("case", dataset, **kept | dict((instead or {}).get(case.id, {})) | {"image": case.id}),
             src=pictures.thumbnail_url(case.sha256),

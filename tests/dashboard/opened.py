@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -12,9 +13,13 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from streamlit.testing.v1 import AppTest
 
-from db.models import ErrorSlice, Run, SliceMember
+from db import session as database
+from db import tallies
+from db.models import ErrorSlice, Prediction, Run, SliceMember, now
 
 APP = Path(__file__).parent.parent.parent / "dashboard" / "app.py"
+PINNED = {"run": "3"}
+"""The sample's predict run in force, which whatever is written to an address names."""
 PAGES = ("overview", "cases", "case", "reports", "search", "map", "reviews", "runs")
 
 
@@ -78,3 +83,19 @@ def asked(href: str) -> tuple[str, dict[str, str]]:
     """A link's page and parameters."""
     parts = urlsplit(href)
     return parts.path.strip("/"), dict(parse_qsl(parts.query))
+
+
+def predicted_since(workbench: Workbench, first: int) -> int:
+    """A predict run that came into force later and calls every image pneumonia; its id."""
+    with database.transaction(workbench.engine) as db:
+        known = db.get_one(Run, first)
+        copied = {column.name: getattr(known, column.name) for column in Run.__table__.columns if column.name != "id"}
+        copied |= {"fingerprint": "f" * 64, "in_force": now() + timedelta(seconds=9), "summary": {"threshold": 0.5}}
+        run = Run(**copied)
+        db.add(run)
+        db.flush()
+        ids = db.scalars(select(Prediction.image_id).where(Prediction.run_id == first)).all()
+        db.add_all(Prediction(run_id=run.id, image_id=image, logit=5.0, probability=0.99) for image in ids)
+        db.flush()
+        tallies.predictions(db, run)
+        return run.id

@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from opened import Workbench, asked, linked, open_page, said
+from opened import PINNED, Workbench, asked, linked, open_page, said
 from reviewing import film, give, judge, of_test, revealed
 from sample import build, films
 from sqlalchemy import delete, select, text, update
@@ -81,10 +81,10 @@ def test_the_address_of_a_queue_never_names_the_films_number(workbench: Workbenc
     at = open_page("reviews", reviewer="Anna")
     skipped = film(at)
     at.button(key=f"skip_{skipped[:16]}").click().run()
-    assert at.query_params == {"reviewer": "Anna", "after": skipped[:16]}
+    assert at.query_params == {**PINNED, "reviewer": "Anna", "after": skipped[:16]}
     judged = film(at)
     judge(at, "uncertain")
-    assert at.query_params == {"reviewer": "Anna", "after": skipped[:16], "film": judged[:16]}
+    assert at.query_params == {**PINNED, "reviewer": "Anna", "after": skipped[:16], "film": judged[:16]}
 
 
 def test_without_a_name_no_verdict_can_be_given_and_the_page_says_so(workbench: Workbench) -> None:
@@ -93,7 +93,7 @@ def test_without_a_name_no_verdict_can_be_given_and_the_page_says_so(workbench: 
     assert not at.button
     assert "control character" in said(open_page("reviews", reviewer="An\u202ena"))
     at.text_input(key="url_reviewer").set_value("Anna").run()
-    assert at.query_params == {"reviewer": "Anna"}
+    assert at.query_params == {**PINNED, "reviewer": "Anna"}
     assert len(at.button) == 6
 
 
@@ -102,7 +102,7 @@ def test_a_name_that_is_taken_is_no_field_that_keys_could_change_and_can_be_give
     assert not at.text_input
     assert "Read by **Anna**" in said(at)
     at.button(key="rename").click().run()
-    assert at.query_params == {}
+    assert at.query_params == PINNED
     at.text_input(key="url_reviewer").set_value("Ben").run()
     assert "Read by **Ben**" in said(at)
 
@@ -149,7 +149,7 @@ def test_a_reload_and_another_tab_show_the_same_and_next_goes_on(workbench: Work
     assert revealed(again) == revealed(at)
     at.button(key="next").click().run()
     assert film(at) != first
-    assert at.query_params == {"reviewer": "Anna"}
+    assert at.query_params == {**PINNED, "reviewer": "Anna"}
     assert film(open_page("reviews", reviewer="Anna")) == film(at)
     assert film(open_page("reviews", reviewer="Ben")) in {one.sha256 for one in of_test(workbench)}
 
@@ -277,7 +277,7 @@ def test_the_queue_is_of_the_test_split_unless_the_address_says_otherwise(workbe
     assert "of 20 judged" in at.get("progress")[0].proto.text
     at.segmented_control(key="url_split").set_value("all").run()
     assert "of 60 judged" in at.get("progress")[0].proto.text
-    assert at.query_params == {"reviewer": "Anna", "split": "all"}
+    assert at.query_params == {**PINNED, "reviewer": "Anna", "split": "all"}
 
 
 def test_a_link_to_a_blind_queue_takes_the_filters_along(workbench: Workbench) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 import streamlit as st
-from opened import Workbench, asked, audited, linked, open_page, said
+from opened import PINNED, Workbench, asked, audited, linked, open_page, said
 from sample import THRESHOLD, build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
@@ -104,9 +104,9 @@ def test_the_runs_own_threshold_is_not_in_the_address_and_moves_nothing(workbenc
     assert at.slider(key="url_threshold").value == THRESHOLD
     assert len(linked(at, "at_threshold")["rows"]) == 1
     at.slider(key="url_threshold").set_value(0.25).run()
-    assert at.query_params == {"threshold": "0.25"}
+    assert at.query_params == {**PINNED, "threshold": "0.25"}
     at.slider(key="url_threshold").set_value(THRESHOLD).run()
-    assert at.query_params == {}
+    assert at.query_params == PINNED
 
 
 def test_a_threshold_that_reads_as_the_runs_own_is_the_runs_own(workbench: Workbench) -> None:
@@ -117,7 +117,7 @@ def test_a_threshold_that_reads_as_the_runs_own_is_the_runs_own(workbench: Workb
     assert [row[0]["text"] for row in linked(at, "at_threshold")["rows"]] == ["At 40.0 %, the run's own"]
     at.slider(key="url_threshold").set_value(0.25).run()
     at.slider(key="url_threshold").set_value(0.4).run()
-    assert at.query_params == {}
+    assert at.query_params == PINNED
 
 
 def test_the_threshold_goes_along_to_the_case_and_its_neighbours_in_the_list(workbench: Workbench) -> None:

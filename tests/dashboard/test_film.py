@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from opened import Workbench, asked, linked, open_page, said
+from opened import PINNED, Workbench, asked, linked, open_page, said
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
@@ -60,7 +60,7 @@ def test_the_steps_hand_on_the_view_and_leave_out_what_is_usual(workbench: Workb
         at = open_page("case", image=1, split="test", sort="file", **parameters)
         return asked(linked(at, "steps")["steps"][-1]["href"])[1]
 
-    usual = {"image": "4", "split": "test", "sort": "file"}
+    usual = {**PINNED, "image": "4", "split": "test", "sort": "file"}
     assert following() == usual
     assert following(window=256, opacity=0.4, invert="x") == usual
     view = {"opacity": "0", "window": "90", "centre": "7", "invert": "1"}

@@ -1,14 +1,11 @@
 """The overview speaks of one classifier: the one that was evaluated, with its failures and the way to its films."""
 
-from datetime import timedelta
-
 import pytest
-from opened import Workbench, asked, cell, linked, open_page, said
+from opened import Workbench, asked, cell, linked, open_page, predicted_since, said
 from sqlalchemy import select
 
 from db import session as database
-from db import tallies
-from db.models import Prediction, Run, now
+from db.models import Run
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -26,22 +23,6 @@ def evaluated(workbench: Workbench) -> tuple[int, int, int]:
         run.summary = {**(run.summary or {}), "train_run": train, "recipe": "probe"}
         db.get_one(Run, evaluation).config = {"train_run": train, "predict_run": predict}
     return train, predict, evaluation
-
-
-def predicted_since(workbench: Workbench, first: int) -> int:
-    """A predict run that came into force later and calls every image pneumonia; its id."""
-    with database.transaction(workbench.engine) as db:
-        known = db.get_one(Run, first)
-        copied = {column.name: getattr(known, column.name) for column in Run.__table__.columns if column.name != "id"}
-        copied |= {"fingerprint": "f" * 64, "in_force": now() + timedelta(seconds=9), "summary": {"threshold": 0.5}}
-        run = Run(**copied)
-        db.add(run)
-        db.flush()
-        ids = db.scalars(select(Prediction.image_id).where(Prediction.run_id == first)).all()
-        db.add_all(Prediction(run_id=run.id, image_id=image, logit=5.0, probability=0.99) for image in ids)
-        db.flush()
-        tallies.predictions(db, run)
-        return run.id
 
 
 def test_one_line_names_the_classifier_and_leads_to_its_runs(workbench: Workbench) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 import pytest
-from opened import APP, PAGES, Workbench, asked, cell, linked, open_page, said
+from opened import APP, PAGES, PINNED, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD, build, films
 from sqlalchemy import Engine, delete, select, text, update
 
@@ -79,17 +79,17 @@ def test_a_widget_writes_its_filter_to_the_address_and_starts_at_the_first_page(
     at = open_page("cases", page=2)
     assert at.pagination[0].value == 2
     at.segmented_control(key="url_outcome").set_value("FN").run()
-    assert at.query_params == {"outcome": "FN"}
+    assert at.query_params == {**PINNED, "outcome": "FN"}
     at.slider(key="url_low").set_value((0.1, 1.0)).run()
-    assert at.query_params == {"outcome": "FN", "low": "0.1"}
+    assert at.query_params == {**PINNED, "outcome": "FN", "low": "0.1"}
     at.segmented_control(key="url_outcome").set_value(None).run()
-    assert at.query_params == {"low": "0.1"}
+    assert at.query_params == {**PINNED, "low": "0.1"}
 
 
 def test_the_second_page_goes_on_where_the_first_ends(workbench: Workbench) -> None:
     first, second = open_page("cases", sort="file"), open_page("cases", sort="file")
     second.pagination[0].set_value(2).run()
-    assert second.query_params == {"sort": "file", "page": "2"}
+    assert second.query_params == {**PINNED, "sort": "file", "page": "2"}
     ids = [int(asked(card["href"])[1]["image"]) for at in (first, second) for card in linked(at, "cases")["cards"]]
     assert ids == sorted(set(ids))
     assert len(ids) == 60
@@ -122,7 +122,7 @@ def test_each_outcome_leads_to_as_many_cases_as_it_counts(workbench: Workbench) 
 def test_what_needs_attention_leads_to_it(workbench: Workbench) -> None:
     link = cell(open_page("overview"), "attention", "Pneumonia that the model missed")
     page, parameters = asked(link["href"])
-    assert (page, parameters) == ("cases", {"outcome": "FN"})
+    assert (page, parameters) == ("cases", {**PINNED, "outcome": "FN"})
 
 
 def test_figures_stand_beside_their_interval_their_n_and_the_original_tool(workbench: Workbench) -> None:
@@ -190,7 +190,7 @@ def test_a_case_outside_the_list_leads_back_to_the_list(workbench: Workbench) ->
     with database.transaction(workbench.engine) as db:
         image = db.scalars(select(Image.id).where(Image.split == "train")).first()
     (back,) = linked(open_page("case", image=image, split="test", outcome="wrong"), "steps")["steps"]
-    assert asked(back["href"]) == ("cases", {"split": "test", "outcome": "wrong"})
+    assert asked(back["href"]) == ("cases", {**PINNED, "split": "test", "outcome": "wrong"})
 
 
 def test_an_image_that_does_not_exist_says_so(workbench: Workbench) -> None:
@@ -276,7 +276,7 @@ def test_reports_are_filtered_by_label_strategy_and_words(workbench: Workbench) 
     assert at.text_input(key="url_words").value == "right lower"
     assert "3 reports of 24" in said(at)
     at.text_input(key="url_words").set_value("nodule").run()
-    assert at.query_params == {"label": "pneumonia", "strategy": "basic", "words": "nodule"}
+    assert at.query_params == {**PINNED, "label": "pneumonia", "strategy": "basic", "words": "nodule"}
     assert "0 reports of 24" in said(at)
 
 

@@ -1,7 +1,7 @@
 """Do the pages let two reports, models and strategies be compared, and what is wrong with reports be found?"""
 
 import pytest
-from opened import Workbench, asked, cell, linked, open_page, said
+from opened import PINNED, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD
 from sqlalchemy import select
 
@@ -123,7 +123,7 @@ def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_pl
     there = open_page(page, **parameters)
     (back,) = linked(there, "steps")["steps"]
     assert back["text"] == "To the reports"
-    assert asked(back["href"]) == ("reports", asked_for)
+    assert asked(back["href"]) == ("reports", PINNED | asked_for)
 
 
 def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: Workbench) -> None:
@@ -132,7 +132,7 @@ def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: W
         f"template / {name}" for name in ("Basic", "Clinical brief", "Clinical structured", "Differential")
     ]
     page, parameters = asked(rows[0][0]["href"])
-    assert (page, parameters) == ("reports", {"strategy": "basic", "model": "template"})
+    assert (page, parameters) == ("reports", {**PINNED, "strategy": "basic", "model": "template"})
     overview = linked(open_page("overview"), "reports")["rows"]
     assert [row[0] for row in overview] == [row[0] for row in rows]  # one name, one link
     assert any(" to " in one["text"] for row in rows for one in row[1:])
@@ -148,7 +148,8 @@ def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(
     assert "and whole sentences that have no similar one" in said(at)
     at.selectbox(key="url_first").set_value(str(first.id)).run()
     at.selectbox(key="url_second").set_value(str(second)).run()
-    assert at.query_params == {"image": str(first.image_id), "first": str(first.id), "second": str(second)}
+    compared = {"image": str(first.image_id), "first": str(first.id), "second": str(second)}
+    assert at.query_params == PINNED | compared
     assert ":blue-background[**\\: a nodule on the left;**]" in said(at)
     (row,) = linked(at, "apart")["rows"]
     assert [one["text"] for one in row] == ["Nodule", "not mentioned", "present left"]

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from opened import Workbench, asked, linked, open_page, said
+from opened import PINNED, Workbench, asked, linked, open_page, said
 from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
@@ -207,7 +207,7 @@ def test_a_hit_that_the_run_in_view_did_not_score_opens_as_its_card_says(
         facts = {row[0]["text"]: row[1]["text"] for row in linked(there, "facts")["rows"]}
         assert facts["Prediction"] == f"{told}, {wording.OUTCOMES[card['mark']].lower()}"
         scored = next(card for card in cards if any(line.startswith("Model: ") for line in card["lines"]))
-        assert "run" not in asked(scored["href"])[1]
+        assert asked(scored["href"])[1]["run"] == PINNED["run"]
 
 
 def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> None:

@@ -43,14 +43,14 @@ def test_a_click_on_a_point_opens_its_case_and_back_leads_to_the_map(visit: Visi
     page = visit.page
     visit.open("/map?colour=outcome")
     page.mouse.click(*middle(visit, mapped[0]))
-    page.wait_for_url(f"**/case?image={mapped[0]}*")
+    page.wait_for_url(f"**/case?run=3&image={mapped[0]}*")
     expect(page.get_by_role("heading", name="Reports")).to_be_visible()
     page.go_back()
     expect(page.get_by_role("heading", name="Map")).to_be_visible()
     visit.drawn()
     expect(page).to_have_url(f"{visit.address}/map?colour=outcome")
     page.mouse.click(*middle(visit, mapped[0]))
-    page.wait_for_url(f"**/case?image={mapped[0]}*")
+    page.wait_for_url(f"**/case?run=3&image={mapped[0]}*")
 
 
 def test_a_box_that_is_dragged_holds_its_images_and_stays_in_the_address(visit: Visit, mapped: list[int]) -> None:
@@ -96,14 +96,14 @@ def test_a_box_is_cleared_on_the_map_or_beside_its_figures(visit: Visit, mapped:
     else:
         page.get_by_role("button", name="Clear the box").click()
     expect(page.get_by_text("in the box")).to_have_count(0)
-    expect(page).to_have_url(f"{visit.address}/map")
+    expect(page).to_have_url(f"{visit.address}/map?run=3")
 
 
 def test_a_click_on_a_point_leaves_the_box_for_the_way_back(visit: Visit, mapped: list[int]) -> None:
     page = visit.page
     visit.open("/map?box=2,3,2,3")
     page.mouse.click(*middle(visit, mapped[0]))
-    page.wait_for_url(f"**/case?image={mapped[0]}*")
+    page.wait_for_url(f"**/case?run=3&image={mapped[0]}*")
     visit.drawn()
     page.go_back()
     expect(page.get_by_text("0 images in the box")).to_be_visible()

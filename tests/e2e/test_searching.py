@@ -79,7 +79,7 @@ def test_a_filter_keeps_the_picture_and_another_picture_keeps_the_filter(visit: 
     expect(hits(visit)).to_have_count(12, timeout=90_000)
     visit.page.get_by_role("radio", name="6", exact=True).click()
     expect(hits(visit)).to_have_count(6)
-    expect(visit.page).to_have_url(f"{visit.address}/search?k=6")
+    expect(visit.page).to_have_url(f"{visit.address}/search?k=6&run=3")
     before = hits(visit).all_inner_texts()
     pasted(visit, "body", brighter(pictures[2]))
     expect(hits(visit).get_by_text(Path(pictures[2].path).name)).to_be_visible()

@@ -29,8 +29,9 @@ def show(case: Case, view: filters.View) -> None:
 def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
     """What is known of the case, as a table."""
     cause = f" ({case.cause})" if case.cause else ""
+    search = frame.here("search", dataset, by="image", image=case.id, run=view.question.run_id)
     rows: list[list[Cell | str]] = [
-        ["Image", Cell(f"{case.id}, search with it", frame.here("search", dataset, by="image", image=case.id))],
+        ["Image", Cell(f"{case.id}, search with it", search)],
         ["Label", f"{wording.LABELS[case.label]}{cause}"],
         ["Prediction", _prediction(case)],
         ["Threshold", wording.percent(view.question.threshold)],

@@ -37,7 +37,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
             *_running(session, dataset),
             *_failures(session, dataset, view, most),
             *_disagreements(session, dataset, view, most),
-            *_data(session, dataset),
+            *_data(session, dataset, view.question.run_id),
             *_indexes(session, dataset, total),
             *_broken(session, dataset),
         ]
@@ -73,7 +73,7 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
         return
     for text, outcome in FAILURES:
         number = cases.count(session, replace(view.question, outcome=outcome))
-        yield from _counted(text, number, frame.here("cases", dataset, outcome=outcome))
+        yield from _counted(text, number, frame.here("cases", dataset, outcome=outcome, run=view.run.id))
     audited = audit.latest(session, view.run.id)
     for part in audit.slices(session, audited.id) if audited else []:
         if part.p_value < SURE:
@@ -91,27 +91,27 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
         yield [Cell(name, href, help=why), Cell(f"AUC {wording.measured('auc', probe.value)}", tone="strong")]
     asked = replace(view.question, outcome="wrong", reported="no")
     found = len(case_order.listed(session, asked, limit=most + 1))
-    href = frame.here("cases", dataset, outcome="wrong", reported="no")
+    href = frame.here("cases", dataset, outcome="wrong", reported="no", run=view.run.id)
     yield from _looked_for("Failures that no report describes", found, href, most=most)
 
 
 def _disagreements(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
     if view.judged:
         found = matches.up_to(ReportQuestion(dataset.id, disagreeing=view.judged), most)
-        href = frame.here("reports", dataset, queue="against")
+        href = frame.here("reports", dataset, queue="against", run=view.question.run_id)
         yield from _looked_for("Reports that contradict the classifier", found, href, most=most)
     doubted = cases.count(session, Question(dataset.id, reviewed="doubted"))
-    href = frame.here("cases", dataset, reviewed="doubted", sort="file")
+    href = frame.here("cases", dataset, reviewed="doubted", sort="file", run=view.question.run_id)
     yield from _counted("Labels that a reader doubts", doubted, href)
 
 
-def _data(session: Session, dataset: Dataset) -> Iterator[Row]:
+def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Row]:
     number = cases.count(session, Question(dataset.id, label="unknown"))
-    yield from _counted("Images without a label", number, frame.here("cases", dataset, label="unknown"))
+    yield from _counted("Images without a label", number, frame.here("cases", dataset, label="unknown", run=run_id))
     compared = duplicates.latest(session, dataset.id)
     if compared is not None:
         pairs = _across(resources.revision(), compared.id)
-        href = frame.here("cases", dataset, twins="apart", sort="file")
+        href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
     ingest = runs.in_force(session, "ingest", dataset.id)
     if ingest is not None:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from dashboard import resources
-from dashboard.components import frame, wording
+from dashboard.components import filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
@@ -28,9 +28,10 @@ def has_copies(rows: Sequence[Holding]) -> bool:
     return any(row.images != row.files for row in rows)
 
 
-def show(dataset: Dataset, rows: Sequence[Holding], trained: int | None) -> None:
-    """Distinct images by split and label, with files and patients. trained: the train run whose out-of-fold predictions
-    go with the training images."""
+def show(dataset: Dataset, rows: Sequence[Holding], view: filters.View) -> None:
+    """Distinct images by split and label, with files and patients. Each count leads to its cases by the run in view,
+    those of training images by the out-of-fold predictions behind it."""
+    learned = view.behind or next((run for run in view.runs if run.kind == "train"), None)
     found = {(row.split, row.label): row for row in rows}
     labels = [(name, value) for name, value in LABELS.items() if any(key[1] == value for key in found)]
     table: list[list[Cell | str]] = []
@@ -38,7 +39,8 @@ def show(dataset: Dataset, rows: Sequence[Holding], trained: int | None) -> None
         parts = [found[split, value] for _, value in labels if (split, value) in found]
         if not parts:
             continue
-        asked = {"split": split or "unknown", **({"run": trained} if split in ("train", "val") and trained else {})}
+        run = learned if split in ("train", "val") and learned else view.run
+        asked: dict[str, object] = {"split": split or "unknown", "run": run.id if run else None}
         cells = [_count(dataset, found.get((split, value)), asked, label) for label, value in labels]
         total = Cell(f"{sum(row.images for row in parts):,}", frame.here("cases", dataset, **asked))
         table.append([split or "No split", *cells, total, f"{sum(row.files for row in parts):,}"])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components import frame, wording
+from dashboard.components import address, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import report_view
@@ -55,7 +55,7 @@ def by_slice(dataset: Dataset, standings: Sequence[Standing]) -> dict[str, tuple
 
 
 def _named(dataset: Dataset, one: Standing) -> Cell:
-    href = frame.here("reports", dataset, strategy=one.strategy, model=one.model)
+    href = frame.here("reports", dataset, strategy=one.strategy, model=one.model, **address.pinned())
     return Cell(f"{one.model} / {report_view.named(one.strategy)}", href)
 
 

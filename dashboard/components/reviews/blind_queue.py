@@ -51,7 +51,7 @@ def of_picked() -> dict[str, str]:
 
 def of_image(image_id: int) -> dict[str, str]:
     """The parameters under which one image is judged, for a link to the page."""
-    known = {"dataset": address.get("dataset"), "reviewer": address.get("reviewer"), "run": address.get("run")}
+    known = {"dataset": address.get("dataset"), "reviewer": address.get("reviewer"), **address.pinned()}
     return {name: value for name, value in known.items() if value} | {"image": str(image_id)}
 
 

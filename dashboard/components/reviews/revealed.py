@@ -1,7 +1,7 @@
 """What a verdict is held against once it is given: label, model, report, and what others said."""
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, grid, wording
+from dashboard.components import filters, frame, grid, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import report_view
@@ -21,7 +21,7 @@ def show(dataset: Dataset, own: Said, view: filters.View) -> None:
         others = [said for said in reviews.of_image(session, image.id) if said.review.reviewer != own.review.reviewer]
     if case is None:
         return
-    href = frame.here("case", dataset, image=image.id, run=address.get("run"), reviewer=address.get("reviewer"))
+    href = frame.here("case", dataset, image=image.id, run=question.run_id)
     rows: list[list[Cell | str]] = [
         ["You said", _verdict(own, case)],
         ["Label", grid.name(case)],

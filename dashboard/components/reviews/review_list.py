@@ -46,7 +46,8 @@ def show(dataset: Dataset, view: filters.View) -> None:
             on_click="ignore",
         )
     heads = ["Image", "Reader", "Verdict", "Label", "When", "Tags", "Note"]
-    linked.table(heads, [_row(dataset, one) for one in rows], key="listed", caption="Reviews, the latest first")
+    table = [_row(dataset, one, view.question.run_id) for one in rows]
+    linked.table(heads, table, key="listed", caption="Reviews, the latest first")
     address.pages(total, SIZE)
 
 
@@ -78,12 +79,12 @@ def _asked(dataset: Dataset) -> Listed:
     return Listed(dataset.id, reviewer=reviewer, verdict=verdict, tag=tag)
 
 
-def _row(dataset: Dataset, one: Said) -> list[Cell | str]:
+def _row(dataset: Dataset, one: Said, run_id: int | None) -> list[Cell | str]:
     review, tone = one.review, "muted" if one.superseded else ""
     note = review.note if len(review.note) <= EXCERPT else f"{review.note[:EXCERPT]} \N{HORIZONTAL ELLIPSIS}"
     superseded = ", superseded" if one.superseded else ""
     return [
-        Cell(f"{one.image.id}", frame.here("case", dataset, image=one.image.id)),
+        Cell(f"{one.image.id}", frame.here("case", dataset, image=one.image.id, run=run_id)),
         Cell(review.reviewer, tone=tone),
         Cell(f"{revealed.in_words(one)}{superseded}", tone=tone),
         Cell(wording.LABELS[one.image.label], tone=tone),

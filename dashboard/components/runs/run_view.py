@@ -71,7 +71,9 @@ def one(dataset: Dataset, run_id: int) -> None:
     """A run's state now, and while it runs its curves as they grow. dataset: the run's, see `whose`."""
     with resources.reading() as session:
         run = runs.find(session, run_id)
-    st.page_link(frame.FOLDER / "runs.py", label="All runs", icon=":material/arrow_back:", query_params=frame.kept())
+    st.page_link(
+        frame.FOLDER / "runs.py", label="All runs", icon=":material/arrow_back:", query_params=frame.kept(dataset)
+    )
     if run is None:
         st.header("No such run")
         st.markdown(f"The database has no run {run_id}.")
