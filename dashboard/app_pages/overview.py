@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import figures, frame, panels, wording
-from dashboard.components.overview import attention, classifier, holdings
+from dashboard.components.overview import attention, classification, classifier, holdings
 from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
 from engine.commands import job
@@ -41,15 +41,14 @@ run, metrics = evaluated
 tested = any(metric.split == "test" for task in ("classification", "retrieval") for metric in metrics[task])
 original = tested and not dataset.synthetic
 told = [
-    "Intervals are 95 %, resampled over patients.",
-    figures.judged_on(metrics["classification"]) if metrics["classification"] else "",
+    "Intervals are 95 %, resampled over patients. A linked figure leads to the films that lower it.",
+    classification.judged_on(metrics["classification"]),
     figures.ORIGIN if original else "",
     figures.FILES if holdings.has_copies(rows) else "",
 ]
 st.caption(" ".join(filter(None, told)))
 if metrics["classification"]:
-    held_out = classifier.held_out(view.run, run)
-    figures.classification(metrics["classification"], original=original, held_out=held_out)
+    classification.show(dataset, view, run, metrics["classification"], original=original)
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:

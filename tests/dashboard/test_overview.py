@@ -2,10 +2,10 @@
 
 import pytest
 from opened import Workbench, asked, cell, linked, open_page, predicted_since, said
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 
 from db import session as database
-from db.models import Run
+from db.models import Metric, Run, SkippedFile
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -73,3 +73,53 @@ def test_out_of_fold_figures_of_another_classifier_name_their_run(workbench: Wor
         db.get_one(Run, predict).summary = {"threshold": 0.6, "train_run": train + 99}
     heads = [head["text"] for head in linked(open_page("overview"), "classification")["columns"]]
     assert f"Out of fold, run {train}" in heads
+
+
+def test_each_figure_leads_to_the_films_that_lower_it(workbench: Workbench) -> None:
+    train, predict, evaluation = evaluated(workbench)
+    with database.transaction(workbench.engine) as db:
+        db.add(Metric(run_id=evaluation, name="threshold", split="oof", value=0.3))
+    rows = {row[0]["text"]: row[1:] for row in linked(open_page("overview"), "classification")["rows"]}
+    films = {"Recall (sensitivity)": "FN", "Specificity": "FP", "Precision (PPV)": "FP", "Accuracy": "wrong"}
+    assert {name for name, row in rows.items() if row[0]["href"]} == set(films)
+    for name, outcome in films.items():
+        tested, held_out = (asked(rows[name][at]["href"]) for at in (0, 3))
+        assert tested == ("cases", {"split": "test", "run": str(predict), "outcome": outcome})
+        assert held_out == ("cases", {"run": str(train), "threshold": "0.3", "outcome": outcome})
+        marks = {card["mark"] for card in linked(open_page("cases", **tested[1]), "cases")["cards"]}
+        assert marks and marks <= ({"FP", "FN"} if outcome == "wrong" else {outcome})
+
+
+def test_recall_is_told_by_cause_where_it_was_measured(workbench: Workbench) -> None:
+    _, predict, evaluation = evaluated(workbench)
+    assert "viral" not in str(linked(open_page("overview"), "classification")["rows"])
+    with database.transaction(workbench.engine) as db:
+        db.add(Metric(run_id=evaluation, name="recall", split="test", slice="viral", value=0.5, low=0.4, high=0.6, n=5))
+    rows = linked(open_page("overview"), "classification")["rows"]
+    at = next(at for at, row in enumerate(rows) if row[0]["text"] == "\u2013 viral")
+    assert rows[at - 1][0]["text"] == "Recall (sensitivity)"
+    assert [one["text"] for one in rows[at][1:4]] == ["50.0 %", "40.0 to 60.0 %", "5"]
+    page, parameters = asked(rows[at][1]["href"])
+    assert (page, parameters) == ("cases", {"split": "test", "run": str(predict), "outcome": "FN", "cause": "viral"})
+
+
+def test_figures_of_images_without_a_split_lead_to_them(workbench: Workbench) -> None:
+    _, predict, _ = evaluated(workbench)
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Metric).where(Metric.split == "test").values(split="all"))
+    recall = cell(open_page("overview"), "classification", "95.0 %")
+    assert asked(recall["href"])[1] == {"split": "unknown", "run": str(predict), "outcome": "FN"}
+
+
+def test_identical_copies_are_no_files_that_need_attention(workbench: Workbench) -> None:
+    ingest = run_of(workbench, "ingest")
+    with database.transaction(workbench.engine) as db:
+        db.add_all(
+            SkippedFile(run_id=ingest, path=f"{number}.png", reason="duplicate", detail="") for number in range(3)
+        )
+    rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("overview"), "attention")["rows"]}
+    assert rows["Files that ingest left out"] == "1"
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(SkippedFile).where(SkippedFile.reason != "duplicate"))
+    rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("overview"), "attention")["rows"]}
+    assert "Files that ingest left out" not in rows

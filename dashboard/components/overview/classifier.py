@@ -37,13 +37,6 @@ def headline(dataset: Dataset, spoken: Run | None, evaluated: Evaluation | None)
         )
 
 
-def held_out(spoken: Run | None, evaluated: Run) -> str:
-    """The head of the out-of-fold figures, which names their run where it is not behind the classifier."""
-    read = evaluated.config.get("train_run")
-    behind = spoken.train_run_id if spoken else None
-    return f"Out of fold, run {read}" if read and behind and read != behind else "Out of fold"
-
-
 def _named(dataset: Dataset, spoken: Run, evaluated: Evaluation | None) -> Iterator[Cell]:
     recipe = f" {spoken.recipe}" if spoken.recipe else ""
     yield Cell(f"Classifier{recipe}, pneumonia from {wording.percent(spoken.threshold)}:")

@@ -1,0 +1,117 @@
+"""How the evaluated classifier fares: its figures, each leading to the films that keep it from being better."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from dashboard import resources
+from dashboard.components import figures, filters, frame
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from db.models import Dataset, Metric, Run
+from db.queries import cases
+from engine.metrics.names import called
+from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
+
+SPLITS = {UNSPLIT: "No split"}
+"""Heads of columns that are not the split's name."""
+SHOWN = (
+    *("auc", "threshold", "accuracy", "recall", "specificity", "precision", "f1"),
+    *("average_precision", "brier", "ece", "ece_by_chance", "calibration_intercept", "calibration_slope"),
+)
+FILMS = {
+    "accuracy": ("wrong", "The films that it gets wrong"),
+    "recall": ("FN", "The pneumonias that it missed"),
+    "specificity": ("FP", "Its false alarms"),
+    "precision": ("FP", "Its false alarms"),
+}
+"""The outcome of the films that lower a figure, and how it reads."""
+WHOLE = "all"
+"""The slice of all images at the threshold in force."""
+
+
+@dataclass(frozen=True)
+class Side:
+    """A group of columns. head: what they are of. metrics: by name and slice. films: the parameters under which the
+    cases show what was measured; None where no run here predicted it."""
+
+    head: str
+    metrics: Mapping[tuple[str, str], Metric]
+    films: Mapping[str, object] | None
+
+
+def judged(metrics: Sequence[Metric]) -> str:
+    """The split that these figures judge on."""
+    return judged_of({metric.split for metric in metrics} - {OUT_OF_FOLD})
+
+
+def judged_on(metrics: Sequence[Metric]) -> str:
+    """The same in a sentence, where it is not the test split; else nothing."""
+    split = judged(metrics)
+    images = "images that the source puts into no split" if split == UNSPLIT else f"split {split}"
+    return "" if split == "test" else f"There are no figures on a test split: the classifier is judged on {images}."
+
+
+def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metric], *, original: bool) -> None:
+    """A row for each figure with interval and n, on the split judged on and out of fold, the original tool's where they
+    are comparable; under recall that of each cause. view: by what the evaluation `run` read."""
+    with resources.reading() as session:
+        causes = cases.causes(session, dataset.id)
+    sides = list(_sides(view, run, metrics))
+    original = original and any(metric.split == "test" for metric in metrics)
+    rows: list[list[Cell | str]] = []
+    for name in SHOWN:
+        rows += _rows(dataset, sides, name, WHOLE, original=original)
+        if name == "recall":
+            rows += [row for cause in causes for row in _rows(dataset, sides, name, cause, original=original)]
+    heads = ["Classification"]
+    for at, side in enumerate(sides):
+        heads += [f">{side.head}", ">95 % interval", ">n", *([">Original tool"] if original and not at else [])]
+    linked.table(heads, rows, key="classification", caption="Classification metrics")
+
+
+def _sides(view: filters.View, run: Run, metrics: Sequence[Metric]) -> Iterator[Side]:
+    """The split judged on, and out of fold, whose head names the run where it is not the one behind the predictions."""
+    split = judged(metrics)
+    behind = view.run.train_run_id if view.run else None
+    read = run.config.get("train_run") or behind
+    learned = next((one for one in view.runs if one.id == read), None)
+    other = f", run {read}" if behind and read != behind else ""
+    heads = {split: SPLITS.get(split, split.capitalize()), OUT_OF_FOLD: f"Out of fold{other}"}
+    for name, source in ((split, view.run), (OUT_OF_FOLD, learned)):
+        found = {(metric.name, metric.slice): metric for metric in metrics if metric.split == name}
+        if found:
+            yield Side(heads[name], found, _films(name, source, found.get(("threshold", WHOLE))))
+
+
+def _films(split: str, source: Run | None, threshold: Metric | None) -> dict[str, object] | None:
+    """Where the films of a split are, by the run that predicted them, at the threshold that they were judged at."""
+    if source is None:
+        return None
+    other = threshold.value if threshold and threshold.value != source.threshold else None
+    where = None if split == OUT_OF_FOLD else "unknown" if split == UNSPLIT else split
+    return {"split": where, "run": source.id, "threshold": other}
+
+
+def _rows(
+    dataset: Dataset, sides: Sequence[Side], name: str, where: str, *, original: bool
+) -> Iterator[list[Cell | str]]:
+    """The row of a metric on a slice, unless nobody measured it."""
+    if not any((name, where) in side.metrics for side in sides):
+        return
+    row: list[Cell | str] = [called(name) if where == WHOLE else f"\u2013 {where}"]
+    for at, side in enumerate(sides):
+        value, *rest = figures.with_interval(side.metrics.get((name, where)))
+        row += [_leading(dataset, value, side, name, where), *rest]
+        if original and not at:
+            row.append(figures.of_original(name) if where == WHOLE else "")
+    yield row
+
+
+def _leading(dataset: Dataset, value: Cell, side: Side, name: str, where: str) -> Cell:
+    """The value as a link to the films that lower it, where it has such."""
+    if side.films is None or name not in FILMS or (name, where) not in side.metrics:
+        return value
+    outcome, said = FILMS[name]
+    cause = None if where == WHOLE else where
+    href = frame.here("cases", dataset, **{**side.films, "outcome": outcome, "cause": cause})
+    return replace(value, href=href, help=f"{said}: {cause}" if cause else said)
