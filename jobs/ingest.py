@@ -171,6 +171,8 @@ def _holds(context: Context, latest: Run, listing: Listing, *, prune: bool) -> b
     same = summary.get("listing") == listing.fingerprint and latest.config["folder"] == str(listing.root)
     if not same or latest.dataset_id is None or (prune and summary.get("stale")):
         return False
+    if "unreadable" in summary.get("skipped", {}):  # it may be readable by now, and the listing would not show it
+        return False
     with session.reading(context.engine) as db:
         rows = datasets.keys(db, latest.dataset_id)
     return all(thumbnail_path(context.artifacts, row.sha256).is_file() for row in rows)

@@ -153,6 +153,26 @@ def test_a_second_run_is_quick_and_adds_nothing_and_a_changed_folder_adds_only_w
     assert [row.status for row in stored_runs(context)] == ["finished"] * 3
 
 
+def test_a_file_that_could_not_be_read_is_tried_again(
+    folder: Path, context: Context, run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked = folder / "train/NORMAL/IM-0001-0001.png"
+    read = curation.images.read_bytes
+
+    def refused(path: Path) -> bytes:
+        if path == locked:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return read(path)
+
+    monkeypatch.setattr(curation.images, "read_bytes", refused)
+    assert run(folder) == run(folder) == 0
+    assert len(images(context)) == 7
+    monkeypatch.undo()
+    assert run(folder) == run(folder) == 0
+    assert len(images(context)) == 8
+    assert ["unreadable" in (row.summary or {})["skipped"] for row in stored_runs(context)] == [True, True, False]
+
+
 def test_a_file_that_moves_to_another_class_and_back_is_followed_both_times(
     folder: Path, context: Context, run: Callable[..., int]
 ) -> None:
