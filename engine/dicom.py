@@ -30,6 +30,14 @@ DECODERS = {
 Deflated files are not among them: how large they become is unknown before it is too late."""
 CONVERT = "convert it to an uncompressed one, for example with: gdcmconv --raw FILE NEW"
 """The way out where a transfer syntax is not decoded."""
+NOBODY = frozenset(
+    {
+        *("anon", "anonym", "anonymous", "anonymouspatient", "anonymized", "anonymised", "deidentified", "redacted"),
+        *("removed", "deleted", "withheld", "masked", "hidden", "blank", "empty", "none", "null", "nil", "na", ""),
+        *("unknown", "unspecified", "undefined", "noid", "nopatientid", "patient", "patientid"),
+    }
+)
+"""PatientIDs, in small letters and digits alone, that stand where a number was taken out or never was."""
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 # Remarks on small offences against the standard quote the offending value, which may be the patient's name.
@@ -71,7 +79,8 @@ def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def patient_token(data: bytes, *, key: bytes) -> str | None:
-    """A token that is equal for equal PatientIDs under one `key`, or None where the file names no patient.
+    """A token that is equal for equal PatientIDs under one `key`, or None where the file names no patient, or has what
+    stands for none (NOBODY, zeros, crosses, signs alone).
 
     Patient numbers are short enough to be guessed, so a token is as good as the number to whoever has the key: use
     a random key, group with the tokens, and store neither.
@@ -80,7 +89,10 @@ def patient_token(data: bytes, *, key: bytes) -> str | None:
         patient = str(dcmread(io.BytesIO(data), force=True, specific_tags=["PatientID"]).get("PatientID") or "").strip()
     except Exception:
         return None
-    return hashlib.blake2b(patient.encode(), key=key, digest_size=16).hexdigest() if patient else None
+    bare = "".join(letter for letter in patient.casefold() if letter.isalnum())
+    if bare in NOBODY or set(bare) <= {"0"} or set(bare) == {"x"}:
+        return None
+    return hashlib.blake2b(patient.encode(), key=key, digest_size=16).hexdigest()
 
 
 def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:

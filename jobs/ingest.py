@@ -15,7 +15,7 @@ from typing import Any
 from db import session, tallies, writes
 from db.models import Dataset, Image, Run, SkippedFile
 from db.queries import datasets, runs
-from engine.curation import Curated, Inspected, curate, inspect
+from engine.curation import Curated, CuratedImage, Inspected, curate, inspect
 from engine.datasets import Listing, Skipped, list_folder
 from engine.images import parallel, thumbnail_path
 from engine.phantoms import is_phantoms
@@ -23,6 +23,8 @@ from jobs.command import Context, JobError, UsageError, command, open_context, p
 from jobs.run import ActiveRun
 
 EXAMPLES = 5
+MANY, LARGE_SHARE = 20, 0.1
+"""Of so many images and more, one patient with both labels is unlikely to have more than this share."""
 LABEL_NAMES = {0: "NORMAL", 1: "PNEUMONIA", None: "unknown"}
 
 
@@ -196,6 +198,7 @@ def _summary(
         "stale": 0 if run.config["prune"] else gone,
         "forgotten": gone if run.config["prune"] else 0,
         "patients": len({image.patient_key for image in curated.images}),
+        "lumped": _lumped(curated.images),
         "counts": [
             {"split": split, "label": label, "images": count, "files": files[split, label]}
             for (split, label), count in sorted(distinct.items(), key=str)
@@ -206,6 +209,14 @@ def _summary(
             for reason in reasons
         },
     }
+
+
+def _lumped(images: Sequence[CuratedImage]) -> int:
+    """How many images a patient has that is likely several: both labels, and more of all images than is usual; or 0."""
+    held = Counter(image.patient_key for image in images)
+    ill, well = ({image.patient_key for image in images if image.label == label} for label in (1, 0))
+    most = max((held[key] for key in ill & well), default=0)
+    return most if len(images) >= MANY and most > LARGE_SHARE * len(images) else 0
 
 
 def _reasons(skipped: Sequence[Skipped]) -> dict[str, int]:
@@ -246,6 +257,11 @@ def _warnings(found: dict[str, Any]) -> list[str]:
         lines.append(
             f"{across} {'patient has' if across == 1 else 'patients have'} films in more than one split, test among "
             "them; a classifier that learned from one of a patient's films is not judged on the others"
+        )
+    if found["lumped"]:
+        lines.append(
+            f"{found['lumped']} of the {found['images']} images are one patient's, with both labels; "
+            "if they are several people's, tell whose they are in column 'patient' of labels.csv"
         )
     if found["stale"]:
         lines.append(f"{found['stale']} images of earlier ingests are no longer usable here; forget them with --prune")

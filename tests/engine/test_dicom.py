@@ -189,6 +189,15 @@ def test_equal_patients_have_equal_tokens_under_one_key_and_none_can_be_guessed(
     assert dicom.patient_token(made(PatientID=""), key=key) is None
 
 
+@pytest.mark.parametrize(
+    "written",
+    ["ANONYMOUS", "Anon.", "anonymized", "De-Identified", "UNKNOWN", "None", "N/A", "0", "00000", "XXXX", "-", " "],
+)
+def test_what_stands_for_no_patient_makes_no_films_one_patients(written: str) -> None:
+    assert dicom.patient_token(made(PatientID=written), key=b"k" * 32) is None
+    assert dicom.patient_token(made(PatientID=f"{written}7"), key=b"k" * 32) is not None
+
+
 def test_no_message_quotes_the_patient() -> None:
     broken = made().replace(b"DS", b"IS")
     for cut in range(0, len(broken), 7):

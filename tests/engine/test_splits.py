@@ -72,3 +72,8 @@ def test_a_cause_of_fewer_patients_than_folds_is_dealt_with_the_rest_of_its_labe
     assert dict(zip(*np.unique(named, return_counts=True), strict=True)) == expected | {"normal": 8}
     dealt = grouped_folds(labels, patients, causes=causes, folds=5, seed=3)
     assert set(dealt[labels == 1]) == set(dealt[labels == 0]) == set(range(5))
+
+
+def test_fewer_folds_are_not_advised_where_all_images_are_one_patients() -> None:
+    with pytest.raises(InputError, match=r"has 1 training patients .*; add images, or tell whose they are in column"):
+        grouped_folds(np.repeat([0, 1], [10, 4]), np.repeat(["one", "two", "one"], [2, 8, 4]), folds=5)

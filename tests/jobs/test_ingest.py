@@ -371,6 +371,20 @@ def test_phantoms_are_synthetic_even_when_nobody_says_so(
     assert "warning: there is no test split" in printed
 
 
+@pytest.mark.parametrize(("others", "warned"), [(17, True), (16, False), (27, False)])
+def test_a_patient_of_both_labels_with_a_large_share_of_the_images_is_warned_of(
+    tmp_path: Path, run: Callable[..., int], others: int, warned: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [f"{draw(tmp_path / 'mine' / f'{number}.png', number).name},{number % 2},"
+            f"{'ANN' if number < 3 else number}" for number in range(3 + others)]  # fmt: skip
+    (tmp_path / "mine" / "labels.csv").write_text("\n".join(["file,label,patient", *rows]))
+    assert run(tmp_path / "mine") == 0
+    warning = f"warning: 3 of the {3 + others} images are one patient's, with both labels; if they are several people's"
+    assert (warning in (printed := capsys.readouterr().out), "column 'patient' of labels.csv" in printed) == (
+        warned,
+    ) * 2
+
+
 @pytest.mark.parametrize("labels", [["NORMAL"], []])
 def test_one_class_or_no_label_is_taken_with_a_warning(
     tmp_path: Path, run: Callable[..., int], labels: list[str], capsys: pytest.CaptureFixture[str]
