@@ -1,7 +1,8 @@
 """How a file appears whole or not at all: written beside its place, flushed to the disk, renamed."""
 
 import os
-import tempfile
+import secrets
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,14 +19,14 @@ def whole_file(path: Path) -> Iterator[Path]:
     Whatever ends the body or the process early leaves an older `path` as it was. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}-", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_urlsafe(6)}{path.suffix}")
+    temporary.touch(exist_ok=False)
+    mode = stat.S_IMODE(temporary.stat().st_mode)  # as the umask has it; some writers put a private file in its place
     try:
         yield temporary
         with temporary.open("rb+") as stream:
             os.fsync(stream.fileno())
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -44,10 +45,3 @@ def kept_array(path: Path, *shape: int) -> NDArray[Any] | None:
     except (OSError, ValueError, EOFError):
         return None
     return array if array.shape[: len(shape)] == shape else None
-
-
-def _umask() -> int:
-    """The process's file mode mask, which mkstemp's private files do not follow."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask

@@ -26,6 +26,7 @@ from engine.classification.states import below
 from engine.classification.training import Member, new_member
 from engine.classification.views import SIZE, mirrored
 from engine.errors import InputError
+from engine.files import whole_file
 
 FORMAT = 4
 
@@ -216,7 +217,8 @@ def save_checkpoint(
             state |= {f"{name}/member{number}.{key}": tensor.contiguous() for key, tensor in member.items()}
     temporary = folder.with_name(folder.name + ".tmp")
     temporary.mkdir(parents=True, exist_ok=True)
-    save_file(state, temporary / "model.safetensors")
+    with whole_file(temporary / "model.safetensors") as weights:
+        save_file(state, weights)
     revision = hashlib.sha256((temporary / "model.safetensors").read_bytes()).hexdigest()
     described = {
         "format": FORMAT,

@@ -22,6 +22,7 @@ from engine.classification.recipes import StatisticsRecipe
 from engine.classification.states import below
 from engine.classification.statistics import Statistics, contributions, describe
 from engine.errors import InputError
+from engine.files import whole_file
 
 FORMAT = 2
 FEATURES = 256
@@ -201,7 +202,8 @@ def save_checkpoint(
     state["features.axes"] = torch.from_numpy(np.ascontiguousarray(axes, dtype=np.float32))
     temporary = folder.with_name(folder.name + ".tmp")
     temporary.mkdir(parents=True, exist_ok=True)
-    save_file(state, temporary / "model.safetensors")
+    with whole_file(temporary / "model.safetensors") as weights:
+        save_file(state, weights)
     revision = hashlib.sha256((temporary / "model.safetensors").read_bytes()).hexdigest()
     described = {
         "format": FORMAT,

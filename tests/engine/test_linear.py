@@ -46,6 +46,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory, recipe: StatisticsRecip
     return folder
 
 
+def test_whoever_may_read_what_a_checkpoint_says_may_read_its_weights(checkpoint: Path) -> None:
+    said, weights = (checkpoint / name for name in ("model.json", "model.safetensors"))
+    assert weights.stat().st_mode == said.stat().st_mode
+
+
 def test_a_fit_is_scikit_learns_logistic_regression_on_standardised_rows() -> None:
     reference = make_pipeline(StandardScaler(), LogisticRegression(C=0.1, class_weight="balanced", max_iter=200))
     reference.fit(ROWS, LABELS)

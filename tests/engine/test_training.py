@@ -60,6 +60,11 @@ def checkpoint(
     return folder, np.concatenate([r.last.valid_logits for r in results])
 
 
+def test_whoever_may_read_what_a_checkpoint_says_may_read_its_weights(checkpoint: tuple[Path, np.ndarray]) -> None:
+    said, weights = (checkpoint[0] / name for name in ("model.json", "model.safetensors"))
+    assert weights.stat().st_mode == said.stat().st_mode
+
+
 def test_a_fold_learns_what_the_held_out_images_share(checkpoint: tuple[Path, np.ndarray]) -> None:
     _, logits = checkpoint
     assert ((logits > 0) == (LABELS == 1)).mean() > 0.9
