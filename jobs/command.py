@@ -110,6 +110,13 @@ def named_folder(value: str) -> Path:
     return Path(value)
 
 
+def named_file(value: str) -> Path:
+    """An argparse type: a file; no name is none, not the current folder."""
+    if not value:
+        raise argparse.ArgumentTypeError("it names no file")
+    return Path(value)
+
+
 def positive(value: str) -> int:
     """An argparse type: a whole number of at least 1."""
     number = int(value)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from jobs.command import JobError, command, parser, settings_of
+from jobs.command import JobError, command, named_folder, parser, settings_of
 
 SERVER = Path(__file__).parent.parent / "dashboard" / "server.py"
 PHANTOMS = "phantoms"
@@ -22,7 +22,9 @@ SEED = 0
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "demo")
-    options.add_argument("--data", type=Path, metavar="FOLDER", help="radiographs to work on (default: phantoms)")
+    options.add_argument(
+        "--data", type=named_folder, metavar="FOLDER", help="radiographs to work on (default: phantoms)"
+    )
     options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--recipe", metavar="NAME", help="how to train (default: as train does)")
     options.add_argument("--no-serve", action="store_true", help="stop after the jobs")
@@ -61,13 +63,15 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def steps(data: Path | None, name: str | None, recipe: str | None, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
     """Each job's name and arguments, in order; drawing the phantoms comes with the first."""
+    if name is None:
+        name = PHANTOMS if data is None else data.resolve().name
     if data is None:
         from engine.phantoms import write_phantoms
 
-        folder, name, marks = artifacts / PHANTOMS, name or PHANTOMS, ["--synthetic"]
+        folder, marks = artifacts / PHANTOMS, ["--synthetic"]
         write_phantoms(folder, seed=SEED)
     else:
-        folder, name, marks = data.resolve(), name or data.resolve().name, []
+        folder, marks = data.resolve(), []
     dataset = ["--dataset", name]
     yield "ingest", [str(folder), "--name", name, *marks]
     yield "train", [*dataset, *(["--recipe", recipe] if recipe else [])]

@@ -15,7 +15,7 @@ from db.queries import evaluation
 from engine.commands import job
 from engine.digests import is_whole
 from engine.errors import InputError
-from jobs.command import Context, JobError, UsageError, command, make_writable, open_context, parser
+from jobs.command import Context, JobError, UsageError, command, make_writable, named_folder, open_context, parser
 from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets
 from jobs.exports.source import Export
 from jobs.results import is_current
@@ -57,7 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "export")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--embedder", metavar="NAME", help="whose index is shown; default: that which is in force")
-    options.add_argument("--out", type=Path, metavar="FOLDER", help="default: exports/DATASET in the artifact folder")
+    options.add_argument(
+        "--out", type=named_folder, metavar="FOLDER", help="default: exports/DATASET in the artifact folder"
+    )
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)

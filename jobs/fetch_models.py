@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine import weights
-from jobs.command import UsageError, command, parser, settings_of
+from jobs.command import UsageError, command, named_folder, parser, settings_of
 
 
 @command
@@ -12,7 +12,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "fetch_models")
     options.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(weights.REGISTRY)}")
-    options.add_argument("--models", type=Path, metavar="FOLDER", help="model folder (default: PNEUMOSCOPE_MODELS)")
+    options.add_argument(
+        "--models", type=named_folder, metavar="FOLDER", help="model folder (default: PNEUMOSCOPE_MODELS)"
+    )
     args = options.parse_args(argv)
     models: Path = args.models or settings_of(args).models
     for name in args.names:

@@ -19,7 +19,7 @@ from engine.curation import Curated, CuratedImage, Inspected, curate, inspect
 from engine.datasets import Listing, Skipped, list_folder
 from engine.images import parallel, thumbnail_path
 from engine.phantoms import is_phantoms
-from jobs.command import Context, JobError, UsageError, command, open_context, parser, positive
+from jobs.command import Context, JobError, UsageError, command, named_folder, open_context, parser, positive
 from jobs.run import ActiveRun
 
 EXAMPLES = 5
@@ -32,7 +32,7 @@ LABEL_NAMES = {0: "NORMAL", 1: "PNEUMONIA", None: "unknown"}
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "ingest")
-    options.add_argument("folder", type=Path, metavar="FOLDER")
+    options.add_argument("folder", type=named_folder, metavar="FOLDER")
     options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--synthetic", action="store_true", help="mark everything made from it as SYNTHETIC")
     options.add_argument("--workers", type=positive, metavar="N", help="threads (default: one a core)")
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     args = options.parse_args(argv)
     listing = list_folder(args.folder)
-    name = args.name or listing.root.name
+    name = listing.root.name if args.name is None else args.name
     if not 0 < len(name) <= 200 or not name.isprintable():
         raise UsageError("the data set's name must have 1 to 200 printable characters; give one with --name")
     synthetic = args.synthetic or is_phantoms(listing.root)

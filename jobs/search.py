@@ -20,7 +20,7 @@ from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import STRANGE
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
-from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
+from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, row_number
 from jobs.embed import load
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "search")
     query = options.add_mutually_exclusive_group(required=True)
-    query.add_argument("--image", type=Path, metavar="FILE", help="a radiograph, in the dataset or not")
+    query.add_argument("--image", type=named_file, metavar="FILE", help="a radiograph, in the dataset or not")
     query.add_argument("--text", metavar="WORDS", help="what the picture, or else its report, should show")
     query.add_argument("--case", type=row_number, metavar="ID", help="an image of the dataset, by its number")
     options.add_argument("--k", type=int, default=5, metavar="N", help="cases to find (default: 5)")
@@ -46,11 +46,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--outcome", choices=("TP", "FP", "TN", "FN", "wrong"), help="find only cases that the classifier gets so"
     )
     options.add_argument("--exclude-same-patient", action="store_true", help="leave out the query's patient")
-    options.add_argument("--weights", type=Path, metavar="PATH", help="pretrained weights of the embedder")
+    options.add_argument("--weights", type=named_file, metavar="PATH", help="pretrained weights of the embedder")
     output = options.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--csv", action="store_true", help="print CSV")
-    options.add_argument("--grid", type=Path, metavar="FILE", help="draw query and hits as a PNG")
+    options.add_argument("--grid", type=named_file, metavar="FILE", help="draw query and hits as a PNG")
     args = options.parse_args(argv)
     if args.k < 1:
         raise UsageError(f"--k is {args.k}, expected 1 or more")

@@ -136,6 +136,22 @@ def test_a_number_that_no_run_and_no_image_can_have_is_refused_in_one_line(
     assert f"{number} is " in line
 
 
+@pytest.mark.parametrize(
+    "asked",
+    [
+        *("ingest", "export --out", "demo --data", "fetch_models --models", "embed --weights"),
+        *("search --case 1 --weights", "search --case 1 --grid", "search --image", "ingest jobs --name"),
+    ],
+)
+def test_an_empty_path_or_name_is_refused_in_one_line(
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = asked.split()
+    assert importlib.import_module(f"jobs.{name}").main([*options, "", "--artifacts", str(tmp_path)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert "it names no" in line or "the data set's name must have 1 to 200 printable characters" in line
+
+
 def test_an_artifact_folder_that_is_a_file_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "file").write_text("")
     assert train.main(["--artifacts", str(tmp_path / "file")]) == 1
