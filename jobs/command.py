@@ -223,23 +223,28 @@ def _unheard() -> bool:
     return True
 
 
-FULL = re.compile(r"\b\d+ requested and \d+ written|\(os error 28\)")
-"""How NumPy and safetensors tell that the disk is full."""
+FULL = re.compile(r"\b\d+ requested and \d+ written|\(os error 28\)|No space left on device|disk is full")
+"""How NumPy, safetensors, FAISS and databases tell that the disk is full."""
+READ_ONLY = re.compile(r"readonly database|read-only transaction")
+"""How SQLite and PostgreSQL tell that they may only be read."""
 
 
 def one_line(error: BaseException) -> str:
     """What went wrong and the way out, in one line."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
     match error:
         case JobError() | InputError() | session.DatabaseUnavailableError():
-            message = str(error)
-        case _ if FULL.search(str(error)):
-            message = f"no space left on the disk ({error}); free some, or choose another folder with --artifacts"
+            message = said
         case OSError(errno=errno.ENOSPC):
             message = f"no space left on the disk{_of(error)}; free some, or choose another folder with --artifacts"
+        case _ if FULL.search(said):
+            message = f"no space left on the disk ({said}); free some, or choose another folder with --artifacts"
         case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
             message = f"{error.strerror}{_of(error)}; choose a writable folder with --artifacts"
+        case DBAPIError() if READ_ONLY.search(said):
+            message = f"the database may only be read ({said}); allow writing, or choose another with --database"
         case DBAPIError():
-            message = f"the database refused: {str(error.orig).strip()}; the run can be repeated once it answers"
+            message = f"the database refused: {said}; the run can be repeated once it answers"
         case ValidationError():
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])

@@ -5,9 +5,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from sqlalchemy.exc import DBAPIError
 
 from jobs import __main__ as dispatch
 from jobs import train
+from jobs.command import one_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -161,6 +163,24 @@ def test_an_artifact_folder_that_is_a_file_is_named(tmp_path: Path, capsys: pyte
 def test_a_full_disk_is_one_line_and_leaves_the_run_failed() -> None:
     told = jobs("ingest", "/dev/full/x", "--artifacts", "/dev/full")
     assert told.returncode in (1, 2) and "Traceback" not in told.stderr and told.stderr.count("error:") == 1
+
+
+def refused(said: str) -> DBAPIError:
+    return DBAPIError("INSERT INTO run VALUES (?)", ("No space left on device",), Exception(said))
+
+
+@pytest.mark.parametrize(
+    ("error", "way_out"),
+    [
+        (RuntimeError("Error: 'ret == size' failed: write error: No space left on device"), "free some, or choose"),
+        (refused("database or disk is full"), "free some, or choose another folder"),
+        (refused("attempt to write a readonly database"), "allow writing, or choose another with --database"),
+        (refused("cannot execute INSERT in a read-only transaction"), "allow writing, or choose"),
+        (refused("server closed the connection"), "the run can be repeated once it answers"),
+    ],
+)
+def test_what_a_full_disk_or_a_database_says_comes_with_what_to_do(error: Exception, way_out: str) -> None:
+    assert way_out in one_line(error)
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
