@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.classification import versions
-from jobs.command import UsageError, command, natural, open_context, parser
+from jobs.command import JobError, UsageError, command, natural, open_context, parser
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance
 from jobs.trainings.learning import TrainingSet, looks_of
@@ -82,6 +82,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.already_finished:
         with run:
             validate(run, training_set, recipe, args.checks, seed=args.seed, processes=processes)
+    for reason in run.summary.get("left_out", []):
+        print(f"validate: left out {reason}")
     for name, value in run.summary["auc"].items():
         print(f"{name:<24} AUC {value:.4f}")
     print(f"validate: run {run.id}, recipe '{recipe.name}', the test split was not read")
@@ -97,11 +99,16 @@ def validate(
     seed: int,
     processes: Processes,
 ) -> None:
-    """Train each check's members, backbone by backbone, then judge their mean."""
+    """Train each check's members, backbone by backbone, then judge their mean. Raises JobError where no check can be
+    made."""
     from engine.classification.backbones import load_backbone
 
     looks = looks_of(run, training_set, processes)
     checks = list(checks_of(training_set, looks, wanted))
+    reasons = left_out(checks, wanted)
+    if not checks:
+        raise JobError(f"nothing is left to check: {'; '.join(reasons)}; add images, or ask for --checks {CONFLICT}")
+    run.summary = {"left_out": reasons}
     judged = [check.name for check in checks]
     logits: dict[str, list[np.ndarray]] = {name: [] for name in judged}
     under_stress: dict[str, list[np.ndarray]] = {}
@@ -153,6 +160,14 @@ def checks_of(training_set: TrainingSet, looks: np.ndarray, wanted: Sequence[str
             judged = cluster == number
             if np.bincount(labels[judged], minlength=2).min() >= FEWEST:
                 yield Check(f"cluster {number}", judged, acquisition.with_patients(judged, patients))
+
+
+def left_out(checks: Sequence[Check], wanted: Sequence[str]) -> list[str]:
+    """What was asked for and is not among the checks, with the reason."""
+    missing = CLUSTERS - sum(check.name.startswith("cluster ") for check in checks)
+    if "clusters" not in wanted or not missing:
+        return []
+    return [f"{missing} of {CLUSTERS} clusters: they have fewer than {FEWEST} images of a class"]
 
 
 def stressed_logits(
@@ -212,7 +227,7 @@ def store(
         values = [value for name, value in found.items() if name.startswith(kind)]
         if values:
             found[f"mean of {kind}{'es' if kind == 'stress' else 's'}"] = float(np.mean(values))
-    run.summary = {"auc": found, "images": len(training_set.labels)}
+    run.summary |= {"auc": found, "images": len(training_set.labels)}
     for left in run.folder.glob("*.safetensors"):
         left.unlink()
 

@@ -51,10 +51,22 @@ def test_a_recipe_is_judged_on_films_unlike_those_it_learned_from(
     assert run.summary["auc"]["mean of stresses"] == pytest.approx(
         sum(m.value or 0 for name, m in stored.items() if name.startswith("stress")) / 14
     )
+    absent = 6 - sum(name.startswith("cluster") for name in stored)
+    assert (f"left out {absent} of 6 clusters: they have fewer than 3 images" in said) == (absent > 0)
     assert "conflict" in said and "the test split was not read" in said
     assert not list((context.artifacts / "runs" / f"{run.id:04d}-validate").glob("*.safetensors"))
     assert validate.main(["--recipe", "small", *job_options]) == 0
     assert capsys.readouterr().out == said
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_clusters_of_a_set_that_is_too_small_for_them_are_no_success(
+    context: Context, job_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+    assert validate.main(["--checks", "clusters", *job_options]) == 1
+    said = "nothing is left to check: 6 of 6 clusters: they have fewer than 10 images of a class; add images, or ask"
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
