@@ -10,7 +10,7 @@ from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources,
 
 __all__ = ["REGISTRY", "Embedder", "EmbedderSpec", "load_embedder", "reads_text", "spec", "train_run_named", "unit"]
 
-TRAINED = "its weights are those of a train run, which --train-run names"
+TRAINED = "its weights are a train run's checkpoint"
 REGISTRY = {
     each.name: each
     for each in (
@@ -48,7 +48,7 @@ def load_embedder(
     """
     wanted = spec(name)
     if weights is not None and wanted.own_weights:
-        raise InputError(f"embedder '{name}' takes no --weights: {wanted.own_weights}")
+        raise InputError(f"embedder '{name}' takes no --weights: {wanted.own_weights}; leave it out")
     return wanted.load(wanted, Sources(models, weights, checkpoint))
 
 
