@@ -32,14 +32,13 @@ def grouped_folds(
     from sklearn.model_selection import StratifiedGroupKFold  # which pages that ask for `judged_of` need not load
 
     truth, keys = np.asarray(labels), np.asarray(patients)
-    for label in np.unique(truth):
-        known = len(np.unique(keys[truth == label]))
-        if known < folds:
-            fewer = "ask for fewer folds with --folds, " if known > 1 else ""
-            raise InputError(
-                f"'{LABELS[label]}' has {known} training patients and {folds} folds need at least {folds}; "
-                f"add images, {fewer}or tell whose they are in column 'patient' of labels.csv"
-            )
+    known, name = min((len(np.unique(keys[truth == label])), LABELS[label]) for label in np.unique(truth))
+    if known < folds:
+        fewer = "ask for fewer folds with --folds, " if known > 1 else ""
+        raise InputError(
+            f"'{name}' has {known} training patients and {folds} folds need at least {folds}; "
+            f"add images, {fewer}or tell whose they are in column 'patient' of labels.csv"
+        )
     named = strata(truth, keys, np.full(len(truth), "") if causes is None else np.asarray(causes), folds=folds)
     dealt = np.full(len(truth), -1)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)

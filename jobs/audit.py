@@ -14,7 +14,7 @@ from db.queries import runs
 from engine.errors import InputError
 from jobs.audits import explanations, neighbours, shortcuts, slices
 from jobs.audits.subject import Audit, find, values_of
-from jobs.command import JobError, UsageError, command, natural, open_context, parser, positive, row_number
+from jobs.command import JobError, UsageError, command, natural, open_context, parser, positive, replicates, row_number
 from jobs.evaluate import table
 from jobs.run import ActiveRun
 
@@ -45,12 +45,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         "misses (16; a large number measures all, at about 130 scored pictures an image)",
     )
     options.add_argument("--folds", type=positive, default=5, help="of the shortcut probes (5)")
-    options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
+    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
     options.add_argument("--seed", type=natural, default=0)
     options.add_argument("--again", action="store_true", help="audit anew although it is done")
     args = options.parse_args(argv)
-    if args.replicates < 100:
-        raise UsageError(f"--replicates {args.replicates} is too few for a 95 % interval; ask for at least 100")
     if args.folds < 2:
         raise UsageError(f"--folds {args.folds} leaves nothing to hold out; ask for at least 2")
     context = open_context(args)

@@ -117,14 +117,6 @@ def named_file(value: str) -> Path:
     return Path(value)
 
 
-def positive(value: str) -> int:
-    """An argparse type: a whole number of at least 1."""
-    number = int(value)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
-    return number
-
-
 def natural(value: str) -> int:
     """An argparse type: a whole number from 0 to 2^31 - 1, which random generators and both databases take."""
     number = int(value)
@@ -133,11 +125,34 @@ def natural(value: str) -> int:
     return number
 
 
-def row_number(value: str) -> int:
-    """An argparse type: the number of a run or an image, from 1 to 2^31 - 1, as both databases give them."""
+def positive(value: str) -> int:
+    """An argparse type: a whole number from 1 to 2^31 - 1."""
     number = natural(value)
     if number == 0:
         raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    return number
+
+
+def row_number(value: str) -> int:
+    """An argparse type: the number of a run or an image, as both databases give them."""
+    return positive(value)
+
+
+def port_number(value: str) -> int:
+    """An argparse type: a port that can be asked for, from 1 to 65535."""
+    number = int(value)
+    if not 0 < number < 2**16:
+        raise argparse.ArgumentTypeError(f"{value} is not between 1 and {2**16 - 1}")
+    return number
+
+
+def replicates(value: str) -> int:
+    """An argparse type: how often a bootstrap draws, from 100 to 100,000, which take minutes."""
+    number = int(value)
+    if number < 100:
+        raise argparse.ArgumentTypeError(f"{value} is too few for a 95 % interval; ask for at least 100")
+    if number > 100_000:
+        raise argparse.ArgumentTypeError(f"{value} would take for ever; ask for at most 100000")
     return number
 
 

@@ -15,7 +15,7 @@ from db.models import Run
 from db.queries import comparison, runs
 from db.queries.comparison import PairedImage
 from engine.tables import json_text
-from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, row_number
+from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, replicates, row_number
 from jobs.results import thresholds_of
 
 if TYPE_CHECKING:
@@ -29,11 +29,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("first", type=row_number, metavar="RUN")
     options.add_argument("second", type=row_number, metavar="RUN")
     options.add_argument("--json", action="store_true", help="print everything as one JSON object")
-    options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
+    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
     options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
-    if args.replicates < 100:
-        raise UsageError(f"--replicates {args.replicates} is too few for a 95 % interval; ask for at least 100")
     context = open_context(args)
     first, second, rows = pair(context, args.first, args.second)
     found = compared(first, second, rows, seed=args.seed, replicates=args.replicates)

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from jobs.command import JobError, command, named_folder, parser, settings_of
+from jobs.command import JobError, command, named_folder, parser, port_number, settings_of
 
 SERVER = Path(__file__).parent.parent / "dashboard" / "server.py"
 PHANTOMS = "phantoms"
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--recipe", metavar="NAME", help="how to train (default: as train does)")
     options.add_argument("--no-serve", action="store_true", help="stop after the jobs")
-    options.add_argument("--port", type=int, default=8501)
+    options.add_argument("--port", type=port_number, default=8501)
     args = options.parse_args(argv)
     settings = settings_of(args)
     if not args.no_serve:

@@ -23,7 +23,7 @@ from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_n
 from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.vector_index import FORMAT, write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
-from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, row_number
+from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.embeddings.vectors import SHARDS, Made, centred_on, vectors_of
 from jobs.embeddings.words import keep_queries, taught, words_for
 from jobs.predict import train_run
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--weights", type=named_file, metavar="PATH", help="pretrained weights to use instead of the known"
     )
-    options.add_argument("--batch-size", type=int, default=128, metavar="N", help="images at once (default: 128)")
+    options.add_argument("--batch-size", type=positive, default=128, metavar="N", help="images at once (default: 128)")
     options.add_argument(
         "--index",
         choices=("auto", "exact", "ivf", "hnsw"),
@@ -65,8 +65,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.list:
         show_embedders()
         return 0
-    if args.batch_size < 1:
-        raise UsageError(f"--batch-size is {args.batch_size}, expected 1 or more")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     with session.reading(context.engine) as db:

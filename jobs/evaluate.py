@@ -16,7 +16,7 @@ from db.queries.evaluation import StandingReport
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
 from engine.splits import OUT_OF_FOLD
-from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, row_number
+from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_row, thresholds_of, unseen
 from jobs.run import ActiveRun
@@ -29,12 +29,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
     options.add_argument("--train-run", type=row_number, metavar="N", help="default: the one behind the predict run")
-    options.add_argument("--replicates", type=int, default=1000, metavar="N", help="bootstrap replicates (1000)")
+    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
     options.add_argument("--seed", type=natural, default=0)
     options.add_argument("--again", action="store_true", help="evaluate anew although it is done")
     args = options.parse_args(argv)
-    if args.replicates < 100:
-        raise UsageError(f"--replicates {args.replicates} is too few for a 95 % interval; ask for at least 100")
     context = open_context(args)
     inputs = gather(context, context.dataset(args.dataset), predict_run=args.predict_run, train_run=args.train_run)
     for line in inputs.missing:

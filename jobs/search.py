@@ -20,7 +20,7 @@ from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import STRANGE
 from jobs import indexes
 from jobs.answers import Answer, as_csv, show, to_hit, write_grid
-from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, row_number
+from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.embed import load
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     query.add_argument("--image", type=named_file, metavar="FILE", help="a radiograph, in the dataset or not")
     query.add_argument("--text", metavar="WORDS", help="what the picture, or else its report, should show")
     query.add_argument("--case", type=row_number, metavar="ID", help="an image of the dataset, by its number")
-    options.add_argument("--k", type=int, default=5, metavar="N", help="cases to find (default: 5)")
+    options.add_argument("--k", type=positive, default=5, metavar="N", help="cases to find (default: 5)")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the latest in force)")
     options.add_argument("--reports", action="store_true", help="look for --text in reports in any case")
@@ -52,8 +52,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.add_argument("--csv", action="store_true", help="print CSV")
     options.add_argument("--grid", type=named_file, metavar="FILE", help="draw query and hits as a PNG")
     args = options.parse_args(argv)
-    if args.k < 1:
-        raise UsageError(f"--k is {args.k}, expected 1 or more")
     if args.text is not None and not args.text.strip():
         raise UsageError("--text is empty; write what the picture or its report should show")
     if args.grid is not None and (args.grid.is_dir() or args.grid.suffix.lower() != ".png"):

@@ -374,7 +374,7 @@ def test_image_files_that_are_gone_cost_what_needs_them_and_are_looked_for_again
         ("torn heatmaps", 1, "has no heatmaps, or not those it wrote"),
         ("no checkpoint", 1, "has no checkpoint; train again with: python -m jobs train --dataset drawn"),
         ("another run", 2, "run 1 is no finished predict run of dataset 'drawn'"),
-        ("few replicates", 2, "--replicates 5 is too few"),
+        ("few replicates", 2, "--replicates: 5 is too few"),
         ("one fold", 2, "--folds 1 leaves nothing to hold out"),
     ],
 )

@@ -141,6 +141,27 @@ def test_a_number_that_no_run_and_no_image_can_have_is_refused_in_one_line(
 @pytest.mark.parametrize(
     "asked",
     [
+        *("demo --port 99999999", "demo --port -1", "demo --port 0", "embed --batch-size 100000000000000000000"),
+        *("evaluate --replicates 99999999999", "audit --replicates 99", "compare 1 2 --replicates 99999999999"),
+        *(
+            "search --text opacity --k 0",
+            "search --text opacity --k 99999999999999999999",
+            "train --epochs 99999999999",
+        ),
+    ],
+)
+def test_numbers_out_of_range_are_refused_in_one_line_with_the_range(
+    asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name, *options = asked.split()
+    assert importlib.import_module(f"jobs.{name}").main([*options, "--artifacts", str(tmp_path)]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
+    assert any(way_out in line for way_out in ("is not between", "is less than 1", "ask for at"))
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
         *("ingest", "export --out", "demo --data", "fetch_models --models", "embed --weights"),
         *("search --case 1 --weights", "search --case 1 --grid", "search --image", "ingest jobs --name"),
     ],
