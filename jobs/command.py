@@ -53,17 +53,23 @@ class Context:
     """Options that the command line could have given and did not, as `dataset`, which then is the latest."""
 
     def dataset(self, name: str | None) -> Dataset:
-        """The dataset called `name`, or the latest one. Raises JobError where there is none."""
+        """The dataset called `name`, or the latest one, which is named where there are others. Raises JobError where
+        there is none."""
         with session.reading(self.engine) as db:
-            found = datasets.find(db, name)
-            if found is None and name is not None:
-                known = ", ".join(d.name for d in datasets.every(db)) or "none"
+            known = datasets.every(db)
+        if name is not None:
+            found = next((one for one in known if one.name == name), None)
+            if found is None:
+                names = ", ".join(one.name for one in known) or "none"
                 raise UsageError(
-                    f"dataset '{name}' is unknown; known: {known}; add one with: python -m jobs ingest FOLDER"
+                    f"dataset '{name}' is unknown; known: {names}; add one with: python -m jobs ingest FOLDER"
                 )
-        if found is None:
+            return found
+        if not known:
             raise JobError("the database holds no dataset; add one with: python -m jobs ingest FOLDER")
-        return found
+        if len(known) > 1:
+            print(f"note: of dataset '{known[0].name}', the one ingested last; name another --dataset", file=sys.stderr)
+        return known[0]
 
 
 class JobParser(argparse.ArgumentParser):

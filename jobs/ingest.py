@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from db import session, tallies, writes
-from db.models import Dataset, Image, Run, SkippedFile
+from db.models import Dataset, Image, Run, SkippedFile, now
 from db.queries import datasets, runs
 from engine.curation import Curated, CuratedImage, Inspected, curate, inspect
 from engine.datasets import Listing, Skipped, list_folder
@@ -51,6 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = _existing(context, name, listing.root, synthetic=synthetic)
     latest = _latest(context, dataset)
     if latest is not None and _holds(context, latest, listing, prune=args.prune):
+        with session.transaction(context.engine) as db:
+            db.get_one(Run, latest.id).in_force = now()
         print(f"ingest: already done as run {latest.id}")
         return 0
     run = ActiveRun.claim(

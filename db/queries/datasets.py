@@ -7,18 +7,21 @@ from typing import NamedTuple
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Dataset, Image, ImageTally
+from db.models import Dataset, Image, ImageTally, Run
 
 
 def every(session: Session) -> Sequence[Dataset]:
-    """All datasets, the latest first."""
-    return session.scalars(select(Dataset).order_by(Dataset.id.desc())).all()
+    """All datasets, the latest first: the one whose ingest came into force last, then those without one by id."""
+    ingested = select(func.max(Run.in_force)).where(
+        Run.kind == "ingest", Run.status == "finished", Run.dataset_id == Dataset.id
+    )
+    latest = ingested.scalar_subquery().desc().nulls_last()
+    return session.scalars(select(Dataset).order_by(latest, Dataset.id.desc())).all()
 
 
-def find(session: Session, name: str | None) -> Dataset | None:
-    """The dataset called `name`, or the latest one where no name is given."""
-    query = select(Dataset).order_by(Dataset.id.desc()).limit(1)
-    return session.scalars(query if name is None else query.where(Dataset.name == name)).first()
+def find(session: Session, name: str) -> Dataset | None:
+    """The dataset called `name`."""
+    return session.scalars(select(Dataset).where(Dataset.name == name)).first()
 
 
 def images(

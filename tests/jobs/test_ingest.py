@@ -153,6 +153,23 @@ def test_a_second_run_is_quick_and_adds_nothing_and_a_changed_folder_adds_only_w
     assert [row.status for row in stored_runs(context)] == ["finished"] * 3
 
 
+def test_the_dataset_that_was_ingested_last_is_the_default_and_is_named_where_there_are_several(
+    folder: Path, tmp_path: Path, context: Context, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "other" / "a.png", 70)
+    assert run(folder) == 0
+    assert context.dataset(None).name == "data" and "note: " not in capsys.readouterr().err
+    assert run(tmp_path / "other") == 0
+    with session.transaction(context.engine) as db:
+        db.add(Dataset(name="never ingested", root="/", synthetic=False))
+    for latest, others in ((tmp_path / "other", ["data"]), (folder, ["other"])):
+        assert run(latest) == 0
+        assert context.dataset(None).name == latest.name
+        assert f"note: of dataset '{latest.name}', the one ingested last" in capsys.readouterr().err
+        with session.reading(context.engine) as db:
+            assert [one.name for one in datasets.every(db)] == [latest.name, *others, "never ingested"]
+
+
 def test_a_file_that_could_not_be_read_is_tried_again(
     folder: Path, context: Context, run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
