@@ -8,6 +8,12 @@ def job(name: str, dataset: str, *options: str) -> str:
     return shlex.join(["python", "-m", "jobs", name, *option("dataset", dataset), *options])
 
 
+def moved(root: str, dataset: str) -> str:
+    """What to do where a data set's folder is gone, in one line."""
+    again = shlex.join(["python", "-m", "jobs", "ingest", "NEWFOLDER", *option("name", dataset)])
+    return f"folder {root} of dataset '{dataset}' is gone; where it was moved, run: {again}"
+
+
 def option(name: str, value: object) -> list[str]:
     """The words that give a job an option, also one whose value looks like another option."""
     word, said = f"--{name.replace('_', '-')}", str(value)

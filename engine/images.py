@@ -112,7 +112,9 @@ def read_grey(file: Path | Ingested) -> Pixels:
         raise UnreadableImageError(error.reason, f"image {path} cannot be used: {error}") from error
     except OSError as error:
         is_row = isinstance(file, Ingested)
-        way_out = "ingest its folder again (--prune forgets what is gone)" if is_row else "check the path"
+        way_out = (
+            "ingest its folder again, under its --name (--prune forgets what is gone)" if is_row else "check the path"
+        )
         raise InputError(f"image {path} cannot be read ({error.strerror}); {way_out}") from error
 
 

@@ -22,6 +22,7 @@ from sqlalchemy.exc import DBAPIError
 from db import session
 from db.models import Dataset
 from db.queries import datasets
+from engine.commands import moved
 from engine.errors import InputError
 from settings import Settings
 
@@ -53,8 +54,14 @@ class Context:
     """Options that the command line could have given and did not, as `dataset`, which then is the latest."""
 
     def dataset(self, name: str | None) -> Dataset:
-        """The dataset called `name`, or the latest one, which is named where there are others. Raises JobError where
-        there is none."""
+        """The dataset called `name`, or the latest one, which is named where there are others; a line tells where its
+        folder is gone. Raises JobError where there is none."""
+        found = self._dataset(name)
+        if not Path(found.root).is_dir():
+            print(f"warning: {moved(found.root, found.name)}", file=sys.stderr)
+        return found
+
+    def _dataset(self, name: str | None) -> Dataset:
         with session.reading(self.engine) as db:
             known = datasets.every(db)
         if name is not None:

@@ -6,6 +6,7 @@ cause), or unlabelled images; JPEG, PNG, TIFF, DICOM and the like. What cannot b
 
 import os
 import secrets
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -15,6 +16,7 @@ from typing import Any
 from db import session, tallies, writes
 from db.models import Dataset, Image, Run, SkippedFile, now
 from db.queries import datasets, runs
+from engine.commands import moved
 from engine.curation import Curated, CuratedImage, Inspected, curate, inspect
 from engine.datasets import Listing, Skipped, list_folder
 from engine.images import parallel, thumbnail_path
@@ -97,6 +99,9 @@ def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
         raise JobError(
             f"folder {listing.root} holds no usable image ({reasons}); the Runs page lists why, run {run.id}"
         )
+    if dataset is None:
+        for other in _gone(run.context, curated.images):
+            print(f"note: these are the images of another dataset: {moved(other.root, other.name)}", file=sys.stderr)
     os.sync()  # thumbnails before the rows that speak of them
     run.summary = _summary(run, listing, curated, skipped, known)
     _store(run, listing, curated, skipped)
@@ -159,6 +164,19 @@ def _refuse(dataset: Dataset, root: Path, *, synthetic: bool) -> None:
     if dataset.synthetic != synthetic:
         kind = "synthetic" if dataset.synthetic else "real"
         raise UsageError(f"dataset '{dataset.name}' is {kind}, as it was first ingested; use another --name")
+
+
+def _gone(context: Context, images: Sequence[CuratedImage]) -> list[Dataset]:
+    """The datasets whose folder is gone and most of whose images are among these."""
+    here = {image.sha256 for image in images}
+    found = []
+    with session.reading(context.engine) as db:
+        for other in datasets.every(db):
+            if not Path(other.root).is_dir():
+                held = {row.sha256 for row in datasets.keys(db, other.id)}
+                if 2 * len(held & here) > len(held):
+                    found.append(other)
+    return found
 
 
 def _latest(context: Context, dataset: Dataset | None) -> Run | None:

@@ -457,6 +457,26 @@ def test_a_name_that_is_taken_is_wrong_use_unless_its_folder_was_moved(
     assert context.dataset("set").root == str(tmp_path / "moved")
 
 
+def test_a_moved_folder_is_told_of_with_the_command_that_keeps_its_dataset(
+    folder: Path, tmp_path: Path, context: Context, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder, "--name", "my set") == 0
+    context.dataset("my set")
+    way_out = f"folder {folder} of dataset 'my set' is gone; where it was moved, run: python -m jobs ingest NEWFOLDER"
+    assert way_out not in capsys.readouterr().err
+    moved = folder.rename(tmp_path / "moved")
+    context.dataset("my set")
+    assert f"warning: {way_out} --name 'my set'" in capsys.readouterr().err
+    assert run(moved) == 0
+    assert f"note: these are the images of another dataset: {way_out}" in capsys.readouterr().err
+    draw(tmp_path / "third" / "a.png", 70)
+    assert run(tmp_path / "third") == 0
+    assert way_out not in capsys.readouterr().err
+    assert run(moved, "--name", "my set") == 0
+    context.dataset("my set")
+    assert way_out not in capsys.readouterr().err
+
+
 def test_artifacts_inside_the_images_folder_are_refused(
     folder: Path, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
