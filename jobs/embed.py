@@ -23,6 +23,7 @@ from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_n
 from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.vector_index import FORMAT, write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
+from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.embeddings.vectors import SHARDS, Made, centred_on, vectors_of
 from jobs.embeddings.words import keep_queries, taught, words_for
@@ -124,10 +125,8 @@ def load(context: Context, name: str, *, train_run_id: int | None, weights: Path
     checkpoint = None
     if train_run_id is not None:
         with session.reading(context.engine) as db:
-            made = runs.artifact(db, train_run_id, "checkpoint")
-        if made is None:
-            raise JobError(f"train run {train_run_id} has no checkpoint; train again with: python -m jobs train")
-        checkpoint = context.artifacts / made.path
+            trained = db.get_one(Run, train_run_id)
+        checkpoint = checkpoint_of(context, trained)
     return load_embedder(name, models=context.models, weights=weights, checkpoint=checkpoint)
 
 

@@ -14,6 +14,7 @@ from engine import devices
 from engine.classification import model_json, versions
 from engine.commands import job
 from engine.files import whole_file
+from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun
 
@@ -140,11 +141,7 @@ def predict(
     from engine.images import Ingested, read_batch
     from engine.metrics.classification import HALF
 
-    with session.reading(run.context.engine) as db:
-        checkpoint = runs.artifact(db, trained.id, kept)
-    if checkpoint is None:
-        raise JobError(f"train run {trained.id} has no {kept}; train again with: python -m jobs train")
-    classifier = load_classifier(run.context.artifacts / checkpoint.path, device=devices.available())
+    classifier = load_classifier(checkpoint_of(run.context, trained, kept), device=devices.available())
     rows: list[dict[str, Any]] = []
     heatmaps = []
     with run.progress("scoring images", len(images)) as advance:

@@ -52,7 +52,7 @@ class EnsembleClassifier:
         """The ensemble that model.json describes. Raises InputError where the parts are not those it was made of."""
         recipe = EnsembleRecipe(**{**described["recipe"], "parts": tuple(described["recipe"]["parts"])})
         if [part.revision for part in parts] != list(described["parts"].values()):
-            raise InputError(f"checkpoint {folder} holds other parts than its own; train again: python -m jobs train")
+            raise InputError(f"checkpoint {folder} holds other parts than its own; train again as its run's page says")
         return cls(parts, recipe, described["calibration"], described["sha256"])
 
     def run(

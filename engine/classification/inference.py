@@ -87,11 +87,11 @@ class Classifier:
             weights = (folder / "model.safetensors").read_bytes()
         except (OSError, json.JSONDecodeError) as error:
             raise InputError(
-                f"checkpoint {folder} cannot be read ({error}); train again: python -m jobs train"
+                f"checkpoint {folder} cannot be read ({error}); train again as its run's page says"
             ) from error
         revision = hashlib.sha256(weights).hexdigest()
         if described.get("format") != FORMAT or described.get("sha256") != revision:
-            raise InputError(f"checkpoint {folder} is torn or of another format; train again: python -m jobs train")
+            raise InputError(f"checkpoint {folder} is torn or of another format; train again as its run's page says")
         recipe = Recipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
         state = load(weights)
         branches = []
@@ -105,7 +105,7 @@ class Classifier:
             except RuntimeError as error:
                 raise InputError(
                     f"checkpoint {folder} does not fit backbone '{name}' cut at {recipe.cut}: its weights are another "
-                    "network's; train again: python -m jobs train"
+                    "network's; train again as its run's page says"
                 ) from error
             branches.append(Branch(backbone, members))
         made = cls(branches, recipe, described["calibration"], revision)

@@ -96,11 +96,11 @@ class LinearClassifier:
             weights = (folder / "model.safetensors").read_bytes()
         except OSError as error:
             raise InputError(
-                f"checkpoint {folder} cannot be read ({error}); train again: python -m jobs train"
+                f"checkpoint {folder} cannot be read ({error}); train again as its run's page says"
             ) from error
         revision = hashlib.sha256(weights).hexdigest()
         if described.get("format") != FORMAT or described.get("sha256") != revision:
-            raise InputError(f"checkpoint {folder} is torn or of another format; train again: python -m jobs train")
+            raise InputError(f"checkpoint {folder} is torn or of another format; train again as its run's page says")
         recipe = StatisticsRecipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
         state = {name: tensor.to(device) for name, tensor in load_file(folder / "model.safetensors").items()}
         describers = []

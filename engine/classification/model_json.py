@@ -12,7 +12,7 @@ def described(folder: Path) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
-        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again: python -m jobs train") from error
+        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again as its run's page says") from error
     return found
 
 

@@ -21,6 +21,7 @@ from engine.commands import job
 from engine.digests import is_whole
 from engine.files import kept_array, whole_file
 from engine.splits import judged_of
+from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError, UsageError
 from jobs.results import by_split, measured, thresholds_of, unseen
 from jobs.run import ActiveRun
@@ -98,8 +99,6 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
             raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
         train = db.get(Run, predict.train_run_id) if predict.train_run_id else None
         heatmaps = runs.artifact(db, predict.id, "heatmaps")
-        kept = predict.config.get("checkpoint", "checkpoint")
-        checkpoint = runs.artifact(db, train.id, kept) if train else None
         learned_from = db.get(Dataset, train.dataset_id) if train else None
         training = predictions.of_run(db, train.id, labelled=True) if train else []
         images = datasets.fingerprint(db, dataset.id)
@@ -107,9 +106,8 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
         raise JobError(f"predict run {predict.id} does not tell which train run it comes from; repeat it: {again}")
     if heatmaps is None or not is_whole(context.artifacts / heatmaps.path, heatmaps.sha256):
         raise JobError(f"predict run {predict.id} has no heatmaps, or not those it wrote; repeat it: {again}")
-    if checkpoint is None or not (context.artifacts / checkpoint.path).is_dir():
-        raise JobError(f"train run {train.id} has no checkpoint; train again with: {job('train', learned_from.name)}")
-    weights = model_json.revision(context.artifacts / checkpoint.path)
+    checkpoint = checkpoint_of(context, train, predict.config.get("checkpoint", "checkpoint"))
+    weights = model_json.revision(checkpoint)
     if weights is not None and weights != predict.checkpoint_sha256:
         by_now = job("predict", dataset.name, "--train-run", str(train.id))
         raise JobError(
@@ -127,7 +125,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
         learned_from=learned_from,
         images=images,
         heatmaps=context.artifacts / heatmaps.path,
-        checkpoint=context.artifacts / checkpoint.path,
+        checkpoint=checkpoint,
     )
 
 

@@ -10,6 +10,7 @@ from db.queries import audit as queries
 from db.queries import datasets, runs
 from engine.errors import InputError
 from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
+from jobs.checkpoints import repeating
 from jobs.exports.source import LABELS, Export
 from jobs.results import measured
 
@@ -34,7 +35,8 @@ def model_card(export: Export) -> None:
     train = trained(export, predict)
     recipe: dict[str, Any] = train.config.get("recipe") or {}
     if "name" not in recipe:
-        raise InputError(f"train run {train.id} does not tell its recipe; train again with: python -m jobs train")
+        again = repeating(export.context, train)
+        raise InputError(f"train run {train.id} does not tell its recipe; train again with: {again}")
     splits: dict[str, list[Measured]] = {}
     for row in export.metrics["classification"]:
         if row.split != OUT_OF_FOLD or export.evaluation.config["train_run"] == train.id:

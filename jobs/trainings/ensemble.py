@@ -8,9 +8,7 @@ import numpy as np
 from db import session
 from db.models import Run
 from db.queries import runs
-from engine.commands import job
-from engine.digests import is_whole
-from jobs.command import JobError
+from jobs.checkpoints import checkpoint_of
 from jobs.run import ActiveRun
 from jobs.trainings.learning import (
     TrainingSet,
@@ -37,14 +35,9 @@ def train(
 
     with session.reading(run.context.engine) as db:
         said = [runs.predictions(db, number) for number in parts.values()]
-        checkpoints = {name: runs.artifact(db, number, "checkpoint") for name, number in parts.items()}
-        backbones = [str((db.get_one(Run, number).summary or {})["backbone"]) for number in parts.values()]
-    folders = {}
-    for name, made in checkpoints.items():
-        if made is None or not is_whole(run.context.artifacts / made.path, made.sha256):
-            again = job("train", run.config["dataset"], "--recipe", name)
-            raise JobError(f"train run {parts[name]} has not the checkpoint that it wrote; train again: {again}")
-        folders[name] = run.context.artifacts / made.path
+        trained = {name: db.get_one(Run, number) for name, number in parts.items()}
+    backbones = [str((part.summary or {})["backbone"]) for part in trained.values()]
+    folders = {name: checkpoint_of(run.context, part) for name, part in trained.items()}
     images = [image.id for image in training_set.images]
     logits = np.mean([[part[image].logit for image in images] for part in said], axis=0)
     dealt = np.array([said[0][image].fold for image in images])

@@ -323,7 +323,7 @@ def test_words_alone_load_no_classifier(
     assert opened == [tmp_path / "checkpoint"]
     assert embedder.classifier.revision == revision
     (tmp_path / "checkpoint" / "model.json").write_text("{}")
-    with pytest.raises(InputError, match=r"cannot be read .*train again: python -m jobs train"):
+    with pytest.raises(InputError, match=r"cannot be read .*train again as its run's page says"):
         load_embedder("aligned", checkpoint=tmp_path / "checkpoint")
     with pytest.raises(InputError, match="'aligned' is made of a trained classifier; train one"):
         load_embedder("aligned")

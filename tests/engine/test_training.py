@@ -221,7 +221,7 @@ def test_mirror_images_get_the_same_score_when_averaged_over_flips(
 
 
 def test_a_torn_or_swapped_checkpoint_is_refused_by_name(checkpoint: tuple[Path, np.ndarray], tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="python -m jobs train"):
+    with pytest.raises(InputError, match="train again as its run's page says"):
         Classifier.load(tmp_path)
     weights = (checkpoint[0] / "model.safetensors").read_bytes()
     (tmp_path / "model.json").write_text((checkpoint[0] / "model.json").read_text())

@@ -131,7 +131,7 @@ def trained_revision(wanted: EmbedderSpec, sources: Sources) -> str:
     try:
         return str(json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again: python -m jobs train") from error
+        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again as its run's page says") from error
 
 
 def _checkpoint(wanted: EmbedderSpec, sources: Sources) -> Path:
