@@ -13,6 +13,7 @@ from db import session
 from db.models import Metric, Run
 from db.queries import evaluation, predictions, runs
 from db.queries.evaluation import StandingReport
+from engine.commands import job
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
 from engine.splits import OUT_OF_FOLD
@@ -51,6 +52,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.already_finished:
         with run:
             evaluate(run, inputs, seed=args.seed, replicates=args.replicates)
+    for line in run.summary["skipped"][len(inputs.missing) :]:
+        print(f"evaluate: skipped {line}")
     with session.reading(context.engine) as db:
         stored = runs.metrics(db, run.id)
         opened = runs.test_openings(db, inputs.dataset.id)
@@ -82,7 +85,6 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
             rows = list(tasks[name]())
         except InputError as error:
             skipped.append(f"{name}: {str(error).removeprefix(f'{name}: ')}")
-            print(f"evaluate: skipped {skipped[-1]}")
             continue
         run.metrics(rows)
         counts[name] = len(rows)
@@ -127,9 +129,15 @@ UNSCORED = ("stance", "classifier_opposition")
 
 def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
     """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
-    of strategies, under "model / one - other"; and the kappa of stance against label."""
+    of strategies, under "model / one - other"; and the kappa of stance against label. Raises InputError where the
+    scores are another dataset's."""
     from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 
+    if inputs.scored_for is not None:
+        again = job("score", inputs.dataset.name)
+        raise InputError(
+            f"the scores are those of dataset '{inputs.scored_for}', which holds some of them; run: {again}"
+        )
     reports = {report.report_id: report for report in inputs.reports}
     scores = [
         ScoredReport(report.model, report.strategy, row.metric, report.patient_key, row.value, report.sha256)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from db import session
 from db.models import Dataset, Prompt, Run
-from db.queries import predictions, reports, runs
+from db.queries import evaluation, predictions, reports, runs
 from db.queries.predictions import PredictedImage
 from engine.commands import job
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive, row_number
@@ -85,7 +85,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         seed=args.seed,
     )
     run = claim()
-    if run.already_finished and not whole(context, generator, strategies, images, settings):
+    if run.already_finished and not whole(context, dataset, generator, strategies, images, settings):
         run = claim(again=True)
     if run.already_finished:
         show(dataset, run.summary["means"])
@@ -106,13 +106,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def whole(
     context: Context,
+    dataset: Dataset,
     generator: "ReportGenerator",
     strategies: "Sequence[PromptStrategy]",
     images: Sequence[PredictedImage],
     settings: dict[str, Any],
 ) -> bool:
-    """Whether every report that was asked for is stored; some may have gone with images that were forgotten since."""
+    """Whether every report that was asked for is stored, with this dataset's scores; some may have gone with images
+    that were forgotten since."""
     with session.reading(context.engine) as db:
+        if evaluation.scored_for(db, dataset.id) is not None:
+            return False
         keys = (key_of(generator, strategy, settings) for strategy in strategies)
         return all(len(reports.stored(db, shas(images), **key)) == len(images) for key in keys)
 

@@ -40,6 +40,8 @@ class Inputs:
     indexes: list[VectorIndex]
     reports: list[StandingReport]
     scores: list[Score]
+    scored_for: str | None = None
+    """The dataset whose labels made the scores, where it is another; see evaluation.scored_for."""
 
     @property
     def missing(self) -> list[str]:
@@ -76,6 +78,7 @@ class Inputs:
         """Hash of everything that the values depend on."""
         marks = [(run.fingerprint, run.checkpoint_sha256) if run else None for run in (self.predict, self.train)]
         parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], self.scores]
+        parts += [self.scored_for] if self.scored_for else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -108,7 +111,8 @@ def gather(
         scores = evaluation.report_scores(db, [report.report_id for report in reports])
         images = datasets.fingerprint(db, dataset.id)
         indexes = sorted(evaluation.indexes(db, dataset.id), key=lambda index: index.embedder)
-        return Inputs(dataset, images, predict, train, indexes, reports, scores)
+        other = evaluation.scored_for(db, dataset.id)
+        return Inputs(dataset, images, predict, train, indexes, reports, scores, other)
 
 
 def unseen(context: Context, source: Run) -> list[PredictedImage]:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, func, select
-from sqlalchemy.orm import Session
+from sqlalchemy import Select, exists, func, select
+from sqlalchemy.orm import Session, aliased
 
 from db.batches import batches
-from db.models import Image, Metric, Report, ReportScore, Run, VectorIndex
+from db.models import Dataset, Image, Metric, Report, ReportScore, Run, VectorIndex
 from db.queries import runs
 from db.queries.predictions import KNOWN, KnownImage
 
@@ -91,6 +91,22 @@ def report_scores(session: Session, report_ids: Collection[int]) -> list[Score]:
         query = query.where(ReportScore.report_id.in_(part)).order_by(ReportScore.report_id, ReportScore.metric)
         found += [Score(*row) for row in session.execute(query)]
     return found
+
+
+def scored_for(session: Session, dataset_id: int) -> str | None:
+    """The name of another dataset that holds pictures of this one's reports, and scored them by its own labels later
+    than this one did; None where the scores are this one's. A report has one set of scores."""
+    scoring = (Run.kind.in_(("score", "report")), Run.status == "finished")
+    query = select(Run.dataset_id, func.max(Run.finished)).where(*scoring).group_by(Run.dataset_id)
+    done = {number: when for number, when in session.execute(query) if number is not None and when is not None}
+    own, other = aliased(Image), aliased(Image)
+    shared = select(own.id).join(other, other.sha256 == own.sha256).where(own.dataset_id == dataset_id)
+    shared = shared.where(exists().where(Report.image_sha256 == own.sha256)).limit(1)
+    for number, when in done.items():
+        later = dataset_id not in done or when > done[dataset_id]
+        if number != dataset_id and later and session.scalar(shared.where(other.dataset_id == number)):
+            return session.get_one(Dataset, number).name
+    return None
 
 
 def indexes(session: Session, dataset_id: int) -> list[VectorIndex]:

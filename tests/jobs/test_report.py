@@ -21,7 +21,7 @@ from db.queries.reports import ReportQuestion
 from engine.reporting import generators
 from engine.reporting.generators import Case, Failed, Generated, Outcome
 from engine.reporting.prompts import PromptStrategy
-from jobs import report, score
+from jobs import evaluate, report, score
 
 REPOSITORY = Path(__file__).parents[2]
 EACH = 12
@@ -408,8 +408,13 @@ def test_reports_that_went_with_their_images_are_written_again(
     assert "already done" in capsys.readouterr().out
 
 
-def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_by_score(
-    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path
+def scored_for(engine: Engine, name: str) -> str | None:
+    with session.transaction(engine) as db:
+        return evaluation.scored_for(db, db.scalars(select(Dataset.id).where(Dataset.name == name)).one())
+
+
+def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_and_never_evaluated(
+    engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def stances() -> list[float | None]:
         with session.transaction(engine) as db:
@@ -433,11 +438,16 @@ def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_by_sc
             db.add(copy)
             db.flush()
             db.add(Prediction(run_id=run.id, image_id=copy.id, logit=0.0, probability=0.9, zones={}))
-    for _ in range(2):
+    for again in (score.main, lambda _: report.main([*own, "--images", "4", "--strategies", "basic"])):
         assert score.main(["--dataset", "other", *job_options]) == 0
         assert stances() != before
-        assert score.main(own) == 0
+        assert scored_for(engine, "drawn") == "other" and scored_for(engine, "other") is None
+        assert evaluate.main([*own, "--replicates", "100"]) == 0
+        told = capsys.readouterr().out
+        assert "the scores are those of dataset 'other'" in told and "python -m jobs score --dataset drawn" in told
+        assert again(own) == 0
         assert stances() == before
+        assert scored_for(engine, "drawn") is None
 
 
 def test_the_reports_that_were_asked_for_last_stand_also_where_others_were_written_later(

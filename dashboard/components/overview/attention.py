@@ -116,6 +116,9 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
         pairs = _across(resources.revision(), compared.id)
         href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
+    if (other := evaluation.scored_for(session, dataset.id)) is not None:
+        name = Cell(f"Report scores are those of dataset {other}", frame.here("reports", dataset))
+        yield [name, Cell("score again", tone="wrong", help=job("score", dataset.name))]
     ingest = runs.in_force(session, "ingest", dataset.id)
     if ingest is not None:
         href = frame.here("runs", dataset, run=ingest.id)
