@@ -90,7 +90,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
         counts[name] = len(rows)
     if not any(counts.values()):
         raise JobError(f"nothing of dataset '{inputs.dataset.name}' could be measured: {'; '.join(skipped)}")
-    run.summary = {"values": counts, "skipped": skipped}
+    run.summary = {"values": counts, "skipped": skipped, "images_sha256": inputs.images}
 
 
 def classifier_values(

@@ -18,7 +18,7 @@ from engine.errors import InputError
 from jobs.command import Context, JobError, UsageError, command, make_writable, named_folder, open_context, parser
 from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets
 from jobs.exports.source import Export
-from jobs.results import is_current
+from jobs.results import Inputs, gather, is_current
 from jobs.run import ActiveRun
 
 VERSION = 5
@@ -69,7 +69,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     if found is None:
         raise JobError(f"dataset '{dataset.name}' is not evaluated yet; run: {job('evaluate', dataset.name)}")
     evaluated, metrics = found
-    if not is_current(context, dataset, evaluated):
+    inputs = gather(context, dataset)
+    refuse_changed(inputs, evaluated)
+    if not is_current(inputs, evaluated):
         print(
             f"export: results that are newer than evaluation run {evaluated.id} are not in it; "
             f"to include them, first run: {job('evaluate', dataset.name)}"
@@ -86,6 +88,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     tell(run.summary, folder)
     print(f"export: run {run.id} took {run.seconds:.1f} s")
     return 0
+
+
+def refuse_changed(inputs: Inputs, evaluated: Run) -> None:
+    """Raises JobError where the evaluation is not of the dataset's images as they are: what is drawn of them now and
+    what was measured then would stand side by side."""
+    measured = (evaluated.summary or {}).get("images_sha256")
+    if measured != inputs.images:
+        why = "an earlier version made it" if measured is None else "images, labels, splits or patients changed since"
+        again = job("evaluate", inputs.dataset.name)
+        raise JobError(f"evaluation run {evaluated.id} is out of date ({why}); before the export, run: {again}")
 
 
 def folder_name(dataset: Dataset) -> str:

@@ -139,9 +139,8 @@ def measured(row: Metric) -> "Measured":
     return Measured(row.name, row.slice, Interval(value, low, high, row.n or 0))
 
 
-def is_current(context: Context, dataset: Dataset, evaluated: Run) -> bool:
-    """Whether an evaluation now would read the same results."""
-    inputs = gather(context, dataset)
+def is_current(inputs: Inputs, evaluated: Run) -> bool:
+    """Whether an evaluation of these inputs would read the same results."""
     config = {**inputs.config, "replicates": evaluated.config["replicates"]}
     return fingerprint("evaluate", config, inputs.fingerprint, evaluated.seed) == evaluated.fingerprint
 

@@ -36,6 +36,8 @@ def classifier_charts(export: Export) -> None:
     threshold = thresholds_of(run)["all"]
     values = {row.name: int(row.value or 0) for row in export.metrics["classification"] if is_count(row, split)}
     cells = {name.removeprefix("confusion_"): value for name, value in values.items()}
+    if not cells:
+        raise InputError(f"evaluation run {export.evaluation.id} measured nothing of split '{split}'")
     for normalised, name in ((False, "confusion_matrix.png"), (True, "confusion_matrix_normalised.png")):
         chart = charts.confusion_matrix(**cells, normalised=normalised, threshold=threshold, synthetic=export.synthetic)
         export.chart(name, chart)

@@ -359,6 +359,45 @@ def test_exporting_before_evaluating_names_the_command(world: World, capsys: pyt
     )
 
 
+@pytest.mark.parametrize("changed", [{"label": 0}, {"split": None}, {"patient_key": "p"}])
+def test_images_that_changed_since_they_were_evaluated_are_not_exported_beside_its_values(
+    world: World, changed: dict[str, object], capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_predict(world.add_train())
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    with session.transaction(world.context.engine) as db:
+        db.execute(update(Image).where(Image.split == "test", Image.label == 1).values(changed))
+    assert export.main(world.options) == 1
+    said = capsys.readouterr().err
+    command = f"python -m jobs evaluate --dataset {world.dataset.name}"
+    assert f"(images, labels, splits or patients changed since); before the export, run: {command}" in said
+    assert not world.exports.exists()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert (exported(world) / "confusion_matrix.png").exists()
+
+
+def test_an_evaluation_that_does_not_tell_its_images_is_made_anew_before_it_is_exported(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_predict()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    with session.transaction(world.context.engine) as db:
+        (run,) = runs.page(db, kind="evaluate")
+        run.summary = {"values": {}, "skipped": []}
+    assert export.main(world.options) == 1
+    assert "(an earlier version made it); before the export, run: python -m jobs evaluate" in capsys.readouterr().err
+
+
+def test_results_that_came_after_the_evaluation_are_told_of_and_left_out(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_predict()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    world.add_reports()
+    assert "all_reports.csv" not in {path.name for path in exported(world).iterdir()}
+    assert "results that are newer than evaluation run 2 are not in it" in capsys.readouterr().out
+
+
 def test_an_image_file_that_is_gone_costs_its_sheets_and_nothing_else(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
