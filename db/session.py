@@ -160,9 +160,12 @@ def transaction(engine: Engine) -> Iterator[Session]:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
     """A session that sees one state of the database and cannot write: no writer waits for it, nor does a signal."""
-    options = {READS: True, **(SERVER_READS if engine.dialect.name == "postgresql" else {})}
-    with Session(engine.execution_options(**options), expire_on_commit=False) as session, session.begin():
+    with Session(_only_reading(engine), expire_on_commit=False) as session, session.begin():
         yield session
+
+
+def _only_reading(engine: Engine) -> Engine:
+    return engine.execution_options(**{READS: True, **(SERVER_READS if engine.dialect.name == "postgresql" else {})})
 
 
 @contextmanager
@@ -202,9 +205,9 @@ def upgrade(engine: Engine) -> None:
 
 
 def schema_state(engine: Engine) -> SchemaState:
-    """Where the database's schema stands against this code's migrations. Raises DatabaseUnavailableError where a SQLite
-    file has tables of another program."""
-    with engine.connect() as connection:
+    """Where the database's schema stands against this code's migrations, also while another writes. Raises
+    DatabaseUnavailableError where a SQLite file has tables of another program."""
+    with _only_reading(engine).connect() as connection:
         return _schema_state(connection)
 
 

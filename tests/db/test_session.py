@@ -94,6 +94,16 @@ def test_reading_holds_up_no_writer_sees_one_state_and_cannot_write(engine: Engi
         db.execute(text("DELETE FROM dataset"))
 
 
+def test_the_schema_is_looked_at_while_another_writes(engine: Engine, database_url: str) -> None:
+    other = session.connect(database_url, patience=0.1)
+    with session.transaction(engine) as db:
+        db.add(Dataset(name="unfinished", root="/", synthetic=False))
+        db.flush()
+        assert session.schema_state(other) == "current"
+        session.upgrade(other)
+    other.dispose()
+
+
 def test_a_signal_ends_reading_at_once(engine: Engine) -> None:
     seen = []
     former = signal.signal(signal.SIGINT, signal.default_int_handler)  # in the background it may be ignored

@@ -74,6 +74,14 @@ def test_images_that_one_of_the_classifiers_was_trained_on_are_left_out(world: W
     assert {row.split for row in rows} == {"test"}
 
 
+def test_a_comparison_begins_and_ends_while_another_job_writes(world: World, job_options: list[str]) -> None:
+    first, second = world.add_predict(), world.add_predict()
+    with session.transaction(world.context.engine) as db:
+        db.get_one(Run, first.id).stage = "not stored yet"
+        db.flush()
+        assert compare.main([str(first.id), str(second.id), *FEW, *job_options]) == 0
+
+
 def test_what_cannot_be_compared_is_one_line(
     world: World, job_options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
