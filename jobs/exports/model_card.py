@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SLICES = 5
 NOT_COMMITTED = "  # and changes that no commit holds, so what it makes may differ"
+TRAINED = "TRAIN_RUN  # the number that train told"
 OPTIONS = ("epochs", "batch_size", "views", "folds", "repeats")
 """Of a recipe, what the command line can change."""
 
@@ -149,11 +150,13 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     epoch = str(predict.config.get("checkpoint", "")).removeprefix("checkpoint").removeprefix("_")
     chosen = {"split": split, "operating-point": point, "checkpoint": epoch}
     asked = "".join(f" --{name} {value}" for name, value in chosen.items() if value)
+    elsewhere = learned_from.id != export.dataset.id
     evaluation = export.evaluation
     steps = [
         *((train, ingested(one)) for one in {one.id: one for one in (learned_from, export.dataset)}.values()),
         (train, f"train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"),
-        (predict, f"predict {data} --train-run {train.id}{asked}"),
+        *([(predict, ingesting(export.dataset))] if elsewhere else []),
+        (predict, f"predict {data}{asked}{f' --train-run {TRAINED}' if elsewhere else ''}"),
         (evaluation, f"evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"),
     ]
     if audit:

@@ -177,10 +177,30 @@ def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_t
         "The test split was scored 0 times in this database.",
         r"- **Sanity**: passed: \<b\>it\</b\> changes.",
         "python -m jobs train --dataset drawn-synthetic --recipe lite0 --epochs 9",
-        "python -m jobs predict --dataset drawn-synthetic --train-run 1\n",
+        "python -m jobs predict --dataset drawn-synthetic\n",
         "python -m jobs audit --dataset drawn-synthetic --sample 4 --folds 5 --replicates 100",
     ):
         assert line in card, line
+
+
+def test_the_model_card_repeats_a_classifier_of_another_data_set_from_both_folders(
+    world: World, tmp_path: Path
+) -> None:
+    train = world.add_train()
+    other = make_world(world.context, world.options[:4], tmp_path / "other", synthetic=True)
+    other.add_train()
+    other.add_predict(train)
+    assert evaluate.main([*other.options, "--replicates", "100"]) == 0
+    card = (exported(other) / "model_card.md").read_text(encoding="utf-8")
+    assert f"# Model card: lite0, train run {train.id} " in card
+    assert "out of fold" not in card.split("## Quantitative analyses", 1)[1].split("\n## ", 1)[0]
+    repeated = card.split("## How to repeat it", 1)[1]
+    steps = re.findall(r"^python -m jobs (.*)$", repeated, re.MULTILINE)
+    assert steps[0] == "ingest FOLDER --name drawn"
+    assert steps[1].startswith("train --dataset drawn --recipe lite0")
+    assert steps[2] == "ingest FOLDER --name drawn-synthetic --synthetic"
+    assert steps[3] == "predict --dataset drawn-synthetic --train-run TRAIN_RUN  # the number that train told"
+    assert [step.split()[0] for step in steps[4:]] == ["evaluate", "export"]
 
 
 @pytest.mark.parametrize(
