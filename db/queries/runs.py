@@ -1,10 +1,10 @@
 """How runs stand: which are alive, finished or lost, and what each left behind."""
 
-import os
 import socket
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
+import psutil
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -19,18 +19,8 @@ def status(run: Run, at: datetime | None = None) -> str:
     if run.status != "running":
         return run.status
     stale = (at or now()) - run.heartbeat > LOST_AFTER
-    gone = run.host == socket.gethostname() and not _alive(run.pid)
+    gone = run.host == socket.gethostname() and not psutil.pid_exists(run.pid)
     return "lost" if stale or gone else "running"
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def page(session: Session, *, kind: str | None = None, limit: int = 50, offset: int = 0) -> Sequence[Run]:

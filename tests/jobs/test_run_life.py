@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -319,6 +320,19 @@ def test_a_silent_run_reads_as_lost_and_a_beating_one_as_running(context: Contex
     run = claim(context)
     assert runs.status(row(context, run.id)) == "running"
     assert runs.status(row(context, run.id), at=now() + timedelta(minutes=2)) == "lost"
+
+
+def test_a_run_whose_processs_number_is_a_threads_by_now_is_lost(context: Context) -> None:
+    run = claim(context)
+    done = threading.Event()
+    thread = threading.Thread(target=done.wait)
+    thread.start()
+    with session.transaction(context.engine) as db:
+        db.get_one(Run, run.id).pid = thread.native_id or 0
+    standing = runs.status(row(context, run.id))
+    done.set()
+    thread.join()
+    assert standing == "lost"
 
 
 def test_another_living_process_keeps_its_run(context: Context) -> None:
