@@ -15,6 +15,8 @@ from engine.errors import InputError
 SPLITS = ("train", "val", "test")
 LABELS = {"normal": 0, "pneumonia": 1}
 SHEET = "labels.csv"
+REPORTS = "reports.csv"
+"""What a person wrote of the images; see engine.reporting.reference_reports."""
 SHEET_LABELS = {"": None, "0": 0, "1": 1, "0.0": 0, "1.0": 1, **LABELS}
 SHEET_SPLITS = ("", *SPLITS)
 SHEET_CAUSES = {"": None, "bacterial": "bacterial", "bacteria": "bacterial", "viral": "viral", "virus": "viral"}
@@ -60,7 +62,8 @@ class Listing:
 
 
 def list_folder(folder: Path) -> Listing:
-    """What `folder` holds, in path order; hidden files, __MACOSX, Thumbs.db and desktop.ini do not count.
+    """What `folder` holds, in path order; hidden files, __MACOSX, Thumbs.db, desktop.ini and its reports.csv do not
+    count.
 
     A labels.csv wins over folder names; train|val|test/NORMAL|PNEUMONIA may be in any case, one level down, or without
     splits; anything else is unlabelled. The fingerprint changes with any file's path, size or modification time.
@@ -71,7 +74,7 @@ def list_folder(folder: Path) -> Listing:
         found = "a file" if root.exists() else "nothing"
         raise InputError(f"folder {folder} was expected to hold images, but there is {found}; check the path")
     skipped: list[Skipped] = []
-    files = sorted(_walk(root, skipped))
+    files = sorted(file for file in _walk(root, skipped) if file[0] != REPORTS)
     if not files and not skipped:
         raise InputError(f"folder {folder} is empty; give one with images, or draw phantoms with: python -m jobs demo")
     marks = hashlib.sha256("".join(f"{path}\0{size}\0{mtime}\n" for path, size, mtime in files).encode())

@@ -7,7 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import Row, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Dataset, Image, ImageTally, Run
+from db.models import Dataset, Image, ImageTally, Run, SkippedFile
+from db.queries import runs
 
 
 def every(session: Session) -> Sequence[Dataset]:
@@ -39,6 +40,14 @@ def images(
 def paths(session: Session, dataset_id: int) -> Sequence[str]:
     """The path of each of the dataset's distinct images."""
     return session.scalars(select(Image.path).where(Image.dataset_id == dataset_id)).all()
+
+
+def copies(session: Session, dataset_id: int) -> dict[str, str]:
+    """The path of each byte-identical file that the dataset's ingest in force left out, and its image's path."""
+    ingest = runs.in_force(session, "ingest", dataset_id)
+    query = select(SkippedFile.path.label("left_out"), Image.path).join(Image, Image.id == SkippedFile.image_id)
+    query = query.where(SkippedFile.run_id == (ingest.id if ingest else None), Image.dataset_id == dataset_id)
+    return {row.left_out: row.path for row in session.execute(query)}
 
 
 def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str]]:

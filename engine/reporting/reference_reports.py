@@ -4,11 +4,12 @@ import csv
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
-from engine.datasets import spelling
+from engine.datasets import REPORTS, spelling
 from engine.errors import InputError
 
-NAME = "reports.csv"
+NAME = REPORTS
 COLUMNS = ("path", "report")
 
 
@@ -20,15 +21,16 @@ class References:
     strays: tuple[str, ...] = ()
 
 
-def read(root: Path, paths: Iterable[str]) -> References:
+def read(root: Path, paths: Iterable[str], copies: Mapping[str, str] = MappingProxyType({})) -> References:
     """The reference reports of the images that the data set lists below `root`; none without a reports.csv.
 
-    paths: the images', which a row may spell as a row of labels.csv may. Raises InputError that names file and line
+    paths: the images', which a row may spell as a row of labels.csv may. copies: path of a byte-identical file -> the
+    path of the image that stands for it, whose report a row on either is. Raises InputError that names file and line
     where the file cannot be read, lacks a column, or says two things of one image.
     """
     file = root / NAME
     held = set(paths)
-    spelled = spelling(held)
+    spelled = spelling(held | copies.keys())
     found: dict[str, str] = {}
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
@@ -38,6 +40,7 @@ def read(root: Path, paths: Iterable[str]) -> References:
                 raise InputError(f"{file}, line 1: no column '{missing[0]}'; it needs {' and '.join(COLUMNS)}")
             for row in rows:
                 path, text = spelled((row["path"] or "").strip()), (row["report"] or "").strip()
+                path = copies.get(path, path)
                 if found.setdefault(path, text) != text:
                     raise InputError(f"{file}, line {rows.line_num}: a second report for {path}; keep one")
     except FileNotFoundError:

@@ -18,8 +18,8 @@ def references_of(context: Context, dataset: Dataset) -> Mapping[str, str]:
     from engine.reporting import reference_reports
 
     with session.reading(context.engine) as db:
-        paths = datasets.paths(db, dataset.id)
-    found = reference_reports.read(Path(dataset.root), paths)
+        paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
+    found = reference_reports.read(Path(dataset.root), paths, copies)
     if found.strays:
         more = ", ..." if len(found.strays) > EXAMPLES else ""
         print(

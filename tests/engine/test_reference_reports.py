@@ -34,6 +34,14 @@ def test_reports_on_no_image_are_told_and_empty_ones_are_none(tmp_path: Path) ->
     assert read(tmp_path, ["a.png"]) == References()
 
 
+def test_a_report_on_a_copy_is_its_images(tmp_path: Path) -> None:
+    sheet(tmp_path, "path,report\nval\\copy.png,Clear.\nb.png,\n")
+    assert read(tmp_path, ["a.png", "b.png"], {"val/copy.png": "a.png"}) == References({"a.png": "Clear."})
+    sheet(tmp_path, "path,report\nval/copy.png,Clear.\na.png,Opacity.\n")
+    with pytest.raises(InputError, match=r"line 3: a second report for a\.png; keep one"):
+        read(tmp_path, ["a.png"], {"val/copy.png": "a.png"})
+
+
 def test_two_spellings_of_one_image_with_two_reports_are_refused(tmp_path: Path) -> None:
     sheet(tmp_path, "path,report\ntest/b.png,Clear.\ntest\\b.png,Opacity.\n")
     with pytest.raises(InputError, match=r"line 3: a second report for test/b\.png; keep one"):

@@ -27,6 +27,7 @@ from engine import curation
 from engine.phantoms import write_phantoms
 from jobs import ingest
 from jobs.command import Context
+from jobs.reporting.references import references_of
 from jobs.run import ActiveRun
 
 REPOSITORY = Path(__file__).parents[2]
@@ -168,6 +169,18 @@ def test_the_dataset_that_was_ingested_last_is_the_default_and_is_named_where_th
         assert f"note: of dataset '{latest.name}', the one ingested last" in capsys.readouterr().err
         with session.reading(context.engine) as db:
             assert [one.name for one in datasets.every(db)] == [latest.name, *others, "never ingested"]
+
+
+def test_reports_of_copies_reach_their_image_and_the_sheet_of_reports_is_no_skipped_file(
+    folder: Path, context: Context, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(folder / "val/PNEUMONIA/copy.png", 6)  # the bytes of test/PNEUMONIA/person2_virus_4.png
+    (folder / "reports.csv").write_text("path,report\nval/PNEUMONIA/copy.png,Opacity.\ngone.png,Clear.\n")
+    assert run(folder) == 0
+    assert set(skipped(context, 1)) == {"val/PNEUMONIA/copy.png"}
+    found = references_of(context, context.dataset("data"))
+    assert found == {"test/PNEUMONIA/person2_virus_4.png": "Opacity."}
+    assert "1 of the reports in reports.csv are on no image of dataset 'data': gone.png" in capsys.readouterr().out
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(
