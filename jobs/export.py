@@ -11,7 +11,7 @@ from pathlib import Path
 from db import session, writes
 from db.models import Dataset, Run, VectorIndex
 from db.queries import audit as audits
-from db.queries import evaluation
+from db.queries import evaluation, runs
 from engine.commands import job
 from engine.digests import is_whole
 from engine.errors import InputError
@@ -63,7 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)
-    folder = (args.out or context.artifacts / "exports" / folder_name(dataset)).resolve()
+    own = (context.artifacts / "exports" / folder_name(dataset)).resolve()
+    folder = args.out.resolve() if args.out else own
     with session.reading(context.engine) as db:
         found = evaluation.latest(db, dataset.id)
     if found is None:
@@ -84,7 +85,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"export: already done as run {run.id}")
         return 0
     with run:
-        write(run, Export(context, dataset, evaluated, metrics, folder, indexes))
+        refuse_while_written(run, folder)
+        export = Export(context, dataset, evaluated, metrics, folder, indexes)
+        if folder != own:
+            export.known = leftovers.written(export)
+        write(run, export)
     tell(run.summary, folder)
     print(f"export: run {run.id} took {run.seconds:.1f} s")
     return 0
@@ -150,6 +155,18 @@ def claimed(
     if run.already_finished and not all(is_whole(folder / name, sha) for name, sha in run.summary["files"].items()):
         run = claim(again=True)
     return run
+
+
+def refuse_while_written(run: ActiveRun, folder: Path) -> None:
+    """Raise JobError while another export writes into the folder: both would call the mixture theirs."""
+    with session.reading(run.context.engine) as db:
+        others = [other for other in runs.exports(db) if other.id != run.id and other.config["folder"] == str(folder)]
+    for other in others:
+        if runs.status(other) == "running":
+            raise JobError(
+                f"export run {other.id} is writing into {folder} (process {other.pid} on {other.host}); "
+                "wait for it, or choose another folder with --out"
+            )
 
 
 def write(run: ActiveRun, export: Export) -> None:

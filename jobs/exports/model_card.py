@@ -155,7 +155,6 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     steps = [
         *((train, ingested(one)) for one in {one.id: one for one in (learned_from, export.dataset)}.values()),
         (train, f"train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"),
-        *([(predict, ingesting(export.dataset))] if elsewhere else []),
         (predict, f"predict {data}{asked}{f' --train-run {TRAINED}' if elsewhere else ''}"),
         (evaluation, f"evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"),
     ]

@@ -1,6 +1,6 @@
 """What exported files are made from: the runs that the evaluation read, and the folder they go to."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,9 @@ from db.queries.predictions import KnownImage, PredictedImage
 from engine import commands
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.files import whole_file, write_whole
+from engine.files import whole_file
 from engine.splits import judged_of
-from jobs.command import Context
+from jobs.command import Context, JobError
 from jobs.results import by_split, index_rows, measured, test_rows, unseen
 
 if TYPE_CHECKING:
@@ -43,6 +43,8 @@ class Export:
     """Those that were evaluated: the first is that which files are made of, or that words ask where it reads them."""
     files: dict[str, str] = field(default_factory=dict)
     """Each file's name and its sha256."""
+    known: Mapping[str, Collection[str]] | None = None
+    """The hashes of what exports wrote into the folder, by name; None where whatever is in it is theirs."""
 
     @property
     def synthetic(self) -> bool:
@@ -50,25 +52,33 @@ class Export:
         return self.dataset.synthetic
 
     def write(self, name: str, writer: Callable[[Path], object]) -> None:
-        """A file that `writer` fills; it appears whole, and counts as written."""
+        """A file that `writer` fills; it appears whole, and counts as written. Raises JobError where a file of that
+        name is there that no export wrote, and leaves it."""
         with whole_file(self.folder / name) as path:
             writer(path)
-        self._wrote(name)
+            sha256 = file_sha256(path)
+            if not self._may_replace(name, sha256):
+                raise JobError(
+                    f"{self.folder / name} is not as an export wrote it and is kept; "
+                    "move it away, or choose another folder with --out"
+                )
+        self.files[name] = sha256
+
+    def _may_replace(self, name: str, sha256: str) -> bool:
+        """Whether what stands under that name, if anything, is an export's or these very bytes."""
+        if self.known is None or not (self.folder / name).exists():
+            return True
+        return file_sha256(self.folder / name) in {sha256, self.files.get(name), *self.known.get(name, ())}
 
     def chart(self, name: str, chart: Any) -> None:
         """A chart as PNG."""
         from engine.charts.style import save_png
 
-        save_png(chart, self.folder / name)
-        self._wrote(name)
+        self.write(name, lambda path: save_png(chart, path))
 
     def text(self, name: str, text: str) -> None:
         """A text file, UTF-8."""
-        write_whole(self.folder / name, text)
-        self._wrote(name)
-
-    def _wrote(self, name: str) -> None:
-        self.files[name] = file_sha256(self.folder / name)
+        self.write(name, lambda path: path.write_bytes(text.encode()))
 
     def recorded(self, names: Iterable[str]) -> list[str]:
         """Where files of these names are, as artifacts are recorded; none of a folder outside the artifact folder."""

@@ -20,7 +20,7 @@ from jobs import evaluate, export
 from jobs.command import Context
 from jobs.exports.sheets import varied
 from jobs.exports.source import Export
-from jobs.run import file_sha256
+from jobs.run import ActiveRun, file_sha256
 
 EXPORTED = {
     *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),
@@ -360,16 +360,43 @@ def test_an_export_that_was_cut_off_is_cleared_away_too(
     assert {path.name for path in exported(world).iterdir()} == {"training_curves.png", "classification_report.md"}
 
 
-def test_a_file_that_another_put_in_the_place_of_an_exported_one_is_written_again(world: World, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", ["mine", "the export's"])
+def test_a_file_that_no_export_wrote_is_kept_and_named_until_it_is_moved_away(
+    world: World, tmp_path: Path, first: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     world.add_train()
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     options = [*world.options, "--out", str(tmp_path / "elsewhere")]
-    assert export.main(options) == 0
     report = tmp_path / "elsewhere" / "classification_report.md"
-    written = report.read_text()
-    report.write_text("of another data set")
+    if first != "mine":
+        assert export.main(options) == 0
+    report.parent.mkdir(exist_ok=True)
+    report.write_text("mine")
+    for _ in range(2):
+        assert export.main(options) == 1
+        assert report.read_text() == "mine"
+        assert f"{report} is not as an export wrote it and is kept; move it away" in capsys.readouterr().err
+    report.unlink()
     assert export.main(options) == 0
-    assert report.read_text() == written
+    world.add_reports()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    written = report.read_text()
+    assert export.main(options) == 0
+    assert report.read_text() != written
+
+
+def test_an_export_waits_for_another_that_writes_into_its_folder(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_train()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    other = ActiveRun.claim(world.context, kind="export", config={"folder": str(world.exports)})
+    assert export.main(world.options) == 1
+    assert f"export run {other.id} is writing into {world.exports} (process " in capsys.readouterr().err
+    assert not (world.exports / "training_curves.png").exists()
+    with other:
+        pass
+    assert (exported(world) / "training_curves.png").is_file()
 
 
 def test_exporting_before_evaluating_names_the_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
