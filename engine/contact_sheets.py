@@ -103,7 +103,7 @@ def sample_predictions(
 
     threshold: in [0, 1]; a probability at or above it is a call of pneumonia.
     """
-    _some(samples, "sample_predictions")
+    _some(samples, "sample predictions")
     tiles = [_tile(sample, threshold, synthetic=synthetic) for sample in samples]
     subtitle = (
         f"Truth and predicted probability of pneumonia; at or above {threshold:.2f} (yellow tick) the call is "
@@ -144,7 +144,7 @@ def failures_by_slice(
 
     Each failure is shown plain and with its heatmap. Raises InputError where no slice has a failure.
     """
-    _some([sample for *_, samples in slices for sample in samples], "failures_by_slice")
+    _some([sample for *_, samples in slices for sample in samples], "failures by slice")
     width = each * (2 * PAIR + 6) + (each - 1) * GAP
     blocks = []
     for heading, known, samples in slices:
@@ -158,7 +158,7 @@ def failures_by_slice(
 
 def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bool, columns: int = 2) -> Image.Image:
     """Cards with image, heatmap, report text and scores, in the order given; cards of one row have one height."""
-    _some(cards, "report_cards")
+    _some(cards, "report cards")
     blocks = [_card(card, threshold, synthetic=synthetic) for card in cards]
     rows = []
     for at in range(0, len(blocks), columns):
@@ -171,7 +171,7 @@ def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bo
 
 def retrieval_grid(retrievals: Sequence[Retrieval], *, embedder: str, synthetic: bool) -> Image.Image:
     """One row for each query: the query, then its neighbours with label, similarity and whether the labels match."""
-    _some(retrievals, "retrieval_grid")
+    _some(retrievals, "retrieval results")
     side = 224
     rows = []
     for number, found in enumerate(retrievals, 1):
@@ -192,7 +192,7 @@ def retrieval_grid(retrievals: Sequence[Retrieval], *, embedder: str, synthetic:
 def text_retrieval_grid(retrievals: Sequence[TextRetrieval], *, embedder: str | None, synthetic: bool) -> Image.Image:
     """One row for each query: its words, then the images they find and, where it is known, whether each is what they
     ask for. embedder: None where notes and reports were searched."""
-    _some(retrievals, "text_retrieval_grid")
+    _some(retrievals, "text retrieval results")
     side = 224
     measure = "score" if embedder is None else "similarity"
     rows = []
@@ -320,4 +320,4 @@ def _card(card: ReportCard, threshold: float, *, synthetic: bool) -> Image.Image
 
 def _some(items: Sequence[object], what: str) -> None:
     if not items:
-        raise InputError(f"{what} needs at least one image to show; got none")
+        raise InputError(f"there is no image to show in {what}")

@@ -9,7 +9,7 @@ from engine.metrics.bootstrap import Interval
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import NAMES
 from engine.splits import OUT_OF_FOLD, UNSPLIT
-from engine.tables import markdown_table, number, plain, span
+from engine.tables import markdown_table, number, plain, span, times
 
 INTENDED = """
 For research on chest radiographs: to study how such a classifier works and fails. It answers one question, pneumonia
@@ -131,8 +131,7 @@ def _holdings(part: Holdings) -> str:
 
 
 def _opened(card: Card) -> str:
-    times = "once" if card.openings == 1 else f"{card.openings} times"
-    return f"{_judged(card)} was scored {times} in this database."
+    return f"{_judged(card)} was scored {times(card.openings)} in this database."
 
 
 def _judged(card: Card) -> str:

@@ -64,3 +64,8 @@ def span(interval: Interval, digits: int = 3) -> str:
     """An interval for reading, or unknown."""
     known = np.isfinite(interval.low) and np.isfinite(interval.high)
     return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if known else "unknown"
+
+
+def times(count: int) -> str:
+    """How often, in words: never, once, 3 times."""
+    return {0: "never", 1: "once"}.get(count, f"{count:,} times")

@@ -102,7 +102,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         f"embed: run {run.id} embedded {new} images with '{name}' ({embedder.dimension} dimensions) in "
         f"{run.seconds:.0f} s; {len(images) - new} were there already"
     )
-    if run.summary["kind"] != "exact":
+    if run.summary["kind"] != "exact" and len(images) > 1:  # one has no neighbour to find
         print(f"embed: {run.summary['kind']} finds {recall:.1%} of the exact 10 nearest")
         if recall < approximate.RECALL:
             print(f"embed: that is under {approximate.RECALL:.0%}; search exactly with --index exact")

@@ -11,12 +11,13 @@ import numpy as np
 
 from db import session
 from db.models import Metric, Run
-from db.queries import evaluation, predictions, runs
+from db.queries import datasets, evaluation, predictions, runs
 from db.queries.evaluation import StandingReport
 from engine.commands import job
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
 from engine.splits import OUT_OF_FOLD
+from engine.tables import times
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_row, thresholds_of, unseen
@@ -57,8 +58,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     with session.reading(context.engine) as db:
         stored = runs.metrics(db, run.id)
         opened = runs.test_openings(db, inputs.dataset.id)
+        tested = any(row.split == "test" for row in datasets.counts(db, inputs.dataset.id))
     print("\n".join(table(stored)))
-    print(f"evaluate: the test split was opened {opened} times in this database")
+    if tested:
+        print(f"evaluate: the test split was opened {times(opened)} in this database")
     if run.already_finished:
         print(f"evaluate: already done as run {run.id}")
     else:

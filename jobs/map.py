@@ -31,10 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--clusters", type=natural, default=10, help="k-means clusters; 0: none (default: 10)")
     options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
-    methods = [name.strip() for name in args.methods.split(",")]
-    for name in methods:
+    wanted = [name.strip() for name in args.methods.split(",")]
+    for name in wanted:
         if name not in projection.METHODS:
             raise UsageError(f"map '{name}' is unknown; known: {', '.join(projection.METHODS)}")
+    methods = [name for name in projection.METHODS if name in wanted]
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     index = indexes.chosen(context, dataset, args.embedder)

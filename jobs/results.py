@@ -124,9 +124,11 @@ def unseen(context: Context, source: Run) -> list[PredictedImage]:
         left = predictions.of_run(db, source.id, labelled=True, unseen_by=source.train_run_id)
         labelled = bool(left) or bool(predictions.of_run(db, source.id, labelled=True))
     if not left:
-        trained = "every labelled image that it scored was trained on, or is of a patient with one that was"
-        why = trained if labelled else "no image that it scored has a label"
-        raise InputError(f"predict run {source.id}: {why}; the out-of-fold values speak of unseen patients")
+        trained = (
+            "every labelled image that it scored was trained on, or is of a patient with one that was; the out-of-fold "
+            "values speak of unseen patients"
+        )
+        raise InputError(f"predict run {source.id}: {trained if labelled else 'no image that it scored has a label'}")
     return left
 
 

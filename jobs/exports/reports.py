@@ -46,6 +46,7 @@ def all_reports(export: Export) -> None:
 def classification_report(export: Export) -> None:
     """classification_report.md."""
     from engine.markdown_reports import classification_report as written
+    from engine.tables import times
 
     splits: dict[str, list[Measured]] = {}
     for row in export.metrics["classification"]:
@@ -60,8 +61,9 @@ def classification_report(export: Export) -> None:
             for name, value in (run.summary or {}).items():
                 if isinstance(value, str | int | float) and name != "train_run":
                     facts[f"{kind}: {name.replace('_', ' ')}"] = f"{value:.4g}" if isinstance(value, float) else value
-    with session.reading(export.context.engine) as db:
-        facts["test split opened"] = f"{runs.test_openings(db, export.dataset.id)} times in this database"
+    if "test" in splits:
+        with session.reading(export.context.engine) as db:
+            facts["test split opened"] = f"{times(runs.test_openings(db, export.dataset.id))} in this database"
     ordered = {name: splits[name] for name in sorted(splits, key=lambda name: (name != "test", name))}
     text = written(ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.manner)
     export.text("classification_report.md", text)

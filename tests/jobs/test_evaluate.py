@@ -8,7 +8,7 @@ from finished_runs import World, make_world
 from sklearn import metrics as sklearn
 from sqlalchemy import update
 
-from db import session
+from db import session, tallies
 from db.models import Image, Run
 from db.queries import predictions, runs
 from engine.retrieval.written_queries import QUERIES
@@ -173,13 +173,33 @@ def test_both_splits_are_measured_at_the_threshold_in_force_where_one_classifier
     assert [stored[split, "all", "threshold"].value for split in ("test", "oof")] == [0.3, 0.3]
 
 
+def test_how_often_the_test_split_was_opened_is_told_where_there_is_one(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = [*world.options, "--replicates", "100", "--again"]
+    world.add_train()
+    assert evaluate.main(options) == 0
+    assert "the test split was opened never in this database" in capsys.readouterr().out
+    world.finish("predict", split="test")
+    world.add_train()
+    assert evaluate.main(options) == 0
+    assert "the test split was opened once in this database" in capsys.readouterr().out
+    with session.transaction(world.context.engine) as db:
+        for image in world.images:
+            db.get_one(Image, image.id).split = "train"
+        tallies.dataset(db, world.dataset.id)
+    assert evaluate.main(options) == 0
+    assert "the test split" not in capsys.readouterr().out
+
+
 def test_unlabelled_predictions_alone_cannot_be_measured(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     with session.transaction(world.context.engine) as db:
         for image in world.images:
             db.get_one(Image, image.id).label = None
     world.add_predict()
     assert evaluate.main(world.options) == 1
-    assert "no image that it scored has a label" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "no image that it scored has a label" in said and "out-of-fold values" not in said
     with session.transaction(world.context.engine) as db:
         (run,) = runs.page(db, kind="evaluate")
         assert run.status == "failed"

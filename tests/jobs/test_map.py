@@ -43,6 +43,19 @@ def test_every_image_has_a_place_and_the_map_a_trustworthiness(
     assert f"already done as run {run.id}" in capsys.readouterr().out
 
 
+def test_the_same_maps_are_one_run_in_whatever_order_and_however_often_they_are_named(
+    world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def line(vectors: np.ndarray, *, seed: int) -> np.ndarray:
+        return np.ascontiguousarray(vectors[:, :2], dtype=np.float32)
+
+    monkeypatch.setattr(projection, "METHODS", {"one": line, "two": line})
+    world.add_index()
+    for methods, said in (("one,two", "done as run"), ("two,one", "already done"), ("two, one,two", "already done")):
+        assert drawing.main([*world.options, "--methods", methods]) == 0
+        assert f"map: {said}" in capsys.readouterr().out
+
+
 def zeroed(path: Path) -> None:
     np.save(path, np.zeros((100, 2), np.float32))
 

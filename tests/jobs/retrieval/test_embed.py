@@ -211,6 +211,16 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     assert seen == [COUNT, 1, len(now)]
 
 
+def test_nothing_is_said_of_the_recall_of_a_single_image(
+    options: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "single").mkdir()
+    shutil.copy(next(folder.rglob("*.png")), tmp_path / "single")
+    assert ingest.main([str(tmp_path / "single"), *options]) == 0
+    assert embed.main(["--embedder", "small", "--dataset", "single", "--index", "ivf", *options]) == 0
+    assert "embedded 1 images" in (said := capsys.readouterr().out) and "of the exact 10 nearest" not in said
+
+
 def test_an_approximate_index_says_its_recall(
     options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
