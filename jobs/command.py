@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from pydantic import ValidationError
 from sqlalchemy import Engine
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
 from db import session
@@ -43,7 +44,7 @@ class UsageError(JobError):
 
 @dataclass(frozen=True)
 class Context:
-    """What a job works with: an up-to-date database and a writable artifact folder."""
+    """What a job works with: an up-to-date database and an artifact folder."""
 
     engine: Engine
     artifacts: Path
@@ -175,18 +176,30 @@ def settings_of(args: argparse.Namespace) -> Settings:
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
 
-def open_context(args: argparse.Namespace) -> Context:
-    """Connect, bring the schema up to date, and make sure that artifacts can be written.
+def open_context(args: argparse.Namespace, *, reads: bool = False) -> Context:
+    """Connect, and bring the schema up to date.
 
-    Raises JobError or db.session.DatabaseUnavailableError.
+    reads: the job stores nothing, so that an artifact folder which cannot be written will do, with the database in it.
+    What works claims a run, which makes sure that artifacts can be written. Raises JobError or
+    db.session.DatabaseUnavailableError.
     """
     settings = settings_of(args)
     artifacts = settings.artifacts.resolve()
-    make_writable(artifacts, what="artifact folder", option="--artifacts")
-    engine = session.connect(settings.database)
-    session.upgrade(engine)
-    if session.schema_state(engine) == "newer":
+    if not artifacts.is_dir():
+        make_artifacts_writable(artifacts)
+    read_only = reads and not os.access(artifacts, os.W_OK)
+    try:
+        engine = session.connect(_still(settings.database) if read_only else settings.database, read_only=read_only)
+        if not read_only:
+            session.upgrade(engine)
+    except (session.DatabaseUnavailableError, DBAPIError):
+        make_artifacts_writable(artifacts)  # the database is in it where no other is named
+        raise
+    state = session.schema_state(engine)
+    if state == "newer":
         raise JobError("a newer version wrote the database; update this code, or choose another with --database")
+    if state != "current":
+        raise JobError("an older version wrote the database; where it can be written, run: python -m jobs migrate")
     return Context(
         engine=engine,
         artifacts=artifacts,
@@ -194,6 +207,19 @@ def open_context(args: argparse.Namespace) -> Context:
         command=args.command,
         left_open=frozenset(name for name, value in vars(args).items() if value is None),
     )
+
+
+def _still(url: str) -> str:
+    """The URL of a SQLite file that nobody writes, which is read without files beside it; others as they are."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or Path(f"{parsed.database}-wal").exists():
+        return url
+    return parsed.update_query_dict({"immutable": "1"}).render_as_string(hide_password=False)
+
+
+def make_artifacts_writable(folder: Path) -> None:
+    """Make the artifact folder, and a file in it. Raises JobError."""
+    make_writable(folder, what="artifact folder", option="--artifacts")
 
 
 def make_writable(folder: Path, *, what: str, option: str) -> None:

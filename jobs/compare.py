@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
     options.add_argument("--seed", type=natural, default=0)
     args = options.parse_args(argv)
-    context = open_context(args)
+    context = open_context(args, reads=True)
     first, second, rows = pair(context, args.first, args.second)
     found = compared(first, second, rows, seed=args.seed, replicates=args.replicates)
     changed = [moved(row, first, second) for row in (rows[index] for index in found.changed)]

@@ -29,7 +29,7 @@ from db.queries import runs
 from engine.commands import option
 from engine.digests import file_sha256, is_whole
 from engine.files import write_whole
-from jobs.command import Context, JobError, one_line
+from jobs.command import Context, JobError, make_artifacts_writable, one_line
 
 T = TypeVar("T")
 
@@ -198,7 +198,8 @@ class ActiveRun:
                 if standing == "finished" and (just_now or earlier.whole):
                     row.in_force = now()
                     return cls(context, row, already_finished=True, resumed=False)
-            else:
+            make_artifacts_writable(context.artifacts)
+            if row is None:
                 row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config, seed=seed)
                 db.add(row)
             row.status, row.error, row.traceback, row.finished = "running", None, None, None

@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--exclude-same-patient leaves out the query's patient, and words have none; drop it")
     if args.reports and (args.text is None or args.embedder is not None):
         raise UsageError("--reports looks for --text in reports; give it with --text, and without --embedder")
-    context = open_context(args)
+    context = open_context(args, reads=True)
     dataset = context.dataset(args.dataset)
     question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
     if args.weights is not None and args.case is not None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.exc import DBAPIError
 
 from jobs import __main__ as dispatch
-from jobs import train
+from jobs import command, migrate, train
 from jobs.command import one_line
 
 ROOT = Path(__file__).parents[2]
@@ -179,6 +179,27 @@ def test_an_artifact_folder_that_is_a_file_is_named(tmp_path: Path, capsys: pyte
     (tmp_path / "file").write_text("")
     assert train.main(["--artifacts", str(tmp_path / "file")]) == 1
     assert f"artifact folder {tmp_path / 'file'} is not writable" in capsys.readouterr().err
+
+
+def test_what_stores_nothing_leaves_a_folder_that_cannot_be_written_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    common = ["--artifacts", str(tmp_path), "--database", f"sqlite:///{tmp_path / 'pneumoscope.db'}"]
+    old = ["--artifacts", str(tmp_path), "--database", f"sqlite:///{tmp_path / 'old.db'}"]
+    assert migrate.main(common) == 0
+    (tmp_path / "old.db").write_bytes(b"")
+    before = sorted(tmp_path.iterdir())
+    real = os.access
+    monkeypatch.setattr(command.os, "access", lambda path, mode, **how: path != tmp_path and real(path, mode, **how))
+    monkeypatch.setattr(command, "make_writable", lambda *_, **__: pytest.fail("written"))
+    for name, asked, way_out in (
+        ("search", ["--case", "1", *common], "the database holds no dataset"),
+        ("compare", ["1", "2", *common], "see the Runs page"),
+        ("search", ["--case", "1", *old], "where it can be written, run: python -m jobs migrate"),
+    ):
+        assert importlib.import_module(f"jobs.{name}").main(asked) in (1, 2)
+        assert way_out in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
 
 
 def test_a_full_disk_is_one_line_and_leaves_the_run_failed() -> None:

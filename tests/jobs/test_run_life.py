@@ -102,6 +102,23 @@ def test_a_command_names_the_runs_and_the_index_that_were_the_latest(
         assert len(runs.page(db)) == before, "another evaluation, not that of the command"
 
 
+def test_only_what_has_work_to_do_needs_a_folder_that_can_be_written(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with claim(context) as done:
+        pass
+
+    def refused(_folder: Path) -> None:
+        raise JobError("not writable")
+
+    monkeypatch.setattr("jobs.run.make_artifacts_writable", refused)
+    assert claim(context).id == done.id
+    with pytest.raises(JobError, match="not writable"):
+        claim(context, again=True)
+    with session.transaction(context.engine) as db:
+        assert [run.id for run in runs.page(db)] == [done.id]
+
+
 @pytest.mark.usefixtures("two_datasets")
 @pytest.mark.parametrize("spelt", [["--database", "{}"], ["--database={}"], ["--datab", "{}"], ["--datab={}"]])
 def test_the_command_names_no_database_and_no_artifact_folder(
