@@ -79,6 +79,7 @@ def queries(folder: Path, images: int) -> list[Query]:
         Query("overview.unfinished", None, overview.unfinished),
         Query("overview.skipped", None, lambda db: overview.skipped(db, ingest.id)),
         Query("evaluation.latest", None, lambda db: evaluation.latest(db, dataset)),
+        Query("evaluation.of_classifiers", PAGE, lambda db: evaluation.of_classifiers(db, [predict.id], ("auc",))),
         Query("duplicates.across", None, lambda db: duplicates.across(db, compared.id)),
     ]
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, frame, wording
-from dashboard.components.runs import run_view
+from dashboard.components.runs import run_list, run_view
 from db.queries import runs
 
 SIZE = 30
@@ -30,7 +30,7 @@ def live() -> None:
         page = address.page(total, SIZE)
         rows = runs.page(session, kind=kind, limit=SIZE, offset=(page - 1) * SIZE)
     st.markdown(f"{wording.count(total, 'run')}. A run without a living process behind it shows as lost.")
-    run_view.several(dataset, rows)
+    run_list.show(dataset, rows)
     address.pages(total, SIZE)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, exists, func, select
+from sqlalchemy import Select, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.batches import batches
@@ -154,6 +154,24 @@ def curves(session: Session, run_id: int) -> list[dict[str, Any]]:
         .order_by(Metric.split, Metric.name, Metric.step)
     )
     return [dict(row) for row in session.execute(query).mappings()]
+
+
+def of_classifiers(
+    session: Session, run_ids: Collection[int], names: Collection[str]
+) -> dict[int, dict[tuple[str, str], Metric]]:
+    """What evaluations found of these predict and train runs on all images of a split, by run, and by name and split;
+    of several evaluations that in force. Split "oof" is of train runs, all others are of predict runs."""
+    read = {kind: Run.config[f"{kind}_run"].as_integer() for kind in ("predict", "train")}
+    query = select(Metric, read["predict"], read["train"]).join(Run, Run.id == Metric.run_id)
+    query = query.where(Run.kind == "evaluate", Run.status == "finished")
+    query = query.where(or_(*(number.in_(run_ids) for number in read.values())))
+    query = query.where(Metric.name.in_(names), Metric.slice == "all", Metric.step == -1)
+    found: dict[int, dict[tuple[str, str], Metric]] = {}
+    for metric, predict, train in session.execute(query.order_by(Run.in_force, Run.id)):
+        source = train if metric.split == "oof" else predict
+        if source in run_ids:
+            found.setdefault(source, {})[metric.name, metric.split] = metric
+    return found
 
 
 def task(metric: Metric) -> str:

@@ -2,6 +2,10 @@
 
 import pytest
 from opened import PAGES, Workbench, linked, open_page, said
+from sqlalchemy import select
+
+from db import session as database
+from db.models import Run
 
 
 def test_every_page_is_drawn_whole_and_says_synthetic(workbench: Workbench) -> None:
@@ -10,6 +14,15 @@ def test_every_page_is_drawn_whole_and_says_synthetic(workbench: Workbench) -> N
         assert not at.exception, name
         assert not at.error, name
         assert any("SYNTHETIC" in str(one.value) for one in at.warning), name
+
+
+def test_the_list_of_runs_tells_how_the_evaluated_classifier_fares(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        found = {run.kind: run for run in db.scalars(select(Run))}
+        found["evaluate"].config = {"predict_run": found["predict"].id, "train_run": None}
+        predict = str(found["predict"].id)
+    rows = [[cell["text"] for cell in row] for row in linked(open_page("runs"), "runs")["rows"]]
+    assert {row[0] for row in rows if "0.975" in row} == {predict}
 
 
 @pytest.mark.usefixtures("engine", "served")

@@ -149,7 +149,7 @@ def test_the_menu_tells_runs_apart_by_what_they_were_asked(workbench: Workbench)
 def test_runs_of_another_kind_or_data_set_are_not_offered(workbench: Workbench) -> None:
     another(workbench, "predict", dataset_id=None)
     at = open_page("runs", run=change(workbench, "predict"))
-    assert "Compare" not in [str(one.value) for one in at.subheader]
+    assert not at.selectbox
     assert not open_page("runs", run=change(workbench, "predict"), against=1).exception
 
 
@@ -176,7 +176,7 @@ def test_images_that_changed_sides_come_by_how_far_they_moved_beside_both_thresh
     first, second = opposed(workbench, threshold=0.2)
     at = open_page("runs", run=first, against=second)
     assert texts(at, "differences")[0] == ["Threshold", "60.0 %", "20.0 %", "+40.0 points", "", ""]
-    assert "changed sides**, those that moved furthest first" in said(at)
+    assert linked(at, "moved")["steps"][1]["text"] == "those that moved furthest first"
     shares = [[float(one.strip(" %")) for one in card["title"].split("/")] for card in linked(at, "changed")["cards"]]
     apart = [abs(one - other) for one, other in shares]
     assert len(apart) > 5 and apart == sorted(apart, reverse=True)
@@ -192,12 +192,15 @@ def test_an_image_that_changed_sides_opens_in_both_runs_and_more_of_them_as_a_li
         assert (page, parameters["run"], parameters["against"]) == ("case", str(run), str(other))
         case = open_page(page, **parameters)
         assert not case.exception and "No such case" not in said(case)
-    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-moved")]
+        link, order = linked(at, "moved")["steps"]
+        number = len(linked(at, "changed")["cards"])
+        assert link["text"] == f"{number} images changed sides" and "shown" not in order["text"]
+        assert asked(link["href"]) == ("cases", {"run": str(run), "against": str(other)})
+        assert len(linked(open_page("cases", run=run, against=other), "cases")["cards"]) == number
     monkeypatch.setattr("dashboard.components.runs.run_comparison.SHOWN", 2)
-    at = open_page("runs", run=first, against=second)
-    assert len(linked(at, "changed")["cards"]) == 2 and "jobs compare" not in said(at)
-    (link,) = linked(at, "moved")["steps"]
-    assert asked(link["href"]) == ("cases", {"run": str(first), "against": str(second)})
+    few = open_page("runs", run=first, against=second)
+    assert len(linked(few, "changed")["cards"]) == 2 and "jobs compare" not in said(few)
+    assert linked(few, "moved")["steps"][1]["text"].endswith("; 2 are shown")
 
 
 @pytest.mark.parametrize("viewed", ["", "sample", "real"])
@@ -228,6 +231,37 @@ def test_a_run_is_stamped_and_leads_on_by_its_own_data_set_whichever_is_in_view(
 def test_the_list_of_runs_marks_those_of_phantoms(workbench: Workbench) -> None:
     build(workbench.engine, workbench.artifacts, workbench.folder, pictures=films(9), name="real", synthetic=False)
     assert {row[4] for row in texts(open_page("runs"), "runs")} == {"sample, synthetic", "real"}
+
+
+def test_the_list_tells_how_classifiers_fare_where_they_were_measured(workbench: Workbench) -> None:
+    train, predict = change(workbench, "train"), change(workbench, "predict")
+    assert "AUC" not in [head["text"] for head in linked(open_page("runs"), "runs")["columns"]]
+    for recall in (0.7, 0.6):  # the later of two evaluations is in force
+        run = another(workbench, "evaluate", config={"predict_run": predict, "train_run": train}, in_force=now())
+        measure(workbench, run, auc=0.981, recall=recall, specificity=0.8, threshold=0.6)
+        with database.transaction(workbench.engine) as db:
+            db.add(Metric(run_id=run, name="auc", split="oof", value=0.99))
+            db.add(Metric(run_id=run, name="recall", split="test", slice="viral", value=0.1))
+    another(workbench, "predict", summary={"threshold": 0.2})
+    at = open_page("runs")
+    heads = [head["text"] for head in linked(at, "runs")["columns"]]
+    assert heads[6:10] == ["AUC", "Recall (sensitivity)", "Specificity", "Threshold"]
+    told = {row[0]: row[6:10] for row in texts(at, "runs") if any(row[6:10])}
+    assert told == {str(predict): ["0.981", "60.0 %", "80.0 %", "60.0 %"], str(train): ["0.990", "", "", ""]}
+    assert "out of fold" in cell(at, "runs", "0.990")["help"]
+
+
+def test_a_list_in_which_nothing_runs_and_nothing_failed_has_no_column_for_it(workbench: Workbench) -> None:
+    assert "Progress or error" in [head["text"] for head in linked(open_page("runs"), "runs")["columns"]]
+    at = open_page("runs", kind="train")
+    assert "Progress or error" not in [head["text"] for head in linked(at, "runs")["columns"]]
+
+
+def test_the_menu_of_other_runs_and_the_comparison_stand_above_the_results(workbench: Workbench) -> None:
+    first, second = opposed(workbench, threshold=0.4)
+    drawn = [str(one.proto.id) for one in open_page("runs", run=first, against=second).get("bidi_component")]
+    at = {name: next(at for at, one in enumerate(drawn) if one.endswith(f"-{name}")) for name in ("run", "differences")}
+    assert at["run"] < at["differences"] < next(at for at, one in enumerate(drawn) if one.endswith("-confusion"))
 
 
 def test_a_hash_among_the_settings_is_shortened_and_whole_in_its_hint(workbench: Workbench) -> None:

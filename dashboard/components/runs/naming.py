@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from db.models import Run
+from db.models import Dataset, Run
 
 TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
 """Settings, or what came of them, by which runs of a kind are told apart."""
@@ -15,6 +15,11 @@ def telling(run: Run) -> list[str]:
     point, looked_at = known.get("operating_point"), run.config.get("predict_run") or run.config.get("evaluate_run")
     more = [f"threshold {point}"] if point else []
     return [*told, *more, *([f"of run {looked_at}"] if looked_at else [])]
+
+
+def of_dataset(dataset: Dataset) -> str:
+    """The dataset's name, and that it is of phantoms where it is."""
+    return f"{dataset.name}{', synthetic' * dataset.synthetic}"
 
 
 def flat(given: dict[str, Any], prefix: str = "") -> dict[str, str]:

@@ -26,19 +26,26 @@ HASH = re.compile(r"[0-9a-f]{40,64}")
 
 
 def offer(dataset: Dataset, run: Run) -> None:
-    """A menu of the other runs of its kind, and how the chosen one differs; else, folded, how the one before does."""
+    """A menu of the other runs of its kind, and how the chosen one differs."""
     with resources.reading() as session:
-        others, before = comparison.partners(session, run), comparison.previous(session, run)
+        others = {str(other.id): other for other in comparison.partners(session, run)}
     if not others:
         return
-    st.subheader("Compare")
-    shown = {str(other.id): _named(other) for other in others}
+    shown = {number: _named(other) for number, other in others.items()}
     chosen = address.choice("Compare with", shown, name="against", menu=True, placeholder="Choose a run")
-    if chosen in shown:
-        _beside(dataset, run, next(other for other in others if str(other.id) == chosen))
-    elif before is not None:
-        with st.expander(f"What differs from run {before.id}, the {run.kind} run before it"):
-            _beside(dataset, run, before, briefly=True)
+    if chosen in others:
+        st.subheader(f"Compared with run {chosen}")
+        _beside(dataset, run, others[chosen])
+
+
+def previous(dataset: Dataset, run: Run) -> None:
+    """Folded, how the run of its kind before it differs; nothing beside another comparison."""
+    with resources.reading() as session:
+        before = comparison.previous(session, run)
+    if before is None or address.number("against") is not None:
+        return
+    with st.expander(f"What differs from run {before.id}, the {run.kind} run before it"):
+        _beside(dataset, run, before, briefly=True)
 
 
 def _beside(dataset: Dataset, first: Run, second: Run, *, briefly: bool = False) -> None:
@@ -198,9 +205,15 @@ def _change(name: str, difference: float) -> str:
 
 
 def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: Run) -> None:
+    said = f"{wording.count(len(rows), 'image')} changed sides"
+    if not rows:
+        st.markdown(f"{said}.")
+        return
     moved = any(row.first != row.second for row in rows)
     order = "those that moved furthest first" if moved else "by the threshold alone: the probabilities are the same"
-    st.markdown(f"**{wording.count(len(rows), 'image')} changed sides**{f', {order}' if rows else ''}.")
+    part = f"; {SHOWN} are shown" if len(rows) > SHOWN else ""
+    href = frame.here("cases", dataset, run=first.id, against=second.id)
+    linked.row([Cell(said, href), Cell(f"{order}{part}")], key="moved", left=True)
     cards = []
     for row in rows[:SHOWN]:
         right = first if (row.first >= _threshold(first)) == (row.label == 1) else second
@@ -215,13 +228,7 @@ def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: 
                 lines=(label, row.path.rpartition("/")[2]),
             )
         )
-    if cards:
-        linked.cards(cards, key="changed")
-    if len(rows) > SHOWN:
-        href = frame.here("cases", dataset, run=first.id, against=second.id)
-        linked.row(
-            [Cell(f"{SHOWN} are shown; all cases that the two runs call differently", href)], key="moved", left=True
-        )
+    linked.cards(cards, key="changed")
 
 
 def _named(run: Run) -> str:

@@ -1,4 +1,4 @@
-"""How a run reads: its line in the list, its progress, and everything it left behind."""
+"""How a run reads: its progress, and everything it left behind."""
 
 import json
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.case import audit_findings
 from dashboard.components.runs import naming, related, results, run_comparison, run_files
 from db.models import Dataset, ReportFailure, Run
-from db.queries import datasets, evaluation, overview, reports, runs
+from db.queries import evaluation, overview, reports, runs
 
 KINDS = (
     *("ingest", "validate", "train", "predict", "report", "score", "embed", "duplicates", "map"),
@@ -23,39 +23,12 @@ SKIPPED = 200
 """Left-out files and unwritten reports that are listed; their counts are whole."""
 
 
-def several(dataset: Dataset, rows: Sequence[Run]) -> None:
-    """Runs as a table, the latest first."""
-    with resources.reading() as session:
-        names = {one.id: _named(one) for one in datasets.every(session)}
-    table: list[list[Cell | str]] = []
-    for run in rows:
-        standing = runs.status(run)
-        table.append(
-            [
-                Cell(f"{run.id}", frame.here("runs", dataset, run=run.id)),
-                Cell(run.kind, frame.here("runs", dataset, run=run.id)),
-                ", ".join(naming.telling(run)),
-                Cell(standing, tone="wrong" if standing in BROKEN else "strong" if standing == "running" else ""),
-                names.get(run.dataset_id or 0, ""),
-                progress(run, standing),
-                Cell(wording.ago(run.started), tone="muted"),
-                wording.duration(run.seconds),
-            ]
-        )
-    heads = [">Run", "Kind", "Of what", "Status", "Dataset", "Progress or error", ">Started", ">Took"]
-    linked.table(heads, table, key="runs", caption="Runs, the latest first")
-
-
 def whose(run_id: int | None, dataset: Dataset) -> Dataset:
     """The dataset that the run is of, which it is stamped by and leads to; the one in view without a run or of none."""
     with resources.reading() as session:
         run = runs.find(session, run_id) if run_id is not None else None
         own = session.get(Dataset, run.dataset_id) if run and run.dataset_id else None
     return own or dataset
-
-
-def _named(dataset: Dataset) -> str:
-    return f"{dataset.name}{', synthetic' * dataset.synthetic}"
 
 
 def standing_of(run_id: int | None) -> str | None:
@@ -87,7 +60,7 @@ def one(dataset: Dataset, run_id: int) -> None:
     if standing in BROKEN:
         _stopped(run, standing)
     rows: list[list[Cell | str]] = [
-        ["Dataset", Cell(_named(dataset), frame.here("", dataset)) if run.dataset_id else "none"],
+        ["Dataset", Cell(naming.of_dataset(dataset), frame.here("", dataset)) if run.dataset_id else "none"],
         ["Started", f"{run.started:%Y-%m-%d %H:%M} UTC, {wording.ago(run.started)}"],
         ["Took", wording.duration(run.seconds)],
         ["Last sign of life", wording.ago(run.heartbeat)],
@@ -121,6 +94,7 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         metrics, files = runs.metrics(session, run_id), runs.artifacts(session, run_id)
         lost, unwritten = reports.failed(session, run_id, limit=SKIPPED)
         reasons, skipped = overview.skipped(session, run_id), runs.skipped(session, run_id, limit=SKIPPED)
+    run_comparison.offer(dataset, run)
     if standing != "running":
         _curves(dataset, run_id)
     if standing == "finished":
@@ -139,7 +113,7 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
     if run.summary:
         with st.expander("Summary"):
             st.code(json.dumps(run.summary, indent=2), language="json", wrap_lines=True)
-    run_comparison.offer(dataset, run)
+    run_comparison.previous(dataset, run)
     if metrics:
         st.subheader("Metrics")
         figures.listing(metrics, key="run_metrics")

@@ -1,0 +1,65 @@
+"""How runs read in a list: what each did and how it ended, and of classifiers how they fare."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.runs import naming, run_view
+from db.models import Dataset, Metric, Run
+from db.queries import datasets, evaluation, runs
+from engine.metrics.names import called
+from engine.splits import OUT_OF_FOLD, judged_of
+
+FIGURES = ("auc", "recall", "specificity", "threshold")
+
+
+def show(dataset: Dataset, rows: Sequence[Run]) -> None:
+    """Runs as a table, the latest first; figures, progress and errors have columns where a run has them."""
+    with resources.reading() as session:
+        names = {one.id: naming.of_dataset(one) for one in datasets.every(session)}
+        found = evaluation.of_classifiers(session, [run.id for run in rows], FIGURES)
+    measured = {number: _judged(metrics) for number, metrics in found.items()}
+    said = {run.id: run_view.progress(run, runs.status(run)) for run in rows}
+    figures = FIGURES if measured else ()
+    told = ("Progress or error",) if any(said.values()) else ()
+    table: list[list[Cell | str]] = []
+    for run in rows:
+        standing = runs.status(run)
+        tone = "wrong" if standing in run_view.BROKEN else "strong" if standing == "running" else ""
+        href = frame.here("runs", dataset, run=run.id)
+        table.append(
+            [
+                Cell(f"{run.id}", href),
+                Cell(run.kind, href),
+                ", ".join(naming.telling(run)),
+                Cell(standing, tone=tone),
+                names.get(run.dataset_id or 0, ""),
+                *([said[run.id]] if told else []),
+                *(_figure(measured.get(run.id, {}).get(name)) for name in figures),
+                Cell(wording.ago(run.started), tone="muted"),
+                wording.duration(run.seconds),
+            ]
+        )
+    heads = [">Run", "Kind", "Of what", "Status", "Dataset", *told, *(f">{called(name)}" for name in figures)]
+    linked.table([*heads, ">Started", ">Took"], table, key="runs", caption="Runs, the latest first")
+    if measured:
+        st.caption("Figures are the evaluation's: of predictions on the split judged on, of train runs out of fold.")
+
+
+def _judged(metrics: Mapping[tuple[str, str], Metric]) -> dict[str, Metric]:
+    """By name, on the split that the run is judged on."""
+    split = judged_of({split for _, split in metrics})
+    return {name: metric for (name, where), metric in metrics.items() if where == split}
+
+
+def _figure(metric: Metric | None) -> Cell:
+    if metric is None:
+        return Cell("")
+    where = "out of fold" if metric.split == OUT_OF_FOLD else f"on split {metric.split}"
+    span = wording.interval(metric.name, metric.low, metric.high)
+    help = ", ".join(filter(None, [span, where, f"evaluation run {metric.run_id}"]))
+    return Cell(wording.measured(metric.name, metric.value), help=help)
