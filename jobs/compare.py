@@ -94,15 +94,19 @@ def table(first: Run, second: Run, found: "Comparison", changed: list[dict[str, 
         f"{found.images:,} distinct images; run {first.id} minus run {second.id}; intervals draw whole patients",
         "",
     ]
-    lines.append(f"{'metric':<18} {f'run {first.id}':>9} {f'run {second.id}':>9} {'difference':>11}  95 % interval")
+    runs = f"{f'run {first.id}':>9} {f'run {second.id}':>9}"
+    lines.append(f"{'metric':<24} {runs} {'difference':>11}  {'95 % interval':<18} {'p':>5}")
     one, other = (thresholds_of(run)["all"] for run in (first, second))
-    lines.append(f"{'threshold':<18} {one:>9.4f} {other:>9.4f} {one - other:>+11.4f}")
+    lines.append(f"{'threshold':<24} {one:>9.4f} {other:>9.4f} {one - other:>+11.4f}")
     for name, interval in found.differences.items():
         one, other = found.values[name]
         span = f"{interval.low:+.4f} to {interval.high:+.4f}"
-        lines.append(f"{name:<18} {one:>9.4f} {other:>9.4f} {interval.value:>+11.4f}  {span}")
+        lines.append(f"{name:<24} {one:>9.4f} {other:>9.4f} {interval.value:>+11.4f}  {span:<18} {interval.p:>5.3f}")
     auc, verdicts = found.auc, found.verdicts
     lines += [
+        "",
+        "Decide by the AUC: it needs no threshold. The others are exploratory, each classifier at its own threshold; "
+        "their p is corrected for how many they are (Holm).",
         "",
         f"DeLong's test of the AUCs: difference {auc.difference:+.4f} "
         f"({auc.low:+.4f} to {auc.high:+.4f}), p = {auc.p:.3g}",

@@ -13,6 +13,7 @@ from scipy.stats import fisher_exact
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
+from engine.metrics.multiplicity import holm
 from engine.metrics.proportions import wilson
 
 Floats = NDArray[np.float64]
@@ -88,16 +89,6 @@ def clusters(features: NDArray[np.floating], *, seed: int) -> list[NDArray[np.in
     parts = PCA(min(DIMENSIONS, *features.shape), random_state=seed).fit_transform(features)
     member = KMeans(wanted, n_init=10, random_state=seed).fit_predict(parts)
     return [np.flatnonzero(member == number) for number in np.unique(member)]
-
-
-def holm(p_values: ArrayLike) -> Floats:
-    """p-values corrected for their number by Holm's step-down procedure (Holm 1979): (n,), in the order given."""
-    given = np.asarray(p_values, dtype=np.float64)
-    order = np.argsort(given, kind="stable")
-    stepped = np.maximum.accumulate(given[order] * np.arange(len(given), 0, -1))
-    corrected = np.empty_like(given)
-    corrected[order] = np.minimum(stepped, 1.0)
-    return corrected
 
 
 def described(

@@ -34,6 +34,40 @@ class Interval:
     undefined: int = 0
 
 
+@dataclass(frozen=True)
+class Resampled:
+    """A statistic of all n rows, and of each replicate, (r,), NaN where it has none; r is 0 where there is but one
+    cluster."""
+
+    value: float
+    draws: Floats
+    n: int
+
+    def interval(self, *, level: float = 0.95) -> Interval:
+        """The value with its percentile interval, see `cluster_bootstrap`."""
+        known = self._known(level)
+        low, high = (np.nan, np.nan) if known is None else np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+        undefined = int((~np.isfinite(self.draws)).sum())
+        return Interval(self.value, float(low), float(high), self.n, undefined)
+
+    def p_of_none(self, *, level: float = 0.95) -> float:
+        """Two-sided p-value of the statistic being 0, the percentile interval turned round (Davison & Hinkley 1997,
+        sec. 5.4): twice the share of replicates on the rarer side of 0, what was seen counted as one of them. NaN where
+        the interval is not known."""
+        known = self._known(level)
+        if known is None:
+            return float("nan")
+        rarer = min(int((known <= 0).sum()), int((known >= 0).sum()))
+        return min(1.0, 2 * (rarer + 1) / (len(known) + 1))
+
+    def _known(self, level: float) -> Floats | None:
+        """The replicates with a value; None where so many have none that the tails are not known."""
+        known = self.draws[np.isfinite(self.draws)]
+        undefined = len(self.draws) - len(known)
+        enough = len(known) and undefined <= (1 - level) * len(self.draws) and np.isfinite(self.value)
+        return known if enough else None
+
+
 def cluster_bootstrap(
     statistic: Statistic,
     clusters: ArrayLike,
@@ -52,19 +86,18 @@ def cluster_bootstrap(
     but one cluster, low and high are NaN: the tails are then not known.
     Raises InputError where there are no rows.
     """
+    return resampled(statistic, clusters, seed=seed, replicates=replicates).interval(level=level)
+
+
+def resampled(statistic: Statistic, clusters: ArrayLike, *, seed: int, replicates: int = 1000) -> Resampled:
+    """The statistic and its replicates, as `cluster_bootstrap` draws them. Raises InputError without any row."""
     keys, member = np.unique(np.asarray(clusters), return_inverse=True)
     if not len(member):
         raise InputError("an interval needs at least one row; got none")
     value = float(statistic(np.ones((1, len(member))))[0])
     if len(keys) < 2:
-        return Interval(value, np.nan, np.nan, len(member))
-    draws = replicate(statistic, member, len(keys), seed=seed, replicates=replicates)
-    known = draws[np.isfinite(draws)]
-    undefined = replicates - len(known)
-    low, high = np.nan, np.nan
-    if undefined <= (1 - level) * replicates and np.isfinite(value):
-        low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(value, float(low), float(high), len(member), undefined)
+        return Resampled(value, np.empty(0), len(member))
+    return Resampled(value, replicate(statistic, member, len(keys), seed=seed, replicates=replicates), len(member))
 
 
 def replicate(statistic: Statistic, member: NDArray[np.intp], clusters: int, *, seed: int, replicates: int) -> Floats:

@@ -1,14 +1,16 @@
 """How two classifiers differ on the same images: areas under the curve, verdicts, and which images changed sides."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import binomtest, chi2, norm, rankdata
 
 from engine.errors import InputError
-from engine.metrics.bootstrap import Interval, cluster_bootstrap
+from engine.metrics.bootstrap import Interval, resampled
 from engine.metrics.classification import METRICS, Floats, Sample, measure
+from engine.metrics.multiplicity import holm
+from engine.metrics.names import DECIDES
 
 
 @dataclass(frozen=True)
@@ -82,16 +84,29 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> VerdictTest:
     return VerdictTest(b, c, float(binomtest(b, b + c).pvalue), statistic, float(chi2.sf(statistic, df=1)))
 
 
+@dataclass(frozen=True)
+class Difference(Interval):
+    """A difference with its interval. p: two-sided, of no difference, by the same replicates; of all metrics but that
+    which DECIDES corrected for their number (Holm). NaN where the interval is not known."""
+
+    p: float = float("nan")
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether p is below .05, as a 95 % interval that leaves out 0 says where nothing is corrected."""
+        return self.p < 0.05
+
+
 def paired_differences(
     first: Sample, second: Sample, patients: ArrayLike, *, seed: int, replicates: int = 1000
-) -> dict[str, Interval]:
+) -> dict[str, Difference]:
     """Each metric's difference, first minus second, with a 95 % interval that draws whole patients.
 
     Both samples hold the same images in the same order, each with its own probabilities and threshold.
     """
     if not np.array_equal(first.labels, second.labels):
         raise InputError("the two samples are not of the same images in the same order")
-    found = {}
+    found, raw = {}, {}
     for name, metric in METRICS.items():
 
         def difference(weights: Floats, metric: object = metric) -> Floats:
@@ -99,8 +114,11 @@ def paired_differences(
             apart: Floats = metric(first, weights) - metric(second, weights)
             return apart
 
-        found[name] = cluster_bootstrap(difference, patients, seed=seed, replicates=replicates)
-    return found
+        drawn = resampled(difference, patients, seed=seed, replicates=replicates)
+        found[name], raw[name] = drawn.interval(), drawn.p_of_none()
+    others = [name for name in found if name != DECIDES]
+    p = raw | dict(zip(others, holm([raw[name] for name in others]).tolist(), strict=True))
+    return {name: Difference(**asdict(interval), p=p[name]) for name, interval in found.items()}
 
 
 @dataclass(frozen=True)
@@ -112,7 +130,7 @@ class Comparison:
     verdicts: VerdictTest
     values: dict[str, tuple[float, float]]
     """Each metric's value for the first and the second."""
-    differences: dict[str, Interval]
+    differences: dict[str, Difference]
     changed: NDArray[np.intp]
     """Rows whose verdict differs, see `changed_sides`."""
 

@@ -71,6 +71,9 @@ FURTHER = {
 }
 """The same of what stands in no such table."""
 
+DECIDES = "auc"
+"""The metric to tell classifiers apart by, since it needs no threshold."""
+
 CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients"}
 """What a name starts with where the hits were other ones -> how that reads."""
 DIFFERENCE = "_difference"

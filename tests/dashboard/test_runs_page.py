@@ -320,6 +320,25 @@ def test_many_metrics_are_listed_in_part_and_narrowed_by_words(
     assert at.query_params["metric"] == "test BRIER" and "1 of 4 metrics." in said(at)
 
 
+def test_the_comparison_says_to_decide_by_the_auc_and_how_sure_each_verdict_is(workbench: Workbench) -> None:
+    first, second = opposed(workbench, threshold=0.2)
+    at = open_page("runs", run=first, against=second)
+    assert "Decide by the AUC" in said(at) and "exploratory" in said(at)
+    threshold, auc, *others = linked(at, "differences")["rows"]
+    assert [row[0]["text"] for row in (threshold, auc)] == ["Threshold", "AUC"] and len(others) == 10
+    assert auc[5]["text"] == f"run {first}" and auc[5]["help"].startswith("p = ") and "corrected" not in auc[5]["help"]
+    assert all(row[5]["help"].endswith(", corrected") for row in others)
+
+
+def test_a_run_without_a_threshold_is_not_compared_and_says_what_mends_it(workbench: Workbench) -> None:
+    first, second = opposed(workbench, threshold=0.2)
+    change(workbench, "predict", summary={})
+    at = open_page("runs", run=second, against=first)
+    told = said(at).replace("\\", "")
+    assert f"run {first} has no threshold; repeat it: python -m jobs predict --dataset sample" in told
+    assert not at.exception and not [one for one in at.get("bidi_component") if one.proto.id.endswith("-differences")]
+
+
 def test_the_menu_writes_the_other_run_to_the_address(workbench: Workbench) -> None:
     first, second = change(workbench, "embed"), another(workbench, "embed", config={"embedder": "other"})
     at = open_page("runs", run=first)

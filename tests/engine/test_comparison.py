@@ -80,6 +80,33 @@ def test_paired_intervals_hold_the_difference_and_shrink_to_nothing_for_equal_sa
     assert all((i.value, i.low, i.high) == (0, 0, 0) for i in same.values())
 
 
+def test_of_equally_good_classifiers_a_winner_is_rarely_named_however_many_metrics_are_asked() -> None:
+    scores = 1 / (1 + np.exp(-np.stack([FIRST, SECOND])))
+    scores = np.sort(scores[0])[
+        scores.argsort(axis=1).argsort(axis=1)
+    ]  # of one scale, so that one threshold suits both
+    named = corrected = 0
+    for seed in range(60):
+        swapped = np.random.default_rng(seed).random(80) < 0.5
+        one, other = (Sample.of(LABELS, np.where(swapped, *pair), threshold=0.5) for pair in (scores, scores[::-1]))
+        found = paired_differences(one, other, np.arange(80), seed=seed, replicates=600)
+        named += any(one.low > 0 or one.high < 0 for one in found.values())
+        corrected += any(one.told_apart for name, one in found.items() if name != "auc")
+    assert named > 6 and corrected <= 6
+
+
+def test_a_difference_that_is_there_is_told_apart_and_its_p_agrees_with_the_interval() -> None:
+    noise = np.random.default_rng(5).normal(size=(2, 80))
+    good, useless = noise[0] + LABELS * 4 - 2, noise[1]
+    one, other = (Sample.of(LABELS, 1 / (1 + np.exp(-scores)), threshold=0.5) for scores in (good, useless))
+    found = paired_differences(one, other, np.arange(80), seed=0, replicates=1000)
+    assert found["auc"].told_apart and found["auc"].low > 0 and found["accuracy"].told_apart
+    same = paired_differences(one, one, np.arange(80), seed=0, replicates=200)
+    assert {row.p for row in same.values()} == {1.0} and not any(row.told_apart for row in same.values())
+    alone = paired_differences(one, other, np.zeros(80), seed=0, replicates=200)
+    assert all(np.isnan(row.p) and not row.told_apart for row in alone.values())
+
+
 def test_images_change_sides_against_each_classifiers_own_threshold() -> None:
     one = Sample.of([0, 1, 1, 0], [0.2, 0.9, 0.6, 0.4], threshold=0.5)
     other = Sample.of([0, 1, 1, 0], [0.2, 0.1, 0.6, 0.4], threshold=0.3)

@@ -4,13 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from engine.audit.slices import clusters, find, holm
+from engine.audit.slices import clusters, find
 from engine.metrics.proportions import wilson
-
-
-def test_holm_steps_down_through_a_worked_example() -> None:
-    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])  # R: p.adjust(, "holm")
-    assert holm([0.9, 0.8]) == pytest.approx([1.0, 1.0])
 
 
 def drawn() -> dict[str, np.ndarray]:

@@ -48,7 +48,12 @@ def test_two_predict_runs_are_compared_on_the_images_both_scored(
     assert compare.main([str(first.id), str(second.id), *FEW, *job_options]) == 0
     printed = capsys.readouterr().out
     assert "DeLong's test of the AUCs" in printed
-    assert "threshold             0.4500    0.4500     +0.0000" in printed
+    assert "threshold                   0.4500    0.4500     +0.0000" in printed
+    assert "Decide by the AUC" in printed
+    p = {
+        line.split()[0]: float(line.split()[-1]) for line in printed.splitlines() if " to " in line and "(" not in line
+    }
+    assert {name: told["differences"][name]["p"] for name in p} == pytest.approx(p, abs=6e-4)
 
 
 def test_json_says_null_of_what_no_number_tells(

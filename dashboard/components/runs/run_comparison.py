@@ -7,20 +7,25 @@ from typing import TYPE_CHECKING
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import address, filters, frame, panels, wording
+from dashboard.components import address, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Card, Cell
 from dashboard.components.runs import naming
 from db.models import Dataset, Metric, Run
 from db.queries import comparison, runs
 from db.queries.comparison import PairedImage
-from engine.metrics.names import called
+from engine.commands import job
+from engine.metrics.names import DECIDES, called
 
 if TYPE_CHECKING:
     from engine.metrics.comparison import Comparison
 
 SHOWN = 60
 REPLICATES = 1000
+MEANING = (
+    "**Decide by the AUC**: it needs no threshold. The others are exploratory: they compare each classifier at its own "
+    "threshold, and call a run better only where that outlasts a correction for how many they are (Holm, 5 %)."
+)
 LOWER_IS_BETTER = ("brier", "ece")
 HASH = re.compile(r"[0-9a-f]{40,64}")
 
@@ -63,6 +68,11 @@ def _beside(dataset: Dataset, first: Run, second: Run, *, briefly: bool = False)
 def _compared(dataset: Dataset, first: Run, second: Run) -> None:
     from engine.errors import InputError
 
+    for run in (first, second):
+        if run.threshold is None:
+            again = wording.plain(job(run.kind, dataset.name))
+            st.markdown(f"These runs cannot be compared: run {run.id} has no threshold; repeat it: {again}")
+            return
     with resources.reading() as session:
         rows = comparison.paired(session, first, second)
     if not rows:
@@ -82,6 +92,7 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
         f"DeLong's test of the AUCs: p = {auc.p:.3g}. McNemar's test of the verdicts: only run {first.id} right "
         f"{verdicts.first_only}, only run {second.id} right {verdicts.second_only}, exact p = {verdicts.p_exact:.3g}."
     )
+    st.markdown(MEANING)
     _differences(found, first, second)
     _changed(dataset, [rows[index] for index in found.changed], first, second)
 
@@ -100,18 +111,20 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
     one, other = _threshold(first), _threshold(second)
     shown = [wording.measured("threshold", value) for value in (one, other)]
     table: list[list[Cell | str]] = [[called("threshold"), *shown, _apart("threshold", one - other), "", ""]]
-    for name, interval in found.differences.items():
-        one, other = found.values[name]
-        sure = interval.low > 0 or interval.high < 0
+    for name in sorted(found.differences, key=lambda name: name != DECIDES):
+        interval, (one, other) = found.differences[name], found.values[name]
         better = (interval.value > 0) != (name in LOWER_IS_BETTER)
-        verdict = f"run {first.id if better else second.id}" if sure else "not told apart"
+        verdict = f"run {first.id if better else second.id}" if interval.told_apart else "not told apart"
+        corrected = "" if name == DECIDES else ", corrected"
         table.append(
             [
                 called(name),
                 *(wording.measured(name, value) for value in (one, other)),
                 _apart(name, interval.value),
                 f"{_change(name, interval.low)} to {_change(name, interval.high)}",
-                Cell(verdict, tone="strong" if sure else "muted"),
+                Cell(
+                    verdict, tone="strong" if interval.told_apart else "muted", help=f"p = {interval.p:.2g}{corrected}"
+                ),
             ]
         )
     heads = ["Metric", f">Run {first.id}", f">Run {second.id}", ">Difference", ">95 % interval", "Better"]
@@ -119,9 +132,9 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
 
 
 def _threshold(run: Run) -> float:
-    """The run's own threshold, one half where it remembers none."""
-    own = filters.threshold_of(run)
-    return 0.5 if own is None else own
+    """The threshold of a run that has one."""
+    assert run.threshold is not None
+    return run.threshold
 
 
 def _settings(first: Run, second: Run) -> None:
