@@ -38,11 +38,12 @@ def show(
     searches: bool = False,
     instead: Mapping[int, Mapping[str, object]] | None = None,
     picking: linked.Picking | None = None,
+    whole: bool = False,
 ) -> None:
     """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability,
     lines by image id stand under the usual ones, marks by image id stand in for the outcome. onwards: each has a second
     link, to the cases like it, which takes these parameters along. instead: parameters by image id that the link to a
-    case has in place of the page's own."""
+    case has in place of the page's own. whole: the films themselves stand in for thumbnails."""
     cards, kept = [], filters.parameters()
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
@@ -50,7 +51,7 @@ def show(
             href=frame.here("search", dataset, by="image", image=case.id, **address.pinned())
             if searches
             else frame.here("case", dataset, **kept | dict((instead or {}).get(case.id, {})) | {"image": case.id}),
-            src=pictures.thumbnail_url(case.sha256),
+            src=pictures.image_url(case.sha256) if whole else pictures.thumbnail_url(case.sha256),
             alt=alt(case),
             title=(titles or {}).get(case.id, probability),
             mark=(marks or {}).get(case.id, case.outcome or ""),

@@ -136,7 +136,7 @@ def test_an_image_of_the_dataset_is_found_by_its_files_name(workbench: Workbench
     name = image.path.rpartition("/")[2]
     for typed in (image.path, name, name.rpartition(".")[0].upper(), "7", "#7"):
         at = open_page("search", by="image", image=typed, k=6)
-        assert not at.error and "Image 7: " in said(at), typed
+        assert not at.error and linked(at, "query")["cards"][0]["title"] == "Image 7", typed
     assert "has no image 'no such film'" in said(open_page("search", by="image", image="no such film"))
 
 
@@ -210,6 +210,33 @@ def test_a_hit_that_the_run_in_view_did_not_score_opens_as_its_card_says(
         assert asked(scored["href"])[1]["run"] == PINNED["run"]
 
 
+@pytest.mark.parametrize("split", ["test", "train"])
+def test_the_query_is_a_card_that_tells_what_the_classifier_says_and_leads_to_its_case(
+    workbench: Workbench, split: str
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        image = db.scalars(select(Image.id).where(Image.split == split).order_by(Image.id)).first()
+    (card,) = linked(open_page("search", by="image", image=image, k=6), "query")["cards"]
+    assert card["title"] == f"Image {image}" and card["src"].startswith("/app/static/image/")
+    page, parameters = asked(card["href"])
+    assert (page, parameters["image"]) == ("case", str(image))
+    facts = {row[0]["text"]: row[1]["text"] for row in linked(open_page(page, **parameters), "facts")["rows"]}
+    (told,) = [line.partition(": ")[2] for line in card["lines"] if line.startswith("Model")]
+    assert facts["Prediction"] == f"{told}, {wording.OUTCOMES[card['mark']].lower()}"
+
+
+def test_an_upload_that_is_a_file_of_the_dataset_leads_to_its_case(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classified, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
+    monkeypatch.setattr(by_picture, "model", lambda index: None)
+    at = open_page("search")
+    at.file_uploader[0].upload("film.png", workbench.films[0].data, "image/png").run(timeout=120)
+    (card,) = linked(at, "query")["cards"]
+    assert asked(card["href"]) == ("case", {**PINNED, "image": "1"})
+    assert any(line.startswith("Model: ") for line in card["lines"])
+
+
 def test_hits_leave_as_csv_that_no_spreadsheet_runs(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         db.execute(update(Image).where(Image.id == 2).values(path="=cmd.png"))
@@ -239,7 +266,7 @@ def test_the_csv_marks_the_same_hits_as_held_out_as_the_cards(workbench: Workben
         )
         db.execute(delete(Prediction).where(Prediction.image_id == 1))
         db.flush()
-        known = neighbours._known(db, [hit.image_id for hit in hits], view)
+        known = neighbours.seen(db, [hit.image_id for hit in hits], view)
     rows = csv.DictReader(io.StringIO(neighbours._csv(hits, known, None, {})))
     told = {int(row["image"]): row["held_out"] for row in rows}
     assert set(told.values()) == {"yes", "no", ""}

@@ -9,7 +9,7 @@ import streamlit as st
 from PIL import Image as Picture
 from streamlit.delta_generator import DeltaGenerator
 
-from dashboard import pictures, resources
+from dashboard import resources
 from dashboard.components import address, filters, grid, wording
 from dashboard.components.browser import pasting
 from dashboard.components.search import classified, neighbours
@@ -119,6 +119,9 @@ def _nearest(
         st.markdown(f"{said[0].upper()}{said[1:]}.")
     if same is not None:
         st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
+        with resources.reading() as session:
+            case = neighbours.seen(session, [same.id], view)[same.id]
+        neighbours.query(dataset, case, view, width=110)
     elif address.get("patients") in PATIENTS:
         st.caption("This picture is no file of the dataset, so its patient is not known and nobody is left out.")
     return Found(hits, served.index, reading.zones, film)
@@ -149,14 +152,12 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
     with resources.reading() as session:
         if number is None:
             number = cases.named(session, dataset.id, typed) or 0
-        run_id, threshold = view.question.run_id, view.question.threshold
-        case = cases.one(session, number, run_id=run_id, threshold=threshold)
+        case = neighbours.seen(session, [number], view).get(number)
     if case is None or case.dataset_id != dataset.id:
         raise InputError(
             f"dataset '{dataset.name}' has no image '{typed}'; number and file name stand in a case's facts"
         )
-    st.image(pictures.image_url(case.sha256), width="stretch", alt=grid.alt(case))
-    st.caption(f"Image {case.id}: {grid.name(case)}, {case.split or 'no split'}")
+    neighbours.query(dataset, case, view, width=240, whole=True)
     served = neighbours.opened(index)
     hits = neighbours.to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
     return Found(hits, served.index, case.zones)

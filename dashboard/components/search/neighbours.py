@@ -133,7 +133,7 @@ def show(
     narrowed: whether label, cause or outcome were asked for: the neighbours' labels tell nothing then.
     """
     with resources.reading() as session:
-        known = _known(session, [hit.image_id for hit in hits], view)
+        known = seen(session, [hit.image_id for hit in hits], view)
         said = reports.latest_of(session, [case.sha256 for case in known.values()])
     found = [known[hit.image_id] for hit in hits if hit.image_id in known]
     if not found:
@@ -151,7 +151,7 @@ def show(
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
     excerpts = {case.id: report_view.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
     lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
-    instead = {case.id: filters.held_out(view) for case in found if case.fold is not None}
+    instead = _instead(found, view)
     grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180, instead=instead)
     with download:
         st.download_button(
@@ -164,7 +164,20 @@ def show(
         )
 
 
-def _known(session: Session, wanted: Sequence[int], view: filters.View) -> dict[int, Case]:
+def query(dataset: Dataset, case: Case, view: filters.View, *, width: int, whole: bool = False) -> None:
+    """An image of the dataset that is searched with, as a card like the hits', which leads to its case. case: as `seen`
+    gives it."""
+    titles, lines = {case.id: f"Image {case.id}"}, {case.id: list(_reasons(case, None))}
+    instead = _instead([case], view)
+    grid.show(dataset, [case], key="query", titles=titles, lines=lines, width=width, instead=instead, whole=whole)
+
+
+def _instead(found: Sequence[Case], view: filters.View) -> dict[int, dict[str, object]]:
+    """What the links to cases take along that the members tell of which did not see them."""
+    return {case.id: filters.held_out(view) for case in found if case.fold is not None}
+
+
+def seen(session: Session, wanted: Sequence[int], view: filters.View) -> dict[int, Case]:
     """The images with what the run in view says of them; of those it did not score, what the members that did not see
     them in training said."""
     question = view.question
