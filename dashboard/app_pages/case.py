@@ -53,9 +53,9 @@ st.subheader(f"Reports ({len(written)})")
 if not written:
     split = ["--split", case.split or "all"]
     scored = view.run is not None and view.run.kind == "predict" and case.probability is not None
-    commands = [] if scored else [job("predict", dataset.name, *split)]
-    commands.append(job("report", dataset.name, "--images", "all", *split))
-    panels.missing("No report describes this image yet:", "\n".join(commands))
+    before = [] if scored else panels.chain(dataset, "predict", *split)
+    written_by = job("report", dataset.name, "--images", "all", *split)
+    panels.missing("No report describes this image yet:", [*before, written_by])
 else:
     side_by_side.show(written)
     if len(written) > 1:
@@ -66,7 +66,7 @@ of_image.show(case.id)
 
 st.subheader("Similar cases")
 if not indexes:
-    panels.missing("No vector index holds this dataset yet:", job("embed", dataset.name))
+    panels.missing("No vector index holds this dataset yet:", panels.chain(dataset, "embed"))
 else:
     names = {index.embedder: index.embedder for index in indexes}
     picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None

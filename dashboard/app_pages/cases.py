@@ -8,7 +8,6 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import counting, filters_in_force, list_views, picks, threshold_slider
 from db.queries import cases
-from engine.commands import job
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
@@ -34,7 +33,7 @@ threshold_slider.show(dataset, view)
 if view.run is None:
     panels.missing(
         "Outcomes and probabilities appear once a classifier has seen the images:",
-        f"{job('train', dataset.name)}\n{job('predict', dataset.name)}",
+        panels.chain(dataset, "predict"),
     )
 page = address.page(total, grid.SIZE)
 with resources.reading() as session:

@@ -6,7 +6,6 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, panels, wording
 from dashboard.components.cases import image_map
 from db.queries import runs
-from engine.commands import job
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
@@ -15,7 +14,7 @@ with resources.reading() as session:
 
 st.header("Map")
 if run is None:
-    panels.missing("No map of this dataset has been drawn yet:", job("map", dataset.name))
+    panels.missing("No map of this dataset has been drawn yet:", panels.chain(dataset, "map"))
     st.stop()
 
 summary = run.summary or {}

@@ -7,7 +7,6 @@ from dashboard.components import figures, frame, panels, wording
 from dashboard.components.overview import attention, classification, classifier, holdings
 from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
-from engine.commands import job
 
 dataset = frame.open_dataset()
 with resources.reading() as session:
@@ -31,10 +30,7 @@ with right:
 
 st.subheader("Results")
 if evaluated is None:
-    panels.missing(
-        "Nothing has been measured on this dataset yet:",
-        "\n".join(job(name, dataset.name) for name in ("train", "predict", "evaluate")),
-    )
+    panels.missing("Nothing has been measured on this dataset yet:", panels.chain(dataset, "evaluate"))
     st.stop()
 
 run, metrics = evaluated
@@ -52,12 +48,10 @@ if metrics["classification"]:
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:
-    panels.missing(
-        "No retrieval has been measured yet:", f"{job('embed', dataset.name)}\n{job('evaluate', dataset.name)}"
-    )
+    panels.missing("No retrieval has been measured yet:", panels.chain(dataset, "evaluate", after="embed"))
 if metrics["reports"]:
     figures.reports(metrics["reports"], leaderboard.by_slice(dataset, standings))
     written = sum(one.reports for one in standings)
     st.caption(f"{wording.count(written, 'report')}{'' if dataset.synthetic else '; the original tool wrote 40'}.")
 else:
-    panels.missing("No report has been scored yet:", f"{job('report', dataset.name)}\n{job('evaluate', dataset.name)}")
+    panels.missing("No report has been scored yet:", panels.chain(dataset, "evaluate", after="report"))

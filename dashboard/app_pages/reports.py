@@ -7,7 +7,6 @@ from dashboard.components import address, filters, frame, panels
 from dashboard.components.reports import leaderboard, matches, report_view
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
-from engine.commands import job
 from engine.metrics.names import NAMES
 
 SIZE = 10
@@ -50,7 +49,7 @@ found = matches.page(question, SIZE)
 
 st.header("Reports")
 if not compared and not found.total:
-    panels.missing("No report has been written yet:", job("report", dataset.name))
+    panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
     st.stop()
 written = sum(one.reports for one in compared)
 st.markdown(found.said(written))

@@ -8,7 +8,6 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, panels, wording
 from dashboard.components.search import by_picture, by_words, neighbours
 from db.queries import cases, evaluation
-from engine.commands import job
 from engine.retrieval.embedders import reads_text
 
 COUNTS = {"6": "6", "12": "12", "24": "24", "48": "48"}
@@ -23,7 +22,7 @@ st.header("Search")
 if not indexes:
     panels.missing(
         "No vector index holds this dataset yet, so words find notes and reports alone. Make one:",
-        job("embed", dataset.name),
+        panels.chain(dataset, "embed"),
     )
 
 way = address.choice("Search by", WAYS, name="by", default="upload") if indexes else "words"

@@ -1,22 +1,46 @@
 """What a page shows in place of what it cannot show: the state, and the exact command that mends it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import streamlit as st
+from sqlalchemy.orm import Session
 
+from dashboard import resources
+from db.models import Dataset
+from db.queries import evaluation, runs
+from engine.commands import job
 from engine.errors import InputError
 
+RESTS_ON = {"predict": "train", "report": "predict", "map": "embed", "evaluate": "predict"}
+"""The job whose results a job cannot do without."""
 DEMO = "make demo"
 INGEST = "python -m jobs ingest FOLDER"
 SERVE = "python -m streamlit run dashboard/server.py"
 
 
-def missing(message: str, command: str) -> None:
-    """Something that a job has yet to make, and the job's command."""
+def missing(message: str, commands: Sequence[str]) -> None:
+    """Something that jobs have yet to make, and their commands in order."""
     with st.container(border=True):
         st.markdown(message)
-        st.code(command, language=None, wrap_lines=True)
+        st.code("\n".join(commands), language=None, wrap_lines=True)
+
+
+def chain(dataset: Dataset, name: str, *options: str, after: str | None = None) -> list[str]:
+    """The command of a job, behind those of the jobs that it rests on whose results are not there. after: the job that
+    it is to rest on here, where that is not what RESTS_ON says."""
+    with resources.reading() as session:
+        found = [job(name, dataset.name, *options)]
+        while (name := after or RESTS_ON.get(name, "")) and not _made(session, dataset, name):
+            found.insert(0, job(name, dataset.name))
+            after = None
+    return found
+
+
+def _made(session: Session, dataset: Dataset, name: str) -> bool:
+    if name == "embed":
+        return bool(evaluation.indexes(session, dataset.id))
+    return runs.in_force(session, name, dataset.id) is not None
 
 
 def no_database(absent: str | None = None) -> None:

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from opened import PAGES, Workbench, open_page, said
 from sample import Film, build, films
-from sqlalchemy import Engine, delete, select
+from sqlalchemy import Engine, delete, or_, select, update
+from streamlit.testing.v1 import AppTest
 
 from db import session as database
-from db.models import Artifact, Dataset, Image, Review, Run
+from db.models import Artifact, Dataset, Image, Metric, Review, Run
 from jobs import ingest
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -39,8 +40,13 @@ def test_a_database_that_is_not_there_is_named(served: Path, monkeypatch: pytest
     assert str(served / "pneumoscope.db") in [one.value for one in at.code]
 
 
+def chains(at: AppTest) -> list[list[str]]:
+    """The jobs of each block of commands on the page."""
+    return [[line.split()[3] for line in str(one.value).splitlines()] for one in at.code if "-m jobs" in str(one.value)]
+
+
 @NAMES
-def test_images_alone_are_shown_and_each_page_names_its_next_command(
+def test_images_alone_are_shown_and_each_page_names_the_commands_that_make_the_rest_in_order(
     engine: Engine, served: Path, tmp_path: Path, name: str
 ) -> None:
     for film in films(6):
@@ -52,15 +58,42 @@ def test_images_alone_are_shown_and_each_page_names_its_next_command(
     assert not at.exception
     assert not at.error
     missing = {
-        "overview": "train",
-        "cases": "train",
-        "case": "report",
-        "reports": "report",
-        "search": "embed",
-        "map": "map",
+        "overview": [["train", "predict", "evaluate"]],
+        "cases": [["train", "predict"]],
+        "case": [["train", "predict", "report"], ["embed"], ["duplicates"]],
+        "reports": [["train", "predict", "report"]],
+        "search": [["embed"]],
+        "map": [["embed", "map"]],
     }
+    assert chains(at) == missing.get(name, [])
     if name in missing:
-        assert f"python -m jobs {missing[name]} --dataset six" in said(at)
+        assert f"python -m jobs {missing[name][0][-1]} --dataset six" in said(at)
+
+
+@pytest.mark.parametrize(
+    ("page", "gone", "left"),
+    [
+        ("overview", ["evaluate"], ["evaluate"]),
+        ("overview", ["evaluate", "predict"], ["predict", "evaluate"]),
+        ("map", ["embed"], ["embed", "map"]),
+        ("map", [], ["map"]),
+    ],
+)
+def test_what_is_there_already_is_not_among_the_commands(
+    workbench: Workbench, page: str, gone: list[str], left: list[str]
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Run).where(Run.kind.in_(gone)).values(status="failed"))
+    assert chains(open_page(page)) == [left]
+
+
+def test_an_overview_without_retrieval_or_reports_names_what_they_rest_on(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(Metric).where(or_(Metric.split == "reports", Metric.name.startswith("p_at_"))))
+    assert chains(open_page("overview")) == [["evaluate"], ["evaluate"]]
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Run).where(Run.kind.in_(["embed", "report"])).values(status="failed"))
+    assert chains(open_page("overview")) == [["embed", "evaluate"], ["report", "evaluate"]]
 
 
 @NAMES

@@ -7,7 +7,6 @@ from dashboard.components import filters, grid, panels, wording
 from db.models import Dataset
 from db.queries import cases, duplicates
 from db.queries.cases import Case, Question
-from engine.commands import job
 
 
 def show(dataset: Dataset, case: Case, view: filters.View) -> None:
@@ -22,10 +21,10 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
     if run is not None and compared not in (None, total):
         panels.missing(
             f"Images have come or gone since run {run.id} looked for nearly equal pictures; look again:",
-            job("duplicates", dataset.name),
+            panels.chain(dataset, "duplicates"),
         )
     if run is None:
-        panels.missing("Nearly equal pictures have not been looked for yet:", job("duplicates", dataset.name))
+        panels.missing("Nearly equal pictures have not been looked for yet:", panels.chain(dataset, "duplicates"))
         return
     if not found and compared in (None, total):
         st.caption(f"No other image is nearly the same picture (run {run.id}).")

@@ -10,7 +10,6 @@ from dashboard.components.search.neighbours import Found
 from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
-from engine.commands import job
 from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
 
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
@@ -31,7 +30,7 @@ def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question)
     elif index is None:
         panels.missing(
             "No index reads words yet. This one maps them to the classifier's features, with nothing to download:",
-            job("embed", dataset.name, "--embedder", "aligned"),
+            panels.chain(dataset, "embed", "--embedder", "aligned", after="train"),
         )
     elif text:
         return pictures(index, text, k, question)
@@ -60,7 +59,7 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
         held = [] if found.hits else search.texts(session, question, text, limit=1, passes=speaking_of(text)).hits
         written = search.any_text(session, dataset.id)
     if not written:
-        panels.missing("No report has been written yet:", job("report", dataset.name))
+        panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
         return
     st.caption(
         "Answered by full-text search in readers' notes and generated reports, best first. The films themselves are "
