@@ -10,6 +10,6 @@ ICON = Path(__file__).with_name("icon.svg")
 
 st.set_page_config(layout="wide", page_icon=str(ICON), initial_sidebar_state="auto")
 page = st.navigation(frame.pages(), position="hidden")
-st.set_page_config(page.title)  # or the browser's tab keeps the number of the case that was left
+frame.entitle(page.title)  # or the browser's tab keeps the number of the case that was left
 login.demand()
 page.run()

@@ -32,7 +32,7 @@ if case is None or case.dataset_id != dataset.id:
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:", query_params=kept)
     st.stop()
 
-st.set_page_config(page_title=f"Case {case.id}")
+frame.entitle(f"Case {case.id}")
 title, walk = st.columns([3, 2], vertical_alignment="bottom")
 with title:
     mark = f"{wording.OUTCOMES[case.outcome]}: " if case.outcome else ""

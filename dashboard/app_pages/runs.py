@@ -14,6 +14,8 @@ chosen = address.number("run")
 dataset = run_view.whose(chosen, viewed)
 frame.stamp(dataset)
 seen = run_view.standing_of(chosen)
+if chosen is not None and seen is not None:
+    frame.entitle(f"Run {chosen}")
 
 
 @st.fragment(run_every=2.0 if seen == "running" else 10.0)

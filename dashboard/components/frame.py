@@ -25,6 +25,7 @@ TITLES = {
 }
 SUPPOSED = "dataset_supposed"
 """In the session: the name of the dataset that an address is about which names neither one nor a run."""
+NAME = "Pneumoscope"
 USE = "Research use, not for diagnosis."
 SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Figures show that the wiring works, nothing else."
 
@@ -38,6 +39,11 @@ def pages() -> list[st.Page]:
     return [*listed, st.Page(FOLDER / "case.py", title="Case", visibility="hidden")]
 
 
+def entitle(shown: str) -> None:
+    """Name the browser's tab."""
+    st.set_page_config(f"{shown} \N{MIDDLE DOT} {NAME}")
+
+
 def open_dataset(*, stamps: bool = True) -> Dataset:
     """Draw the frame and return the dataset in view; where there is none, say what to run and stop the page. stamps:
     whether it is what the page shows, and so what the banner is about."""
@@ -48,7 +54,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
     viewed = next((one for one in known if one.name == address.get("dataset")), supposed)
     st.session_state[SUPPOSED] = known[0].name if known else None
     with st.sidebar:
-        st.markdown("#### Pneumoscope")
+        st.markdown(f"#### {NAME}")
         for name, (title, icon) in TITLES.items():
             st.page_link(FOLDER / f"{name}.py", label=title, icon=icon, query_params=kept(viewed))
         st.caption(USE)

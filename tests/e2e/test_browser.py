@@ -44,12 +44,15 @@ def test_each_page_opens_without_a_complaint(visit: Visit, path: str, heading: s
         assert pictures.nth(number).evaluate("image => image.naturalWidth") > 0
 
 
-def test_a_case_names_its_number_in_the_browsers_tab(visit: Visit) -> None:
-    for number in (1, 4):
-        visit.open(f"/case?image={number}")
-        expect(visit.page).to_have_title(f"Case {number}")
+def test_the_browsers_tab_names_the_page_its_case_or_run_and_the_tool(visit: Visit) -> None:
+    for place in ("Case 1", "Case 4", "Run 3", "Run 2"):
+        kind, number = place.lower().split()
+        visit.open(f"/case?image={number}" if kind == "case" else f"/runs?run={number}")
+        expect(visit.page).to_have_title(f"{place} \N{MIDDLE DOT} Pneumoscope")
+    visit.page.get_by_role("link", name="All runs").click()
+    expect(visit.page).to_have_title("Runs \N{MIDDLE DOT} Pneumoscope")
     visit.page.get_by_role("link", name="Cases", exact=True).click()
-    expect(visit.page).to_have_title("Cases")
+    expect(visit.page).to_have_title("Cases \N{MIDDLE DOT} Pneumoscope")
 
 
 def test_a_failure_leads_from_the_overview_to_its_reports_and_back(visit: Visit) -> None:
