@@ -131,7 +131,8 @@ def _holdings(part: Holdings) -> str:
 
 
 def _opened(card: Card) -> str:
-    return f"{_judged(card)} was scored {times(card.openings)} in this database."
+    said = f"scored {times(card.openings)}" if card.openings else "never scored"
+    return f"{_judged(card)} was {said} in this database."
 
 
 def _judged(card: Card) -> str:

@@ -91,7 +91,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def as_part(context: Context, dataset: Dataset, recipe: str, seed: int) -> Context:
     """The context of a job that was asked for this recipe alone, so that its run tells how to repeat it."""
     words = ("python", "-m", "jobs", "train", "--dataset", dataset.name, "--recipe", recipe, "--seed", str(seed))
-    return replace(context, command=words if context.command else ())
+    return replace(context, command=words if context.command else (), left_open=frozenset())
 
 
 def claimed(

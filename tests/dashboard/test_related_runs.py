@@ -87,7 +87,11 @@ def test_what_a_run_made_is_one_link_away_while_it_is_in_force(workbench: Workbe
 def test_the_links_of_another_data_sets_run_lead_to_that_data_set(workbench: Workbench) -> None:
     predict = run_of(workbench, "predict")
     with database.transaction(workbench.engine) as db:
-        db.add(Dataset(name="later", root="/nowhere", synthetic=False))
+        later = Dataset(name="later", root="/nowhere", synthetic=False)
+        db.add(later)
+        db.flush()
+        done = {"config": {}, "code_version": "", "status": "finished", "host": "", "pid": 1}
+        db.add(Run(kind="ingest", fingerprint="l" * 64, dataset_id=later.id, **done))
     assert links(predict)["Its cases"] == ("cases", {"dataset": "sample", "run": str(predict)})
 
 

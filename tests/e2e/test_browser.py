@@ -92,7 +92,7 @@ def test_back_and_forward_step_through_the_filters(visit: Visit) -> None:
     expect(page.get_by_role("radio", name="Normal")).to_be_checked()
     page.reload()
     expect(page.get_by_text("10 distinct images")).to_be_visible()
-    page.get_by_role("link", name="Cases").click()
+    page.get_by_role("link", name="Cases", exact=True).click()
     expect(page.get_by_text("60 distinct images")).to_be_visible()
     expect(page).to_have_url(f"{visit.address}/cases")
 
@@ -111,7 +111,7 @@ def test_back_from_a_case_leads_to_where_the_reader_was_in_the_list(visit: Visit
     page.locator("a.card").nth(30).evaluate("card => card.click()")  # the browser would scroll to it first
     expect(page.get_by_role("heading", name="Reports")).to_be_visible()
     visit.drawn()
-    assert scrolled() == 0
+    page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop === 0")
     page.go_back()
     expect(page.get_by_role("heading", name="Cases")).to_be_visible()
     visit.drawn()

@@ -47,7 +47,7 @@ def pictures() -> list[Film]:
 
 
 def hits(visit: Visit) -> Locator:
-    return visit.page.locator("a.card")
+    return visit.page.locator("a.card:has-text('Similarity')")
 
 
 def ready(visit: Visit) -> None:

@@ -252,7 +252,7 @@ def test_a_slider_redraws_while_it_moves_and_asks_the_server_once_it_is_released
     expect(page).to_have_url(re.compile(f"window={width}(&|$)"))
     page.get_by_role("button", name="Reset window").click()
     assert (drawn(page) == levels(pictures[0])[..., None]).all()
-    expect(page).to_have_url(address)
+    expect(page).to_have_url(re.compile(re.escape(address)))
 
 
 @pytest.mark.parametrize("button", ["left", "right"])

