@@ -85,7 +85,7 @@ def test_a_filter_keeps_the_picture_and_another_picture_keeps_the_filter(visit: 
     expect(hits(visit).get_by_text(Path(pictures[2].path).name)).to_be_visible()
     expect(hits(visit)).to_have_count(6)
     assert hits(visit).all_inner_texts() != before
-    hits(visit).first.click()
+    visit.page.locator("a.card").first.click()
     expect(visit.page.get_by_role("heading", name="Similar cases")).to_be_visible()
 
 

@@ -132,7 +132,6 @@ def test_bad_use_is_one_line_and_an_exit_code(
     refused(search, 2, "case 4711 is in no dataset", "--case", "4711")
     refused(search, 2, "no index of embedder 'clip'; it has: small", "--case", "1", "--embedder", "clip")
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
-    refused(search, 2, "0 is less than 1", "--case", "1", "--k", "0")
     refused(search, 2, "--text is empty", "--text", "  ")
     refused(search, 2, "the query's patient, and words have none", "--text", "a", "--exclude-same-patient")
     shutil.rmtree(folder / "test")
