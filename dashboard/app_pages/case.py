@@ -28,7 +28,7 @@ with resources.reading() as session:
 if case is None or case.dataset_id != dataset.id:
     st.header("No such case")
     st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {image_id}.")
-    kept = frame.kept(dataset)
+    kept = frame.kept(dataset) | address.pinned()
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:", query_params=kept)
     st.stop()
 

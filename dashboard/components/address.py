@@ -62,7 +62,7 @@ def link(path: str, /, **parameters: object) -> str:
 def pin(**parameters: object) -> None:
     """Keep what the page shows though its URL does not name it and another day's page may show something else: whatever
     is written to the URL from now on, and every link to the same view, names it."""
-    st.session_state[PINNED] = {name: str(value) for name, value in parameters.items()}
+    st.session_state[PINNED] = {name: str(value) for name, value in parameters.items() if value is not None}
 
 
 def pinned() -> dict[str, str]:

@@ -76,7 +76,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         seen = next((one for one in known if one.id == named), known[0] if known else None)
         wanted = address.number("slice")
         part = next((one for one in _slices(session, seen) if one.id == wanted), None) if wanted else None
-    address.pin(**({"run": seen.id} if seen else {}))
+    address.pin(run=seen.id if seen else None)
     own = threshold_of(seen)
     question = Question(
         dataset_id=dataset.id,

@@ -51,7 +51,7 @@ def test_failures_are_those_of_the_evaluated_run_also_where_another_predicted_si
         assert numbers[0] == numbers[1], failure
     assert linked(after, "classifier")["steps"][:2] == linked(before, "classifier")["steps"][:2]
     told = said(after).replace("\\", "")
-    assert f"Predict run {later} is in force, but not measured yet; this page is of run {predict}." in told
+    assert f"Predict run {later} is in force, but run {predict} was evaluated last, and this page is of it." in told
     assert "python -m jobs evaluate --dataset sample" in told
 
 

@@ -71,3 +71,21 @@ def test_another_dataset_is_chosen_without_the_run_of_the_one_before(workbench: 
         latest = db.scalars(select(Run.id).join(Dataset).where(Dataset.name == "later", Run.kind == "predict")).one()
     assert at.query_params == {"dataset": "later"}
     assert f"predictions of run {latest}" in said(at).lower()
+
+
+@pytest.mark.parametrize(
+    ("page", "asked_for", "label"),
+    [
+        ("case", {"image": 99999}, "All cases"),
+        ("cases", {"cause": "fungal"}, "All cases"),
+        ("reports", {"words": "xylophone"}, "All reports"),
+        ("reviews", {"reviewer": "A", "label": "unknown"}, "The whole queue"),
+    ],
+)
+def test_what_starts_again_from_all_stays_in_the_dataset(
+    workbench: Workbench, page: str, asked_for: dict[str, object], label: str
+) -> None:
+    build(workbench.engine, workbench.artifacts, workbench.folder, pictures=films(8, seed=1), name="later")
+    links = [one.proto for one in open_page(page, dataset="sample", **asked_for).get("page_link")]
+    (again,) = [link for link in links if link.label == label]
+    assert "dataset=sample" in again.query_string

@@ -32,8 +32,8 @@ def headline(dataset: Dataset, spoken: Run | None, evaluated: Evaluation | None)
     if evaluated and in_force and in_force.id != spoken.id:
         recipe = f" ({wording.plain(in_force.recipe)})" if in_force.recipe else ""
         st.markdown(
-            f"Predict run {in_force.id}{recipe} is in force, but not measured yet; this page is of run {spoken.id}. "
-            f"Measure it: {wording.plain(job('evaluate', dataset.name))}"
+            f"Predict run {in_force.id}{recipe} is in force, but run {spoken.id} was evaluated last, and this page is "
+            f"of it. Bring it up to date: {wording.plain(job('evaluate', dataset.name))}"
         )
 
 

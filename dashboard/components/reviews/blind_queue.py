@@ -84,7 +84,7 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
     if problem := st.session_state.pop(PROBLEM, None):
         place.error(problem, icon=":material/error:")
     if shown is None:
-        _nothing_left(total)
+        _nothing_left(dataset, total)
         _offer_undo(reviewer, last)
         return
     left, right = st.columns([5, 2], gap="large")
@@ -273,9 +273,10 @@ def _written(work: Callable[[Session], object], failed: str) -> bool:
     return False
 
 
-def _nothing_left(total: int) -> None:
+def _nothing_left(dataset: Dataset, total: int) -> None:
     if total:
         st.success(f"All {wording.count(total, 'image')} of this queue are judged.", icon=":material/done_all:")
     else:
         st.info("No image matches the filters of this queue.")
-        st.page_link(frame.FOLDER / "reviews.py", label="The whole queue", icon=":material/filter_alt_off:")
+        page, kept = frame.FOLDER / "reviews.py", frame.kept(dataset)
+        st.page_link(page, label="The whole queue", icon=":material/filter_alt_off:", query_params=kept)
