@@ -51,6 +51,8 @@ def test_from_a_threshold_to_what_changes_side_to_a_file_of_it(visit: Visit, tmp
     expect(page).to_have_url(re.compile(r"threshold=0\.\d+"))
     link = page.get_by_role("link", name="Show what changes side")
     expect(link).to_be_visible()
+    page.wait_for_timeout(500)  # until the last of the keys has been heard
+    visit.drawn()
     number = int(re.search(r"\((\d+)\)", link.inner_text())[1])  # type: ignore[index]
     link.click()
     expect(page).to_have_url(re.compile("moved=yes"))
