@@ -135,6 +135,8 @@ def report_queries(dataset: int, predict: Run, images: int) -> list[Query]:
     queue = replace(every, disagreeing=(predict.id, large_database.THRESHOLD))
     words, absent = replace(every, keyword="opacity"), replace(every, keyword="xylophone")
     both = replace(every, stance="normal", problem="label")
+    missed = replace(every, outcome="FN", judged=(predict.id, large_database.THRESHOLD))
+    viral = replace(missed, cause="viral")
     return [
         *found,
         Query("reports.page, all, the last", None, last),
@@ -144,6 +146,8 @@ def report_queries(dataset: int, predict: Run, images: int) -> list[Query]:
         Query("reports found by a word that most have", None, partial(reports.ids, words, limit=1001)),
         Query("reports found by a word that none has", None, partial(reports.ids, absent, limit=1001)),
         Query("reports that say normal, against the label", None, partial(reports.ids, both, limit=1001)),
+        Query("reports on missed pneumonias", None, partial(reports.ids, missed, limit=1001)),
+        Query("reports on missed viral pneumonias", None, partial(reports.ids, viral, limit=1001)),
         Query("reports against the classifier", None, partial(reports.ids, queue, limit=1001)),
     ]
 

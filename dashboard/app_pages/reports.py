@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, filters, frame, panels
-from dashboard.components.reports import leaderboard, matches, report_view
+from dashboard.components.reports import exports, leaderboard, matches, report_view
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
 from engine.metrics.names import NAMES
@@ -22,6 +22,8 @@ scores = {name: NAMES[name] for name in report_view.SHARES if any(name in one.me
 with st.sidebar:
     text = address.words("Words in the report", name="words", placeholder="opacity")
     label = filters.choose("Label of the image", filters.offered(dataset)[1], name="label")
+    cause = filters.choose("Its cause", filters.causes(dataset), name="cause")
+    outcome = address.choice("Outcome", filters.OUTCOMES, name="outcome", menu=True) if view.judged else None
     strategy = address.choice(
         "Strategy", {name: report_view.named(name) for name in strategies}, name="strategy", menu=True
     )
@@ -35,6 +37,9 @@ with st.sidebar:
 question = ReportQuestion(
     dataset.id,
     label=label,
+    cause=cause,
+    outcome=outcome,
+    judged=view.judged if outcome else None,
     strategy=strategy,
     model=model,
     stance=stance,
@@ -52,7 +57,9 @@ if not compared and not found.total:
     panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
     st.stop()
 written = sum(one.reports for one in compared)
-st.markdown(found.said(written))
+with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
+    st.markdown(found.said(written))
+    exports.button(dataset, question, view, disabled=not found.total)
 with st.expander("Models and strategies compared", expanded=found.total == written):
     leaderboard.show(dataset, compared, evaluated)
 

@@ -144,14 +144,11 @@ def parameters(**others: object) -> dict[str, object]:
 
 def draw(dataset: Dataset, found: View) -> None:
     """The widgets, in the sidebar; what the dataset does not have is not offered."""
-    with resources.reading() as session:
-        causes = cases.causes(session, dataset.id)
     splits, labels = offered(dataset)
     with st.sidebar:
         choose("Split", splits, name="split")
         choose("Label", labels, name="label")
-        if causes:
-            choose("Cause", {name: name.capitalize() for name in causes} | {"unknown": "Unknown"}, name="cause")
+        choose("Cause", causes(dataset), name="cause")
         if found.run is not None:
             choose("Outcome", OUTCOMES, name="outcome")
             address.share_range("Probability of pneumonia")
@@ -211,6 +208,13 @@ def offered(dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
         {name: shown for name, shown in SPLITS.items() if name in splits},
         {name: shown for name, shown in LABELS.items() if cases.LABELS[name] in labels},
     )
+
+
+def causes(dataset: Dataset) -> dict[str, str]:
+    """The causes that the dataset's images have; none where none is known."""
+    with resources.reading() as session:
+        found = cases.causes(session, dataset.id)
+    return {name: name.capitalize() for name in found} | ({"unknown": "Unknown"} if found else {})
 
 
 def choose(label: str, options: dict[str, str], *, name: str) -> str | None:

@@ -105,9 +105,7 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
         label = LABELS[question.label]
         found.append(Image.label.is_(None) if label is None else Image.label == label)
     if question.cause is not None:
-        # a normal image has no cause to know
-        unknown = Image.cause.is_(None) & Image.label.is_distinct_from(LABELS["normal"])
-        found.append(unknown if question.cause == UNKNOWN else Image.cause == question.cause)
+        found.append(cause_is(question.cause))
     if question.reported is not None:
         found.append(_described(question) if question.reported == "yes" else ~_described(question))
     if question.twin is not None:
@@ -123,6 +121,12 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
     if question.reviewed is not None:
         found.append(_reviewed(question.reviewed))
     return found
+
+
+def cause_is(cause: str) -> ColumnElement[bool]:
+    """Whether an image's cause is this one, or unknown; a normal image has none to know."""
+    unknown = Image.cause.is_(None) & Image.label.is_distinct_from(LABELS["normal"])
+    return unknown if cause == UNKNOWN else Image.cause == cause
 
 
 def _described(question: Question) -> ColumnElement[bool]:
@@ -152,7 +156,7 @@ def _of_predictions(question: Question, *, by_id: bool, by_error: bool) -> list[
     if question.high < 1.0:
         found.append(probability < question.high)
     if question.outcome is not None:
-        found.append(_outcome_is(question.outcome, question.threshold, probability, by_error=by_error))
+        found.append(outcome_is(question.outcome, question.threshold, probability, by_error=by_error))
     if question.moved:
         found.append(_between(probability, question.threshold, question.own_threshold))
     if question.flipped is not None:
@@ -170,10 +174,10 @@ def _between(probability: SQLColumnExpression[float], one: float | None, other: 
     return and_(probability >= min(one, other), probability < max(one, other))
 
 
-def _outcome_is(
+def outcome_is(
     wanted: str, threshold: float | None, probability: SQLColumnExpression[float], *, by_error: bool
 ) -> ColumnElement[bool]:
-    """The outcome's condition; by_error: see `conditions`."""
+    """Whether an image and its prediction make this outcome; by_error: see `conditions`."""
     if threshold is None:
         return ~true()
     found = probability >= threshold

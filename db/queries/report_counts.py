@@ -21,10 +21,11 @@ class Standing:
 
 
 def tallied(session: Session, question: ReportQuestion) -> int | None:
-    """How many reports the question has, or None where that is not tallied: words, queues, two scores at once."""
-    others = (question.keyword, question.image_id, question.run_id, question.disagreeing)
+    """How many reports the question has, or None where that is not tallied: words, causes, outcomes, queues, two scores
+    at once."""
+    others = (question.keyword, question.cause, question.outcome, question.image_id, question.run_id)
     asked = demands(question)
-    if len(asked) > 1 or any(other is not None for other in others):
+    if len(asked) > 1 or question.disagreeing or any(other is not None for other in others):
         return None
     return of_demand(session, question, asked[0] if asked else None)
 

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute
 
-from db.models import Image, Report, ReportScore
+from db.models import Image, Prediction, Report, ReportScore
+from db.queries.case_questions import Question, cause_is, outcome_is
 
 STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
 """A stance as the score row `stance` stores it."""
@@ -31,10 +33,15 @@ Comparison = Callable[[Any, Any], Any]
 @dataclass(frozen=True)
 class ReportQuestion:
     """What a list of reports is about; None leaves a side open. label: of LABELS; stance: of STANCES; problem: of
-    PROBLEMS; score: a metric, whose value lies between low and high."""
+    PROBLEMS; score: a metric, whose value lies between low and high. cause and outcome: as a question for cases has
+    them."""
 
     dataset_id: int
     label: str | None = None
+    cause: str | None = None
+    outcome: str | None = None
+    judged: tuple[int, float] | None = None
+    """The predict run and its threshold that an outcome speaks of."""
     strategy: str | None = None
     model: str | None = None
     stance: str | None = None
@@ -76,12 +83,16 @@ def demands(question: ReportQuestion) -> list[Demand]:
     return found
 
 
-def conditions(question: ReportQuestion, *, along: Demand | None = None) -> list[ColumnElement[bool]]:
+def conditions(
+    question: ReportQuestion, *, along: Demand | None = None, films: bool = False
+) -> list[ColumnElement[bool]]:
     """What reports must fulfil, each looked up from the report, so that a list can walk along the reports and stop.
 
-    along: a demand that few fulfil, to walk along those instead.
+    along: a demand that few fulfil, to walk along those instead. films: whether the images are so few that all of them
+    are found first.
     """
-    found: list[ColumnElement[bool]] = [image_of(question).is_not(None)]
+    among = _images(question, Image.sha256, films=True)
+    found: list[ColumnElement[bool]] = [Report.image_sha256.in_(among) if films else image_of(question).is_not(None)]
     if question.image_id is not None:
         own = select(Image.sha256).where(Image.id == question.image_id)
         found.append(Report.image_sha256 == own.scalar_subquery())
@@ -108,9 +119,38 @@ def image_of(question: ReportQuestion) -> ColumnElement[int | None]:
     A report belongs to a picture's content: where two datasets hold the same file, both show it. Most are asked for
     where they were written; that image is found sooner by its id.
     """
-    image = select(Image.id).where(Image.dataset_id == question.dataset_id)
-    if question.label is not None:
-        image = image.where(Image.label.is_not_distinct_from(LABELS[question.label]))
+    image = _images(question, Image.id, films=False)
     own = image.where(Image.id == Report.image_id).correlate(Report).scalar_subquery()
     same = image.where(Image.sha256 == Report.image_sha256).correlate(Report).scalar_subquery()
     return func.coalesce(own, same)
+
+
+def cases_of(question: ReportQuestion) -> Question | None:
+    """The cases that the question's reports describe, or None where it asks nothing of them but a label."""
+    if question.cause is None and question.outcome is None:
+        return None
+    run_id, threshold = question.judged or (None, None)
+    return Question(
+        question.dataset_id,
+        run_id=run_id,
+        threshold=threshold,
+        own_threshold=threshold,
+        label=question.label,
+        cause=question.cause,
+        outcome=question.outcome,
+    )
+
+
+def _images(question: ReportQuestion, column: InstrumentedAttribute[Any], *, films: bool) -> Select[Any]:
+    """This column of the images that the question is about. films: whether all of them are found at once."""
+    image = select(column).where(Image.dataset_id == question.dataset_id)
+    if question.label is not None:
+        image = image.where(Image.label.is_not_distinct_from(LABELS[question.label]))
+    if question.cause is not None:
+        image = image.where(cause_is(question.cause))
+    if question.outcome is not None:
+        run_id, threshold = question.judged or (0, None)
+        image = image.join(Prediction, and_(Prediction.image_id == Image.id, Prediction.run_id == run_id))
+        probability: SQLColumnExpression[float] = Prediction.probability if films else Prediction.probability + 0.0
+        image = image.where(outcome_is(question.outcome, threshold, probability, by_error=films))
+    return image

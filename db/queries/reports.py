@@ -10,14 +10,17 @@ from sqlalchemy.orm import Session
 
 from db.batches import batches
 from db.models import Image, Prediction, Report, ReportFailure, ReportScore
+from db.queries import case_counts
 from db.queries.report_counts import Standing as Standing
 from db.queries.report_counts import choices as choices
 from db.queries.report_counts import leaderboard as leaderboard
 from db.queries.report_counts import of_demand
 from db.queries.report_counts import tallied as tallied
-from db.queries.report_questions import PROBLEMS, STANCES, Demand, conditions, demands
+from db.queries.report_questions import PROBLEMS, STANCES, Demand, cases_of, conditions, demands
 from db.queries.report_questions import ReportQuestion as ReportQuestion
 
+MANY = 25_000
+"""Images from which on a list asks of each report whether it describes one, and does not find them all first."""
 FEW = 2000
 """Reports with a score asked for, up to which a list walks along the scores instead of along all reports."""
 
@@ -71,7 +74,11 @@ def ids(
     in the second half is then walked to from the end."""
     if question.disagreeing is not None:
         return _opposed(session, question, limit=limit, offset=offset)
-    query = _matching(question, _few(session, question))
+    about = cases_of(question)
+    films = MANY if about is None else case_counts.count(session, about)
+    if not films:
+        return []
+    query = _matching(question, _few(session, question), films < MANY)
     if limit is not None and total is not None and 2 * offset > total:
         end, start = total - offset, total - offset - limit
         rest = query.order_by(Report.id).limit(max(0, min(limit, end))).offset(max(0, start))
@@ -80,9 +87,9 @@ def ids(
 
 
 @lru_cache(maxsize=256)
-def _matching(question: ReportQuestion, along: Demand | None) -> Select[int]:
+def _matching(question: ReportQuestion, along: Demand | None, films: bool) -> Select[int]:
     """The ids of the reports that match. Kept, as putting it together takes longer than it runs."""
-    query: Select[int] = select(Report.id).where(*conditions(question, along=along))
+    query: Select[int] = select(Report.id).where(*conditions(question, along=along, films=films))
     return query
 
 
@@ -123,7 +130,8 @@ def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[R
     """These reports with the dataset's images that they describe and with their scores, in the order given."""
     if not report_ids:  # SQLite would join all images with no report
         return []
-    image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id == dataset_id)
+    # an expression, so that SQLite begins at the reports
+    image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id + 0 == dataset_id)
     query = select(Report, Image).join(Image, image).where(Report.id.in_(report_ids))
     found = {report.id: (report, image) for report, image in session.execute(query)}
     scores: dict[int, dict[str, float | None]] = {number: {} for number in found}

@@ -1,14 +1,22 @@
 """Do the pages let two reports, models and strategies be compared, and what is wrong with reports be found?"""
 
+import csv
+import io
+from dataclasses import replace
+
 import pytest
 from opened import PINNED, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD
 from sqlalchemy import select
 
-from dashboard.components.reports import matches
+from dashboard.components import filters
+from dashboard.components.reports import exports, matches
 from db import report_tallies
 from db import session as database
 from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
+from db.queries import cases, reports
+from db.queries.cases import Question
+from db.queries.reports import ReportQuestion
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FAULTS = {"contradictions": 2.0, "laterality": 0.5, "truncated": 1.0, "stance_agreement": 0.0, "repetition": 0.19}
@@ -84,11 +92,58 @@ def test_a_problem_names_what_it_rests_on_as_plain_text_and_nothing_is_told_that
             value = 0.5 if metric == "format" else 1.0
             db.add(ReportScore(report_id=first.id, metric=metric, value=value, detail=detail))
     for at in (open_page("reports", problem="contradiction"), open_page("case", image=first.image_id)):
-        told = said(at)
-        assert "**claims without support** (Pneumonia\\: the image is labelled normal; \\*12 mm\\*\\: no scale)" in told
-        assert "**contradicts itself** (air bronchogram\\: both)" in told
-        assert "**not in the form asked for** (verdict\\: missing)" in told
+        told = said(at).replace("\\", "")
+        assert "**claims without support** (Pneumonia: the image is labelled normal; *12 mm*: no scale)" in told
+        assert "**contradicts itself** (air bronchogram: both)" in told
+        assert "**not in the form asked for** (verdict: missing)" in told
+        assert "\\*12 mm\\*" in said(at)
         assert "written in" not in told and "stance agreement" not in told.lower()
+
+
+@pytest.mark.parametrize(
+    "asked_for",
+    [
+        {"outcome": "FN"},
+        {"outcome": "wrong", "label": "normal"},
+        {"outcome": "TP", "cause": "viral"},
+        {"cause": "viral"},
+    ],
+)
+def test_reports_are_narrowed_to_the_classifiers_outcomes_and_to_causes(
+    workbench: Workbench, asked_for: dict[str, str]
+) -> None:
+    view = in_view(workbench)
+    question = replace(view.question, **asked_for)
+    with database.reading(workbench.engine) as db:
+        matching = set(cases.listed(db, question, limit=1000))
+        count = sum(number in matching for number in db.scalars(select(Report.image_id)))
+    assert f"{count} report{'s' * (count != 1)} of 24" in said(open_page("reports", **asked_for))
+
+
+def test_all_reports_that_match_leave_as_csv_in_the_list_s_order_and_no_spreadsheet_runs_them(
+    workbench: Workbench, first: Report
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Report, first.id).text = '=HYPERLINK("http://evil.example")'
+    view = in_view(workbench)
+    question = ReportQuestion(workbench.dataset_id, strategy=first.strategy)
+    rows = list(csv.DictReader(io.StringIO(exports.as_csv(question, view), newline="")))
+    with database.reading(workbench.engine) as db:
+        assert [int(row["report"]) for row in rows] == list(reports.ids(db, question))
+    assert set(rows[0]) == set(exports.COLUMNS) and len(rows) == 6
+    last = rows[-1]
+    assert last["text"] == '\'=HYPERLINK("http://evil.example")' and last["laterality"] == "0.5"
+    assert "not what the label says; contradicts itself" in last["problems"]
+    assert float(last["probability"]) > 0 and last["outcome"] in ("TP", "FN", "FP", "TN")
+    assert "CSV" in [one.proto.label for one in open_page("reports").get("download_button")]
+
+
+def in_view(workbench: Workbench) -> filters.View:
+    """What the pages take for in view where the URL names nothing."""
+    with database.reading(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+    question = Question(workbench.dataset_id, run_id=run.id, threshold=THRESHOLD, own_threshold=THRESHOLD, sort="file")
+    return filters.View(question, run, [run])
 
 
 def test_contradicting_the_classifier_and_being_uncertain_where_it_decides_are_two_problems(

@@ -3,9 +3,10 @@
 import random
 from pathlib import Path
 
+import pytest
 from sqlalchemy import Engine, select
 
-from db import session
+from db import session, tallies
 from db.models import Image, Prediction, Prompt, Report, ReportScore
 from db.queries import reports
 from db.queries.reports import ReportQuestion
@@ -48,6 +49,38 @@ def test_the_queue_of_disagreements_holds_opposite_stances_the_most_confident_ca
         assert [row.report.image_id for row in second] == [images[0].id]
         latest = reports.page(db, ReportQuestion(1))
         assert [row.report.id for row in latest] == sorted((row.report.id for row in latest), reverse=True)
+
+
+@pytest.mark.parametrize("many", [1, 25_000])
+def test_reports_are_found_by_the_outcome_and_the_cause_of_their_image(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    run, threshold = predicted_dataset(engine, tmp_path), 0.6
+    outcomes = {(1, True): "TP", (1, False): "FN", (0, True): "FP", (0, False): "TN"}
+    with session.transaction(engine) as db:
+        db.add(Prompt(sha256="p" * 64, strategy="basic", text="?"))
+        told: list[tuple[int, str | None, str | None]] = []
+        for image, one in db.execute(select(Image, Prediction).join(Prediction, Prediction.image_id == Image.id)):
+            image.cause = "viral" if image.label and image.id % 2 else None
+            report = Report(
+                run_id=run, image_id=image.id, image_sha256=image.sha256, model="m", revision="1", strategy="basic",
+                prompt_sha256="p" * 64, settings={}, settings_sha256="s" * 64, text=".", seconds=0.0, tokens=1,
+            )  # fmt: skip
+            db.add(report)
+            db.flush()
+            cause = image.cause or ("unknown" if image.label else None)
+            told.append((report.id, outcomes[bool(image.label), one.probability >= threshold], cause))
+        tallies.dataset(db, 1)
+    monkeypatch.setattr(reports, "MANY", many)
+    with session.transaction(engine) as db:
+        for wanted in (*outcomes.values(), "wrong", None):
+            for cause in ("viral", "unknown", None):
+                question = ReportQuestion(1, outcome=wanted, cause=cause, judged=(run, threshold))
+                among = ("FN", "FP") if wanted == "wrong" else (wanted,)
+                expected = {number for number, was, of in told if wanted is None or was in among}
+                expected &= {number for number, _, of in told if cause in (None, of)}
+                assert set(reports.ids(db, question)) == expected, question
+                assert reports.tallied(db, question) is None or (wanted, cause) == (None, None)
 
 
 def test_reports_of_more_images_than_a_statement_takes_values_are_found_in_order(

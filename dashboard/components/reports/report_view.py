@@ -98,17 +98,21 @@ def show(row: ReportRow, *, brief: bool = False) -> None:
         if not brief:
             st.markdown(f"**{wording.plain(named(report.strategy))}** · {wording.plain(report.model)}")
         st.markdown(coloured(report.text))
-        judged = "; ".join([STANCES[row.stance].capitalize(), *_wrong(row)])
+        wrong = (f"**{PROBLEMS[name]}**{wording.plain(_grounds(row, name))}" for name in row.problems)
+        judged = "; ".join([STANCES[row.stance].capitalize(), *wrong])
         st.caption(" · ".join([judged, *([] if brief else _told(row))]))
 
 
-def _wrong(row: ReportRow) -> Iterator[str]:
-    """Each problem of the report, with what it rests on."""
-    for name in row.problems:
-        reasons = list(dict.fromkeys(REASONS[name](row.grounds(name)))) if name in REASONS else []
-        more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
-        told = wording.plain("; ".join([*reasons[:MOST_REASONS], *more]))
-        yield f"**{PROBLEMS[name]}**{told and f' ({told})'}"
+def problems(row: ReportRow) -> list[str]:
+    """Each problem of the report, with what it rests on, as text."""
+    return [PROBLEMS[name] + _grounds(row, name) for name in row.problems]
+
+
+def _grounds(row: ReportRow, problem: str) -> str:
+    """What the problem rests on, in parentheses, where something is told."""
+    reasons = list(dict.fromkeys(REASONS[problem](row.grounds(problem)))) if problem in REASONS else []
+    more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
+    return f" ({'; '.join([*reasons[:MOST_REASONS], *more])})" if reasons else ""
 
 
 def _told(row: ReportRow) -> Iterator[str]:
