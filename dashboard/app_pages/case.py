@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
-from dashboard.components.case import audit_findings, history, near_duplicates, steps, viewer
+from dashboard.components.case import audit_findings, history, near_duplicates, steps, viewer, ways
 from dashboard.components.cases import counting
 from dashboard.components.reports import side_by_side
 from dashboard.components.reviews import of_image
@@ -40,6 +40,8 @@ with title:
 with walk:
     steps.show(dataset, place, counting.total(question))
 
+ways.show(dataset, case, view, reports=len(written))
+
 film, known = st.columns([3, 2], gap="large")
 with film:
     viewer.show(case, view)
@@ -49,7 +51,7 @@ with known:
     history.show(case, view)
     audit_findings.facts(dataset, case, view)
 
-st.subheader(f"Reports ({len(written)})")
+st.subheader(f"Reports ({len(written)})", anchor=ways.REPORTS)
 if not written:
     split = ["--split", case.split or "all"]
     scored = view.run is not None and view.run.kind == "predict" and case.probability is not None
@@ -61,10 +63,10 @@ else:
     if len(written) > 1:
         side_by_side.differences(written)
 
-st.subheader("Reviews")
+st.subheader("Reviews", anchor=ways.REVIEWS)
 of_image.show(case.id)
 
-st.subheader("Similar cases")
+st.subheader("Similar cases", anchor=ways.SIMILAR)
 if not indexes:
     panels.missing("No vector index holds this dataset yet:", panels.chain(dataset, "embed"))
 else:
@@ -83,6 +85,6 @@ else:
         )
 audit_findings.neighbours(dataset, case, view)
 
-st.subheader("Near-duplicates")
+st.subheader("Near-duplicates", anchor=ways.TWINS)
 with panels.guarded("The near-duplicates"):
     near_duplicates.show(dataset, case, view)

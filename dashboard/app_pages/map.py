@@ -32,5 +32,6 @@ st.caption(
 )
 with panels.guarded("The map"):
     points = image_map.opened(run, method, view)
-    image_map.chart(dataset, points, method=method, by=by)
+    marked = image_map.marked(dataset, points, run)
+    image_map.chart(dataset, points, method=method, by=by, marked=marked)
     image_map.boxed(dataset, points, view)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import figures, frame, panels, wording
-from dashboard.components.overview import attention, classification, classifier, holdings
+from dashboard.components.overview import attention, classification, classifier, highlights, holdings
 from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
 
@@ -19,6 +19,10 @@ st.header(wording.plain(dataset.name))
 st.markdown(holdings.described(dataset, rows, ingest))
 view = classifier.view(dataset, evaluated)
 classifier.headline(dataset, view.run, evaluated)
+tested = evaluated is not None and figures.tested(evaluated[1])
+original = tested and not dataset.synthetic
+if evaluated is not None:
+    highlights.show(dataset, view, evaluated, original=original)
 
 left, right = st.columns([3, 2], gap="large")
 with left:
@@ -34,8 +38,6 @@ if evaluated is None:
     st.stop()
 
 run, metrics = evaluated
-tested = any(metric.split == "test" for task in ("classification", "retrieval") for metric in metrics[task])
-original = tested and not dataset.synthetic
 told = [
     "Intervals are 95 %, resampled over patients. A linked figure leads to the films that lower it.",
     classification.judged_on(metrics["classification"]),

@@ -92,6 +92,11 @@ def with_interval(metric: Metric | None) -> tuple[Cell, Cell, Cell]:
     )
 
 
+def tested(by_task: Mapping[str, Sequence[Metric]]) -> bool:
+    """Whether an evaluation measured on a test split, so that the original tool's figures stand beside it."""
+    return any(metric.split == "test" for task in ("classification", "retrieval") for metric in by_task[task])
+
+
 def of_original(name: str) -> Cell:
     """What the original tool reported of the metric, if anything."""
     return Cell(f"~ {wording.measured(name, ORIGINAL[name])}") if name in ORIGINAL else Cell("")

@@ -6,6 +6,7 @@ import altair as alt
 import pandas as pd
 
 from engine.charts.style import (
+    GREEN,
     GREY,
     LABEL_COLOURS,
     OUTCOME_COLOURS,
@@ -21,6 +22,8 @@ Box = tuple[float, float, float, float]
 """Left, right, lower and upper edge."""
 LAYERS = {"not judged": 0, "TP": 1, "TN": 1}
 """Which outcomes lie under which on the map; what is not named lies above."""
+FAILED, MARKED = "datum.outcome === 'FN' || datum.outcome === 'FP'", "datum.marked"
+"""Which points of the map stand out, as Vega reads it."""
 CLEAR = "dblclick, window:keydown[event.key === 'Escape']"
 """What takes a box off the map, as Vega names events; a click beside it does by itself."""
 
@@ -93,6 +96,7 @@ def image_map(
     counts: Mapping[str, int],
     total: int,
     box: Box | None = None,
+    marked: int | None = None,
     synthetic: bool = False,
 ) -> alt.Chart:
     """All images on a map, to be looked into. Interval selection "box" gives x and y, point selection "image" image_id.
@@ -100,7 +104,8 @@ def image_map(
     points: columns image_id, x, y, label (in words), outcome (TP, FP, TN, FN, not judged), probability (in [0, 1] or
     missing), cluster where by asks for it; all images or a part of them. by: label, outcome, probability or cluster,
     what the points are coloured by. counts: images under each of its names, and total: images on the map, those that
-    are not drawn included. box: what is selected at first, as left, right, lower and upper edge.
+    are not drawn included. box: what is selected at first, as left, right, lower and upper edge. marked: the image_id
+    of the point that a ring makes out.
     """
     lacking, told = "datum.outcome === 'not judged'", ""
     table = points.sort_values("outcome", key=lambda names: names.map(LAYERS).fillna(2), kind="stable")
@@ -121,20 +126,27 @@ def image_map(
         look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
         colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
     full, faint = alt.value(0.6), alt.value(0.25)
-    shade = alt.condition(lacking, faint, full) if by in ("outcome", "probability") else full
+    sought = f"{MARKED} || {FAILED}" if by == "outcome" else MARKED
+    shade = alt.when(sought).then(alt.value(1))
+    shade = (shade.when(lacking).then(faint) if by in ("outcome", "probability") else shade).otherwise(full)
+    size = alt.when(MARKED).then(alt.value(300)).when(sought).then(alt.value(60)).otherwise(alt.value(22))
     chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
     # one text, made here: the browser would work out four of them for each of thousands of points
     facts = table[["image_id", "label", "outcome", "probability"]].itertuples(index=False)
-    table = table.assign(said=[_told(*point) for point in facts])
+    table = table.assign(said=[_told(*point) for point in facts], marked=table["image_id"] == marked)
+    table = table.sort_values("marked", kind="stable")
     chart = (
         alt.Chart(table)
-        .mark_circle(size=22, cursor="pointer", invalid="show")
+        .mark_circle(cursor="pointer", invalid="show")
         .encode(
             x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             color=colour,
             opacity=shade,
+            size=size,
+            stroke=alt.when(MARKED).then(alt.value(GREEN)).otherwise(alt.value(None)),
+            strokeWidth=alt.when(MARKED).then(alt.value(5)).otherwise(alt.value(0)),
             tooltip="said:N",
         )
         .add_params(alt.selection_interval(name="box", clear=CLEAR, **chosen))

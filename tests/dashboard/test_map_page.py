@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 import numpy as np
+import pyarrow.ipc
 import pytest
-from opened import Workbench, linked, open_page, said
+from opened import PINNED, Workbench, asked, linked, open_page, said
 from sample import THRESHOLD
 from streamlit.testing.v1 import AppTest
 
@@ -60,6 +61,28 @@ def test_a_box_in_the_url_holds_its_images_the_most_wrong_first(workbench: Workb
     cards = linked(at, "boxed")["cards"]
     assert len(cards) == len(drawn) and {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
     assert "in the box" not in said(open_page("map", box="1,x"))
+
+
+def test_a_ring_is_drawn_around_the_image_of_the_url_with_the_way_to_its_case(
+    workbench: Workbench, drawn: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(image_map, "WHOLE", 20)
+    monkeypatch.setattr(image_map, "DRAWN", 12)
+    for number in drawn[:12]:  # of those that are drawn and of those that are not
+        at = open_page("map", image=number, outcome="wrong")
+        page, parameters = asked(linked(at, "marked")["steps"][1]["href"])
+        assert (page, parameters) == ("case", {"outcome": "wrong", "image": str(number), **PINNED})
+        assert marked_points(at) == [number]
+    at = open_page("map", image=9999)
+    assert "Of image 9999 run" in said(at) and "python -m jobs map --dataset sample" in said(at).replace("\\", "")
+    assert marked_points(at) == []
+
+
+def marked_points(at: AppTest) -> list[int]:
+    """The images that the chart marks."""
+    chart = (at.get("vega_lite_chart") or at.get("arrow_vega_lite_chart"))[0].proto
+    tables = [pyarrow.ipc.open_stream(one.data.data).read_pandas() for one in chart.datasets]
+    return [int(number) for table in tables for number in table.loc[table["marked"], "image_id"]]
 
 
 def test_the_images_of_a_box_are_tagged_together(workbench: Workbench, drawn: list[int]) -> None:

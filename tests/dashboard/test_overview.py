@@ -5,7 +5,7 @@ from opened import Workbench, asked, cell, linked, open_page, predicted_since, s
 from sqlalchemy import delete, select, update
 
 from db import session as database
-from db.models import Metric, Run, SkippedFile
+from db.models import Dataset, Metric, Run, SkippedFile
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -88,6 +88,24 @@ def test_each_figure_leads_to_the_films_that_lower_it(workbench: Workbench) -> N
         assert held_out == ("cases", {"run": str(train), "threshold": "0.3", "outcome": outcome})
         marks = {card["mark"] for card in linked(open_page("cases", **tested[1]), "cases")["cards"]}
         assert marks and marks <= ({"FP", "FN"} if outcome == "wrong" else {outcome})
+
+
+def test_what_a_reader_looks_for_first_stands_in_tiles(workbench: Workbench) -> None:
+    _, predict, evaluation = evaluated(workbench)
+    tiles = {tile["name"]: tile for tile in linked(open_page("overview"), "highlights")["tiles"]}
+    assert list(tiles) == ["AUC", "Recall (sensitivity)", "Specificity", "Accuracy", "P@1"]
+    assert asked(tiles["AUC"]["link"][1]) == ("runs", {"run": str(predict)})
+    recall, nearest = tiles["Recall (sensitivity)"], tiles["P@1"]
+    assert (recall["value"], recall["lines"]) == ("95.0 %", ["Test, 92.0 to 97.0 %"]) and recall["meaning"]
+    said, href = recall["link"]
+    assert said == "Missed pneumonias" and asked(href)[1]["outcome"] == "FN"
+    assert nearest["lines"][1] == "Embedder imagenet-lite0" and asked(nearest["link"][1]) == ("search", {})
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(Metric).where(Metric.run_id == evaluation, Metric.name.in_(["recall", "p_at_1"])))
+        db.get_one(Dataset, workbench.dataset_id).synthetic = False
+    tiles = {tile["name"]: tile for tile in linked(open_page("overview"), "highlights")["tiles"]}
+    assert list(tiles) == ["AUC", "Specificity", "Accuracy"]
+    assert tiles["AUC"]["lines"][1] == "Original tool ~ 0.970"
 
 
 def test_recall_is_told_by_cause_where_it_was_measured(workbench: Workbench) -> None:

@@ -74,6 +74,17 @@ def test_a_failure_leads_from_the_overview_to_its_reports_and_back(visit: Visit)
     expect(page.get_by_role("heading", name="False negative: pneumonia")).to_be_visible()
 
 
+def test_a_case_leads_to_the_parts_of_its_page_and_to_its_place_on_the_map(visit: Visit) -> None:
+    page = visit.page
+    visit.open("/case?image=1")
+    for name in ("Near-duplicates", "Similar cases"):
+        page.get_by_role("link", name=name, exact=True).click()
+        expect(page.get_by_role("heading", name=name)).to_be_in_viewport()
+        expect(page).to_have_url(f"{visit.address}/case?image=1")
+    page.get_by_role("link", name="Search with it").click()
+    expect(page).to_have_url(f"{visit.address}/search?by=image&image=1&run=3")
+
+
 def test_back_and_forward_step_through_the_filters(visit: Visit) -> None:
     page = visit.page
     visit.open("/cases")

@@ -182,7 +182,7 @@ def test_twenty_sessions_at_once_each_get_their_own_view(chromium: Browser, addr
     for number, page in enumerate(pages):
         page.goto(f"{address}/case?image={number + 1}", wait_until="commit")
     for number, page in enumerate(pages):
-        expect(page.get_by_text(f"{number + 1}, search with it")).to_be_visible(timeout=120_000)
+        expect(page.get_by_role("row", name=f"Image {number + 1}", exact=True)).to_be_visible(timeout=120_000)
         assert page.get_by_test_id("stException").count() == 0
     for context in contexts:
         context.close()

@@ -235,6 +235,29 @@ def test_failures_are_drawn_above_hits_and_those_above_what_is_not_judged() -> N
     assert order == [*["not judged"] * 40, *["TP", "TN"] * 20, *["FN", "FP"] * 20]
 
 
+def coloured(made: alt.Chart, colour: str, tmp_path: Path) -> int:
+    """How many pixels of the drawn chart have a colour."""
+    style.save_png(made.properties(width=500), tmp_path / "coloured.png", scale=1)
+    picture = np.asarray(Image.open(tmp_path / "coloured.png").convert("RGB")).astype(int)
+    wanted = [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+    return int((np.abs(picture - wanted) < 8).all(axis=2).sum())
+
+
+def test_failures_are_drawn_larger_where_outcomes_are_looked_at(tmp_path: Path) -> None:
+    counts = LAID["outcome"].value_counts().to_dict()
+    made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=counts, total=120)
+    assert coloured(made, style.OUTCOME_COLOURS["FN"], tmp_path) > 20 * 22  # what the others' size would cover
+
+
+def test_a_ring_makes_out_one_image_above_all_others(tmp_path: Path) -> None:
+    counts = {"normal": 120}
+    plain = retrieval.image_map(LAID, method="UMAP", by="label", counts=counts, total=120)
+    ringed = retrieval.image_map(LAID, method="UMAP", by="label", counts=counts, total=120, marked=LAID["image_id"][7])
+    assert coloured(plain, style.GREEN, tmp_path) == 0
+    assert coloured(ringed, style.GREEN, tmp_path) > 150
+    assert rows(ringed, "image_id")[-1]["image_id"] == LAID["image_id"][7]
+
+
 def test_images_without_a_probability_are_drawn_grey_beneath_the_others(tmp_path: Path) -> None:
     made = retrieval.image_map(LAID, method="UMAP", by="probability", counts={}, total=120)
     assert [row["probability"] is None for row in rows(made, "probability")] == [True] * 40 + [False] * 80

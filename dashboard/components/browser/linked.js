@@ -42,13 +42,20 @@ function navigate(href) {
 }
 
 // A plain click stays in the session; other clicks open a new tab, as for any link. A file is no page: the browser
-// saves it, or shows in a tab of its own why it cannot be had.
+// saves it, or shows in a tab of its own why it cannot be had. What leads to a part of this page is no step: it scrolls.
 function anchor(href, className, children) {
   const made = element("a", className, children);
   made.href = href;
   if (made.pathname.startsWith("/app/static/")) {
     made.target = "_blank";
     made.rel = "noopener";
+    return made;
+  }
+  if (href.startsWith("#")) {
+    made.addEventListener("click", (event) => {
+      event.preventDefault();
+      document.getElementById(href.slice(1))?.scrollIntoView();
+    });
     return made;
   }
   made.addEventListener("click", (event) => {
@@ -131,6 +138,13 @@ function cell(content, column, head) {
   return made;
 }
 
+function tile(item) {
+  const lines = item.lines.map((line) => element("span", "line", [line]));
+  const link = item.link ? anchor(item.link[1], "more", [item.link[0]]) : null;
+  const name = element("span", "name", [term(item.name, item.meaning)]);
+  return element("li", "tile", [name, element("span", "value", [item.value]), ...lines, link]);
+}
+
 function step(content) {
   const inner = content.href ? anchor(content.href, "", [content.text]) : content.text;
   const made = element("li", content.tone || "", [inner]);
@@ -167,6 +181,7 @@ function table(data, box) {
 
 function draw(data, box) {
   if (data.steps) return element("ul", data.left ? "row left" : "row", data.steps.map(step));
+  if (data.tiles) return element("ul", "tiles", data.tiles.map(tile));
   if (!data.cards) return table(data, box);
   const drawn = data.cards.map(card);
   if (box) drawn.forEach((one, place) => one.prepend(box(place)));

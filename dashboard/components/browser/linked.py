@@ -1,4 +1,4 @@
-"""How anything that leads to another page is drawn: grids of images and tables whose cells are links."""
+"""How anything that leads to another page is drawn: grids of images, figures, and tables whose cells are links."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -40,6 +40,17 @@ class Cell:
     """In `row`: the keyboard key that follows the link, as in KeyboardEvent.key."""
     meaning: str = ""
     """What a term means; `table` fills it in from the glossary."""
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A figure that is read from afar: what it is, its value, lines under it, and perhaps where it leads."""
+
+    name: str
+    value: str
+    lines: tuple[str, ...] = ()
+    link: tuple[str, str] | None = None
+    """A text and where it leads."""
 
 
 @dataclass(frozen=True)
@@ -88,6 +99,11 @@ def _explained(cell: Cell | str, *, first: bool) -> Cell:
 def row(steps: Sequence[Cell], *, key: str, left: bool = False) -> None:
     """Links beside each other, at the right or at the left."""
     _mount(key, {"steps": [asdict(step) for step in steps], "left": left})
+
+
+def tiles(items: Sequence[Tile], *, key: str) -> None:
+    """Figures beside each other."""
+    _mount(key, {"tiles": [{**asdict(item), "meaning": glossary.meaning(item.name)} for item in items]})
 
 
 @st.cache_resource(show_spinner=False)

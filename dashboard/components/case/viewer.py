@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import filters, frame, grid, wording
+from dashboard.components import filters, grid, wording
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset
@@ -29,9 +29,8 @@ def show(case: Case, view: filters.View) -> None:
 def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
     """What is known of the case, as a table."""
     cause = f" ({case.cause})" if case.cause else ""
-    search = frame.here("search", dataset, by="image", image=case.id, run=view.question.run_id)
     rows: list[list[Cell | str]] = [
-        ["Image", Cell(f"{case.id}, search with it", search)],
+        ["Image", str(case.id)],
         ["Label", f"{wording.LABELS[case.label]}{cause}"],
         ["Prediction", _prediction(case)],
         ["Threshold", wording.percent(view.question.threshold)],

@@ -11,10 +11,12 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, filters, frame, grid, wording
-from dashboard.components.browser import going
+from dashboard.components.browser import going, linked
+from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import exports, picks
 from db.models import Dataset, Run
 from db.queries import cases, columns, runs
+from engine.commands import job
 from engine.errors import InputError
 from engine.map_points import OUTCOMES, Points, drawn, inside, most_wrong
 
@@ -122,13 +124,14 @@ def _of(wanted: Any, parts: Iterable[columns.Part], missing: float) -> Any:
     return np.where(hit, table[at, 1] if len(table) else missing, missing)
 
 
-def chart(dataset: Dataset, points: Points, *, method: str, by: str) -> None:
-    """The map; a box that is dragged goes into the URL, a point that is clicked leads to its case."""
-    _chart(dataset, points, method=method, by=by, dragged=_dragged())
+def chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: int | None) -> None:
+    """The map; a box that is dragged goes into the URL, a point that is clicked leads to its case. marked: the image
+    that a ring makes out."""
+    _chart(dataset, points, method=method, by=by, marked=marked, dragged=_dragged())
 
 
 @st.fragment
-def _chart(dataset: Dataset, points: Points, *, method: str, by: str, dragged: int) -> None:
+def _chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: int | None, dragged: int) -> None:
     """The map alone: a chart tells the box that it was drawn with as well, and the page around it stays as it is then.
 
     dragged: how often a box had been dragged when the page was drawn.
@@ -142,6 +145,7 @@ def _chart(dataset: Dataset, points: Points, *, method: str, by: str, dragged: i
     from engine.charts.style import for_page
 
     rows = drawn(points, most=WHOLE if len(points.ids) <= WHOLE else DRAWN, failures=FAILURES)
+    rows = np.union1d(rows, np.flatnonzero(points.ids == marked))
     table = pd.DataFrame({"image_id": points.ids[rows], "x": points.places[rows, 0], "y": points.places[rows, 1]})
     table["probability"] = points.probabilities[rows]
     for name in {"label", "outcome", by} - {"probability"}:
@@ -154,6 +158,7 @@ def _chart(dataset: Dataset, points: Points, *, method: str, by: str, dragged: i
             counts={} if by == "probability" else points.counts(by),
             total=len(points.ids),
             box=edges_in_url(),
+            marked=marked,
             synthetic=dataset.synthetic,
         )
     said(points, rows)
@@ -165,6 +170,21 @@ def _chart(dataset: Dataset, points: Points, *, method: str, by: str, dragged: i
     selected = partial(_boxed, key, edges_in_url())
     event: Any = st.altair_chart(shown, on_select=selected, selection_mode=["box", "image"], key=key)
     _follow(dataset, event.selection)
+
+
+def marked(dataset: Dataset, points: Points, run: Run) -> int | None:
+    """The image that the URL names, with the way back to its case; of one that is not on the map, why."""
+    number = address.number("image")
+    if number is None:
+        return None
+    name = f"image {number}"
+    if not (points.ids == number).any():
+        again = job("map", dataset.name)
+        st.markdown(f"Of {name} run {run.id} drew no point. Draw the map again: {wording.plain(again)}")
+        return None
+    back = frame.here("case", dataset, **filters.parameters(image=number))
+    linked.row([Cell("The ring is around"), Cell(name, back)], key="marked", left=True)
+    return number
 
 
 def said(points: Points, rows: Any) -> None:

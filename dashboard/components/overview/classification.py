@@ -12,17 +12,17 @@ from db.queries import cases
 from engine.metrics.names import called
 from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
 
-SPLITS = {UNSPLIT: "No split"}
+SPLITS = {UNSPLIT: "No split", OUT_OF_FOLD: "Out of fold"}
 """Heads of columns that are not the split's name."""
 SHOWN = (
     *("auc", "threshold", "accuracy", "recall", "specificity", "precision", "f1"),
     *("average_precision", "brier", "ece", "ece_by_chance", "calibration_intercept", "calibration_slope"),
 )
 FILMS = {
-    "accuracy": ("wrong", "The films that it gets wrong"),
-    "recall": ("FN", "The pneumonias that it missed"),
-    "specificity": ("FP", "Its false alarms"),
-    "precision": ("FP", "Its false alarms"),
+    "accuracy": ("wrong", "All failures"),
+    "recall": ("FN", "Missed pneumonias"),
+    "specificity": ("FP", "False alarms"),
+    "precision": ("FP", "False alarms"),
 }
 """The outcome of the films that lower a figure, and how it reads."""
 WHOLE = "all"
@@ -56,40 +56,53 @@ def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metri
     are comparable; under recall that of each cause. view: by what the evaluation `run` read."""
     with resources.reading() as session:
         causes = cases.causes(session, dataset.id)
-    sides = list(_sides(view, run, metrics))
+    columns = list(sides(view, run, metrics))
     original = original and any(metric.split == "test" for metric in metrics)
     rows: list[list[Cell | str]] = []
     for name in SHOWN:
-        rows += _rows(dataset, sides, name, WHOLE, original=original)
+        rows += _rows(dataset, columns, name, WHOLE, original=original)
         if name == "recall":
-            rows += [row for cause in causes for row in _rows(dataset, sides, name, cause, original=original)]
+            rows += [row for cause in causes for row in _rows(dataset, columns, name, cause, original=original)]
     heads = ["Classification"]
-    for at, side in enumerate(sides):
+    for at, side in enumerate(columns):
         heads += [f">{side.head}", ">95 % interval", ">n", *([">Original tool"] if original and not at else [])]
     linked.table(heads, rows, key="classification", caption="Classification metrics")
 
 
-def _sides(view: filters.View, run: Run, metrics: Sequence[Metric]) -> Iterator[Side]:
+def head(split: str) -> str:
+    """What the figures of a split stand under."""
+    return SPLITS.get(split, split.capitalize())
+
+
+def sides(view: filters.View, run: Run, metrics: Sequence[Metric]) -> Iterator[Side]:
     """The split judged on, and out of fold, whose head names the run where it is not the one behind the predictions."""
     split = judged(metrics)
     behind = view.run.train_run_id if view.run else None
     read = run.config.get("train_run") or behind
     learned = next((one for one in view.runs if one.id == read), None)
     other = f", run {read}" if behind and read != behind else ""
-    heads = {split: SPLITS.get(split, split.capitalize()), OUT_OF_FOLD: f"Out of fold{other}"}
+    heads = {split: head(split), OUT_OF_FOLD: f"{head(OUT_OF_FOLD)}{other}"}
     for name, source in ((split, view.run), (OUT_OF_FOLD, learned)):
         found = {(metric.name, metric.slice): metric for metric in metrics if metric.split == name}
         if found:
-            yield Side(heads[name], found, _films(name, source, found.get(("threshold", WHOLE))))
+            yield Side(heads[name], found, _predicted(name, source, found.get(("threshold", WHOLE))))
 
 
-def _films(split: str, source: Run | None, threshold: Metric | None) -> dict[str, object] | None:
+def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict[str, object] | None:
     """Where the films of a split are, by the run that predicted them, at the threshold that they were judged at."""
     if source is None:
         return None
     other = threshold.value if threshold and threshold.value != source.threshold else None
     where = None if split == OUT_OF_FOLD else "unknown" if split == UNSPLIT else split
     return {"split": where, "run": source.id, "threshold": other}
+
+
+def films(dataset: Dataset, side: Side, name: str, *, cause: str | None = None) -> tuple[str, str] | None:
+    """What the films are that lower a figure, and where they are; None where it has none."""
+    if side.films is None or name not in FILMS:
+        return None
+    outcome, said = FILMS[name]
+    return said, frame.here("cases", dataset, **{**side.films, "outcome": outcome, "cause": cause})
 
 
 def _rows(
@@ -109,9 +122,9 @@ def _rows(
 
 def _leading(dataset: Dataset, value: Cell, side: Side, name: str, where: str) -> Cell:
     """The value as a link to the films that lower it, where it has such."""
-    if side.films is None or name not in FILMS or (name, where) not in side.metrics:
-        return value
-    outcome, said = FILMS[name]
     cause = None if where == WHOLE else where
-    href = frame.here("cases", dataset, **{**side.films, "outcome": outcome, "cause": cause})
+    found = films(dataset, side, name, cause=cause)
+    if found is None or (name, where) not in side.metrics:
+        return value
+    said, href = found
     return replace(value, href=href, help=f"{said}: {cause}" if cause else said)

@@ -1,0 +1,59 @@
+"""The few figures that a reader looks for first: how good the classifier is, and how alike what a search finds."""
+
+from collections.abc import Iterator, Sequence
+
+from dashboard import resources
+from dashboard.components import figures, filters, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Tile
+from dashboard.components.overview import classification
+from db.models import Dataset, Metric
+from db.queries import evaluation
+from db.queries.evaluation import Evaluation
+from engine.metrics.names import called
+
+CLASSIFIER = ("auc", "recall", "specificity", "accuracy")
+RETRIEVAL = "p_at_1"
+
+
+def show(dataset: Dataset, view: filters.View, evaluated: Evaluation, *, original: bool) -> None:
+    """Each figure with its interval, the original tool's where they are comparable, and a way on; what nobody measured
+    is left out."""
+    run, metrics = evaluated
+    side = next(classification.sides(view, run, metrics["classification"]), None)
+    tiles = list(_classifier(dataset, side, original=original)) if side else []
+    tiles += _retrieval(dataset, metrics["retrieval"], original=original)
+    if tiles:
+        linked.tiles(tiles, key="highlights")
+
+
+def _classifier(dataset: Dataset, side: classification.Side, *, original: bool) -> Iterator[Tile]:
+    for name in CLASSIFIER:
+        metric = side.metrics.get((name, classification.WHOLE))
+        if metric is not None:
+            link = classification.films(dataset, side, name) or _curve(dataset, side)
+            yield _tile(metric, [], link, original=original and metric.split == "test")
+
+
+def _curve(dataset: Dataset, side: classification.Side) -> tuple[str, str] | None:
+    """Where the curve behind an area is, on the page of the run that predicted."""
+    return ("ROC curve", frame.here("runs", dataset, run=side.films["run"])) if side.films else None
+
+
+def _retrieval(dataset: Dataset, metrics: Sequence[Metric], *, original: bool) -> Iterator[Tile]:
+    """That of the index which a search asks unless told otherwise."""
+    with resources.reading() as session:
+        searched = next((index.embedder for index in evaluation.indexes(session, dataset.id)), None)
+    for metric in metrics:
+        if (metric.name, metric.slice) == (RETRIEVAL, searched):
+            link = ("Look up similar cases", frame.here("search", dataset))
+            yield _tile(metric, [f"Embedder {searched}"], link, original=original)
+
+
+def _tile(metric: Metric, told: list[str], link: tuple[str, str] | None, *, original: bool) -> Tile:
+    head = classification.head(metric.split)
+    span = wording.interval(metric.name, metric.low, metric.high)
+    lines = [f"{head}, {span}" if span else head, *told]
+    if original and metric.name in figures.ORIGINAL:
+        lines.append(f"Original tool {figures.of_original(metric.name).text}")
+    return Tile(called(metric.name), wording.measured(metric.name, metric.value), tuple(lines), link)
