@@ -76,7 +76,8 @@ class Subject:
     @property
     def fingerprint(self) -> str:
         """Hash of everything that an audit's values depend on, options aside."""
-        parts = [VERSION, self.images, self.predict.fingerprint, self.train.fingerprint]
+        weights = self.predict.checkpoint_sha256
+        parts = [VERSION, self.images, self.predict.fingerprint, self.train.fingerprint, weights]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -169,6 +169,18 @@ def test_an_audit_of_films_that_are_no_test_any_more_is_made_anew(world: World) 
     assert after.id != before.id and (after.summary or {})["images"] < (before.summary or {})["images"]
 
 
+def test_what_a_killed_audit_found_of_other_weights_is_not_taken_up(world: World) -> None:
+    assert audit.main([*world.options, *FAST]) == 0
+    before, _ = stored(world)
+    with session.transaction(world.context.engine) as db:
+        db.get_one(Run, before.id).status = "interrupted"
+        (predict,) = runs.page(db, kind="predict")
+        predict.summary = {**(predict.summary or {}), "checkpoint_sha256": "d" * 64}
+    assert audit.main([*world.options, *FAST]) == 0
+    after, _ = stored(world)
+    assert after.id != before.id
+
+
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
