@@ -141,8 +141,13 @@ class Run(Base):
         return found
 
     @property
+    def imported(self) -> bool:
+        """Of predict runs: whether the predictions were made elsewhere, by a classifier of which the name is known."""
+        return bool((self.summary or {}).get("imported"))
+
+    @property
     def recipe(self) -> str | None:
-        """Of train and predict runs: the name of the classifier's recipe."""
+        """Of train and predict runs: the name of the classifier's recipe, or of one that is not ours."""
         found: str | None = (self.summary or {}).get("recipe")
         return found
 

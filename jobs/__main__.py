@@ -13,6 +13,7 @@ JOBS = (
     "validate",
     "train",
     "predict",
+    "import_predictions",
     "report",
     "score",
     "embed",
@@ -41,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         print("usage: python -m jobs NAME [OPTIONS]    (python -m jobs NAME --help)\n")
         for name in JOBS:
-            print(f"  {name:<13} {purpose(name)}")
+            print(f"  {name:<18} {purpose(name)}")
         return 0
     if argv[0] not in JOBS:
         print(f"error: job '{argv[0]}' is unknown; known: {', '.join(JOBS)}", file=sys.stderr)

@@ -121,7 +121,7 @@ def classifier_values(
             thresholds=thresholds,
             seed=seed,
             replicates=replicates,
-            uncalibrated=probabilities(np.array([row.logit for row in files])),
+            uncalibrated=None if source.imported else probabilities(np.array([row.logit for row in files])),
         ):
             yield metric_row(measured.name, split, measured.slice, measured.interval)
 

@@ -242,6 +242,8 @@ def settings_of(generator: "ReportGenerator", predicted: Run) -> dict[str, Any]:
         summary = predicted.summary or {}
         names = ("checkpoint_sha256", "temperature", "threshold", "threshold_recall97", "threshold_youden")
         settings["classifier"] = {name: summary.get(name) for name in names}
+        if predicted.imported:
+            settings["classifier"]["predictions_sha256"] = predicted.config["file_sha256"]
     return settings
 
 

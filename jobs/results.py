@@ -47,9 +47,10 @@ class Inputs:
     def missing(self) -> list[str]:
         """One line for each task that has nothing to evaluate."""
         name = self.dataset.name
+        imported = self.predict is not None and self.predict.imported
         asked = {
             f"classification on test: no predict run; make one with: {job('predict', name)}": self.predict,
-            f"out-of-fold classification: no train run; make one with: {job('train', name)}": self.train,
+            f"out-of-fold classification: no train run; make one with: {job('train', name)}": self.train or imported,
             f"reports: none with a score; write some with: {job('report', name)}": self.scores,
             f"retrieval: no vector index; build one with: {job('embed', name)}": self.indexes,
         }
@@ -106,7 +107,8 @@ def gather(
             train: Run | None = named("train", train_run)
         else:
             behind = db.get(Run, predict.train_run_id) if predict and predict.train_run_id else None
-            train = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
+            own = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
+            train = None if predict and predict.imported else own  # another classifier's values would stand beside its
         reports = evaluation.reports(db, dataset.id)
         scores = evaluation.report_scores(db, [report.report_id for report in reports])
         images = datasets.fingerprint(db, dataset.id)

@@ -103,6 +103,11 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
         learned_from = db.get(Dataset, train.dataset_id) if train else None
         training = predictions.of_run(db, train.id, labelled=True) if train else []
         images = datasets.fingerprint(db, dataset.id)
+    if predict.imported:
+        raise JobError(
+            f"predict run {predict.id} is of a classifier that is not here ({predict.recipe}), and an audit asks the "
+            "classifier itself; name a run of one that was trained here with --predict-run"
+        )
     if train is None or learned_from is None or not training:
         raise JobError(f"predict run {predict.id} does not tell which train run it comes from; repeat it: {again}")
     if heatmaps is None or not is_whole(context.artifacts / heatmaps.path, heatmaps.sha256):

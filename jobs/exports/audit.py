@@ -21,6 +21,8 @@ EACH = 3
 def audit_of(export: Export) -> Run:
     """The latest audit of the predict run that the evaluation read. Raises InputError where there is none."""
     predict = export.run("predict")
+    if predict.imported:
+        raise InputError(f"predict run {predict.id} is of {predict.recipe}, which is not here to be audited")
     with session.reading(export.context.engine) as db:
         found = queries.latest(db, predict.id)
     if found is None:

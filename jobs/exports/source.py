@@ -96,7 +96,10 @@ class Export:
         return InputError(f"no {what}; make one with: {made}; then evaluate and export again")
 
     def run(self, kind: str) -> Run:
-        """The run of `kind` that the evaluation read. Raises InputError where it read none."""
+        """The run of `kind` that the evaluation read. Raises InputError where it read none, or can have read none."""
+        predict = self.predicted()
+        if kind == "train" and predict and predict.imported:
+            raise InputError(f"predict run {predict.id} is of {predict.recipe}, which was not trained here")
         number = self.evaluation.config[f"{kind}_run"]
         with session.reading(self.context.engine) as db:
             found = db.get(Run, number) if number else None

@@ -158,7 +158,7 @@ class Work:
             probability=item.probability,
             threshold=self.scorer.threshold,
             high_recall_threshold=min(thresholds_of(self.predicted).values()),
-            zones=item.zones or {},
+            zones=item.zones,
             pixels=read_grey(film) if self.generator.reads_pixels else None,
             nearest=self.labelled.nearest(item, self.generator.reads_nearest) if self.labelled else (),
         )

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from engine.errors import InputError
-from engine.reporting.reference_reports import References, read
+from engine.path_sheets import Sheet
+from engine.reporting.reference_reports import read
 
 
 def sheet(root: Path, text: str) -> None:
@@ -18,25 +19,25 @@ def test_a_row_names_its_image_as_a_label_sheet_may(tmp_path: Path, written: str
     paths = [unicodedata.normalize(stored, path) for path in ("test/Röntgen.png", "test/b.png", "c.png")]
     text = "path,report\ntest/Röntgen.png,Clear.\ntest\\b.png,Opacity.\n./c.png,Normal.\n,\n"
     sheet(tmp_path, unicodedata.normalize(written, text))
-    assert read(tmp_path, paths) == References(dict(zip(paths, ("Clear.", "Opacity.", "Normal."), strict=True)))
+    assert read(tmp_path, paths) == Sheet(dict(zip(paths, ("Clear.", "Opacity.", "Normal."), strict=True)))
 
 
 def test_files_that_differ_in_the_encoding_of_an_accent_alone_keep_their_own_reports(tmp_path: Path) -> None:
     one, two = (unicodedata.normalize(form, "ä.png") for form in ("NFC", "NFD"))
     sheet(tmp_path, f"path,report\n{two},Clear.\n{one},Opacity.\n")
-    assert read(tmp_path, [one, two]).reports == {one: "Opacity.", two: "Clear."}
+    assert read(tmp_path, [one, two]).values == {one: "Opacity.", two: "Clear."}
 
 
 def test_reports_on_no_image_are_told_and_empty_ones_are_none(tmp_path: Path) -> None:
     sheet(tmp_path, "path,report\nb.png,Clear.\na.png,\ngone.png,Opacity.\nlost.png,\n")
-    assert read(tmp_path, ["a.png", "b.png"]) == References({"b.png": "Clear."}, ("gone.png",))
+    assert read(tmp_path, ["a.png", "b.png"]) == Sheet({"b.png": "Clear."}, ("gone.png",))
     (tmp_path / "reports.csv").unlink()
-    assert read(tmp_path, ["a.png"]) == References()
+    assert read(tmp_path, ["a.png"]) == Sheet()
 
 
 def test_a_report_on_a_copy_is_its_images(tmp_path: Path) -> None:
     sheet(tmp_path, "path,report\nval\\copy.png,Clear.\nb.png,\n")
-    assert read(tmp_path, ["a.png", "b.png"], {"val/copy.png": "a.png"}) == References({"a.png": "Clear."})
+    assert read(tmp_path, ["a.png", "b.png"], {"val/copy.png": "a.png"}) == Sheet({"a.png": "Clear."})
     sheet(tmp_path, "path,report\nval/copy.png,Clear.\na.png,Opacity.\n")
     with pytest.raises(InputError, match=r"line 3: a second report for a\.png; keep one"):
         read(tmp_path, ["a.png"], {"val/copy.png": "a.png"})

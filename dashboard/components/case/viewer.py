@@ -95,4 +95,5 @@ def _source(case: Case, view: filters.View) -> str:
     if view.run is None or case.probability is None:
         return "no run in view scored it"
     held_out = f", fold {case.fold} held it out" if case.fold is not None else ""
-    return f"run {view.run.id} ({view.run.kind}{held_out})"
+    classifier = f", {view.run.recipe}" if view.run.recipe else ""
+    return f"run {view.run.id} ({view.run.kind}{classifier}{held_out})"

@@ -33,15 +33,15 @@ class Case:
 
     probability: of pneumonia, in [0, 1]. threshold: in [0, 1]; at or above it the classifier calls
     pneumonia. high_recall_threshold: the more cautious operating point, None where unknown. zones: share of the
-    heatmap in each lung zone, summing to 1, empty where there is no heat. pixels: uint8 (h, w), None unless the
-    generator reads them. nearest: labelled cases of other patients, the most similar first, empty unless the generator
-    reads them.
+    heatmap in each lung zone, summing to 1, empty where there is no heat, None where there is no heatmap. pixels:
+    uint8 (h, w), None unless the generator reads them. nearest: labelled cases of other patients, the most similar
+    first, empty unless the generator reads them.
     """
 
     probability: float
     threshold: float
     high_recall_threshold: float | None = None
-    zones: Mapping[str, float] = field(default_factory=dict)
+    zones: Mapping[str, float] | None = field(default_factory=dict)
     pixels: NDArray[np.uint8] | None = None
     nearest: Sequence[LabelledCase] = ()
 

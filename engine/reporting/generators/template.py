@@ -62,7 +62,7 @@ def read(case: Case) -> Reading:
         complement=_number(1 - p),
         operating_point=f"{side} the operating threshold of {case.threshold:.2f}",
         zones=_zones(case.zones),
-        located=bool(leading_zones(case.zones)),
+        located=bool(leading_zones(case.zones or {})),
         leaning_normal=p < 0.5,
         called=p >= case.threshold,
     )
@@ -73,8 +73,10 @@ def _number(p: float) -> str:
     return "below 0.01" if p < 0.01 else "above 0.99" if p > 0.99 else f"{p:.2f}"
 
 
-def _zones(zones: Mapping[str, float]) -> str:
+def _zones(zones: Mapping[str, float] | None) -> str:
     """Where the heatmap points, as a clause: the zones that hold most of it, heaviest first."""
+    if zones is None:
+        return "no heatmap tells where its evidence lies"
     if not zones:
         return "the heatmap marks no region"
     leading = leading_zones(zones)

@@ -1,0 +1,124 @@
+"""python -m jobs import_predictions FILE --classifier NAME: take in what a classifier of your own said of the images.
+
+FILE is a CSV with columns path, as in the data set's folder, and probability, of pneumonia. The predictions are a run
+like any other: its cases, thresholds, reports and metrics, and `compare` with another run. What the classifier learned
+from is not known here, so give only images that it never saw.
+"""
+
+import argparse
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from db import session
+from db.models import Dataset, Image
+from db.queries import datasets
+from engine.classification import foreign_predictions
+from engine.commands import job
+from engine.digests import file_sha256
+from engine.metrics.classification import HALF
+from engine.path_sheets import examples
+from jobs.command import Context, UsageError, command, named_file, open_context, parser
+from jobs.predict import SPLITS, images_to_score
+from jobs.run import ActiveRun
+
+LONGEST = 60
+"""Characters of a classifier's name."""
+
+
+@command
+def main(argv: Sequence[str] | None = None) -> int:
+    """See the module's first line."""
+    options = parser(__doc__, "import_predictions")
+    options.add_argument("file", type=named_file, metavar="FILE", help="CSV with columns path and probability")
+    options.add_argument("--classifier", type=name, required=True, metavar="NAME", help="what the pages call it")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument(
+        "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
+    )
+    options.add_argument(
+        "--threshold",
+        type=probability,
+        default=HALF,
+        metavar="P",
+        help="from which probability on it says pneumonia (.5)",
+    )
+    args = options.parse_args(argv)
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    images, split = images_to_score(context, dataset, args.split)
+    said = predictions_of(context, dataset, images, args.file)
+    scored = [image for image in images if image.path in said]
+    if not scored:
+        raise UsageError(f"{args.file} says nothing of split '{split}' of dataset '{dataset.name}'; check its paths")
+    if len(scored) < len(images):
+        lacking = [image.path for image in images if image.path not in said]
+        print(f"warning: {len(lacking):,} images of split '{split}' have no row: {examples(lacking)}")
+    run = ActiveRun.claim(
+        context,
+        kind="predict",
+        config={
+            "dataset": dataset.name,
+            "classifier": args.classifier,
+            "split": split,
+            "threshold": args.threshold,
+            "file_sha256": file_sha256(args.file),
+        },
+        inputs=hashlib.sha256("\n".join(image.sha256 for image in images).encode()).hexdigest(),
+        dataset_id=dataset.id,
+        predicts=len(scored),
+    )
+    if not run.already_finished:
+        with run:
+            store(run, scored, said, args.classifier, args.threshold)
+    done = "already done as run" if run.already_finished else "run"
+    measure = job("evaluate", dataset.name)
+    print(f"import_predictions: {done} {run.id}, {len(scored):,} images ({split}) by {args.classifier}; now: {measure}")
+    return 0
+
+
+def name(value: str) -> str:
+    """An argparse type: a classifier's name."""
+    if not value.strip() or len(value) > LONGEST or not value.isprintable():
+        raise argparse.ArgumentTypeError(f"a name has 1 to {LONGEST} printable characters")
+    return value.strip()
+
+
+def probability(value: str) -> float:
+    """An argparse type: a number in [0, 1]."""
+    if not 0.0 <= (number := float(value)) <= 1.0:
+        raise argparse.ArgumentTypeError(f"{value} is not from 0 to 1")
+    return number
+
+
+def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], file: Path) -> Mapping[str, float]:
+    """Path of an image of the data set -> probability; lines tell of rows on no image or another split's."""
+    with session.reading(context.engine) as db:
+        paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
+    found = foreign_predictions.read(file, paths, copies)
+    if found.strays:
+        print(f"warning: {len(found.strays):,} rows of {file} are on no image: {examples(found.strays)}")
+    elsewhere = found.values.keys() - {image.path for image in images}
+    if elsewhere:
+        print(f"import_predictions: {len(elsewhere):,} rows on images of other splits are left out; see --split")
+    return found.values
+
+
+def store(
+    run: ActiveRun, images: Sequence[Image], said: Mapping[str, float], classifier: str, threshold: float
+) -> None:
+    """The predictions as the run's rows."""
+    rows = [
+        {
+            "run_id": run.id,
+            "image_id": image.id,
+            "logit": foreign_predictions.logit(said[image.path]),
+            "probability": said[image.path],
+        }
+        for image in images
+    ]
+    run.predictions(rows, {"threshold": threshold, "recipe": classifier, "imported": True, "images": len(rows)})
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,150 @@
+"""import_predictions: what a classifier that was trained elsewhere said is a run like any other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from finished_runs import World, make_world
+from sklearn.metrics import roc_auc_score
+
+from db import session
+from db.models import Image, Report, Run
+from db.queries import predictions, runs
+from jobs import audit, compare, evaluate, export, import_predictions, report
+from jobs.command import Context
+
+FEW = ["--replicates", "100"]
+
+
+@pytest.fixture
+def world(context: Context, job_options: list[str], tmp_path: Path) -> World:
+    return make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+
+
+def file_of(world: World, images: list[Image], *, seed: int = 0, more: str = "") -> Path:
+    """A file with a probability for each of these images, better than chance."""
+    draw = np.random.default_rng(seed)
+    said = [0.3 * (image.label or 0) + 0.7 * draw.random() for image in images]
+    lines = [f"{image.path},{value}" for image, value in zip(images, said, strict=True)]
+    file = world.context.artifacts / f"said-{seed}.csv"
+    file.write_text("\n".join(["path,probability", *lines, more]))
+    return file
+
+
+def imported(world: World, file: Path, *options: str, classifier: str = "DenseNet-121") -> Run:
+    assert import_predictions.main([str(file), "--classifier", classifier, *options, *world.options]) == 0
+    with session.transaction(world.context.engine) as db:
+        found = runs.in_force(db, "predict", world.dataset.id)
+    assert found is not None and found.imported
+    return found
+
+
+def test_foreign_predictions_are_evaluated_as_our_own_and_no_others_stand_beside_them(world: World) -> None:
+    train = world.add_train()
+    world.add_predict(train)
+    run = imported(world, file_of(world, world.of("test")), "--threshold", "0.4")
+    assert (run.recipe, run.threshold, run.train_run_id) == ("DenseNet-121", 0.4, None)
+    assert evaluate.main([*world.options, *FEW]) == 0
+    stored = world.evaluated()
+    with session.transaction(world.context.engine) as db:
+        rows = predictions.of_run(db, run.id)
+    files = np.array([row.file_count for row in rows])
+    labels, scores = (np.repeat([getattr(row, name) for row in rows], files) for name in ("label", "probability"))
+    assert stored["test", "all", "auc"].value == pytest.approx(roc_auc_score(labels, scores))
+    assert stored["test", "all", "threshold"].value == 0.4
+    assert not {split for split, _, _ in stored} & {"oof"}
+    assert not {where for _, where, _ in stored} & {"before_scaling"}
+    with session.transaction(world.context.engine) as db:
+        evaluated = runs.in_force(db, "evaluate", world.dataset.id)
+    assert evaluated is not None and evaluated.summary is not None
+    assert not [line for line in evaluated.summary["skipped"] if "out-of-fold" in line]
+
+
+def test_the_same_file_is_done_once_and_another_is_another_run(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = file_of(world, world.of("test"))
+    first = imported(world, file)
+    assert imported(world, file).id == first.id
+    assert f"already done as run {first.id}" in capsys.readouterr().out
+    assert imported(world, file_of(world, world.of("test"), seed=1)).id != first.id
+    assert imported(world, file, classifier="ResNet").id != first.id
+    assert imported(world, file, "--threshold", "0.3").id != first.id
+
+
+def test_rows_without_an_image_of_other_splits_and_images_without_a_row_are_told(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tested = world.of("test")
+    images = [*tested[2:], *world.of("train")[:3]]
+    run = imported(world, file_of(world, images, more="gone.png,0.5"))
+    said = capsys.readouterr().out
+    assert "warning: 1 rows of" in said and "are on no image: gone.png" in said
+    assert "3 rows on images of other splits are left out; see --split" in said
+    assert f"warning: 2 images of split 'test' have no row: {tested[0].path}, {tested[1].path}\n" in said
+    with session.transaction(world.context.engine) as db:
+        assert {row.image_id for row in predictions.of_run(db, run.id)} == {image.id for image in tested[2:]}
+    everywhere = imported(world, file_of(world, images, seed=2), "--split", "all")
+    with session.transaction(world.context.engine) as db:
+        assert len(predictions.of_run(db, everywhere.id)) == len(images)
+
+
+def test_two_classifiers_reports_are_told_apart(world: World) -> None:
+    asked = ["--strategies", "basic", "--images", "4", *world.options]
+    texts = []
+    for seed in (0, 1):
+        imported(world, file_of(world, world.of("test"), seed=seed))
+        assert report.main(asked) == 0
+        with session.transaction(world.context.engine) as db:
+            texts.append({row.image_id: row.text for row in db.query(Report).order_by(Report.id.desc()).limit(4)})
+    assert set(texts[0]) == set(texts[1]) and texts[0] != texts[1]
+    assert all("No heatmap tells where its evidence lies" in text for text in texts[0].values())
+
+
+def test_it_is_compared_with_a_classifier_of_ours(
+    world: World, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    ours = world.add_predict(world.add_train())
+    theirs = imported(world, file_of(world, world.of("test")))
+    capsys.readouterr()
+    assert compare.main([str(ours.id), str(theirs.id), "--json", *FEW, *job_options]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["images"] == 50 and told["auc"]["second"] is not None
+
+
+def test_what_asks_the_classifier_itself_says_that_it_is_not_here(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_train()
+    run = imported(world, file_of(world, world.of("test")))
+    assert audit.main([*world.options, *FEW]) == 1
+    assert f"predict run {run.id} is of a classifier that is not here (DenseNet-121)" in capsys.readouterr().err
+    assert evaluate.main([*world.options, *FEW]) == 0
+    assert export.main(world.options) == 0
+    said = capsys.readouterr().out
+    assert f"left out model card: predict run {run.id} is of DenseNet-121, which was not trained here" in said
+    assert f"left out audit report: predict run {run.id} is of DenseNet-121, which is not here to be audited" in said
+    assert (world.exports / "roc_curve.png").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "expected"),
+    [
+        (["--threshold", "2"], 2, "--threshold: 2 is not from 0 to 1"),
+        (["--classifier", " "], 2, "--classifier: a name has 1 to 60 printable characters"),
+        (["--classifier", "x" * 61], 2, "a name has 1 to 60 printable characters"),
+        (["--split", "val"], 1, "has no images in split 'val'; choose another with --split"),
+        (["--split", "train"], 2, "says nothing of split 'train' of dataset 'drawn'; check its paths"),
+    ],
+)
+def test_bad_input_is_one_line(
+    world: World, capsys: pytest.CaptureFixture[str], options: list[str], code: int, expected: str
+) -> None:
+    file = file_of(world, world.of("test"))
+    asked = [str(file), *(["--classifier", "x"] if "--classifier" not in options else []), *options, *world.options]
+    try:
+        assert import_predictions.main(asked) == code
+    except SystemExit as ended:
+        assert ended.code == code
+    assert expected in capsys.readouterr().err
