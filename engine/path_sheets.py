@@ -1,7 +1,7 @@
 """What a CSV file says of images that it names by their path, a row each."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
@@ -11,6 +11,7 @@ from engine.datasets import spelling
 from engine.errors import InputError
 
 T = TypeVar("T")
+NONE: Mapping[str, str] = MappingProxyType({})
 PATH = "path"
 EXAMPLES = 3
 """Paths that a message names."""
@@ -24,49 +25,58 @@ class Sheet(Generic[T]):
     strays: tuple[str, ...] = ()
 
 
-def examples(paths: Sequence[str]) -> str:
-    """The first of these paths, for a message."""
-    return f"{', '.join(paths[:EXAMPLES])}{', ...' if len(paths) > EXAMPLES else ''}"
-
-
 def read(
-    file: Path,
-    column: str,
-    paths: Iterable[str],
-    copies: Mapping[str, str] = MappingProxyType({}),
-    *,
-    parse: Callable[[str], T | None],
+    file: Path, column: str, paths: Iterable[str], copies: Mapping[str, str] = NONE, *, parse: Callable[[str], T | None]
 ) -> Sheet[T]:
-    """The values of `column` by the images that column "path" names; rows without a value do not count.
-
-    paths: the images', which a row may spell as a row of labels.csv may. copies: path of a byte-identical file -> the
-    path of the image that stands for it, whose value a row on either is. parse: what a cell means, stripped; None is no
-    value, and a ValueError that says what is wrong with it. Raises InputError that names file and line where the file
-    cannot be read, lacks a column, or says two things of one image; FileNotFoundError where there is none.
-    """
+    """The values of `column` by image; see `rows`. parse: what a cell means, stripped; None is no value, and a
+    ValueError says what is wrong with it. Raises InputError where two rows say two things of one image."""
     held = set(paths)
-    spelled = spelling(held | copies.keys())
     found: dict[str, T] = {}
+    for line, path, cells in rows(file, (column,), held, copies):
+        try:
+            value = parse(cells[column])
+        except ValueError as error:
+            raise InputError(f"{file}, line {line}: {error}") from error
+        if value is not None and found.setdefault(path, value) != value:
+            raise InputError(f"{file}, line {line}: a second {column} for {path}; keep one")
+    return sheet(found, held)
+
+
+def rows(
+    file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str, str] = NONE
+) -> Iterator[tuple[int, str, dict[str, str]]]:
+    """Line, path and cells of each row: the image's path in column "path", and what the other columns hold, stripped.
+
+    held: the images' paths, which a row may spell as a row of labels.csv may. copies: path of a byte-identical file ->
+    the path of the image that stands for it, which a row on either is on. Raises InputError that names file and line
+    where the file cannot be read or lacks a column; FileNotFoundError where there is none.
+    """
+    spelled = spelling(held | copies.keys())
+    wanted = (PATH, *columns)
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            rows = csv.DictReader(stream)
-            missing = [name for name in (PATH, column) if name not in (rows.fieldnames or ())]
+            reader = csv.DictReader(stream)
+            missing = [name for name in wanted if name not in (reader.fieldnames or ())]
             if missing:
-                raise InputError(f"{file}, line 1: no column '{missing[0]}'; it needs {PATH} and {column}")
-            for row in rows:
-                try:
-                    value = parse((row[column] or "").strip())
-                except ValueError as error:
-                    raise InputError(f"{file}, line {rows.line_num}: {error}") from error
-                path = spelled((row[PATH] or "").strip())
-                path = copies.get(path, path)
-                if value is not None and found.setdefault(path, value) != value:
-                    raise InputError(f"{file}, line {rows.line_num}: a second {column} for {path}; keep one")
+                raise InputError(f"{file}, line 1: no column '{missing[0]}'; it needs {' and '.join(wanted)}")
+            for row in reader:
+                cells = {name: (row[name] or "").strip() for name in wanted}
+                path = spelled(cells[PATH])
+                yield reader.line_num, copies.get(path, path), cells
     except FileNotFoundError:
         raise
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{file} cannot be read ({error}); save it as UTF-8 CSV") from error
+
+
+def sheet(found: Mapping[str, T], held: set[str]) -> Sheet[T]:
+    """What was found of paths, parted into what is of images and what is not."""
     return Sheet(
         {path: value for path, value in found.items() if path in held},
         tuple(path for path in found if path not in held),
     )
+
+
+def examples(paths: Sequence[str]) -> str:
+    """The first of these paths, for a message."""
+    return f"{', '.join(paths[:EXAMPLES])}{', ...' if len(paths) > EXAMPLES else ''}"

@@ -15,6 +15,7 @@ JOBS = (
     "predict",
     "import_predictions",
     "report",
+    "import_reports",
     "score",
     "embed",
     "map",

@@ -27,6 +27,9 @@ from engine.commands import moved
 from engine.errors import InputError
 from settings import Settings
 
+LONGEST_NAME = 60
+"""Characters of a name that someone gives."""
+
 
 class Main(Protocol):
     """A job: takes its arguments (None: the process's own), returns its exit code."""
@@ -129,6 +132,13 @@ def named_file(value: str) -> Path:
     if not value:
         raise argparse.ArgumentTypeError("it names no file")
     return Path(value)
+
+
+def named(value: str) -> str:
+    """An argparse type: a name that pages show."""
+    if not value.strip() or len(value) > LONGEST_NAME or not value.isprintable():
+        raise argparse.ArgumentTypeError(f"a name has 1 to {LONGEST_NAME} printable characters")
+    return value.strip()
 
 
 def natural(value: str) -> int:

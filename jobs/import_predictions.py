@@ -18,12 +18,9 @@ from engine.commands import job
 from engine.digests import file_sha256
 from engine.metrics.classification import HALF
 from engine.path_sheets import examples
-from jobs.command import Context, UsageError, command, named_file, open_context, parser
+from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
 from jobs.predict import SPLITS, images_to_score
 from jobs.run import ActiveRun
-
-LONGEST = 60
-"""Characters of a classifier's name."""
 
 
 @command
@@ -31,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "import_predictions")
     options.add_argument("file", type=named_file, metavar="FILE", help="CSV with columns path and probability")
-    options.add_argument("--classifier", type=name, required=True, metavar="NAME", help="what the pages call it")
+    options.add_argument("--classifier", type=named, required=True, metavar="NAME", help="what the pages call it")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument(
         "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
@@ -75,13 +72,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     measure = job("evaluate", dataset.name)
     print(f"import_predictions: {done} {run.id}, {len(scored):,} images ({split}) by {args.classifier}; now: {measure}")
     return 0
-
-
-def name(value: str) -> str:
-    """An argparse type: a classifier's name."""
-    if not value.strip() or len(value) > LONGEST or not value.isprintable():
-        raise argparse.ArgumentTypeError(f"a name has 1 to {LONGEST} printable characters")
-    return value.strip()
 
 
 def probability(value: str) -> float:

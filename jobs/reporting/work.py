@@ -161,6 +161,7 @@ class Work:
             zones=item.zones,
             pixels=read_grey(film) if self.generator.reads_pixels else None,
             nearest=self.labelled.nearest(item, self.generator.reads_nearest) if self.labelled else (),
+            path=item.path,
         )
 
     def row(self, strategy: "PromptStrategy", item: PredictedImage) -> dict[str, Any]:

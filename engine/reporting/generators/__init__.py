@@ -35,7 +35,7 @@ class Case:
     pneumonia. high_recall_threshold: the more cautious operating point, None where unknown. zones: share of the
     heatmap in each lung zone, summing to 1, empty where there is no heat, None where there is no heatmap. pixels:
     uint8 (h, w), None unless the generator reads them. nearest: labelled cases of other patients, the most similar
-    first, empty unless the generator reads them.
+    first, empty unless the generator reads them. path: the image's, in its data set.
     """
 
     probability: float
@@ -44,6 +44,7 @@ class Case:
     zones: Mapping[str, float] | None = field(default_factory=dict)
     pixels: NDArray[np.uint8] | None = None
     nearest: Sequence[LabelledCase] = ()
+    path: str = ""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,59 @@
+"""Reports that a model wrote elsewhere: a CSV file of them, by image and prompt strategy."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from engine import path_sheets
+from engine.errors import InputError
+from engine.path_sheets import Sheet
+from engine.reporting.generators import Case, Generated, Outcome, kept
+from engine.reporting.prompts import PromptStrategy
+
+REPORT, STRATEGY = "report", "strategy"
+
+
+def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strategy: str | None) -> dict[str, Sheet[str]]:
+    """Each strategy's reports by image; rows without a report do not count. strategy: that of all rows, None where a
+    column names each one's. Raises InputError as `path_sheets.rows` does, where there is no file, and where two rows
+    are two reports on one image under one strategy."""
+    held = set(paths)
+    found: dict[str, dict[str, str]] = {}
+    columns = (REPORT,) if strategy else (REPORT, STRATEGY)
+    try:
+        for line, path, cells in path_sheets.rows(file, columns, held, copies):
+            under, text = strategy or cells[STRATEGY], cells[REPORT]
+            if text and found.setdefault(under, {}).setdefault(path, text) != text:
+                raise InputError(f"{file}, line {line}: a second report for {path} under '{under}'; keep one")
+    except FileNotFoundError as error:
+        raise InputError(f"{file} is not there; give a CSV file with columns path, report and strategy") from error
+    return {under: path_sheets.sheet(texts, held) for under, texts in found.items()}
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """A report generator that quotes what was written: texts by strategy and the image's path, for every case that it
+    is asked for."""
+
+    name: str
+    revision: str
+    texts: Mapping[str, Mapping[str, str]]
+    reads_pixels = False
+    reads_prediction = False
+    reads_nearest = 0
+    batch_size = 64
+
+    @property
+    def settings(self) -> Mapping[str, Any]:
+        """That nothing is known of how they were written."""
+        return {"imported": True}
+
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[Mapping[int, Outcome]]:
+        """The reports, in no time."""
+        texts = [self.text(prompt.name, case.path) for case in cases]
+        yield {place: Generated(text, seconds=0.0, tokens=len(text.split())) for place, text in enumerate(texts)}
+
+    def text(self, strategy: str, path: str) -> str:
+        """What was written on the image, as it can be kept."""
+        return kept(self.texts[strategy][path])
