@@ -1,6 +1,7 @@
 """What is written: inserts that can be repeated, on both databases."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from sqlalchemy import Table, delete, exists, func, insert, select, update
@@ -42,11 +43,24 @@ def upsert(
         session.execute(statement)
 
 
-def metrics(session: Session, run_id: int, rows: Sequence[dict[str, Any]]) -> None:
-    """Store a run's metric values (name, split, value; slice, step, low, high, n where known) over older ones."""
-    empty = {"slice": "all", "step": -1, "low": None, "high": None, "n": None}
-    full = [{**empty, **row, "run_id": run_id} for row in rows]
-    upsert(session, Metric, full, unique=("run_id", "name", "split", "slice", "step"))
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """A metric as it is stored; None is unknown. step: of a curve; -1 for a final value."""
+
+    name: str
+    split: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    n: int | None = None
+    slice: str = "all"
+    step: int = -1
+
+
+def metrics(session: Session, run_id: int, values: Iterable[MetricValue]) -> None:
+    """Store a run's metrics over older ones."""
+    rows = [{**asdict(value), "run_id": run_id} for value in values]
+    upsert(session, Metric, rows, unique=("run_id", "name", "split", "slice", "step"))
 
 
 def trained_on(session: Session, run_id: int) -> None:

@@ -7,10 +7,10 @@ there near-duplicates, and which kinds of image fail most? A killed audit goes o
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
 from db import session
 from db.queries import runs
+from db.writes import MetricValue
 from engine.errors import InputError
 from jobs.audits import explanations, neighbours, shortcuts, slices
 from jobs.audits.subject import Audit, find, values_of
@@ -18,7 +18,7 @@ from jobs.command import JobError, UsageError, command, natural, open_context, p
 from jobs.evaluate import table
 from jobs.run import ActiveRun
 
-QUESTIONS: dict[str, Callable[[Audit], Iterator[dict[str, Any]]]] = {
+QUESTIONS: dict[str, Callable[[Audit], Iterator[MetricValue]]] = {
     "slices": slices.slices,
     "shortcut probes": shortcuts.probes,
     "occlusions": shortcuts.occlusions,

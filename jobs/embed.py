@@ -16,6 +16,7 @@ import numpy as np
 from db import session
 from db.models import Dataset, Image, Run, VectorIndex
 from db.queries import datasets, evaluation, runs
+from db.writes import MetricValue
 from engine.errors import InputError
 from engine.retrieval import approximate
 from engine.retrieval.alignment import FEWEST
@@ -186,7 +187,7 @@ def embed(
     recall = store(run, dataset, images, embedder, made, words=words, known=known, kind=chosen)
     if spec(embedder.name).reads_text:
         keep_queries(run, embedder, words)
-    run.metrics([{"name": "recall_at_10", "split": "all", "slice": chosen, "value": recall}])
+    run.metrics([MetricValue("recall_at_10", "all", recall, slice=chosen)])
     told = {"images": len(images), "embedded": made.embedded, "kind": chosen, "recall_at_10": recall}
     run.summary = {**named(embedder), **told}
     shutil.rmtree(run.folder / SHARDS, ignore_errors=True)

@@ -5,7 +5,6 @@ Reads what the runs in force stored; a task without a run is skipped and named w
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from db import session
 from db.models import Metric, Run
 from db.queries import datasets, evaluation, predictions, runs
 from db.queries.evaluation import StandingReport
+from db.writes import MetricValue
 from engine.commands import job
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
@@ -20,7 +20,7 @@ from engine.splits import OUT_OF_FOLD
 from engine.tables import times
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
 from jobs.evaluations.retrieval import retrieval_values
-from jobs.results import Inputs, by_split, gather, metric_row, thresholds_of, unseen
+from jobs.results import Inputs, by_split, gather, metric_value, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> None:
     """Measure whatever has a run and store it; results that cannot be read are skipped and named."""
     measure = {"seed": seed, "replicates": replicates}
-    tasks: dict[str, Callable[[], Iterator[dict[str, Any]]]] = {}
+    tasks: dict[str, Callable[[], Iterator[MetricValue]]] = {}
     for source, out_of_fold in ((inputs.predict, False), (inputs.train, True)):
         if source is not None:
             tasks[f"{source.kind} run {source.id}"] = partial(
@@ -98,7 +98,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
 
 def classifier_values(
     context: Context, source: Run, in_force: Run, *, out_of_fold: bool, seed: int, replicates: int
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[MetricValue]:
     """The run's values on its labelled predictions, by split, or together as OUT_OF_FOLD; a row for every file.
     in_force: the run whose thresholds they are taken at."""
     from engine.classification.calibration import probabilities
@@ -123,14 +123,14 @@ def classifier_values(
             replicates=replicates,
             uncalibrated=None if source.imported else probabilities(np.array([row.logit for row in files])),
         ):
-            yield metric_row(measured.name, split, measured.slice, measured.interval)
+            yield metric_value(measured.name, split, measured.slice, measured.interval)
 
 
 UNSCORED = ("stance", "classifier_opposition")
 """Report scores that say what a report claims, not how good it is."""
 
 
-def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dict[str, Any]]:
+def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[MetricValue]:
     """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
     of strategies, under "model / one - other"; and the kappa of stance against label. Raises InputError where the
     scores are another dataset's."""
@@ -149,10 +149,10 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
         if row.metric not in UNSCORED
     ]
     for mean in mean_scores(scores, seed=seed, replicates=replicates):
-        yield metric_row(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
+        yield metric_value(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
     for mean in paired_differences(scores, seed=seed, replicates=replicates):
         slice = evaluation.report_slice(mean.model, mean.strategy)
-        yield metric_row(f"{mean.metric}{DIFFERENCE}", "reports", slice, mean.interval)
+        yield metric_value(f"{mean.metric}{DIFFERENCE}", "reports", slice, mean.interval)
     stances: dict[tuple[str, str], list[tuple[StandingReport, float | None]]] = {}
     for row in inputs.scores:
         report = reports[row.report_id]
@@ -163,7 +163,7 @@ def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[dic
         said = np.array([np.nan if value is None else value for _, value in rows])
         patients = [report.patient_key for report, _ in rows]
         interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
-        yield metric_row("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
+        yield metric_value("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from db import session
 from db.queries import runs
+from db.writes import MetricValue
 from engine.digests import is_whole
 from engine.files import kept_array, whole_file
 from engine.retrieval import projection
@@ -72,8 +73,8 @@ def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: i
     if clusters:
         save(run, "clusters", projection.clusters(vectors, clusters, seed=seed))
         found = {"clusters": min(clusters, len(vectors))}
-    shared = {"name": "trustworthiness", "split": "all", "n": len(index.ids)}
-    run.metrics([shared | {"slice": name, "value": value} for name, value in trusted.items()])
+    count = len(index.ids)
+    run.metrics(MetricValue("trustworthiness", "all", value, n=count, slice=name) for name, value in trusted.items())
     run.summary = {"images": len(index.ids), "embedder": index.manifest.embedder, "trustworthiness": trusted} | found
 
 

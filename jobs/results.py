@@ -12,6 +12,7 @@ from db.models import Dataset, Metric, Run, VectorIndex
 from db.queries import datasets, evaluation, predictions, runs
 from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
+from db.writes import MetricValue
 from engine.commands import job
 from engine.errors import InputError
 from engine.splits import UNSPLIT
@@ -186,9 +187,9 @@ def test_rows(rows: Rows) -> tuple[str, Rows]:
     return "test" if test else "all", test or rows
 
 
-def metric_row(name: str, split: str, where: str, interval: "Interval") -> dict[str, Any]:
-    """A metric's row; unknown values are NULL."""
+def metric_value(name: str, split: str, where: str, interval: "Interval", *, step: int = -1) -> MetricValue:
+    """An interval on a slice as it is stored; unknown values are NULL."""
     value, low, high = (
         known if math.isfinite(known) else None for known in (interval.value, interval.low, interval.high)
     )
-    return {"name": name, "split": split, "slice": where, "value": value, "low": low, "high": high, "n": interval.n}
+    return MetricValue(name, split, value, low, high, interval.n, slice=where, step=step)

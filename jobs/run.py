@@ -26,6 +26,7 @@ from tqdm import tqdm
 from db import session, tallies, writes
 from db.models import Artifact, Prediction, Run, now
 from db.queries import runs
+from db.writes import MetricValue
 from engine.commands import option
 from engine.digests import file_sha256, is_whole
 from engine.files import write_whole
@@ -283,10 +284,10 @@ class ActiveRun:
             yield advance
         self._save(force=True)
 
-    def metrics(self, rows: Sequence[dict[str, Any]]) -> None:
-        """Store metric values; see db.writes.metrics."""
+    def metrics(self, values: Iterable[MetricValue]) -> None:
+        """Store metrics over older ones of the same name, split, slice and step."""
         with session.transaction(self.context.engine) as db:
-            writes.metrics(db, self.id, rows)
+            writes.metrics(db, self.id, values)
 
     def predictions(self, rows: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
         """Store the run's predictions in the place of older ones, and its summary with them, whose threshold is needed

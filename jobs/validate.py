@@ -211,18 +211,17 @@ def store(
     """An AUC with its patient-cluster interval for each check and stress, and the means of clusters and stresses."""
     from engine.metrics.bootstrap import cluster_bootstrap
     from engine.metrics.classification import METRICS, Sample
-    from jobs.results import metric_row
+    from jobs.results import metric_value
 
     judged = {check.name: check.judged for check in checks}
     scores = {name: np.mean(members, axis=0) for name, members in {**logits, **under_stress}.items()}
-    rows = []
+    intervals = {}
     for name, scored in scores.items():
         films = judged[name if name in judged else CONFLICT]
         sample = Sample.of(training_set.labels[films], scored, threshold=0.0)
-        interval = cluster_bootstrap(partial(METRICS["auc"], sample), training_set.patients[films], seed=seed)
-        rows.append(metric_row("auc", "train", name, interval))
-    run.metrics(rows)
-    found = {row["slice"]: row["value"] for row in rows}
+        intervals[name] = cluster_bootstrap(partial(METRICS["auc"], sample), training_set.patients[films], seed=seed)
+    run.metrics(metric_value("auc", "train", name, interval) for name, interval in intervals.items())
+    found = {name: interval.value for name, interval in intervals.items()}
     for kind in ("cluster", "stress"):
         values = [value for name, value in found.items() if name.startswith(kind)]
         if values:

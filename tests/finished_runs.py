@@ -23,6 +23,7 @@ from db.models import (
     VectorIndex,
 )
 from db.queries import runs
+from db.writes import MetricValue
 from engine.digests import file_sha256
 from engine.retrieval.vector_index import write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
@@ -80,7 +81,7 @@ class World:
         names = {"train_loss": 0.6, "valid_loss": 0.7, "valid_auc": 0.9}
         run.metrics(
             [
-                {"name": name, "split": f"fold{fold}", "step": step, "value": value / (step + 1) ** 0.1}
+                MetricValue(name, f"fold{fold}", value / (step + 1) ** 0.1, step=step)
                 for fold in range(5)
                 for name, value in names.items()
                 for step in range(4)
@@ -107,12 +108,8 @@ class World:
             for order in ("heatmap", "random", "centre")
             for step in range(21)
         ]
-        interval = {"value": 0.61, "low": 0.5, "high": 0.7, "n": 4}
         run.metrics(
-            [
-                {"name": name, "split": split, "slice": where, "step": step, **interval}
-                for name, split, where, step in values
-            ]
+            MetricValue(name, split, 0.61, 0.5, 0.7, 4, slice=where, step=step) for name, split, where, step in values
         )
         tested, learned = self.of("test"), self.of("train")
         with session.transaction(self.context.engine) as db:

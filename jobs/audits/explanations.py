@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from db import session, writes
 from db.models import ImageMeasure
 from db.queries.predictions import PredictedImage
+from db.writes import MetricValue
 from engine.errors import InputError
 from jobs.audits.subject import Audit, column, files
-from jobs.results import metric_row
+from jobs.results import metric_value
 
 if TYPE_CHECKING:
     from engine.audit.sanity import Part
@@ -23,7 +24,7 @@ SHARD = 8
 """Images whose curves are one file: about a thousand pictures to score."""
 
 
-def sanity(audit: Audit) -> Iterator[dict[str, Any]]:
+def sanity(audit: Audit) -> Iterator[MetricValue]:
     """How similar each sampled image's map is to its map under weights drawn anew, and to another image's map."""
     from engine.audit.sanity import PARTS, randomised, rank_correlation, structural_similarity
     from engine.images import read_batch
@@ -53,12 +54,12 @@ def sanity(audit: Audit) -> Iterator[dict[str, Any]]:
     yield from _similar(audit, "another image", values, rows)
 
 
-def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[PredictedImage]) -> Iterator[dict[str, Any]]:
+def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[PredictedImage]) -> Iterator[MetricValue]:
     for name, found in zip(("sanity_rank_correlation", "sanity_ssim"), values.T, strict=True):
-        yield metric_row(name, audit.subject.split, where, audit.mean(found, rows))
+        yield metric_value(name, audit.subject.split, where, audit.mean(found, rows))
 
 
-def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
+def faithfulness(audit: Audit) -> Iterator[MetricValue]:
     """Deletion and insertion curves, their areas, and what the heatmap gains over other orders, by group of images."""
     from engine.audit.faithfulness import MODES, ORDERS, area, curves
     from engine.images import read_batch
@@ -96,17 +97,17 @@ def faithfulness(audit: Audit) -> Iterator[dict[str, Any]]:
         ends = {"as it is": found[chosen, 0, 0, 0], "grey": found[chosen, 0, 0, -1], "blurred": found[chosen, 0, 1, 0]}
         for name, values in ends.items():
             interval = audit.mean(values, of_group)
-            yield metric_row("occluded_probability", subject.split, f"{name}, {group}", interval)
+            yield metric_value("occluded_probability", subject.split, f"{name}, {group}", interval)
         for i, mode in enumerate(MODES):
             for j, order in enumerate(ORDERS):
                 interval = audit.mean(areas[chosen, j, i], of_group)
-                yield metric_row(f"{mode}_auc", subject.split, f"{order}, {group}", interval)
+                yield metric_value(f"{mode}_auc", subject.split, f"{order}, {group}", interval)
                 for step, values in enumerate(found[chosen, j, i].T):
-                    point = metric_row(f"{mode}_{order}", subject.split, group, audit.mean(values, of_group))
-                    yield {**point, "step": step}
+                    mean = audit.mean(values, of_group)
+                    yield metric_value(f"{mode}_{order}", subject.split, group, mean, step=step)
                 if j:
                     gain = audit.mean(gains[chosen, j - 1, i], of_group)
-                    yield metric_row(f"{mode}_gain", subject.split, f"over {order}, {group}", gain)
+                    yield metric_value(f"{mode}_gain", subject.split, f"over {order}, {group}", gain)
 
 
 def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
@@ -130,7 +131,7 @@ def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]
     return found
 
 
-def frame_heat(audit: Audit) -> Iterator[dict[str, Any]]:
+def frame_heat(audit: Audit) -> Iterator[MetricValue]:
     """The share of each map's heat in the outer frame, by outcome, and the share that an even map would have there."""
     from engine.heat import frame_share
     from engine.metrics.bootstrap import Interval
@@ -145,9 +146,9 @@ def frame_heat(audit: Audit) -> Iterator[dict[str, Any]]:
     for name, chosen in slices.items():
         rows = [row for row, is_in in zip(subject.judged, chosen & known, strict=True) if is_in]
         if rows:
-            yield metric_row("frame_heat", subject.split, name, audit.mean(shares[chosen & known], rows))
+            yield metric_value("frame_heat", subject.split, name, audit.mean(shares[chosen & known], rows))
     even = frame_share(np.ones_like(audit.heat[0]))
-    yield metric_row("frame_heat", subject.split, "even map", Interval(even, np.nan, np.nan, int(known.sum())))
+    yield metric_value("frame_heat", subject.split, "even map", Interval(even, np.nan, np.nan, int(known.sum())))
 
 
 def drawn(audit: Audit, places: NDArray[np.intp], count: int, *, stratum: NDArray[Any]) -> NDArray[np.intp]:

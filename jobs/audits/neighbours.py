@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,8 +10,9 @@ from db import session, writes
 from db.models import Neighbour
 from db.queries import evaluation
 from db.queries.predictions import PredictedImage
+from db.writes import MetricValue
 from jobs.audits.subject import Audit, column, files
-from jobs.results import metric_row
+from jobs.results import metric_value
 
 NEAREST = 5
 EMBEDDER = "classifier"
@@ -20,7 +20,7 @@ CHUNK = 256
 """Judged images that are compared with all training images at once."""
 
 
-def neighbours(audit: Audit) -> Iterator[dict[str, Any]]:
+def neighbours(audit: Audit) -> Iterator[MetricValue]:
     """Store the five nearest training images of each failure, and every near-duplicate of any judged image.
 
     Measured: how often the nearest carry the image's own label, and the share of images with a near-duplicate.
@@ -66,10 +66,10 @@ def neighbours(audit: Audit) -> Iterator[dict[str, Any]]:
         of_slice = [row for row, is_in in zip(subject.judged, chosen, strict=True) if is_in]
         if of_slice:
             agreed = audit.mean(agreement[chosen], of_slice)
-            yield metric_row("neighbour_label_agreement", subject.split, name, agreed)
+            yield metric_value("neighbour_label_agreement", subject.split, name, agreed)
             share = float(duplicated[chosen].mean())
             low, high = wilson(share, len(np.unique(column(of_slice, "patient_key"))))
-            yield metric_row("near_duplicates", subject.split, name, Interval(share, low, high, len(of_slice)))
+            yield metric_value("near_duplicates", subject.split, name, Interval(share, low, high, len(of_slice)))
 
 
 def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db.queries.predictions import PredictedImage
+from db.writes import MetricValue
 from jobs.audits.subject import Audit, column, files
-from jobs.results import metric_row
+from jobs.results import metric_value
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 FRAME_ONLY, FRAME_HIDDEN, WHOLE = "classifier, frame only", "classifier, frame hidden", "classifier, whole image"
 
 
-def probes(audit: Audit) -> Iterator[dict[str, Any]]:
+def probes(audit: Audit) -> Iterator[MetricValue]:
     """AUC of each probe, out of fold on the training images (split "oof") and on the judged ones, which choose nothing.
 
     Raises InputError where a class has fewer training patients than there are folds.
@@ -37,11 +38,11 @@ def probes(audit: Audit) -> Iterator[dict[str, Any]]:
     for name in audit.run.track(list(asked), stage="probing for shortcuts"):
         model, known, asked_of = asked[name]
         found = probe(model, known, labels, patients, asked_of, folds=audit.folds, seed=audit.seed)
-        yield metric_row("probe_auc", "oof", name, auc(audit, subject.training, found.out_of_fold, found.fold))
-        yield metric_row("probe_auc", subject.split, name, auc(audit, subject.judged, found.test))
+        yield metric_value("probe_auc", "oof", name, auc(audit, subject.training, found.out_of_fold, found.fold))
+        yield metric_value("probe_auc", subject.split, name, auc(audit, subject.judged, found.test))
 
 
-def occlusions(audit: Audit) -> Iterator[dict[str, Any]]:
+def occlusions(audit: Audit) -> Iterator[MetricValue]:
     """AUC of the classifier itself on the judged images: whole, with the frame alone, and with the frame hidden."""
     from engine.audit.shortcuts import only_frame, without_frame
     from engine.images import read_batch
@@ -55,8 +56,8 @@ def occlusions(audit: Audit) -> Iterator[dict[str, Any]]:
     found = audit.sharded("occluded", subject.judged, scores, stage="hiding frame and inside")
     whole = column(subject.judged, "probability")
     for name, values in {FRAME_ONLY: found[:, 0], FRAME_HIDDEN: found[:, 1], WHOLE: whole}.items():
-        yield metric_row("probe_auc", subject.split, name, auc(audit, subject.judged, values))
-    yield metric_row("probe_auc", "oof", WHOLE, auc(audit, subject.training, column(subject.training, "probability")))
+        yield metric_value("probe_auc", subject.split, name, auc(audit, subject.judged, values))
+    yield metric_value("probe_auc", "oof", WHOLE, auc(audit, subject.training, column(subject.training, "probability")))
 
 
 def sizes(rows: list[PredictedImage]) -> NDArray[np.float64]:

@@ -1,17 +1,17 @@
 """Which kinds of judged image the classifier fails on: stored slices, their members, and how they differ."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
 from db import session, writes
 from db.models import ErrorSlice, SliceMember
+from db.writes import MetricValue
 from jobs.audits.subject import Audit, column
-from jobs.results import metric_row
+from jobs.results import metric_value
 
 
-def slices(audit: Audit) -> Iterator[dict[str, Any]]:
+def slices(audit: Audit) -> Iterator[MetricValue]:
     """Store every slice with its members; its error rate is a metric too."""
     from engine.audit.shortcuts import STATISTICS
     from engine.audit.slices import find
@@ -62,5 +62,7 @@ def slices(audit: Audit) -> Iterator[dict[str, Any]]:
             writes.upsert(db, SliceMember, members, unique=("slice_id", "image_id"))
     for one in found:
         interval = Interval(one.rate, one.low, one.high, len(one.rows))
-        yield metric_row("error_rate", subject.split, one.name, interval)
-    yield metric_row("error_rate", subject.split, "all", audit.mean(np.asarray(subject.failed, float), subject.judged))
+        yield metric_value("error_rate", subject.split, one.name, interval)
+    yield metric_value(
+        "error_rate", subject.split, "all", audit.mean(np.asarray(subject.failed, float), subject.judged)
+    )

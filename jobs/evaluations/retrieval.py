@@ -1,7 +1,7 @@
 """How good an index's neighbours are, of images and of words."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,9 +9,10 @@ from db import session
 from db.models import Image, Metric, Run, VectorIndex
 from db.queries import evaluation, learned, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage
+from db.writes import MetricValue
 from engine.errors import InputError
 from jobs.command import Context
-from jobs.results import Rows, index_rows, metric_row, test_rows
+from jobs.results import Rows, index_rows, metric_value, test_rows
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +30,7 @@ the same without the query's patient; and test images against those of train and
 
 def retrieval_values(
     context: Context, index: VectorIndex, predict: Run | None, *, seed: int, replicates: int
-) -> Iterator[dict[str, Any]]:
+) -> Iterator[MetricValue]:
     """Every retrieval metric in each of WAYS, under the embedder's name as slice, or "NAME / class or cause"; and what
     the written queries find, where the embedder reads text. predict: tells where the classifier's evidence lies."""
     from engine.metrics.retrieval import Collection, measured
@@ -61,12 +62,12 @@ def retrieval_values(
         other = prefix == "other_patients_"
         for value in measured(queries, base, other_patients=other, seed=seed, replicates=replicates):
             where = name if value.slice == "all" else f"{name} / {value.slice}"
-            yield metric_row(f"{prefix}{value.name}", split, where, value.interval)
+            yield metric_value(f"{prefix}{value.name}", split, where, value.interval)
     if opened.words is not None and not learnt:
         return  # the words were learnt from these very images
     for value in text_values(context, index, opened, judged, predict, seed=seed, replicates=replicates):
         where = name if value.slice == "all" else f"{name} / {value.slice}"
-        yield metric_row(value.name, split, where, value.interval)
+        yield metric_value(value.name, split, where, value.interval)
 
 
 def unseen(context: Context, index: VectorIndex, rows: Rows) -> Rows:

@@ -11,6 +11,7 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image
 from db.queries import datasets
+from db.writes import MetricValue
 from engine.images import Ingested
 from jobs.command import Context, JobError
 from jobs.processes import Processes
@@ -119,7 +120,7 @@ def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logit
     from engine.metrics.classification import auc
 
     value = auc(labels, logits)
-    run.metrics([{"name": "valid_auc", "split": f"deal{repeat}", "step": fold, "value": value, "n": len(labels)}])
+    run.metrics([MetricValue("valid_auc", f"deal{repeat}", value, n=len(labels), step=fold)])
 
 
 def store_predictions(

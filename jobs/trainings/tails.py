@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from db.writes import MetricValue
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance
 from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_predictions, summary_of
@@ -148,8 +149,7 @@ def store_epoch(run: ActiveRun, deal: Deal, fold: int, epoch: "Epoch", held_out:
     measured = asdict(epoch)
     step = measured.pop("epoch")
     where = f"deal{deal.number}-fold{fold}" if several else f"fold{fold}"
-    known = {"split": where, "step": step, "n": held_out}
-    run.metrics([{"name": name, "value": value, **known} for name, value in measured.items()])
+    run.metrics(MetricValue(name, where, value, n=held_out, step=step) for name, value in measured.items())
 
 
 def store(

@@ -156,7 +156,7 @@ def test_storing_a_metric_twice_keeps_the_later_value(engine: Engine) -> None:
         db.add(run)
         db.flush()
         for value in (0.5, 0.75):
-            writes.metrics(db, run.id, [{"name": "auc", "split": "test", "value": value}])
+            writes.metrics(db, run.id, [writes.MetricValue("auc", "test", value)])
     with session.transaction(engine) as db:
         assert [metric.value for metric in db.query(Metric)] == [0.75]
 
