@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         config={
             "dataset": subject.dataset.name,
             "predict_run": subject.predict.id,
-            "train_run": subject.train.id,
+            "train_run": subject.trained.run.id if subject.trained else None,
             **asked,
         },
         inputs=subject.fingerprint,
@@ -104,7 +104,7 @@ def audit(work: Audit) -> None:
         stored = runs.metrics(db, work.run.id)
     work.run.summary = {
         "predict_run": work.subject.predict.id,
-        "checkpoint_sha256": work.classifier.revision,
+        "checkpoint_sha256": work.subject.predict.checkpoint_sha256,
         "images": len(work.subject.judged),
         "failures": int(work.subject.failed.sum()),
         "values": counts,

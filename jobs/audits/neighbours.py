@@ -82,7 +82,7 @@ def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     if indexed is not None:
         return indexed
     judged = embedded(audit, "judged", subject.judged, Path(subject.dataset.root))
-    training = embedded(audit, "training", subject.training, Path(subject.learned_from.root))
+    training = embedded(audit, "training", subject.training, subject.classifier.root)
     centre = centre_of(training)
     return centred(judged, centre), centred(training, centre)
 

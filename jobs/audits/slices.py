@@ -29,10 +29,10 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
             "brightness": greys["mean"],
             "contrast": greys["deviation"],
             "border brightness": looks["frame"].mean(axis=1),
-            "heat in the frame": [frame_share(heat) for heat in audit.heat],
             "file size": looks["bytes"],
             "width": column(subject.judged, "width"),
             "height": column(subject.judged, "height"),
+            **({"heat in the frame": [frame_share(heat) for heat in audit.heat]} if subject.trained else {}),
         },
         names={
             "cause": [row.cause or "" for row in subject.judged],

@@ -19,6 +19,7 @@ from engine import devices
 from engine.classification import model_json
 from engine.commands import job
 from engine.digests import is_whole
+from engine.errors import InputError
 from engine.files import kept_array, whole_file
 from engine.splits import judged_of
 from jobs.checkpoints import checkpoint_of
@@ -38,28 +39,53 @@ SHARD = 256
 
 
 @dataclass(frozen=True)
+class Trained:
+    """A classifier that was trained here: its run, weights and heatmaps, and the images that it learned from, with
+    their out-of-fold predictions."""
+
+    run: Run
+    checkpoint: Path
+    heatmaps: Path
+    dataset: Dataset
+    images: list[PredictedImage]
+
+    @property
+    def root(self) -> Path:
+        """The folder of the images that it learned from."""
+        return Path(self.dataset.root)
+
+
+@dataclass(frozen=True)
 class Subject:
-    """The runs, files and rows that an audit is about."""
+    """The predictions that an audit is about, and the classifier that made them."""
 
     dataset: Dataset
     predict: Run
-    train: Run
     split: str
     """That the classifier is judged on: test where there is one."""
     judged: list[PredictedImage]
     """Labelled images of that split that the classifier did not learn from, with what it said of them."""
-    training: list[PredictedImage]
-    """Images that it learned from, with their out-of-fold predictions."""
-    learned_from: Dataset
     images: str
     """Fingerprint of the judged dataset's images, labels and patients."""
-    heatmaps: Path
-    checkpoint: Path
+    trained: "Trained | None"
+    """None of imported predictions, whose classifier is not here."""
 
     @property
     def threshold(self) -> float:
         """From which probability on the classifier says pneumonia."""
         return thresholds_of(self.predict)["all"]
+
+    @property
+    def classifier(self) -> Trained:
+        """The classifier itself. Raises InputError where it is not here to be asked."""
+        if self.trained is None:
+            raise InputError(f"{self.predict.recipe} is not here to be asked")
+        return self.trained
+
+    @property
+    def training(self) -> list[PredictedImage]:
+        """The images that it learned from. Raises InputError where they are not known."""
+        return self.classifier.images
 
     @property
     def called(self) -> NDArray[np.bool_]:
@@ -77,7 +103,8 @@ class Subject:
     def fingerprint(self) -> str:
         """Hash of everything that an audit's values depend on, options aside."""
         weights = self.predict.checkpoint_sha256
-        parts = [VERSION, self.images, self.predict.fingerprint, self.train.fingerprint, weights]
+        learned = self.trained.run.fingerprint if self.trained else None
+        parts = [VERSION, self.images, self.predict.fingerprint, learned, weights]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -86,7 +113,6 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
 
     Raises UsageError, JobError or InputError, each with what to run where something is missing.
     """
-    again = job("predict", dataset.name)
     with session.reading(context.engine) as db:
         predict = db.get(Run, number) if number else runs.in_force(db, "predict", dataset.id)
         if number and (
@@ -96,18 +122,24 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
                 f"run {number} is no finished predict run of dataset '{dataset.name}'; "
                 "see the Runs page, or leave --predict-run out"
             )
-        if predict is None:
-            raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
+        images = datasets.fingerprint(db, dataset.id)
+    if predict is None:
+        again = job("predict", dataset.name)
+        raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
+    trained = None if predict.imported else trained_of(context, dataset, predict)
+    splits = by_split(unseen(context, predict))
+    split = judged_of(splits)
+    return Subject(dataset, predict, split, judged=splits[split], images=images, trained=trained)
+
+
+def trained_of(context: Context, dataset: Dataset, predict: Run) -> Trained:
+    """The classifier that made the predictions. Raises JobError where it, its images or its heatmaps are gone."""
+    again = job("predict", dataset.name)
+    with session.reading(context.engine) as db:
         train = db.get(Run, predict.train_run_id) if predict.train_run_id else None
         heatmaps = runs.artifact(db, predict.id, "heatmaps")
         learned_from = db.get(Dataset, train.dataset_id) if train else None
         training = predictions.of_run(db, train.id, labelled=True) if train else []
-        images = datasets.fingerprint(db, dataset.id)
-    if predict.imported:
-        raise JobError(
-            f"predict run {predict.id} is of a classifier that is not here ({predict.recipe}), and an audit asks the "
-            "classifier itself; name a run of one that was trained here with --predict-run"
-        )
     if train is None or learned_from is None or not training:
         raise JobError(f"predict run {predict.id} does not tell which train run it comes from; repeat it: {again}")
     if heatmaps is None or not is_whole(context.artifacts / heatmaps.path, heatmaps.sha256):
@@ -119,20 +151,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
         raise JobError(
             f"predict run {predict.id} asked weights that train run {train.id} has not any more; repeat: {by_now}"
         )
-    splits = by_split(unseen(context, predict))
-    split = judged_of(splits)
-    return Subject(
-        dataset=dataset,
-        predict=predict,
-        train=train,
-        split=split,
-        judged=splits[split],
-        training=training,
-        learned_from=learned_from,
-        images=images,
-        heatmaps=context.artifacts / heatmaps.path,
-        checkpoint=checkpoint,
-    )
+    return Trained(train, checkpoint, context.artifacts / heatmaps.path, learned_from, training)
 
 
 def values_of(metrics: Sequence[Metric], split: str) -> "dict[tuple[str, str], Interval]":
@@ -159,15 +178,15 @@ class Audit:
 
     @cached_property
     def classifier(self) -> "AnyClassifier":
-        """The classifier that made the predictions. Raises InputError where its checkpoint is damaged."""
+        """The classifier that made the predictions. Raises InputError where it is not here or damaged."""
         from engine.classification.checkpoints import load_classifier
 
-        return load_classifier(self.subject.checkpoint, device=devices.available())
+        return load_classifier(self.subject.classifier.checkpoint, device=devices.available())
 
     @cached_property
     def heat(self) -> NDArray[np.float32]:
-        """The judged images' heatmaps: float32 (n, h, w) in [0, 1]."""
-        stored = np.load(self.subject.heatmaps, mmap_mode="r", allow_pickle=False)
+        """The judged images' heatmaps: float32 (n, h, w) in [0, 1]. Raises InputError where there are none."""
+        stored = np.load(self.subject.classifier.heatmaps, mmap_mode="r", allow_pickle=False)
         return np.asarray(stored[column(self.subject.judged, "heatmap_row")], dtype=np.float32)
 
     @cached_property
@@ -177,8 +196,8 @@ class Audit:
 
     @cached_property
     def training_appearance(self) -> NDArray[np.void]:
-        """How the training images look, a record each."""
-        return self._appearance("training", self.subject.training, Path(self.subject.learned_from.root))
+        """How the training images look, a record each. Raises InputError where they are not known."""
+        return self._appearance("training", self.subject.training, self.subject.classifier.root)
 
     def _appearance(self, which: str, rows: Sequence[PredictedImage], root: Path) -> NDArray[np.void]:
         from engine.retrieval.embedders import load_embedder

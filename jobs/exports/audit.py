@@ -21,8 +21,6 @@ EACH = 3
 def audit_of(export: Export) -> Run:
     """The latest audit of the predict run that the evaluation read. Raises InputError where there is none."""
     predict = export.run("predict")
-    if predict.imported:
-        raise InputError(f"predict run {predict.id} is of {predict.recipe}, which is not here to be audited")
     with session.reading(export.context.engine) as db:
         found = queries.latest(db, predict.id)
     if found is None:
@@ -96,7 +94,7 @@ def audit_report(export: Export) -> None:
     facts = {
         "audit": f"run {audit.id}, code {audit.code_version}, seed {audit.seed}",
         "predict run": audit.config["predict_run"],
-        "train run": audit.config["train_run"],
+        "train run": audit.config["train_run"] or "not known",
         **{"judged images": f"{summary['images']:,} of split {split}", "failures": f"{summary['failures']:,}"},
         "deleted and inserted": f"{audit.config['sample']} of each group of images",
     }

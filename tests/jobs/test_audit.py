@@ -25,7 +25,7 @@ from engine.digests import file_sha256
 from engine.images import read_batch
 from engine.metrics import names
 from engine.retrieval.embedders import unit
-from jobs import audit
+from jobs import audit, import_predictions
 from jobs.audits import explanations
 from jobs.command import Context
 
@@ -179,6 +179,27 @@ def test_what_a_killed_audit_found_of_other_weights_is_not_taken_up(world: World
     assert audit.main([*world.options, *FAST]) == 0
     after, _ = stored(world)
     assert after.id != before.id
+
+
+def test_of_imported_predictions_slices_are_found_and_what_needs_the_classifier_is_skipped_by_name(
+    world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tested = world.of("test")
+    file = tmp_path / "said.csv"
+    said = [0.9 if (image.label or 0) != (place % 5 == 0) else 0.2 for place, image in enumerate(tested)]
+    file.write_text("\n".join(["path,probability", *(f"{one.path},{p}" for one, p in zip(tested, said, strict=True))]))
+    assert import_predictions.main([str(file), "--classifier", "DenseNet-121", *world.options]) == 0
+    assert audit.main([*world.options, *FAST]) == 0
+    run, metrics = stored(world)
+    assert run.summary is not None and run.config["train_run"] is None
+    absent = [f"{name}: DenseNet-121 is not here to be asked" for name in audit.QUESTIONS if name != "slices"]
+    assert run.summary["skipped"] == absent
+    assert f"audit: skipped {absent[0]}" in capsys.readouterr().out
+    assert run.summary["failures"] == 10
+    rates = {where: metric.value for (name, _, where, _), metric in metrics.items() if name == "error_rate"}
+    assert rates["all"] == 0.2 and len(rates) > 1
+    assert audit.main([*world.options, *FAST]) == 0
+    assert f"already done as run {run.id}" in capsys.readouterr().out
 
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
