@@ -3,9 +3,9 @@
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TextIO, TypeVar
 
 from engine.datasets import spelling
 from engine.errors import InputError
@@ -13,8 +13,25 @@ from engine.errors import InputError
 T = TypeVar("T")
 NONE: Mapping[str, str] = MappingProxyType({})
 PATH = "path"
+ALIASES: Mapping[str, str] = MappingProxyType(
+    {"file": PATH, "filename": PATH, "image": PATH, "prob": "probability", "score": "probability"}
+)
+"""What a column may be called instead."""
+DELIMITERS = (",", ";", "\t")
 EXAMPLES = 3
 """Paths that a message names."""
+LONGEST = 40
+"""Characters of a cell that a message quotes."""
+
+
+class Row(NamedTuple):
+    """A row of a sheet: its line, the path of the image that it is on, whether it names that very file and no
+    byte-identical copy of it, and what the asked columns hold, stripped."""
+
+    line: int
+    path: str
+    own: bool
+    cells: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -25,58 +42,125 @@ class Sheet(Generic[T]):
     strays: tuple[str, ...] = ()
 
 
+class Values(Generic[T]):
+    """What rows say of images, gathered. A row on the image itself goes before those on byte-identical copies of it, of
+    which the first counts."""
+
+    def __init__(self) -> None:
+        self.own: dict[str, T] = {}
+        self.copied: dict[str, T] = {}
+
+    def add(self, row: Row, value: T) -> bool:
+        """Take a row's value in; False where the image itself has another already."""
+        if not row.own:
+            self.copied.setdefault(row.path, value)
+            return True
+        return self.own.setdefault(row.path, value) == value
+
+    def sheet(self, held: set[str]) -> Sheet[T]:
+        """What was gathered of the held images, and the paths that are none of theirs."""
+        found = {**self.copied, **self.own}
+        return Sheet(
+            {path: value for path, value in found.items() if path in held},
+            tuple(path for path in found if path not in held),
+        )
+
+
 def read(
     file: Path, column: str, paths: Iterable[str], copies: Mapping[str, str] = NONE, *, parse: Callable[[str], T | None]
 ) -> Sheet[T]:
     """The values of `column` by image; see `rows`. parse: what a cell means, stripped; None is no value, and a
     ValueError says what is wrong with it. Raises InputError where two rows say two things of one image."""
     held = set(paths)
-    found: dict[str, T] = {}
-    for line, path, cells in rows(file, (column,), held, copies):
+    found: Values[T] = Values()
+    for row in rows(file, (column,), held, copies):
         try:
-            value = parse(cells[column])
+            value = parse(row.cells[column])
         except ValueError as error:
-            raise InputError(f"{file}, line {line}: {error}") from error
-        if value is not None and found.setdefault(path, value) != value:
-            raise InputError(f"{file}, line {line}: a second {column} for {path}; keep one")
-    return sheet(found, held)
+            raise InputError(f"{file}, line {row.line}: {error}") from error
+        if value is not None and not found.add(row, value):
+            raise InputError(f"{file}, line {row.line}: a second {column} for {row.path}; keep one")
+    return found.sheet(held)
 
 
-def rows(
-    file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str, str] = NONE
-) -> Iterator[tuple[int, str, dict[str, str]]]:
-    """Line, path and cells of each row: the image's path in column "path", and what the other columns hold, stripped.
+def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str, str] = NONE) -> Iterator[Row]:
+    """The rows of a file with column "path" and these, between commas, semicolons or tabs, whatever the case of its
+    heads; see ALIASES.
 
-    held: the images' paths, which a row may spell as a row of labels.csv may. copies: path of a byte-identical file ->
-    the path of the image that stands for it, which a row on either is on. Raises InputError that names file and line
-    where the file cannot be read or lacks a column; FileNotFoundError where there is none.
+    held: the images' paths. A row may spell one as a row of labels.csv may, with more folders before it, or with so few
+    that it fits that one alone. copies: path of a byte-identical file -> the path of the image that stands for it.
+    Raises InputError that names file and line where the file cannot be read or lacks a column; FileNotFoundError where
+    there is none.
     """
-    spelled = spelling(held | copies.keys())
-    wanted = (PATH, *columns)
+    named = naming(held | copies.keys())
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            missing = [name for name in wanted if name not in (reader.fieldnames or ())]
-            if missing:
-                raise InputError(f"{file}, line 1: no column '{missing[0]}'; it needs {' and '.join(wanted)}")
+            reader, places = _opened(stream, file, (PATH, *columns))
             for row in reader:
-                cells = {name: (row[name] or "").strip() for name in wanted}
-                path = spelled(cells[PATH])
-                yield reader.line_num, copies.get(path, path), cells
+                if not any(row):
+                    continue
+                cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
+                path = named(cells.pop(PATH))
+                yield Row(reader.line_num + 1, copies.get(path, path), path not in copies, cells)
     except FileNotFoundError:
         raise
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except csv.Error as error:
+        raise InputError(f"{file} cannot be read ({error}); is a quotation mark left open?") from error
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{file} cannot be read ({error}); save it as UTF-8 CSV") from error
 
 
-def sheet(found: Mapping[str, T], held: set[str]) -> Sheet[T]:
-    """What was found of paths, parted into what is of images and what is not."""
-    return Sheet(
-        {path: value for path, value in found.items() if path in held},
-        tuple(path for path in found if path not in held),
-    )
+def naming(held: set[str]) -> Callable[[str], str]:
+    """What makes of a path the held one that it names; one that names none, or several, stays as it is."""
+    spelled = spelling(held)
+    by_name: dict[str, list[str]] = {}
+    for path in held:
+        by_name.setdefault(PurePosixPath(path).name, []).append(path)
+
+    def named(path: str) -> str:
+        path = spelled(path)
+        if path in held:
+            return path
+        parts = PurePosixPath(path).parts
+        longer = ("/".join(parts[at:]) for at in range(1, len(parts) - 1))  # a name alone may be any folder's
+        found = next((rest for rest in map(spelled, longer) if rest in held), None)
+        if found is not None:
+            return found
+        ending = [other for other in by_name.get(parts[-1] if parts else "", ()) if f"/{other}".endswith(f"/{path}")]
+        return ending[0] if len(ending) == 1 else path
+
+    return named
+
+
+def _opened(stream: TextIO, file: Path, wanted: Sequence[str]) -> tuple[Any, dict[str, int]]:
+    """A reader behind the head, and where each wanted column is. Raises InputError that tells what was found."""
+    first = stream.readline()
+    if not first.strip():
+        raise InputError(f"{file}, line 1: nothing stands there; it needs columns {' and '.join(wanted)}")
+    for delimiter in DELIMITERS:
+        heads = [head.strip().lower() for head in next(csv.reader([first], delimiter=delimiter))]
+        heads = [ALIASES.get(head, head) if ALIASES.get(head, head) not in heads else head for head in heads]
+        if all(name in heads for name in wanted):
+            twice = next((name for name in wanted if heads.count(name) > 1), None)
+            if twice:
+                raise InputError(f"{file}, line 1: column '{twice}' stands there twice; keep one")
+            return csv.reader(stream, delimiter=delimiter), {name: heads.index(name) for name in wanted}
+    heads = [head.strip().lower() for head in next(csv.reader([first]))]
+    missing = next(name for name in wanted if name not in heads)
+    found = ", ".join(heads)[: 2 * LONGEST]
+    raise InputError(f"{file}, line 1: no column '{missing}'; it needs {' and '.join(wanted)}, found: {found}")
+
+
+def quoted(cell: str) -> str:
+    """A cell for a message, its beginning where it is long."""
+    return cell if len(cell) <= LONGEST else f"{cell[:LONGEST]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def examples(paths: Sequence[str]) -> str:
     """The first of these paths, for a message."""
-    return f"{', '.join(paths[:EXAMPLES])}{', ...' if len(paths) > EXAMPLES else ''}"
+    return f"{', '.join(map(quoted_path, paths[:EXAMPLES]))}{', ...' if len(paths) > EXAMPLES else ''}"
+
+
+def quoted_path(path: str) -> str:
+    """A path for a message, its end where it is long."""
+    return path if len(path) <= 3 * LONGEST else f"\N{HORIZONTAL ELLIPSIS}{path[-3 * LONGEST :]}"

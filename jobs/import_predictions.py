@@ -12,15 +12,15 @@ from pathlib import Path
 
 from db import session
 from db.models import Dataset, Image
-from db.queries import datasets
+from db.queries import datasets, evaluation
 from engine.classification import foreign_predictions
+from engine.classification.recipes import RECIPES
 from engine.commands import job
-from engine.digests import file_sha256
 from engine.metrics.classification import HALF
 from engine.path_sheets import examples
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
 from jobs.predict import SPLITS, images_to_score
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, sha256_of
 
 
 @command
@@ -41,13 +41,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="from which probability on it says pneumonia (.5)",
     )
     args = options.parse_args(argv)
+    if args.classifier.lower() in RECIPES:
+        raise UsageError(f"'{args.classifier}' is a recipe's name; call a classifier of your own otherwise")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     images, split = images_to_score(context, dataset, args.split)
     said = predictions_of(context, dataset, images, args.file)
     scored = [image for image in images if image.path in said]
     if not scored:
-        raise UsageError(f"{args.file} says nothing of split '{split}' of dataset '{dataset.name}'; check its paths")
+        raise UsageError(
+            f"{args.file} says nothing of split '{split}' of dataset '{dataset.name}', "
+            f"whose paths read {examples([images[0].path])}"
+        )
     if len(scored) < len(images):
         lacking = [image.path for image in images if image.path not in said]
         print(f"warning: {len(lacking):,} images of split '{split}' have no row: {examples(lacking)}")
@@ -59,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "classifier": args.classifier,
             "split": split,
             "threshold": args.threshold,
-            "file_sha256": file_sha256(args.file),
+            "predictions_sha256": sha256_of({image.sha256: said[image.path] for image in scored}),
         },
         inputs=hashlib.sha256("\n".join(image.sha256 for image in images).encode()).hexdigest(),
         dataset_id=dataset.id,
@@ -69,8 +74,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         with run:
             store(run, scored, said, args.classifier, args.threshold)
     done = "already done as run" if run.already_finished else "run"
-    measure = job("evaluate", dataset.name)
-    print(f"import_predictions: {done} {run.id}, {len(scored):,} images ({split}) by {args.classifier}; now: {measure}")
+    with session.reading(context.engine) as db:
+        reported = bool(evaluation.reports(db, dataset.id))
+    steps = [job("score", dataset.name), job("evaluate", dataset.name)] if reported else [job("evaluate", dataset.name)]
+    told = f"{len(scored):,} images ({split}) by {args.classifier}"
+    print(f"import_predictions: {done} {run.id}, {told}; now: {' && '.join(steps)}")
     return 0
 
 

@@ -16,7 +16,7 @@ from db.queries.predictions import PredictedImage
 from engine.commands import job
 from jobs import report
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser, row_number
-from jobs.report import chosen_strategies, predict_run, refuse_renamed, show
+from jobs.report import STRATEGIES_FILE, chosen_strategies, predict_run, refuse_renamed, show
 from jobs.reporting.references import references_of
 from jobs.reporting.scoring import Scorer
 from jobs.reporting.work import Work, key_of, shas
@@ -36,6 +36,7 @@ REVISION = "imported"
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
+    from engine.reporting.generators import REGISTRY
     from engine.reporting.generators.foreign import Foreign
 
     options = parser(__doc__, "import_reports")
@@ -47,10 +48,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--revision", type=named, default=REVISION, metavar="NAME", help=f"of it (default: {REVISION})"
     )
     options.add_argument("--strategy", metavar="NAME", help="prompt strategy of them all (default: column strategy)")
-    options.add_argument("--strategies-file", type=Path, metavar="FILE", help="TOML with strategies of your own")
+    options.add_argument("--strategies-file", type=Path, metavar="FILE", help=STRATEGIES_FILE)
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
     args = options.parse_args(argv)
+    if args.model.partition(":")[0] in {form.partition(":")[0] for form in REGISTRY}:
+        raise UsageError(f"'{args.model}' is what a report generator here is called; call your model otherwise")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     texts = texts_of(context, dataset, args.file, args.strategy)
@@ -110,7 +113,9 @@ def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | Non
         print(f"warning: reports in {file} are on {len(strays):,} paths of no image: {examples(strays)}")
     found = {name: sheet.values for name, sheet in sheets.items() if sheet.values}
     if not found:
-        raise UsageError(f"{file} holds no report on an image of dataset '{dataset.name}'; check its paths")
+        raise UsageError(
+            f"{file} holds no report on an image of dataset '{dataset.name}', whose paths read {examples(paths[:1])}"
+        )
     return found
 
 

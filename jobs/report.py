@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from engine.reporting.prompts import PromptStrategy
 
 SPLITS = ("train", "val", "test", "all")
+STRATEGIES_FILE = "TOML with strategies of your own: a table [strategies.NAME] with text = '...' for each"
 ONLY = ("false-negatives", "false-positives", "failures")
 
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--model", default="template", metavar="NAME", help="report generator (default: template)")
     options.add_argument("--strategies", default="all", metavar="A,B", help="prompt strategies (default: all)")
-    options.add_argument("--strategies-file", type=Path, metavar="FILE", help="TOML with strategies of your own")
+    options.add_argument("--strategies-file", type=Path, metavar="FILE", help=STRATEGIES_FILE)
     options.add_argument("--images", default="10", metavar="N", help="how many, or all (default: 10)")
     options.add_argument("--split", choices=SPLITS, help="default: test, or all where no image of test was scored")
     options.add_argument(
@@ -201,7 +202,8 @@ def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
     if found is None:
         raise JobError(
             f"dataset '{dataset.name}' has no finished predict run, which reports rest on; "
-            f"make one with: {job('predict', dataset.name)}"
+            f"make one with: {job('predict', dataset.name)}, or take in what a classifier of your own said: "
+            f"{job('import_predictions', dataset.name)}"
         )
     return found
 
@@ -243,7 +245,7 @@ def settings_of(generator: "ReportGenerator", predicted: Run) -> dict[str, Any]:
         names = ("checkpoint_sha256", "temperature", "threshold", "threshold_recall97", "threshold_youden")
         settings["classifier"] = {name: summary.get(name) for name in names}
         if predicted.imported:
-            settings["classifier"]["predictions_sha256"] = predicted.config["file_sha256"]
+            settings["classifier"]["predictions_sha256"] = predicted.config["predictions_sha256"]
     return settings
 
 

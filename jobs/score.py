@@ -10,7 +10,7 @@ from db.models import Report
 from db.queries import predictions, reports, runs
 from engine.commands import job
 from jobs.command import command, open_context, parser, row_number
-from jobs.report import chosen_strategies, predict_run
+from jobs.report import STRATEGIES_FILE, chosen_strategies, predict_run
 from jobs.reporting.references import references_of
 from jobs.reporting.scoring import Scorer
 from jobs.results import thresholds_of
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "score")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
-    options.add_argument("--strategies-file", type=Path, metavar="FILE", help="TOML with strategies of your own")
+    options.add_argument("--strategies-file", type=Path, metavar="FILE", help=STRATEGIES_FILE)
     args = options.parse_args(argv)
     strategies = {strategy.name: strategy for strategy in chosen_strategies("all", args.strategies_file)}
     context = open_context(args)

@@ -1,15 +1,16 @@
 """What a classifier that is not ours said of images: a CSV file with their paths and probabilities of pneumonia."""
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-import numpy as np
 
 from engine import path_sheets
 from engine.errors import InputError
 from engine.path_sheets import Sheet
 
 COLUMN = "probability"
+DECIMAL_COMMA = re.compile(r"[01]?,[0-9]+")
 NEAREST = 1e-7
 """How near to 0 or 1 a probability comes whose log odds are finite."""
 
@@ -28,7 +29,7 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> Sheet[f
 def logit(probability: float) -> float:
     """The log odds, finite also of 0 and 1."""
     inside = min(max(probability, NEAREST), 1 - NEAREST)
-    return float(np.log(inside / (1 - inside)))
+    return math.log(inside / (1 - inside))
 
 
 def _probability(text: str) -> float | None:
@@ -37,7 +38,9 @@ def _probability(text: str) -> float | None:
     try:
         value = float(text)
     except ValueError:
-        value = np.nan
-    if not 0.0 <= value <= 1.0:
-        raise ValueError(f"{COLUMN} '{text}' is no number from 0 to 1")
-    return value
+        value = math.nan
+    if 0.0 <= value <= 1.0:
+        return value
+    hint = "; write a point" if DECIMAL_COMMA.fullmatch(text) else "; it looks like log odds or percent"
+    looks = hint if DECIMAL_COMMA.fullmatch(text) or math.isfinite(value) or text.endswith("%") else ""
+    raise ValueError(f"{COLUMN} '{path_sheets.quoted(text)}' is no number from 0 to 1{looks}")

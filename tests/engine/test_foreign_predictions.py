@@ -21,6 +21,41 @@ def test_rows_reach_images_copies_and_other_spellings(tmp_path: Path) -> None:
     assert found.strays == ("gone.png",)
 
 
+@pytest.mark.parametrize(
+    "head", ["Path;Probability;note", "filename\tprob\tnote", " File ; score ;note", "image,prob,note"]
+)
+def test_heads_and_delimiters_as_other_programs_write_them_are_read(tmp_path: Path, head: str) -> None:
+    mark = next(sign for sign in (";", "\t", ",") if sign in head)
+    file = tmp_path / "said.csv"
+    file.write_text(f"{head}\r\na.png{mark}0.25{mark}x\r\n\r\nb.png{mark}1\r\n")
+    assert read(file, ["a.png", "b.png"], {}).values == {"a.png": 0.25, "b.png": 1.0}
+
+
+def test_a_path_with_more_folders_or_fewer_names_the_one_image_that_it_fits(tmp_path: Path) -> None:
+    held = ["test/NORMAL/a.png", "train/NORMAL/b.png", "test/NORMAL/b.png", "test/PNEUMONIA/c.png"]
+    file = sheet(tmp_path, "/home/me/xray/test/NORMAL/a.png,0.1", "test/NORMAL/b.png,0.2", "PNEUMONIA/c.png,0.3")
+    assert read(file, held, {}).values == {held[0]: 0.1, held[2]: 0.2, held[3]: 0.3}
+    file = sheet(tmp_path, "NORMAL/b.png,0.4", "c.png,0.5", "elsewhere/a.png,0.6", "x/c.png,0.7")
+    found = read(file, held, {})
+    assert found.values == {held[3]: 0.5}
+    assert found.strays == ("NORMAL/b.png", "elsewhere/a.png", "x/c.png"), "several fit, or none does"
+
+
+def test_a_row_on_the_image_itself_goes_before_those_on_its_copies(tmp_path: Path) -> None:
+    copies = {"copy.png": "a.png", "other.png": "a.png", "twin.png": "b.png"}
+    file = sheet(tmp_path, "copy.png,0.1", "a.png,0.1000001", "other.png,0.2", "twin.png,0.3")
+    assert read(file, ["a.png", "b.png"], copies).values == {"a.png": 0.1000001, "b.png": 0.3}
+
+
+@pytest.mark.parametrize(
+    ("value", "hint"),
+    [("97.3", "log odds or percent"), ("-2.1", "log odds or percent"), ("97 %", "percent"), ("0,93", "write a point")],
+)
+def test_what_a_number_looks_like_is_told(tmp_path: Path, value: str, hint: str) -> None:
+    with pytest.raises(InputError, match=hint):
+        read(sheet(tmp_path, f'a.png,"{value}"'), ["a.png"], {})
+
+
 @pytest.mark.parametrize("value", ["1.01", "-0.1", "nan", "inf", "97 %", "0,5", "yes"])
 def test_what_is_no_probability_is_refused_with_its_line(tmp_path: Path, value: str) -> None:
     file = sheet(tmp_path, "a.png,0.5", f'b.png,"{value}"')
@@ -34,9 +69,19 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"line 3: a second probability for a\.png; keep one"):
         read(sheet(tmp_path, "a.png,0.5", "a.png,0.6"), ["a.png"], {})
     file = tmp_path / "other.csv"
-    file.write_text("file,score\na.png,1\n")
-    with pytest.raises(InputError, match="line 1: no column 'path'; it needs path and probability"):
+    file.write_text("study,odds\na.png,1\n")
+    with pytest.raises(InputError, match="line 1: no column 'path'; it needs path and probability, found: study, odds"):
         read(file, ["a.png"], {})
+    file.write_text("path,probability,probability\na.png,1,0\n")
+    with pytest.raises(InputError, match="line 1: column 'probability' stands there twice; keep one"):
+        read(file, ["a.png"], {})
+    file.write_text("")
+    with pytest.raises(InputError, match="line 1: nothing stands there; it needs columns path and probability"):
+        read(file, ["a.png"], {})
+    file.write_text('path,probability\na.png,"0.2\n' + "b.png,0.1\n" * 20_000)
+    with pytest.raises(InputError, match="is a quotation mark left open") as raised:
+        read(file, ["a.png"], {})
+    assert len(str(raised.value)) < 300
     file.write_bytes(b"path,probability\n\xff\xfe,1\n")
     with pytest.raises(InputError, match="cannot be read"):
         read(file, ["a.png"], {})

@@ -1,6 +1,8 @@
 """import_predictions: what a classifier that was trained elsewhere said is a run like any other."""
 
 import json
+import os
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +75,20 @@ def test_the_same_file_is_done_once_and_another_is_another_run(
     assert imported(world, file, "--threshold", "0.3").id != first.id
 
 
+def test_other_values_are_another_run_wherever_they_are_read_from(world: World) -> None:
+    numbers = []
+    for seed in (0, 1):
+        pipe = world.context.artifacts / f"pipe-{seed}"
+        os.mkfifo(pipe)
+        text = file_of(world, world.of("test"), seed=seed).read_text()
+        writer = threading.Thread(target=pipe.write_text, args=(text,))
+        writer.start()
+        numbers.append(imported(world, pipe).id)
+        writer.join()
+    assert numbers[0] != numbers[1]
+    assert imported(world, file_of(world, world.of("test"))).id == numbers[0]
+
+
 def test_rows_without_an_image_of_other_splits_and_images_without_a_row_are_told(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -131,8 +147,9 @@ def test_what_asks_the_classifier_itself_says_that_it_is_not_here(
         (["--threshold", "2"], 2, "--threshold: 2 is not from 0 to 1"),
         (["--classifier", " "], 2, "--classifier: a name has 1 to 60 printable characters"),
         (["--classifier", "x" * 61], 2, "a name has 1 to 60 printable characters"),
+        (["--classifier", "Ensemble"], 2, "'Ensemble' is a recipe's name; call a classifier of your own otherwise"),
         (["--split", "val"], 1, "has no images in split 'val'; choose another with --split"),
-        (["--split", "train"], 2, "says nothing of split 'train' of dataset 'drawn'; check its paths"),
+        (["--split", "train"], 2, "says nothing of split 'train' of dataset 'drawn', whose paths read "),
     ],
 )
 def test_bad_input_is_one_line(

@@ -125,8 +125,15 @@ def test_what_has_no_image_or_no_prediction_is_told(world: World, capsys: pytest
 @pytest.mark.parametrize(
     ("rows", "columns", "options", "expected"),
     [
-        ([("a.png", ILL, "basic")], "path,report,strategy", [], "holds no report on an image of dataset 'drawn'"),
-        ([("a.png", ILL)], "path,report", [], "line 1: no column 'strategy'; it needs path and report and strategy"),
+        (
+            [("a.png", ILL, "basic")],
+            "path,report,strategy",
+            [],
+            "of dataset 'drawn', whose paths read ",
+        ),
+        ([("a.png", ILL)], "path,report", [], "; where there is one strategy for all, name it: --strategy"),
+        ([("a.png", ILL, "")], "path,report,strategy", [], "line 2: no strategy; fill it in, or name one for all"),
+        (None, "path,report,strategy", ["--model", "template"], "'template' is what a report generator here is called"),
         ([], "path,report", ["--strategy", "terse"], "holds no report on an image"),
         (None, "path,report,strategy", [], "prompt strategy 'poetic' is unknown; known: basic"),
         (None, "path,report,strategy", ["--strategy", "poetic"], "prompt strategy 'poetic' is unknown; known: basic"),

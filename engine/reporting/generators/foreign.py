@@ -7,7 +7,7 @@ from typing import Any
 
 from engine import path_sheets
 from engine.errors import InputError
-from engine.path_sheets import Sheet
+from engine.path_sheets import Sheet, Values
 from engine.reporting.generators import Case, Generated, Outcome, kept
 from engine.reporting.prompts import PromptStrategy
 
@@ -19,16 +19,22 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strateg
     column names each one's. Raises InputError as `path_sheets.rows` does, where there is no file, and where two rows
     are two reports on one image under one strategy."""
     held = set(paths)
-    found: dict[str, dict[str, str]] = {}
+    found: dict[str, Values[str]] = {}
     columns = (REPORT,) if strategy else (REPORT, STRATEGY)
     try:
-        for line, path, cells in path_sheets.rows(file, columns, held, copies):
-            under, text = strategy or cells[STRATEGY], cells[REPORT]
-            if text and found.setdefault(under, {}).setdefault(path, text) != text:
-                raise InputError(f"{file}, line {line}: a second report for {path} under '{under}'; keep one")
+        for row in path_sheets.rows(file, columns, held, copies):
+            under, text = strategy or row.cells[STRATEGY].lower(), row.cells[REPORT]
+            if text and not under:
+                raise InputError(f"{file}, line {row.line}: no strategy; fill it in, or name one for all: --strategy")
+            if text and not found.setdefault(under, Values()).add(row, text):
+                raise InputError(f"{file}, line {row.line}: a second report for {row.path} under '{under}'; keep one")
     except FileNotFoundError as error:
         raise InputError(f"{file} is not there; give a CSV file with columns path, report and strategy") from error
-    return {under: path_sheets.sheet(texts, held) for under, texts in found.items()}
+    except InputError as error:
+        if f"no column '{STRATEGY}'" in str(error):
+            raise InputError(f"{error}; where there is one strategy for all, name it: --strategy") from error
+        raise
+    return {under: texts.sheet(held) for under, texts in found.items()}
 
 
 @dataclass(frozen=True)
