@@ -10,15 +10,15 @@ import numpy as np
 
 from db import session
 from db.models import Metric, Run
-from db.queries import datasets, evaluation, predictions, runs
-from db.queries.evaluation import StandingReport
+from db.queries import datasets, predictions, runs
 from db.writes import MetricValue
-from engine.commands import job
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
 from engine.splits import OUT_OF_FOLD
 from engine.tables import times
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
+from jobs.evaluations import doubts
+from jobs.evaluations.reports import report_values
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_value, thresholds_of, unseen
 from jobs.run import ActiveRun
@@ -55,6 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             evaluate(run, inputs, seed=args.seed, replicates=args.replicates)
     for line in run.summary["skipped"][len(inputs.missing) :]:
         print(f"evaluate: skipped {line}")
+    for line in run.summary["warnings"]:
+        print(f"warning: {line}")
     with session.reading(context.engine) as db:
         stored = runs.metrics(db, run.id)
         opened = runs.test_openings(db, inputs.dataset.id)
@@ -79,10 +81,10 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
                 classifier_values, run.context, source, inputs.in_force or source, out_of_fold=out_of_fold, **measure
             )
     if inputs.scores:
-        tasks["reports"] = partial(report_values, inputs, **measure)
+        tasks["reports"] = partial(report_values, run.context, inputs, **measure)
     for index in inputs.indexes:
         tasks[f"index of {index.embedder}"] = partial(retrieval_values, run.context, index, inputs.predict, **measure)
-    counts, skipped = {}, list(inputs.missing)
+    counts, skipped, warnings = {}, list(inputs.missing), doubts.of_inputs(run.context, inputs)
     for name in run.track(list(tasks), stage="measuring"):
         try:
             rows = list(tasks[name]())
@@ -91,9 +93,10 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
             continue
         run.metrics(rows)
         counts[name] = len(rows)
+        warnings += doubts.of_values(rows)
     if not any(counts.values()):
         raise JobError(f"nothing of dataset '{inputs.dataset.name}' could be measured: {'; '.join(skipped)}")
-    run.summary = {"values": counts, "skipped": skipped, "images_sha256": inputs.images}
+    run.summary = {"values": counts, "skipped": skipped, "warnings": warnings, "images_sha256": inputs.images}
 
 
 def classifier_values(
@@ -124,46 +127,6 @@ def classifier_values(
             uncalibrated=None if source.imported else probabilities(np.array([row.logit for row in files])),
         ):
             yield metric_value(measured.name, split, measured.slice, measured.interval)
-
-
-UNSCORED = ("stance", "classifier_opposition")
-"""Report scores that say what a report claims, not how good it is."""
-
-
-def report_values(inputs: Inputs, *, seed: int, replicates: int) -> Iterator[MetricValue]:
-    """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
-    of strategies, under "model / one - other"; and the kappa of stance against label. Raises InputError where the
-    scores are another dataset's."""
-    from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
-
-    if inputs.scored_for is not None:
-        again = job("score", inputs.dataset.name)
-        raise InputError(
-            f"the scores are those of dataset '{inputs.scored_for}', which holds some of them; run: {again}"
-        )
-    reports = {report.report_id: report for report in inputs.reports}
-    scores = [
-        ScoredReport(report.model, report.strategy, row.metric, report.patient_key, row.value, report.sha256)
-        for row in inputs.scores
-        for report in (reports[row.report_id],)
-        if row.metric not in UNSCORED
-    ]
-    for mean in mean_scores(scores, seed=seed, replicates=replicates):
-        yield metric_value(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
-    for mean in paired_differences(scores, seed=seed, replicates=replicates):
-        slice = evaluation.report_slice(mean.model, mean.strategy)
-        yield metric_value(f"{mean.metric}{DIFFERENCE}", "reports", slice, mean.interval)
-    stances: dict[tuple[str, str], list[tuple[StandingReport, float | None]]] = {}
-    for row in inputs.scores:
-        report = reports[row.report_id]
-        if row.metric == "stance" and report.label is not None:
-            stances.setdefault((report.model, report.strategy), []).append((report, row.value))
-    for (model, strategy), rows in sorted(stances.items()):
-        labels = np.array([report.label for report, _ in rows])
-        said = np.array([np.nan if value is None else value for _, value in rows])
-        patients = [report.patient_key for report, _ in rows]
-        interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
-        yield metric_value("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:

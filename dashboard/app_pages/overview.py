@@ -23,6 +23,7 @@ tested = evaluated is not None and figures.tested(evaluated[1])
 original = tested and not dataset.synthetic
 if evaluated is not None:
     highlights.show(dataset, view, evaluated, original=original)
+    highlights.warnings(evaluated[0])
 
 left, right = st.columns([3, 2], gap="large")
 with left:

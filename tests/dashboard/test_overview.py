@@ -108,6 +108,15 @@ def test_what_a_reader_looks_for_first_stands_in_tiles(workbench: Workbench) -> 
     assert tiles["AUC"]["lines"][1] == "Original tool ~ 0.970"
 
 
+def test_what_makes_an_evaluation_doubtful_stands_below_its_tiles(workbench: Workbench) -> None:
+    _, _, evaluation = evaluated(workbench)
+    assert not [one for one in open_page("overview").warning if "worse than chance" in one.value]
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Run, evaluation).summary = {"warnings": ["AUC 0.060 on split test, worse than chance: <b>"]}
+    (told,) = [one.value for one in open_page("overview").warning if "worse than chance" in one.value]
+    assert "\\<b\\>" in told
+
+
 def test_recall_is_told_by_cause_where_it_was_measured(workbench: Workbench) -> None:
     _, predict, evaluation = evaluated(workbench)
     assert "viral" not in str(linked(open_page("overview"), "classification")["rows"])

@@ -13,7 +13,7 @@ from sklearn.metrics import roc_auc_score
 from db import session
 from db.models import Image, Report, Run
 from db.queries import predictions, runs
-from jobs import compare, evaluate, export, import_predictions, report
+from jobs import compare, evaluate, export, import_predictions, report, score
 from jobs.command import Context
 
 FEW = ["--replicates", "100"]
@@ -104,6 +104,39 @@ def test_rows_without_an_image_of_other_splits_and_images_without_a_row_are_told
     everywhere = imported(world, file_of(world, images, seed=2), "--split", "all")
     with session.transaction(world.context.engine) as db:
         assert len(predictions.of_run(db, everywhere.id)) == len(images)
+
+
+def test_an_evaluation_doubts_predictions_that_are_worse_than_chance_or_not_whole(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images = world.of("test")[:30]
+    file = world.context.artifacts / "inverted.csv"
+    lines = [f"{image.path},{0.9 - 0.8 * (image.label or 0)}" for image in images]
+    file.write_text("\n".join(["path,probability", *lines]))
+    run = imported(world, file)
+    assert evaluate.main([*world.options, *FEW]) == 0
+    said = capsys.readouterr().out
+    assert "warning: AUC 0.000 on split test, worse than chance: are these probabilities of normal?" in said
+    assert f"warning: of split test 30 of 50 labelled images have a prediction of run {run.id}" in said
+
+
+def test_agreement_with_the_classifier_is_that_with_the_run_that_is_evaluated(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    imported(world, file_of(world, world.of("test")))
+    asked = ["--strategies", "basic", "--images", "all", *world.options]
+    assert report.main(asked) == evaluate.main([*world.options, *FEW]) == 0
+    assert "warning" not in capsys.readouterr().out
+    assert world.evaluated()["reports", "template / basic", "classifier_agreement"].value > 0.9
+    other = imported(world, file_of(world, world.of("test"), seed=1))
+    capsys.readouterr()
+    assert evaluate.main([*world.options, *FEW]) == 0
+    said = capsys.readouterr().out
+    assert f"reports were scored against other predictions than those of run {other.id}" in said
+    live = world.evaluated()["reports", "template / basic", "classifier_agreement"].value
+    assert score.main(world.options) == evaluate.main([*world.options, *FEW]) == 0
+    assert "were scored against other" not in capsys.readouterr().out
+    assert world.evaluated()["reports", "template / basic", "classifier_agreement"].value == live < 0.9
 
 
 def test_two_classifiers_reports_are_told_apart(world: World) -> None:

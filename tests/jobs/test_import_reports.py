@@ -98,6 +98,12 @@ def test_another_text_under_the_same_revision_is_refused_and_nothing_lost(
         assert {one.text for one in db.query(Report)} <= {ILL, WELL}
 
 
+def test_reports_that_could_not_be_read_are_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [(path, "Kein Hinweis auf eine Entzuendung.", strategy) for path, _, strategy in written(world, 5, "basic")]
+    assert imported(world, file_of(world, rows)) == evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert "in 5 of 5 reports of our-vlm / basic no stance on pneumonia could be read" in capsys.readouterr().out
+
+
 def test_one_strategy_for_all_and_one_of_ones_own(world: World, tmp_path: Path) -> None:
     rows = [(path, text) for path, text, _ in written(world, 3, "basic")]
     file = file_of(world, rows, columns="path,report")

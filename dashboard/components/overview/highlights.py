@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator, Sequence
 
+import streamlit as st
+
 from dashboard import resources
 from dashboard.components import figures, filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Tile
 from dashboard.components.overview import classification
-from db.models import Dataset, Metric
+from db.models import Dataset, Metric, Run
 from db.queries import evaluation
 from db.queries.evaluation import Evaluation
 from engine.metrics.names import called
@@ -25,6 +27,13 @@ def show(dataset: Dataset, view: filters.View, evaluated: Evaluation, *, origina
     tiles += _retrieval(dataset, metrics["retrieval"], original=original)
     if tiles:
         linked.tiles(tiles, key="highlights")
+
+
+def warnings(run: Run) -> None:
+    """What a reader should know before believing the figures of an evaluation."""
+    lines = (run.summary or {}).get("warnings") or []
+    if lines:
+        st.warning("  \n".join(wording.plain(f"{line[:1].upper()}{line[1:]}.") for line in lines))
 
 
 def _classifier(dataset: Dataset, side: classification.Side, *, original: bool) -> Iterator[Tile]:

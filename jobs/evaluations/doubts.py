@@ -1,0 +1,79 @@
+"""What a reader of an evaluation should know before believing its figures, in a line each."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from db import session
+from db.queries import datasets, predictions
+from db.writes import MetricValue
+from engine.commands import job
+from jobs.command import Context
+from jobs.evaluations.reports import agreements_of, stale
+from jobs.results import Inputs
+
+CHANCE = 0.5
+"""Of an AUC."""
+SILENT = 0.2
+"""Share of a model's reports without a stance from which on that is said."""
+
+
+def of_inputs(context: Context, inputs: Inputs) -> list[str]:
+    """Images without a prediction, reports that could not be read, and scores against another run's predictions."""
+    name = inputs.dataset.name
+    found = [*_unscored(context, inputs), *_silent(inputs)]
+    old = stale(inputs, agreements_of(context, inputs)) if inputs.predict else 0
+    if inputs.predict and old:
+        found.append(
+            f"{old:,} reports were scored against other predictions than those of run {inputs.predict.id}: pages mark "
+            f"them by those, and laterality is not measured; score them anew: {job('score', name)}"
+        )
+    return found
+
+
+def of_values(values: Sequence[MetricValue]) -> list[str]:
+    """A classifier that is surely worse than chance."""
+    return [
+        f"AUC {value.value:.3f} on split {value.split}, worse than chance: are these probabilities of normal?"
+        for value in values
+        if (value.name, value.slice) == ("auc", "all")
+        and value.value is not None
+        and _below_chance(value.value, value.high)
+    ]
+
+
+def _below_chance(value: float, high: float | None) -> bool:
+    """high: of the interval, None where it is not known, as of an AUC of 0."""
+    return (value if high is None else high) < CHANCE
+
+
+def _unscored(context: Context, inputs: Inputs) -> list[str]:
+    """Labelled images of a split which the predict run scored only a part of."""
+    if inputs.predict is None:
+        return []
+    with session.reading(context.engine) as db:
+        scored = predictions.of_run(db, inputs.predict.id, labelled=True)
+        holdings = datasets.counts(db, inputs.dataset.id)
+    known = Counter(image.split for image in scored if image.split)
+    there: Counter[str | None] = Counter()
+    for part in holdings:
+        there[part.split] += part.images if part.label is not None else 0
+    return [
+        f"of split {split} {known[split]:,} of {there[split]:,} labelled images have a prediction of run "
+        f"{inputs.predict.id}: its figures are of these alone"
+        for split in sorted(known)
+        if known[split] < there[split]
+    ]
+
+
+def _silent(inputs: Inputs) -> list[str]:
+    """Models of whose reports many take no stance that could be read."""
+    names = {report.report_id: f"{report.model} / {report.strategy}" for report in inputs.reports}
+    stances = [(names[row.report_id], row.value) for row in inputs.scores if row.metric == "stance"]
+    total = Counter(name for name, _ in stances)
+    silent = Counter(name for name, value in stances if value is None)
+    return [
+        f"in {silent[name]:,} of {total[name]:,} reports of {name} no stance on pneumonia could be read, which is "
+        "wrong; reports are read in English"
+        for name in sorted(silent)
+        if silent[name] >= SILENT * total[name]
+    ]

@@ -1,0 +1,85 @@
+"""What is measured of reports: the means of their scores by model and strategy, differences, and kappa."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from db import session
+from db.queries import evaluation, predictions
+from db.queries.evaluation import StandingReport
+from db.writes import MetricValue
+from engine.commands import job
+from engine.errors import InputError
+from engine.metrics.names import DIFFERENCE
+from jobs.command import Context
+from jobs.results import Inputs, metric_value
+
+UNSCORED = ("stance", "classifier_opposition")
+"""Report scores that say what a report claims, not how good it is."""
+AGREEMENT, LATERALITY = "classifier_agreement", "laterality"
+
+
+def report_values(context: Context, inputs: Inputs, *, seed: int, replicates: int) -> Iterator[MetricValue]:
+    """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
+    of strategies, under "model / one - other"; and the kappa of stance against label.
+
+    Agreement with the classifier is that with the run which is evaluated; laterality, for which its heatmaps would have
+    to be looked at, is left out where the scores were made against another. Raises InputError where the scores are
+    another dataset's.
+    """
+    from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
+
+    if inputs.scored_for is not None:
+        again = job("score", inputs.dataset.name)
+        raise InputError(
+            f"the scores are those of dataset '{inputs.scored_for}', which holds some of them; run: {again}"
+        )
+    reports = {report.report_id: report for report in inputs.reports}
+    agreements = agreements_of(context, inputs)
+    left_out = {*UNSCORED, *([LATERALITY] if stale(inputs, agreements) else [])}
+    scores = [
+        ScoredReport(report.model, report.strategy, row.metric, report.patient_key, value, report.sha256)
+        for row in inputs.scores
+        for report in (reports[row.report_id],)
+        for value in (agreements.get(row.report_id) if row.metric == AGREEMENT and inputs.predict else row.value,)
+        if row.metric not in left_out
+    ]
+    for mean in mean_scores(scores, seed=seed, replicates=replicates):
+        yield metric_value(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
+    for mean in paired_differences(scores, seed=seed, replicates=replicates):
+        slice = evaluation.report_slice(mean.model, mean.strategy)
+        yield metric_value(f"{mean.metric}{DIFFERENCE}", "reports", slice, mean.interval)
+    stances: dict[tuple[str, str], list[tuple[StandingReport, float | None]]] = {}
+    for row in inputs.scores:
+        report = reports[row.report_id]
+        if row.metric == "stance" and report.label is not None:
+            stances.setdefault((report.model, report.strategy), []).append((report, row.value))
+    for (model, strategy), rows in sorted(stances.items()):
+        labels = np.array([report.label for report, _ in rows])
+        said = np.array([np.nan if value is None else value for _, value in rows])
+        patients = [report.patient_key for report, _ in rows]
+        interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
+        yield metric_value("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
+
+
+def agreements_of(context: Context, inputs: Inputs) -> dict[int, float]:
+    """Of each report on an image that the evaluated predict run scored, 1 where its stance is that run's call, else 0;
+    none without a run, or one that calls nothing."""
+    if inputs.predict is None or inputs.predict.threshold is None:
+        return {}
+    threshold = inputs.predict.threshold
+    with session.reading(context.engine) as db:
+        called = {row.image_id: float(row.called(threshold)) for row in predictions.of_run(db, inputs.predict.id)}
+    images = {report.report_id: report.image_id for report in inputs.reports}
+    stances = {row.report_id: row.value for row in inputs.scores if row.metric == "stance"}
+    return {
+        number: float(stance == called[images[number]])
+        for number, stance in stances.items()
+        if images[number] in called
+    }
+
+
+def stale(inputs: Inputs, agreements: dict[int, float]) -> int:
+    """How many reports were scored against another classifier's call than that of the run which is evaluated."""
+    scored = ((row.report_id, row.value) for row in inputs.scores if row.metric == AGREEMENT)
+    return sum(value != agreements[number] for number, value in scored if number in agreements)
