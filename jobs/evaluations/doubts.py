@@ -35,15 +35,14 @@ def of_values(values: Sequence[MetricValue]) -> list[str]:
     return [
         f"AUC {value.value:.3f} on split {value.split}, worse than chance: are these probabilities of normal?"
         for value in values
-        if (value.name, value.slice) == ("auc", "all")
-        and value.value is not None
-        and _below_chance(value.value, value.high)
+        if (value.name, value.slice) == ("auc", "all") and _below_chance(value)
     ]
 
 
-def _below_chance(value: float, high: float | None) -> bool:
-    """high: of the interval, None where it is not known, as of an AUC of 0."""
-    return (value if high is None else high) < CHANCE
+def _below_chance(area: MetricValue) -> bool:
+    """By the upper end of its interval, or by itself where that is not known, as of an AUC of 0."""
+    most = area.value if area.high is None else area.high
+    return most is not None and most < CHANCE
 
 
 def _unscored(context: Context, inputs: Inputs) -> list[str]:
@@ -72,8 +71,8 @@ def _silent(inputs: Inputs) -> list[str]:
     total = Counter(name for name, _ in stances)
     silent = Counter(name for name, value in stances if value is None)
     return [
-        f"in {silent[name]:,} of {total[name]:,} reports of {name} no stance on pneumonia could be read, which is "
-        "wrong; reports are read in English"
+        f"in {silent[name]:,} of {total[name]:,} reports of {name} no stance on pneumonia could be read; they are "
+        "read in English, and such a report agrees with no label"
         for name in sorted(silent)
         if silent[name] >= SILENT * total[name]
     ]
