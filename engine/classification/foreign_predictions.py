@@ -10,7 +10,8 @@ from engine.errors import InputError
 from engine.path_sheets import Sheet
 
 COLUMN = "probability"
-DECIMAL_COMMA = re.compile(r"[01]?,[0-9]+")
+DECIMAL_COMMA = re.compile(r"-?[0-9]*,[0-9]+")
+"""As spreadsheets write numbers in many languages."""
 NEAREST = 1e-7
 """How near to 0 or 1 a probability comes whose log odds are finite."""
 
@@ -36,11 +37,10 @@ def _probability(text: str) -> float | None:
     if not text:
         return None
     try:
-        value = float(text)
+        value = float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text)
     except ValueError:
         value = math.nan
     if 0.0 <= value <= 1.0:
         return value
-    hint = "; write a point" if DECIMAL_COMMA.fullmatch(text) else "; it looks like log odds or percent"
-    looks = hint if DECIMAL_COMMA.fullmatch(text) or math.isfinite(value) or text.endswith("%") else ""
+    looks = "; it looks like log odds or percent" if math.isfinite(value) or text.endswith("%") else ""
     raise ValueError(f"{COLUMN} '{path_sheets.quoted(text)}' is no number from 0 to 1{looks}")

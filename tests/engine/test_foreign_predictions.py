@@ -29,6 +29,8 @@ def test_heads_and_delimiters_as_other_programs_write_them_are_read(tmp_path: Pa
     file = tmp_path / "said.csv"
     file.write_text(f"{head}\r\na.png{mark}0.25{mark}x\r\n\r\nb.png{mark}1\r\n")
     assert read(file, ["a.png", "b.png"], {}).values == {"a.png": 0.25, "b.png": 1.0}
+    file.write_text("path;probability\na.png;0,25\n")
+    assert read(file, ["a.png"], {}).values == {"a.png": 0.25}
 
 
 def test_a_path_with_more_folders_or_fewer_names_the_one_image_that_it_fits(tmp_path: Path) -> None:
@@ -49,14 +51,14 @@ def test_a_row_on_the_image_itself_goes_before_those_on_its_copies(tmp_path: Pat
 
 @pytest.mark.parametrize(
     ("value", "hint"),
-    [("97.3", "log odds or percent"), ("-2.1", "log odds or percent"), ("97 %", "percent"), ("0,93", "write a point")],
+    [("97.3", "log odds or percent"), ("-2.1", "log odds or percent"), ("97 %", "percent"), ("9,3", "percent")],
 )
 def test_what_a_number_looks_like_is_told(tmp_path: Path, value: str, hint: str) -> None:
     with pytest.raises(InputError, match=hint):
         read(sheet(tmp_path, f'a.png,"{value}"'), ["a.png"], {})
 
 
-@pytest.mark.parametrize("value", ["1.01", "-0.1", "nan", "inf", "97 %", "0,5", "yes"])
+@pytest.mark.parametrize("value", ["1.01", "-0.1", "nan", "inf", "97 %", "1,5", "yes"])
 def test_what_is_no_probability_is_refused_with_its_line(tmp_path: Path, value: str) -> None:
     file = sheet(tmp_path, "a.png,0.5", f'b.png,"{value}"')
     with pytest.raises(InputError, match=r"predictions\.csv, line 3: probability '.*' is no number from 0 to 1"):
