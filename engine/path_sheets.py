@@ -25,9 +25,10 @@ LONGEST = 40
 
 
 class Row(NamedTuple):
-    """A row of a sheet: its line, the path of the image that it is on, whether it names that very file and no
-    byte-identical copy of it, and what the asked columns hold, stripped."""
+    """A row of a sheet: its number from 0, its line, the path of the image that it is on, whether it names that very
+    file and no byte-identical copy of it, and what the asked columns hold, stripped."""
 
+    number: int
     line: int
     path: str
     own: bool
@@ -96,12 +97,14 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
             reader, places = _opened(stream, file, (PATH, *columns))
+            number = -1
             for row in reader:
                 if not any(row):
                     continue
+                number += 1
                 cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
                 path = named(cells.pop(PATH))
-                yield Row(reader.line_num + 1, copies.get(path, path), path not in copies, cells)
+                yield Row(number, reader.line_num + 1, copies.get(path, path), path not in copies, cells)
     except FileNotFoundError:
         raise
     except csv.Error as error:

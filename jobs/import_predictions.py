@@ -9,13 +9,21 @@ import argparse
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from db import session
 from db.models import Dataset, Image
 from db.queries import datasets, evaluation
 from engine.classification import foreign_predictions
+from engine.classification.foreign_predictions import Predictions, Said
 from engine.classification.recipes import RECIPES
 from engine.commands import job
+from engine.digests import file_sha256
+from engine.files import whole_file
+from engine.heat import lung_zones
 from engine.metrics.classification import HALF
 from engine.path_sheets import examples
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
@@ -40,13 +48,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="P",
         help="from which probability on it says pneumonia (.5)",
     )
+    options.add_argument(
+        "--heatmaps", type=named_file, metavar="FILE", help="NumPy array (.npy) of a heatmap for each row: (rows, h, w)"
+    )
     args = options.parse_args(argv)
     if args.classifier.lower() in RECIPES:
         raise UsageError(f"'{args.classifier}' is a recipe's name; call a classifier of your own otherwise")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     images, split = images_to_score(context, dataset, args.split)
-    said = predictions_of(context, dataset, images, args.file)
+    found = predictions_of(context, dataset, images, args.file)
+    said = found.said
+    maps = foreign_predictions.heatmaps(args.heatmaps, found.rows) if args.heatmaps else None
     scored = [image for image in images if image.path in said]
     if not scored:
         raise UsageError(
@@ -64,7 +77,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             "classifier": args.classifier,
             "split": split,
             "threshold": args.threshold,
-            "predictions_sha256": sha256_of({image.sha256: said[image.path] for image in scored}),
+            "predictions_sha256": sha256_of({image.sha256: said[image.path].probability for image in scored}),
+            **({"heatmaps_sha256": file_sha256(args.heatmaps)} if args.heatmaps else {}),
         },
         inputs=hashlib.sha256("\n".join(image.sha256 for image in images).encode()).hexdigest(),
         dataset_id=dataset.id,
@@ -72,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not run.already_finished:
         with run:
-            store(run, scored, said, args.classifier, args.threshold)
+            store(run, scored, said, maps, args.classifier, args.threshold)
     done = "already done as run" if run.already_finished else "run"
     with session.reading(context.engine) as db:
         reported = bool(evaluation.reports(db, dataset.id))
@@ -89,33 +103,47 @@ def probability(value: str) -> float:
     return number
 
 
-def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], file: Path) -> Mapping[str, float]:
-    """Path of an image of the data set -> probability; lines tell of rows on no image or another split's."""
+def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], file: Path) -> Predictions:
+    """What the file says of the data set's images; lines tell of rows on no image or another split's."""
     with session.reading(context.engine) as db:
         paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
     found = foreign_predictions.read(file, paths, copies)
     if found.strays:
         print(f"warning: {len(found.strays):,} rows of {file} are on no image: {examples(found.strays)}")
-    elsewhere = found.values.keys() - {image.path for image in images}
+    elsewhere = found.said.keys() - {image.path for image in images}
     if elsewhere:
         print(f"import_predictions: {len(elsewhere):,} rows on images of other splits are left out; see --split")
-    return found.values
+    return found
 
 
 def store(
-    run: ActiveRun, images: Sequence[Image], said: Mapping[str, float], classifier: str, threshold: float
+    run: ActiveRun,
+    images: Sequence[Image],
+    said: Mapping[str, Said],
+    maps: NDArray[np.floating] | None,
+    classifier: str,
+    threshold: float,
 ) -> None:
-    """The predictions as the run's rows."""
-    rows = [
+    """The predictions as the run's rows, with what they rest on where that is told."""
+    rows: list[dict[str, Any]] = [
         {
             "run_id": run.id,
             "image_id": image.id,
-            "logit": foreign_predictions.logit(said[image.path]),
-            "probability": said[image.path],
+            "logit": foreign_predictions.logit(said[image.path].probability),
+            "probability": said[image.path].probability,
         }
         for image in images
     ]
+    path = run.folder / "heatmaps.npy"
+    if maps is not None:
+        heat = np.stack([foreign_predictions.heatmap(maps, said[image.path].row) for image in images])
+        with whole_file(path) as temporary:
+            np.save(temporary, heat.astype(np.float16), allow_pickle=False)
+        for place, (row, one) in enumerate(zip(rows, heat, strict=True)):
+            row |= {"heatmap_row": place, "zones": lung_zones(one)}
     run.predictions(rows, {"threshold": threshold, "recipe": classifier, "imported": True, "images": len(rows)})
+    if maps is not None:
+        run.artifact("heatmaps", path, shape=heat.shape)
 
 
 if __name__ == "__main__":

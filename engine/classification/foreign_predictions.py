@@ -1,30 +1,69 @@
-"""What a classifier that is not ours said of images: a CSV file with their paths and probabilities of pneumonia."""
+"""What a classifier that is not ours said of images: a CSV file with their paths and probabilities of pneumonia, and
+where it looked."""
 
 import math
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 
 from engine import path_sheets
 from engine.errors import InputError
-from engine.path_sheets import Sheet
+from engine.path_sheets import Values
 
 COLUMN = "probability"
-DECIMAL_COMMA = re.compile(r"-?[0-9]*,[0-9]+")
-"""As spreadsheets write numbers in many languages."""
 NEAREST = 1e-7
 """How near to 0 or 1 a probability comes whose log odds are finite."""
+DECIMAL_COMMA = re.compile(r"-?[0-9]*,[0-9]+")
+"""As spreadsheets write numbers in many languages."""
+SIDE = 56
+"""Cells of a heatmap's side that are kept at most."""
 
 
-def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> Sheet[float]:
-    """The probability of pneumonia of each image, in [0, 1]. Raises InputError as `path_sheets.read` does, and where
-    there is no file."""
+@dataclass(frozen=True)
+class Said:
+    """probability: of pneumonia, in [0, 1]. row: of the file, from 0."""
+
+    probability: float
+    row: int = field(compare=False)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """said: by path of the image. strays: paths that are no image's. rows: of the file, the head left out."""
+
+    said: Mapping[str, Said]
+    strays: tuple[str, ...]
+    rows: int
+
+
+def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> Predictions:
+    """What the file says of these images; rows without a probability do not count. Raises InputError as
+    `path_sheets.rows` does, where there is no file, for what is no probability, and for two of one image."""
+    held = set(paths)
+    found: Values[Said] = Values()
+    count = 0
     try:
-        return path_sheets.read(file, COLUMN, paths, copies, parse=_probability)
+        for row in path_sheets.rows(file, (COLUMN,), held, copies):
+            count = row.number + 1
+            if not row.cells[COLUMN]:
+                continue
+            try:
+                said = Said(_probability(row.cells[COLUMN]), row.number)
+            except ValueError as error:
+                raise InputError(f"{file}, line {row.line}: {error}") from error
+            if not found.add(row, said):
+                raise InputError(f"{file}, line {row.line}: a second {COLUMN} for {row.path}; keep one")
     except FileNotFoundError as error:
         raise InputError(
             f"{file} is not there; give a CSV file with columns {path_sheets.PATH} and {COLUMN}"
         ) from error
+    sheet = found.sheet(held)
+    return Predictions(sheet.values, sheet.strays, count)
 
 
 def logit(probability: float) -> float:
@@ -33,9 +72,41 @@ def logit(probability: float) -> float:
     return math.log(inside / (1 - inside))
 
 
-def _probability(text: str) -> float | None:
-    if not text:
-        return None
+def heatmaps(file: Path, rows: int) -> NDArray[np.floating]:
+    """A NumPy array of a heatmap for each row of the file of predictions, (rows, h, w), left on disk.
+
+    Raises InputError that says what is wrong with it.
+    """
+    try:
+        found = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError as error:
+        raise InputError(f"{file} is not there; leave --heatmaps out, or name a NumPy array (.npy)") from error
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(f"{file} is no NumPy array (.npy) that can be read: {error}") from error
+    if not isinstance(found, np.ndarray) or found.ndim != 3 or len(found) != rows or not found.size:
+        shape = getattr(found, "shape", "none")
+        raise InputError(
+            f"{file} has shape {shape}; a heatmap for each of the {rows:,} rows is ({rows}, height, width)"
+        )
+    if found.dtype.kind not in "fiub":
+        raise InputError(f"{file} holds {found.dtype}; heatmaps are numbers")
+    return found
+
+
+def heatmap(found: NDArray[np.floating], row: int) -> NDArray[np.float32]:
+    """The heatmap of a row, float32 (h, w) in [0, 1], its hottest cell 1, sides of more than SIDE cells averaged down.
+    Raises InputError where it holds what no heat can be."""
+    cells = np.asarray(found[row], dtype=np.float32)
+    if not np.isfinite(cells).all() or (cells < 0).any():
+        raise InputError(f"the heatmap of row {row + 1} holds values below 0 or not finite; clip them first")
+    height, width = (min(side, SIDE) for side in cells.shape)
+    if cells.shape != (height, width):
+        cells = np.asarray(Image.fromarray(cells).resize((width, height), Image.Resampling.BOX))
+    peak = cells.max()
+    return np.asarray(cells / peak if peak > 0 else cells, dtype=np.float32)
+
+
+def _probability(text: str) -> float:
     try:
         value = float(text.replace(",", ".") if DECIMAL_COMMA.fullmatch(text) else text)
     except ValueError:

@@ -2,9 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from engine.classification.foreign_predictions import logit, read
+from engine.classification.foreign_predictions import heatmap, heatmaps, logit, read
 from engine.errors import InputError
 
 
@@ -14,10 +15,18 @@ def sheet(folder: Path, *lines: str) -> Path:
     return file
 
 
+def probabilities(file: Path, paths: list[str], copies: dict[str, str]) -> dict[str, float]:
+    return {path: one.probability for path, one in read(file, paths, copies).said.items()}
+
+
 def test_rows_reach_images_copies_and_other_spellings(tmp_path: Path) -> None:
     file = sheet(tmp_path, "test\\a.png,0.25", "./b.png, 1 ", "copy.png,1e-3", "c.png,", "gone.png,0")
     found = read(file, ["test/a.png", "b.png", "c.png", "d.png"], {"copy.png": "d.png"})
-    assert found.values == {"test/a.png": 0.25, "b.png": 1.0, "d.png": 0.001}
+    assert {path: one.probability for path, one in found.said.items()} == {
+        "test/a.png": 0.25,
+        "b.png": 1.0,
+        "d.png": 0.001,
+    }
     assert found.strays == ("gone.png",)
 
 
@@ -28,25 +37,25 @@ def test_heads_and_delimiters_as_other_programs_write_them_are_read(tmp_path: Pa
     mark = next(sign for sign in (";", "\t", ",") if sign in head)
     file = tmp_path / "said.csv"
     file.write_text(f"{head}\r\na.png{mark}0.25{mark}x\r\n\r\nb.png{mark}1\r\n")
-    assert read(file, ["a.png", "b.png"], {}).values == {"a.png": 0.25, "b.png": 1.0}
+    assert probabilities(file, ["a.png", "b.png"], {}) == {"a.png": 0.25, "b.png": 1.0}
     file.write_text("path;probability\na.png;0,25\n")
-    assert read(file, ["a.png"], {}).values == {"a.png": 0.25}
+    assert probabilities(file, ["a.png"], {}) == {"a.png": 0.25}
 
 
 def test_a_path_with_more_folders_or_fewer_names_the_one_image_that_it_fits(tmp_path: Path) -> None:
     held = ["test/NORMAL/a.png", "train/NORMAL/b.png", "test/NORMAL/b.png", "test/PNEUMONIA/c.png"]
     file = sheet(tmp_path, "/home/me/xray/test/NORMAL/a.png,0.1", "test/NORMAL/b.png,0.2", "PNEUMONIA/c.png,0.3")
-    assert read(file, held, {}).values == {held[0]: 0.1, held[2]: 0.2, held[3]: 0.3}
+    assert probabilities(file, held, {}) == {held[0]: 0.1, held[2]: 0.2, held[3]: 0.3}
     file = sheet(tmp_path, "NORMAL/b.png,0.4", "c.png,0.5", "elsewhere/a.png,0.6", "x/c.png,0.7")
     found = read(file, held, {})
-    assert found.values == {held[3]: 0.5}
+    assert {path: one.probability for path, one in found.said.items()} == {held[3]: 0.5}
     assert found.strays == ("NORMAL/b.png", "elsewhere/a.png", "x/c.png"), "several fit, or none does"
 
 
 def test_a_row_on_the_image_itself_goes_before_those_on_its_copies(tmp_path: Path) -> None:
     copies = {"copy.png": "a.png", "other.png": "a.png", "twin.png": "b.png"}
     file = sheet(tmp_path, "copy.png,0.1", "a.png,0.1000001", "other.png,0.2", "twin.png,0.3")
-    assert read(file, ["a.png", "b.png"], copies).values == {"a.png": 0.1000001, "b.png": 0.3}
+    assert probabilities(file, ["a.png", "b.png"], copies) == {"a.png": 0.1000001, "b.png": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -94,3 +103,40 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 def test_log_odds_are_finite_also_of_certainties() -> None:
     assert logit(0.5) == 0
     assert 10 < logit(1.0) < 20 and logit(0.0) == pytest.approx(-logit(1.0))
+
+
+def test_a_heatmap_is_its_rows_scaled_to_its_peak_and_no_larger_than_needed(tmp_path: Path) -> None:
+    made = np.zeros((3, 224, 112), dtype=np.float64)
+    made[1, :112] = 4.0
+    np.save(tmp_path / "heat.npy", made)
+    found = heatmaps(tmp_path / "heat.npy", 3)
+    one = heatmap(found, 1)
+    assert one.shape == (56, 56) and one.dtype == np.float32
+    assert (one[:28] == 1).all() and (one[28:] == 0).all()
+    assert not heatmap(found, 0).any()
+    np.save(tmp_path / "small.npy", np.arange(14, dtype=np.uint8).reshape(1, 7, 2))
+    assert heatmap(heatmaps(tmp_path / "small.npy", 1), 0).shape == (7, 2)
+
+
+def test_what_is_no_heatmap_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "heat.npy"
+    with pytest.raises(InputError, match="is not there; leave --heatmaps out"):
+        heatmaps(file, 1)
+    for made, said in (
+        (np.zeros((2, 7, 7)), r"has shape \(2, 7, 7\); a heatmap for each of the 3 rows is \(3, height, width\)"),
+        (np.zeros((3, 7)), r"has shape \(3, 7\)"),
+        (np.full((3, 2, 2), "hot"), "heatmaps are numbers"),
+    ):
+        np.save(file, made)
+        with pytest.raises(InputError, match=said):
+            heatmaps(file, 3)
+    file.write_bytes(b"no array")
+    with pytest.raises(InputError, match="is no NumPy array"):
+        heatmaps(file, 3)
+    np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="is no NumPy array"):
+        heatmaps(file, 1)
+    np.save(file, np.array([[[0.0, -1.0]], [[np.nan, 1.0]]]))
+    for row in (0, 1):
+        with pytest.raises(InputError, match=f"the heatmap of row {row + 1} holds values below 0 or not finite"):
+            heatmap(heatmaps(file, 2), row)

@@ -139,6 +139,26 @@ def test_agreement_with_the_classifier_is_that_with_the_run_that_is_evaluated(
     assert world.evaluated()["reports", "template / basic", "classifier_agreement"].value == live < 0.9
 
 
+def test_heatmaps_come_with_their_rows_and_say_where_the_evidence_lies(world: World) -> None:
+    images = world.of("test")[::-1]
+    heat = np.zeros((len(images) + 1, 14, 14))
+    heat[::2, :4, :7], heat[1::2, 10:, 7:] = 3.0, 5.0  # the patient's right upper zone, and the left lower
+    file = file_of(world, images, more="gone.png,0.5")
+    np.save(world.context.artifacts / "heat.npy", heat)
+    run = imported(world, file, "--heatmaps", str(world.context.artifacts / "heat.npy"))
+    with session.transaction(world.context.engine) as db:
+        rows = {row.path: row for row in predictions.of_run(db, run.id)}
+        stored = runs.artifact(db, run.id, "heatmaps")
+    assert stored is not None
+    kept = np.load(world.context.artifacts / stored.path)
+    for place, image in enumerate(images):
+        zones = rows[image.path].zones
+        assert zones and zones["left_lower" if place % 2 else "right_upper"] == pytest.approx(1.0)
+        assert (kept[rows[image.path].heatmap_row] == heat[place] / heat[place].max()).all()
+    np.save(world.context.artifacts / "heat.npy", heat / 2 + 1)
+    assert imported(world, file, "--heatmaps", str(world.context.artifacts / "heat.npy")).id != run.id
+
+
 def test_two_classifiers_reports_are_told_apart(world: World) -> None:
     asked = ["--strategies", "basic", "--images", "4", *world.options]
     texts = []

@@ -10,6 +10,7 @@ from db.models import Dataset
 from db.queries import runs
 from db.queries.cases import Case
 
+GRAD_CAM, IMPORTED = "Evidence for pneumonia (Grad-CAM)", "Heatmap as it was imported"
 ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
 
 
@@ -77,7 +78,7 @@ def _heat(case: Case, view: filters.View) -> film.Heat | None:
     return film.Heat(
         src=pictures.heat_url(view.run.id, case.sha256, version=heatmaps.sha256 if heatmaps else ""),
         alt=zones_in_words(case),
-        caption="Evidence for pneumonia (Grad-CAM), against this film's own peak",
+        caption=f"{IMPORTED if view.run.imported else GRAD_CAM}, against this film's own peak",
     )
 
 
