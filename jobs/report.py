@@ -245,7 +245,8 @@ def settings_of(generator: "ReportGenerator", predicted: Run) -> dict[str, Any]:
         names = ("checkpoint_sha256", "temperature", "threshold", "threshold_recall97", "threshold_youden")
         settings["classifier"] = {name: summary.get(name) for name in names}
         if predicted.imported:
-            settings["classifier"]["predictions_sha256"] = predicted.config["predictions_sha256"]
+            parts = ("predictions_sha256", "heatmaps_sha256")
+            settings["classifier"] |= {name: predicted.config[name] for name in parts if name in predicted.config}
     return settings
 
 
