@@ -5,8 +5,9 @@ from pathlib import Path
 
 
 def file_sha256(path: Path) -> str:
-    """sha256 of a file, or of a folder's files (names and contents, in name order)."""
-    if path.is_file():
+    """sha256 of a file, or of a folder's files (names and contents, in name order). Raises FileNotFoundError where
+    there is neither, as an empty folder has a hash too."""
+    if not path.is_dir():
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     listing = "".join(f"{file.relative_to(path).as_posix()}:{file_sha256(file)}\n" for file in members(path))

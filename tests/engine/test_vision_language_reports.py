@@ -1,5 +1,6 @@
 """Do vision-language models of the real classes write reports, and does each thing they lack get one clear line?"""
 
+import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,6 +21,27 @@ from tests.tiny_models import SPEAKING
 BASIC = STRATEGIES["basic"]
 RNG = np.random.default_rng(0)
 CASES = [Case(0.9, 0.5, pixels=RNG.integers(0, 256, (60 + 7 * i, 64), dtype=np.uint8) // (i + 1)) for i in range(5)]
+
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+@pytest.fixture(autouse=True)
+def hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """An empty cache in the place of the machine's, and no hub."""
+    import huggingface_hub.constants
+
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def cached(hub_cache: Path, repo: str, commit: str, folder: Path) -> Path:
+    """The folder's files as the hub's cache holds those of a repository, `commit` being its latest."""
+    place = hub_cache / f"models--{repo.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True, exist_ok=True)
+    (place / "refs" / "main").write_text(commit)
+    return shutil.copytree(folder, place / "snapshots" / commit)
 
 
 @pytest.fixture(scope="module")
@@ -72,6 +94,33 @@ def test_small_pictures_are_enlarged_before_a_model_sees_them(side: int, expecte
     assert picture.size == (expected, expected) and picture.mode == "RGB"
 
 
+def test_a_model_of_the_hubs_cache_goes_by_its_commit(models: Path, hub_cache: Path) -> None:
+    later = COMMIT[::-1]
+    for commit, name in ((COMMIT, "llava"), (later, "blip2")):
+        cached(hub_cache, "me/mine", commit, models / name)
+        generator = load("hf:me/mine", Options(max_tokens=3))
+        assert generator.revision == commit
+        assert texts(generator.generate(CASES, BASIC)) == texts(
+            load(name, Options(models=models, max_tokens=3)).generate(CASES, BASIC)
+        )
+
+
+def test_a_model_that_is_still_to_be_fetched_goes_by_the_hubs_commit_of_now(
+    models: Path, hub_cache: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = []
+
+    def fetched(repo: str, file: str, *, token: str | None) -> str:
+        asked.append((repo, file))
+        return str(cached(hub_cache, repo, COMMIT, models / "blip2") / file)
+
+    monkeypatch.setattr(vision_language, "model_info", lambda *_, **__: None)
+    monkeypatch.setattr(vision_language, "hf_hub_download", fetched)
+    for _ in range(2):
+        assert load("hf:me/mine").revision == COMMIT
+    assert asked == [("me/mine", "config.json")]
+
+
 @pytest.mark.usefixtures("_roomy")
 def test_weights_that_are_nowhere_are_named_with_the_way_out(tmp_path: Path) -> None:
     with pytest.raises(MissingWeightsError, match=r"'blip2' \(Salesforce/blip2-opt-2.7b\) is not on this machine"):
@@ -93,7 +142,7 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
         monkeypatch.delenv(name, raising=False)
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
-    monkeypatch.setattr(vision_language, "model_info", lambda *_, **__: None)
+    monkeypatch.setattr(vision_language, "commit_of", lambda *_: COMMIT)
     monkeypatch.setattr(vision_language.AutoProcessor, "from_pretrained", gated)
     with pytest.raises(InputError, match="'google/medgemma-4b-it' is gated") as raised:
         load("medgemma")

@@ -11,7 +11,7 @@ from typing import Any
 import httpx2  # the client that huggingface_hub brings and raises the errors of
 import psutil
 import torch
-from huggingface_hub import model_info, try_to_load_from_cache
+from huggingface_hub import hf_hub_download, model_info, try_to_load_from_cache
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
@@ -61,14 +61,14 @@ class VisionLanguage:
         if known:
             needed = known.gigabytes * (1 if torch.cuda.is_available() else 2) * (options.quantise or 16) / 16
             self._require_memory(min(needed, WORKING_SPACE * gigabytes_in(source)))
-        self.processor, self.model = self._loaded(source, options)
+        self.processor, self.model, self.revision = self._loaded(source, options)
         self.processor.tokenizer.padding_side = "left"
         if self.processor.tokenizer.pad_token is None:
             self.processor.tokenizer.pad_token = self.processor.tokenizer.eos_token
-        self.revision = revision_of(source, self.model)
 
-    def _loaded(self, source: Path | str, options: Options) -> tuple[Any, Any]:
-        """Processor and model. Raises InputError in one line: network, token, memory, or another kind of model."""
+    def _loaded(self, source: Path | str, options: Options) -> tuple[Any, Any, str]:
+        """Processor, model and revision. Raises InputError in one line: network, token, memory, or another kind of
+        model."""
         token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), None)
         how: dict[str, Any] = {"dtype": getattr(torch, self.settings["dtype"]), "use_safetensors": True}
         if torch.cuda.is_available():
@@ -77,10 +77,12 @@ class VisionLanguage:
             if not torch.cuda.is_available():
                 raise InputError("--quantise needs a GPU; leave it out, or choose a smaller model")
             how["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{options.quantise}bit": True})
-        shared = {"trust_remote_code": False, "token": token}
+        shared: dict[str, Any] = {"trust_remote_code": False, "token": token}
         try:
-            if source == self.repo and not isinstance(try_to_load_from_cache(self.repo, "config.json"), str):
-                model_info(self.repo, timeout=10, token=token)  # fails at once, where a download tries for minutes
+            if isinstance(source, Path):
+                revision = revision_of(source)
+            else:
+                shared["revision"] = revision = commit_of(source, token)
             processor = AutoProcessor.from_pretrained(source, **shared)
             model = AutoModelForImageTextToText.from_pretrained(source, **how, **shared)
         except GatedRepoError as error:
@@ -102,7 +104,7 @@ class VisionLanguage:
             raise InputError(
                 f"'{self.repo}' is no image-text-to-text model that transformers knows: {told(error)}"
             ) from error
-        return processor, model.eval()
+        return processor, model.eval(), revision
 
     def _gated(self, token: str | None) -> str:
         what = "the token given has no access" if token else f"no token is set in {' or '.join(TOKENS)}"
@@ -190,11 +192,19 @@ def local(models: Path | None, name: str, repo: str) -> Path | None:
     return next((folder for folder in folders if (folder / "config.json").exists()), None)
 
 
-def revision_of(source: Path | str, model: Any) -> str:
-    """The hub's commit; for a folder the hash of its configuration and weights."""
-    commit = getattr(model.config, "_commit_hash", None)
-    if commit:
-        return str(commit)
-    folder = Path(source)
+def commit_of(repo: str, token: str | None) -> str:
+    """The commit that the hub's cache holds; else the hub's latest, which is in the cache from then on.
+
+    Raises what huggingface_hub and its client do where the hub does not answer or refuses.
+    """
+    config = try_to_load_from_cache(repo, "config.json")
+    if not isinstance(config, str):
+        model_info(repo, timeout=10, token=token)  # fails at once, where a download tries for minutes
+        config = hf_hub_download(repo, "config.json", token=token)
+    return Path(config).parent.name
+
+
+def revision_of(folder: Path) -> str:
+    """The hash of a folder's configuration and weights."""
     files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
     return f"local-{hashlib.sha256(''.join(map(file_sha256, files)).encode()).hexdigest()[:16]}"
