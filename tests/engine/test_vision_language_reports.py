@@ -4,6 +4,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Literal
 
 import numpy as np
 import psutil
@@ -158,6 +159,35 @@ def test_too_little_memory_names_the_need_and_a_model_that_fits(monkeypatch: pyt
     memory.available = 10**9
     with pytest.raises(InputError, match=r"or the offline template"):
         load("blip2")
+
+
+@pytest.mark.parametrize(
+    ("gpu", "bfloat16", "expected"),
+    [(True, True, "bfloat16"), (True, False, "float32"), (False, False, "float32"), (False, True, "float32")],
+)
+def test_a_gpu_computes_in_bfloat16_and_never_in_float16(
+    gpu: bool, bfloat16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bfloat16)
+    assert vision_language.number_type() == expected
+
+
+@pytest.mark.parametrize(("bfloat16", "quantise", "needed"), [(True, None, 16), (False, None, 32), (False, 4, 4)])
+def test_the_memory_that_a_gpu_needs_follows_the_bits_of_the_weights(
+    bfloat16: bool, quantise: Literal[4] | None, needed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bfloat16)
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda: (10**9, 80 * 10**9))
+    with pytest.raises(InputError, match=rf"'llava' needs about {needed}\.0 GB of memory, 1\.0 GB are free"):
+        load("llava", Options(quantise=quantise))
+
+
+def test_weights_of_four_bits_are_computed_with_in_the_models_type() -> None:
+    four, eight = (vision_language.quantised(bits, torch.bfloat16) for bits in (4, 8))
+    assert (four.load_in_4bit, four.bnb_4bit_compute_dtype) == (True, torch.bfloat16)
+    assert (eight.load_in_8bit, eight.load_in_4bit) == (True, False)
 
 
 def test_a_model_of_another_kind_is_refused_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

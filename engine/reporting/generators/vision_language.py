@@ -32,7 +32,7 @@ QUESTION = "Question: {prompt} Answer:"
 
 
 class VisionLanguage:
-    """`blip2`, `medgemma`, `llava`, or `hf:ORG/NAME`: greedy, half precision on a GPU, no repository's own code.
+    """`blip2`, `medgemma`, `llava`, or `hf:ORG/NAME`: greedy, bfloat16 on a GPU, no repository's own code.
 
     Weights are looked for in the local model folder, by name or by ORG/NAME, then in the hub's cache, then on the hub.
     """
@@ -54,12 +54,13 @@ class VisionLanguage:
                 "max_new_tokens": options.max_tokens,
                 "seed": options.seed,
                 "quantise": options.quantise,
-                "dtype": "float16" if torch.cuda.is_available() else "float32",
+                "dtype": number_type(),
             }
         )
         source = local(options.models, name, repo) or repo
         if known:
-            needed = known.gigabytes * (1 if torch.cuda.is_available() else 2) * (options.quantise or 16) / 16
+            bits = options.quantise or getattr(torch, self.settings["dtype"]).itemsize * 8
+            needed = known.gigabytes * bits / 16
             self._require_memory(min(needed, WORKING_SPACE * gigabytes_in(source)))
         self.processor, self.model, self.revision = self._loaded(source, options)
         self.processor.tokenizer.padding_side = "left"
@@ -76,7 +77,7 @@ class VisionLanguage:
         if options.quantise:
             if not torch.cuda.is_available():
                 raise InputError("--quantise needs a GPU; leave it out, or choose a smaller model")
-            how["quantization_config"] = BitsAndBytesConfig(**{f"load_in_{options.quantise}bit": True})
+            how["quantization_config"] = quantised(options.quantise, how["dtype"])
         shared: dict[str, Any] = {"trust_remote_code": False, "token": token}
         try:
             if isinstance(source, Path):
@@ -172,6 +173,19 @@ class VisionLanguage:
         if not text:
             return Failed("the answer is empty")
         return Generated(text, seconds, len(tokens), cut=len(tokens) >= self.settings["max_new_tokens"])
+
+
+def number_type() -> str:
+    """What a model computes in: bfloat16 on a GPU that can, else float32. Never float16, whose largest number Gemma 3's
+    activations exceed, so that it writes nothing."""
+    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
+
+
+def quantised(bits: int, dtype: torch.dtype) -> BitsAndBytesConfig:
+    """Weights of 4 or 8 bits. Those of 4 are computed with in `dtype`, in float32 unless told; 8 follow the model."""
+    if bits == 4:
+        return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype)
+    return BitsAndBytesConfig(load_in_8bit=True)
 
 
 def gigabytes_in(source: Path | str) -> float:
