@@ -65,13 +65,17 @@ CHAT = (
 
 
 def tiny_tokenizer(special: dict[str, str]) -> Any:
-    """A tokenizer of a few words, with the special tokens of a model family after the four usual ones."""
-    from tokenizers import Tokenizer, models, pre_tokenizers
+    """A tokenizer of a few words, with the special tokens of a model family after the four usual ones. It puts <s>
+    before a text, as those of OPT, Llama and Gemma put theirs."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
     from transformers import PreTrainedTokenizerFast
 
     words = ["<pad>", "<unk>", "<s>", "</s>", *special.values(), *SPEECH.split(), *MARKS]
     made = Tokenizer(models.WordLevel({word: number for number, word in enumerate(words)}, unk_token="<unk>"))
     made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
+        single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", words.index("<s>"))]
+    )
     usual = {"pad_token": "<pad>", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>"}
     return PreTrainedTokenizerFast(tokenizer_object=made, extra_special_tokens=special, **usual)
 

@@ -1,10 +1,10 @@
 """Do vision-language models of the real classes write reports, and does each thing they lack get one clear line?"""
 
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import psutil
@@ -12,7 +12,16 @@ import pytest
 import torch
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Generated, Options, Outcome, in_order, load, vision_language
+from engine.reporting.generators import (
+    Case,
+    Generated,
+    Options,
+    Outcome,
+    ReportGenerator,
+    in_order,
+    load,
+    vision_language,
+)
 from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.vision_language import VisionLanguage
 from engine.reporting.prompts import STRATEGIES
@@ -89,6 +98,44 @@ def test_the_prompt_itself_is_no_part_of_the_report(models: Path) -> None:
             assert len(text.split()) <= 5
 
 
+def read(generator: ReportGenerator, cases: Sequence[Case], monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
+    """What the model is given to read of these cases."""
+    given: dict[str, torch.Tensor] = {}
+
+    def generate(**those: Any) -> torch.Tensor:
+        given.update(those)
+        return those["input_ids"]
+
+    assert isinstance(generator, VisionLanguage)
+    monkeypatch.setattr(generator.model, "generate", generate)
+    list(generator.generate(cases, BASIC))
+    return given
+
+
+@pytest.mark.parametrize("name", SPEAKING)
+def test_a_text_begins_once_whether_the_chat_template_or_the_tokenizer_says_so(
+    name: str, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    generator = load(name, Options(models=models))
+    assert isinstance(generator, VisionLanguage)
+    tokens = read(generator, CASES, monkeypatch)["input_ids"]
+    assert (tokens == generator.processor.tokenizer.bos_token_id).sum(dim=1).tolist() == [1] * len(CASES)
+
+
+def test_a_processor_that_crops_is_given_a_square_so_that_the_sides_of_a_film_are_seen(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wide = np.zeros((300, 600), np.uint8)
+    wide[:, :150] = wide[:, 450:] = 255
+    generator = load("llava", Options(models=models))
+    seen = read(generator, [Case(0.9, 0.5, pixels=wide)], monkeypatch)["pixel_values"][0].mean(dim=0)
+    assert (seen[12:20, [1, -2]] > 1.5).all(), "the white quarters at both sides are cut off"
+    assert (seen[12:20, 12:20] < -1.5).all() and seen[[1, -2]].abs().max() < 0.02
+    assert generator.settings["padded"] is True
+    for name in ("blip2", "medgemma"):  # they see the whole picture, squashed
+        assert "padded" not in load(name, Options(models=models)).settings
+
+
 @pytest.mark.parametrize(("side", "expected"), [(64, 512), (255, 512), (256, 256), (900, 900)])
 def test_small_pictures_are_enlarged_before_a_model_sees_them(side: int, expected: int) -> None:
     picture = shown(np.zeros((side, side), np.uint8))
@@ -163,14 +210,19 @@ def test_too_little_memory_names_the_need_and_a_model_that_fits(monkeypatch: pyt
 
 @pytest.mark.parametrize(
     ("gpu", "bfloat16", "expected"),
-    [(True, True, "bfloat16"), (True, False, "float32"), (False, False, "float32"), (False, True, "float32")],
+    [
+        (True, True, torch.bfloat16),
+        (True, False, torch.float32),
+        (False, False, torch.float32),
+        (False, True, torch.float32),
+    ],
 )
 def test_a_gpu_computes_in_bfloat16_and_never_in_float16(
-    gpu: bool, bfloat16: bool, expected: str, monkeypatch: pytest.MonkeyPatch
+    gpu: bool, bfloat16: bool, expected: torch.dtype, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: bfloat16)
-    assert vision_language.number_type() == expected
+    assert vision_language.number_type() is expected
 
 
 @pytest.mark.parametrize(("bfloat16", "quantise", "needed"), [(True, None, 16), (False, None, 32), (False, 4, 4)])

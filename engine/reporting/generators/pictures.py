@@ -1,8 +1,9 @@
 """How a radiograph is shown to a vision-language model."""
 
 import io
+from collections.abc import Sequence
 
-from PIL import Image
+from PIL import Image, ImageOps
 
 from engine.images import Pixels
 
@@ -16,6 +17,17 @@ def shown(pixels: Pixels) -> Image.Image:
     if min(picture.size) < SMALL:
         picture = picture.resize((ENLARGED, ENLARGED), Image.Resampling.BICUBIC)
     return picture.convert("RGB")
+
+
+def squared(picture: Image.Image, mean: Sequence[float]) -> Image.Image:
+    """The RGB picture in the middle of a square of the colour `mean`, three shares in [0, 1].
+
+    So LLaVA-1.5 was taught (Liu et al. 2024, Improved Baselines with Visual Instruction Tuning; expand2square in its
+    code).
+    """
+    red, green, blue = (int(255 * share) for share in mean)
+    side = max(picture.size)
+    return ImageOps.pad(picture, (side, side), color=(red, green, blue))
 
 
 def png(pixels: Pixels) -> bytes:

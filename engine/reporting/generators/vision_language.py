@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.generators import Case, Failed, Generated, Options, Outcome
-from engine.reporting.generators.pictures import shown
+from engine.reporting.generators.pictures import shown, squared
 from engine.reporting.generators.published import PUBLISHED
 from engine.reporting.prompts import PromptStrategy
 from engine.weights import MissingWeightsError
@@ -48,36 +48,36 @@ class VisionLanguage:
             raise InputError(f"a model of the hub is written hf:ORG/NAME; got '{name}'")
         self.name, self.repo = name, repo
         self.batch_size = options.batch_size
-        self.settings: Mapping[str, Any] = MappingProxyType(
-            {
-                "do_sample": False,
-                "max_new_tokens": options.max_tokens,
-                "seed": options.seed,
-                "quantise": options.quantise,
-                "dtype": number_type(),
-            }
-        )
+        dtype = number_type()
         source = local(options.models, name, repo) or repo
         if known:
-            bits = options.quantise or getattr(torch, self.settings["dtype"]).itemsize * 8
+            bits = options.quantise or dtype.itemsize * 8
             needed = known.gigabytes * bits / 16
             self._require_memory(min(needed, WORKING_SPACE * gigabytes_in(source)))
-        self.processor, self.model, self.revision = self._loaded(source, options)
+        self.processor, self.model, self.revision = self._loaded(source, options, dtype)
         self.processor.tokenizer.padding_side = "left"
         if self.processor.tokenizer.pad_token is None:
             self.processor.tokenizer.pad_token = self.processor.tokenizer.eos_token
+        settings = {
+            "do_sample": False,
+            "max_new_tokens": options.max_tokens,
+            "seed": options.seed,
+            "quantise": options.quantise,
+            "dtype": str(dtype).removeprefix("torch."),
+        }
+        self.settings: Mapping[str, Any] = MappingProxyType(settings | ({"padded": True} if self._crops else {}))
 
-    def _loaded(self, source: Path | str, options: Options) -> tuple[Any, Any, str]:
+    def _loaded(self, source: Path | str, options: Options, dtype: torch.dtype) -> tuple[Any, Any, str]:
         """Processor, model and revision. Raises InputError in one line: network, token, memory, or another kind of
         model."""
         token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), None)
-        how: dict[str, Any] = {"dtype": getattr(torch, self.settings["dtype"]), "use_safetensors": True}
+        how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
         if torch.cuda.is_available():
             how["device_map"] = "auto"
         if options.quantise:
             if not torch.cuda.is_available():
                 raise InputError("--quantise needs a GPU; leave it out, or choose a smaller model")
-            how["quantization_config"] = quantised(options.quantise, how["dtype"])
+            how["quantization_config"] = quantised(options.quantise, dtype)
         shared: dict[str, Any] = {"trust_remote_code": False, "token": token}
         try:
             if isinstance(source, Path):
@@ -133,13 +133,7 @@ class VisionLanguage:
         """One report for each case, all at once, greedily. Raises InputError where memory runs out."""
         began = time.perf_counter()
         torch.manual_seed(self.settings["seed"])
-        pictures = [shown(case.pixels) for case in cases if case.pixels is not None]
-        given = self.processor(
-            images=[[picture] for picture in pictures] if self._chats else pictures,
-            text=[self._asked(prompt.text)] * len(cases),
-            return_tensors="pt",
-            padding=True,
-        ).to(self.model.device, self.model.dtype)
+        given = self._given(cases, self._asked(prompt.text)).to(self.model.device, self.model.dtype)
         try:
             made = self.model.generate(**given, do_sample=False, max_new_tokens=self.settings["max_new_tokens"])
         except torch.OutOfMemoryError as error:
@@ -150,6 +144,26 @@ class VisionLanguage:
             made = made[:, length:]
         each = (time.perf_counter() - began) / max(len(cases), 1)
         return [{place: self._report(row, each) for place, row in enumerate(made)}]
+
+    def _given(self, cases: Sequence[Case], asked: str) -> Any:
+        """What the model reads: the cases' pictures with what is asked of each. A chat template may begin with the
+        token that the tokenizer puts first, too; a model is taught with one."""
+        pictures = [shown(case.pixels) for case in cases if case.pixels is not None]
+        if self._crops:
+            pictures = [squared(picture, self.processor.image_processor.image_mean) for picture in pictures]
+        first = self.processor.tokenizer.bos_token
+        return self.processor(
+            images=[[picture] for picture in pictures] if self._chats else pictures,
+            text=[asked] * len(cases),
+            add_special_tokens=not (first and asked.startswith(first)),
+            return_tensors="pt",
+            padding=True,
+        )
+
+    @property
+    def _crops(self) -> bool:
+        """Whether the processor cuts off what is outside the central square, as CLIP's does for LLaVA."""
+        return bool(getattr(self.processor.image_processor, "do_center_crop", False))
 
     @property
     def _chats(self) -> bool:
@@ -175,10 +189,10 @@ class VisionLanguage:
         return Generated(text, seconds, len(tokens), cut=len(tokens) >= self.settings["max_new_tokens"])
 
 
-def number_type() -> str:
+def number_type() -> torch.dtype:
     """What a model computes in: bfloat16 on a GPU that can, else float32. Never float16, whose largest number Gemma 3's
     activations exceed, so that it writes nothing."""
-    return "bfloat16" if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else "float32"
+    return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def quantised(bits: int, dtype: torch.dtype) -> BitsAndBytesConfig:
