@@ -1,6 +1,7 @@
 """Models of the real classes with random weights, a few kilobytes each, saved to disk as the hub has them."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -171,6 +172,14 @@ def tiny_medgemma(folder: Path) -> None:
     )
     torch.manual_seed(4)
     spoken(Gemma3ForConditionalGeneration(shape), processor, folder, size=1.5)
+
+
+def cached(cache: Path, repo: str, commit: str, folder: Path) -> Path:
+    """The folder's files as the hub's cache holds those of a repository, `commit` being its latest."""
+    place = cache / f"models--{repo.replace('/', '--')}"
+    (place / "refs").mkdir(parents=True, exist_ok=True)
+    (place / "refs" / "main").write_text(commit)
+    return Path(shutil.copytree(folder, place / "snapshots" / commit))
 
 
 SPEAKING = {"blip2": tiny_blip2, "llava": tiny_llava, "medgemma": tiny_medgemma}

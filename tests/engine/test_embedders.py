@@ -1,5 +1,6 @@
 """Embedders: the same vectors that the library underneath makes, through tiny models saved to disk, offline."""
 
+import errno
 import json
 import os
 import pickle
@@ -8,12 +9,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from tiny_models import TINY, tiny_biomedclip, tiny_clip
+from tiny_models import TINY, cached, tiny_biomedclip, tiny_clip
 
 from engine import weights
 from engine.digests import file_sha256
@@ -97,7 +99,10 @@ def test_any_open_clip_model_is_named_by_architecture_or_repository(
         ("open_clip:ViT-Z/none", "open_clip knows no architecture 'ViT-Z'"),
         ("open_clip:ViT-B-16/none", "names no weights of 'ViT-B-16' that open_clip knows: .*laion2b_s34b_b88k"),
         ("open_clip:ViT-B-16/laion2b_s34b_b88k", "needs weights that are not on this machine, and laion/CLIP-ViT-B-16"),
-        ("open_clip:hf-hub:org/tiny", "org/tiny/ cannot be reached; .* as open_clip_hf-hub_org_tiny"),
+        (
+            "open_clip:hf-hub:org/tiny",
+            r"org/tiny/ cannot be reached \(.*offline mode.*\); .* as open_clip_hf-hub_org_tiny",
+        ),
         ("open_clip:", "embedder 'open_clip:' is unknown"),
         ("classifier:x", "embedder 'classifier:x' is unknown"),
         ("classifier:99999999999999999999", "embedder 'classifier:99999999999999999999' is unknown"),
@@ -111,6 +116,29 @@ def test_an_embedder_that_cannot_be_had_says_why_and_what_to_do(
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(InputError, match=expected):
         load_embedder(name, models=tmp_path)
+
+
+def test_a_full_disk_is_no_hub_that_cannot_be_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "/cache/model")
+
+    monkeypatch.setattr(huggingface_hub, "model_info", fill)
+    with pytest.raises(OSError, match="/cache/model") as raised:
+        load_embedder("open_clip:hf-hub:org/tiny")
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_a_repository_that_open_clip_published_nothing_in_is_told_in_one_line(tmp_path: Path) -> None:
+    tiny_clip(tmp_path / "made")
+    (tmp_path / "made" / "open_clip_config.json").unlink()
+    cached(tmp_path / "cache", "org/tiny", "0" * 40, tmp_path / "made")
+    with pytest.raises(
+        InputError, match=r"'open_clip:hf-hub:org/tiny': hf-hub:org/tiny has no open_clip_config.json"
+    ) as raised:
+        load_embedder("open_clip:hf-hub:org/tiny")
+    assert "(Failed to download" in str(raised.value) and "into the model folder as open_clip_hf-hub_org_tiny" in str(
+        raised.value
+    )
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:

@@ -1,17 +1,23 @@
 """Do vision-language models of the real classes write reports, and does each thing they lack get one clear line?"""
 
+import errno
 import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Literal
 
+import httpx2
 import numpy as np
 import psutil
 import pytest
 import torch
+from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils import hf_raise_for_status
+from safetensors.torch import load_file
 
 from engine.errors import InputError
+from engine.hub import TOKENS
 from engine.reporting.generators import (
     Case,
     Generated,
@@ -26,7 +32,7 @@ from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.vision_language import VisionLanguage
 from engine.reporting.prompts import STRATEGIES
 from engine.weights import MissingWeightsError
-from tests.tiny_models import SPEAKING
+from tests.tiny_models import SPEAKING, cached
 
 BASIC = STRATEGIES["basic"]
 RNG = np.random.default_rng(0)
@@ -44,14 +50,6 @@ def hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def cached(hub_cache: Path, repo: str, commit: str, folder: Path) -> Path:
-    """The folder's files as the hub's cache holds those of a repository, `commit` being its latest."""
-    place = hub_cache / f"models--{repo.replace('/', '--')}"
-    (place / "refs").mkdir(parents=True, exist_ok=True)
-    (place / "refs" / "main").write_text(commit)
-    return shutil.copytree(folder, place / "snapshots" / commit)
 
 
 @pytest.fixture(scope="module")
@@ -186,7 +184,7 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
         assert how["token"] == (token or None) and how["trust_remote_code"] is False
         raise OSError("You are trying to access a gated repo.")
 
-    for name in vision_language.TOKENS:
+    for name in TOKENS:
         monkeypatch.delenv(name, raising=False)
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
@@ -195,6 +193,89 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
     with pytest.raises(InputError, match="'google/medgemma-4b-it' is gated") as raised:
         load("medgemma")
     assert said in str(raised.value) and "s3cret" not in str(raised.value)
+
+
+def refusal(status: int, **headers: str) -> HfHubHTTPError:
+    """What huggingface_hub makes of such an answer of the hub."""
+    request = httpx2.Request("GET", "https://huggingface.co/api/models/me/mine")
+    named = {f"X-Error-{name.capitalize()}": value for name, value in headers.items()}
+    with pytest.raises(HfHubHTTPError) as raised:
+        hf_raise_for_status(httpx2.Response(status, headers=named, request=request))
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("token", "error", "said"),
+    [
+        (
+            "",
+            refusal(404, code="RepoNotFound"),
+            "the hub has no repository 'me/mine', or it is private and no token is",
+        ),
+        ("hf_s3cret", refusal(401), "the hub has no repository 'me/mine', or the token may not see it; check the name"),
+        (
+            "hf_s3cret",
+            refusal(401, message="Invalid credentials in Authorization header"),
+            "the token in HF_TOKEN is refused by the hub; put a valid one there",
+        ),
+        ("hf_s3cret", refusal(403, code="GatedRepo"), "'me/mine' is gated and the token given has no access"),
+        ("", refusal(404, code="EntryNotFound"), r"'me/mine' is no image-text-to-text model .*: 404 Client Error"),
+        ("", refusal(503), r"the hub cannot be reached \(Server error '503 Service Unavailable'"),
+        ("hf_s3cret", httpx2.ConnectError("no way for hf_s3cret"), r"cannot be reached \(no way for \[secret\]\);"),
+    ],
+)
+def test_what_the_hub_refuses_is_told_apart_without_the_token(
+    token: str, error: Exception, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **how: object) -> None:
+        assert how["token"] == (token or None)
+        raise error
+
+    for name in TOKENS:
+        monkeypatch.delenv(name, raising=False)
+    if token:
+        monkeypatch.setenv("HF_TOKEN", token)
+    monkeypatch.setattr(vision_language, "model_info", refuse)
+    with pytest.raises(InputError, match=said) as raised:
+        load("hf:me/mine")
+    assert "s3cret" not in str(raised.value) and "\n" not in str(raised.value)
+
+
+def test_a_full_disk_is_told_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fill(*_: object, **__: object) -> None:
+        raise ConnectionError from OSError(errno.ENOSPC, "No space left on device", "/cache/model")
+
+    monkeypatch.setattr(vision_language, "model_info", fill)
+    with pytest.raises(OSError, match="/cache/model") as raised:
+        load("hf:me/mine")
+    assert raised.value.errno == errno.ENOSPC
+
+
+def test_pickled_weights_are_not_read_and_torn_ones_are_told(models: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(models / "llava", tmp_path / "me" / "mine")
+    weights = folder / "model.safetensors"
+    torch.save(load_file(weights), folder / "pytorch_model.bin")
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"'hf:me/mine': its weights cannot be loaded \(.*\); fetch them anew"):
+        load("hf:me/mine", Options(models=tmp_path))
+    weights.unlink()
+    with pytest.raises(InputError, match="'me/mine' has no safetensors file, and pickled weights are not read"):
+        load("hf:me/mine", Options(models=tmp_path))
+
+
+def test_weights_that_a_folder_lacks_are_told_from_a_repository_without_any(
+    models: Path, hub_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (cached(hub_cache, "me/mine", COMMIT, models / "llava") / "model.safetensors").unlink()
+    with pytest.raises(MissingWeightsError, match=r"'hf:me/mine' .* the hub cannot be reached \(.*offline"):
+        load("hf:me/mine")
+    monkeypatch.setattr(vision_language, "file_exists", lambda *_, **__: False)
+    with pytest.raises(InputError, match="'me/mine' has no safetensors file"):
+        load("hf:me/mine")
+    folder = shutil.copytree(models / "llava", tmp_path / "me" / "mine")
+    (folder / "processor_config.json").unlink()
+    with pytest.raises(MissingWeightsError, match=r"mine cannot be loaded \(.*\); copy the repository there anew"):
+        load("hf:me/mine", Options(models=tmp_path))
 
 
 def test_too_little_memory_names_the_need_and_a_model_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:

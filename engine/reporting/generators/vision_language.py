@@ -11,22 +11,33 @@ from typing import Any
 import httpx2  # the client that huggingface_hub brings and raises the errors of
 import psutil
 import torch
-from huggingface_hub import hf_hub_download, model_info, try_to_load_from_cache
-from huggingface_hub.errors import GatedRepoError, HfHubHTTPError
+from huggingface_hub import file_exists, hf_hub_download, model_info, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    XetDownloadError,
+)
+from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
 from engine.digests import file_sha256
 from engine.errors import InputError
+from engine.hub import TOKENS, causes, disk_full, token_variable, told
 from engine.reporting.generators import Case, Failed, Generated, Options, Outcome
 from engine.reporting.generators.pictures import shown, squared
 from engine.reporting.generators.published import PUBLISHED
 from engine.reporting.prompts import PromptStrategy
 from engine.weights import MissingWeightsError
 
-TOKENS = ("HUGGINGFACE_TOKEN", "HF_TOKEN")
-"""Where the hub's token is read from; it is stored nowhere."""
 WORKING_SPACE = 3
 """Memory that a model takes at most, as a multiple of its files: float32 from half precision, and room to work."""
+SAFE = ("model.safetensors", "model.safetensors.index.json")
+"""What weights, whole or in shards, begin with."""
+NO_TOKEN = f"no token is set in {' or '.join(TOKENS)}"
+UNHAD = (OSError, httpx2.HTTPError, XetDownloadError)
+"""What is raised where files are not there, the hub does not answer or refuses; its own errors are OSErrors."""
 QUESTION = "Question: {prompt} Answer:"
 """How a model without a chat template, BLIP-2, is asked."""
 
@@ -70,7 +81,8 @@ class VisionLanguage:
     def _loaded(self, source: Path | str, options: Options, dtype: torch.dtype) -> tuple[Any, Any, str]:
         """Processor, model and revision. Raises InputError in one line: network, token, memory, or another kind of
         model."""
-        token = next((os.environ[name] for name in TOKENS if os.environ.get(name)), None)
+        variable = token_variable()
+        token = os.environ[variable] if variable else None
         how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
         if torch.cuda.is_available():
             how["device_map"] = "auto"
@@ -86,32 +98,64 @@ class VisionLanguage:
                 shared["revision"] = revision = commit_of(source, token)
             processor = AutoProcessor.from_pretrained(source, **shared)
             model = AutoModelForImageTextToText.from_pretrained(source, **how, **shared)
-        except GatedRepoError as error:
-            raise InputError(self._gated(token)) from error
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"report model '{self.name}' does not fit into the GPU's memory; try --quantise 4"
             ) from error
         except ImportError as error:
             raise InputError(f"report model '{self.name}' needs a package: {told(error)}") from error
-        except (OSError, HfHubHTTPError, httpx2.HTTPError) as error:
-            if "gated" in str(error).lower():
-                raise InputError(self._gated(token)) from error
-            raise MissingWeightsError(
-                f"report model '{self.name}' ({self.repo}) is not on this machine and the hub cannot be reached; "
-                f"connect it, or copy the repository into the model folder as {self.name.removeprefix('hf:')}"
-            ) from error
-        except (ValueError, KeyError) as error:
+        except SafetensorError as error:
             raise InputError(
-                f"'{self.repo}' is no image-text-to-text model that transformers knows: {told(error)}"
+                f"report model '{self.name}': its weights cannot be loaded ({told(error)}); fetch them anew"
             ) from error
+        except UNHAD as error:
+            if full := disk_full(error):
+                raise full from None
+            raise self._unhad(error, source, shared.get("revision"), token) from error
+        except (ValueError, KeyError) as error:
+            raise self._unknown(error) from error
         return processor, model.eval(), revision
 
-    def _gated(self, token: str | None) -> str:
-        what = "the token given has no access" if token else f"no token is set in {' or '.join(TOKENS)}"
-        return (
+    def _unhad(self, error: Exception, source: Path | str, commit: str | None, token: str | None) -> InputError:
+        """Why the files are not to be had, and the way out."""
+        if "file named model.safetensors" in str(error):  # transformers says so too where the hub is away or refuses
+            try:
+                if lacks_safetensors(source, commit, token):
+                    return InputError(f"'{self.repo}' has no safetensors file, and pickled weights are not read")
+            except UNHAD as reason:
+                error = reason
+        kinds = [type(one) for one in causes(error)]
+        statuses = [one.response.status_code for one in causes(error) if isinstance(one, HfHubHTTPError)]
+        if GatedRepoError in kinds:
+            return self._gated(token)
+        if RepositoryNotFoundError in kinds:
+            unseen = "the token may not see it" if token else f"it is private and {NO_TOKEN}"
+            return InputError(f"the hub has no repository '{self.repo}', or {unseen}; check the name")
+        if RemoteEntryNotFoundError in kinds:
+            return self._unknown(error)
+        if 401 in statuses:
+            place = token_variable() or "the file that `hf auth login` wrote"
+            return InputError(f"the token in {place} is refused by the hub; put a valid one there, or remove it")
+        if "gated repo" in str(error).lower():
+            return self._gated(token)
+        if isinstance(source, Path):
+            return MissingWeightsError(
+                f"report model '{self.name}': {source} cannot be loaded ({told(error)}); copy the repository there anew"
+            )
+        return MissingWeightsError(
+            f"report model '{self.name}' ({self.repo}) is not on this machine and the hub cannot be reached "
+            f"({told(error)}); connect it, or copy the repository into the model folder as "
+            f"{self.name.removeprefix('hf:')}"
+        )
+
+    def _gated(self, token: str | None) -> InputError:
+        what = "the token given has no access" if token else NO_TOKEN
+        return InputError(
             f"'{self.repo}' is gated and {what}; accept its terms at huggingface.co/{self.repo}, then set {TOKENS[1]}"
         )
+
+    def _unknown(self, error: Exception) -> InputError:
+        return InputError(f"'{self.repo}' is no image-text-to-text model that transformers knows: {told(error)}")
 
     def _require_memory(self, gigabytes: float) -> None:
         """Raises InputError that names what is needed, what there is, and a smaller model that fits."""
@@ -209,11 +253,6 @@ def gigabytes_in(source: Path | str) -> float:
     return sum(file.stat().st_size for file in source.glob("*.safetensors")) / 1e9
 
 
-def told(error: Exception) -> str:
-    """The error in one line of at most 200 characters."""
-    return " ".join(str(error).split())[:200]
-
-
 def local(models: Path | None, name: str, repo: str) -> Path | None:
     """The model's folder below `models`, by its name here or by ORG/NAME."""
     folders = [models / name.removeprefix("hf:"), models / repo] if models else []
@@ -230,6 +269,14 @@ def commit_of(repo: str, token: str | None) -> str:
         model_info(repo, timeout=10, token=token)  # fails at once, where a download tries for minutes
         config = hf_hub_download(repo, "config.json", token=token)
     return Path(config).parent.name
+
+
+def lacks_safetensors(source: Path | str, commit: str | None, token: str | None) -> bool:
+    """Whether a folder, or a repository at that commit, holds no safetensors file that transformers reads. Raises as
+    commit_of does."""
+    if isinstance(source, Path):
+        return not any((source / name).exists() for name in SAFE)
+    return not any(file_exists(source, name, revision=commit, token=token) for name in SAFE)
 
 
 def revision_of(folder: Path) -> str:

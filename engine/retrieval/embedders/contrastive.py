@@ -15,6 +15,7 @@ from engine import devices
 from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
+from engine.hub import disk_full, told
 from engine.reporting.matching import DENIAL
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
@@ -145,10 +146,12 @@ def _from_hub(name: str, source: dict[str, Any]) -> Path:
         _answers(source)
         return Path(download_pretrained(source))
     except Exception as error:  # each of open_clip's sources fails in a way of its own
+        if full := disk_full(error):
+            raise full from None
         raise published.MissingWeightsError(
             f"embedder '{name}' needs weights that are not on this machine, and "
-            f"{source.get('hf_hub') or source.get('url')} cannot be reached; connect it, or copy the checkpoint into "
-            f"the model folder as {folder_name(name)}"
+            f"{source.get('hf_hub') or source.get('url')} cannot be reached ({told(error)}); connect it, or copy the "
+            f"checkpoint into the model folder as {folder_name(name)}"
         ) from error
 
 
@@ -174,7 +177,16 @@ def _loaded(
     import open_clip
 
     folder = checkpoint.parent
-    tower = str((open_clip.get_model_config(architecture) or {}).get("text_cfg", {}).get("hf_model_name", "BERT"))
+    try:
+        described = open_clip.get_model_config(architecture) or {}
+    except Exception as error:  # it is read from a folder or the hub
+        if full := disk_full(error):
+            raise full from None
+        raise InputError(
+            f"embedder '{name}': {architecture} has no open_clip_config.json that can be read ({told(error)}); name a "
+            f"repository of open_clip's, or copy it with its checkpoint into the model folder as {folder_name(name)}"
+        ) from error
+    tower = str(described.get("text_cfg", {}).get("hf_model_name", "BERT"))
     if not (folder / "text" / "config.json").is_file() and ("roberta" in tower or "bert" not in tower.lower()):
         raise InputError(
             f"embedder '{name}' has a text tower of its own, {tower}; put its config.json into a folder text beside "
@@ -182,7 +194,7 @@ def _loaded(
         )
     try:
         with _quiet(), tempfile.TemporaryDirectory() as scratch:
-            text = dict(open_clip.get_model_config(architecture)["text_cfg"])
+            text = dict(described["text_cfg"])
             if "hf_model_name" in text:
                 text |= {"hf_model_name": str(_text_shape(folder, Path(scratch))), "hf_model_pretrained": False}
             shape = {"load_weights": False, "pretrained_text": False, "text_cfg": text}
