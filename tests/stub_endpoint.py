@@ -19,12 +19,14 @@ from tests.stub_server import served
 
 @dataclass
 class Stub:
-    """answer: what the n-th request (from 0) is answered with: a text, an HTTP status, or a name of a misbehaviour."""
+    """answer: what the n-th request (from 0) is answered with: a text, an HTTP status, or a name of a misbehaviour.
+    refused: parameter -> what a request that has it is told with a status of 400."""
 
     answer: Callable[[int], str | int] = lambda _: "No pneumonia."
     seconds: float = 0.0
     finish: str = "stop"
     usage: dict[str, Any] = field(default_factory=lambda: {"completion_tokens": 7})
+    refused: dict[str, str] = field(default_factory=dict)
     asked: list[dict[str, Any]] = field(default_factory=list)
     keys: list[str | None] = field(default_factory=list)
     url: str = ""
@@ -49,7 +51,11 @@ def stub_endpoint(stub: Stub) -> Iterator[Stub]:
                 stub.at_once = max(stub.at_once, stub.open_now)
             try:
                 time.sleep(stub.seconds)
-                self.reply(stub.answer(number))
+                refusal = next((words for name, words in stub.refused.items() if name in body), None)
+                if refusal is None:
+                    self.reply(stub.answer(number))
+                else:
+                    self.send(400, json.dumps({"error": {"message": refusal}}).encode())
             except (BrokenPipeError, ConnectionResetError):
                 pass
             finally:
@@ -94,6 +100,9 @@ def stub_endpoint(stub: Stub) -> Iterator[Stub]:
                 raw = b'{"id": "1", "choices": []}'
             if answer == "no end of brackets":
                 raw = b"[" * 100_000
+            self.send(status, raw)
+
+        def send(self, status: int, raw: bytes) -> None:
             self.send_response(status)
             self.send_header("content-type", "application/json")
             if status == 429:

@@ -71,7 +71,8 @@ def test_a_passing_trouble_is_tried_again(trouble: str | int) -> None:
         ("  \n", "the answer is empty"),
         (" \0 ", "the answer is empty"),
         ("word " * 20_000, "the answer has 99,999 characters; a report has at most 20,000"),
-        (400, "the answer makes no sense: BadRequestError"),
+        (400, "the server refuses this request: BadRequestError: Error code: 400 - status 400"),
+        (422, "the server refuses this request: UnprocessableEntityError: Error code: 422 - status 422"),
         ("drip a head", "no answer within 0.3 s: APITimeoutError"),
         ("drip a body", "no answer within 0.3 s: APITimeoutError"),
         ("drip an error", "no answer within 0.3 s: APITimeoutError"),
@@ -136,6 +137,55 @@ def test_a_refusal_stops_the_run_with_the_way_out_and_without_the_key(
         asked(stub)
     assert stub.keys == ["Bearer not-for-any-eyes"]
     assert "not-for-any-eyes" not in str(raised.value)
+
+
+NO_MAX_TOKENS = (
+    "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+)
+NO_TEMPERATURE = (
+    "Unsupported value: 'temperature' does not support 0 with this model. Only the default (1) is supported."
+)
+
+
+@pytest.mark.parametrize(
+    ("refused", "sent"),
+    [
+        ({"max_tokens": NO_MAX_TOKENS}, {"temperature": 0, "max_completion_tokens": 512, "seed": 0}),
+        ({"temperature": NO_TEMPERATURE}, {"max_tokens": 512, "seed": 0}),
+        (
+            {"max_tokens": NO_MAX_TOKENS, "temperature": NO_TEMPERATURE},
+            {"max_completion_tokens": 512, "seed": 0},
+        ),
+    ],
+)
+def test_a_server_that_takes_other_parameters_gets_those_and_is_asked_in_vain_once(
+    refused: dict[str, str], sent: dict[str, int]
+) -> None:
+    with stub_endpoint(Stub(refused=refused)) as stub:
+        generator = load(f"openai:stub@{stub.url}", Options(concurrency=1))
+        asked_for = dict(generator.settings)
+        for _ in range(2):
+            reports = in_order(generator.generate([CASE] * 2, BASIC))
+            assert all(isinstance(report, Generated) for report in reports)
+    assert len(stub.asked) == 4 + len(refused)
+    for request in stub.asked[len(refused) :]:
+        assert {name: value for name, value in request.items() if name not in ("model", "messages")} == sent
+    assert generator.settings == asked_for == {"temperature": 0, "max_tokens": 512, "seed": 0}
+
+
+def test_a_parameter_that_is_refused_in_every_form_fails_the_report_with_the_servers_words() -> None:
+    refused = {"max_tokens": NO_MAX_TOKENS, "max_completion_tokens": "max_completion_tokens is too large: 512"}
+    with stub_endpoint(Stub(refused=refused)) as stub:
+        (report,) = asked(stub)
+    assert isinstance(report, Failed) and report.reason.endswith("max_completion_tokens is too large: 512")
+    assert len(stub.asked) == 2
+
+
+def test_a_picture_that_is_refused_for_itself_changes_nothing_for_the_others() -> None:
+    with stub_endpoint(Stub(answer=lambda number: 400 if number == 1 else "Clear.")) as stub:
+        reports = in_order(load(f"openai:stub@{stub.url}", Options(concurrency=1)).generate([CASE] * 3, BASIC))
+    assert [isinstance(report, Failed) for report in reports] == [False, True, False]
+    assert all("max_tokens" in request and "temperature" in request for request in stub.asked)
 
 
 def test_without_a_server_the_run_ends_at_the_first_deadline() -> None:

@@ -22,11 +22,13 @@ from openai import (
     APITimeoutError,
     AsyncOpenAI,
     AuthenticationError,
+    BadRequestError,
     DefaultAsyncHttpxClient,
     InternalServerError,
     NotFoundError,
     PermissionDeniedError,
     RateLimitError,
+    UnprocessableEntityError,
 )
 from openai.types.chat import ChatCompletion
 
@@ -53,6 +55,11 @@ PASSING = (APIConnectionError, RateLimitError, InternalServerError)
 """Errors that another try may not meet; a timeout is a connection error."""
 REFUSALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
 """Errors that every other report would meet too."""
+UNACCEPTABLE = (BadRequestError, UnprocessableEntityError)
+"""Errors of servers that do not take what they are sent: a parameter, or this one picture."""
+INSTEAD = {"max_tokens": "max_completion_tokens", "temperature": None}
+"""What takes the place of a parameter that a server does not take, if anything. OpenAI's reasoning models take neither
+of these two."""
 
 
 class Endpoint:
@@ -72,6 +79,7 @@ class Endpoint:
         self.settings: Mapping[str, Any] = MappingProxyType(
             {"temperature": 0, "max_tokens": options.max_tokens, "seed": options.seed}
         )
+        self.parameters: Mapping[str, Any] = self.settings  # as far as this server takes them
         self.trusted = create_ssl_context()  # once, for it takes longer than all else that a batch needs
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[dict[int, Outcome]]:
@@ -113,11 +121,13 @@ class Endpoint:
         async with turns:
             began = time.monotonic()
             picture = base64.b64encode(await anyio.to_thread.run_sync(png, case.pixels)).decode()
-            wait = FIRST_WAIT
+            wait, parameters = FIRST_WAIT, self.parameters
             while True:
                 left = self.deadline - (time.monotonic() - began)
                 try:
-                    answer = await self._asked(client, picture, prompt, seconds=max(left, 0.1))
+                    answer = await self._asked(client, picture, prompt, parameters, seconds=max(left, 0.1))
+                    if parameters != self.settings:
+                        self.parameters = parameters  # so that the later ones are not refused first
                     return report(answer, seconds=time.monotonic() - began)
                 except REFUSALS as error:
                     said = f"{self.url} refuses model '{self.model}': {told(error)}; {way_out(error)}"
@@ -131,13 +141,24 @@ class Endpoint:
                         return Failed(f"no answer within {self.deadline:g} s: {told(error)}")
                     await anyio.sleep(pause)
                     wait *= 2
+                except UNACCEPTABLE as error:
+                    others = without_refused(parameters, error)
+                    if others is None:
+                        return Failed(f"the server refuses this request: {told(error)}")
+                    parameters = others
                 except APIError as error:
                     return Failed(f"the answer makes no sense: {told(error)}")
                 except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
                     return Failed("the answer is no chat completion; is the URL whole? Most servers answer below /v1")
 
     async def _asked(
-        self, client: AsyncOpenAI, picture: str, prompt: PromptStrategy, *, seconds: float
+        self,
+        client: AsyncOpenAI,
+        picture: str,
+        prompt: PromptStrategy,
+        parameters: Mapping[str, Any],
+        *,
+        seconds: float,
     ) -> ChatCompletion:
         """What the server answers. Raises an APIError, of which APITimeoutError where the whole of it, connecting and
         the last byte included, takes longer than `seconds`."""
@@ -148,7 +169,7 @@ class Endpoint:
         try:
             with anyio.fail_after(seconds):  # the client's own timeout is one for each read
                 answer: ChatCompletion = await client.chat.completions.create(
-                    model=self.model, timeout=seconds, messages=[{"role": "user", "content": content}], **self.settings
+                    model=self.model, timeout=seconds, messages=[{"role": "user", "content": content}], **parameters
                 )
                 return answer
         except TimeoutError as error:
@@ -223,6 +244,16 @@ def counted(usage: Any, text: str) -> int:
     """Tokens as the server counts them; the text's words where it tells no number, or none that a row can hold."""
     number = getattr(usage, "completion_tokens", None)
     return number if isinstance(number, int) and 0 <= number < 2**31 else len(text.split())
+
+
+def without_refused(parameters: Mapping[str, Any], error: APIError) -> dict[str, Any] | None:
+    """The parameters in the form that the server takes, as far as its refusal names one; None where it names none."""
+    said = f"{error.param} {error}"
+    for name, other in INSTEAD.items():
+        if name in parameters and any(word in said for word in (name, other) if word):
+            left = {one: value for one, value in parameters.items() if one != name}
+            return left | ({other: parameters[name]} if other else {})
+    return None
 
 
 def asked_to_wait(error: APIError) -> float | None:
