@@ -56,13 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     strategies = chosen_strategies(args.strategies, args.strategies_file)
     count = image_count(args.images)
+    check_generator(args.model)
     context = open_context(args)
     refuse_renamed(context, strategies)
-    generator = load_generator(args.model, generator_options(args, context))
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
     split, images = chosen_images(context, predicted, args.split, args.only, count, args.seed)
     references = references_of(context, dataset)
+    generator = load_generator(args.model, generator_options(args, context))  # gigabytes, so once all else is there
     labelled = LabelledCases.of(context, dataset, args.embedder, references) if generator.reads_nearest else None
     settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
     scorer = Scorer(thresholds_of(predicted)["all"], references)
@@ -177,8 +178,8 @@ def image_count(images: str) -> int | None:
     return int(images)
 
 
-def load_generator(name: str, options: "Options") -> "ReportGenerator":
-    """The generator called `name`. Raises UsageError for an unknown one."""
+def check_generator(name: str) -> None:
+    """Raises UsageError for an unknown report generator."""
     from engine.errors import InputError
     from engine.reporting import generators
 
@@ -186,6 +187,12 @@ def load_generator(name: str, options: "Options") -> "ReportGenerator":
         generators.check(name)
     except InputError as error:
         raise UsageError(str(error)) from error
+
+
+def load_generator(name: str, options: "Options") -> "ReportGenerator":
+    """The generator called `name`. Raises InputError that says what it lacks."""
+    from engine.reporting import generators
+
     return generators.load(name, options)
 
 

@@ -297,6 +297,29 @@ def test_what_cannot_be_done_is_said_in_one_line_and_nothing_is_written(
     assert counted(engine) == (0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--dataset", "other"], "dataset 'other' is unknown"),
+        (["--predict-run", "99"], "run 99 is no finished predict run"),
+        (["--split", "val"], "covers no images of split 'val'"),
+    ],
+)
+def test_no_model_is_loaded_before_all_else_is_there(
+    engine: Engine,
+    predict_run: int,
+    job_options: list[str],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    options: list[str],
+    line: str,
+) -> None:
+    loaded = []
+    monkeypatch.setitem(generators.REGISTRY, "large", lambda name, options: loaded.append(name))
+    assert report.main([*job_options, "--model", "large", *options]) != 0
+    assert line in capsys.readouterr().err and not loaded
+
+
 def test_without_a_predict_run_the_command_that_makes_one_is_named(
     engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
