@@ -173,12 +173,20 @@ def test_a_server_that_takes_other_parameters_gets_those_and_is_asked_in_vain_on
     assert generator.settings == asked_for == {"temperature": 0, "max_tokens": 512, "seed": 0}
 
 
-def test_a_parameter_that_is_refused_in_every_form_fails_the_report_with_the_servers_words() -> None:
+def test_a_parameter_that_is_refused_in_every_form_fails_this_report_alone_with_the_servers_words() -> None:
     refused = {"max_tokens": NO_MAX_TOKENS, "max_completion_tokens": "max_completion_tokens is too large: 512"}
     with stub_endpoint(Stub(refused=refused)) as stub:
-        (report,) = asked(stub)
-    assert isinstance(report, Failed) and report.reason.endswith("max_completion_tokens is too large: 512")
-    assert len(stub.asked) == 2
+        generator = load(f"openai:stub@{stub.url}")
+        (report,) = in_order(generator.generate([CASE], BASIC))
+        assert isinstance(report, Failed) and report.reason.endswith("max_completion_tokens is too large: 512")
+        stub.refused = {}
+        (report,) = in_order(generator.generate([CASE], BASIC))
+    assert isinstance(report, Generated)
+    assert [next(name for name in request if name.startswith("max")) for request in stub.asked] == [
+        "max_tokens",
+        "max_completion_tokens",
+        "max_tokens",
+    ]
 
 
 def test_a_picture_that_is_refused_for_itself_changes_nothing_for_the_others() -> None:

@@ -181,7 +181,7 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
     token: str, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def gated(*_: object, **how: object) -> None:
-        assert how["token"] == (token or None) and how["trust_remote_code"] is False
+        assert how["token"] == (token or None) and how["trust_remote_code"] is False and how["revision"] == COMMIT
         raise OSError("You are trying to access a gated repo.")
 
     for name in TOKENS:

@@ -46,6 +46,7 @@ class VisionLanguage:
     """`blip2`, `medgemma`, `llava`, or `hf:ORG/NAME`: greedy, bfloat16 on a GPU, no repository's own code.
 
     Weights are looked for in the local model folder, by name or by ORG/NAME, then in the hub's cache, then on the hub.
+    A repository stays at the commit that the cache holds, whatever the hub has since.
     """
 
     reads_pixels = True
