@@ -108,6 +108,7 @@ def image_map(
     of the point that a ring makes out.
     """
     lacking, told = "datum.outcome === 'not judged'", ""
+    known_of_some = any(name != "not judged" for name in counts)
     table = points.sort_values("outcome", key=lambda names: names.map(LAYERS).fillna(2), kind="stable")
     if by == "probability":
         lacking = "!isValid(datum.probability)"
@@ -115,6 +116,7 @@ def image_map(
         scale = alt.Scale(scheme="viridis", domain=[0, 1])
         known = alt.Color("probability:Q", title="Probability", scale=scale)
         colour = alt.condition(lacking, alt.value(GREY), known)
+        known_of_some = bool(table["probability"].count())
         told = f", {table['probability'].count():,} with a probability, the others grey"
     else:
         palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
@@ -125,7 +127,8 @@ def image_map(
         scale = alt.Scale(domain=list(legend.values()), **drawn)
         look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
         colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
-    full, faint = alt.value(0.6), alt.value(0.25)
+    full = alt.value(0.6)
+    faint = alt.value(0.25) if known_of_some else full  # pale beside what is known, not where nothing is
     sought = f"{MARKED} || {FAILED}" if by == "outcome" else MARKED
     shade = alt.when(sought).then(alt.value(1))
     shade = (shade.when(lacking).then(faint) if by in ("outcome", "probability") else shade).otherwise(full)

@@ -73,9 +73,24 @@ def test_a_ring_is_drawn_around_the_image_of_the_url_with_the_way_to_its_case(
         page, parameters = asked(linked(at, "marked")["steps"][1]["href"])
         assert (page, parameters) == ("case", {"outcome": "wrong", "image": str(number), **PINNED})
         assert marked_points(at) == [number]
-    at = open_page("map", image=9999)
-    assert "Of image 9999 run" in said(at) and "python -m jobs map --dataset sample" in said(at).replace("\\", "")
+
+
+def test_an_image_without_a_point_is_drawn_by_another_map_and_one_that_the_dataset_lacks_by_none(
+    workbench: Workbench, drawn: list[int]
+) -> None:
+    with database.transaction(workbench.engine) as db:
+        known = db.get_one(Image, drawn[0])
+        kept = {column.name: getattr(known, column.name) for column in Image.__table__.columns if column.name != "id"}
+        later = Image(**kept | {"sha256": "f" * 64})
+        db.add(later)
+        db.flush()
+        added = later.id
+    at = open_page("map", image=added)
+    told = said(at).replace("\\", "")
+    assert f"Of image {added} run" in told and "python -m jobs map --dataset sample" in told
     assert marked_points(at) == []
+    told = said(open_page("map", image=999999))
+    assert "Dataset sample has no image 999999." in told and "Draw the map again" not in told
 
 
 def marked_points(at: AppTest) -> list[int]:

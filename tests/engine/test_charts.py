@@ -249,6 +249,24 @@ def test_failures_are_drawn_larger_where_outcomes_are_looked_at(tmp_path: Path) 
     assert coloured(made, style.OUTCOME_COLOURS["FN"], tmp_path) > 20 * 22  # what the others' size would cover
 
 
+@pytest.mark.parametrize("by", ["outcome", "probability"])
+def test_where_nothing_is_judged_points_are_as_dark_as_where_labels_are_looked_at(by: str, tmp_path: Path) -> None:
+    unseen = LAID.assign(outcome="not judged", probability=np.nan)
+    made = retrieval.image_map(unseen, method="UMAP", by=by, counts={"not judged": 120}, total=120)
+    assert darkest(made, tmp_path) == darkest(
+        retrieval.image_map(
+            unseen.assign(label="unknown"), method="UMAP", by="label", counts={"unknown": 120}, total=120
+        ),
+        tmp_path,
+    )
+
+
+def darkest(made: alt.Chart, tmp_path: Path) -> list[int]:
+    """The darkest colour within the drawn points' part of the chart."""
+    style.save_png(made.properties(width=500), tmp_path / "dark.png", scale=1)
+    return list(np.asarray(Image.open(tmp_path / "dark.png").convert("RGB"))[120:500, 40:480].min(axis=(0, 1)))
+
+
 def test_a_ring_makes_out_one_image_above_all_others(tmp_path: Path) -> None:
     counts = {"normal": 120}
     plain = retrieval.image_map(LAID, method="UMAP", by="label", counts=counts, total=120)

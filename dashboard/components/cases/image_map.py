@@ -173,12 +173,17 @@ def _chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: in
 
 
 def marked(dataset: Dataset, points: Points, run: Run) -> int | None:
-    """The image that the URL names, with the way back to its case; of one that is not on the map, why."""
+    """The image that the URL names, with the way back to its case; of one that is not on the map, why it is not."""
     number = address.number("image")
     if number is None:
         return None
     name = f"image {number}"
     if not (points.ids == number).any():
+        with resources.reading() as session:
+            held = cases.of_dataset(session, dataset.id, [number])
+        if not held:
+            st.markdown(f"Dataset {wording.plain(dataset.name)} has no {name}.")
+            return None
         again = job("map", dataset.name)
         st.markdown(f"Of {name} run {run.id} drew no point. Draw the map again: {wording.plain(again)}")
         return None
