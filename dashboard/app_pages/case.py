@@ -48,14 +48,14 @@ with film:
 with known:
     viewer.facts(dataset, case, view)
     viewer.zones(case)
-    history.show(case, view)
+    history.show(dataset, case, view)
     audit_findings.facts(dataset, case, view)
 
 st.subheader(f"Reports ({len(written)})", anchor=ways.REPORTS)
 if not written:
     split = ["--split", case.split or "all"]
     scored = view.run is not None and view.run.kind == "predict" and case.probability is not None
-    before = [] if scored else panels.chain(dataset, "predict", *split)
+    before = [] if scored else panels.scored(dataset, view.run, *split)
     written_by = job("report", dataset.name, "--images", "all", *split)
     panels.missing("No report describes this image yet:", [*before, written_by])
 else:

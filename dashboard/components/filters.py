@@ -187,7 +187,7 @@ def _rarer(dataset: Dataset, found: View) -> None:
 
 def named_run(run: Run) -> str:
     """Which predictions a run made, in words."""
-    return f"{_kind(run)}, run {run.id}{f', {run.recipe}' if run.recipe else ''}"
+    return ", ".join(filter(None, [_kind(run), f"run {run.id}", wording.classifier(run)]))
 
 
 def _kind(run: Run) -> str:

@@ -7,9 +7,9 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import resources
-from db.models import Dataset
+from db.models import Dataset, Run
 from db.queries import evaluation, runs
-from engine.commands import job
+from engine.commands import job, option
 from engine.errors import InputError
 
 RESTS_ON = {"predict": "train", "report": "predict", "map": "embed", "evaluate": "predict"}
@@ -35,6 +35,15 @@ def chain(dataset: Dataset, name: str, *options: str, after: str | None = None) 
             found.insert(0, job(name, dataset.name))
             after = None
     return found
+
+
+def scored(dataset: Dataset, run: Run | None, *options: str) -> list[str]:
+    """The commands after which the classifier of `run`, or the one in force, has predicted what the options name: what
+    another made elsewhere is imported, since `predict` would put ours in its place."""
+    if run is None or not run.imported:
+        return chain(dataset, "predict", *options)
+    named = [*option("classifier", run.recipe), *option("threshold", run.threshold)]
+    return [job("import_predictions", dataset.name, "FILE", *named, *options)]
 
 
 def _made(session: Session, dataset: Dataset, name: str) -> bool:

@@ -4,7 +4,7 @@ import math
 import re
 from datetime import datetime
 
-from db.models import now
+from db.models import Run, now
 from engine.metrics.names import SCORES, measure
 
 UNKNOWN = "unknown"
@@ -25,6 +25,12 @@ def known(value: float | None) -> bool:
 def percent(value: float | None) -> str:
     """0.9843 as "98.4 %"."""
     return f"{100 * value:.1f} %" if value is not None and known(value) else UNKNOWN
+
+
+def classifier(run: Run) -> str:
+    """The name of a train or predict run's classifier, and that it is none of ours where that is so; empty where it has
+    no name."""
+    return ", ".join([*([run.recipe] if run.recipe else []), *(["imported"] if run.imported else [])])
 
 
 def measured(name: str, value: float | None) -> str:

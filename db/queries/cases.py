@@ -142,6 +142,13 @@ def predictions(session: Session, image_id: int) -> list[tuple[Run, Prediction]]
     return [(run, prediction) for run, prediction in rows]
 
 
+def explained(session: Session, image_id: int) -> Run | None:
+    """Of the finished runs that have a heatmap of the image the one that came into force last."""
+    query = select(Run).join(Prediction, Prediction.run_id == Run.id).where(Prediction.image_id == image_id)
+    query = query.where(Prediction.heatmap_row.is_not(None), Run.status == "finished")
+    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
+
+
 def runs(session: Session, dataset_id: int) -> Sequence[Run]:
     """Finished runs that predicted images of the dataset: test predictions, then out-of-fold ones; of each first what
     is in force."""

@@ -3,29 +3,37 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, wording
+from dashboard.components import filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
+from dashboard.components.case import ways
+from db.models import Dataset
 from db.queries import cases
 from db.queries.cases import Case
 
+LATEST = 8
+"""Runs that are told beside the one in view."""
 
-def show(case: Case, view: filters.View) -> None:
-    """A table of the predictions of the case, the latest first, the run in view marked; nothing where there is one."""
+
+def show(dataset: Dataset, case: Case, view: filters.View) -> None:
+    """A table of the latest predictions of the case and that of the run in view, which is marked, and how many more
+    there are; nothing where there is one."""
     with resources.reading() as session:
         found = cases.predictions(session, case.id)
     if len(found) < 2:
         return
+    others = [run.id for run, _ in found if run.id != view.question.run_id]
     rows: list[list[Cell | str]] = []
     for run, prediction in found:
+        if run.id in others[LATEST:]:
+            continue
         threshold = filters.threshold_of(run)
         outcome = cases.outcome(case.label, prediction.probability, threshold)
-        here = address.link("case", **st.query_params.to_dict() | {"run": run.id, "threshold": None, "moved": None})
         held_out = "" if prediction.fold is None else f", fold {prediction.fold} held it out"
         rows.append(
             [
-                Cell(f"{run.id}", here, tone="chosen" if run.id == view.question.run_id else ""),
-                f"{run.recipe or run.kind}{held_out}",
+                Cell(f"{run.id}", ways.in_run(run), tone="chosen" if run.id == view.question.run_id else ""),
+                f"{wording.classifier(run) or run.kind}{held_out}",
                 wording.percent(prediction.probability),
                 wording.percent(threshold),
                 Cell(outcome or "", tone="wrong" if outcome in ("FP", "FN") else ""),
@@ -34,3 +42,6 @@ def show(case: Case, view: filters.View) -> None:
     st.markdown("**Predictions, run by run**")
     heads = [">Run", "Classifier", ">Probability", ">Threshold", "Outcome"]
     linked.table(heads, rows, key="history", caption="Predictions of this case by run")
+    if others[LATEST:]:
+        more = f"and {len(others) - LATEST} more"
+        linked.row([Cell(more, frame.here("runs", dataset))], key="more", left=True)

@@ -6,16 +6,19 @@ from dashboard import pictures, resources
 from dashboard.components import filters, grid, wording
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
+from dashboard.components.case import ways
 from db.models import Dataset
-from db.queries import runs
+from db.queries import cases, runs
 from db.queries.cases import Case
 
 GRAD_CAM, IMPORTED = "Evidence for pneumonia (Grad-CAM)", "Heatmap as it was imported"
 ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
 
+NO_HEATMAP = "No heatmap: the run in view has not explained this image."
+
 
 def show(case: Case, view: filters.View) -> None:
-    """The radiograph, and over it the heatmap of the run in view."""
+    """The radiograph, and over it the heatmap of the run in view; without one, why, and the way to one of another."""
     heat = _heat(case, view)
     film.show(
         src=pictures.image_url(case.sha256),
@@ -24,7 +27,19 @@ def show(case: Case, view: filters.View) -> None:
         heat=heat,
     )
     if heat is None:
-        st.info("No heatmap: the run in view has not explained this image.")
+        imported = view.run is not None and view.run.imported
+        why = "Imported predictions have no heatmap." if imported else NO_HEATMAP
+        st.info(why)
+        _elsewhere(case)
+
+
+def _elsewhere(case: Case) -> None:
+    """The way to the case in a run that has a heatmap of it, where there is one."""
+    with resources.reading() as session:
+        run = cases.explained(session, case.id)
+    if run is not None:
+        named = ", ".join(filter(None, [f"Run {run.id}", wording.classifier(run)]))
+        linked.row([Cell(f"{named}, has one", ways.in_run(run))], key="explained", left=True)
 
 
 def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
@@ -96,5 +111,5 @@ def _source(case: Case, view: filters.View) -> str:
     if view.run is None or case.probability is None:
         return "no run in view scored it"
     held_out = f", fold {case.fold} held it out" if case.fold is not None else ""
-    classifier = f", {view.run.recipe}" if view.run.recipe else ""
-    return f"run {view.run.id} ({view.run.kind}{classifier}{held_out})"
+    told = ", ".join(filter(None, [view.run.kind, wording.classifier(view.run)]))
+    return f"run {view.run.id} ({told}{held_out})"

@@ -1,10 +1,12 @@
 """Where a reader goes from a case: to the parts of its page, to a search with it, to its place on the map."""
 
+import streamlit as st
+
 from dashboard import resources
-from dashboard.components import filters, frame
+from dashboard.components import address, filters, frame
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from db.models import Dataset
+from db.models import Dataset, Run
 from db.queries import runs
 from db.queries.cases import Case
 
@@ -26,3 +28,8 @@ def show(dataset: Dataset, case: Case, view: filters.View, *, reports: int) -> N
     if drawn:
         cells.append(Cell("On the map", frame.here("map", dataset, **filters.parameters(image=case.id))))
     linked.row(cells, key="ways", left=True)
+
+
+def in_run(run: Run) -> str:
+    """Where the case is as another run sees it, at that run's own threshold."""
+    return address.link("case", **st.query_params.to_dict() | {"run": run.id, "threshold": None, "moved": None})

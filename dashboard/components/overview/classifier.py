@@ -30,7 +30,8 @@ def headline(dataset: Dataset, spoken: Run | None, evaluated: Evaluation | None)
         in_force = runs.in_force(session, "predict", dataset.id)
     linked.row(list(_named(dataset, spoken, evaluated)), key="classifier", left=True)
     if evaluated and in_force and in_force.id != spoken.id:
-        recipe = f" ({wording.plain(in_force.recipe)})" if in_force.recipe else ""
+        named = wording.plain(wording.classifier(in_force))
+        recipe = f" ({named})" if named else ""
         st.markdown(
             f"Predict run {in_force.id}{recipe} is in force, but run {spoken.id} was evaluated last, and this page is "
             f"of it. Bring it up to date: {wording.plain(job('evaluate', dataset.name))}"
@@ -38,8 +39,8 @@ def headline(dataset: Dataset, spoken: Run | None, evaluated: Evaluation | None)
 
 
 def _named(dataset: Dataset, spoken: Run, evaluated: Evaluation | None) -> Iterator[Cell]:
-    recipe = f" {spoken.recipe}" if spoken.recipe else ""
-    yield Cell(f"Classifier{recipe}, pneumonia from {wording.percent(spoken.threshold)}:")
+    named = f"Classifier {wording.classifier(spoken)}".rstrip()
+    yield Cell(f"{named}, pneumonia from {wording.percent(spoken.threshold)}:")
     out_of_fold = ", out of fold" if spoken.kind == "train" else ""
     yield Cell(f"{spoken.kind} run {spoken.id}{out_of_fold}", frame.here("runs", dataset, run=spoken.id))
     if spoken.train_run_id:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from dashboard.components import wording
 from db.models import Dataset, Run
 
 TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
@@ -10,7 +11,8 @@ TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
 
 def telling(run: Run) -> list[str]:
     """The words, such as recipe and split, or the run that it looked at."""
-    known = {**flat({"recipe": (run.summary or {}).get("recipe") or {}}), **flat(run.config)}
+    named = wording.classifier(run)
+    known = {**flat({"recipe": named} if named else {}), **flat(run.config)}
     told = dict.fromkeys(known[name] for name in TELLING if name in known)
     point, looked_at = known.get("operating_point"), run.config.get("predict_run") or run.config.get("evaluate_run")
     more = [f"threshold {point}"] if point else []

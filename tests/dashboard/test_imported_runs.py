@@ -1,0 +1,124 @@
+"""Do the pages tell predictions that a classifier elsewhere made from those of our own, and advise what fits them?"""
+
+from datetime import timedelta
+
+import pytest
+from opened import Workbench, asked, linked, open_page, said
+from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
+
+from db import session as database
+from db import tallies
+from db.models import Image, Prediction, Run, now
+
+pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+@pytest.fixture
+def imported(workbench: Workbench) -> int:
+    """A finished run in force of predictions that were made elsewhere, of the test split, by one "ensemble"; its id."""
+    with database.transaction(workbench.engine) as db:
+        known = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        known.summary = {**(known.summary or {}), "recipe": "ensemble"}
+        made = ("dataset_id", "code_version", "status", "host", "pid", "finished")
+        run = Run(kind="predict", fingerprint="i" * 64, **{name: getattr(known, name) for name in made})
+        run.config = {"classifier": "ensemble", "split": "test", "threshold": 0.4}
+        run.summary = {"threshold": 0.4, "recipe": "ensemble", "imported": True}
+        run.in_force = now() + timedelta(seconds=9)
+        db.add(run)
+        db.flush()
+        ids = db.scalars(select(Prediction.image_id).where(Prediction.run_id == known.id)).all()
+        db.add_all(Prediction(run_id=run.id, image_id=image, logit=0.5, probability=0.62) for image in ids)
+        db.flush()
+        tallies.predictions(db, run)
+        return run.id
+
+
+def image_of(workbench: Workbench, split: str) -> int:
+    with database.transaction(workbench.engine) as db:
+        return db.scalars(select(Image.id).where(Image.split == split).order_by(Image.id)).first() or 0
+
+
+def of_kind(workbench: Workbench, kind: str) -> int:
+    with database.transaction(workbench.engine) as db:
+        return db.scalars(select(Run.id).where(Run.kind == kind).order_by(Run.id)).first() or 0
+
+
+def keys(at: AppTest) -> set[str]:
+    """The names of the page's linked components."""
+    return {one.proto.id.rpartition("-")[2] for one in at.get("bidi_component")}
+
+
+def test_wherever_a_run_is_named_an_imported_one_says_so_and_our_own_of_that_name_does_not(
+    workbench: Workbench, imported: int
+) -> None:
+    own = of_kind(workbench, "predict")
+    menu = next(one for one in open_page("cases").selectbox if one.label == "Predictions")
+    assert f"Test predictions, run {imported}, ensemble, imported" in menu.options
+    assert f"Predictions, run {own}, ensemble" in menu.options
+    case = open_page("case", image=image_of(workbench, "test"))
+    rows = {row[0]["text"]: row[1]["text"] for row in linked(case, "history")["rows"]}
+    assert (rows[str(imported)], rows[str(own)]) == ("ensemble, imported", "ensemble")
+    facts = {row[0]["text"]: row[1]["text"] for row in linked(case, "facts")["rows"]}
+    assert facts["By"] == f"run {imported} (predict, ensemble, imported)"
+    listed = {row[0]["text"]: row[2]["text"] for row in linked(open_page("runs", kind="predict"), "runs")["rows"]}
+    assert (listed[str(imported)], listed[str(own)]) == ("ensemble, imported, test", "ensemble")
+    assert f"Run {imported}: predict, ensemble, imported, test, finished" in said(open_page("runs", run=imported))
+    heads = {own: "Classifier ensemble, pneumonia from 60.0 %:"}
+    heads[imported] = "Classifier ensemble, imported, pneumonia from 40.0 %:"
+    for number, head in heads.items():
+        with database.transaction(workbench.engine) as db:
+            db.get_one(Run, of_kind(workbench, "evaluate")).config = {"predict_run": number}
+        at = open_page("overview")
+        assert linked(at, "classifier")["steps"][0]["text"] == head
+        elsewhere = f"Predict run {imported} (ensemble, imported) is in force"
+        assert (elsewhere in said(at).replace("\\", "")) == (number == own)
+
+
+def test_a_case_of_imported_predictions_has_no_heatmap_and_leads_to_the_run_that_has_one(
+    workbench: Workbench, imported: int
+) -> None:
+    own, image = of_kind(workbench, "predict"), image_of(workbench, "test")
+    at = open_page("case", image=image, threshold=0.7)
+    assert "Imported predictions have no heatmap." in said(at) and "has not explained" not in said(at)
+    (link,) = linked(at, "explained")["steps"]
+    assert link["text"] == f"Run {own}, ensemble, has one"
+    page, parameters = asked(link["href"])
+    assert (page, parameters) == ("case", {"image": str(image), "run": str(own)})
+    there = open_page(page, **parameters)
+    assert linked(there, "film")["heat"] and "explained" not in keys(there)
+    nowhere = open_page("case", image=image_of(workbench, "train"))
+    assert "Imported predictions have no heatmap." in said(nowhere) and "explained" not in keys(nowhere)
+
+
+def test_an_image_that_imported_predictions_leave_out_is_to_be_imported_and_not_predicted(
+    workbench: Workbench, imported: int
+) -> None:
+    at = open_page("case", image=image_of(workbench, "train"))
+    commands = next(one.value for one in at.code if "jobs report" in one.value).splitlines()
+    options = "--classifier ensemble --threshold 0.4 --split train"
+    assert commands == [
+        f"python -m jobs import_predictions --dataset sample FILE {options}",
+        "python -m jobs report --dataset sample --images all --split train",
+    ]
+    own = open_page("case", image=image_of(workbench, "train"), run=of_kind(workbench, "predict"))
+    assert "python -m jobs predict --dataset sample --split train" in said(own)
+
+
+def test_of_many_runs_a_case_tells_the_latest_and_the_one_in_view_and_leads_to_the_others(
+    workbench: Workbench, imported: int
+) -> None:
+    image, first = image_of(workbench, "test"), of_kind(workbench, "predict")
+    assert "more" not in keys(open_page("case", image=image))
+    with database.transaction(workbench.engine) as db:
+        known = db.get_one(Run, imported)
+        columns = {column.name: getattr(known, column.name) for column in Run.__table__.columns if column.name != "id"}
+        later = [Run(**columns | {"fingerprint": f"{number:064d}"}) for number in range(10)]
+        db.add_all(later)
+        db.flush()
+        db.add_all(Prediction(run_id=run.id, image_id=image, logit=0.5, probability=0.62) for run in later)
+        ids = [run.id for run in later]
+    at = open_page("case", image=image, run=first)
+    assert [row[0]["text"] for row in linked(at, "history")["rows"]] == [*map(str, ids[:1:-1]), str(first)]
+    (link,) = linked(at, "more")["steps"]
+    assert link["text"] == "and 3 more" and asked(link["href"])[0] == "runs"
