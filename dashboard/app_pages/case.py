@@ -59,7 +59,7 @@ if not written:
     written_by = job("report", dataset.name, "--images", "all", *split)
     panels.missing("No report describes this image yet:", [*before, written_by])
 else:
-    side_by_side.show(written)
+    side_by_side.show(written, view)
     if len(written) > 1:
         side_by_side.differences(written)
 
@@ -79,9 +79,9 @@ else:
         st.caption(f"Index of {index.embedder}, {held}, {neighbours.manner(served.index)}.")
         hits = neighbours.to_image(served, case.id, NEAREST)
         onwards = {"run": question.run_id, "index": address.get("index")}
-        learned = neighbours.learned(index)
+        caution = neighbours.caution(index, view)
         neighbours.show(
-            dataset, hits, view, key="similar", wanted=NEAREST, learned=learned, zones=case.zones, onwards=onwards
+            dataset, hits, view, key="similar", wanted=NEAREST, caution=caution, zones=case.zones, onwards=onwards
         )
 audit_findings.neighbours(dataset, case, view)
 

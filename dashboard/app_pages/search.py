@@ -68,7 +68,7 @@ def find() -> None:
                     f"{wording.count(found.index.count, 'image')}, run {found.index.run_id}): "
                     f"{neighbours.manner(found.index)}."
                 )
-            learned = neighbours.learned(found.index)
+            caution = neighbours.caution(found.index, view)
             onwards = address.onwards(q=None)
             neighbours.show(
                 dataset,
@@ -76,7 +76,7 @@ def find() -> None:
                 view,
                 key="hits",
                 wanted=k,
-                learned=learned,
+                caution=caution,
                 zones=found.zones,
                 onwards=onwards,
                 narrowed=question != cases.Question(dataset.id, split=split),

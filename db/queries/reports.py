@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Select, and_, func, select, union_all
 from sqlalchemy.orm import Session
 
 from db.batches import batches
-from db.models import Image, Prediction, Report, ReportFailure, ReportScore
+from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
 from db.queries import case_counts
 from db.queries.report_counts import Standing as Standing
 from db.queries.report_counts import choices as choices
@@ -33,6 +33,8 @@ class ReportRow:
     image: Image
     scores: dict[str, float | None]
     details: dict[str, dict[str, Any]]
+    predict_run: int | None = None
+    """The predict run whose probability the report was written from; None of a generator that does not read it."""
 
     @property
     def stance(self) -> str:
@@ -132,14 +134,21 @@ def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[R
         return []
     # an expression, so that SQLite begins at the reports
     image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id + 0 == dataset_id)
-    query = select(Report, Image).join(Image, image).where(Report.id.in_(report_ids))
-    found = {report.id: (report, image) for report, image in session.execute(query)}
+    read = Run.config["predict_run"].as_integer()
+    query = select(Report, Image, read).join(Image, image).join(Run, Run.id == Report.run_id)
+    query = query.where(Report.id.in_(report_ids))
+    found = {report.id: (report, image, number) for report, image, number in session.execute(query)}
     scores: dict[int, dict[str, float | None]] = {number: {} for number in found}
     details: dict[int, dict[str, dict[str, Any]]] = {number: {} for number in found}
     columns = select(ReportScore.report_id, ReportScore.metric, ReportScore.value, ReportScore.detail)
     for number, metric, value, detail in session.execute(columns.where(ReportScore.report_id.in_(list(found)))):
         scores[number][metric], details[number][metric] = value, detail or {}
-    return [ReportRow(*found[number], scores[number], details[number]) for number in report_ids if number in found]
+    return [
+        ReportRow(report, image, scores[number], details[number], read if "classifier" in report.settings else None)
+        for number in report_ids
+        if number in found
+        for report, image, read in (found[number],)
+    ]
 
 
 def of_image(session: Session, image_id: int) -> list[ReportRow]:

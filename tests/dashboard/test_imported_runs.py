@@ -9,7 +9,7 @@ from streamlit.testing.v1 import AppTest
 
 from db import session as database
 from db import tallies
-from db.models import Image, Prediction, Run, now
+from db.models import Image, Prediction, Report, Run, VectorIndex, now
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -66,9 +66,10 @@ def test_wherever_a_run_is_named_an_imported_one_says_so_and_our_own_of_that_nam
     assert f"Run {imported}: predict, ensemble, imported, test, finished" in said(open_page("runs", run=imported))
     heads = {own: "Classifier ensemble, pneumonia from 60.0 %:"}
     heads[imported] = "Classifier ensemble, imported, pneumonia from 40.0 %:"
+    evaluation = of_kind(workbench, "evaluate")
     for number, head in heads.items():
         with database.transaction(workbench.engine) as db:
-            db.get_one(Run, of_kind(workbench, "evaluate")).config = {"predict_run": number}
+            db.get_one(Run, evaluation).config = {"predict_run": number}
         at = open_page("overview")
         assert linked(at, "classifier")["steps"][0]["text"] == head
         elsewhere = f"Predict run {imported} (ensemble, imported) is in force"
@@ -122,3 +123,58 @@ def test_of_many_runs_a_case_tells_the_latest_and_the_one_in_view_and_leads_to_t
     assert [row[0]["text"] for row in linked(at, "history")["rows"]] == [*map(str, ids[:1:-1]), str(first)]
     (link,) = linked(at, "more")["steps"]
     assert link["text"] == "and 3 more" and asked(link["href"])[0] == "runs"
+
+
+def learnt(workbench: Workbench, train_run: int) -> None:
+    """Make the index one of the features that a train run's classifier learned."""
+    with database.transaction(workbench.engine) as db:
+        index = db.scalars(select(VectorIndex)).one()
+        index.embedder = "classifier"
+        db.get_one(Run, index.run_id).config = {"embedder": "classifier", "train_run": train_run}
+
+
+def test_neighbours_are_no_second_opinion_on_the_classifier_whose_features_they_go_by_and_on_no_other(
+    workbench: Workbench, imported: int
+) -> None:
+    train, own, image = of_kind(workbench, "train"), of_kind(workbench, "predict"), image_of(workbench, "test")
+    learnt(workbench, train)
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Run, train).summary = {"threshold": 0.6, "recipe": "lite0"}
+    for page, asked_for in {"case": {}, "search": {"by": "image"}}.items():
+        told = said(open_page(page, image=image, **asked_for))
+        assert f"These are features of train run {train}'s classifier (lite0), not of the one in view." in told
+        assert "second opinion" not in told
+        for number in (own, train):
+            told = said(open_page(page, image=image, run=number, **asked_for))
+            assert "so no second opinion" in told and "not of the one in view" not in told
+
+
+def test_a_part_s_features_are_no_second_opinion_on_the_ensemble_that_averages_it(
+    workbench: Workbench, imported: int
+) -> None:
+    train, own = of_kind(workbench, "train"), of_kind(workbench, "predict")
+    learnt(workbench, train)
+    with database.transaction(workbench.engine) as db:
+        made = ("dataset_id", "code_version", "status", "host", "pid", "finished")
+        part = db.get_one(Run, train)
+        both = Run(kind="train", fingerprint="e" * 64, config={"parts": {"lite0": train}})
+        for name in made:
+            setattr(both, name, getattr(part, name))
+        db.add(both)
+        db.flush()
+        db.get_one(Run, own).config = {"train_run": both.id}
+    told = said(open_page("case", image=image_of(workbench, "test"), run=own))
+    assert "so no second opinion" in told
+
+
+def test_a_report_written_from_another_run_s_probability_says_so(workbench: Workbench, imported: int) -> None:
+    own = of_kind(workbench, "predict")
+    with database.transaction(workbench.engine) as db:
+        first, *_ = db.scalars(select(Report).order_by(Report.id))
+        db.get_one(Run, first.run_id).config = {"model": "template", "predict_run": own}
+        first.settings = {"classifier": {"threshold": 0.6}}
+        image = first.image_id
+    source = f"written from run {own}'s probability"
+    for page, asked_for in {"case": {"image": image}, "reports": {"page": 3}}.items():
+        assert said(open_page(page, **asked_for)).count(source) == 1
+        assert source not in said(open_page(page, run=own, **asked_for))

@@ -3,11 +3,14 @@
 import csv
 import io
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from opened import PINNED, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD
 from sqlalchemy import select
+from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Block
 
 from dashboard.components import filters
 from dashboard.components.reports import exports, matches
@@ -208,6 +211,37 @@ def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(
     assert ":blue-background[**\\: a nodule on the left;**]" in said(at)
     (row,) = linked(at, "apart")["rows"]
     assert [one["text"] for one in row] == ["Nodule", "not mentioned", "present left"]
+
+
+def test_a_very_long_report_scrolls_in_a_box_of_its_own_and_is_coloured_to_its_end(
+    workbench: Workbench, first: Report
+) -> None:
+    short = "No pneumonia."
+    long = "The lungs are clear. " * 1_800 + "Small effusion on the left."
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Report, first.id).text = long
+    second = other_model(workbench, first, short)
+    compared = {"first": first.id, "second": second}
+    for page, asked_for in {"case": {"image": first.image_id, **compared}, "reports": {"strategy": "basic"}}.items():
+        at = open_page(page, **asked_for)
+        assert not at.exception
+        drawn = [one.value for one in boxes(at) for one in one.markdown]
+        assert any(":red-background[**effusion**]" in text for text in drawn)
+        assert len(drawn) == (2 if page == "case" else 1)  # the report, and beside another where they are compared
+        assert f"{len(long):,} characters: scroll the text to read all of it." in said(at)
+
+
+def boxes(at: AppTest) -> list[Block]:
+    """The page's containers of a height of their own."""
+    found: list[Block] = []
+    waiting: list[Any] = [at.main]
+    while waiting:
+        one = waiting.pop()
+        waiting += list(getattr(one, "children", {}).values())
+        height = getattr(getattr(one, "proto", None), "height_config", None)
+        if isinstance(one, Block) and height is not None and height.pixel_height:
+            found.append(one)
+    return found
 
 
 def test_a_run_lists_the_reports_that_it_could_not_write_with_their_reasons(

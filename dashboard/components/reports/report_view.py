@@ -42,6 +42,8 @@ SHARES = ("keyword_alignment", "format", "laterality", "repetition", "bleu", "ro
 """Scores that a range in [0, 1] can be asked of."""
 SLOW = 0.1
 """Seconds from which it is worth telling how long a report took."""
+LONG, BOX = 1_500, 420
+"""Characters from which on a report has a box that scrolls, and the box's height in pixels."""
 EXCERPT = 110
 """Characters of a report's excerpt."""
 COLOURS: dict[Polarity, str] = {
@@ -91,16 +93,29 @@ def legend() -> None:
     st.markdown(f":small[Findings as they are read: {said}. Research use only.]")
 
 
-def show(row: ReportRow, *, brief: bool = False) -> None:
-    """One report in a box; brief where model and strategy stand around it."""
+def show(row: ReportRow, view: filters.View, *, brief: bool = False) -> None:
+    """One report in a box; brief where model and strategy stand around it. view: where its run is not the one that the
+    report was written from, that is told."""
     report = row.report
     with st.container(border=True):
         if not brief:
             st.markdown(f"**{wording.plain(named(report.strategy))}** · {wording.plain(report.model)}")
-        st.markdown(coloured(report.text))
+        with folded(report.text):
+            st.markdown(coloured(report.text))
         wrong = (f"**{PROBLEMS[name]}**{wording.plain(_grounds(row, name))}" for name in row.problems)
         judged = "; ".join([STANCES[row.stance].capitalize(), *wrong])
-        st.caption(" · ".join([judged, *([] if brief else _told(row))]))
+        st.caption(" · ".join([judged, *_source(row, view), *([] if brief else _told(row))]))
+
+
+@contextmanager
+def folded(text: str) -> Iterator[None]:
+    """Around what is drawn of a text: of a long one a box that scrolls by itself, with its length under it."""
+    if len(text) <= LONG:
+        yield
+        return
+    with st.container(height=BOX, border=False):
+        yield
+    st.caption(f"{len(text):,} characters: scroll the text to read all of it.")
 
 
 def problems(row: ReportRow) -> list[str]:
@@ -113,6 +128,12 @@ def _grounds(row: ReportRow, problem: str) -> str:
     reasons = list(dict.fromkeys(REASONS[problem](row.grounds(problem)))) if problem in REASONS else []
     more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
     return f" ({'; '.join([*reasons[:MOST_REASONS], *more])})" if reasons else ""
+
+
+def _source(row: ReportRow, view: filters.View) -> Iterator[str]:
+    """Which run's probability the report was written from, where that is not the one in view."""
+    if row.predict_run is not None and view.run is not None and row.predict_run != view.run.id:
+        yield f"written from run {row.predict_run}'s probability"
 
 
 def _told(row: ReportRow) -> Iterator[str]:
@@ -130,7 +151,7 @@ def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.Vie
     listed = address.onwards(page=address.get("page"), via="reports")
     for row in rows:
         with _beside(dataset, known[row.image.id], key=f"film_{row.report.id}_{row.image.id}", kept=listed):
-            show(row)
+            show(row, view)
 
 
 def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None:

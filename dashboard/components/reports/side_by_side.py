@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from dashboard.components import address, wording
+from dashboard.components import address, filters, wording
 from dashboard.components.browser import linked
 from dashboard.components.reports import report_view
 from db.queries.reports import ReportRow
@@ -12,8 +12,9 @@ from engine.reporting.differences import Piece, compare, findings_apart
 from engine.reporting.findings import read
 
 
-def show(rows: Sequence[ReportRow]) -> None:
-    """All reports: a row for each model, a column for each strategy, the latest report of each in its place."""
+def show(rows: Sequence[ReportRow], view: filters.View) -> None:
+    """All reports: a row for each model, a column for each strategy, the latest report of each in its place. view: the
+    run that the page speaks of."""
     report_view.legend()
     latest: dict[tuple[str, str], ReportRow] = {}
     earlier: dict[tuple[str, str], list[ReportRow]] = {}
@@ -30,11 +31,11 @@ def show(rows: Sequence[ReportRow]) -> None:
                 if (model, strategy) not in latest:
                     st.caption("none written")
                     continue
-                report_view.show(latest[model, strategy], brief=True)
+                report_view.show(latest[model, strategy], view, brief=True)
                 if (model, strategy) in earlier:
                     with st.popover(wording.count(len(earlier[model, strategy]), "earlier one")):
                         for row in earlier[model, strategy]:
-                            report_view.show(row)
+                            report_view.show(row, view)
 
 
 def differences(rows: Sequence[ReportRow]) -> None:
@@ -56,8 +57,9 @@ def differences(rows: Sequence[ReportRow]) -> None:
                 "that have no similar one."
             )
             return
-        for column, pieces in zip((left, right), compare(known[first], known[second]), strict=True):
-            with column.container(border=True):
+        both = known[first], known[second]
+        for column, text, pieces in zip((left, right), both, compare(*both), strict=True):
+            with column.container(border=True), report_view.folded(text):
                 st.markdown(marked(pieces))
         apart = findings_apart(read(known[first]), read(known[second]))
         if not apart:

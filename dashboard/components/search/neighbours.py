@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from dashboard import resources
 from dashboard.components import filters, grid, wording
 from dashboard.components.reports import report_view
-from db.models import Dataset, VectorIndex
-from db.queries import cases, evaluation, reports
+from db.models import Dataset, Run, VectorIndex
+from db.queries import cases, evaluation, reports, runs
 from db.queries.cases import Case
 from engine.commands import job
 from engine.errors import InputError
@@ -53,11 +53,32 @@ class Found:
     """Draws the query's picture, which comes after its hits: they are what is waited for."""
 
 
-def learned(index: VectorIndex) -> bool:
-    """Whether the index is made of the trained classifier's own features."""
-    with suppress(InputError):  # of an embedder that is not known here any more
-        return spec(index.embedder).learnt
-    return False
+OWN = "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."
+
+
+def caution(index: VectorIndex, view: filters.View) -> str:
+    """What to know of neighbours by a trained classifier's features: that they are no second opinion on the one in view
+    where they are its own, or a part's of it; else whose they are. Empty where the index is of no such features."""
+    try:
+        if not spec(index.embedder).learnt:
+            return ""
+    except InputError:  # of an embedder that is not known here any more
+        return ""
+    with resources.reading() as session:
+        made = runs.find(session, index.run_id)
+        trained = runs.find(session, made.config.get("train_run") or 0) if made else None
+        asked = view.run and (view.run.id if view.run.kind == "train" else view.run.config.get("train_run"))
+        seen = runs.find(session, asked or 0)
+    if trained is None or (seen is not None and _members(trained) & _members(seen)):
+        return OWN
+    named = f" ({wording.plain(trained.recipe)})" if trained.recipe else ""
+    other = ", not of the one in view" if view.run else ""
+    return f"These are features of train run {trained.id}'s classifier{named}{other}."
+
+
+def _members(run: Run) -> set[int]:
+    """A train run, and of an ensemble those that it averages."""
+    return {run.id, *(run.config.get("parts") or {}).values()}
 
 
 def opened(index: VectorIndex) -> Served:
@@ -120,7 +141,7 @@ def show(
     *,
     key: str,
     wanted: int,
-    learned: bool,
+    caution: str,
     zones: Mapping[str, float] | None = None,
     onwards: Mapping[str, object],
     narrowed: bool = False,
@@ -128,7 +149,7 @@ def show(
     """What the neighbours' labels say together, and the neighbours, nearest first, with what the classifier and the
     latest report say of each, and which lung zones they share with the query.
 
-    wanted: how many were asked for. learned: whether the vectors are the classifier's own features. zones: share of the
+    wanted: how many were asked for. caution: what to know of the vectors, see `caution`. zones: share of the
     query's heat in each lung zone. onwards: what the search for cases like a hit takes along in its URL.
     narrowed: whether label, cause or outcome were asked for: the neighbours' labels tell nothing then.
     """
@@ -144,10 +165,8 @@ def show(
         fewer = f" No more than {len(found)} match." if len(found) < wanted else ""
         matching = f"**{wording.count(len(found), 'case')}** of those that match the filters, nearest first."
         st.markdown(f"{matching if narrowed else voted([case.label for case in found])}{fewer}")
-    if learned:
-        st.caption(
-            "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."
-        )
+    if caution:
+        st.caption(caution)
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
     excerpts = {case.id: report_view.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
     lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
