@@ -53,8 +53,12 @@ if metrics["retrieval"]:
 else:
     panels.missing("No retrieval has been measured yet:", panels.chain(dataset, "evaluate", after="embed"))
 if metrics["reports"]:
-    figures.reports(metrics["reports"], leaderboard.by_slice(dataset, standings))
-    written = sum(one.reports for one in standings)
-    st.caption(f"{wording.count(written, 'report')}{'' if dataset.synthetic else '; the original tool wrote 40'}.")
+    named = leaderboard.by_slice(dataset, standings, metrics["reports"])
+    labelled = figures.reports(metrics["reports"], named)
+    written = wording.count(sum(one.reports for one in standings), "report")
+    compared = "" if dataset.synthetic else "; the original tool wrote 40"
+    unlabelled = "Stance and keywords are not measured: no label tells what the reports should say."
+    part = leaderboard.unmeasured(dataset, standings, evaluated) if labelled else unlabelled
+    st.caption(f"{written}{compared}. {part}")
 else:
     panels.missing("No report has been scored yet:", panels.chain(dataset, "evaluate", after="report"))

@@ -1,6 +1,7 @@
 """How measured values read: tables of metrics with intervals and n, beside the original tool's, and charts."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 import streamlit as st
@@ -38,6 +39,8 @@ RETRIEVAL = {
     "text_p_at_10": "By words, P@10",
 }
 """Measures on the overview, test images among themselves unless said otherwise."""
+JUDGED = ("stance_agreement", "keyword_alignment")
+"""Scores of reports on the overview."""
 
 
 def drawn(chart: Any, *, height: int | Literal["content"] = "content") -> None:
@@ -62,16 +65,18 @@ def retrieval(metrics: Sequence[Metric], *, original: bool) -> None:
     linked.table(["Retrieval", *heads], rows, key="retrieval", caption="Retrieval precision by embedder")
 
 
-def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, int]]) -> None:
+def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, str]]) -> bool:
     """Stance agreement and keyword alignment by model and strategy; known: the name of each slice that still has
-    reports, as a link to them, and their number."""
-    found = {(metric.name, metric.slice): metric for metric in metrics}
-    slices = sorted({metric.slice for metric in metrics if metric.name == "keyword_alignment"})
+    reports, as a link to them, and how many were measured. Nothing, and False, where neither was measured of any."""
+    found = {(metric.name, metric.slice): metric for metric in metrics if metric.name in JUDGED}
+    slices = sorted({where for _, where in found})
     rows: list[list[Cell | str]] = []
     for where in slices:
-        scores = [with_interval(found.get((name, where)))[:2] for name in ("stance_agreement", "keyword_alignment")]
-        name, count = known.get(where, (Cell(where), None))
-        rows.append([name, wording.count(count), *scores[0], *scores[1]])
+        scores = [_counted(found.get((name, where))) for name in JUDGED]
+        name, count = known.get(where, (Cell(where), wording.UNKNOWN))
+        rows.append([name, count, *scores[0], *scores[1]])
+    if not rows:
+        return False
     heads = [">Reports", ">Stance", ">95 % interval", ">Keywords", ">95 % interval"]
     linked.table(
         ["Reports by model / strategy", *heads],
@@ -79,6 +84,13 @@ def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, int]]) ->
         key="reports",
         caption="Report scores: stance agreement and keyword alignment",
     )
+    return True
+
+
+def _counted(metric: Metric | None) -> tuple[Cell, Cell]:
+    """Value and interval, with n as a hint."""
+    value, interval, n = with_interval(metric)
+    return (replace(value, help=f"n = {n.text}") if metric else value), interval
 
 
 def with_interval(metric: Metric | None) -> tuple[Cell, Cell, Cell]:

@@ -2,10 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, func, select, union_all
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select, union_all
 from sqlalchemy.orm import Session
 
 from db.batches import batches
@@ -162,6 +163,12 @@ def of_image(session: Session, image_id: int) -> list[ReportRow]:
 def count_of_run(session: Session, run_id: int) -> int:
     """How many reports the run itself wrote."""
     return session.scalar(select(func.count()).select_from(Report).where(Report.run_id == run_id)) or 0
+
+
+def latest_written(session: Session, dataset_id: int) -> datetime | None:
+    """When the last of the dataset's reports was written; None where it has none."""
+    held = exists().where(Image.sha256 == Report.image_sha256, Image.dataset_id == dataset_id)
+    return session.scalars(select(Report.created).where(held).order_by(Report.id.desc()).limit(1)).first()
 
 
 def failed(session: Session, run_id: int, *, limit: int) -> tuple[int, list[ReportFailure]]:

@@ -3,12 +3,13 @@
 import csv
 import io
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from opened import PINNED, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD
-from sqlalchemy import select
+from sqlalchemy import delete, select, update
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block
 
@@ -16,7 +17,7 @@ from dashboard.components import filters
 from dashboard.components.reports import exports, matches
 from db import report_tallies
 from db import session as database
-from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
+from db.models import Image, Metric, Prediction, Report, ReportFailure, ReportScore, Run, now
 from db.queries import cases, reports
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
@@ -194,6 +195,38 @@ def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: W
     overview = linked(open_page("overview"), "reports")["rows"]
     assert [row[0] for row in overview] == [row[0] for row in rows]  # one name, one link
     assert any(" to " in one["text"] for row in rows for one in row[1:])
+
+
+def test_beside_figures_stands_how_many_reports_were_measured_of_those_that_are_written(workbench: Workbench) -> None:
+    for page, key in (("reports", "standings"), ("overview", "reports")):
+        at = open_page(page)
+        assert [row[1]["text"] for row in linked(at, key)["rows"]] == ["6"] * 4
+        assert "measure again" not in said(at) and "Measured were" not in said(at)
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Metric).where(Metric.split == "reports").values(n=5))
+        db.execute(delete(Metric).where(Metric.slice == "template / differential"))
+        evaluation = db.scalars(select(Run).where(Run.kind == "evaluate")).one()
+        evaluation.in_force = now() - timedelta(days=1)
+    for page, key in (("reports", "standings"), ("overview", "reports")):
+        at = open_page(page)
+        counts = {row[0]["text"]: row[1]["text"] for row in linked(at, key)["rows"]}
+        assert counts["template / Basic"] == "5 of 6"
+        assert counts.get("template / Differential", "0 of 6") == "0 of 6"
+        told = said(at).replace("\\", "")
+        assert "Measured were 15 of 24 reports. Others were written since; measure again: python -m jobs ev" in told
+    with database.transaction(workbench.engine) as db:
+        db.scalars(select(Run).where(Run.kind == "evaluate")).one().in_force = now()
+    told = said(open_page("reports"))
+    assert "The others are of another revision, prompt or settings" in told and "measure again" not in told
+
+
+def test_where_no_label_judges_reports_the_overview_says_so_in_place_of_an_empty_table(workbench: Workbench) -> None:
+    assert "Stance and keywords are not measured" not in said(open_page("overview"))
+    with database.transaction(workbench.engine) as db:
+        db.execute(update(Metric).where(Metric.name == "keyword_alignment").values(name="format"))
+    at = open_page("overview")
+    assert "24 reports. Stance and keywords are not measured: no label tells" in said(at)
+    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-reports")]
 
 
 def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(

@@ -4,11 +4,13 @@ from collections.abc import Sequence
 
 import streamlit as st
 
+from dashboard import resources
 from dashboard.components import address, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import report_view
 from db.models import Dataset, Metric
+from db.queries import reports
 from db.queries.evaluation import Evaluation, report_slice
 from db.queries.reports import Standing
 from engine.commands import job
@@ -22,6 +24,7 @@ SHOWN = {
     "keyword_alignment": "Keywords",
 }
 """Scores in the table, by the heads of their columns."""
+ALL = "mean over all reports that are written"
 MEANING = (
     "Stance: share whose stance is the label. Kappa: the same beyond chance. Classifier: share that agrees with the "
     "classifier's call. Unsupported: claims in a report that rest on nothing. Format: share of what the prompt "
@@ -30,28 +33,59 @@ MEANING = (
 
 
 def show(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation | None) -> None:
-    """A row for each model and strategy. Where the evaluation has a value, it is shown with its interval; the rest are
-    means over all reports without one."""
-    run, by_task = evaluated or (None, {})
-    values = {(metric.slice, metric.name): metric for metric in by_task.get("reports", ())}
+    """A row for each model and strategy. Where the evaluation has a value, it is shown with its interval, beside how
+    many reports it measured; the others are means over all reports, without one."""
+    metrics = evaluated[1]["reports"] if evaluated else ()
+    values = {(metric.slice, metric.name): metric for metric in metrics}
+    named = by_slice(dataset, standings, metrics)
     rows: list[list[Cell | str]] = []
     for one in standings:
         where = report_slice(one.model, one.strategy)
         cells = [_cell(values.get((where, name)), name, one.means.get(name)) for name in SHOWN]
-        rows.append([_named(dataset, one), f"{one.reports:,}", *cells])
+        rows.append([*named[where], *cells])
     heads = ["Model / strategy", ">Reports", *(f">{head}" for head in SHOWN.values())]
     linked.table(heads, rows, key="standings", caption="Mean scores, with 95 % intervals over patients")
     st.caption(MEANING)
-    if run is not None and values:
-        st.caption(
-            f"Values with an interval are those of evaluation run {run.id}, over the reports that stood then; measure "
-            f"again with: {wording.plain(job('evaluate', dataset.name))}"
-        )
+    if evaluated and values:
+        whose = f"Values are those of evaluation run {evaluated[0].id}, over the reports that it measured; "
+        st.caption(f"{whose}where it has none, means over all. {unmeasured(dataset, standings, evaluated)}")
 
 
-def by_slice(dataset: Dataset, standings: Sequence[Standing]) -> dict[str, tuple[Cell, int]]:
-    """The name of each model and strategy, a link to its reports, and their number, by the evaluation's slice."""
-    return {report_slice(one.model, one.strategy): (_named(dataset, one), one.reports) for one in standings}
+def by_slice(dataset: Dataset, standings: Sequence[Standing], metrics: Sequence[Metric]) -> dict[str, tuple[Cell, str]]:
+    """The name of each model and strategy, a link to its reports, and their number, by the evaluation's slice; "5 of
+    633" where the evaluation, whose values `metrics` are, measured 5."""
+    measured = _measured(metrics)
+    found = {}
+    for one in standings:
+        where = report_slice(one.model, one.strategy)
+        part = "" if not measured or measured.get(where, 0) == one.reports else f"{measured.get(where, 0):,} of "
+        found[where] = _named(dataset, one), f"{part}{one.reports:,}"
+    return found
+
+
+def unmeasured(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation) -> str:
+    """How many reports the evaluation measured and why not all, in a sentence or two; empty where it measured all."""
+    run, by_task = evaluated
+    measured = _measured(by_task["reports"])
+    written = {report_slice(one.model, one.strategy): one.reports for one in standings}
+    if not measured or all(measured.get(where) == number for where, number in written.items()):
+        return ""
+    with resources.reading() as session:
+        last = reports.latest_written(session, dataset.id)
+    told = f"Measured were {sum(measured.values()):,} of {sum(written.values()):,} reports."
+    if last is not None and last > run.in_force:
+        again = wording.plain(job("evaluate", dataset.name))
+        return f"{told} Others were written since; measure again: {again}"
+    return f"{told} The others are of another revision, prompt or settings than those that stand, or have no value."
+
+
+def _measured(metrics: Sequence[Metric]) -> dict[str, int]:
+    """How many reports of each slice the evaluation measured."""
+    found: dict[str, int] = {}
+    for metric in metrics:
+        if metric.name in SHOWN:
+            found[metric.slice] = max(found.get(metric.slice, 0), metric.n or 0)
+    return found
 
 
 def _named(dataset: Dataset, one: Standing) -> Cell:
@@ -61,7 +95,8 @@ def _named(dataset: Dataset, one: Standing) -> Cell:
 
 def _cell(metric: Metric | None, name: str, mean: float | None) -> Cell:
     if metric is None or metric.value is None:
-        return Cell(wording.measured(name, mean), tone="" if mean is not None else "muted")
+        unknown = mean is None
+        return Cell(wording.measured(name, mean), tone="muted" if unknown else "", help="" if unknown else ALL)
     interval = wording.interval(name, metric.low, metric.high)
     n = f"n = {wording.count(metric.n)}"
     return Cell(f"{_short(name, metric)}", help=f"{interval}, {n}" if interval else n)
