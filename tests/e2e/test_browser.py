@@ -4,7 +4,9 @@ import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
+import numpy as np
 import pytest
 from PIL import Image as Picture
 from playwright.sync_api import expect
@@ -232,6 +234,38 @@ def test_on_a_phone_the_name_of_a_row_is_not_broken_after_every_word(visit: Visi
     expect(name).to_be_visible()
     box = name.bounding_box()
     assert box is not None and box["height"] < 70  # two lines
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_a_table_that_goes_on_beyond_an_edge_is_shaded_there_and_no_other(
+    visit: Visit, scheme: Literal["light", "dark"]
+) -> None:
+    visit.page.emulate_media(color_scheme=scheme)
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.open("/runs")
+    table = visit.page.locator(".wide").last
+    table.scroll_into_view_if_needed()
+    shaded = []
+    for left in (0, 100, 10_000):
+        table.evaluate("(one, left) => { one.scrollLeft = left; }", left)
+        grey = np.asarray(Picture.open(io.BytesIO(table.screenshot())).convert("L")).astype(int)
+        page = np.bincount(grey.ravel()).argmax()
+        edges = np.median(np.abs(grey[:, [0, -1]] - page), axis=0)
+        shaded.append([bool(edge > 20) for edge in edges])
+    assert shaded == [[False, True], [True, True], [True, False]]
+
+
+def test_on_a_phone_the_legend_of_a_curve_is_whole(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 400, "height": 900})
+    visit.open("/runs?run=3")
+    chart = visit.page.get_by_test_id("stVegaLiteChart").filter(has_text="ROC curve")
+    chart.scroll_into_view_if_needed()
+    whole = chart.bounding_box()
+    for text in ("recall", "specificity"):
+        for label in chart.locator(".role-legend-label").filter(has_text=text).all():
+            box = label.bounding_box()
+            assert whole and box and box["x"] + box["width"] <= whole["x"] + whole["width"]
+    assert chart.locator(".role-legend-label").filter(has_text="specificity").count()
 
 
 @pytest.fixture
