@@ -81,7 +81,7 @@ def test_a_case_of_imported_predictions_has_no_heatmap_and_leads_to_the_run_that
 ) -> None:
     own, image = of_kind(workbench, "predict"), image_of(workbench, "test")
     at = open_page("case", image=image, threshold=0.7)
-    assert "Imported predictions have no heatmap." in said(at) and "has not explained" not in said(at)
+    assert "These predictions were imported without a heatmap." in said(at) and "has not explained" not in said(at)
     (link,) = linked(at, "explained")["steps"]
     assert link["text"] == f"Run {own}, ensemble, has one"
     page, parameters = asked(link["href"])
@@ -89,7 +89,7 @@ def test_a_case_of_imported_predictions_has_no_heatmap_and_leads_to_the_run_that
     there = open_page(page, **parameters)
     assert linked(there, "film")["heat"] and "explained" not in keys(there)
     nowhere = open_page("case", image=image_of(workbench, "train"))
-    assert "Imported predictions have no heatmap." in said(nowhere) and "explained" not in keys(nowhere)
+    assert "These predictions were imported without a heatmap." in said(nowhere) and "explained" not in keys(nowhere)
 
 
 def test_an_image_that_imported_predictions_leave_out_is_to_be_imported_and_not_predicted(

@@ -28,7 +28,7 @@ def show(case: Case, view: filters.View) -> None:
     )
     if heat is None:
         imported = view.run is not None and view.run.imported
-        why = "Imported predictions have no heatmap." if imported else NO_HEATMAP
+        why = "These predictions were imported without a heatmap." if imported else NO_HEATMAP
         st.info(why)
         _elsewhere(case)
 
