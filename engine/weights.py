@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from engine.digests import file_sha256
 from engine.errors import InputError
+from engine.hub import disk_full
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -113,7 +114,8 @@ def locate(name: str, *, models: Path | None = None, weights: Path | None = None
     """Folder with the weights of `name`, or `weights` itself (a file or folder) where that is given.
 
     models: the local model folder. Weights that are nowhere on this machine are fetched from the hub into its cache.
-    Raises InputError where `weights` does not exist, MissingWeightsError where the hub does not answer.
+    Raises InputError where `weights` does not exist, MissingWeightsError where the hub does not answer, and OSError
+    where the disk is full.
     """
     wanted = spec(name)
     if weights is not None:
@@ -130,6 +132,8 @@ def locate(name: str, *, models: Path | None = None, weights: Path | None = None
         assert fetched is not None
         return fetched
     except OSError as error:
+        if full := disk_full(error):
+            raise full from None
         raise MissingWeightsError(
             f"{wanted.role} '{name}' needs {wanted.megabytes} MB of weights that are not on this machine; "
             f"fetch them with: python -m jobs fetch_models {name}"

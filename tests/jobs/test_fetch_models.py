@@ -1,6 +1,7 @@
 """Fetching weights from a hub that the test serves: whole or not at all, the right bytes or none."""
 
 import dataclasses
+import errno
 import hashlib
 import json
 import os
@@ -193,3 +194,14 @@ def test_a_folder_without_the_weights_is_not_overwritten(tmp_path: Path, capsys:
     assert fetch_models.main(["--models", str(tmp_path), "clip"]) == 1
     assert "is there but holds no open_clip_model.safetensors" in capsys.readouterr().err
     assert (tmp_path / "clip" / "notes.txt").read_text() == "mine"
+
+
+def test_a_full_disk_is_not_told_as_weights_that_are_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object, **how: object) -> None:
+        if not how.get("local_files_only"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(weights, "_from_hub", full)
+    with pytest.raises(OSError, match="No space left on device") as raised:
+        weights.locate("clip", models=tmp_path)
+    assert raised.value.errno == errno.ENOSPC
