@@ -24,6 +24,14 @@ LONGEST = 40
 """Characters of a cell that a message quotes."""
 
 
+class MissingColumnError(InputError):
+    """A file lacks a column; see `column`."""
+
+    def __init__(self, message: str, column: str) -> None:
+        super().__init__(message)
+        self.column = column
+
+
 class Row(NamedTuple):
     """A row of a sheet: its number from 0, its line, the path of the image that it is on, whether it names that very
     file and no byte-identical copy of it, and what the asked columns hold, stripped."""
@@ -151,7 +159,8 @@ def _opened(stream: TextIO, file: Path, wanted: Sequence[str]) -> tuple[Any, dic
     heads = [head.strip().lower() for head in next(csv.reader([first]))]
     missing = next(name for name in wanted if name not in heads)
     found = ", ".join(heads)[: 2 * LONGEST]
-    raise InputError(f"{file}, line 1: no column '{missing}'; it needs {' and '.join(wanted)}, found: {found}")
+    said = f"{file}, line 1: no column '{missing}'; it needs {' and '.join(wanted)}, found: {found}"
+    raise MissingColumnError(said, missing)
 
 
 def quoted(cell: str) -> str:

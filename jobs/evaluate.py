@@ -18,7 +18,7 @@ from engine.splits import OUT_OF_FOLD
 from engine.tables import times
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
 from jobs.evaluations import doubts
-from jobs.evaluations.reports import report_values
+from jobs.evaluations.reports import agreements_of, report_values
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_value, thresholds_of, unseen
 from jobs.run import ActiveRun
@@ -74,6 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> None:
     """Measure whatever has a run and store it; results that cannot be read are skipped and named."""
     measure = {"seed": seed, "replicates": replicates}
+    agreements = agreements_of(run.context, inputs)
     tasks: dict[str, Callable[[], Iterator[MetricValue]]] = {}
     for source, out_of_fold in ((inputs.predict, False), (inputs.train, True)):
         if source is not None:
@@ -81,10 +82,10 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
                 classifier_values, run.context, source, inputs.in_force or source, out_of_fold=out_of_fold, **measure
             )
     if inputs.scores:
-        tasks["reports"] = partial(report_values, run.context, inputs, **measure)
+        tasks["reports"] = partial(report_values, inputs, agreements, **measure)
     for index in inputs.indexes:
         tasks[f"index of {index.embedder}"] = partial(retrieval_values, run.context, index, inputs.predict, **measure)
-    counts, skipped, warnings = {}, list(inputs.missing), doubts.of_inputs(run.context, inputs)
+    counts, skipped, warnings = {}, list(inputs.missing), doubts.of_inputs(run.context, inputs, agreements)
     for name in run.track(list(tasks), stage="measuring"):
         try:
             rows = list(tasks[name]())

@@ -61,12 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     refuse_renamed(context, strategies)
     generator = Foreign(args.model, args.revision, texts)
     predicted = predict_run(context, dataset, args.predict_run)
-    with session.reading(context.engine) as db:
-        scored = {image.path: image for image in predictions.of_run(db, predicted.id)}
-    chosen = {one: [scored[path] for path in texts[one.name] if path in scored] for one in strategies}
-    without = {path for found in texts.values() for path in found} - scored.keys()
-    if without:
-        print(f"import_reports: reports on {len(without):,} images that run {predicted.id} did not score are left out")
+    chosen = chosen_images(context, predicted, texts, strategies)
     if not any(chosen.values()):
         raise UsageError(f"{args.file} holds no report on an image that predict run {predicted.id} scored")
     refuse_changed(context, generator, chosen)
@@ -117,6 +112,18 @@ def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | Non
             f"{file} holds no report on an image of dataset '{dataset.name}', whose paths read {examples(paths[:1])}"
         )
     return found
+
+
+def chosen_images(
+    context: Context, predicted: Run, texts: Mapping[str, Mapping[str, str]], strategies: "Sequence[PromptStrategy]"
+) -> "Chosen":
+    """The images of each strategy's reports that the predict run scored; a line tells of the others."""
+    with session.reading(context.engine) as db:
+        scored = {image.path: image for image in predictions.of_run(db, predicted.id)}
+    without = {path for found in texts.values() for path in found} - scored.keys()
+    if without:
+        print(f"import_reports: reports on {len(without):,} images that run {predicted.id} did not score are left out")
+    return {one: [scored[path] for path in texts[one.name] if path in scored] for one in strategies}
 
 
 def refuse_changed(context: Context, generator: "Foreign", chosen: "Chosen") -> None:

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.batches import batches
@@ -83,6 +83,13 @@ def of_run(
         query = query.where(learned.unseen(unseen_by))
     rows: Iterable[Sequence[Any]] = session.execute(query.order_by(Image.id))
     return [PredictedImage(*row) for row in rows]
+
+
+def labelled_by_split(session: Session, run_id: int) -> dict[str | None, int]:
+    """How many labelled images of each split the run scored."""
+    query = select(Image.split, func.count()).join(Prediction, Prediction.image_id == Image.id)
+    query = query.where(Prediction.run_id == run_id, Image.label.is_not(None)).group_by(Image.split)
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def images(session: Session, ids: Collection[int]) -> dict[int, KnownImage]:

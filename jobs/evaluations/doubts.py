@@ -1,14 +1,14 @@
 """What a reader of an evaluation should know before believing its figures, in a line each."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from db import session
 from db.queries import datasets, predictions
 from db.writes import MetricValue
 from engine.commands import job
 from jobs.command import Context
-from jobs.evaluations.reports import agreements_of, stale
+from jobs.evaluations.reports import stale
 from jobs.results import Inputs
 
 CHANCE = 0.5
@@ -17,11 +17,12 @@ SILENT = 0.2
 """Share of a model's reports without a stance from which on that is said."""
 
 
-def of_inputs(context: Context, inputs: Inputs) -> list[str]:
-    """Images without a prediction, reports that could not be read, and scores against another run's predictions."""
+def of_inputs(context: Context, inputs: Inputs, agreements: Mapping[int, float]) -> list[str]:
+    """Images without a prediction, reports that could not be read, and scores against another run's predictions.
+    agreements: of the reports with the evaluated run, see reports.agreements_of."""
     name = inputs.dataset.name
     found = [*_unscored(context, inputs), *_silent(inputs)]
-    old = stale(inputs, agreements_of(context, inputs)) if inputs.predict else 0
+    old = stale(inputs, agreements)
     if inputs.predict and old:
         found.append(
             f"{old:,} reports were scored against other predictions than those of run {inputs.predict.id}: pages mark "
@@ -50,16 +51,15 @@ def _unscored(context: Context, inputs: Inputs) -> list[str]:
     if inputs.predict is None:
         return []
     with session.reading(context.engine) as db:
-        scored = predictions.of_run(db, inputs.predict.id, labelled=True)
+        known = predictions.labelled_by_split(db, inputs.predict.id)
         holdings = datasets.counts(db, inputs.dataset.id)
-    known = Counter(image.split for image in scored if image.split)
     there: Counter[str | None] = Counter()
     for part in holdings:
         there[part.split] += part.images if part.label is not None else 0
     return [
         f"of split {split} {known[split]:,} of {there[split]:,} labelled images have a prediction of run "
         f"{inputs.predict.id}: its figures are of these alone"
-        for split in sorted(known)
+        for split in sorted(filter(None, known))
         if known[split] < there[split]
     ]
 

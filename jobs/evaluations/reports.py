@@ -1,6 +1,6 @@
 """What is measured of reports: the means of their scores by model and strategy, differences, and kappa."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
@@ -19,13 +19,15 @@ UNSCORED = ("stance", "classifier_opposition")
 AGREEMENT, LATERALITY = "classifier_agreement", "laterality"
 
 
-def report_values(context: Context, inputs: Inputs, *, seed: int, replicates: int) -> Iterator[MetricValue]:
+def report_values(
+    inputs: Inputs, agreements: Mapping[int, float], *, seed: int, replicates: int
+) -> Iterator[MetricValue]:
     """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
     of strategies, under "model / one - other"; and the kappa of stance against label.
 
-    Agreement with the classifier is that with the run which is evaluated; laterality, for which its heatmaps would have
-    to be looked at, is left out where the scores were made against another. Raises InputError where the scores are
-    another dataset's.
+    agreements: with the run which is evaluated, see `agreements_of`, that stand in the place of the scores'. Laterality,
+    for which its heatmaps would have to be looked at, is left out where the scores were made against another. Raises
+    InputError where the scores are another dataset's.
     """
     from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 
@@ -35,7 +37,6 @@ def report_values(context: Context, inputs: Inputs, *, seed: int, replicates: in
             f"the scores are those of dataset '{inputs.scored_for}', which holds some of them; run: {again}"
         )
     reports = {report.report_id: report for report in inputs.reports}
-    agreements = agreements_of(context, inputs)
     left_out = {*UNSCORED, *([LATERALITY] if stale(inputs, agreements) else [])}
     scores = [
         ScoredReport(report.model, report.strategy, row.metric, report.patient_key, value, report.sha256)
@@ -79,7 +80,7 @@ def agreements_of(context: Context, inputs: Inputs) -> dict[int, float]:
     }
 
 
-def stale(inputs: Inputs, agreements: dict[int, float]) -> int:
+def stale(inputs: Inputs, agreements: Mapping[int, float]) -> int:
     """How many reports were scored against another classifier's call than that of the run which is evaluated."""
     scored = ((row.report_id, row.value) for row in inputs.scores if row.metric == AGREEMENT)
     return sum(value != agreements[number] for number, value in scored if number in agreements)

@@ -7,7 +7,7 @@ from typing import Any
 
 from engine import path_sheets
 from engine.errors import InputError
-from engine.path_sheets import Sheet, Values
+from engine.path_sheets import MissingColumnError, Sheet, Values
 from engine.reporting.generators import Case, Generated, Outcome, kept
 from engine.reporting.prompts import PromptStrategy
 
@@ -30,8 +30,8 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strateg
                 raise InputError(f"{file}, line {row.line}: a second report for {row.path} under '{under}'; keep one")
     except FileNotFoundError as error:
         raise InputError(f"{file} is not there; give a CSV file with columns path, report and strategy") from error
-    except InputError as error:
-        if f"no column '{STRATEGY}'" in str(error):
+    except MissingColumnError as error:
+        if error.column == STRATEGY:
             raise InputError(f"{error}; where there is one strategy for all, name it: --strategy") from error
         raise
     return {under: texts.sheet(held) for under, texts in found.items()}
