@@ -25,9 +25,9 @@ def report_values(
     """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
     of strategies, under "model / one - other"; and the kappa of stance against label.
 
-    agreements: with the run which is evaluated, see `agreements_of`, that stand in the place of the scores'. Laterality,
-    for which its heatmaps would have to be looked at, is left out where the scores were made against another. Raises
-    InputError where the scores are another dataset's.
+    agreements: with the run which is evaluated, see `agreements_of`; they stand in the place of the stored ones.
+    Laterality, for which its heatmaps would have to be looked at, is left out where the scores were made against
+    another. Raises InputError where the scores are another dataset's.
     """
     from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 
