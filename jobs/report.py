@@ -1,36 +1,64 @@
 """python -m jobs report [--model NAME] [--strategies A,B] [--images N]: write and score reports on chosen images."""
 
-from argparse import Namespace
-from collections.abc import Mapping, Sequence
-from functools import partial
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from db import session
-from db.models import Dataset, Prompt, Run
-from db.queries import evaluation, predictions, reports, runs
+from db.models import Run
+from db.queries import predictions
 from db.queries.predictions import PredictedImage
-from engine.commands import job
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.reporting.labelled_cases import LabelledCases
+from jobs.reporting.means import print_means
 from jobs.reporting.references import references_of
-from jobs.reporting.scoring import Scorer
-from jobs.reporting.work import SCORES, Work, key_of, shas
+from jobs.reporting.request import ReportRequest, claim
+from jobs.reporting.scoring import Scorer, predict_run
+from jobs.reporting.strategies import STRATEGIES_FILE, chosen_strategies, refuse_renamed
+from jobs.reporting.writer import ReportWriter
 from jobs.results import thresholds_of
 from jobs.run import ActiveRun, sha256_of
 
 if TYPE_CHECKING:
     from engine.reporting.generators import Options, ReportGenerator
-    from engine.reporting.prompts import PromptStrategy
 
 SPLITS = ("train", "val", "test", "all")
-STRATEGIES_FILE = "TOML with strategies of your own: a table [strategies.NAME] with text = '...' for each"
 ONLY = ("false-negatives", "false-positives", "failures")
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
+    args = argument_parser().parse_args(argv)
+    strategies = chosen_strategies(args.strategies, args.strategies_file)
+    count = image_count(args.images)
+    check_generator(args.model)
+    context = open_context(args)
+    refuse_renamed(context, strategies)
+    dataset = context.dataset(args.dataset)
+    predicted = predict_run(context, dataset, args.predict_run)
+    split, images = chosen_images(context, predicted, split=args.split, only=args.only, count=count, seed=args.seed)
+    references = references_of(context, dataset)
+    generator = load_generator(args.model, generator_options(args, context))  # gigabytes, so once all else is there
+    labelled = LabelledCases.of(context, dataset, args.embedder, references) if generator.reads_nearest else None
+    settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
+    request = ReportRequest(dataset, predicted, images, strategies, generator, settings, labelled)
+    options = {"images": args.images, "split": split, "only": args.only}
+    run = claim(context, [request], inputs=inputs_of(request), options=options, seed=args.seed)
+    if run.already_finished:
+        print_means(dataset, run.summary["means"])
+        print(f"report: already done as run {run.id}")
+        return 0
+    with run:
+        ReportWriter(run, request, Scorer(thresholds_of(predicted)["all"], references)).write()
+    print_means(dataset, run.summary["means"])
+    print_outcome(run)
+    return 1 if run.summary["failed"] else 0
+
+
+def argument_parser() -> ArgumentParser:
+    """The command line of this job."""
     options = parser(__doc__, "report")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--model", default="template", metavar="NAME", help="report generator (default: template)")
@@ -53,74 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--embedder", metavar="NAME", help="index that 'nearest' looks in (default: the latest in force)"
     )
     options.add_argument("--deadline", type=positive, default=120, help="seconds for one report, tries included")
-    args = options.parse_args(argv)
-    strategies = chosen_strategies(args.strategies, args.strategies_file)
-    count = image_count(args.images)
-    check_generator(args.model)
-    context = open_context(args)
-    refuse_renamed(context, strategies)
-    dataset = context.dataset(args.dataset)
-    predicted = predict_run(context, dataset, args.predict_run)
-    split, images = chosen_images(context, predicted, args.split, args.only, count, args.seed)
-    references = references_of(context, dataset)
-    generator = load_generator(args.model, generator_options(args, context))  # gigabytes, so once all else is there
-    labelled = LabelledCases.of(context, dataset, args.embedder, references) if generator.reads_nearest else None
-    settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
-    scorer = Scorer(thresholds_of(predicted)["all"], references)
-    claim = partial(
-        ActiveRun.claim,
-        context,
-        kind="report",
-        config={
-            "dataset": dataset.name,
-            "model": generator.name,
-            "revision": generator.revision,
-            "settings": settings,
-            "strategies": {strategy.name: strategy.sha256 for strategy in strategies},
-            "images": args.images,
-            "split": split,
-            "only": args.only,
-            "predict_run": predicted.id,
-        },
-        inputs=inputs_of(predicted, images),
-        dataset_id=dataset.id,
-        seed=args.seed,
-    )
-    run = claim()
-    if run.already_finished and not whole(context, dataset, generator, strategies, images, settings):
-        run = claim(again=True)
-    if run.already_finished:
-        show(dataset, run.summary["means"])
-        print(f"report: already done as run {run.id}")
-        return 0
-    with run:
-        Work(run, Path(dataset.root), generator, strategies, images, settings, predicted, scorer, labelled).do()
-    show(dataset, run.summary["means"])
-    written, total, failed = (run.summary[name] for name in ("written", "reports", "failed"))
-    there = total - written - failed
-    print(f"report: run {run.id} wrote {written} of {total} reports ({there} were there already)")
-    for reason, count in run.summary["reasons"].items():
-        print(f"report: {count} failed: {reason}")
-    if failed:
-        print(f"report: {failed} failed and are kept with their reasons; the same command tries them again")
-    return 1 if failed else 0
-
-
-def whole(
-    context: Context,
-    dataset: Dataset,
-    generator: "ReportGenerator",
-    strategies: "Sequence[PromptStrategy]",
-    images: Sequence[PredictedImage],
-    settings: dict[str, Any],
-) -> bool:
-    """Whether every report that was asked for is stored, with this dataset's scores; some may have gone with images
-    that were forgotten since."""
-    with session.reading(context.engine) as db:
-        if evaluation.scored_for(db, dataset.id) is not None:
-            return False
-        keys = (key_of(generator, strategy, settings) for strategy in strategies)
-        return all(len(reports.stored(db, shas(images), **key)) == len(images) for key in keys)
+    return options
 
 
 def generator_options(args: Namespace, context: Context) -> "Options":
@@ -138,35 +99,9 @@ def generator_options(args: Namespace, context: Context) -> "Options":
     )
 
 
-def inputs_of(predicted: Run, images: Sequence[PredictedImage]) -> str:
+def inputs_of(request: ReportRequest) -> str:
     """Hash of what the reports are written about."""
-    return sha256_of([predicted.fingerprint, [(item.sha256, item.label) for item in images]])
-
-
-def chosen_strategies(names: str, file: Path | None = None) -> "list[PromptStrategy]":
-    """The strategies named, ours and the file's, ours first. Raises UsageError for an unknown one or a faulty file."""
-    from engine.errors import InputError
-    from engine.reporting import prompts
-
-    try:
-        known = prompts.STRATEGIES | (prompts.read_toml(file) if file else {})
-        wanted = list(known) if names == "all" else [name.strip() for name in names.split(",")]
-        found = {prompts.find(name, known).name for name in wanted}
-    except InputError as error:
-        raise UsageError(str(error)) from error
-    return [strategy for name, strategy in known.items() if name in found]
-
-
-def refuse_renamed(context: Context, strategies: "Sequence[PromptStrategy]") -> None:
-    """Raises UsageError for a strategy whose text is stored under another name: its reports would be that one's."""
-    with session.reading(context.engine) as db:
-        for strategy in strategies:
-            prompt = db.get(Prompt, strategy.sha256)
-            if prompt is not None and prompt.strategy != strategy.name:
-                raise UsageError(
-                    f"strategy '{strategy.name}' has the text of '{prompt.strategy}', which was asked before; "
-                    "give it that name, or another text"
-                )
+    return sha256_of([request.predicted.fingerprint, [(item.sha256, item.label) for item in request.images]])
 
 
 def image_count(images: str) -> int | None:
@@ -196,34 +131,19 @@ def load_generator(name: str, options: "Options") -> "ReportGenerator":
     return generators.load(name, options)
 
 
-def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
-    """The finished predict run asked for, of this dataset. Raises JobError with the command that makes one."""
-    with session.reading(context.engine) as db:
-        found = runs.in_force(db, "predict", dataset.id) if number is None else db.get(Run, number)
-    if number is not None and (
-        found is None or (found.kind, found.status, found.dataset_id) != ("predict", "finished", dataset.id)
-    ):
-        raise UsageError(
-            f"run {number} is no finished predict run of dataset '{dataset.name}'; leave --predict-run out"
-        )
-    if found is None:
-        raise JobError(
-            f"dataset '{dataset.name}' has no finished predict run, which reports rest on; "
-            f"make one with: {job('predict', dataset.name)}, or take in what a classifier of your own said: "
-            f"{job('import_predictions', dataset.name)}"
-        )
-    return found
-
-
 def chosen_images(
-    context: Context, predicted: Run, asked: str | None, only: str | None, count: int | None, seed: int
+    context: Context, predicted: Run, *, split: str | None, only: str | None, count: int | None, seed: int
 ) -> tuple[str, list[PredictedImage]]:
-    """The split and its sampled images, balanced over labels. Raises JobError where none qualifies."""
+    """The split and a sample of its images, balanced over labels.
+
+    split: None is test, or all where no image of test was scored. only: see ONLY. count: None is all of them.
+    Raises JobError where none qualifies.
+    """
     from engine.reporting.sampling import stratified
 
     with session.reading(context.engine) as db:
         scored = predictions.of_run(db, predicted.id)
-    split = asked or ("test" if any(item.split == "test" for item in scored) else "all")
+    split = split or ("test" if any(item.split == "test" for item in scored) else "all")
     candidates = [item for item in scored if split in ("all", item.split)]
     threshold = thresholds_of(predicted)["all"]
 
@@ -257,14 +177,15 @@ def settings_of(generator: "ReportGenerator", predicted: Run) -> dict[str, Any]:
     return settings
 
 
-def show(dataset: Dataset, table: Mapping[str, Mapping[str, float | None]]) -> None:
-    """Print the means by strategy."""
-    if dataset.synthetic:
-        print("SYNTHETIC images: these scores show that the wiring works, nothing else")
-    print(f"{'strategy':<22}" + "".join(f"{name:>20}" for name in SCORES))
-    for strategy, values in table.items():
-        cells = ("-" if values[name] is None else f"{values[name]:.3f}" for name in SCORES)
-        print(f"{strategy:<22}" + "".join(f"{cell:>20}" for cell in cells))
+def print_outcome(run: ActiveRun) -> None:
+    """Print how many reports the run wrote and found, and why others failed."""
+    written, total, failed = (run.summary[name] for name in ("written", "reports", "failed"))
+    there = total - written - failed
+    print(f"report: run {run.id} wrote {written} of {total} reports ({there} were there already)")
+    for reason, count in run.summary["reasons"].items():
+        print(f"report: {count} failed: {reason}")
+    if failed:
+        print(f"report: {failed} failed and are kept with their reasons; the same command tries them again")
 
 
 if __name__ == "__main__":

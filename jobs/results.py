@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sqlalchemy.orm import Session
+
 from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
 from db.queries import datasets, evaluation, predictions, runs
@@ -84,6 +86,17 @@ class Inputs:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def finished_run(db: Session, dataset: Dataset, kind: str, number: int) -> Run:
+    """Run `number`. Raises UsageError where it is not a finished run of this kind on the dataset."""
+    found = db.get(Run, number)
+    if found is None or (found.kind, found.status, found.dataset_id) != (kind, "finished", dataset.id):
+        raise UsageError(
+            f"run {number} is no finished {kind} run of dataset '{dataset.name}'; "
+            f"see the Runs page, or leave --{kind}-run out"
+        )
+    return found
+
+
 def gather(
     context: Context, dataset: Dataset, *, predict_run: int | None = None, train_run: int | None = None
 ) -> Inputs:
@@ -92,20 +105,12 @@ def gather(
     Raises UsageError where a run asked for is not a finished run of its kind on this dataset.
     """
     with session.reading(context.engine) as db:
-
-        def named(kind: str, number: int) -> Run:
-            found = db.get(Run, number)
-            if found is None or (found.kind, found.status, found.dataset_id) != (kind, "finished", dataset.id):
-                raise UsageError(
-                    f"run {number} is no finished {kind} run of dataset '{dataset.name}'; "
-                    f"see the Runs page, or leave --{kind}-run out"
-                )
-            return found
-
         latest = runs.in_force
-        predict = named("predict", predict_run) if predict_run else latest(db, "predict", dataset.id)
+        predict = (
+            finished_run(db, dataset, "predict", predict_run) if predict_run else latest(db, "predict", dataset.id)
+        )
         if train_run:
-            train: Run | None = named("train", train_run)
+            train: Run | None = finished_run(db, dataset, "train", train_run)
         else:
             behind = db.get(Run, predict.train_run_id) if predict and predict.train_run_id else None
             own = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)

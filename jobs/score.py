@@ -10,9 +10,9 @@ from db.models import Report
 from db.queries import predictions, reports, runs
 from engine.commands import job
 from jobs.command import command, open_context, parser, row_number
-from jobs.report import STRATEGIES_FILE, chosen_strategies, predict_run
 from jobs.reporting.references import references_of
-from jobs.reporting.scoring import Scorer
+from jobs.reporting.scoring import Scorer, predict_run
+from jobs.reporting.strategies import STRATEGIES_FILE, chosen_strategies
 from jobs.results import thresholds_of
 from jobs.run import ActiveRun, fingerprint, sha256_of
 

@@ -23,8 +23,8 @@ from engine.errors import InputError
 from engine.files import kept_array, whole_file
 from engine.splits import judged_of
 from jobs.checkpoints import checkpoint_of
-from jobs.command import Context, JobError, UsageError
-from jobs.results import by_split, measured, thresholds_of, unseen
+from jobs.command import Context, JobError
+from jobs.results import by_split, finished_run, measured, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -114,14 +114,8 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
     Raises UsageError, JobError or InputError, each with what to run where something is missing.
     """
     with session.reading(context.engine) as db:
-        predict = db.get(Run, number) if number else runs.in_force(db, "predict", dataset.id)
-        if number and (
-            predict is None or (predict.kind, predict.status, predict.dataset_id) != ("predict", "finished", dataset.id)
-        ):
-            raise UsageError(
-                f"run {number} is no finished predict run of dataset '{dataset.name}'; "
-                "see the Runs page, or leave --predict-run out"
-            )
+        latest = runs.in_force
+        predict = finished_run(db, dataset, "predict", number) if number else latest(db, "predict", dataset.id)
         images = datasets.fingerprint(db, dataset.id)
     if predict is None:
         again = job("predict", dataset.name)

@@ -7,13 +7,33 @@ from typing import TYPE_CHECKING
 from sqlalchemy import delete
 from sqlalchemy.orm import Session
 
-from db import report_tallies, writes
-from db.models import Report, ReportScore
+from db import report_tallies, session, writes
+from db.models import Dataset, Report, ReportScore, Run
+from db.queries import runs
 from db.queries.predictions import PredictedImage
+from engine.commands import job
+from jobs.command import Context, JobError
+from jobs.results import finished_run
 
 if TYPE_CHECKING:
     from engine.reporting.prompts import PromptStrategy
     from engine.reporting.scores.score import Known
+
+
+def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
+    """The finished predict run asked for, or the one in force. Raises UsageError where run `number` is no such run of
+    the dataset, JobError with the command that makes one where there is none."""
+    with session.reading(context.engine) as db:
+        if number is not None:
+            return finished_run(db, dataset, "predict", number)
+        found = runs.in_force(db, "predict", dataset.id)
+    if found is None:
+        raise JobError(
+            f"dataset '{dataset.name}' has no finished predict run, which reports rest on; "
+            f"make one with: {job('predict', dataset.name)}, or take in what a classifier of your own said: "
+            f"{job('import_predictions', dataset.name)}"
+        )
+    return found
 
 
 @dataclass(frozen=True)

@@ -5,77 +5,55 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete
-from sqlalchemy.orm import Session
 
 from db import report_tallies, session, writes
-from db.models import Prompt, Report, ReportFailure, Run, now
+from db.models import Prompt, Report, ReportFailure, now
 from db.queries import reports
 from db.queries.predictions import PredictedImage
-from jobs.reporting.labelled_cases import LabelledCases
+from jobs.reporting.means import mean_scores
+from jobs.reporting.request import ReportRequest
 from jobs.reporting.scoring import Scorer
 from jobs.results import thresholds_of
-from jobs.run import ActiveRun, sha256_of
+from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
-    from engine.reporting.generators import Case, Generated, Outcome, ReportGenerator
+    from engine.reporting.generators import Case, Generated, Outcome
     from engine.reporting.prompts import PromptStrategy
 
-SCORES = ("keyword_alignment", "stance_agreement", "format")
 KEY = ("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256")
 
 
-def key_of(generator: "ReportGenerator", strategy: "PromptStrategy", settings: dict[str, Any]) -> dict[str, str]:
-    """What, beside the image, makes a report the same report."""
-    return {
-        "model": generator.name,
-        "revision": generator.revision,
-        "prompt_sha256": strategy.sha256,
-        "settings_sha256": sha256_of(settings),
-    }
-
-
 @dataclass(frozen=True)
-class Work:
-    """What a run is to write: one report for each image and strategy, by one generator with one set of settings."""
+class ReportWriter:
+    """Writes what a request lacks, and stores and scores it under a run."""
 
     run: ActiveRun
-    root: Path
-    generator: "ReportGenerator"
-    strategies: "Sequence[PromptStrategy]"
-    images: Sequence[PredictedImage]
-    settings: dict[str, Any]
-    predicted: Run
+    request: ReportRequest
     scorer: Scorer
-    labelled: LabelledCases | None = None
-    """Where a generator that reads nearest cases finds them."""
 
-    def key(self, strategy: "PromptStrategy") -> dict[str, str]:
-        """See `key_of`."""
-        return key_of(self.generator, strategy, self.settings)
-
-    def do(self) -> None:
+    def write(self) -> None:
         """Write what is missing, then summarise all that was asked for."""
+        request = self.request
         with session.transaction(self.run.context.engine) as db:
-            rows = [{"sha256": s.sha256, "strategy": s.name, "text": s.text} for s in self.strategies]
+            rows = [{"sha256": s.sha256, "strategy": s.name, "text": s.text} for s in request.strategies]
             writes.upsert(db, Prompt, rows, unique=("sha256",), update=False)
         failed: Counter[str] = Counter()
         tokens, began = 0, time.monotonic()
-        with self.run.progress("writing reports", len(self.strategies) * len(self.images)) as advance:
-            for strategy in self.strategies:
-                for batch in writes.batches(self.images, self.generator.batch_size):
+        with self.run.progress("writing reports", len(request.strategies) * len(request.images)) as advance:
+            for strategy in request.strategies:
+                for batch in writes.batches(request.images, request.generator.batch_size):
                     for done, made in self.batch(strategy, batch, failed):
                         tokens += sum(one.tokens for one in made)
                         advance(done, f"{tokens / (time.monotonic() - began):,.0f} tokens/s" if tokens else "")
         with session.reading(self.run.context.engine) as db:
             written = reports.count_of_run(db, self.run.id)
-            means = {strategy.name: self.means(db, strategy) for strategy in self.strategies}
+            means = {strategy.name: mean_scores(db, request, strategy) for strategy in request.strategies}
         self.run.summary |= {
-            "predict_run": self.predicted.id,
-            "reports": len(self.images) * len(self.strategies),
+            "predict_run": request.predicted.id,
+            "reports": len(request.images) * len(request.strategies),
             "written": written,
             "failed": failed.total(),
             "reasons": dict(failed.most_common(5)),
@@ -89,15 +67,16 @@ class Work:
 
         A text that is there stays, scored by today's label.
         """
+        asked = {item.sha256: item for item in items}
         with session.transaction(self.run.context.engine) as db:
-            report_tallies.hold(db, shas(items))
-            stored = reports.stored(db, shas(items), **self.key(strategy))
+            report_tallies.hold(db, list(asked))
+            stored = reports.stored(db, list(asked), **self.request.key(strategy))
             if stored:
-                self.scorer.store(db, stored, {item.sha256: item for item in items}, {strategy.name: strategy})
+                self.scorer.store(db, stored, asked, {strategy.name: strategy})
         there = {report.image_sha256 for report in stored}
         absent = [item for item in items if item.sha256 not in there]
         yield len(items) - len(absent), []
-        for part in self.written(absent, strategy):
+        for part in self.generated(absent, strategy):
             yield len(part), self.store(strategy, part, failed)
 
     def store(
@@ -106,7 +85,7 @@ class Work:
         """Reports with their scores, or the reasons why there are none, whole or not at all."""
         from engine.reporting.generators import Failed
 
-        key = self.key(strategy)
+        key = self.request.key(strategy)
         good = [(item, one) for item, one in made if not isinstance(one, Failed)]
         bad = [(item, one) for item, one in made if isinstance(one, Failed)]
         failed.update(one.reason for _, one in bad)
@@ -116,14 +95,15 @@ class Work:
             same = [getattr(ReportFailure, name) == value for name, value in key.items()]
             for part in writes.batches(written):
                 db.execute(delete(ReportFailure).where(ReportFailure.image_sha256.in_(part), *same))
-            rows = [self.row(strategy, item) | {"settings": self.settings} | self.text(one) for item, one in good]
+            settings = {"settings": self.request.settings}
+            rows = [self.row(strategy, item) | settings | self.text(one) for item, one in good]
             writes.upsert(db, Report, rows, unique=KEY, update=False)
             lost = [self.row(strategy, item) | {"reason": one.reason, "created": now()} for item, one in bad]
             writes.upsert(db, ReportFailure, lost, unique=KEY)
             self.scorer.store(db, reports.stored(db, list(written), **key), written, {strategy.name: strategy})
         return [one for _, one in good]
 
-    def written(
+    def generated(
         self, items: Sequence[PredictedImage], strategy: "PromptStrategy"
     ) -> "Iterator[list[tuple[PredictedImage, Outcome]]]":
         """What the generator makes of the images, as it comes; one that cannot be read any more fails alone."""
@@ -144,30 +124,31 @@ class Work:
             yield unread
         if not asked:
             return
-        for part in self.generator.generate(cases, strategy):
+        for part in self.request.generator.generate(cases, strategy):
             yield [(asked.pop(place), outcome) for place, outcome in part.items()]
-        assert not asked, f"{self.generator.name} says nothing of {len(asked)} cases"
+        assert not asked, f"{self.request.generator.name} says nothing of {len(asked)} cases"
 
     def case(self, item: PredictedImage) -> "Case":
         """What the generator is told of one image."""
         from engine.images import Ingested, read_grey
         from engine.reporting.generators import Case
 
-        film = Ingested(self.root / item.path, item.sha256)
+        request, generator = self.request, self.request.generator
+        film = Ingested(Path(request.dataset.root) / item.path, item.sha256)
         return Case(
             probability=item.probability,
             threshold=self.scorer.threshold,
-            high_recall_threshold=min(thresholds_of(self.predicted).values()),
+            high_recall_threshold=min(thresholds_of(request.predicted).values()),
             zones=item.zones,
-            pixels=read_grey(film) if self.generator.reads_pixels else None,
-            nearest=self.labelled.nearest(item, self.generator.reads_nearest) if self.labelled else (),
+            pixels=read_grey(film) if generator.reads_pixels else None,
+            nearest=request.labelled.nearest(item, generator.reads_nearest) if request.labelled else (),
             path=item.path,
         )
 
     def row(self, strategy: "PromptStrategy", item: PredictedImage) -> dict[str, Any]:
         """What a report's row and a failure's row share."""
         return {
-            **self.key(strategy),
+            **self.request.key(strategy),
             "run_id": self.run.id,
             "image_id": item.image_id,
             "image_sha256": item.sha256,
@@ -177,16 +158,3 @@ class Work:
     def text(self, report: "Generated") -> dict[str, Any]:
         """The report itself, as its table holds it."""
         return {"text": report.text, "seconds": report.seconds, "tokens": report.tokens, "cut": report.cut}
-
-    def means(self, db: Session, strategy: "PromptStrategy") -> dict[str, float | None]:
-        """Metric -> mean over the images asked for, None where no report has the score."""
-        values: dict[str, list[float]] = {name: [] for name in SCORES}
-        for metric, value in reports.stored_scores(db, shas(self.images), **self.key(strategy)):
-            if metric in values and value is not None:
-                values[metric].append(value)
-        return {name: fmean(known) if known else None for name, known in values.items()}
-
-
-def shas(items: Sequence[PredictedImage]) -> list[str]:
-    """The images' hashes."""
-    return [item.sha256 for item in items]

@@ -1,0 +1,96 @@
+"""Which reports a run is to write, whether they are all stored by now, and the run that is claimed for them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from db import session
+from db.models import Dataset, Run
+from db.queries import evaluation, reports
+from db.queries.predictions import PredictedImage
+from jobs.command import Context
+from jobs.reporting.labelled_cases import LabelledCases
+from jobs.run import ActiveRun, sha256_of
+
+if TYPE_CHECKING:
+    from engine.reporting.generators import ReportGenerator
+    from engine.reporting.prompts import PromptStrategy
+
+
+@dataclass(frozen=True)
+class ReportRequest:
+    """One report for each image and strategy, by one generator with one set of settings."""
+
+    dataset: Dataset
+    predicted: Run
+    """The predict run that the reports rest on."""
+    images: Sequence[PredictedImage]
+    strategies: "Sequence[PromptStrategy]"
+    generator: "ReportGenerator"
+    settings: dict[str, Any]
+    """What a report depends on beside image, model and prompt."""
+    labelled: LabelledCases | None = None
+    """Where a generator that reads nearest cases finds them."""
+
+    @property
+    def shas(self) -> list[str]:
+        """The sha256 of each image's file."""
+        return [image.sha256 for image in self.images]
+
+    def key(self, strategy: "PromptStrategy") -> dict[str, str]:
+        """The columns that, beside the image's hash, identify a report of this strategy."""
+        return {
+            "model": self.generator.name,
+            "revision": self.generator.revision,
+            "prompt_sha256": strategy.sha256,
+            "settings_sha256": sha256_of(self.settings),
+        }
+
+    def is_stored(self, context: Context) -> bool:
+        """Whether every report is there, with this dataset's scores; forgotten images take theirs with them."""
+        with session.reading(context.engine) as db:
+            if evaluation.scored_for(db, self.dataset.id) is not None:
+                return False
+            return all(
+                len(reports.stored(db, self.shas, **self.key(strategy))) == len(self.images)
+                for strategy in self.strategies
+            )
+
+
+def claim(
+    context: Context,
+    requests: Sequence[ReportRequest],
+    *,
+    inputs: str,
+    options: Mapping[str, Any] | None = None,
+    seed: int | None = None,
+) -> ActiveRun:
+    """The run that writes these requests, which differ in strategies and images alone. A finished run whose reports or
+    scores are no longer all stored is done again.
+
+    inputs: hash of what the reports are written about. options: what else the command line chose, as the run's
+    configuration keeps it. Raises JobError where a living process has the run.
+    """
+    first = requests[0]
+    claimed = partial(
+        ActiveRun.claim,
+        context,
+        kind="report",
+        config={
+            "dataset": first.dataset.name,
+            "model": first.generator.name,
+            "revision": first.generator.revision,
+            "settings": first.settings,
+            "strategies": {strategy.name: strategy.sha256 for one in requests for strategy in one.strategies},
+            **(options or {}),
+            "predict_run": first.predicted.id,
+        },
+        inputs=inputs,
+        dataset_id=first.dataset.id,
+        seed=seed,
+    )
+    run = claimed()
+    if run.already_finished and not all(request.is_stored(context) for request in requests):
+        run = claimed(again=True)
+    return run

@@ -1,0 +1,40 @@
+"""Which prompt strategies a job works with: the built-in ones, and those of a TOML file."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from db import session
+from db.models import Prompt
+from jobs.command import Context, UsageError
+
+if TYPE_CHECKING:
+    from engine.reporting.prompts import PromptStrategy
+
+STRATEGIES_FILE = "TOML with strategies of your own: a table [strategies.NAME] with text = '...' for each"
+
+
+def chosen_strategies(names: str, file: Path | None = None) -> "list[PromptStrategy]":
+    """The strategies named, ours and the file's, ours first. Raises UsageError for an unknown one or a faulty file."""
+    from engine.errors import InputError
+    from engine.reporting import prompts
+
+    try:
+        known = prompts.STRATEGIES | (prompts.read_toml(file) if file else {})
+        wanted = list(known) if names == "all" else [name.strip() for name in names.split(",")]
+        found = {prompts.find(name, known).name for name in wanted}
+    except InputError as error:
+        raise UsageError(str(error)) from error
+    return [strategy for name, strategy in known.items() if name in found]
+
+
+def refuse_renamed(context: Context, strategies: "Sequence[PromptStrategy]") -> None:
+    """Raises UsageError for a strategy whose text is stored under another name: its reports would be that one's."""
+    with session.reading(context.engine) as db:
+        for strategy in strategies:
+            prompt = db.get(Prompt, strategy.sha256)
+            if prompt is not None and prompt.strategy != strategy.name:
+                raise UsageError(
+                    f"strategy '{strategy.name}' has the text of '{prompt.strategy}', which was asked before; "
+                    "give it that name, or another text"
+                )
