@@ -8,6 +8,11 @@ def job(name: str, dataset: str, *options: str) -> str:
     return shlex.join(["python", "-m", "jobs", name, *option("dataset", dataset), *options])
 
 
+def embed_again(dataset: str, embedder: str) -> str:
+    """The line that brings a data set's index by this embedder up to date."""
+    return job("embed", dataset, "--embedder", embedder)
+
+
 def moved(root: str, dataset: str) -> str:
     """What to do where a data set's folder is gone, in one line."""
     again = shlex.join(["python", "-m", "jobs", "ingest", "NEWFOLDER", *option("name", dataset)])

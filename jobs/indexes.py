@@ -1,16 +1,17 @@
-"""Which vector index a job asks: of each embedder that in force, chosen by name, opened after its hashes agree."""
+"""Which vector index a job asks: of each embedder the one in force, chosen by name, opened after its hashes agree."""
 
 import sys
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING
 
 from db import session
 from db.models import Dataset, VectorIndex
 from db.queries import evaluation
-from engine.commands import job
+from engine.commands import embed_again, job
 from jobs.command import Context, JobError, UsageError
 
 if TYPE_CHECKING:
+    from engine.retrieval.serving import ServedIndex
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 
@@ -34,30 +35,33 @@ def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
 
 def opened(context: Context, index: VectorIndex) -> "OpenIndex":
     """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError, with the way out."""
-    from engine.retrieval.vector_index import IndexDamagedError
+    from engine.retrieval.serving import open_or_raise
+
+    return open_or_raise(index, partial(_load, context), rebuild=partial(rebuild, context, index))
+
+
+def served(context: Context, index: VectorIndex) -> "ServedIndex[VectorIndex]":
+    """The index that answers a search; where it is damaged, the last whole one before it, and a line that says so. What
+    is stored under an index's name takes `opened`. Raises IndexDamagedError where there is none."""
+    from engine.retrieval.serving import serve
+
+    def earlier() -> list[VectorIndex]:
+        with session.reading(context.engine) as db:
+            return evaluation.earlier_indexes(db, index)
+
+    found = serve(index, partial(_load, context), earlier=earlier, rebuild=partial(rebuild, context, index))
+    if found.damage is not None:
+        print(f"note: {found.damage}; the index of run {found.index.run_id} answers instead", file=sys.stderr)
+    return found
+
+
+def rebuild(context: Context, index: VectorIndex) -> str:
+    """The command that brings the index up to date."""
+    with session.reading(context.engine) as db:
+        return embed_again(db.get_one(Dataset, index.dataset_id).name, index.embedder)
+
+
+def _load(context: Context, index: VectorIndex) -> "OpenIndex":
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-    try:
-        return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)
-    except IndexDamagedError as error:
-        with session.reading(context.engine) as db:
-            again = job("embed", db.get_one(Dataset, index.dataset_id).name, "--embedder", index.embedder)
-        raise IndexDamagedError(f"{error}; build it again with: {again}") from error
-
-
-def served(context: Context, index: VectorIndex) -> "tuple[VectorIndex, OpenIndex]":
-    """The index that answers a search, and its folder; where it is damaged, the last good one before it, and a line
-    that says so. What is stored under an index's name takes `opened`. Raises IndexDamagedError where there is none."""
-    from engine.retrieval.vector_index import IndexDamagedError
-
-    try:
-        return index, opened(context, index)
-    except IndexDamagedError as error:
-        with session.reading(context.engine) as db:
-            earlier = evaluation.earlier_indexes(db, index)
-        for other in earlier:
-            with suppress(IndexDamagedError):
-                found = opened(context, other)
-                print(f"note: {error}; the index of run {other.run_id} answers instead", file=sys.stderr)
-                return other, found
-        raise
+    return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)

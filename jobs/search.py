@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from db import session
 from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, predictions, runs, search
 from db.queries.cases import Question
-from engine.commands import job
+from engine.commands import embed_again, job
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
@@ -25,6 +25,9 @@ from jobs.embed import load
 
 if TYPE_CHECKING:
     from engine.contact_sheets import Sample
+    from engine.retrieval.approximate import Vectors
+    from engine.retrieval.embedders import Embedder
+    from engine.retrieval.serving import ServedIndex
 
 
 @command
@@ -121,8 +124,8 @@ class Search:
 
         pixels = read_grey(path)
         index = indexes.chosen(self.context, self.dataset, embedder)
-        index, opened = indexes.served(self.context, index)
-        vectors = opened.placed(self.model(index).embed_images(pixels[None]))
+        served = indexes.served(self.context, index)
+        vectors = served.vectors.placed(self.model(served.index).embed_images(pixels[None]))
         with session.reading(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = []
@@ -130,18 +133,18 @@ class Search:
             notes.append(f"the picture is case {same.id} of the dataset, {same.path}; it is left out")
         elif self.other_patients:
             notes.append("the picture is no file of the dataset, so its patient is not known and nobody is left out")
-        if opened.strange(vectors):
+        if served.vectors.strange(vectors):
             notes.append(STRANGE)
-        return self.nearest(index, opened, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
+        return self.nearest(served, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> Answer:
         """Cases like one of the dataset, which is left out; needs no model."""
         index = indexes.chosen(self.context, self.dataset, embedder)
-        index, opened = indexes.served(self.context, index)
-        rows = opened.rows([number])
+        served = indexes.served(self.context, index)
+        rows = served.vectors.rows([number])
         if not len(rows):
-            raise UsageError(self.absent(number, index))
-        return self.nearest(index, opened, opened.vectors[rows], exclude=self.barred(number), notes=[])
+            raise UsageError(self.absent(number, served.index))
+        return self.nearest(served, served.vectors.vectors[rows], exclude=self.barred(number), notes=[])
 
     def absent(self, number: int, index: VectorIndex) -> str:
         """Why the index does not hold that case, and the way out."""
@@ -152,7 +155,7 @@ class Search:
             return f"case {number} is in no dataset; the number stands in a case's facts on the dashboard"
         if owner != self.dataset.name:
             return f"case {number} is of dataset '{owner}', not of '{self.dataset.name}'; name it with --dataset"
-        again = job("embed", owner, "--embedder", index.embedder)
+        again = embed_again(owner, index.embedder)
         return f"case {number} is not in the index of '{index.embedder}'; add it with: {again}"
 
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
@@ -169,17 +172,17 @@ class Search:
         elif readers:
             notes.append("to search the pictures themselves, leave --reports out")
         else:
-            made = job("embed", self.dataset.name, "--embedder", "aligned")
+            made = embed_again(self.dataset.name, "aligned")
             notes.append(f"to search the pictures themselves by text: {made}")
         return self.by_reports(text, notes)
 
     def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> Answer:
         """Cases whose pictures a text describes, by an index that reads text."""
-        index, opened = indexes.served(self.context, index)
-        embedder = self.model(index)
-        vectors = opened.worded(embedder.embed_texts([text]))
-        caveat = embedder.caveat(text, known=opened.known)
-        return self.nearest(index, opened, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])
+        served = indexes.served(self.context, index)
+        embedder = self.model(served.index)
+        vectors = served.vectors.worded(embedder.embed_texts([text]))
+        caveat = embedder.caveat(text, known=served.vectors.known)
+        return self.nearest(served, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])
 
     def by_reports(self, text: str, notes: list[str]) -> Answer:
         """Cases whose notes or generated reports hold the text's words."""
@@ -188,16 +191,16 @@ class Search:
                 name = self.dataset.name
                 ways = "; or ".join([job("report", name), *notes[:1]])
                 raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
-            found = search.texts(db, self.question, text, limit=self.k, passes=matcher(text))
-            held = [] if found.hits else search.texts(db, self.question, text, limit=1, passes=speaking_of(text)).hits
+            found = search.meant(
+                db, self.question, text, limit=self.k, passes=matcher(text), mentions=speaking_of(text)
+            )
             known = predictions.images(db, [hit.image.id for hit in found.hits])
         hits = [
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
             for rank, hit in enumerate(found.hits, start=1)
         ]
-        others = [f"texts hold the words, but {OTHERWISE}: {' '.join(other.snippet.split())}" for other in held]
-        told = (unheeded(text), search.UNREAD if found.unread else None, search.left_out(text))
-        notes = [*others, *filter(None, told), *notes]
+        others = [f"texts hold the words, but {OTHERWISE}: {' '.join(one.snippet.split())}" for one in found.otherwise]
+        notes = [*others, *filter(None, [unheeded(text)]), *found.limits, *notes]
         return Answer(hits, "the words of notes and reports (full-text search; what denies them is left out)", notes)
 
     def picture(self, file: Path | None, number: int) -> "Sample":
@@ -218,21 +221,20 @@ class Search:
             return cases.of_patient(db, number) if self.other_patients else [number]
 
     def nearest(
-        self, index: VectorIndex, opened: Any, vectors: Any, *, exclude: Sequence[int], notes: list[str]
+        self, served: "ServedIndex[VectorIndex]", vectors: "Vectors", *, exclude: Sequence[int], notes: list[str]
     ) -> Answer:
-        """The k cases of the opened index nearest to one vector, float32 (1, d)."""
+        """The k cases of the index nearest to one vector, float32 (1, d)."""
+        index = served.index
         with session.reading(self.context.engine) as db:
-            allowed = None
-            if self.question != Question(self.dataset.id):
-                allowed = cases.ids_held_out(db, self.question)
+            allowed = cases.ids_narrowed(db, self.question)
             held = partial(cases.of_dataset, db, self.dataset.id)
-            k = min(self.k, len(opened))
-            found = nearest(opened, vectors, k, held=held, allowed=allowed, exclude=exclude)
+            k = min(self.k, len(served.vectors))
+            found = nearest(served.vectors, vectors, k, held=held, allowed=allowed, exclude=exclude)
             known = predictions.images(db, [number for number, _ in found])
             total = cases.count(db, Question(self.dataset.id))
         hits = [to_hit(rank, similarity, known[number]) for rank, (number, similarity) in enumerate(found, start=1)]
         fewer = [f"no more than {len(hits)} match"] if len(hits) < self.k else []  # where filters leave fewer
-        again = job("embed", self.dataset.name, "--embedder", index.embedder)
+        again = embed_again(self.dataset.name, index.embedder)
         stale = [f"the dataset has {total} images; bring the index up to date with: {again}"]
         return Answer(
             hits,
@@ -241,18 +243,16 @@ class Search:
             index.embedder,
         )
 
-    def model(self, index: VectorIndex) -> Any:
-        """The embedder that made the index. Raises JobError where its weights are others now."""
+    def model(self, index: VectorIndex) -> "Embedder":
+        """The embedder that made the index. Raises InputError where its weights are others now."""
+        from engine.retrieval.serving import check_revision
+
         with session.reading(self.context.engine) as db:
             run = runs.find(db, index.run_id)
         trained = run.config.get("train_run") if run else None
-        loaded = load(self.context, index.embedder, train_run_id=trained, weights=self.weights)
-        if loaded.revision != index.revision:
-            raise JobError(
-                f"index of '{index.embedder}' was made with weights {index.revision}, but {loaded.revision} are here; "
-                f"build it again with: {job('embed', self.dataset.name, '--embedder', index.embedder)}"
-            )
-        return loaded
+        embedder = load(self.context, index.embedder, train_run_id=trained, weights=self.weights)
+        check_revision(embedder, index.revision, rebuild=partial(indexes.rebuild, self.context, index))
+        return embedder
 
 
 if __name__ == "__main__":

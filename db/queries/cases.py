@@ -82,6 +82,11 @@ def ids_held_out(session: Session, question: Question) -> Sequence[int]:
     return [*found, *session.scalars(matching(replace(question, run_id=int(trained))).where(~scored))]
 
 
+def ids_narrowed(session: Session, question: Question) -> Sequence[int] | None:
+    """The same, or None for a question that every image of the dataset matches."""
+    return None if question == Question(question.dataset_id) else ids_held_out(session, question)
+
+
 def matching(question: Question) -> Select[int]:
     """The selection of their ids, for other queries to stand on."""
     query: Select[int] = select(Image.id).where(*conditions(question))

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from sqlalchemy import Result, Select, column, func, literal_column, null, select, table
@@ -67,10 +67,15 @@ class TextHit:
 
 @dataclass(frozen=True)
 class TextAnswer:
-    """What a search by words finds, best first. unread: whether more texts hold the words than were read."""
+    """What a search by words finds, best first."""
 
     hits: list[TextHit]
     unread: bool = False
+    """Whether more texts hold the words than were read."""
+    otherwise: Sequence[TextHit] = ()
+    """Where there is no hit: a text that holds the words and says something else of what they name."""
+    limits: Sequence[str] = ()
+    """What of the query, or of the texts, was not looked at; a clause each."""
 
 
 UNREAD = f"only the first {EXAMINED:,} different texts that hold these words were read; more words would narrow them"
@@ -119,6 +124,23 @@ def texts(
         for hit in answer.hits:
             found.setdefault(hit.image.id, hit)
     return TextAnswer(list(found.values())[:limit], unread)
+
+
+def meant(
+    session: Session,
+    question: Question,
+    text: str,
+    *,
+    limit: int,
+    passes: Callable[[str], bool],
+    mentions: Callable[[str], bool],
+) -> TextAnswer:
+    """As `texts`, with what there is to know besides. mentions: tells from a text whether it speaks of what the words
+    name, whatever it says of that."""
+    found = texts(session, question, text, limit=limit, passes=passes)
+    otherwise = [] if found.hits else texts(session, question, text, limit=1, passes=mentions).hits
+    limits = [UNREAD if found.unread else None, left_out(text)]
+    return replace(found, otherwise=otherwise, limits=[one for one in limits if one])
 
 
 def _hits(

@@ -16,7 +16,7 @@ from db.models import Dataset
 from db.queries import audit, case_order, cases, duplicates, evaluation, overview, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
-from engine.commands import job
+from engine.commands import embed_again, job
 
 FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
 RUNS = 3
@@ -134,7 +134,7 @@ def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:
         if index.count != total:
             name = Cell(f"Index of {index.embedder} is stale", frame.here("runs", dataset, run=index.run_id))
             held = f"{index.count:,} of {wording.count(total, 'image')}"
-            yield [name, Cell(held, tone="wrong", help=job("embed", dataset.name, "--embedder", index.embedder))]
+            yield [name, Cell(held, tone="wrong", help=embed_again(dataset.name, index.embedder))]
 
 
 def _broken(session: Session, dataset: Dataset) -> Iterator[Row]:

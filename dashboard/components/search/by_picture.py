@@ -20,6 +20,7 @@ from db.queries.cases import Question
 from engine.errors import InputError
 from engine.images import Decoded, Pixels
 from engine.retrieval.embedders import Embedder
+from engine.retrieval.serving import check_revision
 from engine.retrieval.vector_index import STRANGE
 
 MEGABYTES = 20
@@ -41,10 +42,8 @@ def other_patients() -> bool:
 
 def allowed(question: Question) -> Collection[int] | None:
     """The images that hits may be; None for all."""
-    if question == Question(question.dataset_id):
-        return None
     with resources.reading() as session:
-        return cases.ids_held_out(session, question)
+        return cases.ids_narrowed(session, question)
 
 
 def _barred(image_id: int) -> Collection[int]:
@@ -171,9 +170,5 @@ def model(index: VectorIndex) -> Embedder:
         checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
     path, sha256 = (checkpoint.path, checkpoint.sha256) if checkpoint else (None, None)
     loaded = resources.embedder(index.embedder, path, sha256)
-    if loaded.revision != index.revision:
-        raise InputError(
-            f"index '{index.embedder}' was made with weights {index.revision[:8]}, but {loaded.revision[:8]} are here; "
-            f"build it again with: {neighbours.embed_again(index)}"
-        )
+    check_revision(loaded, index.revision, rebuild=partial(neighbours.rebuild, index))
     return loaded

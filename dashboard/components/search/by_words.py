@@ -55,8 +55,7 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     """What notes and reports say, negation heeded."""
     with resources.reading() as session:
-        found = search.texts(session, question, text, limit=k, passes=matcher(text))
-        held = [] if found.hits else search.texts(session, question, text, limit=1, passes=speaking_of(text)).hits
+        found = search.meant(session, question, text, limit=k, passes=matcher(text), mentions=speaking_of(text))
         written = search.any_text(session, dataset.id)
     if not written:
         panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
@@ -70,9 +69,8 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
         f"{wording.count(number, 'image')}{', or more,' * (number == k)} with a text that holds any of these words and "
         "does not deny what they name. Images without a text cannot be found so."
     )
-    for other in held:
+    for other in found.otherwise:
         st.info(f"Texts hold these words, but {OTHERWISE}, such as: {wording.plain(' '.join(other.snippet.split()))}")
-    for told in (unheeded(text), search.UNREAD if found.unread else None, search.left_out(text)):
-        if told:
-            st.warning(f"{told[0].upper()}{wording.plain(told[1:])}.", icon=":material/help:")
+    for told in filter(None, [unheeded(text), *found.limits]):
+        st.warning(f"{told[0].upper()}{wording.plain(told[1:])}.", icon=":material/help:")
     report_view.found(dataset, found.hits, filters.view(dataset))

@@ -1,7 +1,6 @@
 """Which cases are nearest in a vector index, found live, and how they look."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -15,12 +14,12 @@ from dashboard.components.reports import report_view
 from db.models import Dataset, Run, VectorIndex
 from db.queries import cases, evaluation, reports, runs
 from db.queries.cases import Case
-from engine.commands import job
+from engine.commands import embed_again
 from engine.errors import InputError
 from engine.heat import leading_zones
 from engine.retrieval.embedders import spec
 from engine.retrieval.neighbours import nearest, vote
-from engine.retrieval.vector_index import IndexDamagedError
+from engine.retrieval.serving import ServedIndex, serve
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from engine.tables import csv_text
 
@@ -33,12 +32,8 @@ class Hit:
     similarity: float
 
 
-@dataclass(frozen=True)
-class Served:
-    """An index that answers: what the database knows of it, and its vectors."""
-
-    index: VectorIndex
-    vectors: OpenIndex
+Served = ServedIndex[VectorIndex]
+"""An index that answers: what the database knows of it, and its vectors."""
 
 
 @dataclass(frozen=True)
@@ -82,27 +77,27 @@ def _members(run: Run) -> set[int]:
 
 
 def opened(index: VectorIndex) -> Served:
-    """The index's folder; where it is damaged, the last good one before it, with a word on the page. Raises InputError
+    """The index's folder; where it is damaged, the last whole one before it, with a word on the page. Raises InputError
     where there is none."""
-    try:
-        return Served(index, resources.vector_index(index.path, index.sha256))
-    except IndexDamagedError as error:
-        damaged = f"{error}; build it again with: {embed_again(index)}"
+
+    def load(one: VectorIndex) -> OpenIndex:
+        return resources.vector_index(one.path, one.sha256)
+
+    def earlier() -> list[VectorIndex]:
         with resources.reading() as session:
-            earlier = evaluation.earlier_indexes(session, index)
-        for other in earlier:
-            with suppress(IndexDamagedError):
-                found = Served(other, resources.vector_index(other.path, other.sha256))
-                st.warning(f"{wording.plain(damaged)}\n\nThe index of run {other.run_id} answers instead.")
-                return found
-        raise IndexDamagedError(damaged) from error
+            return evaluation.earlier_indexes(session, index)
+
+    found = serve(index, load, earlier=earlier, rebuild=partial(rebuild, index))
+    if found.damage is not None:
+        st.warning(f"{wording.plain(found.damage)}\n\nThe index of run {found.index.run_id} answers instead.")
+    return found
 
 
-def embed_again(index: VectorIndex) -> str:
+def rebuild(index: VectorIndex) -> str:
     """The command that brings the index up to date."""
     with resources.reading() as session:
         dataset = session.get_one(Dataset, index.dataset_id)
-    return job("embed", dataset.name, "--embedder", index.embedder)
+    return embed_again(dataset.name, index.embedder)
 
 
 def to_image(
@@ -118,7 +113,7 @@ def to_image(
     rows = served.vectors.rows([image_id])
     if not len(rows):
         raise InputError(
-            f"image {image_id} is not in index '{served.index.embedder}'; add it with: {embed_again(served.index)}"
+            f"image {image_id} is not in index '{served.index.embedder}'; add it with: {rebuild(served.index)}"
         )
     query = served.vectors.vectors[rows]
     return to_vectors(served, query, k, allowed=allowed, exclude=exclude or [image_id])
