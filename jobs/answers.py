@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from db.models import Dataset
+from db.queries.cases import LABEL_NAMES, LABELS
 from db.queries.predictions import KnownImage
 from engine.files import whole_file
 from engine.images import Ingested, read_grey
@@ -13,8 +14,6 @@ from engine.tables import csv_text, json_text
 
 if TYPE_CHECKING:
     from engine.contact_sheets import Sample
-
-LABELS = {1: "pneumonia", 0: "normal", None: "unknown"}
 
 
 @dataclass(frozen=True)
@@ -35,7 +34,7 @@ class Hit:
 
 def to_hit(rank: int, similarity: float, image: KnownImage, snippet: str | None = None) -> Hit:
     """A hit on an image."""
-    facts = (image.split, LABELS[image.label], image.cause, image.path, image.sha256)
+    facts = (image.split, LABEL_NAMES[image.label], image.cause, image.path, image.sha256)
     return Hit(rank, similarity, image.image_id, *facts, snippet)
 
 
@@ -59,7 +58,7 @@ def as_csv(answer: Answer) -> str:
 def show(dataset: Dataset, answer: Answer, *, as_json: bool, narrowed: bool) -> None:
     """Print the answer as a table with the neighbours' vote, or as JSON. narrowed: to a label, a cause or an outcome,
     where the vote tells nothing and the table leaves it out."""
-    counted = vote([{name: key for key, name in LABELS.items()}[hit.label] for hit in answer.hits])
+    counted = vote([LABELS[hit.label] for hit in answer.hits])
     if as_json:
         voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": counted.share}
         whole = {"dataset": dataset.name, "synthetic": dataset.synthetic, **asdict(answer), "vote": voted}
@@ -92,11 +91,10 @@ def write_grid(path: Path, dataset: Dataset, answer: Answer, asked: "Sample | st
     from engine.contact_sheets import Hit as Tile
     from engine.contact_sheets import Retrieval, Sample, TextRetrieval, retrieval_grid, text_retrieval_grid
 
-    known = {shown: value for value, shown in LABELS.items()}
     root = Path(dataset.root)
     tiles = tuple(
         Tile(
-            Sample(Path(hit.path).name, read_grey(Ingested(root / hit.path, hit.sha256)), known[hit.label]),
+            Sample(Path(hit.path).name, read_grey(Ingested(root / hit.path, hit.sha256)), LABELS[hit.label]),
             hit.similarity,
         )
         for hit in answer.hits

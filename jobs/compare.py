@@ -77,14 +77,13 @@ def compared(first: Run, second: Run, rows: Sequence[PairedImage], *, seed: int,
 
 def moved(row: PairedImage, first: Run, second: Run) -> dict[str, Any]:
     """An image whose verdict changed, and which run has it right."""
-    called = row.first >= thresholds_of(first)["all"]
     return {
         "image": row.image_id,
         "path": row.path,
         "label": row.label,
         "first": row.first,
         "second": row.second,
-        "right": first.id if called == (row.label == 1) else second.id,
+        "right": comparison.right(row, first, second).id,
     }
 
 

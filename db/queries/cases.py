@@ -48,6 +48,15 @@ class Case:
     outcome: Outcome | None
 
 
+LABEL_NAMES: dict[int | None, str] = {value: name for name, value in LABELS.items()}
+"""What an image's label is called in files and on the command line."""
+
+
+def label_name(label: int | None) -> str | None:
+    """The label's name, None where it is unknown."""
+    return None if label is None else LABEL_NAMES[label]
+
+
 def outcome(label: int | None, probability: float | None, threshold: float | None) -> Outcome | None:
     """TP, FP, TN or FN of a probability against a label, or None where one of the three is unknown."""
     if label is None or probability is None or threshold is None:

@@ -69,3 +69,9 @@ def paired(session: Session, first: Run, second: Run) -> list[PairedImage]:
         query = query.where(learned.unseen(first.train_run_id, second.train_run_id))
     rows: Iterable[Sequence[Any]] = session.execute(query)
     return [PairedImage(*row) for row in rows]
+
+
+def right(image: PairedImage, first: Run, second: Run) -> Run:
+    """Of two runs whose verdicts on a labelled image differ, each at its own threshold, the one that has it right."""
+    assert first.threshold is not None
+    return first if (image.first >= first.threshold) == (image.label == 1) else second

@@ -6,7 +6,8 @@ from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session
 
 from db.models import ReportTally
-from db.queries.report_questions import LABELS, Demand, ReportQuestion, demands
+from db.queries.case_questions import LABELS
+from db.queries.report_questions import Demand, ReportQuestion, demands
 from db.report_tallies import EVERY, ITSELF, UNKNOWN, bin_of
 
 

@@ -9,11 +9,10 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists,
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.models import Image, Prediction, Report, ReportScore
-from db.queries.case_questions import Question, cause_is, outcome_is
+from db.queries.case_questions import LABELS, Question, cause_is, outcome_is
 
 STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
 """A stance as the score row `stance` stores it."""
-LABELS: dict[str, int | None] = {"pneumonia": 1, "normal": 0, "unknown": None}
 PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
     "label": ("stance_agreement", operator.eq, 0.0),
     "classifier": ("classifier_opposition", operator.eq, 1.0),

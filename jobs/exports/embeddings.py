@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
+from db.queries.cases import label_name
 from db.queries.predictions import KnownImage
 from engine.tables import json_text
-from jobs.exports.source import LABELS, Export
+from jobs.exports.source import Export
 
 
 def test_embeddings(export: Export) -> None:
@@ -41,4 +42,4 @@ def test_embeddings(export: Export) -> None:
 def described(image: KnownImage) -> dict[str, Any]:
     """What test_metadata.json says of an image."""
     facts = asdict(image)
-    return {"id": facts.pop("image_id"), **facts, "label_name": LABELS.get(image.label)}
+    return {"id": facts.pop("image_id"), **facts, "label_name": label_name(image.label)}

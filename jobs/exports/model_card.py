@@ -8,10 +8,11 @@ from db import session
 from db.models import Dataset, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
+from db.queries.cases import LABEL_NAMES
 from engine.errors import InputError
 from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
 from jobs.checkpoints import repeating
-from jobs.exports.source import LABELS, Export
+from jobs.exports.source import Export
 from jobs.results import measured
 
 if TYPE_CHECKING:
@@ -114,10 +115,7 @@ def holdings(dataset: Dataset, rows: Sequence[datasets.Holding]) -> "Holdings":
 
     return Holdings(
         dataset.name,
-        [
-            Holding(row.split or "none", LABELS.get(row.label, "unknown"), row.images, row.files, row.patients)
-            for row in rows
-        ],
+        [Holding(row.split or "none", LABEL_NAMES[row.label], row.images, row.files, row.patients) for row in rows],
     )
 
 

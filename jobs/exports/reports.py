@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 
 from db import session
 from db.queries import runs
+from db.queries.cases import LABEL_NAMES, label_name
 from engine.errors import InputError
-from jobs.exports.source import LABELS, Export
+from jobs.exports.source import Export
 from jobs.results import measured
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ def all_reports(export: Export) -> None:
             export.dataset.name,
             "SYNTHETIC" if export.synthetic else "real",
             "research only",
-            *(report.report_id, report.path, report.split, LABELS.get(report.label)),
+            *(report.report_id, report.path, report.split, label_name(report.label)),
             *(getattr(report, name) for name in written),
             *(values.get((report.report_id, name)) for name in names),
         ]
@@ -75,9 +76,7 @@ def generation_report(export: Export) -> None:
 
     reports, _ = export.reports()
     of_first = [report for report in reports if report.image_id == reports[0].image_id][:EXAMPLES]
-    examples = [
-        (f"{one.path} ({LABELS.get(one.label, 'unknown')}), {one.model} / {one.strategy}", one.text) for one in of_first
-    ]
+    examples = [(f"{one.path} ({LABEL_NAMES[one.label]}), {one.model} / {one.strategy}", one.text) for one in of_first]
     models = sorted({f"{report.model} {report.revision}" for report in reports})
     facts = export.facts({"reports": len(reports), "models": "; ".join(models)})
     values = [measured(row) for row in export.metrics["reports"]]

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SEED = 0
 """Of the samples drawn and of t-SNE: one evaluation always gives the same files."""
-LABELS: dict[int | None, str] = {0: "normal", 1: "pneumonia"}
 
 
 @dataclass

@@ -11,6 +11,7 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.reviews import revealed
 from db.models import Dataset
 from db.queries import reviews
+from db.queries.cases import label_name
 from db.queries.reviews import Listed, Said
 from db.review_rules import VERDICTS
 from engine.tables import csv_text
@@ -59,11 +60,10 @@ def csv(dataset: Dataset, listed: Listed, run_id: int | None) -> str:
     rows = []
     for one in found:
         review, image = one.review, one.image
-        label = None if image.label is None else wording.LABELS[image.label].lower()
         which = (dataset.name, image.id, image.path, image.sha256)
         said = (review.reviewer, review.verdict, "; ".join(one.tags), review.note, review.created.isoformat())
         told = "unknown" if review.unblinded_by is None else review.unblinded_by
-        known = (label, probabilities.get(image.id), "yes" if one.superseded else "no", told)
+        known = (label_name(image.label), probabilities.get(image.id), "yes" if one.superseded else "no", told)
         rows.append((*which, *said, *known))
     return csv_text(HEADS, rows)
 

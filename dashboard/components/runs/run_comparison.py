@@ -229,7 +229,7 @@ def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: 
     linked.row([Cell(said, href), Cell(f"{order}{part}")], key="moved", left=True)
     cards = []
     for row in rows[:SHOWN]:
-        right = first if (row.first >= _threshold(first)) == (row.label == 1) else second
+        right = comparison.right(row, first, second)
         label = wording.LABELS[row.label]
         cards.append(
             Card(

@@ -229,9 +229,8 @@ def _csv(
         if case is None:
             continue
         both = "; ".join(shared(zones, case.zones)) if zones and case.zones else None
-        label = None if case.label is None else wording.LABELS[case.label].lower()
         held_out = None if case.probability is None else "no" if case.fold is None else "yes"
-        told = (case.id, case.split, label, case.cause, case.probability, held_out)
+        told = (case.id, case.split, cases.label_name(case.label), case.cause, case.probability, held_out)
         rows.append((rank, hit.similarity, *told, both, excerpts.get(case.id), case.path))
     return csv_text(heads, rows)
 
