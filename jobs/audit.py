@@ -6,6 +6,7 @@ there near-duplicates, and which kinds of image fail most? A killed audit goes o
 """
 
 import shutil
+from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 
 from db import session
@@ -14,7 +15,18 @@ from db.writes import MetricValue
 from engine.errors import InputError
 from jobs.audits import explanations, neighbours, shortcuts, slices
 from jobs.audits.subject import Audit, find, values_of
-from jobs.command import JobError, UsageError, command, natural, open_context, parser, positive, replicates, row_number
+from jobs.command import (
+    Context,
+    JobError,
+    UsageError,
+    command,
+    natural,
+    open_context,
+    parser,
+    positive,
+    replicates,
+    row_number,
+)
 from jobs.evaluate import table
 from jobs.run import ActiveRun
 
@@ -33,22 +45,7 @@ QUESTIONS: dict[str, Callable[[Audit], Iterator[MetricValue]]] = {
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
-    options = parser(__doc__, "audit")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
-    options.add_argument(
-        "--sample",
-        type=positive,
-        default=16,
-        metavar="N",
-        help="images that deletion and insertion measure of each: called pneumonia, called normal, false alarms, "
-        "misses (16; a large number measures all, at about 130 scored pictures an image)",
-    )
-    options.add_argument("--folds", type=positive, default=5, help="of the shortcut probes (5)")
-    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=natural, default=0)
-    options.add_argument("--again", action="store_true", help="audit anew although it is done")
-    args = options.parse_args(argv)
+    args = argument_parser().parse_args(argv)
     if args.folds < 2:
         raise UsageError(f"--folds {args.folds} leaves nothing to hold out; ask for at least 2")
     context = open_context(args)
@@ -72,16 +69,41 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.already_finished:
         with run:
             audit(Audit(run, subject, seed=args.seed, **asked))
+    print_outcome(context, run)
+    return 0
+
+
+def argument_parser() -> ArgumentParser:
+    """The command line of this job."""
+    options = parser(__doc__, "audit")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
+    options.add_argument(
+        "--sample",
+        type=positive,
+        default=16,
+        metavar="N",
+        help="images that deletion and insertion measure of each: called pneumonia, called normal, false alarms, "
+        "misses (16; a large number measures all, at about 130 scored pictures an image)",
+    )
+    options.add_argument("--folds", type=positive, default=5, help="of the shortcut probes (5)")
+    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
+    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--again", action="store_true", help="audit anew although it is done")
+    return options
+
+
+def print_outcome(context: Context, run: ActiveRun) -> None:
+    """Print the run's values and what they come to."""
     with session.reading(context.engine) as db:
         stored = runs.metrics(db, run.id)
     print("\n".join(table(stored)))
-    for what, said in run.summary["verdicts"].items():
-        print(f"audit: {what}: {said}")
+    for question, verdict in run.summary["verdicts"].items():
+        print(f"audit: {question}: {verdict}")
     if run.already_finished:
         print(f"audit: already done as run {run.id}")
     else:
         print(f"audit: run {run.id} stored {len(stored)} values in {run.seconds:.0f} s")
-    return 0
 
 
 def audit(work: Audit) -> None:

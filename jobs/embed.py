@@ -7,6 +7,7 @@ clip, biomedclip, and open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/
 import hashlib
 import json
 import shutil
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,6 +41,33 @@ if TYPE_CHECKING:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
+    args = argument_parser().parse_args(argv)
+    if args.list:
+        show_embedders()
+        return 0
+    context = open_context(args)
+    dataset = context.dataset(args.dataset)
+    with session.reading(context.engine) as db:
+        images = datasets.images(db, dataset.id)
+        trained = runs.in_force(db, "train", dataset.id)
+    if not images:
+        raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
+    name = args.embedder or ("classifier" if trained or args.train_run is not None else next(iter(REGISTRY)))
+    source = source_of(context, dataset, name, args.train_run)
+    refuse_few_labels(dataset, images, name)
+    embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
+    run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.anew)
+    if run.already_finished:
+        print(f"embed: already done as run {run.id}")
+        return 0
+    with run:
+        embed(run, dataset, images, embedder, anew=args.anew, kind=args.index, batch_size=args.batch_size)
+    print_outcome(run, embedder, len(images))
+    return 0
+
+
+def argument_parser() -> ArgumentParser:
+    """The command line of this job."""
     options = parser(__doc__, "embed")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument(
@@ -63,51 +91,47 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument("--list", action="store_true", help="list the embedders and embed nothing")
     options.add_argument("--anew", action="store_true", help="embed every image, whatever an earlier index holds")
-    args = options.parse_args(argv)
-    if args.list:
-        show_embedders()
-        return 0
-    context = open_context(args)
-    dataset = context.dataset(args.dataset)
-    with session.reading(context.engine) as db:
-        images = datasets.images(db, dataset.id)
-        trained = runs.in_force(db, "train", dataset.id)
-    if not images:
-        raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
-    name = args.embedder or ("classifier" if trained or args.train_run is not None else next(iter(REGISTRY)))
+    return options
+
+
+def source_of(context: Context, dataset: Dataset, name: str, number: int | None) -> Run | None:
+    """The train run whose classifier the embedder called `name` is made of, None where it is made of none.
+
+    number: of the train run asked for. Raises UsageError where name and number do not fit each other.
+    """
     try:
         known = spec(name)
     except InputError as error:
         raise UsageError(str(error)) from error
-    named = train_run_named(name)
-    asked = args.train_run if named is None else named
+    own = train_run_named(name)
+    asked = number if own is None else own
     if asked is not None and not known.learnt:
         raise UsageError(f"embedder '{name}' uses no train run; leave --train-run out, or add --embedder classifier")
-    if args.train_run not in (None, asked):
-        raise UsageError(f"embedder '{name}' names a train run already; leave --train-run {args.train_run} out")
-    source = train_run(context, dataset, asked) if known.learnt else None
-    if known.mapped and sum(image.label is not None for image in taught(images).images) < FEWEST:
+    if number not in (None, asked):
+        raise UsageError(f"embedder '{name}' names a train run already; leave --train-run {number} out")
+    return train_run(context, dataset, asked) if known.learnt else None
+
+
+def refuse_few_labels(dataset: Dataset, images: Sequence[Image], name: str) -> None:
+    """Raises JobError where the embedder learns words from labels, and too few training images have one."""
+    if spec(name).mapped and sum(image.label is not None for image in taught(images).images) < FEWEST:
         raise JobError(
             f"words are aligned by what labels tell, and fewer than {FEWEST} training images of dataset "
             f"'{dataset.name}' have one; embed with --embedder imagenet-lite0"
         )
-    embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
-    run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.anew)
-    if run.already_finished:
-        print(f"embed: already done as run {run.id}")
-        return 0
-    with run:
-        embed(run, dataset, images, embedder, anew=args.anew, kind=args.index, batch_size=args.batch_size)
+
+
+def print_outcome(run: ActiveRun, embedder: "Embedder", images: int) -> None:
+    """Print how many images were embedded, and how much of the exact answer the index finds."""
     new, recall = run.summary["embedded"], run.summary["recall_at_10"]
     print(
-        f"embed: run {run.id} embedded {new} images with '{name}' ({embedder.dimension} dimensions) in "
-        f"{run.seconds:.0f} s; {len(images) - new} were there already"
+        f"embed: run {run.id} embedded {new} images with '{embedder.name}' ({embedder.dimension} dimensions) in "
+        f"{run.seconds:.0f} s; {images - new} were there already"
     )
-    if run.summary["kind"] != "exact" and len(images) > 1:  # one has no neighbour to find
+    if run.summary["kind"] != "exact" and images > 1:  # one has no neighbour to find
         print(f"embed: {run.summary['kind']} finds {recall:.1%} of the exact 10 nearest")
         if recall < approximate.RECALL:
             print(f"embed: that is under {approximate.RECALL:.0%}; search exactly with --index exact")
-    return 0
 
 
 def show_embedders() -> None:

@@ -34,24 +34,7 @@ from jobs.run import ActiveRun, sha256_of
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
-    options = parser(__doc__, "import_predictions")
-    options.add_argument("file", type=named_file, metavar="FILE", help="CSV with columns path and probability")
-    options.add_argument("--classifier", type=named, required=True, metavar="NAME", help="what the pages call it")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument(
-        "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
-    )
-    options.add_argument(
-        "--threshold",
-        type=probability,
-        default=HALF,
-        metavar="P",
-        help="from which probability on it says pneumonia (.5)",
-    )
-    options.add_argument(
-        "--heatmaps", type=named_file, metavar="FILE", help="NumPy array (.npy) of a heatmap for each row: (rows, h, w)"
-    )
-    args = options.parse_args(argv)
+    args = argument_parser().parse_args(argv)
     if args.classifier.lower() in RECIPES:
         raise UsageError(f"'{args.classifier}' is a recipe's name; call a classifier of your own otherwise")
     context = open_context(args)
@@ -60,15 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = predictions_of(context, dataset, images, args.file)
     said = found.said
     maps = foreign_predictions.heatmaps(args.heatmaps, found.rows) if args.heatmaps else None
-    scored = [image for image in images if image.path in said]
-    if not scored:
-        raise UsageError(
-            f"{args.file} says nothing of split '{split}' of dataset '{dataset.name}', "
-            f"whose paths read {examples([images[0].path])}"
-        )
-    if len(scored) < len(images):
-        lacking = [image.path for image in images if image.path not in said]
-        print(f"warning: {len(lacking):,} images of split '{split}' have no row: {examples(lacking)}")
+    scored = scored_images(dataset, images, said, split=split, file=args.file)
     run = ActiveRun.claim(
         context,
         kind="predict",
@@ -88,12 +63,31 @@ def main(argv: Sequence[str] | None = None) -> int:
         with run:
             store(run, scored, said, maps, args.classifier, args.threshold)
     done = "already done as run" if run.already_finished else "run"
-    with session.reading(context.engine) as db:
-        reported = bool(evaluation.reports(db, dataset.id))
-    steps = [job("score", dataset.name), job("evaluate", dataset.name)] if reported else [job("evaluate", dataset.name)]
-    told = f"{len(scored):,} images ({split}) by {args.classifier}"
-    print(f"import_predictions: {done} {run.id}, {told}; now: {' && '.join(steps)}")
+    counted = f"{len(scored):,} images ({split}) by {args.classifier}"
+    print(f"import_predictions: {done} {run.id}, {counted}; now: {' && '.join(next_steps(context, dataset))}")
     return 0
+
+
+def argument_parser() -> argparse.ArgumentParser:
+    """The command line of this job."""
+    options = parser(__doc__, "import_predictions")
+    options.add_argument("file", type=named_file, metavar="FILE", help="CSV with columns path and probability")
+    options.add_argument("--classifier", type=named, required=True, metavar="NAME", help="what the pages call it")
+    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument(
+        "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
+    )
+    options.add_argument(
+        "--threshold",
+        type=probability,
+        default=HALF,
+        metavar="P",
+        help="from which probability on it says pneumonia (.5)",
+    )
+    options.add_argument(
+        "--heatmaps", type=named_file, metavar="FILE", help="NumPy array (.npy) of a heatmap for each row: (rows, h, w)"
+    )
+    return options
 
 
 def probability(value: str) -> float:
@@ -114,6 +108,30 @@ def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], 
     if elsewhere:
         print(f"import_predictions: {len(elsewhere):,} rows on images of other splits are left out; see --split")
     return found
+
+
+def scored_images(
+    dataset: Dataset, images: Sequence[Image], said: Mapping[str, Said], *, split: str, file: Path
+) -> list[Image]:
+    """The images of the split that the file has a row of; a warning tells of the others. Raises UsageError where it has
+    none."""
+    scored = [image for image in images if image.path in said]
+    if not scored:
+        raise UsageError(
+            f"{file} says nothing of split '{split}' of dataset '{dataset.name}', "
+            f"whose paths read {examples([images[0].path])}"
+        )
+    if len(scored) < len(images):
+        lacking = [image.path for image in images if image.path not in said]
+        print(f"warning: {len(lacking):,} images of split '{split}' have no row: {examples(lacking)}")
+    return scored
+
+
+def next_steps(context: Context, dataset: Dataset) -> list[str]:
+    """The commands that take the predictions on: reports that are there are scored against them first."""
+    with session.reading(context.engine) as db:
+        reported = bool(evaluation.reports(db, dataset.id))
+    return [*([job("score", dataset.name)] if reported else []), job("evaluate", dataset.name)]
 
 
 def store(

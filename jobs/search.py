@@ -1,6 +1,7 @@
 """python -m jobs search --image FILE | --text WORDS | --case ID [--k 5]: find the cases that are most alike."""
 
 import sys
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -33,6 +34,33 @@ if TYPE_CHECKING:
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
+    args = argument_parser().parse_args(argv)
+    refuse_contradictions(args)
+    context = open_context(args, reads=True)
+    dataset = context.dataset(args.dataset)
+    question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
+    search_in = Search(context, dataset, args.k, question, args.exclude_same_patient, args.weights)
+    if args.text is not None:
+        answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
+    elif args.image is not None:
+        answer = search_in.by_image(args.image, args.embedder)
+    else:
+        answer = search_in.by_case(args.case, args.embedder)
+    if args.csv:
+        print(as_csv(answer), end="")
+        for note in answer.notes:
+            print(f"note: {note}", file=sys.stderr)
+    else:
+        show(dataset, answer, as_json=args.json, narrowed=bool(args.label or args.cause or args.outcome))
+    if args.grid is not None:
+        asked_with = args.text or search_in.picture(args.image, args.case)
+        write_grid(args.grid, dataset, answer, asked_with)
+        print(f"search: {args.grid} shows the query and {len(answer.hits)} hits", file=sys.stderr)
+    return 0
+
+
+def argument_parser() -> ArgumentParser:
+    """The command line of this job."""
     options = parser(__doc__, "search")
     query = options.add_mutually_exclusive_group(required=True)
     query.add_argument("--image", type=named_file, metavar="FILE", help="a radiograph, in the dataset or not")
@@ -54,7 +82,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--csv", action="store_true", help="print CSV")
     options.add_argument("--grid", type=named_file, metavar="FILE", help="draw query and hits as a PNG")
-    args = options.parse_args(argv)
+    return options
+
+
+def refuse_contradictions(args: Namespace) -> None:
+    """Raises UsageError for options that do not go together, or whose value says nothing."""
     if args.text is not None and not args.text.strip():
         raise UsageError("--text is empty; write what the picture or its report should show")
     if args.grid is not None and (args.grid.is_dir() or args.grid.suffix.lower() != ".png"):
@@ -63,29 +95,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError("--exclude-same-patient leaves out the query's patient, and words have none; drop it")
     if args.reports and (args.text is None or args.embedder is not None):
         raise UsageError("--reports looks for --text in reports; give it with --text, and without --embedder")
-    context = open_context(args, reads=True)
-    dataset = context.dataset(args.dataset)
-    question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
     if args.weights is not None and args.case is not None:
         raise UsageError("--case is answered by vectors that are there, without a model; leave --weights out")
-    search_in = Search(context, dataset, args.k, question, args.exclude_same_patient, args.weights)
-    if args.text is not None:
-        answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
-    elif args.image is not None:
-        answer = search_in.by_image(args.image, args.embedder)
-    else:
-        answer = search_in.by_case(args.case, args.embedder)
-    if args.csv:
-        print(as_csv(answer), end="")
-        for note in answer.notes:
-            print(f"note: {note}", file=sys.stderr)
-    else:
-        show(dataset, answer, as_json=args.json, narrowed=bool(args.label or args.cause or args.outcome))
-    if args.grid is not None:
-        asked_with = args.text or search_in.picture(args.image, args.case)
-        write_grid(args.grid, dataset, answer, asked_with)
-        print(f"search: {args.grid} shows the query and {len(answer.hits)} hits", file=sys.stderr)
-    return 0
 
 
 def asked(

@@ -6,7 +6,7 @@ A killed run goes on with the view or epoch it was at. Several GPUs share the me
 accelerate launch -m jobs train. The recipe `ensemble` trains two others, each as a run of its own, and averages them.
 """
 
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from types import MappingProxyType
@@ -21,12 +21,33 @@ from jobs.trainings import ensemble, statistics, tails
 from jobs.trainings.learning import TrainingSet
 
 if TYPE_CHECKING:
-    from engine.classification.recipes import AnyRecipe, Recipe
+    from engine.classification.recipes import AnyRecipe
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
+    args = argument_parser().parse_args(argv)
+    recipe = chosen_recipe(args)
+    processes = Processes.launched()
+    refuse_launcher(recipe, processes)
+    if not processes.leads:
+        return help_along(args, recipe, processes)
+    run = None
+    try:
+        context = open_context(args)
+        dataset = context.dataset(args.dataset)
+        training_set = TrainingSet.of(context, dataset)
+        parts = trained_parts(context, dataset, training_set, recipe, args.seed, processes)
+        run = claimed(context, dataset, training_set, recipe, args.seed, parts)
+    finally:  # the others wait for this word
+        processes.told(None if run is None or run.already_finished else run.id)
+    carry_out(run, training_set, recipe, args.seed, processes, parts)
+    return 0
+
+
+def argument_parser() -> ArgumentParser:
+    """The command line of this job."""
     options = parser(__doc__, "train")
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument(
@@ -41,9 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--folds", type=positive, help="override the recipe's")
     options.add_argument("--repeats", type=positive, help="how often folds are dealt anew; override the recipe's")
     options.add_argument("--seed", type=natural, default=0)
-    args = options.parse_args(argv)
+    return options
 
-    from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe, StatisticsRecipe
+
+def chosen_recipe(args: Namespace) -> "AnyRecipe":
+    """The recipe as the command line overrides it. Raises UsageError where it is unknown or cannot be so."""
+    from engine.classification.recipes import RECIPES, EnsembleRecipe
 
     if args.recipe not in RECIPES:
         raise UsageError(f"recipe '{args.recipe}' is unknown; known: {', '.join(RECIPES)}")
@@ -58,7 +82,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise UsageError(f"--views {recipe.views} leaves no mirror image; recipe '{recipe.name}' needs at least 2")
         if recipe.folds < 2:
             raise UsageError(f"--folds {recipe.folds} leaves nothing to hold out; ask for at least 2")
-    processes = Processes.launched()
+    return recipe
+
+
+def refuse_launcher(recipe: "AnyRecipe", processes: Processes) -> None:
+    """Raises UsageError where several processes were launched for a recipe that has no members to share."""
+    from engine.classification.recipes import EnsembleRecipe, StatisticsRecipe
+
     if processes.count > 1 and isinstance(recipe, StatisticsRecipe):
         raise UsageError(f"recipe '{recipe.name}' fits in seconds; start it without a launcher")
     if processes.count > 1 and isinstance(recipe, EnsembleRecipe):
@@ -66,26 +96,27 @@ def main(argv: Sequence[str] | None = None) -> int:
             f"recipe '{recipe.name}' averages others; train {' and '.join(recipe.parts)} with the launcher, then start "
             "it without"
         )
-    if not processes.leads:
-        assert isinstance(recipe, Recipe)
-        return help_along(args, recipe, processes)
-    run = None
-    try:
-        context = open_context(args)
-        dataset = context.dataset(args.dataset)
-        training_set = TrainingSet.of(context, dataset)
-        parts: dict[str, int] = {}
-        if isinstance(recipe, EnsembleRecipe):
-            for part in (RECIPES[name] for name in recipe.parts):
-                own = as_part(context, dataset, part.name, args.seed)
-                trained = claimed(own, dataset, training_set, part, args.seed)
-                carry_out(trained, training_set, part, args.seed, processes)
-                parts[part.name] = trained.id
-        run = claimed(context, dataset, training_set, recipe, args.seed, parts)
-    finally:  # the others wait for this word
-        processes.told(None if run is None or run.already_finished else run.id)
-    carry_out(run, training_set, recipe, args.seed, processes, parts)
-    return 0
+
+
+def trained_parts(
+    context: Context,
+    dataset: Dataset,
+    training_set: TrainingSet,
+    recipe: "AnyRecipe",
+    seed: int,
+    processes: Processes,
+) -> dict[str, int]:
+    """The train run of each recipe that an ensemble averages, trained where it is not yet; {} for other recipes."""
+    from engine.classification.recipes import RECIPES, EnsembleRecipe
+
+    trained: dict[str, int] = {}
+    if isinstance(recipe, EnsembleRecipe):
+        for part in (RECIPES[name] for name in recipe.parts):
+            own = as_part(context, dataset, part.name, seed)
+            run = claimed(own, dataset, training_set, part, seed)
+            carry_out(run, training_set, part, seed, processes)
+            trained[part.name] = run.id
+    return trained
 
 
 def as_part(context: Context, dataset: Dataset, recipe: str, seed: int) -> Context:
@@ -141,8 +172,11 @@ def carry_out(
     )
 
 
-def help_along(args: Namespace, recipe: "Recipe", processes: Processes) -> int:
+def help_along(args: Namespace, recipe: "AnyRecipe", processes: Processes) -> int:
     """What a process does that does not lead: its share of views and members of the run that the leader claimed."""
+    from engine.classification.recipes import Recipe
+
+    assert isinstance(recipe, Recipe)
     number = processes.told(None)
     if number is None:
         return 0
