@@ -125,7 +125,7 @@ def train_fold(
         if len(np.unique(labels[chosen])) < 2:
             raise InputError(f"the {side} images of a fold are all of one class; both normal and pneumonia are needed")
     with _naming_a_smaller_batch(recipe.batch_size):
-        learning = _Learning(backbone, recipe, views, labels, held_out, seed, device)
+        learning = _Learning(backbone, recipe, views, labels, held_out, seed=seed, device=device)
         saved = progress.load() if progress else None
         if saved:
             learning.restore(saved)
@@ -151,6 +151,7 @@ class _Learning:
         views: Views,
         labels: np.ndarray,
         held_out: np.ndarray,
+        *,
         seed: int,
         device: str,
     ) -> None:

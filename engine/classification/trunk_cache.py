@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -102,13 +102,8 @@ def build(
         "code": versions.TRUNK,
         "kept": kept,
     }
+    home = _home(folder, described)
     seen_as = partial(trunk_maps, backbone, size=size, hide_corners=hide_corners, device=device)
-    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
-    home = folder / key
-    home.mkdir(parents=True, exist_ok=True)
-    for left_over in home.glob(".*.npy"):  # of a killed build; a build in progress keeps writing to its own
-        if time.time() - left_over.stat().st_mtime > STALE_SECONDS:
-            left_over.unlink(missing_ok=True)
 
     def pixels_of(view: int, rows: range) -> np.ndarray:
         if view == 0:
@@ -128,6 +123,17 @@ def build(
             advance(len(image_sha256))
         opened.append(np.load(path, mmap_mode="r", allow_pickle=False))
     return TrunkCache(tuple(opened))
+
+
+def _home(folder: Path, described: Mapping[str, object]) -> Path:
+    """The sub-folder of the cache that is described so, without what a killed build left half written."""
+    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
+    home = folder / key
+    home.mkdir(parents=True, exist_ok=True)
+    for left_over in home.glob(".*.npy"):  # a build in progress keeps writing to its own
+        if time.time() - left_over.stat().st_mtime > STALE_SECONDS:
+            left_over.unlink(missing_ok=True)
+    return home
 
 
 def _is_whole(path: Path) -> bool:

@@ -129,11 +129,7 @@ def write_index(
     """
     import faiss
 
-    if vectors.ndim != 2 or ids.shape != vectors.shape[:1] or not len(ids) or len(np.unique(ids)) != len(ids):
-        raise InputError(f"an index needs vectors (n, d) and n different ids; got {vectors.shape} and {ids.shape}")
-    lengths = np.linalg.norm(vectors, axis=1)
-    if not np.allclose(lengths, 1.0, atol=1e-3):  # NaN fails too
-        raise InputError(f"an index needs unit vectors; lengths run from {lengths.min():.3g} to {lengths.max():.3g}")
+    _refuse_unfit(vectors, ids)
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -169,12 +165,22 @@ def write_index(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _refuse_unfit(vectors: Vectors, ids: Ids) -> None:
+    """Raises InputError where the two do not fit each other or a vector is not of length 1."""
+    if vectors.ndim != 2 or ids.shape != vectors.shape[:1] or not len(ids) or len(np.unique(ids)) != len(ids):
+        raise InputError(f"an index needs vectors (n, d) and n different ids; got {vectors.shape} and {ids.shape}")
+    lengths = np.linalg.norm(vectors, axis=1)
+    if not np.allclose(lengths, 1.0, atol=1e-3):  # NaN fails too
+        raise InputError(f"an index needs unit vectors; lengths run from {lengths.min():.3g} to {lengths.max():.3g}")
+
+
 class VectorIndex:
     """An index opened for reading: vectors are memory-mapped, similarities exact and the same for any batch."""
 
     def __init__(
         self,
         manifest: Manifest,
+        *,
         vectors: Vectors,
         ids: Ids,
         centre: Vectors,
@@ -223,7 +229,7 @@ class VectorIndex:
         if len(shapes) != 1 or (words is not None and words.shape[1:] != centre.shape):
             raise IndexDamagedError(f"vector index {folder}: its files and its manifest disagree")
         known = Known(None if manifest.taught is None else tuple(manifest.taught), sentences)
-        return cls(manifest, vectors, ids, centre, words, known, index)
+        return cls(manifest, vectors=vectors, ids=ids, centre=centre, words=words, known=known, index=index)
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -1,6 +1,7 @@
 """Which kinds of judged image the classifier fails on: stored slices, their members, and how they differ."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -9,6 +10,9 @@ from db.models import ErrorSlice, SliceMember
 from db.writes import MetricValue
 from jobs.audits.subject import Audit, column
 from jobs.results import metric_value
+
+if TYPE_CHECKING:
+    from engine.audit.slices import Found
 
 
 def slices(audit: Audit) -> Iterator[MetricValue]:
@@ -40,6 +44,17 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
         },
         seed=audit.seed,
     )
+    store(audit, found)
+    for one in found:
+        interval = Interval(one.rate, one.low, one.high, len(one.rows))
+        yield metric_value("error_rate", subject.split, one.name, interval)
+    yield metric_value(
+        "error_rate", subject.split, "all", audit.mean(np.asarray(subject.failed, float), subject.judged)
+    )
+
+
+def store(audit: Audit, found: "Sequence[Found]") -> None:
+    """The slices and their members, in the place of those of an earlier try."""
     with session.transaction(audit.run.context.engine) as db:
         writes.clear(db, ErrorSlice, audit.run.id)
         for one in found:
@@ -58,11 +73,5 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
             )
             db.add(row)
             db.flush()
-            members = [{"slice_id": row.id, "image_id": subject.judged[place].image_id} for place in one.rows]
+            members = [{"slice_id": row.id, "image_id": audit.subject.judged[place].image_id} for place in one.rows]
             writes.upsert(db, SliceMember, members, unique=("slice_id", "image_id"))
-    for one in found:
-        interval = Interval(one.rate, one.low, one.high, len(one.rows))
-        yield metric_value("error_rate", subject.split, one.name, interval)
-    yield metric_value(
-        "error_rate", subject.split, "all", audit.mean(np.asarray(subject.failed, float), subject.judged)
-    )

@@ -12,6 +12,7 @@ from db import session, writes
 from db.models import Dataset, Image
 from db.queries import datasets
 from db.writes import MetricValue
+from engine.files import kept_array, whole_file
 from engine.images import Ingested
 from jobs.command import Context, JobError
 from jobs.processes import Processes
@@ -68,7 +69,6 @@ class TrainingSet:
 def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) -> np.ndarray:
     """How each film was taken, see `acquisition.statistics`: (n, d); described once, by the leading process."""
     from engine.classification import acquisition
-    from engine.files import kept_array, whole_file
     from engine.images import read_batch
 
     path = run.folder / "looks.npy"
@@ -141,6 +141,14 @@ def store_predictions(
         for image, fold, logit, probability in zip(training_set.images, dealt, logits, calibrated, strict=True)
     ]
     run.predictions(rows, summary)
+
+
+def store_out_of_fold_logits(run: ActiveRun, logits: np.ndarray) -> None:
+    """The logits that the run's predictions are the mean of, (deals, n) or (deals, views, n), as a float32 file."""
+    path = run.folder / "out_of_fold_logits.npy"
+    with whole_file(path) as temporary:
+        np.save(temporary, logits.astype(np.float32), allow_pickle=False)
+    run.artifact("out_of_fold_logits", path, shape=logits.shape)
 
 
 def summary_of(

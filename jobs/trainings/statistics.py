@@ -6,12 +6,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine import devices
-from engine.files import whole_file
 from jobs.run import ActiveRun
-from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_fold, store_predictions, summary_of
+from jobs.trainings.learning import (
+    TrainingSet,
+    calibrate,
+    provenance_of,
+    store_fold,
+    store_out_of_fold_logits,
+    store_predictions,
+    summary_of,
+)
 
 if TYPE_CHECKING:
     from engine.classification.backbones import Backbone
+    from engine.classification.linear import Linear
     from engine.classification.recipes import StatisticsRecipe
 
 FILMS = 2
@@ -28,27 +36,7 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
     deals = [training_set.dealt(recipe.folds, seed=seed + repeat) for repeat in range(recipe.repeats)]
     backbones = [load_backbone(name, models=run.context.models) for name in recipe.backbones]
     described = described_views(run, training_set, recipe, backbones, seed=seed, device=devices.available())
-    # Deals x views x images; an image's logits come from the folds that did not see its patient.
-    logits = np.zeros((recipe.repeats, recipe.views, len(labels)))
-    models: list[list[linear.Linear]] = [[] for _ in backbones]
-    with run.progress("fitting folds", recipe.repeats * recipe.folds * len(backbones)) as advance:
-        for repeat, dealt in enumerate(deals):
-            for fold in range(recipe.folds):
-                held_out = dealt == fold
-                for member, views in zip(models, described, strict=True):
-                    training = [view[~held_out] for view in views]
-                    member.append(
-                        linear.average(
-                            [
-                                linear.fit(training[:count], labels[~held_out], penalty=recipe.penalty)
-                                for count in (FILMS, recipe.views)
-                            ]
-                        )
-                    )
-                    for number, view in enumerate(views):
-                        logits[repeat, number, held_out] += member[-1](view[held_out]) / len(backbones)
-                    advance(1)
-                store_fold(run, repeat, fold, labels[held_out], logits[repeat][:FILMS, held_out].mean(0))
+    models, logits = fitted(run, training_set, recipe, deals, described)
     plain = logits[:, :FILMS].mean((0, 1))
     calibration = calibrate(
         labels,
@@ -67,16 +55,46 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
         calibration=calibration,
         provenance=provenance_of(run, training_set, seed=seed),
     )
-    path = run.folder / "out_of_fold_logits.npy"
-    with whole_file(path) as temporary:
-        np.save(temporary, logits.astype(np.float32), allow_pickle=False)
-    run.artifact("out_of_fold_logits", path, shape=logits.shape)
+    store_out_of_fold_logits(run, logits)
     run.artifact("checkpoint", folder)
     summary = summary_of(training_set, recipe.name, recipe.backbones, plain, calibration, revision) | {
         "oof_auc_of_deals": [auc(labels, deal[:FILMS].mean(0)) for deal in logits],
         "oof_auc_varied": [auc(labels, view) for view in logits.mean(0)[FILMS:]],
     }
     store_predictions(run, training_set, deals[0], plain, summary)
+
+
+def fitted(
+    run: ActiveRun,
+    training_set: TrainingSet,
+    recipe: "StatisticsRecipe",
+    deals: Sequence[np.ndarray],
+    described: Sequence[tuple[np.ndarray, ...]],
+) -> "tuple[list[list[Linear]], np.ndarray]":
+    """For each backbone its models, one a fold of each deal; and the out-of-fold logits (deals, views, n), the mean of
+    the backbones: an image's come from the folds that did not see its patient.
+
+    deals: the fold that holds each image out, int (n,) each. described: see `described_views`.
+    """
+    from engine.classification import linear
+
+    labels = training_set.labels
+    logits = np.zeros((recipe.repeats, recipe.views, len(labels)))
+    models: list[list[Linear]] = [[] for _ in described]
+    with run.progress("fitting folds", recipe.repeats * recipe.folds * len(described)) as advance:
+        for repeat, dealt in enumerate(deals):
+            for fold in range(recipe.folds):
+                held_out = dealt == fold
+                for member, views in zip(models, described, strict=True):
+                    training = [view[~held_out] for view in views]
+                    counts = (FILMS, recipe.views)
+                    fits = [linear.fit(training[:n], labels[~held_out], penalty=recipe.penalty) for n in counts]
+                    member.append(linear.average(fits))
+                    for number, view in enumerate(views):
+                        logits[repeat, number, held_out] += member[-1](view[held_out]) / len(described)
+                    advance(1)
+                store_fold(run, repeat, fold, labels[held_out], logits[repeat][:FILMS, held_out].mean(0))
+    return models, logits
 
 
 def described_views(

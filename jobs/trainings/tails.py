@@ -10,7 +10,14 @@ import numpy as np
 from db.writes import MetricValue
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance
-from jobs.trainings.learning import TrainingSet, calibrate, provenance_of, store_predictions, summary_of
+from jobs.trainings.learning import (
+    TrainingSet,
+    calibrate,
+    provenance_of,
+    store_out_of_fold_logits,
+    store_predictions,
+    summary_of,
+)
 from jobs.trainings.members import KEPT, stored_member, train_member
 
 if TYPE_CHECKING:
@@ -62,7 +69,17 @@ def train(
         ]
         with run.progress(f"training {name}", len(mine) * recipe.epochs) as advance:
             for deal, fold in mine:
-                train_deal_fold(run, training_set, recipe, backbone, views, deal, fold, processes.device, advance)
+                train_deal_fold(
+                    run,
+                    training_set,
+                    recipe,
+                    backbone,
+                    views,
+                    deal=deal,
+                    fold=fold,
+                    device=processes.device,
+                    advance=advance,
+                )
     processes.wait()
     if processes.leads:
         store(run, training_set, recipe, deals, seed=seed)
@@ -118,6 +135,7 @@ def train_deal_fold(
     recipe: "Recipe",
     backbone: "Backbone",
     views: "Views",
+    *,
     deal: Deal,
     fold: int,
     device: str,
@@ -152,6 +170,20 @@ def store_epoch(run: ActiveRun, deal: Deal, fold: int, epoch: "Epoch", held_out:
     run.metrics(MetricValue(name, where, value, n=held_out, step=step) for name, value in measured.items())
 
 
+def stored_members(
+    run: ActiveRun, recipe: "Recipe", deals: Sequence[Deal], which: str
+) -> "tuple[np.ndarray, dict[str, list[dict[str, Tensor]]]]":
+    """Out-of-fold logits (deals, n), and the weights of each backbone's members, after their last or best epoch."""
+    logits = np.full((len(deals), len(deals[0].dealt)), np.nan)
+    members: dict[str, list[dict[str, Tensor]]] = {deal.backbone: [] for deal in deals}
+    for deal in deals:
+        for fold in range(recipe.folds):
+            member = stored_member(deal.member_file(run.folder, fold), which)
+            logits[deal.number, deal.dealt == fold] = member.logits
+            members[deal.backbone].append(member.state)
+    return logits, members
+
+
 def store(
     run: ActiveRun,
     training_set: TrainingSet,
@@ -163,7 +195,6 @@ def store(
     """Calibrate on the out-of-fold logits, then write both checkpoints, and predictions and summary of the kept one."""
     from engine.classification.backbones import load_backbone
     from engine.classification.inference import save_checkpoint
-    from engine.files import whole_file
     from engine.metrics.classification import auc
 
     backbones = {
@@ -171,13 +202,7 @@ def store(
         for name in dict.fromkeys(deal.backbone for deal in deals)
     }
     for which in sorted(KEPT, key=lambda which: which == recipe.keep):
-        logits = np.full((len(deals), len(training_set.labels)), np.nan)
-        members: dict[str, list[dict[str, Tensor]]] = {name: [] for name in backbones}
-        for deal in deals:
-            for fold in range(recipe.folds):
-                member = stored_member(deal.member_file(run.folder, fold), which)
-                logits[deal.number, deal.dealt == fold] = member.logits
-                members[deal.backbone].append(member.state)
+        logits, members = stored_members(run, recipe, deals, which)
         mean = logits.mean(0)
         calibration = calibrate(
             training_set.labels,
@@ -196,10 +221,7 @@ def store(
             provenance=provenance_of(run, training_set, seed=seed),
         )
         run.artifact("checkpoint" if which == recipe.keep else f"checkpoint_{which}", folder)
-    path = run.folder / "out_of_fold_logits.npy"
-    with whole_file(path) as temporary:
-        np.save(temporary, logits.astype(np.float32), allow_pickle=False)
-    run.artifact("out_of_fold_logits", path, shape=logits.shape)
+    store_out_of_fold_logits(run, logits)
     summary = summary_of(training_set, recipe.name, list(backbones), mean, calibration, revision)
     summary["oof_auc_of_deals"] = [auc(training_set.labels, row) for row in logits]
     store_predictions(run, training_set, deals[0].dealt, mean, summary)

@@ -57,8 +57,15 @@ def opened(run: Run, method: str, view: filters.View) -> Points:
     if method not in made or "ids" not in made:
         raise InputError(f"run {run.id} has no map by {method}; draw it: python -m jobs map")
     mark = [str((one.id, one.finished)) for one in (ingest, view.run) if one]
-    asked = (view.question.dataset_id, view.question.run_id, view.question.threshold)
-    points = _points(made["ids"], made[method], made.get("clusters"), *asked, mark)
+    points = _points(
+        made["ids"],
+        made[method],
+        made.get("clusters"),
+        dataset_id=view.question.dataset_id,
+        run_id=view.question.run_id,
+        threshold=view.question.threshold,
+        mark=mark,
+    )
     if not len(points.ids):
         raise InputError(f"no image on the map of run {run.id} is there any more; draw it again: python -m jobs map")
     return points
@@ -73,6 +80,7 @@ def _points(
     ids: File,
     places: File,
     clusters: File | None,
+    *,
     dataset_id: int,
     run_id: int | None,
     threshold: float | None,

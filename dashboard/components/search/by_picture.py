@@ -82,7 +82,7 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
         raise InputError(f"file {name} cannot be used: {error}") from error
     film = partial(_film, st.container(), name, decoded)
     try:
-        return _nearest(dataset, view, index, k, question, data, decoded.pixels, film)
+        return _nearest(dataset, view, index, k, question, data=data, pixels=decoded.pixels, film=film)
     except InputError:
         film()
         raise
@@ -98,6 +98,7 @@ def _nearest(
     index: VectorIndex,
     k: int,
     question: Question,
+    *,
     data: bytes,
     pixels: Pixels,
     film: Callable[[], None],
