@@ -1,6 +1,8 @@
 """Figures of embeddings: how precise their hits are, and all images laid out in the plane."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import altair as alt
 import pandas as pd
@@ -107,28 +109,10 @@ def image_map(
     are not drawn included. box: what is selected at first, as left, right, lower and upper edge. marked: the image_id
     of the point that a ring makes out.
     """
-    lacking, told = "datum.outcome === 'not judged'", ""
-    known_of_some = any(name != "not judged" for name in counts)
-    table = points.sort_values("outcome", key=lambda names: names.map(LAYERS).fillna(2), kind="stable")
-    if by == "probability":
-        lacking = "!isValid(datum.probability)"
-        table = points.sort_values("probability", key=lambda values: values.notna(), kind="stable")
-        scale = alt.Scale(scheme="viridis", domain=[0, 1])
-        known = alt.Color("probability:Q", title="Probability", scale=scale)
-        colour = alt.condition(lacking, alt.value(GREY), known)
-        known_of_some = bool(table["probability"].count())
-        told = f", {table['probability'].count():,} with a probability, the others grey"
-    else:
-        palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
-        shown = [name for name in palette or counts if counts.get(name, 0)]
-        legend = {name: f"{name} (n = {counts[name]:,})" for name in shown}
-        table = table.assign(shown=table[by].map(legend))
-        drawn = {"range": [palette[name] for name in shown]} if palette else {"scheme": "tableau10"}
-        scale = alt.Scale(domain=list(legend.values()), **drawn)
-        look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
-        colour = alt.Color("shown:N", title=None, scale=scale, legend=look)
+    colouring = _by_probability(points) if by == "probability" else _by_name(points, by, counts)
+    table, lacking = colouring.table, colouring.lacking
     full = alt.value(0.6)
-    faint = alt.value(0.25) if known_of_some else full  # pale beside what is known, not where nothing is
+    faint = alt.value(0.25) if colouring.known_of_some else full  # pale beside what is known, not where nothing is
     sought = f"{MARKED} || {FAILED}" if by == "outcome" else MARKED
     shade = alt.when(sought).then(alt.value(1))
     shade = (shade.when(lacking).then(faint) if by in ("outcome", "probability") else shade).otherwise(full)
@@ -145,7 +129,7 @@ def image_map(
         .encode(
             x=alt.X("x:Q", title=f"{method} 1 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
             y=alt.Y("y:Q", title=f"{method} 2 (no unit)", axis=bare, scale=alt.Scale(zero=False)),
-            color=colour,
+            color=colouring.colour,
             opacity=shade,
             size=size,
             stroke=alt.when(MARKED).then(alt.value(GREEN)).otherwise(alt.value(None)),
@@ -157,7 +141,49 @@ def image_map(
         .properties(width="container", height=560)
     )
     part = "" if len(table) == total else f", {len(table):,} of them drawn"
-    return finished(chart, f"{method} of all images", f"n = {total:,} images{part}{told}", synthetic)
+    return finished(chart, f"{method} of all images", f"n = {total:,} images{part}{colouring.note}", synthetic)
+
+
+@dataclass(frozen=True)
+class _Colouring:
+    """How the points of a map are coloured."""
+
+    table: pd.DataFrame
+    """The points in the order that they are drawn, the last on top."""
+    colour: Any
+    lacking: str
+    """Of which points nothing is known, as Vega reads it."""
+    known_of_some: bool
+    note: str = ""
+    """What the heading tells of it."""
+
+
+def _by_probability(points: pd.DataFrame) -> _Colouring:
+    """From dark to light by the probability of pneumonia; grey, and below, where it is missing."""
+    lacking = "!isValid(datum.probability)"
+    table = points.sort_values("probability", key=lambda values: values.notna(), kind="stable")
+    scale = alt.Scale(scheme="viridis", domain=[0, 1])
+    known = alt.Color("probability:Q", title="Probability", scale=scale)
+    colour = alt.condition(lacking, alt.value(GREY), known)
+    count = int(table["probability"].count())
+    return _Colouring(table, colour, lacking, bool(count), f", {count:,} with a probability, the others grey")
+
+
+def _by_name(points: pd.DataFrame, by: str, counts: Mapping[str, int]) -> _Colouring:
+    """A colour for each name in the column `by`, with how many images it has in the legend; failures on top."""
+    table = points.sort_values("outcome", key=lambda names: names.map(LAYERS).fillna(2), kind="stable")
+    palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
+    shown = [name for name in palette or counts if counts.get(name, 0)]
+    legend = {name: f"{name} (n = {counts[name]:,})" for name in shown}
+    drawn = {"range": [palette[name] for name in shown]} if palette else {"scheme": "tableau10"}
+    scale = alt.Scale(domain=list(legend.values()), **drawn)
+    look = alt.Legend(orient="bottom", labelLimit=300, columns=5)
+    return _Colouring(
+        table.assign(shown=table[by].map(legend)),
+        alt.Color("shown:N", title=None, scale=scale, legend=look),
+        lacking="datum.outcome === 'not judged'",
+        known_of_some=any(name != "not judged" for name in counts),
+    )
 
 
 def _told(image_id: int, label: str, outcome: str, probability: float) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from db import session
-from db.models import Dataset, Run
+from db.models import Dataset, ErrorSlice, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
 from db.queries.cases import LABEL_NAMES
@@ -39,10 +39,7 @@ def model_card(export: Export) -> None:
     if "name" not in recipe:
         again = repeating(export.context, train)
         raise InputError(f"train run {train.id} does not tell its recipe; train again with: {again}")
-    splits: dict[str, list[Measured]] = {}
-    for row in export.metrics["classification"]:
-        if row.split != OUT_OF_FOLD or export.evaluation.config["train_run"] == train.id:
-            splits.setdefault(row.split, []).append(measured(row))
+    splits = values_of(export, train)
     judged = judged_of(splits.keys() - {OUT_OF_FOLD})
     with session.reading(export.context.engine) as db:
         audit = queries.latest(db, predict.id)
@@ -53,18 +50,10 @@ def model_card(export: Export) -> None:
         if learned_from.id == export.dataset.id:
             training = [row for row in training if row not in evaluation]
         openings = runs.test_openings(db, export.dataset.id)
-    summary, chosen = predict.summary or {}, train.summary or {}
     card = Card(
         name=f"{recipe['name']}, train run {train.id}",
         synthetic=learned_from.synthetic or export.synthetic,
-        details={
-            "recipe": recipe["name"],
-            "checkpoint sha256": summary.get("checkpoint_sha256"),
-            "trained": f"{train.finished:%Y-%m-%d}, run {train.id}, code {train.code_version}, seed {train.seed}",
-            "predicted": f"{predict.finished:%Y-%m-%d}, run {predict.id}, code {predict.code_version}",
-            "evaluated": f"run {export.evaluation.id}, code {export.evaluation.code_version}",
-            "audited": f"run {audit.id}, code {audit.code_version}" if audit else "no",
-        },
+        details=details(export, train, predict, audit),
         recipe={name.replace("_", " "): value for name, value in recipe.items() if name != "name"},
         backbones=[
             (spec.name, spec.weights, spec.licence)
@@ -74,31 +63,57 @@ def model_card(export: Export) -> None:
         training=holdings(learned_from, training),
         evaluation=holdings(export.dataset, evaluation),
         judged=judged,
-        protocol={
-            "folds": "dealt by patient; the test split is never trained on",
-            "thresholds and temperature chosen on": chosen.get("chosen_on"),
-            "threshold in force": summary.get("threshold"),
-            "threshold for a recall of .97": summary.get("threshold_recall97"),
-            "Youden's threshold": summary.get("threshold_youden"),
-            "temperature": summary.get("temperature"),
-        },
+        protocol=protocol(train, predict),
         openings=openings,
         values={
             name: splits[name] for name in sorted(splits, key=lambda name: (name == OUT_OF_FOLD, name != judged, name))
         },
         verdicts=(audit.summary or {})["verdicts"] if audit else {},
-        slices=[
-            (
-                one.name,
-                f"{one.failures} of {one.images} ({one.rate:.0%}, {one.low:.0%} to {one.high:.0%})",
-                one.description,
-            )
-            for one in slices
-        ],
+        slices=[sliced(one) for one in slices],
         replicates=int(export.evaluation.config["replicates"]),
         commands=list(commands(export, learned_from, train, predict, audit)),
     )
     export.text("model_card.md", written(card))
+
+
+def values_of(export: Export, train: Run) -> "dict[str, list[Measured]]":
+    """Split -> the classifier's metrics; those out of fold where they are this train run's."""
+    splits: dict[str, list[Measured]] = {}
+    for row in export.metrics["classification"]:
+        if row.split != OUT_OF_FOLD or export.evaluation.config["train_run"] == train.id:
+            splits.setdefault(row.split, []).append(measured(row))
+    return splits
+
+
+def details(export: Export, train: Run, predict: Run, audit: Run | None) -> dict[str, Any]:
+    """Which runs the card speaks of, when and by which code they were made."""
+    return {
+        "recipe": train.config["recipe"]["name"],
+        "checkpoint sha256": predict.checkpoint_sha256,
+        "trained": f"{train.finished:%Y-%m-%d}, run {train.id}, code {train.code_version}, seed {train.seed}",
+        "predicted": f"{predict.finished:%Y-%m-%d}, run {predict.id}, code {predict.code_version}",
+        "evaluated": f"run {export.evaluation.id}, code {export.evaluation.code_version}",
+        "audited": f"run {audit.id}, code {audit.code_version}" if audit else "no",
+    }
+
+
+def protocol(train: Run, predict: Run) -> dict[str, Any]:
+    """How thresholds and temperature were chosen, and what they are."""
+    summary, chosen = predict.summary or {}, train.summary or {}
+    return {
+        "folds": "dealt by patient; the test split is never trained on",
+        "thresholds and temperature chosen on": chosen.get("chosen_on"),
+        "threshold in force": summary.get("threshold"),
+        "threshold for a recall of .97": summary.get("threshold_recall97"),
+        "Youden's threshold": summary.get("threshold_youden"),
+        "temperature": summary.get("temperature"),
+    }
+
+
+def sliced(one: ErrorSlice) -> tuple[str, str, str]:
+    """A slice's name, its failures with the rate and its interval, and its description."""
+    rate = f"{one.failures} of {one.images} ({one.rate:.0%}, {one.low:.0%} to {one.high:.0%})"
+    return one.name, rate, one.description
 
 
 def trained(export: Export, predict: Run) -> Run:
