@@ -39,7 +39,10 @@ def write_whole(path: Path, data: bytes | str) -> None:
 
 
 def kept_array(path: Path, *shape: int) -> NDArray[Any] | None:
-    """The .npy file that an earlier try left, or None where it is absent, not whole, or its shape does not begin so."""
+    """The .npy file that an earlier try left, or None where it is absent, not whole, or of another shape.
+
+    shape: the leading axes that it must have; none accepts any.
+    """
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError):

@@ -90,7 +90,10 @@ def cluster_bootstrap(
 
 
 def resampled(statistic: Statistic, clusters: ArrayLike, *, seed: int, replicates: int = 1000) -> Resampled:
-    """The statistic and its replicates, as `cluster_bootstrap` draws them. Raises InputError without any row."""
+    """The statistic and its replicates, as `cluster_bootstrap` draws them.
+
+    statistic: weights (r, n) -> values (r,). clusters: (n,), the patient of each row. Raises InputError without rows.
+    """
     keys, member = np.unique(np.asarray(clusters), return_inverse=True)
     if not len(member):
         raise InputError("an interval needs at least one row; got none")

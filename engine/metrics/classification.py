@@ -29,7 +29,10 @@ class Sample:
 
     @classmethod
     def of(cls, labels: ArrayLike, probabilities: ArrayLike, *, threshold: float) -> "Sample":
-        """Check and convert. Raises InputError where lengths differ, a label is not 0 or 1, or a score not finite."""
+        """Check and convert. labels, probabilities: (n,) each. threshold: on the scale of the probabilities.
+
+        Raises InputError where lengths differ, a label is not 0 or 1, or a score not finite.
+        """
         return cls(*_checked(labels, probabilities), threshold=float(threshold))
 
 
@@ -161,7 +164,11 @@ def auc(labels: ArrayLike, scores: ArrayLike) -> float:
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> Roc:
-    """The curve's points, one for each distinct score. Raises InputError where only one class is present."""
+    """The curve's points, one for each distinct score.
+
+    labels: (n,), 0 or 1. scores: (n,), any finite scale, higher is more likely pneumonia. Raises InputError where only
+    one class is present.
+    """
     sample = _two_classes(labels, scores)
     tp, fp, ends = _cumulative(sample, np.ones((1, len(sample.labels))))
     return Roc(fp[0] / fp[0, -1], tp[0] / tp[0, -1], np.concatenate([[np.inf], ends]))
@@ -194,7 +201,10 @@ def recall_threshold(labels: ArrayLike, scores: ArrayLike, *, recall: float) -> 
 
 
 def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = ECE_BINS) -> Reliability:
-    """Observed share of positives against mean probability in bins of equal width; empty bins are left out."""
+    """Observed share of positives against mean probability in bins of equal width; empty bins are left out.
+
+    labels: (n,), 0 or 1. probabilities: (n,) in [0, 1]. Raises InputError where the two do not fit each other.
+    """
     truth, predicted = _checked(labels, probabilities)
     index = _bins(predicted, bins)
     count = np.bincount(index, minlength=bins)

@@ -72,7 +72,8 @@ def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: flo
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> VerdictTest:
     """McNemar's test (1947), exact and with Edwards' continuity correction (1948).
 
-    first_right, second_right: bool (n,), whether each classifier's verdict on the image is right.
+    first_right, second_right: bool (n,), whether each classifier's verdict on the image is right. Raises InputError
+    where their lengths differ.
     """
     one, other = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
     if one.shape != other.shape or one.ndim != 1:
@@ -102,7 +103,8 @@ def paired_differences(
 ) -> dict[str, Difference]:
     """Each metric's difference, first minus second, with a 95 % interval that draws whole patients.
 
-    Both samples hold the same images in the same order, each with its own probabilities and threshold.
+    Both samples hold the same n images in the same order, each with its own probabilities and threshold.
+    patients: (n,), the key of each image's. Raises InputError where the samples' labels differ.
     """
     if not np.array_equal(first.labels, second.labels):
         raise InputError("the two samples are not of the same images in the same order")

@@ -106,7 +106,8 @@ def _calibration(sample: Sample, patients: NDArray[np.str_], where: str, *, seed
 
 
 def by_patient(sample: Sample, patients: NDArray[np.str_]) -> tuple[Sample, NDArray[np.str_]]:
-    """A row for each patient, by the mean of its probabilities; pneumonia where one of its rows is. With their keys."""
+    """A row for each patient and the patients' keys (m,): probabilities are the mean of the patient's images, the label
+    is pneumonia where one image's is. patients: (n,), the key of each row's."""
     people, member, rows = np.unique(patients, return_inverse=True, return_counts=True)
     ill = np.bincount(member, weights=sample.labels) > 0
     means = np.bincount(member, weights=sample.probabilities) / rows

@@ -35,7 +35,7 @@ def share(values: ArrayLike, clusters: ArrayLike, *, seed: int, replicates: int 
 
 
 def at_bound(found: Interval, clusters: ArrayLike) -> Interval:
-    """A share that is 0 or 1, with Wilson's interval of as many trials as there are clusters."""
+    """A share that is 0 or 1, with Wilson's interval of as many trials as there are clusters. clusters: (n,)."""
     low, high = wilson(found.value, len(np.unique(np.asarray(clusters))))
     return replace(found, low=low, high=high)
 

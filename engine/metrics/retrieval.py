@@ -37,7 +37,7 @@ class Collection:
     def of(
         cls, vectors: NDArray[np.float32], labels: ArrayLike, patients: ArrayLike, causes: ArrayLike | None = None
     ) -> "Collection":
-        """Check and convert. Raises InputError where the lengths differ."""
+        """Check and convert. causes: None where none is known. Raises InputError where the lengths differ."""
         label, patient = np.asarray(labels, dtype=np.int64), np.asarray(patients, dtype=str)
         cause = np.full(len(label), "") if causes is None else np.asarray(causes, dtype=str)
         if not len(vectors) == len(label) == len(patient) == len(cause):

@@ -77,7 +77,8 @@ def clusters(vectors: NDArray[np.float32], count: int, *, seed: int) -> NDArray[
 def trust(vectors: NDArray[np.float32], points: Points, *, seed: int, neighbours: int = 12, most: int = 5000) -> float:
     """Trustworthiness (Venna & Kaski 2001) of a map, in [0, 1]: how far its neighbours are neighbours of the vectors.
 
-    Of `most` images drawn at random where there are more, since it compares all with all.
+    vectors: (n, d), compared by cosine. points: (n, 2). neighbours: how many of each image are compared. Of `most`
+    images drawn at random where there are more, since it compares all with all.
     """
     from sklearn.manifold import trustworthiness
 
