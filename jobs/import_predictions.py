@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from db import session
 from db.models import Dataset, Image
 from db.queries import datasets, evaluation
-from engine.classification import foreign_predictions
-from engine.classification.foreign_predictions import Predictions, Said
+from engine.classification import imported_predictions
+from engine.classification.imported_predictions import ImportedPrediction, ImportedPredictions
 from engine.classification.recipes import RECIPES
 from engine.commands import job
 from engine.digests import file_sha256
@@ -41,9 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = context.dataset(args.dataset)
     images, split = images_to_score(context, dataset, args.split)
     found = predictions_of(context, dataset, images, args.file)
-    said = found.said
-    maps = foreign_predictions.heatmaps(args.heatmaps, found.rows) if args.heatmaps else None
-    scored = scored_images(dataset, images, said, split=split, file=args.file)
+    by_path = found.by_path
+    maps = imported_predictions.heatmaps(args.heatmaps, found.rows) if args.heatmaps else None
+    scored = scored_images(dataset, images, by_path, split=split, file=args.file)
     run = ActiveRun.claim(
         context,
         kind="predict",
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "classifier": args.classifier,
             "split": split,
             "threshold": args.threshold,
-            "predictions_sha256": sha256_of({image.sha256: said[image.path].probability for image in scored}),
+            "predictions_sha256": sha256_of({image.sha256: by_path[image.path].probability for image in scored}),
             **({"heatmaps_sha256": file_sha256(args.heatmaps)} if args.heatmaps else {}),
         },
         inputs=hashlib.sha256("\n".join(image.sha256 for image in images).encode()).hexdigest(),
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not run.already_finished:
         with run:
-            store(run, scored, said, maps, args.classifier, args.threshold)
+            store(run, scored, by_path, maps, args.classifier, args.threshold)
     done = "already done as run" if run.already_finished else "run"
     counted = f"{len(scored):,} images ({split}) by {args.classifier}"
     print(f"import_predictions: {done} {run.id}, {counted}; now: {' && '.join(next_steps(context, dataset))}")
@@ -97,32 +97,32 @@ def probability(value: str) -> float:
     return number
 
 
-def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], file: Path) -> Predictions:
+def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], file: Path) -> ImportedPredictions:
     """What the file says of the data set's images; lines tell of rows on no image or another split's."""
     with session.reading(context.engine) as db:
         paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
-    found = foreign_predictions.read(file, paths, copies)
+    found = imported_predictions.read(file, paths, copies)
     if found.strays:
         print(f"warning: {len(found.strays):,} rows of {file} are on no image: {examples(found.strays)}")
-    elsewhere = found.said.keys() - {image.path for image in images}
+    elsewhere = found.by_path.keys() - {image.path for image in images}
     if elsewhere:
         print(f"import_predictions: {len(elsewhere):,} rows on images of other splits are left out; see --split")
     return found
 
 
 def scored_images(
-    dataset: Dataset, images: Sequence[Image], said: Mapping[str, Said], *, split: str, file: Path
+    dataset: Dataset, images: Sequence[Image], by_path: Mapping[str, ImportedPrediction], *, split: str, file: Path
 ) -> list[Image]:
     """The images of the split that the file has a row of; a warning tells of the others. Raises UsageError where it has
     none."""
-    scored = [image for image in images if image.path in said]
+    scored = [image for image in images if image.path in by_path]
     if not scored:
         raise UsageError(
             f"{file} says nothing of split '{split}' of dataset '{dataset.name}', "
             f"whose paths read {examples([images[0].path])}"
         )
     if len(scored) < len(images):
-        lacking = [image.path for image in images if image.path not in said]
+        lacking = [image.path for image in images if image.path not in by_path]
         print(f"warning: {len(lacking):,} images of split '{split}' have no row: {examples(lacking)}")
     return scored
 
@@ -137,7 +137,7 @@ def next_steps(context: Context, dataset: Dataset) -> list[str]:
 def store(
     run: ActiveRun,
     images: Sequence[Image],
-    said: Mapping[str, Said],
+    by_path: Mapping[str, ImportedPrediction],
     maps: NDArray[np.floating] | None,
     classifier: str,
     threshold: float,
@@ -147,14 +147,14 @@ def store(
         {
             "run_id": run.id,
             "image_id": image.id,
-            "logit": foreign_predictions.logit(said[image.path].probability),
-            "probability": said[image.path].probability,
+            "logit": imported_predictions.logit(by_path[image.path].probability),
+            "probability": by_path[image.path].probability,
         }
         for image in images
     ]
     path = run.folder / "heatmaps.npy"
     if maps is not None:
-        heat = np.stack([foreign_predictions.heatmap(maps, said[image.path].row) for image in images])
+        heat = np.stack([imported_predictions.heatmap(maps, by_path[image.path].row) for image in images])
         with whole_file(path) as temporary:
             np.save(temporary, heat.astype(np.float16), allow_pickle=False)
         for place, (row, one) in enumerate(zip(rows, heat, strict=True)):

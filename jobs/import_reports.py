@@ -25,7 +25,7 @@ from jobs.results import thresholds_of
 from jobs.run import ActiveRun, sha256_of
 
 if TYPE_CHECKING:
-    from engine.reporting.generators.foreign import Foreign
+    from engine.reporting.generators.imported_reports import ImportedReports
 
 Texts = Mapping[str, Mapping[str, str]]
 """Strategy -> path of an image -> its report."""
@@ -35,7 +35,7 @@ REVISION = "imported"
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
-    from engine.reporting.generators.foreign import Foreign
+    from engine.reporting.generators.imported_reports import ImportedReports
 
     args = argument_parser().parse_args(argv)
     refuse_generator(args.model)
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     texts = texts_of(context, dataset, args.file, args.strategy)
     strategies = chosen_strategies(",".join(texts), args.strategies_file)
     refuse_renamed(context, strategies)
-    generator = Foreign(args.model, args.revision, texts)
+    generator = ImportedReports(args.model, args.revision, texts)
     predicted = predict_run(context, dataset, args.predict_run)
     images = images_of(context, predicted, texts)
     if not any(images.values()):
@@ -95,11 +95,11 @@ def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | Non
     """The file's reports that are on images of the dataset; a warning tells of the others. Raises UsageError where
     there is none, InputError where the file cannot be used."""
     from engine.path_sheets import examples
-    from engine.reporting.generators import foreign
+    from engine.reporting.generators import imported_reports
 
     with session.reading(context.engine) as db:
         paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
-    sheets = foreign.read(file, paths, copies, strategy=strategy)
+    sheets = imported_reports.read(file, paths, copies, strategy=strategy)
     strays = sorted({path for sheet in sheets.values() for path in sheet.strays})
     if strays:
         print(f"warning: reports in {file} are on {len(strays):,} paths of no image: {examples(strays)}")
@@ -121,7 +121,7 @@ def images_of(context: Context, predicted: Run, texts: Texts) -> Mapping[str, li
     return {name: [scored[path] for path in found if path in scored] for name, found in texts.items()}
 
 
-def refuse_changed(context: Context, generator: "Foreign", requests: Sequence[ReportRequest]) -> None:
+def refuse_changed(context: Context, generator: "ImportedReports", requests: Sequence[ReportRequest]) -> None:
     """Raises UsageError where another text is stored as that model's of the same revision: one would be lost."""
     with session.reading(context.engine) as db:
         for request in requests:

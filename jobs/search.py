@@ -20,9 +20,9 @@ from engine.retrieval.embedders import reads_text
 from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import STRANGE
 from jobs import indexes
-from jobs.answers import Answer, as_csv, show, to_hit, write_grid
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.embed import load
+from jobs.search_results import SearchResult, as_csv, show, to_hit, write_grid
 
 if TYPE_CHECKING:
     from engine.contact_sheets import Sample
@@ -129,7 +129,7 @@ class Search:
     other_patients: bool
     weights: Path | None
 
-    def by_image(self, path: Path, embedder: str | None) -> Answer:
+    def by_image(self, path: Path, embedder: str | None) -> SearchResult:
         """Cases like a picture file; where the dataset holds the very same file, that case is left out."""
         from engine.images import read_grey
 
@@ -148,7 +148,7 @@ class Search:
             notes.append(STRANGE)
         return self.nearest(served, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 
-    def by_case(self, number: int, embedder: str | None) -> Answer:
+    def by_case(self, number: int, embedder: str | None) -> SearchResult:
         """Cases like one of the dataset, which is left out; needs no model."""
         index = indexes.chosen(self.context, self.dataset, embedder)
         served = indexes.served(self.context, index)
@@ -169,7 +169,7 @@ class Search:
         again = embed_again(owner, index.embedder)
         return f"case {number} is not in the index of '{index.embedder}'; add it with: {again}"
 
-    def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> Answer:
+    def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> SearchResult:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
         if embedder is not None:
             return self.by_words(indexes.chosen(self.context, self.dataset, embedder), text, notes=[])
@@ -187,7 +187,7 @@ class Search:
             notes.append(f"to search the pictures themselves by text: {made}")
         return self.by_reports(text, notes)
 
-    def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> Answer:
+    def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> SearchResult:
         """Cases whose pictures a text describes, by an index that reads text."""
         served = indexes.served(self.context, index)
         embedder = self.model(served.index)
@@ -195,7 +195,7 @@ class Search:
         caveat = embedder.caveat(text, known=served.vectors.known)
         return self.nearest(served, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])
 
-    def by_reports(self, text: str, notes: list[str]) -> Answer:
+    def by_reports(self, text: str, notes: list[str]) -> SearchResult:
         """Cases whose notes or generated reports hold the text's words."""
         with session.reading(self.context.engine) as db:
             if not search.any_text(db, self.dataset.id):
@@ -212,7 +212,8 @@ class Search:
         ]
         others = [f"texts hold the words, but {OTHERWISE}: {' '.join(one.snippet.split())}" for one in found.otherwise]
         notes = [*others, *filter(None, [unheeded(text)]), *found.limits, *notes]
-        return Answer(hits, "the words of notes and reports (full-text search; what denies them is left out)", notes)
+        answered_by = "the words of notes and reports (full-text search; what denies them is left out)"
+        return SearchResult(hits, answered_by, notes)
 
     def picture(self, file: Path | None, number: int) -> "Sample":
         """The picture that was asked with, and its label where that is known."""
@@ -233,7 +234,7 @@ class Search:
 
     def nearest(
         self, served: "ServedIndex[VectorIndex]", vectors: "Vectors", *, exclude: Sequence[int], notes: list[str]
-    ) -> Answer:
+    ) -> SearchResult:
         """The k cases of the index nearest to one vector, float32 (1, d)."""
         index = served.index
         with session.reading(self.context.engine) as db:
@@ -247,7 +248,7 @@ class Search:
         fewer = [f"no more than {len(hits)} match"] if len(hits) < self.k else []  # where filters leave fewer
         again = embed_again(self.dataset.name, index.embedder)
         stale = [f"the dataset has {total} images; bring the index up to date with: {again}"]
-        return Answer(
+        return SearchResult(
             hits,
             f"the index of {index.embedder} (run {index.run_id}, {index.count} images), cosine similarity",
             [*notes, *fewer, *(stale if total != index.count else [])],

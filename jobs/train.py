@@ -18,7 +18,7 @@ from jobs.command import Context, UsageError, command, natural, open_context, pa
 from jobs.processes import Processes
 from jobs.run import ActiveRun
 from jobs.trainings import ensemble, statistics, tails
-from jobs.trainings.learning import TrainingSet
+from jobs.trainings.common import TrainingSet
 
 if TYPE_CHECKING:
     from engine.classification.recipes import AnyRecipe

@@ -18,7 +18,7 @@ from engine.classification import versions
 from jobs.command import JobError, UsageError, command, natural, open_context, parser
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance
-from jobs.trainings.learning import TrainingSet, looks_of
+from jobs.trainings.common import TrainingSet, looks_of
 from jobs.trainings.members import stored_member, train_member
 from jobs.trainings.tails import views_of
 

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
-from dashboard.components.case import audit_findings, history, near_duplicates, steps, viewer, ways
+from dashboard.components.case import audit_findings, history, navigation, near_duplicates, steps, viewer
 from dashboard.components.cases import counting
 from dashboard.components.reports import side_by_side
 from dashboard.components.reviews import of_image
@@ -40,7 +40,7 @@ with title:
 with walk:
     steps.show(dataset, place, counting.total(question))
 
-ways.show(dataset, case, view, reports=len(written))
+navigation.show(dataset, case, view, reports=len(written))
 
 film, known = st.columns([3, 2], gap="large")
 with film:
@@ -51,7 +51,7 @@ with known:
     history.show(dataset, case, view)
     audit_findings.facts(dataset, case, view)
 
-st.subheader(f"Reports ({len(written)})", anchor=ways.REPORTS)
+st.subheader(f"Reports ({len(written)})", anchor=navigation.REPORTS)
 if not written:
     split = ["--split", case.split or "all"]
     scored = view.run is not None and view.run.kind == "predict" and case.probability is not None
@@ -63,10 +63,10 @@ else:
     if len(written) > 1:
         side_by_side.differences(written)
 
-st.subheader("Reviews", anchor=ways.REVIEWS)
+st.subheader("Reviews", anchor=navigation.REVIEWS)
 of_image.show(case.id)
 
-st.subheader("Similar cases", anchor=ways.SIMILAR)
+st.subheader("Similar cases", anchor=navigation.SIMILAR)
 if not indexes:
     panels.missing("No vector index holds this dataset yet:", panels.chain(dataset, "embed"))
 else:
@@ -85,6 +85,6 @@ else:
         )
 audit_findings.neighbours(dataset, case, view)
 
-st.subheader("Near-duplicates", anchor=ways.TWINS)
+st.subheader("Near-duplicates", anchor=navigation.TWINS)
 with panels.guarded("The near-duplicates"):
     near_duplicates.show(dataset, case, view)

@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.cases import counting, filters_in_force, list_views, picks, threshold_slider
+from dashboard.components.cases import counting, filters_in_force, list_views, selection, threshold_slider
 from db.queries import cases
 
 dataset = frame.open_dataset()
@@ -44,7 +44,7 @@ if not shown:
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/filter_alt_off:", query_params=kept)
 left, right = st.columns([5, 1], vertical_alignment="center")
 with left:
-    picks.actions(dataset, view, total, [case.id for case in shown])
+    selection.actions(dataset, view, total, [case.id for case in shown])
 with right:
     look = list_views.look()
 list_views.show(dataset, view, shown, look=look)

@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import identity, resources
 from dashboard.components import wording
-from dashboard.components.browser import returning
+from dashboard.components.browser import login_redirect
 
 
 def demand() -> None:
@@ -15,7 +15,7 @@ def demand() -> None:
     if not claims.get("is_logged_in"):
         st.subheader("Pneumoscope")
         _offer()
-        returning.remember()
+        login_redirect.remember()
         st.stop()
     if not identity.admitted(claims, resources.settings().allowed_emails):
         who = wording.plain(identity.name(claims))
@@ -30,7 +30,7 @@ def badge() -> None:
     if who is not None:
         st.caption(f"Logged in as {wording.plain(who)}")
         _way_out()
-        returning.go()
+        login_redirect.go()
 
 
 def reader() -> str | None:

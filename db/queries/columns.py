@@ -7,7 +7,7 @@ from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
 from db.models import Image, Prediction, Run
-from db.queries import learned
+from db.queries import leakage
 
 PART = 50_000
 """Rows that are held at a time."""
@@ -30,7 +30,7 @@ def judgements(session: Session, run: Run) -> Iterator[Part]:
     query = select(Image.split, Image.label, Image.cause, Prediction.probability)
     query = query.join(Prediction, Prediction.image_id == Image.id)
     query = query.where(Prediction.run_id == run.id, Image.label.is_not(None))
-    return _parts(session, query if run.kind == "train" else query.where(learned.unseen(run.train_run_id)))
+    return _parts(session, query if run.kind == "train" else query.where(leakage.unseen(run.train_run_id)))
 
 
 def _parts(session: Session, query: Select[*tuple[Any, ...]]) -> Iterator[Part]:

@@ -8,7 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import Session, aliased
 
 from db.models import Image, Prediction, Run
-from db.queries import learned
+from db.queries import leakage
 from db.queries.predictions import KNOWN, KnownImage
 
 KINDS = ("predict", "train")
@@ -66,7 +66,7 @@ def paired(session: Session, first: Run, second: Run) -> list[PairedImage]:
         .order_by(Image.id)
     )
     if first.kind == "predict":
-        query = query.where(learned.unseen(first.train_run_id, second.train_run_id))
+        query = query.where(leakage.unseen(first.train_run_id, second.train_run_id))
     rows: Iterable[Sequence[Any]] = session.execute(query)
     return [PairedImage(*row) for row in rows]
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from db.batches import batches
 from db.models import Image, Prediction
-from db.queries import learned
+from db.queries import leakage
 
 KNOWN: tuple[InstrumentedAttribute[Any], ...] = (
     Image.id,
@@ -80,7 +80,7 @@ def of_run(
     if labelled:
         query = query.where(Image.label.is_not(None))
     if unseen_by is not None:
-        query = query.where(learned.unseen(unseen_by))
+        query = query.where(leakage.unseen(unseen_by))
     rows: Iterable[Sequence[Any]] = session.execute(query.order_by(Image.id))
     return [PredictedImage(*row) for row in rows]
 

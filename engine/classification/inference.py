@@ -22,7 +22,7 @@ from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
 from engine.classification.fusing import WeightsAlone, cast, few_at_a_time, quick
 from engine.classification.recipes import Recipe
-from engine.classification.states import below
+from engine.classification.state_dicts import with_prefix
 from engine.classification.training import Member, new_member
 from engine.classification.views import SIZE, mirrored
 from engine.errors import InputError
@@ -99,9 +99,9 @@ class Classifier:
             backbone = load_backbone(name, cut=recipe.cut, pretrained=False)
             members = [new_member(backbone, recipe) for _ in range(count)]
             try:
-                backbone.trunk.load_state_dict(below(state, f"{name}/trunk."))
+                backbone.trunk.load_state_dict(with_prefix(state, f"{name}/trunk."))
                 for number, member in enumerate(members):
-                    member.load_state_dict(below(state, f"{name}/member{number}."))
+                    member.load_state_dict(with_prefix(state, f"{name}/member{number}."))
             except RuntimeError as error:
                 raise InputError(
                     f"checkpoint {folder} does not fit backbone '{name}' cut at {recipe.cut}: its weights are another "

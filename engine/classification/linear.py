@@ -19,7 +19,7 @@ from engine.classification.calibration import probabilities
 from engine.classification.explain import normalised
 from engine.classification.inference import Inference, replace_folder
 from engine.classification.recipes import StatisticsRecipe
-from engine.classification.states import below
+from engine.classification.state_dicts import with_prefix
 from engine.classification.statistics import Statistics, contributions, describe
 from engine.errors import InputError
 from engine.files import whole_file
@@ -106,7 +106,7 @@ class LinearClassifier:
         describers = []
         for name in recipe.backbones:
             backbone = load_backbone(name, pretrained=False)
-            backbone.load_state_dict(below(state, f"{name}/"))
+            backbone.load_state_dict(with_prefix(state, f"{name}/"))
             describers.append(Statistics(backbone))
             describers[-1].parts.to(device)
         made = cls(describers, state, recipe, described["calibration"], revision)

@@ -17,7 +17,7 @@ from engine.classification.backbones import Backbone
 from engine.classification.fusing import quick
 from engine.classification.progress import Progress, ProgressFolder
 from engine.classification.recipes import Recipe
-from engine.classification.states import below
+from engine.classification.state_dicts import with_prefix
 from engine.errors import InputError
 from engine.metrics.classification import auc
 
@@ -235,9 +235,9 @@ class _Learning:
     def restore(self, saved: Progress) -> None:
         """Take up where `progress` left."""
         self.curve = [Epoch(**epoch) for epoch in saved.facts["curve"]]
-        self.last = self.best = Snapshot(len(self.curve) - 1, below(saved.tensors, "last."))
+        self.last = self.best = Snapshot(len(self.curve) - 1, with_prefix(saved.tensors, "last."))
         if saved.facts["best_epoch"] != self.last.epoch:
-            self.best = Snapshot(saved.facts["best_epoch"], below(saved.tensors, "best."))
+            self.best = Snapshot(saved.facts["best_epoch"], with_prefix(saved.tensors, "best."))
         self.member.load_state_dict(self.last.state)
         described = self.optimizer.state_dict()
         moments: dict[int, dict[str, Tensor]] = {}

@@ -7,7 +7,7 @@ import numpy as np
 
 from db import session
 from db.models import Image, Metric, Run, VectorIndex
-from db.queries import evaluation, learned, predictions, runs
+from db.queries import evaluation, leakage, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage
 from db.writes import MetricValue
 from engine.errors import InputError
@@ -77,7 +77,7 @@ def unseen(context: Context, index: VectorIndex, rows: Rows) -> Rows:
         train_run = built.config.get("train_run") if built else None
         if train_run is None:
             return rows
-        kept = learned.unseen_of(db, index.dataset_id, train_run)
+        kept = leakage.unseen_of(db, index.dataset_id, train_run)
     return [(row, image) for row, image in rows if image.image_id in kept]
 
 

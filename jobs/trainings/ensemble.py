@@ -10,7 +10,7 @@ from db.models import Run
 from db.queries import runs
 from jobs.checkpoints import checkpoint_of
 from jobs.run import ActiveRun
-from jobs.trainings.learning import (
+from jobs.trainings.common import (
     TrainingSet,
     calibrate,
     provenance_of,

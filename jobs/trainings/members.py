@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.files import whole_file
-from jobs.trainings.learning import TrainingSet
+from jobs.trainings.common import TrainingSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -106,7 +106,7 @@ def stored_member(path: Path, which: str) -> StoredMember:
     """The member in `path` after its last or best epoch."""
     from safetensors.torch import load_file
 
-    from engine.classification.states import below
+    from engine.classification.state_dicts import with_prefix
 
     found = load_file(path)
-    return StoredMember(below(found, f"{which}/"), found[f"{which}_logits"].numpy())
+    return StoredMember(with_prefix(found, f"{which}/"), found[f"{which}_logits"].numpy())

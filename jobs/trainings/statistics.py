@@ -7,7 +7,7 @@ import numpy as np
 
 from engine import devices
 from jobs.run import ActiveRun
-from jobs.trainings.learning import (
+from jobs.trainings.common import (
     TrainingSet,
     calibrate,
     provenance_of,

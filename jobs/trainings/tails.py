@@ -10,7 +10,7 @@ import numpy as np
 from db.writes import MetricValue
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance
-from jobs.trainings.learning import (
+from jobs.trainings.common import (
     TrainingSet,
     calibrate,
     provenance_of,

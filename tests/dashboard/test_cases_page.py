@@ -13,7 +13,7 @@ from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components import filters
-from dashboard.components.cases import exports, picks
+from dashboard.components.cases import exports, selection
 from db import session as database
 from db import tallies, writes
 from db.models import Dataset, Image, ImageTag, Prediction, Review, Run
@@ -172,14 +172,14 @@ def test_what_was_picked_in_a_session_that_was_lost_changes_nothing(
     def script() -> None:
         import streamlit as st
 
-        from dashboard.components.cases import picks
+        from dashboard.components.cases import selection
 
-        st.session_state["cases"] = {picks.PICKED: {"ids": [3], "serial": st.session_state["sent"]}}
-        picks._changed("cases")
+        st.session_state["cases"] = {selection.PICKED: {"ids": [3], "serial": st.session_state["sent"]}}
+        selection._changed("cases")
 
     at = AppTest.from_function(script)
     at.session_state["sent"] = serial
-    at.session_state[picks.SERIAL] = 7
+    at.session_state[selection.SERIAL] = 7
     at.query_params.update({"chosen": "1.2"})
     at.run()
     assert not at.exception
@@ -268,8 +268,8 @@ def test_a_click_that_comes_with_another_tag_puts_on_that_tag(workbench: Workben
         for name in ("rotated film", "expiration"):
             writes.tag(db, [3], name)
     at = open_page("cases", chosen="1.2")
-    at.selectbox(key=picks.TAG).set_value("rotated film").run()
-    at.selectbox(key=picks.TAG).set_value("expiration")
+    at.selectbox(key=selection.TAG).set_value("rotated film").run()
+    at.selectbox(key=selection.TAG).set_value("expiration")
     at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
     assert "Tag expiration: put on 2 cases." in said(at)
     at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
@@ -277,8 +277,8 @@ def test_a_click_that_comes_with_another_tag_puts_on_that_tag(workbench: Workben
 
 
 def test_a_tag_that_is_no_tag_is_refused_in_one_line(workbench: Workbench) -> None:
-    picks.put_on(lambda: [1], "x" * 61)
-    told = st.session_state[picks.TOLD].replace("\\", "")
+    selection.put_on(lambda: [1], "x" * 61)
+    told = st.session_state[selection.TOLD].replace("\\", "")
     assert told == "Nothing was tagged: a tag has 61 characters; 60 are allowed"
     with database.transaction(workbench.engine) as db:
         assert db.scalars(select(ImageTag)).all() == []

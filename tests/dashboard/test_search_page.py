@@ -12,8 +12,8 @@ from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
 from dashboard.components import filters, wording
-from dashboard.components.search import by_picture, classified, neighbours
-from dashboard.components.search.classified import Reading
+from dashboard.components.search import by_picture, inference, neighbours
+from dashboard.components.search.inference import Reading
 from db import session as database
 from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex, now
 from db.queries.cases import Question
@@ -98,7 +98,7 @@ def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workb
 def test_an_uploaded_picture_is_there_for_whoever_comes_back_until_it_is_removed(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classified, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
+    monkeypatch.setattr(inference, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
     monkeypatch.setattr(by_picture, "model", lambda index: None)
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
@@ -120,7 +120,7 @@ def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
     def read(*_: object) -> Reading:
         return Reading(np.eye(1, 256, dtype=np.float32))
 
-    monkeypatch.setattr(classified, "read", read)
+    monkeypatch.setattr(inference, "read", read)
     monkeypatch.setattr(by_picture, "model", lambda index: None)
     film = workbench.films[1].data
     for data, told in ((film, "it is left out of the hits"), (film + b"\n", "its patient is not known")):
@@ -144,7 +144,7 @@ def test_an_image_of_the_dataset_is_found_by_its_files_name(workbench: Workbench
 def test_a_picture_that_is_a_line_is_shown_and_answered(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
 ) -> None:
-    monkeypatch.setattr(classified, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
+    monkeypatch.setattr(inference, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
     monkeypatch.setattr(by_picture, "model", lambda index: None)
     line = io.BytesIO()
     Picture.fromarray(np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)).save(line, "PNG")
@@ -228,7 +228,7 @@ def test_the_query_is_a_card_that_tells_what_the_classifier_says_and_leads_to_it
 def test_an_upload_that_is_a_file_of_the_dataset_leads_to_its_case(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(classified, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
+    monkeypatch.setattr(inference, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
     monkeypatch.setattr(by_picture, "model", lambda index: None)
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[0].data, "image/png").run(timeout=120)

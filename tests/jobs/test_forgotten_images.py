@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from db import session, writes
 from db.models import Image, Prediction, Run, TrainedOn
-from db.queries import datasets, learned, runs
+from db.queries import datasets, leakage, runs
 from engine.errors import InputError
 from jobs.command import Context
 from jobs.results import unseen
@@ -67,7 +67,7 @@ def test_images_that_a_classifier_learned_from_are_no_test_of_it_when_they_were_
     judged = predicted(context, other, "predict", train_run=train.id)
     with session.reading(context.engine) as db:
         row = db.get_one(Run, judged.id)
-        left = db.scalars(select(Image.path).where(Image.dataset_id == other, learned.unseen(train.id))).all()
+        left = db.scalars(select(Image.path).where(Image.dataset_id == other, leakage.unseen(train.id))).all()
     assert len(left) == 2 and {one.path for one in unseen(context, row)} == set(left)
     with session.transaction(context.engine) as db:
         gone = select(Image.id).where(Image.path.in_(left)).scalar_subquery()

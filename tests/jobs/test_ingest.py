@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 
 from db import session, tallies
 from db.models import Dataset, Image, Prediction, Run, SkippedFile
-from db.queries import cases, datasets, learned
+from db.queries import cases, datasets, leakage
 from db.queries.cases import Question
 from engine import curation
 from engine.phantoms import write_phantoms
@@ -344,11 +344,11 @@ def test_a_corrected_patient_is_known_to_what_was_trained_before(
     with training:
         training.predictions([{"run_id": training.id, "image_id": film, "logit": 0.0, "probability": 0.5}], {})
     with session.reading(context.engine) as db:
-        assert learned.unseen_of(db, 1, training.id) == {judged}
+        assert leakage.unseen_of(db, 1, training.id) == {judged}
     (root / "labels.csv").write_text("file,label,split,patient\n0.png,0,train,Ann\n1.png,0,test,Ann\n")
     assert run(root) == 0
     with session.reading(context.engine) as db:
-        assert learned.unseen_of(db, 1, training.id) == set()
+        assert leakage.unseen_of(db, 1, training.id) == set()
 
 
 @pytest.mark.parametrize("first", ["ingest", "predict"])

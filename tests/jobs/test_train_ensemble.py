@@ -18,7 +18,7 @@ from jobs import ingest, predict, train
 from jobs.command import Context, JobError
 from jobs.run import ActiveRun
 from jobs.trainings import ensemble
-from jobs.trainings.learning import TrainingSet
+from jobs.trainings.common import TrainingSet
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server

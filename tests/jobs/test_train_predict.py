@@ -24,7 +24,7 @@ from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
 from jobs.run import ActiveRun
-from jobs.trainings.learning import TrainingSet, store_predictions
+from jobs.trainings.common import TrainingSet, store_predictions
 from jobs.trainings.members import stored_member, train_member
 
 REPOSITORY = Path(__file__).parents[2]

@@ -13,7 +13,7 @@ from jobs import ingest, validate
 from jobs.command import Context
 from jobs.processes import Processes
 from jobs.run import ActiveRun
-from jobs.trainings.learning import TrainingSet, looks_of
+from jobs.trainings.common import TrainingSet, looks_of
 
 
 @pytest.fixture(scope="session")

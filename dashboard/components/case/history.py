@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.case import ways
+from dashboard.components.case import navigation
 from db.models import Dataset
 from db.queries import cases
 from db.queries.cases import Case
@@ -32,7 +32,7 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
         held_out = "" if prediction.fold is None else f", fold {prediction.fold} held it out"
         rows.append(
             [
-                Cell(f"{run.id}", ways.in_run(run), tone="chosen" if run.id == view.question.run_id else ""),
+                Cell(f"{run.id}", navigation.in_run(run), tone="chosen" if run.id == view.question.run_id else ""),
                 f"{wording.classifier(run) or run.kind}{held_out}",
                 wording.percent(prediction.probability),
                 wording.percent(threshold),

@@ -6,7 +6,7 @@ from dashboard import pictures, resources
 from dashboard.components import filters, grid, wording
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.case import ways
+from dashboard.components.case import navigation
 from db.models import Dataset
 from db.queries import cases, runs
 from db.queries.cases import Case
@@ -39,7 +39,7 @@ def _elsewhere(case: Case) -> None:
         run = cases.explained(session, case.id)
     if run is not None:
         named = ", ".join(filter(None, [f"Run {run.id}", wording.classifier(run)]))
-        linked.row([Cell(f"{named}, has one", ways.in_run(run))], key="explained", left=True)
+        linked.row([Cell(f"{named}, has one", navigation.in_run(run))], key="explained", left=True)
 
 
 def facts(dataset: Dataset, case: Case, view: filters.View) -> None:

@@ -11,9 +11,9 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, filters, frame, grid, wording
-from dashboard.components.browser import going, linked
+from dashboard.components.browser import linked, redirect
 from dashboard.components.browser.linked import Cell
-from dashboard.components.cases import exports, picks
+from dashboard.components.cases import exports, selection
 from db.models import Dataset, Run
 from db.queries import cases, columns, runs
 from engine.commands import job
@@ -217,7 +217,7 @@ def _follow(dataset: Dataset, selection: Any) -> None:
     """Go where the chart was clicked."""
     clicked = selection.get("image") or []
     if clicked:
-        going.to(frame.here("case", dataset, **filters.parameters(image=int(clicked[0]["image_id"]))))
+        redirect.to(frame.here("case", dataset, **filters.parameters(image=int(clicked[0]["image_id"]))))
 
 
 def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
@@ -272,12 +272,12 @@ def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
         rate = wording.percent(wrong / judged)
         told += f" Run {view.question.run_id} judged {judged:,} and is wrong on **{rate}** ({wrong:,})."
     wrongest = partial(_wrongest, points, rows)
-    picks.tell()
+    selection.tell()
     with st.container(horizontal=True, vertical_alignment="center"):
         st.markdown(told, width="content")
         st.button("Clear the box", on_click=partial(address.put, box=None))
         if len(rows):
-            picks.take_away(dataset, view, partial(wrongest, limit=exports.MOST), len(rows))
+            selection.take_away(dataset, view, partial(wrongest, limit=exports.MOST), len(rows))
     ids = wrongest(limit=SHOWN)
     if len(rows) > len(ids):
         st.caption(f"Shown are {len(ids)} of them, those on which the classifier is most wrong first.")

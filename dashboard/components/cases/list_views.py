@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, grid, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.cases import picks
+from dashboard.components.cases import selection
 from db.models import Dataset
 from db.queries import cases, reviews
 from db.queries.cases import Case
@@ -34,7 +34,7 @@ def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: s
     for number, case in elsewhere.items():
         lines.setdefault(number, []).insert(0, f"run {other[0] if other else ''}: {wording.percent(case.probability)}")
     marks = {case.id: mark for case in shown if (mark := _mark(view, case))}
-    picking = picks.picking(dataset, KEY, ids)
+    picking = selection.picking(dataset, KEY, ids)
     grid.show(dataset, shown, key=KEY, lines=lines, marks=marks, picking=picking)
 
 
@@ -69,5 +69,5 @@ def _table(
             ]
         )
     heads = [">Image", "Label", ">Probability", *other, "Outcome", "Split", "Patient", "File", "Tags"]
-    picking = picks.picking(dataset, KEY, [case.id for case in shown])
+    picking = selection.picking(dataset, KEY, [case.id for case in shown])
     linked.table(heads, rows, key=KEY, caption="Cases of this page", picking=picking)

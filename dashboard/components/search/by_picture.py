@@ -11,9 +11,9 @@ from streamlit.delta_generator import DeltaGenerator
 
 from dashboard import resources
 from dashboard.components import address, filters, grid, wording
-from dashboard.components.browser import pasting
-from dashboard.components.search import classified, neighbours
-from dashboard.components.search.neighbours import Found
+from dashboard.components.browser import clipboard
+from dashboard.components.search import inference, neighbours
+from dashboard.components.search.neighbours import SearchResult
 from db.models import Dataset, VectorIndex
 from db.queries import cases, runs, search
 from db.queries.cases import Question
@@ -54,7 +54,7 @@ def _barred(image_id: int) -> Collection[int]:
         return cases.of_patient(session, image_id)
 
 
-def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> Found | None:
+def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> SearchResult | None:
     """Ask with a new picture; it stays in the session's memory and is never stored. Raises InputError where it is no
     picture."""
     decoder = resources.decoder()  # its libraries load while a file is chosen
@@ -64,14 +64,14 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
         max_upload_size=MEGABYTES,
         on_change=_forget,
     )
-    pasting.listen()
+    clipboard.listen()
     if file is not None:
         st.session_state[KEPT] = (file.name, file.getvalue())
     elif KEPT in st.session_state:  # whoever comes back to the page finds the picture, though not in the field
         st.button("Remove the picture", on_click=_forget)
     else:
         with suppress(InputError):  # a picture will tell of it
-            classified.classifier_of(view, model(index))  # loads while a file is chosen
+            inference.classifier_of(view, model(index))  # loads while a file is chosen
         return None
     name, data = st.session_state[KEPT]
     if len(data) > MEGABYTES * 2**20:
@@ -102,10 +102,10 @@ def _nearest(
     data: bytes,
     pixels: Pixels,
     film: Callable[[], None],
-) -> Found:
+) -> SearchResult:
     """What is nearest to a picture, uint8 (h, w), in a file of these bytes. film: draws it."""
     served = neighbours.opened(index)
-    reading = classified.read(view, pixels, model(served.index))
+    reading = inference.read(view, pixels, model(served.index))
     vectors = served.vectors.placed(reading.vectors)
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
@@ -124,7 +124,7 @@ def _nearest(
         neighbours.query(dataset, case, view, width=110)
     elif address.get("patients") in PATIENTS:
         st.caption("This picture is no file of the dataset, so its patient is not known and nobody is left out.")
-    return Found(hits, served.index, reading.zones, film)
+    return SearchResult(hits, served.index, reading.zones, film)
 
 
 def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
@@ -137,7 +137,7 @@ def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
     place.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
 
 
-def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> Found | None:
+def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> SearchResult | None:
     """Ask with an image that is in the index; needs no model."""
     typed = address.words("Image number or file name", name="image", placeholder="1")
     if not typed:
@@ -160,7 +160,7 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
     neighbours.query(dataset, case, view, width=240, whole=True)
     served = neighbours.opened(index)
     hits = neighbours.to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
-    return Found(hits, served.index, case.zones)
+    return SearchResult(hits, served.index, case.zones)
 
 
 def model(index: VectorIndex) -> Embedder:

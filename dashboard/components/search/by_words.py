@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, panels, wording
 from dashboard.components.reports import report_view
 from dashboard.components.search import by_picture, neighbours
-from dashboard.components.search.neighbours import Found
+from dashboard.components.search.neighbours import SearchResult
 from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
@@ -15,7 +15,7 @@ from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
 
 
-def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question) -> Found | None:
+def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question) -> SearchResult | None:
     """Ask with words, of whichever of the two the URL names; the pictures where an index reads text. The hits of
     pictures, or None where texts answered, which are shown at once. index: one that reads text, None where none
     does."""
@@ -37,7 +37,7 @@ def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question)
     return None
 
 
-def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found:
+def pictures(index: VectorIndex, text: str, k: int, question: Question) -> SearchResult:
     """The images nearest to the words, with what the embedder cannot tell."""
     served = neighbours.opened(index)
     embedder = by_picture.model(served.index)
@@ -49,7 +49,7 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Found
     caveat = embedder.caveat(text, known=served.vectors.known)
     if caveat:
         st.warning(f"{caveat[0].upper()}{wording.plain(caveat[1:])}.", icon=":material/help:")
-    return Found(neighbours.to_vectors(served, vectors, k, allowed=by_picture.allowed(question)), served.index)
+    return SearchResult(neighbours.to_vectors(served, vectors, k, allowed=by_picture.allowed(question)), served.index)
 
 
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:

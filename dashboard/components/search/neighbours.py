@@ -37,7 +37,7 @@ Served = ServedIndex[VectorIndex]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """The hits of a picture or text by an index, and the share of the query's heat in each lung zone where that is
     known."""
 

@@ -38,7 +38,7 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strateg
 
 
 @dataclass(frozen=True)
-class Foreign:
+class ImportedReports:
     """A report generator that quotes what was written: texts by strategy and the image's path, for every case that it
     is asked for."""
 

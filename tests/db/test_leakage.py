@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from db import session, tallies, writes
 from db.models import Dataset, Image, Run, TrainedOn
-from db.queries import columns, comparison, learned
+from db.queries import columns, comparison, leakage
 from engine.errors import InputError
 from jobs import evaluate
 from jobs.command import Context
@@ -39,7 +39,7 @@ def test_other_films_of_a_patient_who_was_trained_on_are_judged_nowhere(world: W
     assert len(left) == 46
     with session.reading(world.context.engine) as db:
         one, other = db.get_one(Run, first.id), db.get_one(Run, second.id)
-        assert learned.unseen_of(db, world.dataset.id, train.id) == left
+        assert leakage.unseen_of(db, world.dataset.id, train.id) == left
         assert {row.image_id for row in unseen(world.context, one)} == left
         assert {row.image_id for row in comparison.paired(db, other, one)} == left
         assert sum(len(part) for part in columns.judgements(db, one)) == 46
@@ -67,7 +67,7 @@ def test_a_patient_key_of_another_dataset_is_another_patient(world: World, tmp_p
     give(other, other.of("test"), "p")
     train = world.add_train()
     with session.reading(world.context.engine) as db:
-        assert learned.unseen_of(db, other.dataset.id, train.id) == {image.id for image in other.images}
+        assert leakage.unseen_of(db, other.dataset.id, train.id) == {image.id for image in other.images}
 
 
 def test_patients_who_were_trained_on_are_known_when_their_films_are_forgotten(world: World) -> None:
@@ -76,7 +76,7 @@ def test_patients_who_were_trained_on_are_known_when_their_films_are_forgotten(w
     with session.transaction(world.context.engine) as db:
         writes.forget_images(db, [image.id for image in world.of("train")])
         left = {image.id for image in world.of("test")} - theirs
-        assert learned.unseen_of(db, world.dataset.id, train.id) == left
+        assert leakage.unseen_of(db, world.dataset.id, train.id) == left
 
 
 def test_patients_whose_keys_are_corrected_count_by_the_new_ones(world: World) -> None:
@@ -88,7 +88,7 @@ def test_patients_whose_keys_are_corrected_count_by_the_new_ones(world: World) -
     with session.transaction(world.context.engine) as db:
         writes.forget_images(db, [forgotten.id])
         writes.follow_patients(db, world.dataset.id)
-        assert learned.unseen_of(db, world.dataset.id, train.id) == {image.id for image in tested[3:]}
+        assert leakage.unseen_of(db, world.dataset.id, train.id) == {image.id for image in tested[3:]}
 
 
 def test_patients_in_the_test_split_and_outside_it_are_counted_with_the_images(world: World) -> None:

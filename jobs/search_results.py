@@ -39,7 +39,7 @@ def to_hit(rank: int, similarity: float, image: KnownImage, snippet: str | None 
 
 
 @dataclass(frozen=True)
-class Answer:
+class SearchResult:
     """The hits, what answered, and what else there is to know."""
 
     hits: list[Hit]
@@ -49,13 +49,13 @@ class Answer:
     """Of the index that answered; None where words did."""
 
 
-def as_csv(answer: Answer) -> str:
+def as_csv(answer: SearchResult) -> str:
     """The hits, a line each."""
     columns = [field.name for field in fields(Hit)]
     return csv_text(columns, [[getattr(hit, name) for name in columns] for hit in answer.hits])
 
 
-def show(dataset: Dataset, answer: Answer, *, as_json: bool, narrowed: bool) -> None:
+def show(dataset: Dataset, answer: SearchResult, *, as_json: bool, narrowed: bool) -> None:
     """Print the answer as a table with the neighbours' vote, or as JSON. narrowed: to a label, a cause or an outcome,
     where the vote tells nothing and the table leaves it out."""
     counted = vote([LABELS[hit.label] for hit in answer.hits])
@@ -82,7 +82,7 @@ def show(dataset: Dataset, answer: Answer, *, as_json: bool, narrowed: bool) -> 
         print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
 
 
-def write_grid(path: Path, dataset: Dataset, answer: Answer, asked: "Sample | str") -> None:
+def write_grid(path: Path, dataset: Dataset, answer: SearchResult, asked: "Sample | str") -> None:
     """What was asked, a picture or words, and its hits as a PNG; a hit is green where its label is the picture's and
     orange where it is the other.
 

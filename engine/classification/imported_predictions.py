@@ -1,5 +1,4 @@
-"""What a classifier that is not ours said of images: a CSV file with their paths and probabilities of pneumonia, and
-where it looked."""
+"""Predictions that a classifier made elsewhere: a CSV of paths and probabilities of pneumonia, and its heatmaps."""
 
 import math
 import re
@@ -25,7 +24,7 @@ SIDE = 56
 
 
 @dataclass(frozen=True)
-class Said:
+class ImportedPrediction:
     """probability: of pneumonia, in [0, 1]. row: of the file, from 0."""
 
     probability: float
@@ -33,19 +32,19 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Predictions:
-    """said: by path of the image. strays: paths that are no image's. rows: of the file, the head left out."""
+class ImportedPredictions:
+    """by_path: by path of the image. strays: paths that are no image's. rows: of the file, the head left out."""
 
-    said: Mapping[str, Said]
+    by_path: Mapping[str, ImportedPrediction]
     strays: tuple[str, ...]
     rows: int
 
 
-def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> Predictions:
+def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> ImportedPredictions:
     """What the file says of these images; rows without a probability do not count. Raises InputError as
     `path_sheets.rows` does, where there is no file, for what is no probability, and for two of one image."""
     held = set(paths)
-    found: Values[Said] = Values()
+    found: Values[ImportedPrediction] = Values()
     count = 0
     try:
         for row in path_sheets.rows(file, (COLUMN,), held, copies):
@@ -53,17 +52,17 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> Predict
             if not row.cells[COLUMN]:
                 continue
             try:
-                said = Said(_probability(row.cells[COLUMN]), row.number)
+                prediction = ImportedPrediction(_probability(row.cells[COLUMN]), row.number)
             except ValueError as error:
                 raise InputError(f"{file}, line {row.line}: {error}") from error
-            if not found.add(row, said):
+            if not found.add(row, prediction):
                 raise InputError(f"{file}, line {row.line}: a second {COLUMN} for {row.path}; keep one")
     except FileNotFoundError as error:
         raise InputError(
             f"{file} is not there; give a CSV file with columns {path_sheets.PATH} and {COLUMN}"
         ) from error
     sheet = found.sheet(held)
-    return Predictions(sheet.values, sheet.strays, count)
+    return ImportedPredictions(sheet.values, sheet.strays, count)
 
 
 def logit(probability: float) -> float:

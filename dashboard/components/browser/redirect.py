@@ -18,4 +18,4 @@ def to(href: str) -> None:
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
     js = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    return st.components.v2.component("pneumoscope_going", js=js)
+    return st.components.v2.component("pneumoscope_redirect", js=js)

@@ -15,5 +15,5 @@ def listen() -> None:
 
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
-    js = (HERE / "pasting.js").read_text(encoding="utf-8")
-    return st.components.v2.component("pneumoscope_pasting", js=js)
+    js = (HERE / "clipboard.js").read_text(encoding="utf-8")
+    return st.components.v2.component("pneumoscope_clipboard", js=js)

@@ -19,4 +19,4 @@ def go() -> None:
 @st.cache_resource(show_spinner=False)
 def _component() -> Any:
     js = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
-    return st.components.v2.component("pneumoscope_returning", js=js)
+    return st.components.v2.component("pneumoscope_login_redirect", js=js)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.classification.foreign_predictions import heatmap, heatmaps, logit, read
+from engine.classification.imported_predictions import heatmap, heatmaps, logit, read
 from engine.errors import InputError
 
 
@@ -16,13 +16,13 @@ def sheet(folder: Path, *lines: str) -> Path:
 
 
 def probabilities(file: Path, paths: list[str], copies: dict[str, str]) -> dict[str, float]:
-    return {path: one.probability for path, one in read(file, paths, copies).said.items()}
+    return {path: one.probability for path, one in read(file, paths, copies).by_path.items()}
 
 
 def test_rows_reach_images_copies_and_other_spellings(tmp_path: Path) -> None:
     file = sheet(tmp_path, "test\\a.png,0.25", "./b.png, 1 ", "copy.png,1e-3", "c.png,", "gone.png,0")
     found = read(file, ["test/a.png", "b.png", "c.png", "d.png"], {"copy.png": "d.png"})
-    assert {path: one.probability for path, one in found.said.items()} == {
+    assert {path: one.probability for path, one in found.by_path.items()} == {
         "test/a.png": 0.25,
         "b.png": 1.0,
         "d.png": 0.001,
@@ -48,7 +48,7 @@ def test_a_path_with_more_folders_or_fewer_names_the_one_image_that_it_fits(tmp_
     assert probabilities(file, held, {}) == {held[0]: 0.1, held[2]: 0.2, held[3]: 0.3}
     file = sheet(tmp_path, "NORMAL/b.png,0.4", "c.png,0.5", "elsewhere/a.png,0.6", "x/c.png,0.7")
     found = read(file, held, {})
-    assert {path: one.probability for path, one in found.said.items()} == {held[3]: 0.5}
+    assert {path: one.probability for path, one in found.by_path.items()} == {held[3]: 0.5}
     assert found.strays == ("NORMAL/b.png", "elsewhere/a.png", "x/c.png"), "several fit, or none does"
 
 
