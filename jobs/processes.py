@@ -34,15 +34,15 @@ class Processes:
         return cls(state.process_index, state.num_processes, str(state.device))
 
     @property
-    def leads(self) -> bool:
+    def is_leader(self) -> bool:
         """Whether this is the process that claims the run and stores its end."""
         return self.rank == 0
 
-    def mine(self, number: int) -> bool:
+    def owns(self, number: int) -> bool:
         """Whether part `number` of the work is this process's."""
         return number % self.count == self.rank
 
-    def told(self, word: Any) -> Any:
+    def broadcast(self, word: Any) -> Any:
         """The leading process's `word`, in every process."""
         if self.count == 1:
             return word
@@ -50,7 +50,7 @@ class Processes:
 
         return broadcast_object_list([word])[0]
 
-    def wait(self) -> None:
+    def barrier(self) -> None:
         """Until every process is here."""
         if self.count > 1:
             from accelerate import PartialState

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = chosen_recipe(args)
     processes = Processes.launched()
     refuse_launcher(recipe, processes)
-    if not processes.leads:
+    if not processes.is_leader:
         return help_along(args, recipe, processes)
     run = None
     try:
@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         parts = trained_parts(context, dataset, training_set, recipe, args.seed, processes)
         run = claimed(context, dataset, training_set, recipe, args.seed, parts)
     finally:  # the others wait for this word
-        processes.told(None if run is None or run.already_finished else run.id)
+        processes.broadcast(None if run is None or run.already_finished else run.id)
     carry_out(run, training_set, recipe, args.seed, processes, parts)
     return 0
 
@@ -177,7 +177,7 @@ def help_along(args: Namespace, recipe: "AnyRecipe", processes: Processes) -> in
     from engine.classification.recipes import Recipe
 
     assert isinstance(recipe, Recipe)
-    number = processes.told(None)
+    number = processes.broadcast(None)
     if number is None:
         return 0
     context = open_context(args)

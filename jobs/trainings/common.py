@@ -72,12 +72,12 @@ def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) ->
     from engine.images import read_batch
 
     path = run.folder / "looks.npy"
-    if processes.leads and kept_array(path, len(training_set.files)) is None:
+    if processes.is_leader and kept_array(path, len(training_set.files)) is None:
         batches = list(writes.batches(training_set.files, BATCH))
         made = [acquisition.statistics(read_batch(batch)) for batch in run.track(batches, stage="describing looks")]
         with whole_file(path) as temporary:
             np.save(temporary, np.concatenate(made), allow_pickle=False)
-    processes.wait()
+    processes.barrier()
     looks: np.ndarray = np.load(path, allow_pickle=False)
     return looks
 

@@ -65,7 +65,7 @@ def train(
             (deal, fold)
             for deal in deals
             for fold in range(recipe.folds)
-            if deal.backbone == name and processes.mine(deal.number * recipe.folds + fold)
+            if deal.backbone == name and processes.owns(deal.number * recipe.folds + fold)
         ]
         with run.progress(f"training {name}", len(mine) * recipe.epochs) as advance:
             for deal, fold in mine:
@@ -80,8 +80,8 @@ def train(
                     device=processes.device,
                     advance=advance,
                 )
-    processes.wait()
-    if processes.leads:
+    processes.barrier()
+    if processes.is_leader:
         store(run, training_set, recipe, deals, seed=seed)
 
 
@@ -124,8 +124,8 @@ def views_of(
 
     stage = f"caching views of {backbone.spec.name}"
     if processes.count > 1:
-        build(stage, processes.mine)
-        processes.wait()
+        build(stage, processes.owns)
+        processes.barrier()
     return build(stage, lambda _: True)
 
 
