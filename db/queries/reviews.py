@@ -33,7 +33,7 @@ class Film:
 
 
 @dataclass(frozen=True)
-class Said:
+class ListedReview:
     """A review with its tags. superseded: the same reader judged the image again later."""
 
     review: Review
@@ -43,7 +43,7 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Listed:
+class ReviewQuestion:
     """Which reviews of a dataset a list shows; None leaves a side open."""
 
     dataset_id: int
@@ -53,7 +53,7 @@ class Listed:
 
 
 @dataclass(frozen=True)
-class Counted:
+class FirstVerdict:
     """A reader's first verdict on an image, with what is known of the image."""
 
     image_id: int
@@ -96,19 +96,19 @@ def judged(session: Session, question: Question, reviewer: str) -> int:
     return session.scalar(query.where(_speaks_of(cases.matching(question)))) or 0
 
 
-def latest(session: Session, image_id: int, reviewer: str) -> Said | None:
+def latest(session: Session, image_id: int, reviewer: str) -> ListedReview | None:
     """The reader's latest review of the image."""
     query = select(Review, Image).join(Image).where(Review.image_id == image_id, Review.reviewer == reviewer)
     return next(iter(_said(session, query.order_by(Review.id.desc()).limit(1))), None)
 
 
-def last(session: Session, dataset_id: int, reviewer: str) -> Said | None:
+def last(session: Session, dataset_id: int, reviewer: str) -> ListedReview | None:
     """The reader's last review in the dataset, of any image."""
-    query = _matching(select(Review, Image).join(Image), Listed(dataset_id, reviewer=reviewer))
+    query = _matching(select(Review, Image).join(Image), ReviewQuestion(dataset_id, reviewer=reviewer))
     return next(iter(_said(session, query.order_by(Review.id.desc()).limit(1))), None)
 
 
-def of_image(session: Session, image_id: int) -> list[Said]:
+def of_image(session: Session, image_id: int) -> list[ListedReview]:
     """All reviews of the image, the latest first."""
     query = select(Review, Image).join(Image).where(Review.image_id == image_id)
     return _said(session, query.order_by(Review.id.desc()))
@@ -138,29 +138,31 @@ def tags_of(session: Session, image_ids: Sequence[int]) -> dict[int, list[str]]:
 
 def reviewers(session: Session, dataset_id: int) -> dict[str, int]:
     """Who reviewed the dataset's images, with their numbers of reviews, the most first."""
-    query = _matching(select(Review.reviewer, func.count()), Listed(dataset_id)).group_by(Review.reviewer)
+    query = _matching(select(Review.reviewer, func.count()), ReviewQuestion(dataset_id)).group_by(Review.reviewer)
     return dict(session.execute(query.order_by(func.count().desc(), Review.reviewer)).all())
 
 
-def count(session: Session, listed: Listed) -> int:
+def count(session: Session, question: ReviewQuestion) -> int:
     """How many reviews match."""
-    return session.scalar(_matching(select(func.count()).select_from(Review), listed)) or 0
+    return session.scalar(_matching(select(func.count()).select_from(Review), question)) or 0
 
 
-def page(session: Session, listed: Listed, *, limit: int | None = None, offset: int = 0) -> list[Said]:
+def page(
+    session: Session, question: ReviewQuestion, *, limit: int | None = None, offset: int = 0
+) -> list[ListedReview]:
     """Reviews that match, the latest first; all of them where no limit is given."""
-    query = _matching(select(Review, Image).join(Image), listed).order_by(Review.id.desc()).offset(offset)
+    query = _matching(select(Review, Image).join(Image), question).order_by(Review.id.desc()).offset(offset)
     return _said(session, query if limit is None else query.limit(limit))
 
 
-def probabilities(session: Session, run_id: int | None, listed: Listed) -> dict[int, float]:
+def probabilities(session: Session, run_id: int | None, question: ReviewQuestion) -> dict[int, float]:
     """What the run predicted of the images that these reviews speak of, by image."""
-    reviewed = _matching(select(Review.image_id), listed)
+    reviewed = _matching(select(Review.image_id), question)
     query = select(Prediction.image_id, Prediction.probability).where(Prediction.run_id == (run_id or 0))
     return dict(session.execute(query.where(Prediction.image_id.in_(reviewed))).all())
 
 
-def verdicts(session: Session, question: Question, *, blind: bool) -> list[Counted]:
+def verdicts(session: Session, question: Question, *, blind: bool) -> list[FirstVerdict]:
     """Every reader's first verdict on each image of the question, which nothing that the page tells afterwards could
     sway, beside the run's prediction. blind: those alone whose reader had been told nothing of the film."""
     columns = (Image.id, Image.patient_key, Review.reviewer, Review.verdict, Image.label, Prediction.probability)
@@ -170,7 +172,7 @@ def verdicts(session: Session, question: Question, *, blind: bool) -> list[Count
     if blind:
         query = query.where(Review.unblinded_by == "")
     query = query.order_by(Review.image_id, Review.reviewer)
-    return [Counted(*row) for row in session.execute(query)]
+    return [FirstVerdict(*row) for row in session.execute(query)]
 
 
 def _film(session: Session, query: Select[*tuple[Any, ...]]) -> Film | None:
@@ -196,22 +198,22 @@ def _speaks_of(images: Select[int]) -> ColumnElement[bool]:
     return images.where(Image.id == Review.image_id).correlate(Review).scalar_subquery().is_not(None)
 
 
-def _matching(query: Select[*tuple[Any, ...]], listed: Listed) -> Select[*tuple[Any, ...]]:
-    query = query.where(_speaks_of(select(Image.id).where(Image.dataset_id == listed.dataset_id)))
-    if listed.reviewer is not None:
-        query = query.where(Review.reviewer == listed.reviewer)
-    if listed.verdict is not None:
-        query = query.where(Review.verdict == listed.verdict)
-    if listed.tag is not None:
-        query = query.where(exists().where(ImageTag.review_id == Review.id, ImageTag.name == listed.tag))
+def _matching(query: Select[*tuple[Any, ...]], question: ReviewQuestion) -> Select[*tuple[Any, ...]]:
+    query = query.where(_speaks_of(select(Image.id).where(Image.dataset_id == question.dataset_id)))
+    if question.reviewer is not None:
+        query = query.where(Review.reviewer == question.reviewer)
+    if question.verdict is not None:
+        query = query.where(Review.verdict == question.verdict)
+    if question.tag is not None:
+        query = query.where(exists().where(ImageTag.review_id == Review.id, ImageTag.name == question.tag))
     return query
 
 
-def _said(session: Session, query: Select[*tuple[Any, ...]]) -> list[Said]:
+def _said(session: Session, query: Select[*tuple[Any, ...]]) -> list[ListedReview]:
     rows = session.execute(query.add_columns(_superseded())).all()
     tags: dict[int | None, list[str]] = {}
     for part in batches(review.id for review, _, _ in rows):
         found = select(ImageTag.review_id, ImageTag.name).where(ImageTag.review_id.in_(part)).order_by(ImageTag.id)
         for review_id, name in session.execute(found):
             tags.setdefault(review_id, []).append(name)
-    return [Said(review, image, tuple(tags.get(review.id, ())), bool(later)) for review, image, later in rows]
+    return [ListedReview(review, image, tuple(tags.get(review.id, ())), bool(later)) for review, image, later in rows]

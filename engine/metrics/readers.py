@@ -20,14 +20,14 @@ class Judgement:
     patient: str
     reader: str
     verdict: str
-    said: int | None
+    call: int | None
     """The verdict as 1 or 0; None where it is neither, such as uncertain."""
     label: int | None
     model: int | None
 
 
 @dataclass(frozen=True)
-class Pair:
+class PairAgreement:
     """Two readers on the images that both judged. agreement: share of equal verdicts."""
 
     first: str
@@ -37,7 +37,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Together:
+class GroupAgreement:
     """All readers at once; None where no image has two verdicts."""
 
     fleiss: Interval | None
@@ -49,7 +49,7 @@ class Together:
 
 
 @dataclass(frozen=True)
-class Against:
+class ReferenceAgreement:
     """A reader against label or model. undecided: verdicts that are neither pneumonia nor normal, which are left out;
     unknown: images whose label or call is not known, left out too. The rest is None where nothing is left."""
 
@@ -64,7 +64,7 @@ class Against:
     specificity: Interval | None = None
 
 
-class Sheet:
+class ReaderStudy:
     """Judgements sorted by reader and image; resampling draws patients, since images of one are not independent."""
 
     def __init__(
@@ -79,7 +79,7 @@ class Sheet:
         self._patients = {one.image: one.patient for one in judgements}
         self._seed, self._replicates = seed, replicates
 
-    def pairs(self) -> list[Pair]:
+    def pairs(self) -> list[PairAgreement]:
         """Every two readers that judged an image in common; all verdicts are categories."""
         found = []
         for first, second in combinations(self.readers, 2):
@@ -89,29 +89,29 @@ class Sheet:
                 left, right = ([side[image].verdict for image in images] for side in (one, other))
                 same = (np.asarray(left) == np.asarray(right)).astype(np.float64)
                 equal = self._share(same, images)
-                found.append(Pair(first, second, equal, self._interval(cohen(left, right), images)))
+                found.append(PairAgreement(first, second, equal, self._interval(cohen(left, right), images)))
         return found
 
-    def together(self) -> Together:
+    def together(self) -> GroupAgreement:
         """Fleiss' kappa needs as many verdicts on each image: it is of the largest group of images that have.
         Krippendorff's alpha takes every image with two verdicts or more."""
         counts = {image: row for image, row in self._counts().items() if sum(row) > 1}
         if not counts:
-            return Together(None, 0, None)
+            return GroupAgreement(None, 0, None)
         sizes = Counter(sum(row) for row in counts.values())
         most = max(sizes, key=lambda number: (sizes[number], number))
         equal = [image for image, row in counts.items() if sum(row) == most]
-        return Together(
+        return GroupAgreement(
             fleiss=self._interval(fleiss([counts[image] for image in equal]), equal),
             verdicts=most,
             alpha=self._interval(krippendorff(list(counts.values())), list(counts)),
         )
 
-    def against_label(self) -> list[Against]:
+    def against_label(self) -> list[ReferenceAgreement]:
         """Every reader against the label."""
         return [self._against(reader, {i: one.label for i, one in rows.items()}, True) for reader, rows in self._rows()]
 
-    def against_model(self) -> list[Against]:
+    def against_model(self) -> list[ReferenceAgreement]:
         """Every reader against the model's call."""
         return [
             self._against(reader, {i: one.model for i, one in rows.items()}, False) for reader, rows in self._rows()
@@ -127,7 +127,7 @@ class Sheet:
                 if kind == "readers":
                     differs = verdicts.setdefault(image, one.verdict) != one.verdict
                 else:
-                    differs = one.said is not None and truth is not None and one.said != truth
+                    differs = one.call is not None and truth is not None and one.call != truth
                 if differs:
                     found.add(image)
         return sorted(found)
@@ -149,21 +149,21 @@ class Sheet:
                 counts[image][place[one.verdict]] += 1
         return counts
 
-    def _against(self, reader: str, truth: Mapping[int, int | None], is_label: bool) -> Against:
+    def _against(self, reader: str, truth: Mapping[int, int | None], is_label: bool) -> ReferenceAgreement:
         rows = self.by_reader[reader]
-        decided = [image for image in sorted(rows) if rows[image].said is not None]
+        decided = [image for image in sorted(rows) if rows[image].call is not None]
         images = [image for image in decided if truth[image] is not None]
         left_out = len(rows) - len(decided), len(decided) - len(images)
         if not images:
-            return Against(reader, *left_out)
-        said = np.array([rows[image].said for image in images])
+            return ReferenceAgreement(reader, *left_out)
+        calls = np.array([rows[image].call for image in images])
         true = np.array([truth[image] for image in images])
-        right = (said == true).astype(np.float64)
-        agreement, kappa = self._share(right, images), self._interval(cohen(said, true), images)
+        right = (calls == true).astype(np.float64)
+        agreement, kappa = self._share(right, images), self._interval(cohen(calls, true), images)
         if not is_label:
-            return Against(reader, *left_out, agreement, kappa)
+            return ReferenceAgreement(reader, *left_out, agreement, kappa)
         rates = [self._share(np.where(true == truly, right, np.nan), images) for truly in (1, 0)]
-        return Against(reader, *left_out, agreement, kappa, *rates)
+        return ReferenceAgreement(reader, *left_out, agreement, kappa, *rates)
 
     def _share(self, values: Floats, images: Sequence[int]) -> Interval:
         """The mean of values that are 0, 1 or NaN."""

@@ -12,7 +12,7 @@ from sqlalchemy import func, insert, select, update
 from dashboard.components.reviews import review_list
 from db import session as database
 from db.models import Dataset, ImageTag, Prediction, Review, Run
-from db.queries.reviews import Listed
+from db.queries.reviews import ReviewQuestion
 from engine.metrics.proportions import wilson
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -146,7 +146,7 @@ def test_the_csv_holds_every_review_and_no_formula(workbench: Workbench) -> None
         own = select(Prediction.probability).where(Prediction.run_id == run, Prediction.image_id == images[0].id)
         probability = db.scalar(own)
         dataset = db.get_one(Dataset, workbench.dataset_id)
-    table = review_list.csv(dataset, Listed(workbench.dataset_id), run)
+    table = review_list.csv(dataset, ReviewQuestion(workbench.dataset_id), run)
     first, second = csv.DictReader(io.StringIO(table, newline=""))
     assert (first["reviewer"], first["verdict"], first["label"]) == ("Anna", "unreadable", "pneumonia")
     assert (second["reviewer"], second["note"], second["tags"]) == ("'=cmd", "'@SUM(A1)\nsecond line", "'+1; tube")

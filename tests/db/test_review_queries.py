@@ -15,7 +15,7 @@ from db import session as database
 from db.models import Image, ImageTag, Prediction, Review, Run
 from db.queries import reviews
 from db.queries.cases import Question
-from db.queries.reviews import Listed
+from db.queries.reviews import ReviewQuestion
 from db.review_rules import RefusedError
 
 
@@ -231,12 +231,12 @@ def test_lists_count_and_page_by_reader_verdict_and_tag(engine: Engine, dataset:
                 verdict = "normal" if image % 3 else "uncertain"
                 give(db, image, reviewer, verdict, tags=["tube"] if image % 5 == 0 else [])
         for listed, wanted in (
-            (Listed(dataset), 30),
-            (Listed(dataset, reviewer="Ben"), 10),
-            (Listed(dataset, verdict="uncertain"), 9),
-            (Listed(dataset, tag="tube"), 6),
-            (Listed(dataset, reviewer="Ben", verdict="normal", tag="tube"), 1),
-            (Listed(dataset + 1), 0),
+            (ReviewQuestion(dataset), 30),
+            (ReviewQuestion(dataset, reviewer="Ben"), 10),
+            (ReviewQuestion(dataset, verdict="uncertain"), 9),
+            (ReviewQuestion(dataset, tag="tube"), 6),
+            (ReviewQuestion(dataset, reviewer="Ben", verdict="normal", tag="tube"), 1),
+            (ReviewQuestion(dataset + 1), 0),
         ):
             whole = reviews.page(db, listed)
             assert reviews.count(db, listed) == len(whole) == wanted, listed
@@ -245,7 +245,7 @@ def test_lists_count_and_page_by_reader_verdict_and_tag(engine: Engine, dataset:
             assert [one.review.id for one in whole] == sorted((one.review.id for one in whole), reverse=True)
         assert reviews.reviewers(db, dataset) == {"Anna": 20, "Ben": 10}
         assert list(reviews.tags_in_use(db, dataset)) == ["tube"]
-        assert all(one.tags == ("tube",) for one in reviews.page(db, Listed(dataset, tag="tube")))
+        assert all(one.tags == ("tube",) for one in reviews.page(db, ReviewQuestion(dataset, tag="tube")))
 
 
 def test_verdicts_stand_beside_the_predictions_of_the_run_in_question(engine: Engine, dataset: int) -> None:
@@ -263,5 +263,5 @@ def test_verdicts_stand_beside_the_predictions_of_the_run_in_question(engine: En
         assert [row.image_id for row in reviews.verdicts(db, Question(dataset, split="test"), blind=True)] == [
             tested.id
         ]
-        assert reviews.probabilities(db, run, Listed(dataset)) == {tested.id: probability}
-        assert reviews.probabilities(db, None, Listed(dataset)) == {}
+        assert reviews.probabilities(db, run, ReviewQuestion(dataset)) == {tested.id: probability}
+        assert reviews.probabilities(db, None, ReviewQuestion(dataset)) == {}

@@ -12,7 +12,7 @@ from sklearn.metrics import cohen_kappa_score
 from engine.errors import InputError
 from engine.metrics.agreement import cohen, fleiss, krippendorff
 from engine.metrics.bootstrap import Statistic
-from engine.metrics.readers import Judgement, Sheet
+from engine.metrics.readers import Judgement, ReaderStudy
 
 VERDICTS = ("pneumonia", "normal", "uncertain")
 FLEISS_1971 = (
@@ -109,7 +109,7 @@ def test_what_cannot_be_compared_is_refused_in_words() -> None:
 
 
 def test_pairs_are_compared_on_the_images_that_both_judged() -> None:
-    sheet = Sheet(judged("ppnnu ", "pnnn u", "     p"), replicates=50)
+    sheet = ReaderStudy(judged("ppnnu ", "pnnn u", "     p"), replicates=50)
     (pair,) = [one for one in sheet.pairs() if {one.first, one.second} == {"reader0", "reader1"}]
     assert (pair.kappa.n, pair.agreement.n, pair.agreement.value) == (4, 4, 0.75)
     assert pair.kappa.value == pytest.approx(cohen_kappa_score(list("ppnn"), list("pnnn")))
@@ -118,16 +118,16 @@ def test_pairs_are_compared_on_the_images_that_both_judged() -> None:
 
 
 def test_all_readers_at_once_are_compared_on_the_largest_group_of_equally_judged_images() -> None:
-    together = Sheet(judged("ppnnpu", "pnnn  ", "ppn   "), replicates=50).together()
+    together = ReaderStudy(judged("ppnnpu", "pnnn  ", "ppn   "), replicates=50).together()
     assert together.fleiss is not None
     assert together.alpha is not None
     assert (together.verdicts, together.fleiss.n, together.alpha.n) == (3, 3, 4)
     assert together.fleiss.value == pytest.approx(value(fleiss([[3, 0], [2, 1], [0, 3]]), 3))
-    assert Sheet(judged("ppnn"), replicates=50).together().alpha is None
+    assert ReaderStudy(judged("ppnn"), replicates=50).together().alpha is None
 
 
 def test_uncertain_verdicts_are_left_out_against_label_and_model_and_counted() -> None:
-    sheet = Sheet(judged("ppnnupn", labels="110001 ", model="1  1111"), replicates=50)
+    sheet = ReaderStudy(judged("ppnnupn", labels="110001 ", model="1  1111"), replicates=50)
     (label,), (model,) = sheet.against_label(), sheet.against_model()
     assert (label.undecided, label.unknown) == (1, 1)
     assert label.kappa is not None
@@ -140,19 +140,19 @@ def test_uncertain_verdicts_are_left_out_against_label_and_model_and_counted() -
 
 
 def test_sensitivity_and_specificity_of_a_reader_are_shares_of_the_label() -> None:
-    (label,) = Sheet(judged("ppnnp", labels="11100"), replicates=50).against_label()
+    (label,) = ReaderStudy(judged("ppnnp", labels="11100"), replicates=50).against_label()
     assert label.sensitivity is not None
     assert label.specificity is not None
     assert (label.sensitivity.value, label.specificity.value) == (pytest.approx(2 / 3), 0.5)
 
 
 def test_a_reader_who_decided_nothing_has_no_figures() -> None:
-    (label,) = Sheet(judged("uu", labels="10"), replicates=50).against_label()
+    (label,) = ReaderStudy(judged("uu", labels="10"), replicates=50).against_label()
     assert (label.undecided, label.agreement, label.kappa) == (2, None, None)
 
 
 def test_images_where_verdicts_differ_are_found() -> None:
-    sheet = Sheet(judged("ppnu", "pnnu", "p  p", labels="1001", model="0 01"), replicates=50)
+    sheet = ReaderStudy(judged("ppnu", "pnnu", "p  p", labels="1001", model="0 01"), replicates=50)
     assert sheet.apart("readers") == [1, 3]
     assert sheet.apart("label") == [1]
     assert sheet.apart("model") == [0]
@@ -161,14 +161,14 @@ def test_images_where_verdicts_differ_are_found() -> None:
 
 def test_images_of_one_patient_are_drawn_together() -> None:
     apart = judged("pnpnpnpn", "pnpnnpnp")
-    one = [Judgement(j.image, f"{j.image // 2}", j.reader, j.verdict, j.said, j.label, j.model) for j in apart]
-    wide, narrow = (Sheet(rows, replicates=500).pairs()[0].kappa for rows in (one, apart))
+    one = [Judgement(j.image, f"{j.image // 2}", j.reader, j.verdict, j.call, j.label, j.model) for j in apart]
+    wide, narrow = (ReaderStudy(rows, replicates=500).pairs()[0].kappa for rows in (one, apart))
     assert wide.value == narrow.value
     assert (wide.low, wide.high) != (narrow.low, narrow.high)
 
 
 def test_only_the_readers_who_judged_most_are_compared() -> None:
-    sheet = Sheet(judged("pnpn", "pn  ", "pnp "), readers=2, replicates=50)
+    sheet = ReaderStudy(judged("pnpn", "pn  ", "pnp "), readers=2, replicates=50)
     assert sheet.readers == ["reader0", "reader2"]
     assert {(pair.first, pair.second) for pair in sheet.pairs()} == {("reader0", "reader2")}
     assert len(sheet.against_label()) == 2
@@ -176,6 +176,6 @@ def test_only_the_readers_who_judged_most_are_compared() -> None:
 
 @pytest.mark.parametrize(("first", "second"), list(product("pn", repeat=2)))
 def test_one_image_has_no_interval(first: str, second: str) -> None:
-    (pair,) = Sheet(judged(first, second), replicates=50).pairs()
+    (pair,) = ReaderStudy(judged(first, second), replicates=50).pairs()
     assert np.isnan(pair.kappa.low)
     assert np.isnan(pair.kappa.high)

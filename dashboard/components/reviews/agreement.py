@@ -12,10 +12,10 @@ from dashboard.components.browser.linked import Cell
 from db.models import Dataset
 from db.queries import cases, reviews
 from db.queries.cases import Question
-from db.queries.reviews import Counted
+from db.queries.reviews import FirstVerdict
 from db.review_rules import CALLS, VERDICTS
 from engine.metrics.bootstrap import Interval
-from engine.metrics.readers import Against, Judgement, Pair, Sheet, Together
+from engine.metrics.readers import GroupAgreement, Judgement, PairAgreement, ReaderStudy, ReferenceAgreement
 
 READERS = 8
 """Readers compared; those who judged fewer images are left out, and the page says so."""
@@ -47,7 +47,7 @@ def show(dataset: Dataset, question: Question, view: filters.View) -> None:
         st.info(f"No image of these has been {said} yet.{more}")
         return
     judgements = [_judgement(row, question.threshold) for row in rows]
-    sheet = Sheet(judgements, readers=READERS)
+    study = ReaderStudy(judgements, readers=READERS)
     everybody = len({row.reviewer for row in rows})
     judged = wording.count(len({row.image_id for row in rows}), "image")
     st.markdown(f"{judged} judged by {wording.count(everybody, 'reader')}. {filters.described(view)}")
@@ -59,12 +59,12 @@ def show(dataset: Dataset, question: Question, view: filters.View) -> None:
     elif len(rows) < len(every):
         st.caption(_otherwise(len(every) - len(rows)))
     digest = hashlib.sha256(repr(judgements).encode()).hexdigest()
-    pairs, together, by_label, by_model = _measured(digest, sheet)
+    pairs, together, by_label, by_model = _measured(digest, study)
     st.subheader("Among readers")
     _among(pairs, together)
     st.subheader("Against label and model")
     _against(by_label, by_model)
-    _differing(dataset, sheet, view)
+    _differing(dataset, study, view)
 
 
 def _otherwise(number: int) -> str:
@@ -73,25 +73,27 @@ def _otherwise(number: int) -> str:
 
 
 @st.cache_data(show_spinner="Resampling the verdicts", max_entries=20)
-def _measured(digest: str, _sheet: Sheet) -> tuple[list[Pair], Together, list[Against], list[Against]]:
-    """All figures; digest stands for the sheet."""
-    return _sheet.pairs(), _sheet.together(), _sheet.against_label(), _sheet.against_model()
+def _measured(
+    digest: str, _study: ReaderStudy
+) -> tuple[list[PairAgreement], GroupAgreement, list[ReferenceAgreement], list[ReferenceAgreement]]:
+    """All figures; digest stands for the study."""
+    return _study.pairs(), _study.together(), _study.against_label(), _study.against_model()
 
 
-def _judgement(row: Counted, threshold: float | None) -> Judgement:
+def _judgement(row: FirstVerdict, threshold: float | None) -> Judgement:
     known = row.probability is not None and threshold is not None
     return Judgement(
         image=row.image_id,
         patient=row.patient_key,
         reader=row.reviewer,
         verdict=row.verdict,
-        said=CALLS.get(row.verdict),
+        call=CALLS.get(row.verdict),
         label=row.label,
         model=int((row.probability or 0.0) >= (threshold or 0.0)) if known else None,
     )
 
 
-def _among(pairs: Sequence[Pair], together: Together) -> None:
+def _among(pairs: Sequence[PairAgreement], together: GroupAgreement) -> None:
     if not pairs:
         st.caption("Agreement needs two readers who judged the same image.")
         return
@@ -114,7 +116,7 @@ def _among(pairs: Sequence[Pair], together: Together) -> None:
     )
 
 
-def _against(by_label: Sequence[Against], by_model: Sequence[Against]) -> None:
+def _against(by_label: Sequence[ReferenceAgreement], by_model: Sequence[ReferenceAgreement]) -> None:
     rows: list[list[Cell | str]] = [
         [*_agreed(one), _share(one.sensitivity), _share(one.specificity), *_left_out(one, "label")] for one in by_label
     ]
@@ -126,19 +128,19 @@ def _against(by_label: Sequence[Against], by_model: Sequence[Against]) -> None:
     linked.table(heads, rows, key="against_model", caption="Each reader against the model")
 
 
-def _agreed(one: Against) -> tuple[str, str, str, Cell]:
+def _agreed(one: ReferenceAgreement) -> tuple[str, str, str, Cell]:
     return one.reader, *_overall(one.kappa), _share(one.agreement)
 
 
-def _left_out(one: Against, what: str) -> list[Cell]:
+def _left_out(one: ReferenceAgreement, what: str) -> list[Cell]:
     return [Cell(f"{one.undecided:,}", help=f"{one.unknown:,} more without a {what}")]
 
 
-def _differing(dataset: Dataset, sheet: Sheet, view: filters.View) -> None:
+def _differing(dataset: Dataset, study: ReaderStudy, view: filters.View) -> None:
     """Images that verdicts differ on, as cards with what each reader said."""
     st.subheader("Disagreements")
     kind = address.choice("Which", KINDS, name="differ", default="readers") or "readers"
-    found = sheet.apart(kind)
+    found = study.apart(kind)
     page = address.page(len(found), SIZE)
     wanted = found[(page - 1) * SIZE : page * SIZE]
     with resources.reading() as session:
@@ -149,7 +151,7 @@ def _differing(dataset: Dataset, sheet: Sheet, view: filters.View) -> None:
         return
     st.markdown(f"{wording.count(len(found), 'image')}.")
     lines = {
-        image: [f"{VERDICTS.get(said, said)}: {reader}" for reader, said in sheet.verdicts(image).items()]
+        image: [f"{VERDICTS.get(said, said)}: {reader}" for reader, said in study.verdicts(image).items()]
         for image in wanted
     }
     grid.show(dataset, [known[image] for image in wanted if image in known], key="differing", lines=lines, width=180)

@@ -16,7 +16,7 @@ from db import review_rules, writes
 from db.models import Dataset
 from db.queries import cases, reviews
 from db.queries.cases import Question
-from db.queries.reviews import Film, Said
+from db.queries.reviews import Film, ListedReview
 from db.review_rules import VERDICTS, RefusedError
 from db.session import DatabaseUnavailableError
 
@@ -169,7 +169,7 @@ def _named(session: Session, dataset: Dataset) -> Film | None:
     return found
 
 
-def _form(shown: Film, reviewer: str, own: Said | None, tags: list[str], unblinded_by: str) -> None:
+def _form(shown: Film, reviewer: str, own: ListedReview | None, tags: list[str], unblinded_by: str) -> None:
     """Four verdicts, tags and a note; a verdict stores all of it at once."""
     if own is not None:
         st.caption("You have judged this film before. The new verdict will count; the earlier one is kept.")
@@ -238,7 +238,7 @@ def _go_on() -> None:
     address.put(film=None, image=None, again=None)
 
 
-def _offer_undo(reviewer: str, last: Said | None) -> None:
+def _offer_undo(reviewer: str, last: ListedReview | None) -> None:
     if last is None:
         return
     said = f"{VERDICTS.get(last.review.verdict, last.review.verdict).lower()}, {wording.ago(last.review.created)}"

@@ -8,7 +8,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.reviews import blind_queue, revealed
 from db.queries import reviews
-from db.queries.reviews import Said
+from db.queries.reviews import ListedReview
 
 
 def show(image_id: int) -> None:
@@ -31,7 +31,7 @@ def show(image_id: int) -> None:
     )
 
 
-def _row(said: Said) -> list[Cell | str]:
+def _row(said: ListedReview) -> list[Cell | str]:
     tone, superseded = ("muted", ", superseded") if said.superseded else ("", "")
     moment = said.review.created
     return [

@@ -8,11 +8,11 @@ from dashboard.components.reports import report_view
 from db.models import Dataset
 from db.queries import cases, reports, reviews
 from db.queries.cases import Case
-from db.queries.reviews import Said
+from db.queries.reviews import ListedReview
 from db.review_rules import CALLS, VERDICTS
 
 
-def show(dataset: Dataset, own: Said, view: filters.View) -> None:
+def show(dataset: Dataset, own: ListedReview, view: filters.View) -> None:
     """All of it as a table, with a link to the case."""
     image, question = own.image, view.question
     with resources.reading() as session:
@@ -35,12 +35,12 @@ def show(dataset: Dataset, own: Said, view: filters.View) -> None:
     linked.table(["", "This film"], rows, key="revealed", caption="What is known of this film")
 
 
-def in_words(said: Said) -> str:
+def in_words(said: ListedReview) -> str:
     """The verdict as it reads."""
     return VERDICTS.get(said.review.verdict, said.review.verdict)
 
 
-def _verdict(own: Said, case: Case) -> Cell:
+def _verdict(own: ListedReview, case: Case) -> Cell:
     called = CALLS.get(own.review.verdict)
     if called is None or case.label is None:
         return Cell(in_words(own), tone="strong")

@@ -12,7 +12,7 @@ from dashboard.components.reviews import revealed
 from db.models import Dataset
 from db.queries import reviews
 from db.queries.cases import label_name
-from db.queries.reviews import Listed, Said
+from db.queries.reviews import ListedReview, ReviewQuestion
 from db.review_rules import VERDICTS
 from engine.tables import csv_text
 
@@ -36,7 +36,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
     with said:
         st.markdown(f"{wording.count(total, 'review')}. Labels and other readers' verdicts are shown here.")
     if not rows:
-        st.info("No review matches." if listed != Listed(dataset.id) else "No image has been judged yet.")
+        st.info("No review matches." if listed != ReviewQuestion(dataset.id) else "No image has been judged yet.")
         return
     with download:
         st.download_button(
@@ -52,7 +52,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
     address.pages(total, SIZE)
 
 
-def csv(dataset: Dataset, listed: Listed, run_id: int | None) -> str:
+def csv(dataset: Dataset, listed: ReviewQuestion, run_id: int | None) -> str:
     """All reviews that match, a line each, the latest first; the probability is the run's."""
     with resources.reading() as session:
         found = reviews.page(session, listed)
@@ -68,7 +68,7 @@ def csv(dataset: Dataset, listed: Listed, run_id: int | None) -> str:
     return csv_text(HEADS, rows)
 
 
-def _asked(dataset: Dataset) -> Listed:
+def _asked(dataset: Dataset) -> ReviewQuestion:
     """The list's filters, in the sidebar; what is not in use is not offered."""
     with resources.reading() as session:
         names, tags = reviews.reviewers(session, dataset.id), reviews.tags_in_use(session, dataset.id)
@@ -76,10 +76,10 @@ def _asked(dataset: Dataset) -> Listed:
         reviewer = address.choice("Reader", {name: name for name in names}, name="by", menu=True)
         verdict = address.choice("Verdict", VERDICTS, name="verdict", menu=True)
         tag = address.choice("Tag", {name: name for name in tags}, name="tagged", menu=True) if tags else None
-    return Listed(dataset.id, reviewer=reviewer, verdict=verdict, tag=tag)
+    return ReviewQuestion(dataset.id, reviewer=reviewer, verdict=verdict, tag=tag)
 
 
-def _row(dataset: Dataset, one: Said, run_id: int | None) -> list[Cell | str]:
+def _row(dataset: Dataset, one: ListedReview, run_id: int | None) -> list[Cell | str]:
     review, tone = one.review, "muted" if one.superseded else ""
     note = review.note if len(review.note) <= EXCERPT else f"{review.note[:EXCERPT]} \N{HORIZONTAL ELLIPSIS}"
     superseded = ", superseded" if one.superseded else ""
