@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
-from engine.metrics.names import DIFFERENCE, NAMES, called, measure
+from engine.metrics.names import DIFFERENCE, NAMES, display_name, measure
 from engine.metrics.prevalence import PREVALENCES, predictive_values
 from engine.tables import markdown_table, number, plain, span
 
@@ -159,12 +159,12 @@ def generation_report(
             for where in sorted({value.slice for value in values if value.name in columns})
         ]
         if rows:
-            table = markdown_table(("model / strategy (n)", *map(called, columns)), _counted(rows, values))
+            table = markdown_table(("model / strategy (n)", *map(display_name, columns)), _counted(rows, values))
             sections.append(Section(title, [table]))
     apart = [value for value in values if value.name.endswith(DIFFERENCE) and not value.name.startswith("words")]
     if apart:
         told = [value for value in apart if value.interval.low > 0 or value.interval.high < 0]
-        rows = [(plain(v.slice), called(measure(v.name)), *_cells(v)[1:]) for v in told]
+        rows = [(plain(v.slice), display_name(measure(v.name)), *_cells(v)[1:]) for v in told]
         heads = ("model / pair", "score", "difference", "95 % interval", "n")
         tables = [markdown_table(heads, rows)] if rows else []
         rest = f"The intervals of the other {len(apart) - len(told):,} paired differences hold 0."
@@ -234,7 +234,7 @@ def quoted(text: str) -> str:
 
 def _cells(value: Measured) -> tuple[str, str, str, str]:
     interval = value.interval
-    return called(value.name), number(interval.value), span(interval), f"{interval.n:,}"
+    return display_name(value.name), number(interval.value), span(interval), f"{interval.n:,}"
 
 
 def _retrieved(values: Sequence[Measured], prefix: str) -> str:

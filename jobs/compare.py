@@ -48,7 +48,7 @@ def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[PairedI
     """The two runs and the images that both scored. Raises UsageError or JobError where they cannot be compared."""
     with session.reading(context.engine) as db:
         first, second = runs.find(db, one), runs.find(db, other)
-        why = comparison.unfit(first, second)
+        why = comparison.why_incomparable(first, second)
         if why is not None:
             raise UsageError(f"{why}; see the Runs page for finished predict and train runs of one data set")
         assert first is not None

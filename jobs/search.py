@@ -15,10 +15,10 @@ from db.queries.cases import Question
 from engine.commands import embed_again, job
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
+from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
 from engine.retrieval.embedders import reads_text
 from engine.retrieval.neighbours import nearest
-from engine.retrieval.vector_index import STRANGE
+from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 from jobs import indexes
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.embed import load
@@ -136,7 +136,7 @@ class Search:
         pixels = read_grey(path)
         index = indexes.chosen(self.context, self.dataset, embedder)
         served = indexes.served(self.context, index)
-        vectors = served.vectors.placed(self.model(served.index).embed_images(pixels[None]))
+        vectors = served.vectors.project_images(self.model(served.index).embed_images(pixels[None]))
         with session.reading(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = []
@@ -144,8 +144,8 @@ class Search:
             notes.append(f"the picture is case {same.id} of the dataset, {same.path}; it is left out")
         elif self.other_patients:
             notes.append("the picture is no file of the dataset, so its patient is not known and nobody is left out")
-        if served.vectors.strange(vectors):
-            notes.append(STRANGE)
+        if served.vectors.is_out_of_distribution(vectors):
+            notes.append(OUT_OF_DISTRIBUTION)
         return self.nearest(served, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> SearchResult:
@@ -191,7 +191,7 @@ class Search:
         """Cases whose pictures a text describes, by an index that reads text."""
         served = indexes.served(self.context, index)
         embedder = self.model(served.index)
-        vectors = served.vectors.worded(embedder.embed_texts([text]))
+        vectors = served.vectors.project_texts(embedder.embed_texts([text]))
         caveat = embedder.caveat(text, known=served.vectors.known)
         return self.nearest(served, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])
 
@@ -203,7 +203,7 @@ class Search:
                 ways = "; or ".join([job("report", name), *notes[:1]])
                 raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
             found = search.meant(
-                db, self.question, text, limit=self.k, passes=matcher(text), mentions=speaking_of(text)
+                db, self.question, text, limit=self.k, passes=matcher(text), mentions=mention_matcher(text)
             )
             known = predictions.images(db, [hit.image.id for hit in found.hits])
         hits = [
@@ -211,7 +211,7 @@ class Search:
             for rank, hit in enumerate(found.hits, start=1)
         ]
         others = [f"texts hold the words, but {OTHERWISE}: {' '.join(one.snippet.split())}" for one in found.otherwise]
-        notes = [*others, *filter(None, [unheeded(text)]), *found.limits, *notes]
+        notes = [*others, *filter(None, [ignored_denial(text)]), *found.limits, *notes]
         answered_by = "the words of notes and reports (full-text search; what denies them is left out)"
         return SearchResult(hits, answered_by, notes)
 

@@ -10,7 +10,7 @@ from dashboard.components import address, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Metric
-from engine.metrics.names import called
+from engine.metrics.names import display_name
 
 ORIGINAL = {
     "accuracy": 0.93,
@@ -119,7 +119,7 @@ def listing(metrics: Sequence[Metric], *, key: str) -> None:
     the test split before others."""
     listed = sorted(metrics, key=lambda metric: (metric.slice != "all", metric.split != "test"))
     rows: list[list[Cell | str]] = [
-        [called(metric.name), metric.split, metric.slice, *with_interval(metric)] for metric in listed
+        [display_name(metric.name), metric.split, metric.slice, *with_interval(metric)] for metric in listed
     ]
     if len(rows) > LISTED:
         typed = address.words("Only metrics with these words", name="metric", placeholder="recall test").lower().split()

@@ -14,7 +14,7 @@ from db.queries.predictions import KNOWN, KnownImage
 KINDS = ("predict", "train")
 
 
-def unfit(first: Run | None, second: Run | None) -> str | None:
+def why_incomparable(first: Run | None, second: Run | None) -> str | None:
     """Why two runs cannot be compared, in words, or None where they can."""
     if first is None or second is None:
         return "one of the two runs does not exist"

@@ -15,7 +15,7 @@ what they are."""
 
 
 @dataclass(frozen=True)
-class Twin:
+class NearDuplicateCase:
     """An image that is nearly the same picture as another, and how near."""
 
     pair: NearDuplicate
@@ -28,7 +28,7 @@ def latest(session: Session, dataset_id: int) -> Run | None:
     return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
 
 
-def of_image(session: Session, run_id: int, image_id: int) -> Sequence[Twin]:
+def of_image(session: Session, run_id: int, image_id: int) -> Sequence[NearDuplicateCase]:
     """The images that are nearly this one, the nearest first."""
     other = or_(
         (NearDuplicate.image_id == image_id) & (Image.id == NearDuplicate.other_id),
@@ -36,7 +36,7 @@ def of_image(session: Session, run_id: int, image_id: int) -> Sequence[Twin]:
     )
     query = select(NearDuplicate, Image).join(Image, other).where(NearDuplicate.run_id == run_id)
     query = query.order_by(NearDuplicate.hash_distance, Image.id)
-    return [Twin(pair, image) for pair, image in session.execute(query)]
+    return [NearDuplicateCase(pair, image) for pair, image in session.execute(query)]
 
 
 def across(session: Session, run_id: int) -> int:

@@ -7,12 +7,12 @@ from sqlalchemy.orm import Session
 
 from db.models import ReportTally
 from db.queries.case_questions import LABELS
-from db.queries.report_questions import Demand, ReportQuestion, demands
+from db.queries.report_questions import ReportQuestion, ScoreCondition, score_conditions
 from db.report_tallies import EVERY, ITSELF, UNKNOWN, bin_of
 
 
 @dataclass(frozen=True)
-class Standing:
+class LeaderboardRow:
     """A model under a strategy: how many reports, and the mean of each metric over those that have it."""
 
     model: str
@@ -25,13 +25,13 @@ def tallied(session: Session, question: ReportQuestion) -> int | None:
     """How many reports the question has, or None where that is not tallied: words, causes, outcomes, queues, two scores
     at once."""
     others = (question.keyword, question.cause, question.outcome, question.image_id, question.run_id)
-    asked = demands(question)
+    asked = score_conditions(question)
     if len(asked) > 1 or question.disagreeing or any(other is not None for other in others):
         return None
     return of_demand(session, question, asked[0] if asked else None)
 
 
-def of_demand(session: Session, question: ReportQuestion, demand: Demand | None) -> int | None:
+def of_demand(session: Session, question: ReportQuestion, demand: ScoreCondition | None) -> int | None:
     """How many reports fulfil this demand and fit the question's dataset, label, model and strategy."""
     labels = list(LABELS) if question.label is None else [question.label]
     wanted = [ReportTally.dataset_id == question.dataset_id, ReportTally.label.in_(labels)]
@@ -48,7 +48,7 @@ def of_demand(session: Session, question: ReportQuestion, demand: Demand | None)
     return session.scalar(select(func.coalesce(func.sum(ReportTally.reports), 0)).where(*wanted)) or 0
 
 
-def _binned(demand: Demand) -> list[ColumnElement[bool]] | None:
+def _binned(demand: ScoreCondition) -> list[ColumnElement[bool]] | None:
     """The demand on bins; None where a bound is no whole hundredth."""
     found: list[ColumnElement[bool]] = []
     for compare, bound in demand.bounds:
@@ -69,15 +69,15 @@ def choices(session: Session, dataset_id: int) -> tuple[list[str], list[str]]:
     return sorted({model for model, _ in pairs}), sorted({strategy for _, strategy in pairs})
 
 
-def leaderboard(session: Session, dataset_id: int) -> list[Standing]:
+def leaderboard(session: Session, dataset_id: int) -> list[LeaderboardRow]:
     """Models under strategies, by name, with the mean of every metric."""
     keys = (ReportTally.model, ReportTally.strategy, ReportTally.metric)
     known = func.sum(case((ReportTally.bin == UNKNOWN, 0), else_=ReportTally.reports))
     query = select(*keys, func.sum(ReportTally.reports), known, func.sum(ReportTally.total))
     query = query.where(ReportTally.dataset_id == dataset_id, ReportTally.label == EVERY)
-    groups: dict[tuple[str, str], Standing] = {}
+    groups: dict[tuple[str, str], LeaderboardRow] = {}
     for model, strategy, metric, reports, valued, total in session.execute(query.group_by(*keys).order_by(*keys)):
-        one = groups.setdefault((model, strategy), Standing(model, strategy, reports, {}))
+        one = groups.setdefault((model, strategy), LeaderboardRow(model, strategy, reports, {}))
         if metric != ITSELF and valued:
             one.means[metric] = total / valued
     return list(groups.values())

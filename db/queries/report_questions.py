@@ -58,7 +58,7 @@ class ReportQuestion:
 
 
 @dataclass(frozen=True)
-class Demand:
+class ScoreCondition:
     """What a question asks of one score: that its value compares so with each bound; a bound of None is unknown."""
 
     metric: str
@@ -69,21 +69,21 @@ class Demand:
         return and_(*(value.is_(None) if bound is None else compare(value, bound) for compare, bound in self.bounds))
 
 
-def demands(question: ReportQuestion) -> list[Demand]:
+def score_conditions(question: ReportQuestion) -> list[ScoreCondition]:
     """What the question asks of scores."""
     found = []
     if question.stance is not None:
-        found.append(Demand("stance", ((operator.eq, STANCES[question.stance]),)))
+        found.append(ScoreCondition("stance", ((operator.eq, STANCES[question.stance]),)))
     if question.problem is not None:
         metric, compare, bound = PROBLEMS[question.problem]
-        found.append(Demand(metric, ((compare, bound),)))
+        found.append(ScoreCondition(metric, ((compare, bound),)))
     if question.score is not None:
-        found.append(Demand(question.score, ((operator.ge, question.low), (operator.le, question.high))))
+        found.append(ScoreCondition(question.score, ((operator.ge, question.low), (operator.le, question.high))))
     return found
 
 
 def conditions(
-    question: ReportQuestion, *, along: Demand | None = None, films: bool = False
+    question: ReportQuestion, *, along: ScoreCondition | None = None, films: bool = False
 ) -> list[ColumnElement[bool]]:
     """What reports must fulfil, each looked up from the report, so that a list can walk along the reports and stop.
 
@@ -103,7 +103,7 @@ def conditions(
         found.append(Report.run_id == question.run_id)
     if question.keyword:
         found.append(Report.text.icontains(question.keyword, autoescape=True))
-    for demand in demands(question):
+    for demand in score_conditions(question):
         fits = and_(ReportScore.metric == demand.metric, demand.holds(ReportScore.value))
         if demand == along:
             found.append(Report.id.in_(select(ReportScore.report_id).where(fits)))

@@ -12,12 +12,12 @@ from sqlalchemy.orm import Session
 from db.batches import batches
 from db.models import Image, Prediction, Report, ReportFailure, ReportScore, Run
 from db.queries import case_counts
-from db.queries.report_counts import Standing as Standing
+from db.queries.report_counts import LeaderboardRow as LeaderboardRow
 from db.queries.report_counts import choices as choices
 from db.queries.report_counts import leaderboard as leaderboard
 from db.queries.report_counts import of_demand
 from db.queries.report_counts import tallied as tallied
-from db.queries.report_questions import PROBLEMS, STANCES, Demand, cases_of, conditions, demands
+from db.queries.report_questions import PROBLEMS, STANCES, ScoreCondition, cases_of, conditions, score_conditions
 from db.queries.report_questions import ReportQuestion as ReportQuestion
 
 MANY = 25_000
@@ -90,7 +90,7 @@ def ids(
 
 
 @lru_cache(maxsize=256)
-def _matching(question: ReportQuestion, along: Demand | None, films: bool) -> Select[int]:
+def _matching(question: ReportQuestion, along: ScoreCondition | None, films: bool) -> Select[int]:
     """The ids of the reports that match. Kept, as putting it together takes longer than it runs."""
     query: Select[int] = select(Report.id).where(*conditions(question, along=along, films=films))
     return query
@@ -119,10 +119,10 @@ def _opposed(session: Session, question: ReportQuestion, *, limit: int | None, o
     return session.scalars(found.limit(limit).offset(offset or None)).all()
 
 
-def _few(session: Session, question: ReportQuestion) -> Demand | None:
+def _few(session: Session, question: ReportQuestion) -> ScoreCondition | None:
     """What the question asks of a score that few reports fulfil, if anything is."""
     whole = ReportQuestion(question.dataset_id)
-    for demand in demands(question):
+    for demand in score_conditions(question):
         number = of_demand(session, whole, demand)
         if number is not None and number <= FEW:
             return demand

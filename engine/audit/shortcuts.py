@@ -29,7 +29,7 @@ STATISTICS = ("mean", "deviation", *(f"percentile {share}" for share in PERCENTI
 
 
 @dataclass(frozen=True)
-class Probed:
+class ProbeScores:
     """A probe's scores, higher is more likely pneumonia: of the training images out of fold (n,), of the test (m,)."""
 
     out_of_fold: Floats
@@ -93,7 +93,7 @@ def probe(
     *,
     folds: int = 5,
     seed: int = 0,
-) -> Probed:
+) -> ProbeScores:
     """Score training images (n, d) by probes that saw none of their patients, and test images (m, d) by one of all.
 
     labels: (n,), 0 or 1. Nothing is tuned, so the test split chooses nothing.
@@ -105,7 +105,7 @@ def probe(
     for fold in range(folds):
         held_out = dealt == fold
         scores[held_out] = _scores(model(seed).fit(train[~held_out], truth[~held_out]), train[held_out])
-    return Probed(scores, dealt, _scores(model(seed).fit(train, truth), test))
+    return ProbeScores(scores, dealt, _scores(model(seed).fit(train, truth), test))
 
 
 def _scores(fitted: Any, rows: NDArray[np.floating]) -> Floats:

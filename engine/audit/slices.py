@@ -31,7 +31,7 @@ TOLD = 3
 
 
 @dataclass(frozen=True)
-class Found:
+class Slice:
     """A slice: its images' rows, all of one label, and how many of them the classifier gets wrong."""
 
     name: str
@@ -58,7 +58,7 @@ def find(
     numbers: Mapping[str, ArrayLike],
     names: Mapping[str, ArrayLike],
     seed: int = 0,
-) -> list[Found]:
+) -> list[Slice]:
     """Every image in one slice, those with the highest error rates first.
 
     features: (n, d), of the images' looks. labels: (n,), 0 or 1. failed: bool (n,). patients: (n,) keys.
@@ -77,7 +77,7 @@ def find(
             rest = np.setdiff1d(of_label, rows)
             p_value = _p_value(_patients(keys, wrong, rows), _patients(keys, wrong, rest))
             said = described(rows, rest, numbers, names)
-            found.append(Found("", int(label), rows, people, errors, rate, low, high, p_value, said))
+            found.append(Slice("", int(label), rows, people, errors, rate, low, high, p_value, said))
     return _named(found)
 
 
@@ -129,7 +129,7 @@ def _p_value(ours: tuple[int, int], theirs: tuple[int, int]) -> float:
     return float(fisher_exact([ours, theirs], alternative="greater").pvalue) if any(theirs) else 1.0
 
 
-def _named(found: list[Found]) -> list[Found]:
+def _named(found: list[Slice]) -> list[Slice]:
     """The slices by falling error rate, named by label and letter, their p-values corrected."""
     corrected = holm([one.p_value for one in found])
     ranked = sorted(zip(found, corrected, strict=True), key=lambda pair: (-pair[0].rate, int(pair[0].rows[0])))

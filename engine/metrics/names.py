@@ -107,7 +107,7 @@ SCORES = (
 """Metrics that are no share of something counted, and so no percentage."""
 
 
-def called(metric: str) -> str:
+def display_name(metric: str) -> str:
     """How a stored metric's name reads: "from_train_p_at_1" as "P@1, from train"."""
     base = measure(metric)
     said = [read for start, read in CONDITIONS.items() if metric.startswith(start)]

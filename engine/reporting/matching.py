@@ -24,7 +24,7 @@ DENIAL = re.compile(r"\b(?:not?|without|neither|nor|never|non|\w+n[\u2019']t)\b"
 """What denies in a query."""
 
 
-def unheeded(query: str) -> str | None:
+def ignored_denial(query: str) -> str | None:
     """In words, that a query denies something that is no finding, so that its denial counts for nothing; or None."""
     denial = DENIAL.search(query)
     if denial is None or any(mention.polarity == "absent" for mention in read(query)):
@@ -32,7 +32,7 @@ def unheeded(query: str) -> str | None:
     return f"'{denial[0]}' denies no finding that is known here and is not heeded: hits may say the opposite"
 
 
-def speaking_of(query: str) -> Callable[[str], bool]:
+def mention_matcher(query: str) -> Callable[[str], bool]:
     """A test for reports: whether they mention a finding that the query names, whatever they say of it; any does where
     it names none."""
     asked = {mention.finding for mention in read(query)}

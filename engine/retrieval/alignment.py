@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.heat import LEVELS, SIDES, ZONES
 from engine.reporting.findings import SIDE, ZONE, Mention, read
-from engine.reporting.matching import unheeded
+from engine.reporting.matching import ignored_denial
 from engine.retrieval import sentences
 
 Vectors = NDArray[np.float32]
@@ -222,7 +222,7 @@ def _untaught(text: str, known: Known) -> str | None:
         )
     if any(mention.finding == "normal" and mention.polarity == "absent" for mention in mentions):
         return "that something is not normal is not heeded: hits may be normal films"
-    return unheeded(text)
+    return ignored_denial(text)
 
 
 def _taught_alone(text: str, mentions: Sequence[Mention]) -> bool:

@@ -52,11 +52,11 @@ NEAREST = 3
 """Images that a picture must be like on average: the only one that it is like may be as odd. Of 200 draws of 150
 chest-xray-pneumonia images in imagenet-lite0, 1.2 % let white noise pass by the nearest alone, none by three; one new
 film in 85 is doubted either way."""
-STRANGE = (
+OUT_OF_DISTRIBUTION = (
     f"the picture is less like its {NEAREST} nearest images than 99 % of the collection's images are like theirs: it "
     "may be no chest radiograph, and the hits may mean nothing"
 )
-"""What is said of a query that `VectorIndex.strange` doubts."""
+"""What is said of a query that `VectorIndex.is_out_of_distribution` doubts."""
 FEW = 20_000
 """Allowed vectors up to which an approximate index is left aside and each is compared."""
 
@@ -234,16 +234,16 @@ class VectorIndex:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def placed(self, raw: Vectors) -> Vectors:
+    def project_images(self, raw: Vectors) -> Vectors:
         """What the embedder makes of a query, float32 (q, d), as this index compares it."""
         return centred(raw, self.centre)
 
-    def worded(self, embedded: Vectors) -> Vectors:
+    def project_texts(self, embedded: Vectors) -> Vectors:
         """What the embedder makes of texts, float32 (q, t), as this index compares it: (q, d)."""
         return embedded if self.words is None else mapped(self.words, embedded)
 
     @cached_property
-    def familiar(self) -> float | None:
+    def usual_similarity(self) -> float | None:
         """Mean cosine to its NEAREST others that 99 % of the images have at least, of 200 drawn at random; None for a
         collection too small to tell."""
         if len(self) < FEWEST_TO_KNOW:
@@ -252,9 +252,12 @@ class VectorIndex:
         nearest = self.search(np.asarray(self.vectors[asked]), 1 + NEAREST).similarities[:, 1:]
         return float(np.quantile(nearest.mean(axis=1), 0.01))
 
-    def strange(self, query: Vectors) -> bool:
+    def is_out_of_distribution(self, query: Vectors) -> bool:
         """Whether a query, float32 (1, d), placed, is unlike the whole collection: perhaps no radiograph."""
-        return self.familiar is not None and float(self.search(query, NEAREST).similarities.mean()) < self.familiar
+        return (
+            self.usual_similarity is not None
+            and float(self.search(query, NEAREST).similarities.mean()) < self.usual_similarity
+        )
 
     def rows(self, ids: Collection[int] | Ids) -> NDArray[np.intp]:
         """Row of each id in `vectors`; ids that the index does not hold are left out."""

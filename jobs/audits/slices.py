@@ -12,7 +12,7 @@ from jobs.audits.subject import Audit, column
 from jobs.results import metric_value
 
 if TYPE_CHECKING:
-    from engine.audit.slices import Found
+    from engine.audit.slices import Slice
 
 
 def slices(audit: Audit) -> Iterator[MetricValue]:
@@ -53,7 +53,7 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
     )
 
 
-def store(audit: Audit, found: "Sequence[Found]") -> None:
+def store(audit: Audit, found: "Sequence[Slice]") -> None:
     """The slices and their members, in the place of those of an earlier try."""
     with session.transaction(audit.run.context.engine) as db:
         writes.clear(db, ErrorSlice, audit.run.id)

@@ -17,7 +17,7 @@ from jobs.results import finished_run
 
 if TYPE_CHECKING:
     from engine.reporting.prompts import PromptStrategy
-    from engine.reporting.scores.score import Known
+    from engine.reporting.scores.score import CaseFacts
 
 
 def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
@@ -44,11 +44,11 @@ class Scorer:
     references: Mapping[str, str]
     """Image path -> reference report."""
 
-    def known(self, item: PredictedImage, *, cut: bool) -> "Known":
+    def known(self, item: PredictedImage, *, cut: bool) -> "CaseFacts":
         """What is known of the image beside its report."""
-        from engine.reporting.scores.score import Known
+        from engine.reporting.scores.score import CaseFacts
 
-        return Known(
+        return CaseFacts(
             label=item.label,
             called=item.called(self.threshold),
             zones=item.zones or {},

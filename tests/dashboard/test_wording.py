@@ -3,7 +3,7 @@
 import pytest
 
 from dashboard.components import wording
-from engine.metrics.names import called
+from engine.metrics.names import display_name
 
 
 @pytest.mark.parametrize(
@@ -30,5 +30,5 @@ def test_a_duration_reads_in_the_unit_that_it_is_lived_in(seconds: float | None,
     ],
 )
 def test_a_metric_reads_by_its_name_and_in_its_unit(metric: str, value: float | None, name: str, read: str) -> None:
-    assert called(metric) == name
+    assert display_name(metric) == name
     assert wording.measured(metric, value) == read

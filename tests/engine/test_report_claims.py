@@ -4,7 +4,7 @@ import pytest
 
 from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
-from engine.reporting.scores import Known, score
+from engine.reporting.scores import CaseFacts, score
 from engine.reporting.scores.claims import contradictions, laterality, unsupported
 from engine.reporting.scores.form import repetition, truncated
 from engine.reporting.scores.references import METRICS
@@ -12,31 +12,31 @@ from engine.reporting.scores.references import METRICS
 RIGHT = {"right_lower": 0.7, "right_upper": 0.1, "left_lower": 0.2}
 
 
-def values(text: str, known: Known, strategy: PromptStrategy = STRATEGIES["basic"]) -> dict[str, float | None]:
+def values(text: str, known: CaseFacts, strategy: PromptStrategy = STRATEGIES["basic"]) -> dict[str, float | None]:
     return {one.metric: one.value for one in score(text, strategy, known)}
 
 
 @pytest.mark.parametrize(
     ("text", "known", "count"),
     [
-        ("There is consolidation on the right.", Known(label=0), 1),
-        ("There is consolidation on the right.", Known(label=1), 0),
-        ("No consolidation.", Known(label=0), 0),
-        ("A large effusion.", Known(label=0), 0),
-        ("A large effusion.", Known(label=0, reference="The lungs are clear."), 1),
-        ("A large effusion.", Known(label=0, reference="Left pleural effusion."), 0),
-        ("Pneumonia is present.", Known(label=0, reference="Pneumonia on the left."), 0),
-        ("Compared to the previous film the opacity is 2 cm larger in this 3-year-old.", Known(label=1), 3),
-        ("Normal chest.", Known(label=1), 0),
+        ("There is consolidation on the right.", CaseFacts(label=0), 1),
+        ("There is consolidation on the right.", CaseFacts(label=1), 0),
+        ("No consolidation.", CaseFacts(label=0), 0),
+        ("A large effusion.", CaseFacts(label=0), 0),
+        ("A large effusion.", CaseFacts(label=0, reference="The lungs are clear."), 1),
+        ("A large effusion.", CaseFacts(label=0, reference="Left pleural effusion."), 0),
+        ("Pneumonia is present.", CaseFacts(label=0, reference="Pneumonia on the left."), 0),
+        ("Compared to the previous film the opacity is 2 cm larger in this 3-year-old.", CaseFacts(label=1), 3),
+        ("Normal chest.", CaseFacts(label=1), 0),
     ],
 )
-def test_claims_that_rest_on_nothing_are_counted(text: str, known: Known, count: int) -> None:
+def test_claims_that_rest_on_nothing_are_counted(text: str, known: CaseFacts, count: int) -> None:
     assert unsupported(text, read(text), known).value == count
 
 
 def test_what_cannot_be_held_against_anything_is_listed_and_not_counted() -> None:
     text = "Small left effusion and cardiomegaly."
-    found = unsupported(text, read(text), Known(label=0))
+    found = unsupported(text, read(text), CaseFacts(label=0))
     assert found.value == 0 and found.detail["unverified"] == ["effusion", "cardiomegaly"]
 
 
@@ -69,13 +69,13 @@ def test_a_finding_both_asserted_and_denied_in_one_place_is_a_contradiction(text
     ],
 )
 def test_a_sided_claim_is_held_against_the_heatmap(text: str, value: float | None) -> None:
-    assert laterality(read(text), Known(zones=RIGHT)).value == value
-    assert laterality(read(text), Known()).value is None
+    assert laterality(read(text), CaseFacts(zones=RIGHT)).value == value
+    assert laterality(read(text), CaseFacts()).value is None
 
 
 def test_a_bilateral_claim_fits_heat_on_both_sides() -> None:
     heat = {"right_lower": 0.6, "left_lower": 0.4}
-    assert laterality(read("Bilateral infiltrates."), Known(zones=heat)).value == 1.0
+    assert laterality(read("Bilateral infiltrates."), CaseFacts(zones=heat)).value == 1.0
 
 
 def test_repetition_is_the_share_of_runs_of_four_words_that_came_before() -> None:
@@ -96,13 +96,13 @@ def test_repetition_is_the_share_of_runs_of_four_words_that_came_before() -> Non
     ],
 )
 def test_a_report_that_breaks_off_is_truncated(text: str, cut: bool, value: float) -> None:
-    assert truncated(text, Known(cut=cut)).value == value
+    assert truncated(text, CaseFacts(cut=cut)).value == value
 
 
 def test_agreement_with_the_classifier_is_its_own_score() -> None:
-    found = values("No pneumonia.", Known(label=1, called=False))
+    found = values("No pneumonia.", CaseFacts(label=1, called=False))
     assert (found["stance_agreement"], found["classifier_agreement"]) == (0.0, 1.0)
-    assert values("No pneumonia.", Known(label=1))["classifier_agreement"] is None
+    assert values("No pneumonia.", CaseFacts(label=1))["classifier_agreement"] is None
 
 
 @pytest.mark.parametrize(
@@ -120,15 +120,15 @@ def test_agreement_with_the_classifier_is_its_own_score() -> None:
 def test_a_report_opposes_the_classifier_by_half_where_it_is_uncertain(
     text: str, called: bool | None, opposition: float | None
 ) -> None:
-    assert values(text, Known(label=1, called=called))["classifier_opposition"] == opposition
+    assert values(text, CaseFacts(label=1, called=called))["classifier_opposition"] == opposition
 
 
 def test_a_reference_report_gives_the_text_similarities_in_the_unit_interval() -> None:
     reference = "Consolidation in the right lower lobe. No pleural effusion."
-    same, other = (values(text, Known(reference=reference)) for text in (reference, "A dog runs over the grass."))
+    same, other = (values(text, CaseFacts(reference=reference)) for text in (reference, "A dog runs over the grass."))
     for metric in METRICS:
         assert same[metric] == pytest.approx(1.0) and 0 <= (other[metric] or 0) < 0.2
-    assert not set(METRICS) & values(reference, Known()).keys()
+    assert not set(METRICS) & values(reference, CaseFacts()).keys()
 
 
 def test_text_similarities_are_the_libraries_own() -> None:
@@ -136,7 +136,7 @@ def test_text_similarities_are_the_libraries_own() -> None:
     from sacrebleu import sentence_bleu, sentence_chrf
 
     text, reference = "There is no effusion on the left.", "There is a small effusion on the left side."
-    found = values(text, Known(reference=reference))
+    found = values(text, CaseFacts(reference=reference))
     assert found["chrf"] == pytest.approx(sentence_chrf(text, [reference]).score / 100)
     assert found["bleu"] == pytest.approx(sentence_bleu(text, [reference]).score / 100)
     rouge = RougeScorer(["rougeL"], use_stemmer=True).score(reference, text)["rougeL"]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from engine.reporting.matching import matcher, speaking_of, unheeded
+from engine.reporting.matching import ignored_denial, matcher, mention_matcher
 
 REPORTS = {
     "effusion": "Small left pleural effusion. Heart normal.",
@@ -39,16 +39,16 @@ def test_reports_that_say_what_the_query_says_pass(query: str, found: set[str]) 
 
 @pytest.mark.parametrize("query", ["not bacterial", "it isn't bacterial", "neither tube nor line", "non-specific"])
 def test_a_denial_of_what_is_no_finding_is_told(query: str) -> None:
-    assert "denies no finding" in (unheeded(query) or "")
+    assert "denies no finding" in (ignored_denial(query) or "")
 
 
 @pytest.mark.parametrize("query", ["no effusion", "without opacity", "the lungs are clear", "a nodular opacity", ""])
 def test_a_denial_that_is_heeded_is_not(query: str) -> None:
-    assert unheeded(query) is None
+    assert ignored_denial(query) is None
 
 
 def test_texts_that_speak_of_what_is_asked_are_told_from_those_that_share_its_words() -> None:
-    assert {name for name, text in REPORTS.items() if speaking_of("no effusion")(text)} == {
+    assert {name for name, text in REPORTS.items() if mention_matcher("no effusion")(text)} == {
         *("effusion", "no effusion", "perhaps", "upper"),
     }
-    assert all(speaking_of("heart")(text) for text in REPORTS.values())
+    assert all(mention_matcher("heart")(text) for text in REPORTS.values())

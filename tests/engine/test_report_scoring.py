@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES
-from engine.reporting.scores import Known, keyword_alignment, score, stance
+from engine.reporting.scores import CaseFacts, keyword_alignment, score, stance
 from engine.reporting.scores.keywords import KEYWORDS
 
 POLARITIES = [
@@ -109,7 +109,7 @@ def test_keyword_alignment_is_the_suiting_share_of_the_distinct_keywords_found(w
 def test_keyword_alignment_counts_a_denied_pneumonia_as_pneumonia_and_stance_does_not() -> None:
     text = "No pneumonia."
     assert keyword_alignment(text, 1).value == 1.0
-    values = {s.metric: s.value for s in score(text, STRATEGIES["basic"], Known(label=1))}
+    values = {s.metric: s.value for s in score(text, STRATEGIES["basic"], CaseFacts(label=1))}
     assert (values["stance"], values["stance_agreement"]) == (0.0, 0.0)
 
 
@@ -120,7 +120,7 @@ def test_each_keyword_is_found_by_its_own_name() -> None:
 
 
 def test_scores_without_a_label_are_unknown_and_not_zero() -> None:
-    values = {s.metric: s.value for s in score("No pneumonia.", STRATEGIES["clinical_brief"], Known())}
+    values = {s.metric: s.value for s in score("No pneumonia.", STRATEGIES["clinical_brief"], CaseFacts())}
     unknown = {name for name, value in values.items() if value is None}
     assert unknown == {
         "keyword_alignment",
@@ -137,7 +137,7 @@ def test_scores_without_a_label_are_unknown_and_not_zero() -> None:
     [("Pneumonia.", 1.0), ("No pneumonia.", 0.0), ("Pneumonia is possible.", 0.0), ("A chest.", 0.0)],
 )
 def test_only_the_labels_own_stance_agrees(text: str, agreement: float) -> None:
-    values = {s.metric: s.value for s in score(text, STRATEGIES["basic"], Known(label=1))}
+    values = {s.metric: s.value for s in score(text, STRATEGIES["basic"], CaseFacts(label=1))}
     assert values["stance_agreement"] == agreement
 
 

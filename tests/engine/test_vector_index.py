@@ -97,7 +97,7 @@ def test_a_query_is_centred_as_the_index_is(tmp_path: Path) -> None:
         tmp_path / "1", vectors=centred(raw, centre), ids=np.arange(300), embedder="e", revision="r", centre=centre
     )
     index = VectorIndex.open(tmp_path / "1")
-    placed = index.placed(raw[:5])
+    placed = index.project_images(raw[:5])
     np.testing.assert_allclose(placed, unit(raw[:5].astype(float) - centre), atol=1e-5)
     assert index.search(placed, 1).ids[:, 0].tolist() == [0, 1, 2, 3, 4]
     few = unit(rng.normal(size=(5, 8)))
@@ -113,9 +113,9 @@ def test_a_query_unlike_the_whole_collection_is_strange(tmp_path: Path) -> None:
     index = VectorIndex.open(tmp_path / "many")
     near = unit(vectors[:50] + 0.02 * rng.normal(size=(50, 32)))
     far = unit(rng.normal(size=(50, 32)))
-    known, unknown = ([index.strange(query[None]) for query in queries] for queries in (near, far))
+    known, unknown = ([index.is_out_of_distribution(query[None]) for query in queries] for queries in (near, far))
     assert sum(known) <= 1 and sum(unknown) >= 48
-    assert not VectorIndex.open(tmp_path / "few").strange(far[:1])
+    assert not VectorIndex.open(tmp_path / "few").is_out_of_distribution(far[:1])
 
 
 def test_one_odd_image_of_a_small_collection_does_not_make_its_like_familiar(tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_one_odd_image_of_a_small_collection_does_not_make_its_like_familiar(tmp
     index, noise = VectorIndex.open(tmp_path / "1"), unit(0.5 * axes[5:6] - axes[7:] - 0.5 * axes[6:7])
     nearest = index.search(noise, 3)
     assert nearest.ids[0, 0] == 147 and nearest.similarities[0, 0] > index.search(odd, 2).similarities[:, 1].min()
-    assert index.strange(noise)
-    assert not any(index.strange(film[None]) for film in films)
+    assert index.is_out_of_distribution(noise)
+    assert not any(index.is_out_of_distribution(film[None]) for film in films)
 
 
 def clustered(count: int, width: int, rng: np.random.Generator) -> np.ndarray:

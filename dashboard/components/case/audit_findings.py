@@ -11,7 +11,7 @@ from db.models import Dataset, Run
 from db.queries import audit, cases
 from db.queries.cases import Case
 from engine.heat import EVEN_IN_FRAME
-from engine.metrics.names import called
+from engine.metrics.names import display_name
 
 MEASURES = ("frame_heat", "deletion_gain", "insertion_gain")
 """Measures of single images; the glossary tells what each means."""
@@ -29,7 +29,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         wrong = f"{part.failures:,} of {part.images:,} wrong ({wording.percent(part.rate)})"
         rows.append([Cell(part.name, href), Cell(wrong, help=part.description)])
     rows += [
-        [called(name), f"{found[name]:+.3f}" if wording.is_score(name) else _beside_even(found[name])]
+        [display_name(name), f"{found[name]:+.3f}" if wording.is_score(name) else _beside_even(found[name])]
         for name in MEASURES
         if name in found
     ]

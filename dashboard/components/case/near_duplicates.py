@@ -42,7 +42,7 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
     grid.show(dataset, [known[number] for number in wanted], key="twins", titles=titles, lines=lines, width=180)
 
 
-def _facts(case: Case, twin: duplicates.Twin) -> list[str]:
+def _facts(case: Case, twin: duplicates.NearDuplicateCase) -> list[str]:
     pair = twin.pair
     alike = "" if pair.similarity is None else f", similarity {pair.similarity:.3f}"
     patient = "same patient" if twin.image.patient_key == case.patient_key else "another patient by its name"

@@ -9,7 +9,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Metric, Run
 from db.queries import cases
-from engine.metrics.names import called
+from engine.metrics.names import display_name
 from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
 
 SPLITS = {UNSPLIT: "No split", OUT_OF_FOLD: "Out of fold"}
@@ -111,7 +111,7 @@ def _rows(
     """The row of a metric on a slice, unless nobody measured it."""
     if not any((name, where) in side.metrics for side in sides):
         return
-    row: list[Cell | str] = [called(name) if where == WHOLE else f"\u2013 {where}"]
+    row: list[Cell | str] = [display_name(name) if where == WHOLE else f"\u2013 {where}"]
     for at, side in enumerate(sides):
         value, *rest = figures.with_interval(side.metrics.get((name, where)))
         row += [_leading(dataset, value, side, name, where), *rest]

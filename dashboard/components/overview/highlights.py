@@ -12,7 +12,7 @@ from dashboard.components.overview import classification
 from db.models import Dataset, Metric, Run
 from db.queries import evaluation
 from db.queries.evaluation import Evaluation
-from engine.metrics.names import called
+from engine.metrics.names import display_name
 
 CLASSIFIER = ("auc", "recall", "specificity", "accuracy")
 RETRIEVAL = "p_at_1"
@@ -65,4 +65,4 @@ def _tile(metric: Metric, told: list[str], link: tuple[str, str] | None, *, orig
     lines = [f"{head}, {span}" if span else head, *told]
     if original and metric.name in figures.ORIGINAL:
         lines.append(f"Original tool {figures.of_original(metric.name).text}")
-    return Tile(called(metric.name), wording.measured(metric.name, metric.value), tuple(lines), link)
+    return Tile(display_name(metric.name), wording.measured(metric.name, metric.value), tuple(lines), link)

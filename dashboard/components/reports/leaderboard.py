@@ -12,7 +12,7 @@ from dashboard.components.reports import report_view
 from db.models import Dataset, Metric
 from db.queries import reports
 from db.queries.evaluation import Evaluation, report_slice
-from db.queries.reports import Standing
+from db.queries.reports import LeaderboardRow
 from engine.commands import job
 
 SHOWN = {
@@ -32,7 +32,7 @@ MEANING = (
 )
 
 
-def show(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation | None) -> None:
+def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evaluation | None) -> None:
     """A row for each model and strategy. Where the evaluation has a value, it is shown with its interval, beside how
     many reports it measured; the others are means over all reports, without one."""
     metrics = evaluated[1]["reports"] if evaluated else ()
@@ -51,7 +51,9 @@ def show(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation 
         st.caption(f"{whose}where it has none, means over all. {unmeasured(dataset, standings, evaluated)}")
 
 
-def by_slice(dataset: Dataset, standings: Sequence[Standing], metrics: Sequence[Metric]) -> dict[str, tuple[Cell, str]]:
+def by_slice(
+    dataset: Dataset, standings: Sequence[LeaderboardRow], metrics: Sequence[Metric]
+) -> dict[str, tuple[Cell, str]]:
     """The name of each model and strategy, a link to its reports, and their number, by the evaluation's slice; "5 of
     633" where the evaluation, whose values `metrics` are, measured 5."""
     measured = _measured(metrics)
@@ -63,7 +65,7 @@ def by_slice(dataset: Dataset, standings: Sequence[Standing], metrics: Sequence[
     return found
 
 
-def unmeasured(dataset: Dataset, standings: Sequence[Standing], evaluated: Evaluation) -> str:
+def unmeasured(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evaluation) -> str:
     """How many reports the evaluation measured and why not all, in a sentence or two; empty where it measured all."""
     run, by_task = evaluated
     measured = _measured(by_task["reports"])
@@ -88,7 +90,7 @@ def _measured(metrics: Sequence[Metric]) -> dict[str, int]:
     return found
 
 
-def _named(dataset: Dataset, one: Standing) -> Cell:
+def _named(dataset: Dataset, one: LeaderboardRow) -> Cell:
     href = frame.here("reports", dataset, strategy=one.strategy, model=one.model, **address.pinned())
     return Cell(f"{one.model} / {report_view.named(one.strategy)}", href)
 

@@ -15,7 +15,7 @@ from db.models import Dataset, Metric, Run
 from db.queries import comparison, runs
 from db.queries.comparison import PairedImage
 from engine.commands import job
-from engine.metrics.names import DECIDES, called
+from engine.metrics.names import DECIDES, display_name
 
 if TYPE_CHECKING:
     from engine.metrics.comparison import Comparison
@@ -58,7 +58,7 @@ def _beside(dataset: Dataset, first: Run, second: Run, *, briefly: bool = False)
     _settings(first, second)
     if first.kind not in comparison.KINDS:
         _values(first, second)
-    elif (why := comparison.unfit(first, second)) is not None:
+    elif (why := comparison.why_incomparable(first, second)) is not None:
         st.markdown(f"Their predictions cannot be compared: {wording.plain(why)}.")
     elif not briefly:
         with panels.guarded("The comparison"):
@@ -110,7 +110,7 @@ def _measured(rows: tuple[tuple[int | None, float, float, str], ...], one: float
 def _differences(found: "Comparison", first: Run, second: Run) -> None:
     one, other = _threshold(first), _threshold(second)
     shown = [wording.measured("threshold", value) for value in (one, other)]
-    table: list[list[Cell | str]] = [[called("threshold"), *shown, _apart("threshold", one - other), "", ""]]
+    table: list[list[Cell | str]] = [[display_name("threshold"), *shown, _apart("threshold", one - other), "", ""]]
     for name in sorted(found.differences, key=lambda name: name != DECIDES):
         interval, (one, other) = found.differences[name], found.values[name]
         better = (interval.value > 0) != (name in LOWER_IS_BETTER)
@@ -118,7 +118,7 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
         corrected = "" if name == DECIDES else ", corrected"
         table.append(
             [
-                called(name),
+                display_name(name),
                 *(wording.measured(name, value) for value in (one, other)),
                 _apart(name, interval.value),
                 f"{_change(name, interval.low)} to {_change(name, interval.high)}",
@@ -185,7 +185,7 @@ def _value(key: tuple[str, str, str], one: Metric | None, other: Metric | None) 
         )
         for metric in (one, other)
     ]
-    return [called(name), split, where, *cells, _apart(name, _less(_number(one), _number(other)))]
+    return [display_name(name), split, where, *cells, _apart(name, _less(_number(one), _number(other)))]
 
 
 def _read(metric: Metric | None) -> str:

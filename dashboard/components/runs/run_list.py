@@ -11,7 +11,7 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.runs import naming, run_view
 from db.models import Dataset, Metric, Run
 from db.queries import datasets, evaluation, runs
-from engine.metrics.names import called
+from engine.metrics.names import display_name
 from engine.splits import OUT_OF_FOLD, judged_of
 
 FIGURES = ("auc", "recall", "specificity", "threshold")
@@ -44,7 +44,7 @@ def show(dataset: Dataset, rows: Sequence[Run]) -> None:
                 wording.duration(run.seconds),
             ]
         )
-    heads = [">Run", "Kind", "Of what", "Status", "Dataset", *told, *(f">{called(name)}" for name in figures)]
+    heads = [">Run", "Kind", "Of what", "Status", "Dataset", *told, *(f">{display_name(name)}" for name in figures)]
     linked.table([*heads, ">Started", ">Took"], table, key="runs", caption="Runs, the latest first")
     if measured:
         st.caption("Figures are the evaluation's: of predictions on the split judged on, of train runs out of fold.")

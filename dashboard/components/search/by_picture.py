@@ -21,7 +21,7 @@ from engine.errors import InputError
 from engine.images import Decoded, Pixels
 from engine.retrieval.embedders import Embedder
 from engine.retrieval.serving import check_revision
-from engine.retrieval.vector_index import STRANGE
+from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 
 MEGABYTES = 20
 PREVIEW = 640
@@ -106,14 +106,14 @@ def _nearest(
     """What is nearest to a picture, uint8 (h, w), in a file of these bytes. film: draws it."""
     served = neighbours.opened(index)
     reading = inference.read(view, pixels, model(served.index))
-    vectors = served.vectors.placed(reading.vectors)
+    vectors = served.vectors.project_images(reading.vectors)
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     among, exclude = allowed(question), _barred(same.id) if same else None
     hits = neighbours.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
-    strange = served.vectors.strange(vectors)
+    strange = served.vectors.is_out_of_distribution(vectors)
     if strange:
-        st.warning(f"{STRANGE[0].upper()}{STRANGE[1:]}.", icon=":material/help:")
+        st.warning(f"{OUT_OF_DISTRIBUTION[0].upper()}{OUT_OF_DISTRIBUTION[1:]}.", icon=":material/help:")
     if reading.said is not None:
         said = f"if it is one, {reading.said}" if strange else reading.said
         st.markdown(f"{said[0].upper()}{said[1:]}.")

@@ -10,7 +10,7 @@ from dashboard.components.search.neighbours import SearchResult
 from db.models import Dataset, VectorIndex
 from db.queries import search
 from db.queries.cases import Question
-from engine.reporting.matching import OTHERWISE, matcher, speaking_of, unheeded
+from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
 
 PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
 
@@ -41,7 +41,7 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Searc
     """The images nearest to the words, with what the embedder cannot tell."""
     served = neighbours.opened(index)
     embedder = by_picture.model(served.index)
-    vectors = served.vectors.worded(embedder.embed_texts([text]))
+    vectors = served.vectors.project_texts(embedder.embed_texts([text]))
     st.caption(
         f"Answered by the pictures, through {index.embedder} (run {served.index.run_id}). What was written about them "
         "is searched under \u201cNotes and reports\u201d."
@@ -55,7 +55,7 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Searc
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     """What notes and reports say, negation heeded."""
     with resources.reading() as session:
-        found = search.meant(session, question, text, limit=k, passes=matcher(text), mentions=speaking_of(text))
+        found = search.meant(session, question, text, limit=k, passes=matcher(text), mentions=mention_matcher(text))
         written = search.any_text(session, dataset.id)
     if not written:
         panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
@@ -71,6 +71,6 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     )
     for other in found.otherwise:
         st.info(f"Texts hold these words, but {OTHERWISE}, such as: {wording.plain(' '.join(other.snippet.split()))}")
-    for told in filter(None, [unheeded(text), *found.limits]):
+    for told in filter(None, [ignored_denial(text), *found.limits]):
         st.warning(f"{told[0].upper()}{wording.plain(told[1:])}.", icon=":material/help:")
     report_view.found(dataset, found.hits, filters.view(dataset))

@@ -58,7 +58,7 @@ class Generated:
     cut: bool = False
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", kept(self.text))
+        object.__setattr__(self, "text", storable(self.text))
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Failed:
     reason: str
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "reason", kept(self.reason))
+        object.__setattr__(self, "reason", storable(self.reason))
 
 
 Outcome = Generated | Failed
@@ -162,7 +162,7 @@ REGISTRY: dict[str, Callable[[str, Options], ReportGenerator]] = {
 """Name, or the form of it -> what makes the generator; heavy imports happen inside."""
 
 
-def kept(text: str) -> str:
+def storable(text: str) -> str:
     """The text as it can be kept: without NUL characters, U+FFFD in the place of lone surrogates."""
     return text.translate(UNKEPT)
 

@@ -33,7 +33,7 @@ from openai import (
 from openai.types.chat import ChatCompletion
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options, Outcome, kept
+from engine.reporting.generators import Case, Failed, Generated, Options, Outcome, storable
 from engine.reporting.generators.pictures import png
 from engine.reporting.prompts import PromptStrategy
 
@@ -218,7 +218,7 @@ def report(answer: ChatCompletion, *, seconds: float) -> Outcome:
     """The report that an answer holds, or why it holds none. Raises AttributeError, LookupError or TypeError where the
     answer is no chat completion, for the client checks none."""
     choice = answer.choices[0]
-    text = kept(choice.message.content or "").strip()
+    text = storable(choice.message.content or "").strip()
     if not text:
         return Failed("the answer is empty")
     if len(text) > LONGEST:
@@ -268,7 +268,7 @@ def asked_to_wait(error: APIError) -> float | None:
 
 def told(error: Exception) -> str:
     """The error in one line of at most 200 characters that can be kept, without the key."""
-    said = kept(f"{type(error).__name__}: {error}").replace(os.environ.get(KEY) or "\0", "[secret]")
+    said = storable(f"{type(error).__name__}: {error}").replace(os.environ.get(KEY) or "\0", "[secret]")
     return " ".join(said.split())[:200]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from engine import path_sheets
 from engine.errors import InputError
 from engine.path_sheets import MissingColumnError, Sheet, Values
-from engine.reporting.generators import Case, Generated, Outcome, kept
+from engine.reporting.generators import Case, Generated, Outcome, storable
 from engine.reporting.prompts import PromptStrategy
 
 REPORT, STRATEGY = "report", "strategy"
@@ -62,4 +62,4 @@ class ImportedReports:
 
     def text(self, strategy: str, path: str) -> str:
         """What was written on the image, as it can be kept."""
-        return kept(self.texts[strategy][path])
+        return storable(self.texts[strategy][path])

@@ -4,14 +4,14 @@ from engine.reporting.findings import read
 from engine.reporting.prompts import PromptStrategy
 from engine.reporting.scores import claims, form, references
 from engine.reporting.scores.keywords import keyword_alignment
-from engine.reporting.scores.score import Known, Score
+from engine.reporting.scores.score import CaseFacts, Score
 from engine.reporting.scores.stance import STANCE_VALUES, stance
 
 VERSION = 3
 """Raised when the same report scores differently."""
 
 
-def score(text: str, strategy: PromptStrategy, known: Known) -> list[Score]:
+def score(text: str, strategy: PromptStrategy, known: CaseFacts) -> list[Score]:
     """Every score of one report.
 
     stance: 1 pneumonia, .5 uncertain, 0 normal, None no position. stance_agreement: 1 where the stance is the label's,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 
 from engine.reporting.findings import Mention, read
-from engine.reporting.scores.score import Known, Score
+from engine.reporting.scores.score import CaseFacts, Score
 
 MEASUREMENT = re.compile(r"\b\d+(?:[.,]\d+)?\s*(?:x\s*\d+(?:[.,]\d+)?\s*)?(?:mm|cm)\b", re.IGNORECASE)
 EARLIER = re.compile(
@@ -18,7 +18,7 @@ HISTORY = re.compile(
 )
 
 
-def unsupported(text: str, mentions: Sequence[Mention], known: Known) -> Score:
+def unsupported(text: str, mentions: Sequence[Mention], known: CaseFacts) -> Score:
     """How many claims rest on nothing the writer could know: a count, 0 or more.
 
     Counted: pneumonia or a sign of it asserted where the image's label is normal; a finding asserted that the reference
@@ -74,7 +74,7 @@ def _meet(one: Mention, other: Mention) -> bool:
     return len(sides) < 2 and len(zones) < 2
 
 
-def laterality(mentions: Sequence[Mention], known: Known) -> Score:
+def laterality(mentions: Sequence[Mention], known: CaseFacts) -> Score:
     """Share of the sided claims of pneumonia and its signs that lie where the heatmap does: in [0, 1].
 
     A claim on one side counts where that side holds at least half of the heat, a bilateral one where each side holds at

@@ -3,7 +3,7 @@
 import re
 
 from engine.reporting.prompts import PromptStrategy
-from engine.reporting.scores.score import Known, Score
+from engine.reporting.scores.score import CaseFacts, Score
 
 GRAM = 4
 """Words in a row that a repetition is counted by."""
@@ -29,7 +29,7 @@ def repetition(text: str) -> Score:
     return Score("repetition", 1 - len(set(runs)) / len(runs) if runs else 0.0)
 
 
-def truncated(text: str, known: Known) -> Score:
+def truncated(text: str, known: CaseFacts) -> Score:
     """1 where the generator stopped at its length limit, or the text breaks off in mid-sentence; else 0.
 
     A last line of one to four words, such as a heading or a bare verdict, needs no full stop.

@@ -15,7 +15,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Known:
+class CaseFacts:
     """What is known of the image beside its report; None or empty where it is not.
 
     label: 1 pneumonia, 0 normal. called: whether the classifier calls pneumonia. zones: share of the heatmap in each

@@ -39,7 +39,7 @@ class Embedder(Protocol):
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Texts -> float32 (n, d), each of length 1: d is `dimension`, or the index maps them into its space, see
-        `VectorIndex.worded`. Raises InputError where the embedder reads no text."""
+        `VectorIndex.project_texts`. Raises InputError where the embedder reads no text."""
         ...
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
