@@ -15,7 +15,7 @@ UNSPLIT = "all"
 LABELS = ("normal", "pneumonia")
 
 
-def judged_of(splits: Collection[str]) -> str:
+def evaluated_split(splits: Collection[str]) -> str:
     """The split that a classifier is judged on: test where it is there, or nothing is; else the first by name."""
     return "test" if "test" in splits else min(splits, default="test")
 
@@ -29,7 +29,7 @@ def grouped_folds(
     Each fold holds about the same share of each label and cause, see `strata`. Returns int (n,).
     Raises InputError where a label has fewer patients than there are folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold  # which pages that ask for `judged_of` need not load
+    from sklearn.model_selection import StratifiedGroupKFold  # which pages that ask for `evaluated_split` need not load
 
     truth, keys = np.asarray(labels), np.asarray(patients)
     known, name = min((len(np.unique(keys[truth == label])), LABELS[label]) for label in np.unique(truth))

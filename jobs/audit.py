@@ -14,7 +14,7 @@ from db.queries import runs
 from db.writes import MetricValue
 from engine.errors import InputError
 from jobs.audits import explanations, neighbours, shortcuts, slices
-from jobs.audits.subject import Audit, find, values_of
+from jobs.audits.subject import Audit, find_subject, values_of
 from jobs.command import (
     Context,
     JobError,
@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.folds < 2:
         raise UsageError(f"--folds {args.folds} leaves nothing to hold out; ask for at least 2")
     context = open_context(args)
-    subject = find(context, context.dataset(args.dataset), args.predict_run)
+    subject = find_subject(context, context.dataset(args.dataset), args.predict_run)
     asked = {"sample": args.sample, "folds": args.folds, "replicates": args.replicates}
     run = ActiveRun.claim(
         context,

@@ -27,7 +27,7 @@ from engine.retrieval.vector_index import FORMAT, write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
-from jobs.embeddings.vectors import SHARDS, Made, centred_on, vectors_of
+from jobs.embeddings.vectors import SHARDS, EmbeddedImages, centred_on, vectors_of
 from jobs.embeddings.words import keep_queries, taught, words_for
 from jobs.predict import train_run
 from jobs.run import ActiveRun
@@ -222,7 +222,7 @@ def store(
     dataset: Dataset,
     images: Sequence[Image],
     embedder: "Embedder",
-    made: Made,
+    made: EmbeddedImages,
     *,
     words: "Vectors | None",
     known: "Known",

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 
-def built(context: Context, dataset: Dataset) -> list[VectorIndex]:
+def in_force(context: Context, dataset: Dataset) -> list[VectorIndex]:
     """The index of each embedder that is in force, the one that came into force last first."""
     with session.reading(context.engine) as db:
         return evaluation.indexes(db, dataset.id)
 
 
-def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
+def choose(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
     """The index of that embedder, or the one that came into force last. Raises JobError or UsageError where none is."""
-    known = built(context, dataset)
+    known = in_force(context, dataset)
     if not known:
         raise JobError(f"no index holds dataset '{dataset.name}'; build one with: {job('embed', dataset.name)}")
     for index in known:
@@ -33,16 +33,16 @@ def chosen(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
     raise UsageError(f"dataset '{dataset.name}' has no index of embedder '{embedder}'; it has: {names}")
 
 
-def opened(context: Context, index: VectorIndex) -> "OpenIndex":
+def open_index(context: Context, index: VectorIndex) -> "OpenIndex":
     """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError, with the way out."""
     from engine.retrieval.serving import open_or_raise
 
     return open_or_raise(index, partial(_load, context), rebuild=partial(rebuild, context, index))
 
 
-def served(context: Context, index: VectorIndex) -> "ServedIndex[VectorIndex]":
+def serve_index(context: Context, index: VectorIndex) -> "ServedIndex[VectorIndex]":
     """The index that answers a search; where it is damaged, the last whole one before it, and a line that says so. What
-    is stored under an index's name takes `opened`. Raises IndexDamagedError where there is none."""
+    is stored under an index's name takes `open_index`. Raises IndexDamagedError where there is none."""
     from engine.retrieval.serving import serve
 
     def earlier() -> list[VectorIndex]:

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     methods = [name for name in projection.METHODS if name in wanted]
     context = open_context(args)
     dataset = context.dataset(args.dataset)
-    index = indexes.chosen(context, dataset, args.embedder)
+    index = indexes.choose(context, dataset, args.embedder)
     run = ActiveRun.claim(
         context,
         kind="map",
@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not run.already_finished:
         with run:
-            draw(run, indexes.opened(context, index), methods, args.clusters, args.seed)
+            draw(run, indexes.open_index(context, index), methods, args.clusters, args.seed)
     for name, trusted in run.summary["trustworthiness"].items():
         print(f"map: {name} of {run.summary['images']} images, trustworthiness {trusted:.3f}")
     print(f"map: {'already done as' if run.already_finished else 'done as'} run {run.id}")

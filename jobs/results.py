@@ -180,7 +180,7 @@ Rows = list[tuple[int, KnownImage]]
 def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]":
     """The opened index, and its rows. Raises engine.retrieval.vector_index.IndexDamagedError where the folder is not
     the one that was written."""
-    opened = indexes.opened(context, index)
+    opened = indexes.open_index(context, index)
     with session.reading(context.engine) as db:
         known = predictions.images(db, opened.ids.tolist())
     return opened, [(row, known[int(number)]) for row, number in enumerate(opened.ids) if int(number) in known]

@@ -134,8 +134,8 @@ class Search:
         from engine.images import read_grey
 
         pixels = read_grey(path)
-        index = indexes.chosen(self.context, self.dataset, embedder)
-        served = indexes.served(self.context, index)
+        index = indexes.choose(self.context, self.dataset, embedder)
+        served = indexes.serve_index(self.context, index)
         vectors = served.vectors.project_images(self.model(served.index).embed_images(pixels[None]))
         with session.reading(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
@@ -150,8 +150,8 @@ class Search:
 
     def by_case(self, number: int, embedder: str | None) -> SearchResult:
         """Cases like one of the dataset, which is left out; needs no model."""
-        index = indexes.chosen(self.context, self.dataset, embedder)
-        served = indexes.served(self.context, index)
+        index = indexes.choose(self.context, self.dataset, embedder)
+        served = indexes.serve_index(self.context, index)
         rows = served.vectors.rows([number])
         if not len(rows):
             raise UsageError(self.absent(number, served.index))
@@ -172,8 +172,8 @@ class Search:
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> SearchResult:
         """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
         if embedder is not None:
-            return self.by_words(indexes.chosen(self.context, self.dataset, embedder), text, notes=[])
-        readers = [index for index in indexes.built(self.context, self.dataset) if reads_text(index.embedder)]
+            return self.by_words(indexes.choose(self.context, self.dataset, embedder), text, notes=[])
+        readers = [index for index in indexes.in_force(self.context, self.dataset) if reads_text(index.embedder)]
         notes = []
         if readers and not in_reports:
             try:
@@ -189,7 +189,7 @@ class Search:
 
     def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> SearchResult:
         """Cases whose pictures a text describes, by an index that reads text."""
-        served = indexes.served(self.context, index)
+        served = indexes.serve_index(self.context, index)
         embedder = self.model(served.index)
         vectors = served.vectors.project_texts(embedder.embed_texts([text]))
         caveat = embedder.caveat(text, known=served.vectors.known)
@@ -202,7 +202,7 @@ class Search:
                 name = self.dataset.name
                 ways = "; or ".join([job("report", name), *notes[:1]])
                 raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
-            found = search.meant(
+            found = search.answer(
                 db, self.question, text, limit=self.k, passes=matcher(text), mentions=mention_matcher(text)
             )
             known = predictions.images(db, [hit.image.id for hit in found.hits])

@@ -74,10 +74,10 @@ else:
     picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
     index = next((index for index in indexes if index.embedder == picked), indexes[0])
     with panels.guarded("The similar cases"):
-        served = neighbours.opened(index)
+        served = neighbours.serve_index(index)
         held = wording.count(served.index.count, "image")
-        st.caption(f"Index of {index.embedder}, {held}, {neighbours.manner(served.index)}.")
-        hits = neighbours.to_image(served, case.id, NEAREST)
+        st.caption(f"Index of {index.embedder}, {held}, {neighbours.search_method(served.index)}.")
+        hits = neighbours.nearest_to_image(served, case.id, NEAREST)
         onwards = {"run": question.run_id, "index": address.get("index")}
         caution = neighbours.caution(index, view)
         neighbours.show(

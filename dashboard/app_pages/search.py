@@ -66,7 +66,7 @@ def find() -> None:
                 st.caption(
                     f"Answered by the index of {found.index.embedder} (revision {found.index.revision[:8]}, "
                     f"{wording.count(found.index.count, 'image')}, run {found.index.run_id}): "
-                    f"{neighbours.manner(found.index)}."
+                    f"{neighbours.search_method(found.index)}."
                 )
             caution = neighbours.caution(found.index, view)
             onwards = address.onwards(q=None)

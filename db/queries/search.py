@@ -126,7 +126,7 @@ def texts(
     return TextAnswer(list(found.values())[:limit], unread)
 
 
-def meant(
+def answer(
     session: Session,
     question: Question,
     text: str,

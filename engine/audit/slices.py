@@ -49,7 +49,7 @@ class Slice:
     description: str
 
 
-def find(
+def find_slices(
     features: NDArray[np.floating],
     labels: ArrayLike,
     failed: ArrayLike,

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def slices(audit: Audit) -> Iterator[MetricValue]:
     """Store every slice with its members; its error rate is a metric too."""
     from engine.audit.shortcuts import STATISTICS
-    from engine.audit.slices import find
+    from engine.audit.slices import find_slices
     from engine.heat import frame_share
     from engine.metrics.bootstrap import Interval
 
     subject, looks = audit.subject, audit.appearance
     greys = dict(zip(STATISTICS, looks["statistics"].T, strict=True))
-    found = find(
+    found = find_slices(
         looks["features"],
         column(subject.judged, "label"),
         subject.failed,

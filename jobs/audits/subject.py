@@ -21,7 +21,7 @@ from engine.commands import job
 from engine.digests import is_whole
 from engine.errors import InputError
 from engine.files import kept_array, whole_file
-from engine.splits import judged_of
+from engine.splits import evaluated_split
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
 from jobs.results import by_split, finished_run, measured, thresholds_of, unseen
@@ -108,7 +108,7 @@ class Subject:
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
+def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subject:
     """The predict run asked for, or the latest, with all that hangs on it.
 
     Raises UsageError, JobError or InputError, each with what to run where something is missing.
@@ -122,7 +122,7 @@ def find(context: Context, dataset: Dataset, number: int | None) -> Subject:
         raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
     trained = None if predict.imported else trained_of(context, dataset, predict)
     splits = by_split(unseen(context, predict))
-    split = judged_of(splits)
+    split = evaluated_split(splits)
     return Subject(dataset, predict, split, judged=splits[split], images=images, trained=trained)
 
 

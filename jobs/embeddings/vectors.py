@@ -30,7 +30,7 @@ SHARD, SHARDS = 512, "shards"
 
 
 @dataclass(frozen=True)
-class Made:
+class EmbeddedImages:
     """vectors: as they are compared, float32 (n, d), in the images' order. centre: subtracted from each, (d,).
     embedded: how many of them no earlier index had."""
 
@@ -47,16 +47,16 @@ def vectors_of(
     *,
     anew: bool,
     batch_size: int,
-) -> Made:
+) -> EmbeddedImages:
     """What an earlier index of the embedder holds, what one of `aligned` over the same classifier lends, and the rest
     made now; centred. The earlier centre stays once there is one of training images, or as long as there are none."""
     from engine.retrieval.embedders.aligned import without_zones
 
     ids = np.array([image.id for image in images], dtype=np.int64)
-    earlier = None if anew else usable(run.context, dataset, embedder.name, embedder.revision)
-    there = held(earlier, ids)
-    lender = None if anew or there.all() else lending(run.context, dataset, embedder)
-    lent = held(lender, ids) & ~there
+    earlier = None if anew else reusable_index(run.context, dataset, embedder.name, embedder.revision)
+    there = has_vector(earlier, ids)
+    lender = None if anew or there.all() else lending_index(run.context, dataset, embedder)
+    lent = has_vector(lender, ids) & ~there
     made = ~(there | lent)
     absent = [image for image, is_made in zip(images, made, strict=True) if is_made]
     whole = np.zeros((len(ids), embedder.dimension), np.float32)
@@ -67,11 +67,11 @@ def vectors_of(
         centre = earlier.centre
         whole[there] = earlier.vectors[earlier.rows(ids[there])]
         whole[~there] = centred(whole[~there], centre)
-        return Made(whole, centre, len(absent))
+        return EmbeddedImages(whole, centre, len(absent))
     if earlier is not None:
         whole[there] = uncentred(earlier.vectors[earlier.rows(ids[there])], earlier.centre)
     centre = centre_for(embedder, images, whole)
-    return Made(centred(whole, centre), centre, len(absent))
+    return EmbeddedImages(centred(whole, centre), centre, len(absent))
 
 
 def embedded(
@@ -108,29 +108,29 @@ def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size
     return np.concatenate(made)
 
 
-def usable(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
+def reusable_index(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
     """The latest whole index of that embedder and weights, whose vectors need not be made again."""
     with session.reading(context.engine) as db:
         known = evaluation.indexes_of(db, dataset.id, name, revision)
     for index in known:
         try:
-            return indexes.opened(context, index)
+            return indexes.open_index(context, index)
         except IndexDamagedError as error:
             print(f"embed: {error}")
     return None
 
 
-def lending(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
+def lending_index(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
     """An index of `aligned` over the same classifier, whose vectors have the classifier's in them."""
     from engine.retrieval.embedders.aligned import revision_over
     from engine.retrieval.embedders.features import ClassifierEmbedder
 
     if not isinstance(embedder, ClassifierEmbedder):
         return None
-    return usable(context, dataset, "aligned", revision_over(embedder.classifier.revision))
+    return reusable_index(context, dataset, "aligned", revision_over(embedder.classifier.revision))
 
 
-def held(index: "OpenIndex | None", ids: "NDArray[np.int64]") -> "NDArray[np.bool_]":
+def has_vector(index: "OpenIndex | None", ids: "NDArray[np.int64]") -> "NDArray[np.bool_]":
     """Which of the images have a vector in the index: bool (n,)."""
     return np.zeros(len(ids), dtype=bool) if index is None else np.isin(ids, index.ids)
 

@@ -10,7 +10,7 @@ from db.queries import audit as queries
 from db.queries import datasets, runs
 from db.queries.cases import LABEL_NAMES
 from engine.errors import InputError
-from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
+from engine.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 from jobs.checkpoints import repeating
 from jobs.exports.source import Export
 from jobs.results import measured
@@ -40,7 +40,7 @@ def model_card(export: Export) -> None:
         again = repeating(export.context, train)
         raise InputError(f"train run {train.id} does not tell its recipe; train again with: {again}")
     splits = values_of(export, train)
-    judged = judged_of(splits.keys() - {OUT_OF_FOLD})
+    judged = evaluated_split(splits.keys() - {OUT_OF_FOLD})
     with session.reading(export.context.engine) as db:
         audit = queries.latest(db, predict.id)
         slices = queries.slices(db, audit.id)[:SLICES] if audit else []

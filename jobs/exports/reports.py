@@ -66,7 +66,9 @@ def classification_report(export: Export) -> None:
         with session.reading(export.context.engine) as db:
             facts["test split opened"] = f"{times(runs.test_openings(db, export.dataset.id))} in this database"
     ordered = {name: splits[name] for name in sorted(splits, key=lambda name: (name != "test", name))}
-    text = written(ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.manner)
+    text = written(
+        ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.report_options
+    )
     export.text("classification_report.md", text)
 
 
@@ -81,7 +83,7 @@ def generation_report(export: Export) -> None:
     facts = export.facts({"reports": len(reports), "models": "; ".join(models)})
     values = [measured(row) for row in export.metrics["reports"]]
     pictures = export.pictures(REPORT_PICTURES)
-    text = written(values, examples=examples, facts=facts, pictures=pictures, **export.manner)
+    text = written(values, examples=examples, facts=facts, pictures=pictures, **export.report_options)
     export.text("report_generation_report.md", text)
 
 
@@ -98,5 +100,5 @@ def retrieval_report(export: Export) -> None:
         reader = export.reader()
         made["words answered by"] = f"{reader.embedder} {reader.revision}"
     pictures = export.pictures(RETRIEVAL_PICTURES)
-    text = written(values, facts=export.facts(made), pictures=pictures, **export.manner)
+    text = written(values, facts=export.facts(made), pictures=pictures, **export.report_options)
     export.text("retrieval_report.md", text)

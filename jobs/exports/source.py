@@ -17,7 +17,7 @@ from engine import commands
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.files import whole_file
-from engine.splits import judged_of
+from engine.splits import evaluated_split
 from jobs.command import Context, JobError
 from jobs.results import by_split, index_rows, measured, test_rows, unseen
 
@@ -110,7 +110,7 @@ class Export:
         """The predict run, the split it is judged on (test where there is one), its images unseen in training."""
         run = self.run("predict")
         splits = by_split(unseen(self.context, run))
-        split = judged_of(splits)
+        split = evaluated_split(splits)
         return run, split, splits[split]
 
     def reports(self) -> tuple[list[StandingReport], list[Score]]:
@@ -162,6 +162,6 @@ class Export:
         return {"data set": self.dataset.name, **facts, "evaluation": f"run {run.id}, code {run.code_version}"}
 
     @property
-    def manner(self) -> dict[str, Any]:
+    def report_options(self) -> dict[str, Any]:
         """What every report is told of how it was made."""
         return {"replicates": int(self.evaluation.config["replicates"]), "synthetic": self.synthetic}

@@ -37,8 +37,8 @@ class LabelledCases:
         cls, context: Context, dataset: Dataset, embedder: str | None, references: Mapping[str, str]
     ) -> "LabelledCases":
         """By the index of `embedder`, or the one built last. Raises JobError or UsageError where there is none."""
-        chosen = indexes.chosen(context, dataset, embedder)
-        index = indexes.opened(context, chosen)
+        chosen = indexes.choose(context, dataset, embedder)
+        index = indexes.open_index(context, chosen)
         with session.reading(context.engine) as db:
             images = predictions.images(db, index.ids.tolist())
         labelled = {number: image for number, image in images.items() if image.label is not None}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import fisher_exact
 
-from engine.audit.slices import clusters, find
+from engine.audit.slices import clusters, find_slices
 from engine.metrics.proportions import wilson
 
 
@@ -32,7 +32,7 @@ def found() -> list:  # type: ignore[type-arg]
     facts = drawn()
     numbers = {"brightness": facts["brightness"], "always the same": np.ones(129), "unknown": np.full(129, np.nan)}
     arrays = [facts[name] for name in ("features", "labels", "failed", "patients")]
-    return find(*arrays, numbers=numbers, names={"most heat": facts["zone"]})
+    return find_slices(*arrays, numbers=numbers, names={"most heat": facts["zone"]})
 
 
 def test_every_image_stands_in_one_slice_of_its_own_label() -> None:

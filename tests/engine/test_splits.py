@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from sklearn.model_selection import StratifiedGroupKFold
 
 from engine.errors import InputError
-from engine.splits import grouped_folds, judged_of, strata
+from engine.splits import evaluated_split, grouped_folds, strata
 
 
 def diagnosed(names: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -40,8 +40,8 @@ def test_each_fold_holds_about_the_same_share_of_each_diagnosis() -> None:
 
 
 def test_a_classifier_is_judged_on_test_where_it_is_there_and_else_on_what_is() -> None:
-    assert judged_of(["train", "test", "all"]) == judged_of([]) == "test"
-    assert judged_of(["all"]) == judged_of(["val", "all"]) == "all"
+    assert evaluated_split(["train", "test", "all"]) == evaluated_split([]) == "test"
+    assert evaluated_split(["all"]) == evaluated_split(["val", "all"]) == "all"
 
 
 def test_a_label_with_too_few_patients_is_named_with_the_way_out() -> None:

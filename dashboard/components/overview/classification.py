@@ -10,7 +10,7 @@ from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Metric, Run
 from db.queries import cases
 from engine.metrics.names import display_name
-from engine.splits import OUT_OF_FOLD, UNSPLIT, judged_of
+from engine.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 
 SPLITS = {UNSPLIT: "No split", OUT_OF_FOLD: "Out of fold"}
 """Heads of columns that are not the split's name."""
@@ -41,7 +41,7 @@ class Side:
 
 def judged(metrics: Sequence[Metric]) -> str:
     """The split that these figures judge on."""
-    return judged_of({metric.split for metric in metrics} - {OUT_OF_FOLD})
+    return evaluated_split({metric.split for metric in metrics} - {OUT_OF_FOLD})
 
 
 def judged_on(metrics: Sequence[Metric]) -> str:

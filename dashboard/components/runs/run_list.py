@@ -12,7 +12,7 @@ from dashboard.components.runs import naming, run_view
 from db.models import Dataset, Metric, Run
 from db.queries import datasets, evaluation, runs
 from engine.metrics.names import display_name
-from engine.splits import OUT_OF_FOLD, judged_of
+from engine.splits import OUT_OF_FOLD, evaluated_split
 
 FIGURES = ("auc", "recall", "specificity", "threshold")
 
@@ -52,7 +52,7 @@ def show(dataset: Dataset, rows: Sequence[Run]) -> None:
 
 def _judged(metrics: Mapping[tuple[str, str], Metric]) -> dict[str, Metric]:
     """By name, on the split that the run is judged on."""
-    split = judged_of({split for _, split in metrics})
+    split = evaluated_split({split for _, split in metrics})
     return {name: metric for (name, where), metric in metrics.items() if where == split}
 
 

@@ -104,13 +104,13 @@ def _nearest(
     film: Callable[[], None],
 ) -> SearchResult:
     """What is nearest to a picture, uint8 (h, w), in a file of these bytes. film: draws it."""
-    served = neighbours.opened(index)
+    served = neighbours.serve_index(index)
     reading = inference.read(view, pixels, model(served.index))
     vectors = served.vectors.project_images(reading.vectors)
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
     among, exclude = allowed(question), _barred(same.id) if same else None
-    hits = neighbours.to_vectors(served, vectors, k, allowed=among, exclude=exclude)
+    hits = neighbours.nearest_to_vectors(served, vectors, k, allowed=among, exclude=exclude)
     strange = served.vectors.is_out_of_distribution(vectors)
     if strange:
         st.warning(f"{OUT_OF_DISTRIBUTION[0].upper()}{OUT_OF_DISTRIBUTION[1:]}.", icon=":material/help:")
@@ -158,8 +158,8 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
             f"dataset '{dataset.name}' has no image '{typed}'; number and file name stand in a case's facts"
         )
     neighbours.query(dataset, case, view, width=240, whole=True)
-    served = neighbours.opened(index)
-    hits = neighbours.to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
+    served = neighbours.serve_index(index)
+    hits = neighbours.nearest_to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
     return SearchResult(hits, served.index, case.zones)
 
 

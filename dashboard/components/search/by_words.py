@@ -39,7 +39,7 @@ def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question)
 
 def pictures(index: VectorIndex, text: str, k: int, question: Question) -> SearchResult:
     """The images nearest to the words, with what the embedder cannot tell."""
-    served = neighbours.opened(index)
+    served = neighbours.serve_index(index)
     embedder = by_picture.model(served.index)
     vectors = served.vectors.project_texts(embedder.embed_texts([text]))
     st.caption(
@@ -49,13 +49,15 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Searc
     caveat = embedder.caveat(text, known=served.vectors.known)
     if caveat:
         st.warning(f"{caveat[0].upper()}{wording.plain(caveat[1:])}.", icon=":material/help:")
-    return SearchResult(neighbours.to_vectors(served, vectors, k, allowed=by_picture.allowed(question)), served.index)
+    return SearchResult(
+        neighbours.nearest_to_vectors(served, vectors, k, allowed=by_picture.allowed(question)), served.index
+    )
 
 
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     """What notes and reports say, negation heeded."""
     with resources.reading() as session:
-        found = search.meant(session, question, text, limit=k, passes=matcher(text), mentions=mention_matcher(text))
+        found = search.answer(session, question, text, limit=k, passes=matcher(text), mentions=mention_matcher(text))
         written = search.any_text(session, dataset.id)
     if not written:
         panels.missing("No report has been written yet:", panels.chain(dataset, "report"))

@@ -76,7 +76,7 @@ def _members(run: Run) -> set[int]:
     return {run.id, *(run.config.get("parts") or {}).values()}
 
 
-def opened(index: VectorIndex) -> Served:
+def serve_index(index: VectorIndex) -> Served:
     """The index's folder; where it is damaged, the last whole one before it, with a word on the page. Raises InputError
     where there is none."""
 
@@ -100,7 +100,7 @@ def rebuild(index: VectorIndex) -> str:
     return embed_again(dataset.name, index.embedder)
 
 
-def to_image(
+def nearest_to_image(
     served: Served,
     image_id: int,
     k: int,
@@ -116,10 +116,10 @@ def to_image(
             f"image {image_id} is not in index '{served.index.embedder}'; add it with: {rebuild(served.index)}"
         )
     query = served.vectors.vectors[rows]
-    return to_vectors(served, query, k, allowed=allowed, exclude=exclude or [image_id])
+    return nearest_to_vectors(served, query, k, allowed=allowed, exclude=exclude or [image_id])
 
 
-def to_vectors(
+def nearest_to_vectors(
     served: Served, vectors: Any, k: int, *, allowed: Collection[int] | None, exclude: Collection[int] | None = None
 ) -> list[Hit]:
     """The k nearest to the first of `vectors`, float32 (1, d)."""
@@ -159,7 +159,7 @@ def show(
     with votes:
         fewer = f" No more than {len(found)} match." if len(found) < wanted else ""
         matching = f"**{wording.count(len(found), 'case')}** of those that match the filters, nearest first."
-        st.markdown(f"{matching if narrowed else voted([case.label for case in found])}{fewer}")
+        st.markdown(f"{matching if narrowed else vote_in_words([case.label for case in found])}{fewer}")
     if caution:
         st.caption(caution)
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
@@ -235,13 +235,13 @@ def _csv(
     return csv_text(heads, rows)
 
 
-def manner(index: VectorIndex) -> str:
+def search_method(index: VectorIndex) -> str:
     """How the index is searched, in words."""
     exact = index.kind in ("exact", "IndexFlatIP")
     return f"cosine similarity, {'exact search' if exact else f'approximate search ({index.kind})'}"
 
 
-def voted(labels: Sequence[int | None]) -> str:
+def vote_in_words(labels: Sequence[int | None]) -> str:
     """What the neighbours' labels say."""
     counted = vote(labels)
     share = f"**{counted.pneumonia} of {counted.known}** nearest cases carry the label pneumonia"
