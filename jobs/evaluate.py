@@ -17,7 +17,7 @@ from engine.metrics.names import DIFFERENCE
 from engine.splits import OUT_OF_FOLD
 from engine.tables import times
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
-from jobs.evaluations import doubts
+from jobs.evaluations import caveats
 from jobs.evaluations.reports import agreements_of, report_values
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.results import Inputs, by_split, gather, metric_value, thresholds_of, unseen
@@ -85,7 +85,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
         tasks["reports"] = partial(report_values, inputs, agreements, **measure)
     for index in inputs.indexes:
         tasks[f"index of {index.embedder}"] = partial(retrieval_values, run.context, index, inputs.predict, **measure)
-    counts, skipped, warnings = {}, list(inputs.missing), doubts.of_inputs(run.context, inputs, agreements)
+    counts, skipped, warnings = {}, list(inputs.missing), caveats.of_inputs(run.context, inputs, agreements)
     for name in run.track(list(tasks), stage="measuring"):
         try:
             rows = list(tasks[name]())
@@ -94,7 +94,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
             continue
         run.metrics(rows)
         counts[name] = len(rows)
-        warnings += doubts.of_values(rows)
+        warnings += caveats.of_values(rows)
     if not any(counts.values()):
         raise JobError(f"nothing of dataset '{inputs.dataset.name}' could be measured: {'; '.join(skipped)}")
     run.summary = {"values": counts, "skipped": skipped, "warnings": warnings, "images_sha256": inputs.images}
