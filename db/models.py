@@ -59,6 +59,8 @@ class Dataset(Base):
     """True for phantoms: results on them show that the wiring works, nothing else."""
     patients_across: Mapped[int] = mapped_column(server_default="0")
     """Patients with films in the test split and outside it; see db.tallies."""
+    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    """How many images have each value of each attribute: {name: {value: images}}; see db.tallies."""
     created: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -90,6 +92,16 @@ class Image(Base):
     height: Mapped[int]
     file_count: Mapped[int] = mapped_column(default=1)
     """Byte-identical files this row stands for; official counts are sums of it."""
+
+
+class ImageAttribute(Base):
+    """What is known of a film beside its label, such as sex, age group or view; nothing that names its patient."""
+
+    __tablename__ = "image_attribute"
+    __table_args__ = (Index(None, "name", "value", "image_id"),)
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(17), primary_key=True)
+    value: Mapped[str] = mapped_column(String(60))
 
 
 class Run(Base):

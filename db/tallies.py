@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import report_tallies
 from db.models import Dataset, Image, ImageTally, Prediction, PredictionTally, ReportTally, Run
+from db.queries import attributes
 
 BINS = 1000
 """Parts that probabilities are counted in."""
@@ -18,6 +19,7 @@ BINS = 1000
 def dataset(session: Session, dataset_id: int) -> None:
     """Count the dataset's images anew, and the predictions and reports of them: splits and labels may have changed."""
     _images(session, dataset_id)
+    session.get_one(Dataset, dataset_id).attributes = attributes.counts(session, dataset_id)
     report_tallies.dataset(session, dataset_id)
     predicted = select(Prediction.id).where(Prediction.run_id == Run.id).exists()
     for run in session.scalars(select(Run).where(Run.dataset_id == dataset_id, predicted)).all():

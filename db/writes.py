@@ -1,6 +1,6 @@
 """What is written: inserts that can be repeated, on both databases."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ from db.models import (
     Base,
     Dataset,
     Image,
+    ImageAttribute,
     ImageTag,
     Metric,
     Prediction,
@@ -69,6 +70,16 @@ def trained_on(session: Session, run_id: int) -> None:
     learned = select(Prediction.run_id, Image.sha256, Image.patient_key).join(Image, Image.id == Prediction.image_id)
     learned = learned.where(Prediction.run_id == run_id).distinct()
     session.execute(insert(TrainedOn).from_select(["run_id", "image_sha256", "patient_key"], learned))
+
+
+def attributes(session: Session, known: Mapping[int, Mapping[str, str]]) -> None:
+    """Keep what is known of these images, value by attribute name, in place of what was."""
+    for batch in batches(sorted(known)):
+        session.execute(delete(ImageAttribute).where(ImageAttribute.image_id.in_(batch)))
+    rows = [
+        {"image_id": i, "name": name, "value": value} for i, pairs in known.items() for name, value in pairs.items()
+    ]
+    upsert(session, ImageAttribute, rows, unique=("image_id", "name"))
 
 
 def follow_patients(session: Session, dataset_id: int) -> None:

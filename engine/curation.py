@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from engine import dicom, images
+from engine import attributes, dicom, images
+from engine.attributes import Attributes
 from engine.datasets import Record, Skipped
 from engine.errors import UnreadableImageError
 
@@ -21,13 +22,15 @@ SPLIT_ORDER = ("test", "val", "train", None)
 
 @dataclass(frozen=True)
 class Inspected:
-    """A file that decodes: its content's hash, its upright size, and a token that groups its patient's files."""
+    """A file that decodes: its content's hash, its upright size, a token that groups its patient's files, and the
+    attributes that its record or header tell."""
 
     record: Record
     sha256: str
     width: int
     height: int
     patient_group: str | None
+    attributes: Attributes = ()
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class CuratedImage:
     width: int
     height: int
     file_count: int
+    attributes: Attributes = ()
 
 
 @dataclass(frozen=True)
@@ -75,10 +79,11 @@ def inspect(root: Path, record: Record, *, artifacts: Path, key: bytes) -> Inspe
         return Skipped(record.path, error.reason, str(error))
     if encoded is not None:
         _write(thumbnail, encoded)
-    group = record.patient_group
-    if group is None and header.source_format == "DICOM":
-        group = dicom.patient_token(data, key=key)
-    return Inspected(record, sha256, header.width, header.height, group)
+    group, known = record.patient_group, record.attributes
+    if header.source_format == "DICOM":
+        group = group or dicom.patient_token(data, key=key)
+        known = attributes.merged(known, dicom.attributes(data))
+    return Inspected(record, sha256, header.width, header.height, group, known)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -146,8 +151,9 @@ def _image(same: Sequence[Inspected]) -> CuratedImage:
     cause = next((file.record.cause for file in same if file.record.cause is not None), None)
     count = sum((file.record.split, file.record.label) == (best.record.split, best.record.label) for file in same)
     cause = cause if label == 1 else None
+    known = attributes.merged(*(file.attributes for file in same))
     return CuratedImage(
-        best.sha256, best.record.path, best.record.split, label, cause, "", best.width, best.height, count
+        best.sha256, best.record.path, best.record.split, label, cause, "", best.width, best.height, count, known
     )
 
 

@@ -6,10 +6,12 @@ import os
 import re
 import stat
 import unicodedata
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
+from engine import attributes
+from engine.attributes import Attributes
 from engine.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -19,6 +21,10 @@ REPORTS = "reports.csv"
 """What a person wrote of the images; see engine.reporting.reference_reports."""
 SHEET_LABELS = {"": None, "0": 0, "1": 1, "0.0": 0, "1.0": 1, **LABELS}
 SHEET_SPLITS = ("", *SPLITS)
+SHEET_COLUMNS = ("file", "label", "split", "patient", "cause")
+"""Columns of a label sheet that are no attributes."""
+MOST_VALUES = 50
+"""Different values of an attribute; a column with more tells patients apart, not groups of them."""
 SHEET_CAUSES = {"": None, "bacterial": "bacterial", "bacteria": "bacterial", "viral": "viral", "virus": "viral"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".j2k", ".pgm", ".ppm", ".dcm")
 IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
@@ -38,6 +44,7 @@ class Record:
     """From a name of the Kaggle set, and pseudonymous as that is."""
     patient_group: str | None = None
     """From the label sheet: groups files, is never stored."""
+    attributes: Attributes = ()
 
 
 @dataclass(frozen=True)
@@ -61,12 +68,13 @@ class Listing:
     fingerprint: str
 
 
-def list_folder(folder: Path) -> Listing:
+def list_folder(folder: Path, *, further: Sequence[str] = ()) -> Listing:
     """What `folder` holds, in path order; hidden files, __MACOSX, Thumbs.db, desktop.ini and its reports.csv do not
     count.
 
     A labels.csv wins over folder names; train|val|test/NORMAL|PNEUMONIA may be in any case, one level down, or without
     splits; anything else is unlabelled. The fingerprint changes with any file's path, size or modification time.
+    further: columns of the label sheet that are attributes beside attributes.KNOWN.
     Raises InputError for a missing or empty folder, one with several data sets, or a label sheet that is not usable.
     """
     root = folder.resolve()
@@ -80,8 +88,10 @@ def list_folder(folder: Path) -> Listing:
     marks = hashlib.sha256("".join(f"{path}\0{size}\0{mtime}\n" for path, size, mtime in files).encode())
     paths = [path for path, _, _ in files]
     sheet = next((path for path in paths if path.lower() == SHEET), None)
+    if sheet is None and further:
+        raise InputError(f"attributes are columns of {SHEET}, which folder {folder} does not have; leave them out")
     if sheet is not None:
-        layout, records = "sheet", _by_sheet(root, sheet, paths, skipped)
+        layout, records = "sheet", _by_sheet(root, sheet, paths, skipped, further)
     elif (base := _kaggle_base(root, paths)) is not None:
         layout, records = "kaggle", _by_folders(base, paths, skipped)
     else:
@@ -217,27 +227,44 @@ def _outside(path: str, detail: str) -> Skipped:
 def _by_name(record: Record) -> Record:
     """The record with what its file name says added."""
     key, cause = patient_of(record.path)
-    return replace(record, patient_key=key, cause=record.cause or cause)
+    told = attributes.merged(record.attributes, attributes.of_file_name(key, record.label))
+    return replace(record, patient_key=key, cause=record.cause or cause, attributes=told)
 
 
-def _by_sheet(root: Path, sheet: str, paths: Sequence[str], skipped: list[Skipped]) -> list[Record]:
+def _by_sheet(
+    root: Path, sheet: str, paths: Sequence[str], skipped: list[Skipped], further: Sequence[str]
+) -> list[Record]:
     """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped."""
     present = set(paths) - {sheet}
     held = present | {file.path for file in skipped}
     spelled = spelling(held)
     named: dict[str, Record] = {}
-    for line, record in _sheet_rows(root / sheet):
+    for line, record in _sheet_rows(root / sheet, further):
         record = replace(record, path=spelled(record.path))
         earlier = named.setdefault(record.path, record)
         if earlier != record:
             raise InputError(f"{SHEET} line {line}: '{record.path}' is named twice, and differently; keep one line")
+    _refuse_identifiers(record.attributes for record in named.values())
     absent = named.keys() - held
     skipped += [Skipped(path, "absent", f"{SHEET} names it, the folder does not hold it") for path in absent]
     skipped += [_outside(path, f"{SHEET} does not name it") for path in sorted(present - set(named))]
     return [record for path, record in named.items() if path in present]
 
 
-def _sheet_rows(sheet: Path) -> Iterator[tuple[int, Record]]:
+def _refuse_identifiers(known: Iterable[Attributes]) -> None:
+    """Raises InputError where an attribute has more than MOST_VALUES values."""
+    values: dict[str, set[str]] = {}
+    for name, value in (pair for pairs in known for pair in pairs):
+        values.setdefault(name, set()).add(value)
+    for name, different in values.items():
+        if len(different) > MOST_VALUES:
+            raise InputError(
+                f"{SHEET}: column '{name}' has {len(different):,} different values, an attribute at most "
+                f"{MOST_VALUES}; group them, or rename the column"
+            )
+
+
+def _sheet_rows(sheet: Path, further: Sequence[str]) -> Iterator[tuple[int, Record]]:
     """(line number, record) of each row of labels.csv. Raises InputError for columns or values that are not known."""
     try:
         with sheet.open(encoding="utf-8-sig", newline="") as stream:
@@ -248,16 +275,19 @@ def _sheet_rows(sheet: Path) -> Iterator[tuple[int, Record]]:
                     f"{SHEET} lacks column {' and '.join(missing)}; expected file, label and if known split, patient, "
                     f"cause (commas between), found: {', '.join(columns) or 'nothing'}"
                 )
+            told = [name for name in columns if name in attributes.KNOWN or name in further]
+            if absent := [name for name in further if name not in told]:
+                raise InputError(f"{SHEET} lacks column {' and '.join(absent)}; found: {', '.join(columns)}")
             reader.fieldnames = columns
             for row in reader:
                 values = {name: (row[name] or "").strip() for name in columns}
                 if any(values.values()):  # spreadsheets leave empty rows
-                    yield reader.line_num, _sheet_record(reader.line_num, values)
+                    yield reader.line_num, _sheet_record(reader.line_num, values, told)
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{SHEET} cannot be read as UTF-8 text with commas: {error}; save it as CSV UTF-8") from error
 
 
-def _sheet_record(line: int, row: dict[str, str]) -> Record:
+def _sheet_record(line: int, row: dict[str, str], told: Sequence[str]) -> Record:
     path = _below(row["file"])
     if not path.parts or path.is_absolute() or ".." in path.parts:
         raise InputError(f"{SHEET} line {line}: file '{row['file']}' is not a path inside the folder; correct the line")
@@ -268,4 +298,8 @@ def _sheet_record(line: int, row: dict[str, str]) -> Record:
             expected = ", ".join(filter(None, values))
             raise InputError(f"{SHEET} line {line}: {column} '{value}' is unknown; expected {expected} or nothing")
     group = row.get("patient") or None
-    return Record(path.as_posix(), split or None, SHEET_LABELS[label], SHEET_CAUSES[cause], patient_group=group)
+    try:
+        film = attributes.attributes_of({name: row[name] for name in told})
+    except InputError as error:
+        raise InputError(f"{SHEET} line {line}: {error}") from error
+    return Record(path.as_posix(), split or None, SHEET_LABELS[label], SHEET_CAUSES[cause], None, group, film)

@@ -1,4 +1,5 @@
-"""How a DICOM file becomes a grey picture; no name, number or date of the patient leaves this module."""
+"""How a DICOM file becomes a grey picture, and what its header says of the film; no name, number or date of the patient
+leaves this module."""
 
 import hashlib
 import io
@@ -13,7 +14,8 @@ from pydicom import Dataset, dcmread, uid
 from pydicom.encaps import get_frame
 from pydicom.pixels import apply_modality_lut, pixel_array
 
-from engine.errors import UnreadableImageError
+from engine.attributes import Attributes, attributes_of
+from engine.errors import InputError, UnreadableImageError
 from engine.windowing import percentile_window, to_eight_bits, voi_window
 
 DECODERS = {
@@ -38,6 +40,9 @@ NOBODY = frozenset(
     }
 )
 """PatientIDs, in small letters and digits alone, that stand where a number was taken out or never was."""
+HEADER = {"sex": "PatientSex", "age": "PatientAge", "view": "ViewPosition"}
+"""The element of each attribute that a header tells; `device` is manufacturer and model."""
+DEVICE = ("Manufacturer", "ManufacturerModelName")
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
 # Remarks on small offences against the standard quote the offending value, which may be the patient's name.
@@ -93,6 +98,25 @@ def patient_token(data: bytes, *, key: bytes) -> str | None:
     if bare in NOBODY or set(bare) <= {"0"} or set(bare) == {"x"}:
         return None
     return hashlib.blake2b(patient.encode(), key=key, digest_size=16).hexdigest()
+
+
+def attributes(data: bytes) -> Attributes:
+    """What the header tells of sex, age group, view and device; an element that is not as the standard has it tells
+    nothing."""
+    try:
+        header = dcmread(io.BytesIO(data), force=True, specific_tags=[*HEADER.values(), *DEVICE])
+        given = {name: str(header.get(element) or "") for name, element in HEADER.items()}
+        maker, model = (str(header.get(element) or "").strip() for element in DEVICE)
+    except Exception:
+        return ()
+    given["device"] = model if model.lower().startswith(maker.lower()) else f"{maker} {model}"
+    known: Attributes = ()
+    for name, value in given.items():
+        try:
+            known += attributes_of({name: value})
+        except InputError:
+            continue
+    return tuple(sorted(known))
 
 
 def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:

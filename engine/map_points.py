@@ -22,7 +22,8 @@ class Points:
     """The images on a map, as columns of n.
 
     ids: int64, distinct. places: float32 (n, 2). labels: int8, 1 pneumonia, 0 normal, -1 unknown. probabilities:
-    float64 in [0, 1], NaN unknown. threshold: in [0, 1]. clusters: int16 from 1, where the map has them.
+    float64 in [0, 1], NaN unknown. threshold: in [0, 1]. clusters: int16 from 1, where the map has them. values: of an
+    attribute, int16, each an index into value_names, where the map is coloured by one.
     """
 
     ids: NDArray[np.int64]
@@ -31,6 +32,8 @@ class Points:
     probabilities: NDArray[np.float64]
     threshold: float | None = None
     clusters: NDArray[np.int16] | None = None
+    values: NDArray[np.int16] | None = None
+    value_names: tuple[str, ...] = ()
 
     @cached_property
     def outcomes(self) -> NDArray[np.uint8]:
@@ -49,22 +52,31 @@ class Points:
         return self.outcomes >= OUTCOMES.index("FN")
 
     def column(self, name: str, rows: Rows) -> NDArray[Any]:
-        """label, outcome or cluster of these images, in words: (m,) for rows (m,)."""
-        if name == "label":
-            return np.array(LABELS)[self.labels[rows] + 1]
-        if name == "outcome":
-            return np.array(OUTCOMES)[self.outcomes[rows]]
-        assert self.clusters is not None
-        return np.char.add("cluster ", self.clusters[rows].astype(str))
+        """label, outcome, cluster, or else the attribute's value of these images, in words: (m,) for rows (m,)."""
+        if name == "cluster":
+            assert self.clusters is not None
+            return np.char.add("cluster ", self.clusters[rows].astype(str))
+        names, codes = self._coded(name)
+        found: NDArray[Any] = np.array(names)[codes[rows]]
+        return found
 
     def counts(self, name: str) -> dict[str, int]:
-        """How many of all images have each label, outcome or cluster; those that none has are left out."""
+        """How many of all images have each label, outcome, cluster or value; those that none has are left out."""
         if name == "cluster":
             numbers, found = np.unique(np.asarray(self.clusters), return_counts=True)
             return {f"cluster {number}": int(count) for number, count in zip(numbers, found, strict=True)}
-        names, codes = (LABELS, self.labels + 1) if name == "label" else (OUTCOMES, self.outcomes)
+        names, codes = self._coded(name)
         found = np.bincount(codes, minlength=len(names))
         return {name: int(count) for name, count in zip(names, found, strict=True) if count}
+
+    def _coded(self, name: str) -> tuple[tuple[str, ...], NDArray[Any]]:
+        """What images can be called, and which of it each is."""
+        if name == "label":
+            return LABELS, self.labels + 1
+        if name == "outcome":
+            return OUTCOMES, self.outcomes
+        assert self.values is not None
+        return self.value_names, self.values
 
 
 def drawn(points: Points, *, most: int, failures: int) -> Rows:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
-from engine.metrics.names import DIFFERENCE, NAMES, display_name, measure
+from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SUBGROUP_MEASURES, display_name, measure, subgroup_of
 from engine.metrics.prevalence import PREVALENCES, predictive_values
 from engine.tables import markdown_table, number, plain, span
 
@@ -35,6 +35,9 @@ CLASSIFICATION = """
   are clustered by patient. Temperature scaling sets a scale and no intercept.
 - **PPV** and **NPV** at another prevalence follow from recall and specificity by Bayes, taken to be the same there;
   intervals are over images (Mercaldo et al. 2007).
+- **By subgroup**: images that share an attribute (sex, age group, view and the like). A difference is less the value of
+  all other images of which the attribute is known, beside the first of two or each of several; p is of no difference,
+  by the same replicates, corrected for all that were looked at (Holm 1979).
 - **By patient**: a patient's probability is the mean of its images', and it has pneumonia where one of them has.
 - n is the number of images that a value rests on: pneumonia for recall, normal for specificity, called positive for
   precision. Byte-identical copies count as often as the data set holds them.
@@ -130,14 +133,40 @@ def classification_report(
         for where, title in BESIDE.items():
             if any(value.slice == where for value in values):
                 blocks += [f"### {title}", _at_threshold(values, where)]
-        causes = sorted({value.slice for value in values} - {"all", *THRESHOLDS, *BESIDE})
+        causes = causes_of(values)
         if causes:
             rows = [(plain(value.slice), *_cells(value)) for value in values if value.slice in causes]
             blocks += ["### By cause, each against all normal images", _table(("cause",), rows)]
+        if parted := subgroup_table(values):
+            blocks += ["### By subgroup, at the threshold in force", parted]
         sections.append(Section(titles.get(split, f"Split: {split}"), blocks))
     method = INTERVALS.format(replicates=replicates, unit="patients")
     sections.append(Section("Definitions", [CLASSIFICATION.strip(), method]))
     return document("Classification", sections, facts=facts, pictures=pictures, synthetic=synthetic)
+
+
+def causes_of(values: Sequence[Measured]) -> list[str]:
+    """The slices that are causes of pneumonia."""
+    slices = {value.slice for value in values} - {"all", *THRESHOLDS, *BESIDE}
+    return sorted(where for where in slices if subgroup_of(where) is None)
+
+
+def subgroup_table(values: Sequence[Measured]) -> str:
+    """A line for each subgroup: what was measured of it, and how far that is from the other images' value; empty where
+    nothing was."""
+    found = {(value.slice, value.name): value.interval for value in values if subgroup_of(value.slice)}
+    groups = sorted({where for where, _ in found})
+    shown = [name for name in SUBGROUP_MEASURES if any((where, name) in found for where in groups)]
+    rows = []
+    for where in groups:
+        cells = [plain(where)]
+        for name in shown:
+            value, apart, p = (found.get((where, f"{name}{end}")) for end in ("", DIFFERENCE, P_VALUE))
+            cells += [f"{number(value.value)} ({span(value)})" if value else "", f"{value.n:,}" if value else ""]
+            cells.append(f"{number(apart.value)} ({span(apart)}), p {number(p.value)}" if apart and p else "")
+        rows.append(tuple(cells))
+    heads = [head for name in shown for head in (NAMES[name], "n", "less that of the others")]
+    return markdown_table(("subgroup", *heads), rows) if rows else ""
 
 
 def generation_report(

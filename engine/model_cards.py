@@ -4,10 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS, OOF_NOTE
+from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS, OOF_NOTE, causes_of, subgroup_table
 from engine.metrics.bootstrap import Interval
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
-from engine.metrics.names import NAMES
+from engine.metrics.names import NAMES, subgroup_of
 from engine.splits import OUT_OF_FOLD, UNSPLIT
 from engine.tables import markdown_table, number, plain, span, times
 
@@ -118,7 +118,11 @@ def _factors(card: Card) -> str:
     causes = ", ".join(plain(cause) for cause in _causes(card))
     known = f"the cause of pneumonia ({causes})" if causes else "no cause of pneumonia"
     looks = " and the looks of the image (slices, below)" if card.slices else ""
-    return f"Results are told apart by {known}{looks}. Age, sex and scanner are not known of any image."
+    groups = sorted({part[0] for values in card.values.values() for one in values if (part := subgroup_of(one.slice))})
+    films = f"Of images it is also known: {', '.join(map(plain, groups))}." if groups else "Nothing else is known."
+    absent = [name for name in ("age", "sex", "device") if name not in groups]
+    lacks = ["Results by", ", ".join(absent), "were not measured."] if absent else []
+    return " ".join([f"Results are told apart by {known}{looks}.", films, *lacks])
 
 
 def _holdings(part: Holdings) -> str:
@@ -156,6 +160,9 @@ def _analyses(card: Card) -> list[str]:
     blocks += [
         _table(card, ("auc", "recall"), cause, f"Cause {plain(cause)} against normal") for cause in _causes(card)
     ]
+    for split, values in card.values.items():
+        if parted := subgroup_table(values):
+            blocks.append(f"### By subgroup, {plain(SPLITS.get(split, split))}\n\n{parted}")
     return [block for block in blocks if block] or ["Nothing has been measured."]
 
 
@@ -214,5 +221,4 @@ def _find(card: Card, split: str, name: str, where: str) -> Interval | None:
 
 
 def _causes(card: Card) -> list[str]:
-    found = {value.slice for values in card.values.values() for value in values}
-    return sorted(found - {*THRESHOLDS, UNSCALED, BY_PATIENT})
+    return causes_of([value for values in card.values.values() for value in values])

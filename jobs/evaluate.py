@@ -10,7 +10,7 @@ import numpy as np
 
 from db import session
 from db.models import Metric, Run
-from db.queries import datasets, predictions, runs
+from db.queries import attributes, datasets, predictions, runs
 from db.writes import MetricValue
 from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
@@ -20,7 +20,7 @@ from jobs.command import Context, JobError, command, natural, open_context, pars
 from jobs.evaluations import caveats
 from jobs.evaluations.reports import agreements_of, report_values
 from jobs.evaluations.retrieval import retrieval_values
-from jobs.results import Inputs, by_split, gather, metric_value, thresholds_of, unseen
+from jobs.results import Inputs, attribute_columns, by_split, gather, metric_value, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 
@@ -106,8 +106,9 @@ def classifier_values(
     """The run's values on its labelled predictions, by split, or together as OUT_OF_FOLD; a row for every file.
     in_force: the run whose thresholds they are taken at."""
     from engine.classification.calibration import probabilities
-    from engine.metrics.classification import HALF
+    from engine.metrics.classification import HALF, Sample
     from engine.metrics.evaluation import classification
+    from engine.metrics.subgroups import subgroups
 
     thresholds = {**thresholds_of(in_force), "half": HALF}
     if out_of_fold:
@@ -115,18 +116,25 @@ def classifier_values(
             labelled = predictions.of_run(db, source.id, labelled=True)
     else:
         labelled = unseen(context, source)
+    with session.reading(context.engine) as db:
+        known = attributes.of_dataset(db, source.dataset_id) if source.dataset_id else {}
     for split, rows in {OUT_OF_FOLD: labelled}.items() if out_of_fold else by_split(labelled).items():
         files = [row for row in rows for _ in range(row.file_count)]
-        for measured in classification(
-            np.array([row.label for row in files], dtype=np.intp),
-            [row.probability for row in files],
-            [row.patient_key for row in files],
+        labels, patients = np.array([row.label for row in files], dtype=np.intp), [row.patient_key for row in files]
+        sample = Sample.of(labels, [row.probability for row in files], threshold=thresholds["all"])
+        values = classification(
+            labels,
+            sample.probabilities,
+            patients,
             [row.cause or "" for row in files],
             thresholds=thresholds,
             seed=seed,
             replicates=replicates,
             uncalibrated=None if source.imported else probabilities(np.array([row.logit for row in files])),
-        ):
+        )
+        parts = attribute_columns([known.get(row.image_id, {}) for row in files])
+        values += subgroups(sample, patients, parts, seed=seed, replicates=replicates)
+        for measured in values:
             yield metric_value(measured.name, split, measured.slice, measured.interval)
 
 

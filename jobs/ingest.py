@@ -1,9 +1,11 @@
 """python -m jobs ingest FOLDER [--name NAME]: add a folder's radiographs to the database, with thumbnails.
 
 FOLDER holds train|val|test/NORMAL|PNEUMONIA, or images with a labels.csv (file, label; optional split, patient,
-cause), or unlabelled images; JPEG, PNG, TIFF, DICOM and the like. What cannot be used is listed with a reason.
+cause, and attributes of the film that results are told apart by: sex, age, view, site, device), or unlabelled images;
+JPEG, PNG, TIFF, DICOM and the like. What cannot be used is listed with a reason.
 """
 
+import argparse
 import os
 import secrets
 import sys
@@ -16,9 +18,10 @@ from typing import Any
 from db import session, tallies, writes
 from db.models import Dataset, Image, Run, SkippedFile, now
 from db.queries import datasets, runs
+from engine.attributes import NAME, counted
 from engine.commands import moved
 from engine.curation import Curated, CuratedImage, Inspected, curate, inspect
-from engine.datasets import Listing, Skipped, list_folder
+from engine.datasets import SHEET_COLUMNS, Listing, Skipped, list_folder
 from engine.images import parallel, thumbnail_path
 from engine.phantoms import is_phantoms
 from jobs.command import Context, JobError, UsageError, command, named_folder, open_context, parser, positive
@@ -37,6 +40,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("folder", type=named_folder, metavar="FOLDER")
     options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--synthetic", action="store_true", help="mark everything made from it as SYNTHETIC")
+    options.add_argument(
+        "--attributes",
+        type=attribute_names,
+        default=(),
+        metavar="COLUMN,...",
+        help="further columns of labels.csv that are attributes",
+    )
     options.add_argument("--workers", type=positive, metavar="N", help="threads (default: one a core)")
     options.add_argument(
         "--prune",
@@ -44,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         help="forget images that the folder no longer holds, with all that hangs on them",
     )
     args = options.parse_args(argv)
-    listing = list_folder(args.folder)
+    listing = list_folder(args.folder, further=args.attributes)
     name = listing.root.name if args.name is None else args.name
     if not 0 < len(name) <= 200 or not name.isprintable():
         raise UsageError("the data set's name must have 1 to 200 printable characters; give one with --name")
@@ -52,15 +62,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = _existing(context, name, listing.root, synthetic=synthetic)
     latest = _latest(context, dataset)
-    if latest is not None and _holds(context, latest, listing, prune=args.prune):
+    if latest is not None and _holds(context, latest, listing, attributes=args.attributes, prune=args.prune):
         with session.transaction(context.engine) as db:
             db.get_one(Run, latest.id).in_force = now()
         print(f"ingest: already done as run {latest.id}")
         return 0
+    config = {"name": name, "folder": str(listing.root), "synthetic": synthetic, "prune": args.prune}
     run = ActiveRun.claim(
         context,
         kind="ingest",
-        config={"name": name, "folder": str(listing.root), "synthetic": synthetic, "prune": args.prune},
+        config=config | {"attributes": list(args.attributes)},
         # What came before is part of it: a folder that changed and changed back is a new run.
         inputs=f"{listing.fingerprint} after {latest.id if latest else 'nothing'}",
         dataset_id=dataset.id if dataset else None,
@@ -72,6 +83,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         ingest(run, listing, workers=args.workers)
     _print_summary(run, name)
     return 0
+
+
+def attribute_names(value: str) -> tuple[str, ...]:
+    """An argparse type: columns of a label sheet, between commas, in any case."""
+    names = tuple(dict.fromkeys(name.strip().lower() for name in value.split(",")))
+    for name in names:
+        if NAME.fullmatch(name) is None or name in SHEET_COLUMNS:
+            raise argparse.ArgumentTypeError(
+                f"'{name}' is no column for an attribute: its name has 1 to 17 letters, digits, blanks, - or _, begins "
+                f"with a letter, and is none of {', '.join(SHEET_COLUMNS)}"
+            )
+    return names
 
 
 def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
@@ -118,10 +141,11 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
         writes.hold(db, dataset.id)
         _refuse(dataset, listing.root, synthetic=synthetic)  # another ingest may have made it a moment ago
         dataset.root = str(listing.root)
-        rows = [{**vars(image), "dataset_id": dataset.id} for image in curated.images]
+        rows = [_row(image, dataset.id) for image in curated.images]
         writes.upsert(db, Image, rows, unique=("dataset_id", "sha256"))
         writes.follow_patients(db, dataset.id)
         ids = {row.sha256: row.id for row in datasets.keys(db, dataset.id)}
+        writes.attributes(db, {ids[image.sha256]: dict(image.attributes) for image in curated.images})
         if run.config["prune"]:
             gone = ids.keys() - {image.sha256 for image in curated.images}
             writes.forget_images(db, [ids[sha256] for sha256 in gone])
@@ -129,6 +153,10 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
         run.summary["patients_across"] = dataset.patients_across
         _store_skipped(db, run.id, skipped, ids)
         db.get_one(Run, run.id).dataset_id = dataset.id
+
+
+def _row(image: CuratedImage, dataset_id: int) -> dict[str, Any]:
+    return {name: value for name, value in vars(image).items() if name != "attributes"} | {"dataset_id": dataset_id}
 
 
 def _store_skipped(db: Any, run_id: int, skipped: Sequence[Skipped], ids: dict[str, int]) -> None:
@@ -159,7 +187,8 @@ def _existing(context: Context, name: str, root: Path, *, synthetic: bool) -> Da
 
 def _refuse(dataset: Dataset, root: Path, *, synthetic: bool) -> None:
     """Raises UsageError where the dataset is another folder's or another kind."""
-    if dataset.root != str(root) and Path(dataset.root).is_dir():  # else the folder was moved
+    known = Path(dataset.root)
+    if known.is_dir() and not known.samefile(root):  # else the folder was moved, or is reached by another name
         raise UsageError(f"dataset '{dataset.name}' is folder {dataset.root}; give {root} another name with --name")
     if dataset.synthetic != synthetic:
         kind = "synthetic" if dataset.synthetic else "real"
@@ -187,10 +216,11 @@ def _latest(context: Context, dataset: Dataset | None) -> Run | None:
         return runs.in_force(db, "ingest", dataset.id)
 
 
-def _holds(context: Context, latest: Run, listing: Listing, *, prune: bool) -> bool:
+def _holds(context: Context, latest: Run, listing: Listing, *, attributes: Sequence[str], prune: bool) -> bool:
     """Whether the database and the thumbnails still stand as the latest ingest of this very folder left them."""
     summary = latest.summary or {}
     same = summary.get("listing") == listing.fingerprint and latest.config["folder"] == str(listing.root)
+    same = same and latest.config.get("attributes") == list(attributes)  # earlier ones kept none
     if not same or latest.dataset_id is None or (prune and summary.get("stale")):
         return False
     if "unreadable" in summary.get("skipped", {}):  # it may be readable by now, and the listing would not show it
@@ -223,6 +253,7 @@ def _summary(
             {"split": split, "label": label, "images": count, "files": files[split, label]}
             for (split, label), count in sorted(distinct.items(), key=str)
         ],
+        "attributes": counted(image.attributes for image in curated.images),
         "skipped": reasons,
         "examples": {
             reason: [f"{file.path}: {file.detail}" for file in skipped if file.reason == reason][:EXAMPLES]
@@ -253,6 +284,9 @@ def _print_summary(run: ActiveRun, name: str) -> None:
     print(f"{'split':<8}{'label':<12}{'images':>8}{'files':>8}")
     for row in found["counts"]:
         print(f"{row['split'] or '-':<8}{LABEL_NAMES[row['label']]:<12}{row['images']:>8,}{row['files']:>8,}")
+    for name, values in found["attributes"].items():
+        told = ", ".join(f"{value} {count:,}" for value, count in values.items())
+        print(f"{name}: {told if told.isprintable() else ascii(told)}")
     for reason, count in found["skipped"].items():
         print(f"\nskipped, {reason}: {count:,}")
         for line in found["examples"][reason]:

@@ -3,7 +3,7 @@
 import hashlib
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
-from db.queries import datasets, evaluation, predictions, runs
+from db.queries import attributes, datasets, evaluation, predictions, runs
 from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
 from db.writes import MetricValue
@@ -38,6 +38,8 @@ class Inputs:
     dataset: Dataset
     images: str
     """Fingerprint of the dataset's images, labels and patients: corrected labels mean another evaluation."""
+    attributes: str
+    """Fingerprint of what is known of the images beside their labels, "" where nothing is."""
     predict: Run | None
     train: Run | None
     indexes: list[VectorIndex]
@@ -83,6 +85,7 @@ class Inputs:
         marks = [(run.fingerprint, run.checkpoint_sha256) if run else None for run in (self.predict, self.train)]
         parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], self.scores]
         parts += [self.scored_for] if self.scored_for else []
+        parts += [self.attributes] if self.attributes else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -120,7 +123,8 @@ def gather(
         images = datasets.fingerprint(db, dataset.id)
         indexes = sorted(evaluation.indexes(db, dataset.id), key=lambda index: index.embedder)
         other = evaluation.scored_for(db, dataset.id)
-        return Inputs(dataset, images, predict, train, indexes, reports, scores, other)
+        known = attributes.fingerprint(db, dataset.id)
+        return Inputs(dataset, images, known, predict, train, indexes, reports, scores, other)
 
 
 def unseen(context: Context, source: Run) -> list[PredictedImage]:
@@ -171,6 +175,12 @@ def by_split(images: Sequence[PredictedImage]) -> dict[str, list[PredictedImage]
     """The images of each split; those without one are under UNSPLIT."""
     names = sorted({image.split or UNSPLIT for image in images})
     return {name: [image for image in images if (image.split or UNSPLIT) == name] for name in names}
+
+
+def attribute_columns(films: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Each attribute's value of each film, "" where it is unknown, in the order of names."""
+    names = sorted({name for film in films for name in film})
+    return {name: [film.get(name, "") for film in films] for name in names}
 
 
 Rows = list[tuple[int, KnownImage]]

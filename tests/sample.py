@@ -106,8 +106,15 @@ def build(
         failed.error = "model 'blip2-opt-2.7b' needs 7.5 GB of weights that are not on this machine"
         failed.traceback = "Traceback (most recent call last):\n  InputError: weights absent"
         db.flush()
+        writes.attributes(db, {image.id: attributes(place) for place, image in enumerate(images)})
         tallies.dataset(db, dataset.id)
         return dataset.id
+
+
+def attributes(place: int) -> dict[str, str]:
+    """What is known of the film at this place, from 0: the view of all, the sex of three in four."""
+    known = {"view": "AP" if place % 3 else "PA"}
+    return known | ({"sex": ("female", "male")[place // 2 % 2]} if place % 4 != 3 else {})
 
 
 def _image(db: Session, artifacts: Path, folder: Path, dataset: Dataset, film: Film) -> Image:

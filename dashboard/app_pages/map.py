@@ -22,7 +22,7 @@ drawn = list(summary["trustworthiness"])
 with st.sidebar:
     named = {name: image_map.NAMES[name] for name in drawn}
     method = address.choice("Method", named, name="method", default=drawn[0], drops=["box"]) or drawn[0]
-    by = address.choice("Colour", image_map.colours(run), name="colour", default="label") or "label"
+    by = address.choice("Colour", image_map.colours(dataset, run), name="colour", default="label") or "label"
     filters.predictions(view)
 st.caption(
     f"{wording.count(summary['images'], 'image')} by the index of {wording.plain(summary['embedder'])}; "
@@ -31,7 +31,7 @@ st.caption(
     "Escape to clear it; click a point to open its case."
 )
 with panels.guarded("The map"):
-    points = image_map.opened(run, method, view)
+    points = image_map.opened(dataset, run, method, view, by=by)
     marked = image_map.marked(dataset, points, run)
     image_map.chart(dataset, points, method=method, by=by, marked=marked)
     image_map.boxed(dataset, points, view)

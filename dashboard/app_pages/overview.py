@@ -4,7 +4,7 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import figures, frame, panels, wording
-from dashboard.components.overview import attention, classification, classifier, highlights, holdings
+from dashboard.components.overview import attention, classification, classifier, highlights, holdings, subgroups
 from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
 
@@ -48,6 +48,7 @@ told = [
 st.caption(" ".join(filter(None, told)))
 if metrics["classification"]:
     classification.show(dataset, view, run, metrics["classification"], original=original)
+    subgroups.show(dataset, view, run, metrics["classification"])
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:

@@ -57,7 +57,7 @@ def retrieval(metrics: Sequence[Metric], *, original: bool) -> None:
     embedders = sorted({metric.slice for metric in metrics if " / " not in metric.slice})
     shown = [name for name in RETRIEVAL if any(found.get((name, embedder)) for embedder in embedders)]
     rows: list[list[Cell | str]] = [
-        [embedder, *(_in_one(found.get((name, embedder))) for name in shown)] for embedder in embedders
+        [embedder, *(in_one(found.get((name, embedder))) for name in shown)] for embedder in embedders
     ]
     if original:
         rows.append(["original tool", *(of_original(name) for name in shown)])
@@ -133,10 +133,12 @@ def _first(number: int) -> str:
     return f"; the first {LISTED} are listed" if number > LISTED else ""
 
 
-def _in_one(metric: Metric | None) -> Cell:
-    """Value and interval in one cell."""
+def in_one(metric: Metric | None, *, tone: str = "", link: tuple[str, str] | None = None) -> Cell:
+    """Value and interval in one cell. link: what it leads to, and where that is."""
     if metric is None:
         return Cell("")
     span = wording.interval(metric.name, metric.low, metric.high)
     value = wording.measured(metric.name, metric.value)
-    return Cell(f"{value} ({span})" if span else value, help=f"n = {wording.count(metric.n)}")
+    said, href = link or ("", None)
+    n = f"n = {wording.count(metric.n)}"
+    return Cell(f"{value} ({span})" if span else value, href, tone=tone, help=f"{said}, {n}" if said else n)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from dashboard import resources
 from dashboard.components import address, wording
 from db.models import Dataset, ErrorSlice, Run
-from db.queries import audit, cases, datasets, duplicates, reviews
+from db.queries import attributes, audit, cases, datasets, duplicates, reviews
 from db.queries.cases import Question
 
 SPLITS = {"train": "Train", "val": "Val", "test": "Test", "unknown": "No split"}
@@ -37,6 +37,8 @@ NAMES = (
     *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "twins"),
     *("against", "low", "high", "sort", "run"),
 )
+ATTRIBUTE = "film."
+"""What the parameter of an attribute begins with, so that no column's name is another parameter's: film.sex=female."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +88,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         split=_named("split", SPLITS),
         label=_named("label", LABELS),
         cause=address.get("cause"),
+        attributes=_attributes(dataset),
         reported=_named("reported", REPORTED),
         reviewed=_named("reviewed", REVIEWED),
         tag=address.get("tag"),
@@ -139,7 +142,12 @@ def _slices(session: Session, run: Run | None) -> Sequence[ErrorSlice]:
 
 def parameters(**others: object) -> dict[str, object]:
     """The question's part of the URL with the run in view, to hand on to another page, and `others`."""
-    return {name: address.get(name) for name in NAMES} | address.pinned() | others
+    return {name: address.get(name) for name in named_in_url()} | address.pinned() | others
+
+
+def named_in_url() -> list[str]:
+    """NAMES, and the parameters of attributes in the URL."""
+    return [*NAMES, *(name for name in st.query_params if name.startswith(ATTRIBUTE))]
 
 
 def draw(dataset: Dataset, found: View) -> None:
@@ -154,7 +162,8 @@ def draw(dataset: Dataset, found: View) -> None:
             address.share_range("Probability of pneumonia")
             address.choice("Sort", SORTS, name="sort", default="wrong", menu=True)
         predictions(found)
-        with st.expander("More filters", expanded=any(address.get(name) for name in RARER)):
+        rarer = any(address.get(name) for name in RARER) or bool(found.question.attributes)
+        with st.expander("More filters", expanded=rarer):
             _rarer(dataset, found)
 
 
@@ -170,6 +179,8 @@ def _rarer(dataset: Dataset, found: View) -> None:
     with resources.reading() as session:
         compared = duplicates.latest(session, dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
+    for name, values in attributes_of(dataset).items():
+        address.choice(name.capitalize(), values, name=f"{ATTRIBUTE}{name}", menu=True)
     address.choice("Reports", REPORTED, name="reported")
     address.choice("Reviewed", REVIEWED, name="reviewed")
     if tags:
@@ -217,6 +228,24 @@ def causes(dataset: Dataset) -> dict[str, str]:
     return {name: name.capitalize() for name in found} | ({"unknown": "Unknown"} if found else {})
 
 
+def attributes_of(dataset: Dataset) -> dict[str, dict[str, str]]:
+    """What films can be told apart by: of each attribute the values, and how they read; none where all are alike."""
+    with resources.reading() as session:
+        images = sum(row.images for row in datasets.counts(session, dataset.id))
+    found = {}
+    for name, values in dataset.attributes.items():
+        some = sum(values.values()) < images
+        if len(values) + some > 1:
+            found[name] = {value: value for value in values} | ({attributes.UNKNOWN: "Unknown"} if some else {})
+    return found
+
+
+def _attributes(dataset: Dataset) -> tuple[tuple[str, str], ...]:
+    """The attributes in the URL that the dataset has."""
+    asked = ((name, address.get(f"{ATTRIBUTE}{name}") or "") for name in sorted(dataset.attributes))
+    return tuple((name, value) for name, value in asked if value in (*dataset.attributes[name], attributes.UNKNOWN))
+
+
 def choose(label: str, options: dict[str, str], *, name: str) -> str | None:
     """A filter as buttons, where there is something to choose."""
     return address.choice(label, options, name=name) if len(options) > 1 or address.get(name) in options else None
@@ -237,7 +266,12 @@ def described(found: View) -> str:
 
 def in_words() -> str:
     """The question in the URL, in a line."""
-    said = [f"{name} {VALUES.get(name, {}).get(value, value)}" for name in NAMES if (value := address.get(name))]
+    asked = {name: address.get(name) for name in named_in_url()}
+    said = [
+        f"{name.removeprefix(ATTRIBUTE)} {VALUES.get(name, {}).get(value, value)}"
+        for name, value in asked.items()
+        if value
+    ]
     return ", ".join(said).lower() or "all cases"
 
 

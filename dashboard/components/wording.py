@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 
 from db.models import Run, now
-from engine.metrics.names import SCORES, measure
+from engine.metrics.names import P_VALUE, SCORES, measure
 
 UNKNOWN = "unknown"
 LABELS: dict[int | None, str] = {1: "Pneumonia", 0: "Normal", None: "Label unknown"}
@@ -44,7 +44,7 @@ def measured(name: str, value: float | None) -> str:
 
 def is_score(name: str) -> bool:
     """Whether a metric is an area or a score, no share that reads in percent."""
-    return measure(name) in SCORES
+    return name.endswith(P_VALUE) or measure(name) in SCORES
 
 
 def interval(name: str, low: float | None, high: float | None) -> str:

@@ -59,7 +59,8 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
     nothing of them, or no tally tells."""
     if not asks_predictions(question):
         return None
-    query = _shared(replace(question, reported=None, sought=False, twin=None, slice_id=None, tag=None, reviewed=None))
+    asked = replace(question, reported=None, sought=False, twin=None, slice_id=None, tag=None, reviewed=None)
+    query = _shared(replace(asked, attributes=()))
     if query is None:
         return None
     matching, among = session.execute(query).one()
@@ -128,7 +129,7 @@ def _plain(question: Question) -> bool:
     """Whether the question asks only for what tallies tell, thresholds apart."""
     others = (question.reported, question.twin, question.slice_id, question.tag, question.among, question.reviewed)
     on_edges = all(_edge(value) is not None for value in (question.low, question.high))
-    return on_edges and all(other is None for other in (*others, question.flipped))
+    return on_edges and not question.attributes and all(other is None for other in (*others, question.flipped))
 
 
 def _edge(value: float) -> int | None:

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists,
 from sqlalchemy.orm import aliased
 
 from db.models import Image, ImageTag, Prediction, Report, Review, SliceMember
-from db.queries import duplicates
+from db.queries import attributes, duplicates
 
 Outcome = Literal["TP", "FP", "TN", "FN"]
 OUTCOMES: tuple[Outcome, ...] = ("TP", "FN", "FP", "TN")
@@ -36,6 +36,8 @@ class Question:
     label: str | None = None
     """A key of LABELS."""
     cause: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
+    """Pairs of name and value, all of which images have; of value "unknown" those of which it is not known."""
     outcome: str | None = None
     """One of OUTCOMES, or "wrong" for FP and FN together."""
     moved: bool = False
@@ -106,6 +108,7 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
         found.append(Image.label.is_(None) if label is None else Image.label == label)
     if question.cause is not None:
         found.append(cause_is(question.cause))
+    found += [attributes.has(name, value) for name, value in question.attributes]
     if question.reported is not None:
         found.append(_described(question) if question.reported == "yes" else ~_described(question))
     if question.twin is not None:

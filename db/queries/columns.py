@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Select, func, select
 from sqlalchemy.orm import Session
 
-from db.models import Image, Prediction, Run
+from db.models import Image, ImageAttribute, Prediction, Run
 from db.queries import leakage
 
 PART = 50_000
@@ -22,6 +22,12 @@ def labels(session: Session, dataset_id: int) -> Iterator[Part]:
 def probabilities(session: Session, run_id: int) -> Iterator[Part]:
     """Image id and probability of each of the run's predictions, in no order."""
     return _parts(session, select(Prediction.image_id, Prediction.probability).where(Prediction.run_id == run_id))
+
+
+def attribute(session: Session, dataset_id: int, name: str) -> Iterator[Part]:
+    """Image id and value of an attribute of each of the dataset's images of which it is known, in no order."""
+    query = select(ImageAttribute.image_id, ImageAttribute.value).join(Image, Image.id == ImageAttribute.image_id)
+    return _parts(session, query.where(Image.dataset_id == dataset_id, ImageAttribute.name == name))
 
 
 def judgements(session: Session, run: Run) -> Iterator[Part]:

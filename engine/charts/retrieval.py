@@ -1,6 +1,6 @@
 """Figures of embeddings: how precise their hits are, and all images laid out in the plane."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +26,8 @@ LAYERS = {"not judged": 0, "TP": 1, "TN": 1}
 """Which outcomes lie under which on the map; what is not named lies above."""
 FAILED, MARKED = "datum.outcome === 'FN' || datum.outcome === 'FP'", "datum.marked"
 """Which points of the map stand out, as Vega reads it."""
+UNKNOWN = "unknown"
+"""What points are called of which it is not known what they are coloured by."""
 CLEAR = "dblclick, window:keydown[event.key === 'Escape']"
 """What takes a box off the map, as Vega names events; a click beside it does by itself."""
 
@@ -104,10 +106,10 @@ def image_map(
     """All images on a map, to be looked into. Interval selection "box" gives x and y, point selection "image" image_id.
 
     points: columns image_id, x, y, label (in words), outcome (TP, FP, TN, FN, not judged), probability (in [0, 1] or
-    missing), cluster where by asks for it; all images or a part of them. by: label, outcome, probability or cluster,
-    what the points are coloured by. counts: images under each of its names, and total: images on the map, those that
-    are not drawn included. box: what is selected at first, as left, right, lower and upper edge. marked: the image_id
-    of the point that a ring makes out.
+    missing), and what by names; all images or a part of them. by: label, outcome, probability, cluster or another
+    column of at most as many values as PALETTE has colours, what the points are coloured by. counts: images under each
+    of its names, and total: images on the map, those that are not drawn included. box: what is selected at first, as
+    left, right, lower and upper edge. marked: the image_id of the point that a ring makes out.
     """
     colouring = _by_probability(points) if by == "probability" else _by_name(points, by, counts)
     table, lacking = colouring.table, colouring.lacking
@@ -172,7 +174,8 @@ def _by_probability(points: pd.DataFrame) -> _Colouring:
 def _by_name(points: pd.DataFrame, by: str, counts: Mapping[str, int]) -> _Colouring:
     """A colour for each name in the column `by`, with how many images it has in the legend; failures on top."""
     table = points.sort_values("outcome", key=lambda names: names.map(LAYERS).fillna(2), kind="stable")
-    palette = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS}.get(by)
+    usual = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS, "cluster": None}
+    palette = usual[by] if by in usual else _coloured(counts)
     shown = [name for name in palette or counts if counts.get(name, 0)]
     legend = {name: f"{name} (n = {counts[name]:,})" for name in shown}
     drawn = {"range": [palette[name] for name in shown]} if palette else {"scheme": "tableau10"}
@@ -184,6 +187,12 @@ def _by_name(points: pd.DataFrame, by: str, counts: Mapping[str, int]) -> _Colou
         lacking="datum.outcome === 'not judged'",
         known_of_some=any(name != "not judged" for name in counts),
     )
+
+
+def _coloured(names: Iterable[str]) -> dict[str, str]:
+    """A colour for each name, grey for what is unknown."""
+    known = [name for name in names if name != UNKNOWN]
+    return {**dict(zip(known, PALETTE, strict=False)), UNKNOWN: GREY}
 
 
 def _told(image_id: int, label: str, outcome: str, probability: float) -> str:

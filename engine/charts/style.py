@@ -11,9 +11,10 @@ from engine.files import write_whole
 from engine.metrics.bootstrap import Interval
 
 BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"
+YELLOW = "#F0E442"
 GREY, INK, GRID, FAINT = "#8A8A8A", "#222222", "#E4E4E4", "#5A5A5A"
 LIGHT_INK, DARK_GRID, LIGHT_FAINT = "#E4E7EA", "#363C42", "#A9AFB5"
-PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY]
+PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, YELLOW]
 """Okabe & Ito 2008: told apart by colour-blind readers."""
 LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": GREY}
 OUTCOME_COLOURS = {"TP": BLUE, "TN": SKY, "FN": VERMILION, "FP": ORANGE, "not judged": GREY}

@@ -57,28 +57,30 @@ def classification(
     for name, threshold in thresholds.items():
         sample = Sample.of(labels, probabilities, threshold=threshold)
         wanted = tuple(METRICS) if name == "all" else AT_THRESHOLD
-        found += _measured(sample, groups, wanted, name, seed=seed, replicates=replicates)
+        found += measured_on(sample, groups, wanted, name, seed=seed, replicates=replicates)
         found += _plain(sample, name)
     sample = Sample.of(labels, probabilities, threshold=thresholds["all"])
     found += _calibration(sample, groups, "all", seed=seed)
     if uncalibrated is not None:
         before = Sample.of(labels, uncalibrated, threshold=thresholds["all"])
-        found += _measured(before, groups, CALIBRATION, UNSCALED, seed=seed, replicates=replicates)
+        found += measured_on(before, groups, CALIBRATION, UNSCALED, seed=seed, replicates=replicates)
         found += _calibration(before, groups, UNSCALED, seed=seed)
     whole, people = by_patient(sample, groups)
     if len(people) < len(groups):
-        found += _measured(whole, people, (*AT_THRESHOLD, "auc"), BY_PATIENT, seed=seed, replicates=replicates)
+        found += measured_on(whole, people, (*AT_THRESHOLD, "auc"), BY_PATIENT, seed=seed, replicates=replicates)
         found += _plain(whole, BY_PATIENT)
     for cause in sorted(set(kinds[sample.labels == 1]) - {""}):
         rows = (sample.labels == 0) | (kinds == cause)
         part = Sample.of(sample.labels[rows], sample.probabilities[rows], threshold=sample.threshold)
-        found += _measured(part, groups[rows], BY_CAUSE, str(cause), seed=seed, replicates=replicates)
+        found += measured_on(part, groups[rows], BY_CAUSE, str(cause), seed=seed, replicates=replicates)
     return found
 
 
-def _measured(
+def measured_on(
     sample: Sample, patients: NDArray[np.str_], names: tuple[str, ...], where: str, *, seed: int, replicates: int
 ) -> list[Measured]:
+    """Each of these metrics on all rows as one slice, with its 95 % interval over patients, (n,) keys. An interval's n
+    counts the rows its value rests on; where every draw is 0 or 1 it is Wilson's."""
     found = []
     for name in names:
         statistic = partial(METRICS[name], sample)

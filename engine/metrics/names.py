@@ -78,6 +78,8 @@ CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients"}
 """What a name starts with where the hits were other ones -> how that reads."""
 DIFFERENCE = "_difference"
 """What a name ends with where two things' values were subtracted."""
+P_VALUE = "_p"
+"""What the name of a difference's p-value ends with, in place of DIFFERENCE."""
 SCORES = (
     *(
         "auc",
@@ -105,6 +107,22 @@ SCORES = (
     *("deletion_auc", "deletion_gain", "insertion_auc", "insertion_gain", "sanity_rank_correlation", "sanity_ssim"),
 )
 """Metrics that are no share of something counted, and so no percentage."""
+SUBGROUP_MEASURES = ("auc", "recall", "specificity")
+"""What is measured of each subgroup of films."""
+SUBGROUP_LEAST = 10
+"""Rows of a class below which nothing is measured of a subgroup: an interval would hold nearly everything."""
+BETWEEN = ": "
+
+
+def subgroup(name: str, value: str) -> str:
+    """The slice that the metrics of films with an attribute's value are stored as: "sex: female"."""
+    return f"{name}{BETWEEN}{value}"
+
+
+def subgroup_of(where: str) -> tuple[str, str] | None:
+    """Attribute and value of a subgroup's slice; None of any other slice."""
+    name, between, value = where.partition(BETWEEN)
+    return (name, value) if between else None
 
 
 def display_name(metric: str) -> str:
@@ -112,6 +130,7 @@ def display_name(metric: str) -> str:
     base = measure(metric)
     said = [read for start, read in CONDITIONS.items() if metric.startswith(start)]
     said += ["difference"] if metric.endswith(DIFFERENCE) else []
+    said += ["p of no difference"] if metric.endswith(P_VALUE) else []
     return ", ".join([NAMES.get(base) or FURTHER.get(base) or base.replace("_", " ").capitalize(), *said])
 
 
@@ -119,4 +138,4 @@ def measure(metric: str) -> str:
     """What is measured, whichever hits and whether one value or a difference: "from_train_p_at_1" is "p_at_1"."""
     for start in CONDITIONS:
         metric = metric.removeprefix(start)
-    return metric.removesuffix(DIFFERENCE)
+    return metric.removesuffix(DIFFERENCE).removesuffix(P_VALUE)

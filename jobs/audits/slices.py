@@ -39,6 +39,7 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
             **({"heat in the frame": [frame_share(heat) for heat in audit.heat]} if subject.trained else {}),
         },
         names={
+            **subject.attributes,
             "cause": [row.cause or "" for row in subject.judged],
             "most heat": [max(zones, key=zones.__getitem__) if (zones := row.zones) else "" for row in subject.judged],
         },

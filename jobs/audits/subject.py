@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from db import session
 from db.models import Dataset, Metric, Run
-from db.queries import datasets, predictions, runs
+from db.queries import attributes, datasets, predictions, runs
 from db.queries.predictions import PredictedImage
 from engine import devices
 from engine.classification import model_json
@@ -24,7 +24,7 @@ from engine.files import kept_array, whole_file
 from engine.splits import evaluated_split
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
-from jobs.results import by_split, finished_run, measured, thresholds_of, unseen
+from jobs.results import attribute_columns, by_split, finished_run, measured, thresholds_of, unseen
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -67,6 +67,8 @@ class Subject:
     """Labelled images of that split that the classifier did not learn from, with what it said of them."""
     images: str
     """Fingerprint of the judged dataset's images, labels and patients."""
+    attributes: dict[str, list[str]]
+    """Each attribute's value of each judged image, "" where it is unknown."""
     trained: "Trained | None"
     """None of imported predictions, whose classifier is not here."""
 
@@ -105,6 +107,7 @@ class Subject:
         weights = self.predict.checkpoint_sha256
         learned = self.trained.run.fingerprint if self.trained else None
         parts = [VERSION, self.images, self.predict.fingerprint, learned, weights]
+        parts += [self.attributes] if self.attributes else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -116,14 +119,15 @@ def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subj
     with session.reading(context.engine) as db:
         latest = runs.in_force
         predict = finished_run(db, dataset, "predict", number) if number else latest(db, "predict", dataset.id)
-        images = datasets.fingerprint(db, dataset.id)
+        images, films = datasets.fingerprint(db, dataset.id), attributes.of_dataset(db, dataset.id)
     if predict is None:
         again = job("predict", dataset.name)
         raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
     trained = None if predict.imported else trained_of(context, dataset, predict)
     splits = by_split(unseen(context, predict))
     split = evaluated_split(splits)
-    return Subject(dataset, predict, split, judged=splits[split], images=images, trained=trained)
+    known = attribute_columns([films.get(image.image_id, {}) for image in splits[split]])
+    return Subject(dataset, predict, split, judged=splits[split], images=images, attributes=known, trained=trained)
 
 
 def trained_of(context: Context, dataset: Dataset, predict: Run) -> Trained:

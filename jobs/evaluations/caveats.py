@@ -7,12 +7,15 @@ from db import session
 from db.queries import datasets, predictions
 from db.writes import MetricValue
 from engine.commands import job
+from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SCORES, measure
 from jobs.command import Context
 from jobs.evaluations.reports import stale
 from jobs.results import Inputs
 
 CHANCE = 0.5
 """Of an AUC."""
+LEVEL = 0.05
+"""Corrected p-value below which a subgroup is told apart from the others."""
 SILENT = 0.2
 """Share of a model's reports without a stance from which on that is said."""
 
@@ -32,12 +35,31 @@ def of_inputs(context: Context, inputs: Inputs, agreements: Mapping[int, float])
 
 
 def of_values(values: Sequence[MetricValue]) -> list[str]:
-    """A classifier that is surely worse than chance."""
-    return [
+    """A classifier that is surely worse than chance, and subgroups in which it surely does worse than in the others."""
+    below = [
         f"AUC {value.value:.3f} on split {value.split}, worse than chance: are these probabilities of normal?"
         for value in values
         if (value.name, value.slice) == ("auc", "all") and _below_chance(value)
     ]
+    return [*below, *_told_apart(values)]
+
+
+def _told_apart(values: Sequence[MetricValue]) -> list[str]:
+    """Subgroups of which a figure differs from that of all others by more than chance, however many were looked at."""
+    p_values = {(measure(value.name), value.slice): value.value for value in values if value.name.endswith(P_VALUE)}
+    found = []
+    for value in (value for value in values if value.name.endswith(DIFFERENCE)):
+        name, difference = measure(value.name), value.value
+        p = p_values.get((name, value.slice))
+        if difference is None or p is None or p >= LEVEL:
+            continue
+        apart = f"{abs(difference):.3f}" if name in SCORES else f"{100 * abs(difference):.1f} points"
+        side = "lower" if difference < 0 else "higher"
+        found.append(
+            f"{NAMES[name]} on split {value.split} is {apart} {side} on films with {value.slice} than on the others "
+            f"(p {p:.3f}, corrected for all subgroups)"
+        )
+    return found
 
 
 def _below_chance(area: MetricValue) -> bool:

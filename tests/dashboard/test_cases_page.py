@@ -17,7 +17,7 @@ from dashboard.components.cases import exports, selection
 from db import session as database
 from db import tallies, writes
 from db.models import Dataset, Image, ImageTag, Prediction, Review, Run
-from db.queries import cases
+from db.queries import attributes, cases
 from db.queries.cases import Question
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -366,3 +366,26 @@ def test_picked_cases_are_reviewed_as_a_queue_of_their_own(workbench: Workbench)
     queue = open_page("reviews", reviewer="Anna", split="all", chosen="1.3")
     assert "of 2 judged" in queue.get("progress")[0].proto.text
     assert any("chosen by hand" in str(one.value) for one in queue.warning)
+
+
+def test_films_are_narrowed_to_a_subgroup_which_stands_above_the_list_and_in_every_link(workbench: Workbench) -> None:
+    whole = shown(open_page("cases"))
+    at = open_page("cases", **{"film.sex": "female", "film.view": "AP"})
+    narrowed = shown(at)
+    assert 0 < len(narrowed) < len(whole)
+    with database.transaction(workbench.engine) as db:
+        known = attributes.of_images(db, narrowed)
+    assert all(known[number] == {"sex": "female", "view": "AP"} for number in narrowed)
+    steps = {step["text"]: step["href"] for step in linked(at, "filters")["steps"]}
+    assert asked(steps["Sex: female \N{MULTIPLICATION SIGN}"])[1].get("film.view") == "AP"
+    assert "film.sex" not in asked(steps["All cases"])[1]
+    assert shown(open_page("cases", **{"film.sex": "nonsense", "film.height": "tall"})) == whole
+
+
+def test_films_of_which_an_attribute_is_unknown_are_a_subgroup_and_files_tell_what_is_known(
+    workbench: Workbench,
+) -> None:
+    narrowed = shown(open_page("cases", **{"film.sex": "unknown"}))
+    assert narrowed
+    with database.transaction(workbench.engine) as db:
+        assert all("sex" not in pairs for pairs in attributes.of_images(db, narrowed).values())

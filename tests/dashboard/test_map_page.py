@@ -46,7 +46,7 @@ def test_without_a_map_the_page_says_what_to_run(workbench: Workbench) -> None:
     assert "python -m jobs map --dataset sample" in said(open_page("map"))
 
 
-@pytest.mark.parametrize("colour", ["label", "outcome", "probability", "cluster", "nonsense"])
+@pytest.mark.parametrize("colour", ["label", "outcome", "probability", "cluster", "film.sex", "film.x", "nonsense"])
 def test_the_map_is_drawn_with_its_trustworthiness(workbench: Workbench, drawn: list[int], colour: str) -> None:
     at = open_page("map", colour=colour)
     assert not at.exception

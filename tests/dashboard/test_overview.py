@@ -150,3 +150,25 @@ def test_identical_copies_are_no_files_that_need_attention(workbench: Workbench)
         db.execute(delete(SkippedFile).where(SkippedFile.reason != "duplicate"))
     rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("overview"), "attention")["rows"]}
     assert "Files that ingest left out" not in rows
+
+
+def test_subgroups_are_told_with_their_difference_and_lead_to_their_films(workbench: Workbench) -> None:
+    _, predict, evaluation = evaluated(workbench)
+    with pytest.raises(AssertionError, match="no component 'subgroups'"):
+        linked(open_page("overview"), "subgroups")
+    with database.transaction(workbench.engine) as db:
+        common = {"run_id": evaluation, "split": "test", "n": 20}
+        for where, value in (("sex: female", 0.5), ("sex: male", 0.9)):
+            db.add(Metric(**common, name="recall", slice=where, value=value, low=value - 0.1, high=value))
+        apart = {"value": -0.4, "low": -0.6, "high": -0.2}
+        db.add(Metric(**common, name="recall_difference", slice="sex: female", **apart))
+        db.add(Metric(**common, name="recall_p", slice="sex: female", value=0.012))
+    table = linked(open_page("overview"), "subgroups")
+    female, male = table["rows"]
+    assert len(female) == 4
+    assert [one["text"] for one in female[:3]] == ["sex: female", "50.0 % (40.0 to 50.0 %)", "20"]
+    assert (female[3]["text"], female[3]["tone"]) == ("-40.0 % (-60.0 to -20.0 %), p 0.012", "wrong")
+    assert male[3]["text"] == ""
+    page, parameters = asked(female[1]["href"])
+    assert page == "cases"
+    assert parameters == {"split": "test", "run": str(predict), "outcome": "FN", "film.sex": "female"}

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from sample import THRESHOLD, build, films
+from sample import THRESHOLD, attributes, build, films
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
@@ -43,6 +43,7 @@ class Fact:
     other: float | None
     reported: bool
     tagged: bool
+    attributes: dict[str, str]
     verdict: str | None
 
 
@@ -103,6 +104,7 @@ def known(db: Session, asked: Asked) -> list[Fact]:
             said.get((asked.other, image.id)),
             image.sha256 in reported,
             image.id in tagged,
+            attributes(image.id - 1),
             verdicts.get(image.id),
         )
         for image in db.scalars(select(Image).order_by(Image.id))
@@ -127,6 +129,7 @@ def fits(fact: Fact, question: Question) -> bool:
             or (p is not None and fact.other is not None and (p >= at) != (fact.other >= OTHER_THRESHOLD))
         )
         and (question.reported is None or fact.reported == (question.reported == "yes"))
+        and all(fact.attributes.get(name, "unknown") == value for name, value in question.attributes)
         and (question.tag is None or fact.tagged)
         and states[question.reviewed]
         and (not narrowed or (p is not None and question.low <= p and (p < question.high or question.high == 1.0)))
@@ -183,6 +186,8 @@ def test_pages_counts_and_ids_agree_with_python_on_combinations_of_filters(
     [
         {},
         {"split": "test"},
+        {"attributes": (("sex", "female"),)},
+        {"attributes": (("sex", "unknown"), ("view", "AP")), "outcome": "wrong"},
         {"outcome": "wrong"},
         {"low": 0.3},
         {"reported": "no"},

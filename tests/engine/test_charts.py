@@ -304,3 +304,14 @@ def test_a_page_s_chart_is_see_through_and_readable_on_its_ground(dark: bool) ->
             ink = int(drawn["config"][part][name][1:3], 16)
             assert abs(ink - ground) > 150
         assert (drawn["config"]["title"]["subtitleColor"] == style.VERMILION) == synthetic
+
+
+def test_each_value_of_an_attribute_has_a_colour_and_the_unknown_are_grey() -> None:
+    known = ["female", "male", "unknown"] * 40
+    counts = {"unknown": 40, "female": 40, "male": 40}
+    table = LAID.assign(**{"film.sex": known})
+    made = specification(retrieval.image_map(table, method="UMAP", by="film.sex", counts=counts, total=120))
+    scale = made["encoding"]["color"]["scale"]
+    colours = dict(zip(scale["domain"], scale["range"], strict=True))
+    assert colours["unknown (n = 40)"] == style.GREY
+    assert len(set(colours.values())) == 3

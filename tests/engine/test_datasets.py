@@ -96,9 +96,9 @@ def test_a_label_sheet_gives_label_split_cause_and_patient(tmp_path: Path) -> No
     listing = list_folder(tmp_path)
     assert listing.layout == "sheet"
     assert listing.records == (
-        Record("a.png", "train", 0, None, None, "p1"),
-        Record("sub/b.png", "test", 1, "viral", None, "p2"),
-        Record("c.png"),
+        Record("a.png", "train", 0, None, None, "p1", (("age", "2 to 11"),)),
+        Record("sub/b.png", "test", 1, "viral", None, "p2", (("age", "2 to 11"),)),
+        Record("c.png", attributes=(("age", "2 to 11"),)),
     )
     assert reasons(tmp_path) == {"extra.png": "not-listed", "gone.png": "absent", "readme.txt": "not-an-image"}
 
@@ -140,6 +140,9 @@ def test_two_files_that_differ_in_the_encoding_of_an_accent_alone_are_told_apart
         ("file,label\n../a.png,1\n", "line 2: file '../a.png' is not a path inside the folder"),
         ("file,label\n/etc/passwd,1\n", "line 2: file '/etc/passwd' is not a path inside the folder"),
         ("file,label\n,1\n", "line 2: file '' is not a path"),
+        ("file,label,sex\na.png,1,x\n", "line 2: sex 'x' is unknown; expected female, male, other or nothing"),
+        ("file,label,age\na.png,1,40-59\n", "line 2: age '40-59' is no number of years, such as 45 or 045Y"),
+        ("file,label,site\na.png,1," + 61 * "x" + "\n", "line 2: site 'x+' is no value of at most 60 printable"),
     ],
 )
 def test_a_label_sheet_that_is_not_usable_says_where_and_what(tmp_path: Path, text: str, message: str) -> None:

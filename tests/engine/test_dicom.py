@@ -213,3 +213,16 @@ def test_damaged_compressed_pixels_are_broken_and_raise_nothing_else() -> None:
     stream = io.BytesIO()
     dataset.save_as(stream)
     assert reason(stream.getvalue())[0] == "broken"
+
+
+def test_a_header_tells_sex_age_group_view_and_device_and_nothing_else() -> None:
+    told = {"PatientSex": "F", "PatientAge": "045Y", "ViewPosition": "PA", "PatientBirthDate": "19700101"}
+    data = made(**told, Manufacturer="Acme", ManufacturerModelName="Acme X1", InstitutionName="St. Elsewhere")
+    known = (("age", "40 to 59"), ("device", "Acme X1"), ("sex", "female"), ("view", "PA"))
+    assert dicom.attributes(data) == known
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_a_header_has_wrong_is_unknown_and_the_rest_is_kept() -> None:
+    assert dicom.attributes(made(PatientSex="X", PatientAge="old", ViewPosition="AP")) == (("view", "AP"),)
+    assert dicom.attributes(b"no DICOM") == ()

@@ -103,3 +103,16 @@ def test_a_classifier_judged_on_another_data_set_says_on_which_and_on_what_of_it
 def test_a_card_without_values_says_so() -> None:
     text = model_card(replace(CARD, values={}))
     assert "Nothing has been measured." in section(text, "Quantitative analyses")
+
+
+def test_subgroups_are_factors_with_a_table_of_their_own_and_no_causes() -> None:
+    assert "Results by age, sex, device were not measured" in section(model_card(CARD), "Factors")
+    parts = [measured("recall", 0.7, "sex: female"), measured("recall", 0.9, "sex: male")]
+    parts += [measured("recall_difference", -0.2, "sex: female"), measured("recall_p", 0.004, "sex: female")]
+    text = model_card(replace(CARD, values={"test": [*CARD.values["test"], *parts]}))
+    factors = section(text, "Factors")
+    assert "Of images it is also known: sex." in factors and "Results by age, device were not" in factors
+    assert "### By subgroup, test\n\n| subgroup | Recall (sensitivity) | n | less that of the others |" in text
+    assert "| sex: female | 0.700 (0.690 to 0.710) | 618 | -0.200 (-0.210 to -0.190), p 0.004 |" in text
+    assert "| sex: male | 0.900 (0.890 to 0.910) | 618 |  |" in text
+    assert "Cause sex" not in text

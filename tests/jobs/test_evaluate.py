@@ -8,8 +8,8 @@ from finished_runs import World, make_world
 from sklearn import metrics as sklearn
 from sqlalchemy import update
 
-from db import session, tallies
-from db.models import Image, Run
+from db import session, tallies, writes
+from db.models import Image, Prediction, Run
 from db.queries import predictions, runs
 from engine.retrieval.written_queries import QUERIES
 from jobs import evaluate, results
@@ -285,3 +285,28 @@ def test_images_that_the_classifier_was_trained_on_are_never_judged(
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     assert "every labelled image that it scored was trained on" in capsys.readouterr().out
     assert {split for split, _, name in world.evaluated() if name == "auc"} == {"oof"}
+
+
+def test_subgroups_are_measured_on_every_file_and_anew_where_something_else_is_known(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict = world.add_predict(world.add_train())
+    with session.transaction(world.context.engine) as db:
+        files = {row.image_id: row.file_count for row in predictions.of_run(db, predict.id) if row.label == 1}
+        views = {number: "AP" if place % 2 else "PA" for place, number in enumerate(files)}
+        writes.attributes(db, {number: {"view": view} for number, view in views.items()})
+        for row in db.query(Prediction).filter(Prediction.run_id == predict.id, Prediction.image_id.in_(views)):
+            row.probability = 0.9 if views[row.image_id] == "PA" else 0.1
+    assert evaluate.main([*world.options, "--replicates", "1000"]) == 0
+    stored = world.evaluated()
+    for view, recall in (("AP", 0.0), ("PA", 1.0)):
+        measured = stored["test", f"view: {view}", "recall"]
+        assert (measured.value, measured.n) == (recall, sum(files[number] for number in views if views[number] == view))
+    warned = (
+        "Recall (sensitivity) on split test is 100.0 points lower on films with view: AP than on the others (p 0.002"
+    )
+    assert warned in capsys.readouterr().out
+    with session.transaction(world.context.engine) as db:
+        writes.attributes(db, {number: {} for number in views})
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert not [where for _, where, _ in world.evaluated() if ": " in where]

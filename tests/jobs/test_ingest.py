@@ -21,7 +21,7 @@ from sqlalchemy import func, select
 
 from db import session, tallies
 from db.models import Dataset, Image, Prediction, Run, SkippedFile
-from db.queries import cases, datasets, leakage
+from db.queries import attributes, cases, datasets, leakage
 from db.queries.cases import Question
 from engine import curation
 from engine.phantoms import write_phantoms
@@ -584,3 +584,75 @@ def test_the_real_set_gives_the_official_counts(
     capsys.readouterr()
     assert run(real_data) == 0
     assert capsys.readouterr().out == "ingest: already done as run 1\n"
+
+
+def attributes_by_path(context: Context) -> dict[str, dict[str, str]]:
+    with session.transaction(context.engine) as db:
+        (dataset,) = datasets.every(db)
+        known = attributes.of_dataset(db, dataset.id)
+        assert dataset.attributes == attributes.counts(db, dataset.id)
+        return {path: known.get(number, {}) for path, number in db.execute(select(Image.path, Image.id)).all()}
+
+
+def test_attributes_come_from_the_sheet_and_the_header_and_follow_what_is_corrected(
+    tmp_path: Path, context: Context, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "sheet"
+    draw(root / "a.png", 1)
+    draw(root / "b.png", 2)
+    shutil.copy(str(get_testdata_file("CT_small.dcm")), root / "c.dcm")  # sex O, age 000Y
+    sheet = root / "labels.csv"
+    sheet.write_text("file,label,Sex,ward\na.png,1,f,north\nb.png,0,,south\nc.dcm,,male,\n")
+    assert run(root) == 0
+    told = attributes_by_path(context)
+    assert (told["a.png"], told["b.png"]) == ({"sex": "female"}, {})
+    assert told["c.dcm"]["sex"] == "male" and told["c.dcm"]["age"] == "under 2" and "device" in told["c.dcm"]
+    assert "sex: female 1, male 1" in capsys.readouterr().out
+    assert run(root) == 0
+    assert "already done" in capsys.readouterr().out
+    assert run(root, "--attributes", "Ward") == 0
+    assert attributes_by_path(context)["b.png"] == {"ward": "south"}
+    sheet.write_text("file,label,sex\na.png,1,male\nb.png,0,\nc.dcm,,\n")
+    assert run(root) == 0
+    assert attributes_by_path(context)["a.png"] == {"sex": "male"}
+    assert attributes_by_path(context)["b.png"] == {}
+
+
+@pytest.mark.parametrize(
+    ("asked", "line"),
+    [
+        (["--attributes", "ward"], "labels.csv lacks column ward; found: file, label"),
+        (["--attributes", "label"], "'label' is no column for an attribute"),
+        (["--attributes", "a,,b"], "'' is no column for an attribute"),
+    ],
+)
+def test_an_attribute_that_cannot_be_is_named(
+    asked: list[str], line: str, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    draw(tmp_path / "sheet" / "a.png", 1)
+    (tmp_path / "sheet" / "labels.csv").write_text("file,label\na.png,1\n")
+    assert run(tmp_path / "sheet", *asked) in (1, 2)
+    assert line in capsys.readouterr().err
+
+
+def test_attributes_without_a_sheet_and_columns_that_name_patients_are_refused(
+    folder: Path, tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(folder, "--attributes", "ward") == 1
+    assert "attributes are columns of labels.csv, which folder" in capsys.readouterr().err
+    rows = [f"{number}.png,1,person {number}" for number in range(51)]
+    for number in range(51):
+        draw(tmp_path / "many" / f"{number}.png", number)
+    (tmp_path / "many" / "labels.csv").write_text("\n".join(["file,label,site", *rows]))
+    assert run(tmp_path / "many") == 1
+    assert "column 'site' has 51 different values, an attribute at most 50" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_reached_by_another_name_is_the_same(
+    folder: Path, tmp_path: Path, context: Context, run: Callable[..., int]
+) -> None:
+    assert run(folder, "--name", "set") == 0
+    with session.transaction(context.engine) as db:
+        (tmp_path / "link").symlink_to(folder)
+        datasets.every(db)[0].root = str(tmp_path / "link")  # as stored before links were followed
+    assert run(folder, "--name", "set") == 0

@@ -1,14 +1,16 @@
 """How one case looks large: the radiograph under its heatmap, and the facts beside it."""
 
+from collections.abc import Iterator
+
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import filters, grid, wording
+from dashboard.components import address, filters, frame, grid, wording
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.case import navigation
 from db.models import Dataset
-from db.queries import cases, runs
+from db.queries import attributes, cases, runs
 from db.queries.cases import Case
 
 GRAD_CAM, IMPORTED = "Evidence for pneumonia (Grad-CAM)", "Heatmap as it was imported"
@@ -51,6 +53,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         ["Prediction", _prediction(case)],
         ["Threshold", wording.percent(view.question.threshold)],
         ["By", _source(case, view)],
+        *_attributes(dataset, case),
         ["Split", case.split or "none"],
         ["Patient", case.patient_key],
         ["File", case.path],
@@ -58,6 +61,15 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         ["Dataset", dataset.name],
     ]
     linked.table(["", "This case"], rows, key="facts", caption="What is known of this case")
+
+
+def _attributes(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:
+    """What is known of the film, each with the way to the cases that share it."""
+    with resources.reading() as session:
+        known = attributes.of_images(session, [case.id]).get(case.id, {})
+    for name, value in known.items():
+        asked = {f"{filters.ATTRIBUTE}{name}": value, "split": case.split}
+        yield [name.capitalize(), Cell(value, frame.here("cases", dataset, **asked, **address.pinned()))]
 
 
 def zones(case: Case) -> None:

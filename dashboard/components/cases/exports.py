@@ -10,14 +10,14 @@ from dashboard import resources
 from dashboard.components import filters
 from db.batches import batches
 from db.models import Dataset
-from db.queries import cases, reviews
+from db.queries import attributes, cases, reviews
 from engine.tables import csv_text, json_text
 
 MOST = 200_000
 """Cases in a file."""
 COLUMNS = (
     *("image", "file", "sha256", "split", "label", "cause", "patient", "copies", "run", "probability", "threshold"),
-    *("outcome", "error", "fold", "zones", "tags"),
+    *("outcome", "error", "fold", "zones", "attributes", "tags"),
 )
 
 
@@ -53,7 +53,7 @@ def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:
         wanted = picked or cases.listed(session, question, limit=MOST)
         for part in batches(wanted):
             found = cases.several(session, part, run_id=question.run_id, threshold=question.threshold)
-            tags = reviews.tags_of(session, part)
+            tags, films = reviews.tags_of(session, part), attributes.of_images(session, part)
             for case in (found[number] for number in part if number in found):
                 known = case.probability is not None and case.label is not None
                 yield {
@@ -62,12 +62,13 @@ def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:
                     **{"copies": case.file_count, "run": question.run_id, "probability": case.probability},
                     **{"threshold": question.threshold, "outcome": case.outcome},
                     "error": abs((case.probability or 0.0) - (case.label or 0)) if known else None,
-                    **{"fold": case.fold, "zones": case.zones, "tags": tags.get(case.id, [])},
+                    **{"fold": case.fold, "zones": case.zones, "attributes": films.get(case.id, {})},
+                    "tags": tags.get(case.id, []),
                 }
 
 
 def as_csv(found: Iterator[dict[str, Any]]) -> str:
-    """CSV with a header line; zones and tags as JSON."""
+    """CSV with a header line; zones, attributes and tags as JSON."""
 
     def flat(value: Any) -> Any:
         return json_text(value) if isinstance(value, dict | list) else value

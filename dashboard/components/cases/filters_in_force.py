@@ -4,7 +4,8 @@ from dashboard.components import address, filters, frame, wording
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset
 
-NARROWING = tuple(name for name in filters.NAMES if name not in ("threshold", "sort", "run"))
+KEPT = ("threshold", "sort", "run")
+"""Parameters that narrow nothing."""
 
 
 def links(dataset: Dataset, found: filters.View) -> list[Cell]:
@@ -15,6 +16,7 @@ def links(dataset: Dataset, found: filters.View) -> list[Cell]:
     twins = filters.TWINS[address.get("twins") or "any"].lower() if question.twin else ""
     said = {
         **{name: value and f"{name.capitalize()}: {_read(name, value)}" for name, value in values.items()},
+        **{f"{filters.ATTRIBUTE}{name}": f"{name.capitalize()}: {value}" for name, value in question.attributes},
         "low": f"Probability: {wording.percent(question.low)} to {wording.percent(question.high)}" if narrow else "",
         "moved": "Changing side" if question.moved else "",
         "tag": f"Tag: {question.tag}" if question.tag else "",
@@ -27,7 +29,8 @@ def links(dataset: Dataset, found: filters.View) -> list[Cell]:
         for name, words in said.items()
         if words
     ]
-    return [*cells, Cell("All cases", _without(dataset, *NARROWING))] if len(cells) > 1 else cells
+    narrowing = (name for name in filters.named_in_url() if name not in KEPT)
+    return [*cells, Cell("All cases", _without(dataset, *narrowing))] if len(cells) > 1 else cells
 
 
 def _without(dataset: Dataset, *names: str) -> str:

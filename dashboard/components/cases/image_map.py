@@ -1,6 +1,7 @@
 """How the map of all images reads: the chart, a point that leads to its case, and what a box over it holds."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from functools import partial
 from itertools import chain
 from math import isfinite
@@ -15,7 +16,7 @@ from dashboard.components.browser import linked, redirect
 from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import exports, selection
 from db.models import Dataset, Run
-from db.queries import cases, columns, runs
+from db.queries import attributes, cases, columns, runs
 from engine.commands import job
 from engine.errors import InputError
 from engine.map_points import OUTCOMES, Points, drawn, inside, most_wrong
@@ -30,6 +31,8 @@ DRAWN, FAILURES = 3_000, 1_000
 """Points drawn of more images, so that a browser shows them in half a second, and failures among them that come before
 the rest."""
 
+MOST_VALUES = 7
+"""Values up to which an attribute has a colour for each."""
 NAMED = 1_000
 """Points up to which each is an element of the page, with a name; more are painted, twice as quickly."""
 
@@ -42,21 +45,23 @@ HAIR = 0.01
 """Of the map's units: edges that differ by less are the same, since a pixel is more."""
 
 
-def colours(run: Run) -> dict[str, str]:
-    """What the run's points can be coloured by."""
+def colours(dataset: Dataset, run: Run) -> dict[str, str]:
+    """What the run's points can be coloured by; attributes of few values among it."""
     clustered = "clusters" in (run.summary or {})
-    return {name: said for name, said in BY.items() if clustered or name != "cluster"}
+    usual = {name: said for name, said in BY.items() if clustered or name != "cluster"}
+    few = (name for name in filters.attributes_of(dataset) if len(dataset.attributes[name]) <= MOST_VALUES)
+    return usual | {f"{filters.ATTRIBUTE}{name}": name.capitalize() for name in few}
 
 
-def opened(run: Run, method: str, view: filters.View) -> Points:
-    """The run's map by that method with what is known of its images; images that are gone are left out. Raises
-    InputError where a file is missing."""
+def opened(dataset: Dataset, run: Run, method: str, view: filters.View, *, by: str) -> Points:
+    """The run's map by that method with what is known of its images, and what its points are coloured by; images that
+    are gone are left out. Raises InputError where a file is missing."""
     with resources.reading() as session:
         made = {one.name: (one.path, one.sha256) for one in runs.artifacts(session, run.id)}
         ingest = runs.in_force(session, "ingest", view.question.dataset_id)
     if method not in made or "ids" not in made:
         raise InputError(f"run {run.id} has no map by {method}; draw it: python -m jobs map")
-    mark = [str((one.id, one.finished)) for one in (ingest, view.run) if one]
+    mark = [made["ids"][1], *(str((one.id, one.finished)) for one in (ingest, view.run) if one)]
     points = _points(
         made["ids"],
         made[method],
@@ -68,7 +73,11 @@ def opened(run: Run, method: str, view: filters.View) -> Points:
     )
     if not len(points.ids):
         raise InputError(f"no image on the map of run {run.id} is there any more; draw it again: python -m jobs map")
-    return points
+    name = by.removeprefix(filters.ATTRIBUTE)
+    if name == by:
+        return points
+    names = (attributes.UNKNOWN, *dataset.attributes[name])
+    return replace(points, values=_values(points.ids, dataset.id, name, names, mark), value_names=names)
 
 
 File = tuple[str, str]
@@ -94,6 +103,17 @@ def _points(
 
     grouped = None if clusters is None else left(clusters)
     return Points(left(ids), left(places), labels, probabilities, threshold, grouped)
+
+
+@st.cache_resource(show_spinner="Reading what is known of the images on the map.", max_entries=4)
+def _values(_ids: Any, dataset_id: int, name: str, names: tuple[str, ...], mark: list[str]) -> Any:
+    """Which of `names` each image's value of an attribute is, int16 (n,). mark: see `_known`, the map's file among it,
+    which the ids follow from."""
+    code = {value: number for number, value in enumerate(names)}
+    with resources.reading() as session:
+        parts = columns.attribute(session, dataset_id, name)
+        coded = ([(number, code.get(value, 0)) for number, value in part] for part in parts)
+        return _of(np.asarray(_ids), coded, 0.0).astype(np.int16)
 
 
 @st.cache_resource(show_spinner=False, max_entries=8)

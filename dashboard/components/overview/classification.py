@@ -97,12 +97,13 @@ def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict
     return {"split": where, "run": source.id, "threshold": other}
 
 
-def films(dataset: Dataset, side: Side, name: str, *, cause: str | None = None) -> tuple[str, str] | None:
-    """What the films are that lower a figure, and where they are; None where it has none."""
+def films(dataset: Dataset, side: Side, name: str, **narrower: object) -> tuple[str, str] | None:
+    """What the films are that lower a figure, and where they are; None where it has none. narrower: parameters of the
+    cases that leave fewer of them."""
     if side.films is None or name not in FILMS:
         return None
     outcome, said = FILMS[name]
-    return said, frame.here("cases", dataset, **{**side.films, "outcome": outcome, "cause": cause})
+    return said, frame.here("cases", dataset, **{**side.films, "outcome": outcome, **narrower})
 
 
 def _rows(

@@ -27,6 +27,7 @@ ALL = "all"
 TELLING = {
     **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
     **{"moved": "outcome", "flipped": "outcome", "slice_id": "slice", "reviewed": "reviews", "tag": "tag"},
+    "attributes": "attributes",
     "among": "hand",
 }
 """Sides of a question that say something of each of its films, in words."""

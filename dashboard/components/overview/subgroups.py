@@ -1,0 +1,57 @@
+"""How the evaluated classifier fares on films that share an attribute, such as sex, age group or view."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import streamlit as st
+
+from dashboard.components import figures, filters, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.overview import classification
+from db.models import Dataset, Metric, Run
+from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SUBGROUP_LEAST, SUBGROUP_MEASURES, subgroup_of
+
+TOLD_APART = 0.05
+"""Corrected p-value below which a difference is marked."""
+
+
+def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metric]) -> None:
+    """A row for each subgroup on the split judged on: its figures, each leading to the films that lower it, and how far
+    they are from the other films'. Nothing where no attribute parts the films."""
+    side = next(classification.sides(view, run, metrics), None)
+    groups = sorted({where for _, where in side.metrics if subgroup_of(where)}) if side else []
+    if side is None or not groups:
+        return
+    shown = [name for name in SUBGROUP_MEASURES if any((name, where) in side.metrics for where in groups)]
+    rows: list[list[Cell | str]] = []
+    for where in groups:
+        row: list[Cell | str] = [where]
+        for name in shown:
+            row += [*_value(dataset, side, name, where), _difference(side, name, where)]
+        rows.append(row)
+    heads = [head for name in shown for head in (f">{NAMES[name]}", ">n", ">Less the others'")]
+    linked.table(["Subgroup", *heads], rows, key="subgroups", caption="The classifier by subgroup")
+    st.caption(
+        f"{side.head}. A difference stands beside the first of two subgroups, or beside each of several; p is of no "
+        f"difference, corrected for all that were looked at. Nothing is measured on fewer than {SUBGROUP_LEAST} files."
+    )
+
+
+def _value(dataset: Dataset, side: classification.Side, name: str, where: str) -> tuple[Cell, Cell]:
+    """The figure with its interval, as a link to the films that lower it, and the files that it rests on."""
+    metric, attribute = side.metrics.get((name, where)), subgroup_of(where)
+    if metric is None or attribute is None:
+        return Cell(""), Cell("")
+    link = classification.films(dataset, side, name, **{f"{filters.ATTRIBUTE}{attribute[0]}": attribute[1]})
+    return figures.in_one(metric, link=link), Cell(wording.count(metric.n), tone="muted")
+
+
+def _difference(side: classification.Side, name: str, where: str) -> Cell:
+    """The difference with its interval and its p-value."""
+    apart, p = (side.metrics.get((f"{name}{end}", where)) for end in (DIFFERENCE, P_VALUE))
+    if apart is None:
+        return Cell("")
+    value = p.value if p else None
+    cell = figures.in_one(apart, tone="wrong" if value is not None and value < TOLD_APART else "muted")
+    return replace(cell, text=f"{cell.text}, p {wording.measured(f'{name}{P_VALUE}', value)}")

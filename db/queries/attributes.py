@@ -1,0 +1,69 @@
+"""What is known of films beside their label: sex, age group, view and the like."""
+
+import hashlib
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement, Select, and_, exists, func, select
+from sqlalchemy.orm import Session
+
+from db.batches import batches
+from db.models import Image, ImageAttribute
+
+UNKNOWN = "unknown"
+"""Stands for images of which an attribute is not known."""
+
+
+def of_images(session: Session, ids: Sequence[int]) -> dict[int, dict[str, str]]:
+    """Value by attribute name of each of these images; those of which nothing is known are left out."""
+    found: dict[int, dict[str, str]] = {}
+    for part in batches(ids):
+        query = _rows().where(ImageAttribute.image_id.in_(part))
+        for image_id, name, value in session.execute(query):
+            found.setdefault(image_id, {})[name] = value
+    return found
+
+
+def of_dataset(session: Session, dataset_id: int) -> dict[int, dict[str, str]]:
+    """The same of all images of a dataset."""
+    found: dict[int, dict[str, str]] = {}
+    query = _rows().join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
+    for image_id, name, value in session.execute(query):
+        found.setdefault(image_id, {})[name] = value
+    return found
+
+
+def counts(session: Session, dataset_id: int) -> dict[str, dict[str, int]]:
+    """How many images of the dataset have each value of each attribute, by counting."""
+    query = select(ImageAttribute.name, ImageAttribute.value, func.count())
+    query = query.join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
+    found: dict[str, dict[str, int]] = {}
+    for name, value, images in session.execute(
+        query.group_by(*query.selected_columns[:2]).order_by(*query.selected_columns[:2])
+    ):
+        found.setdefault(name, {})[value] = images
+    return found
+
+
+def fingerprint(session: Session, dataset_id: int) -> str:
+    """Hash of the attributes of a dataset's images; "" where none is known."""
+    query = select(Image.sha256, ImageAttribute.name, ImageAttribute.value)
+    query = query.join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
+    digest, rows = hashlib.sha256(), 0
+    for row in session.execute(query.order_by(Image.sha256, ImageAttribute.name)):
+        digest.update(repr(tuple(row)).encode())
+        rows += 1
+    return digest.hexdigest() if rows else ""
+
+
+def has(name: str, value: str) -> ColumnElement[bool]:
+    """Whether an image has this value of an attribute, or, of UNKNOWN, none."""
+    of_it = and_(ImageAttribute.image_id == Image.id, ImageAttribute.name == name)
+    if value == UNKNOWN:
+        return ~exists().where(of_it)
+    return exists().where(of_it, ImageAttribute.value == value)
+
+
+def _rows() -> Select[int, str, str]:
+    return select(ImageAttribute.image_id, ImageAttribute.name, ImageAttribute.value).order_by(
+        ImageAttribute.image_id, ImageAttribute.name
+    )

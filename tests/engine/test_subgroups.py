@@ -1,0 +1,79 @@
+"""Are figures of subgroups those of scikit-learn on their rows, and is no difference made up by looking at many?"""
+
+import numpy as np
+import pytest
+from sklearn import metrics as sklearn
+
+from engine.metrics.classification import Sample
+from engine.metrics.evaluation import Measured
+from engine.metrics.names import SUBGROUP_LEAST, subgroup, subgroup_of
+from engine.metrics.subgroups import subgroups
+
+AT = 0.5
+
+
+def sample(rows: int, *, seed: int = 0) -> tuple[Sample, np.ndarray, np.random.Generator]:
+    draw = np.random.default_rng(seed)
+    labels = draw.integers(0, 2, rows)
+    scores = np.clip(0.3 * labels + draw.uniform(0.1, 0.6, rows), 0, 1)
+    return Sample.of(labels, scores, threshold=AT), draw.integers(0, rows // 2, rows).astype(str), draw
+
+
+def measured(*given: object, replicates: int = 200) -> dict[tuple[str, str], Measured]:
+    found = subgroups(*given, seed=1, replicates=replicates)  # type: ignore[arg-type]  # as the caller has them
+    assert len({(one.slice, one.name) for one in found}) == len(found)
+    return {(one.slice, one.name): one for one in found}
+
+
+def test_values_and_differences_are_those_of_each_groups_rows() -> None:
+    made, patients, draw = sample(400)
+    sexes, views = draw.choice(["female", "male", ""], 400), draw.choice(["AP", "LL", "PA"], 400)
+    found = measured(made, patients, {"sex": sexes, "view": views})
+    for name, values in {"sex": sexes, "view": views}.items():
+        for value in sorted(set(values) - {""}):
+            inside, outside = values == value, (values != value) & (values != "")
+            where = subgroup(name, str(value))
+            areas = [sklearn.roc_auc_score(made.labels[rows], made.probabilities[rows]) for rows in (inside, outside)]
+            recalls = [
+                sklearn.recall_score(made.labels[rows], made.probabilities[rows] >= AT) for rows in (inside, outside)
+            ]
+            assert found[where, "auc"].interval.value == pytest.approx(areas[0])
+            assert found[where, "recall"].interval.value == pytest.approx(recalls[0])
+            assert found[where, "recall"].interval.n == (inside & (made.labels == 1)).sum()
+            if (name, value) == ("sex", "male"):  # one difference of two groups
+                assert (where, "auc_difference") not in found
+                continue
+            assert found[where, "auc_difference"].interval.value == pytest.approx(areas[0] - areas[1])
+            apart = found[where, "recall_difference"].interval
+            assert apart.value == pytest.approx(recalls[0] - recalls[1])
+            assert apart.low < apart.value < apart.high
+
+
+def test_a_group_that_is_missed_is_told_apart_and_chance_is_not() -> None:
+    made, patients, draw = sample(600)
+    missed = draw.random(600) < 0.3
+    scores = np.where(missed & (made.labels == 1), made.probabilities - 0.3, made.probabilities)
+    worse = Sample.of(made.labels, np.clip(scores, 0, 1), threshold=AT)
+    noise = {f"noise {number}": draw.choice(["a", "b", "c"], 600) for number in range(1)}
+    found = measured(worse, patients, {"site": np.where(missed, "north", "south"), **noise}, replicates=1000)
+    assert found["site: north", "recall_difference"].interval.high < 0
+    assert found["site: north", "recall_p"].interval.value < 0.05
+    chance = [one.interval.value for (where, name), one in found.items() if name.endswith("_p") and "noise" in where]
+    assert len(chance) == 9
+    assert min(chance) > 0.05
+
+
+def test_small_groups_single_groups_and_one_class_are_not_made_figures_of() -> None:
+    labels = np.array([0, 1] * 40)
+    made = Sample.of(labels, np.linspace(0, 1, 80), threshold=AT)
+    patients = np.arange(80).astype(str)
+    few = np.where(np.arange(80) < 2 * SUBGROUP_LEAST - 2, "few", "many")
+    alone, of_one_class = np.full(80, "all"), np.where(labels == 1, "", np.where(np.arange(80) < 40, "x", "y"))
+    found = measured(made, patients, {"site": few, "view": alone, "device": of_one_class})
+    assert {where for where, _ in found} == {"device: x", "device: y"}
+    assert {name for _, name in found} == {"specificity", "specificity_difference", "specificity_p"}
+
+
+def test_only_slices_of_subgroups_read_as_attribute_and_value() -> None:
+    assert subgroup_of(subgroup("site", "a: b")) == ("site", "a: b")
+    assert [subgroup_of(where) for where in ("all", "viral", "aligned / normal")] == [None] * 3
