@@ -379,22 +379,30 @@ class ImageTally(Base):
     split: Mapped[str | None] = mapped_column(String(10))
     label: Mapped[int | None]
     cause: Mapped[str | None] = mapped_column(String(20))
+    attribute: Mapped[str] = mapped_column(String(17), server_default="")
+    """Empty in the rows that count all images; in others only those with this attribute's value."""
+    value: Mapped[str] = mapped_column(String(60), server_default="")
+    """unknown: of images of which the attribute is not known."""
     images: Mapped[int]
     files: Mapped[int]
     patients: Mapped[int]
-    """Patients that no cause before this one counted, so that a split's and label's add up."""
+    """Patients that no cause before this one counted, so that a split's and label's add up; 0 beside an attribute."""
 
 
 class PredictionTally(Base):
     """How many predictions of a run have these properties, so that no page need count them; see db.tallies."""
 
     __tablename__ = "prediction_tally"
-    __table_args__ = (Index(None, "run_id"),)
+    __table_args__ = (Index(None, "run_id", "attribute", "value"),)
     id: Mapped[int] = mapped_column(primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
     split: Mapped[str | None] = mapped_column(String(10))
     label: Mapped[int | None]
     cause: Mapped[str | None] = mapped_column(String(20))
+    attribute: Mapped[str] = mapped_column(String(17), server_default="")
+    """Empty in the rows that count all images; in others only those with this attribute's value."""
+    value: Mapped[str] = mapped_column(String(60), server_default="")
+    """unknown: of images of which the attribute is not known."""
     bin: Mapped[int]
     """Probabilities from bin / 1000 up to, not with, (bin + 1) / 1000; 1000: exactly 1."""
     called: Mapped[bool | None]

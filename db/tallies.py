@@ -3,13 +3,14 @@
 Jobs call these in the transaction that writes what is counted; db.queries answers from the counts what they can tell.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Integer, case, cast, delete, func, insert, null, select, update
+from sqlalchemy import Integer, Subquery, case, cast, delete, func, insert, null, select, update
 from sqlalchemy.orm import Session
 
 from db import report_tallies
-from db.models import Dataset, Image, ImageTally, Prediction, PredictionTally, ReportTally, Run
+from db.models import Dataset, Image, ImageAttribute, ImageTally, Prediction, PredictionTally, ReportTally, Run
 from db.queries import attributes
 
 BINS = 1000
@@ -45,11 +46,13 @@ def predictions(session: Session, run: Run) -> None:
     session.execute(noted.execution_options(synchronize_session=False))
     session.execute(delete(PredictionTally).where(PredictionTally.run_id == run_id))
     called: Any = null() if threshold is None else Prediction.probability >= threshold
-    each = select(Image.split, Image.label, Image.cause, _bin().label("bin"), called.label("called"))
+    each = select(Image.id, Image.split, Image.label, Image.cause, _bin().label("bin"), called.label("called"))
     each = each.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
     part = each.subquery()  # grouped outside, so that no bound value stands in GROUP BY, where PostgreSQL takes none
     keys = (part.c.split, part.c.label, part.c.cause, part.c.bin, part.c.called)
-    rows = session.execute(select(*keys, func.count().label("images")).group_by(*keys)).mappings().all()
+    counts = (func.count().label("images"),)
+    rows = [dict(row) for row in session.execute(select(*keys, *counts).group_by(*keys)).mappings()]
+    rows += _by_attribute(session, part, keys, counts, rows)
     if rows:
         session.execute(insert(PredictionTally), [{**row, "run_id": run_id} for row in rows])
 
@@ -64,14 +67,42 @@ def _images(session: Session, dataset_id: int) -> None:
     earlier = func.row_number().over(
         partition_by=(Image.split, Image.label, Image.patient_key), order_by=(func.coalesce(Image.cause, ""), Image.id)
     )
-    each = select(Image.split, Image.label, Image.cause, Image.file_count, earlier.label("place"))
+    each = select(Image.id, Image.split, Image.label, Image.cause, Image.file_count, earlier.label("place"))
     part = each.where(Image.dataset_id == dataset_id).subquery()
     keys = (part.c.split, part.c.label, part.c.cause)
     first = case((part.c.place == 1, 1), else_=0)
     sums = (func.sum(part.c.file_count).label("files"), func.sum(first).label("patients"))
-    rows = session.execute(select(*keys, func.count().label("images"), *sums).group_by(*keys)).mappings().all()
+    counts = (func.count().label("images"), *sums)
+    rows = [dict(row) for row in session.execute(select(*keys, *counts).group_by(*keys)).mappings()]
+    rows += [{**row, "patients": 0} for row in _by_attribute(session, part, keys, counts[:2], rows)]
     if rows:
         session.execute(insert(ImageTally), [{**row, "dataset_id": dataset_id} for row in rows])
+
+
+def _by_attribute(
+    session: Session, part: Subquery, keys: Sequence[Any], counts: Sequence[Any], whole: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The same counts of the images with each value of each attribute; what is left of `whole`, those of which it is
+    not known."""
+    groups = (ImageAttribute.name.label("attribute"), ImageAttribute.value.label("value"), *keys)
+    query = select(*groups, *counts).join(ImageAttribute, ImageAttribute.image_id == part.c.id).group_by(*groups)
+    found = [dict(row) for row in session.execute(query).mappings()]
+    left: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+    for row in found:
+        rest = left.setdefault(row["attribute"], {_key(one, keys): dict(one) for one in whole})
+        for count in counts:
+            rest[_key(row, keys)][count.name] -= row[count.name]
+    unknown = [
+        {**row, "attribute": name, "value": attributes.UNKNOWN}
+        for name, rest in left.items()
+        for row in rest.values()
+        if row["images"]
+    ]
+    return [*found, *unknown]
+
+
+def _key(row: Mapping[str, Any], keys: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(row[key.name] for key in keys)
 
 
 def _bin() -> Any:

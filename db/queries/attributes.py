@@ -55,6 +55,11 @@ def fingerprint(session: Session, dataset_id: int) -> str:
     return digest.hexdigest() if rows else ""
 
 
+def holders(name: str, value: str) -> Select[int]:
+    """The ids of all images that have this value of an attribute."""
+    return select(ImageAttribute.image_id).where(ImageAttribute.name == name, ImageAttribute.value == value)
+
+
 def has(name: str, value: str) -> ColumnElement[bool]:
     """Whether an image has this value of an attribute, or, of UNKNOWN, none."""
     of_it = and_(ImageAttribute.image_id == Image.id, ImageAttribute.name == name)

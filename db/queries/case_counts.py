@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, case, func, select, true
 from sqlalchemy.orm import Session
 
-from db.models import Image, ImageTally, Prediction, PredictionTally
+from db.models import Dataset, Image, ImageTally, Prediction, PredictionTally
 from db.queries import report_counts
 from db.queries.case_questions import (
     LABELS,
@@ -41,17 +41,31 @@ def count(session: Session, question: Question) -> int:
         return session.scalar(select(func.coalesce(func.sum(table.images), 0)).where(*wanted)) or 0
     told = share(session, question)
     common = told is not None and told[0] > told[1] / 9  # one that is found by its error costs as much as 9 walked to
-    question = replace(question, sought=True)
+    question = replace(question, sought=True, rarest=_rarest(session, question))
     query = select(func.count()).select_from(Image).where(*conditions(question, by_id=common))
     return session.scalar(joined(query, question, inner=True) if asks_predictions(question) else query) or 0
 
 
 def planned(session: Session, question: Question) -> Question:
-    """The same question, its described images `sought` where their reports are few."""
+    """The same question, its described images `sought` where their reports are few, and the images that have an
+    attribute found where they are few."""
+    question = replace(question, rarest=_rarest(session, question))
     if question.reported != "yes":
         return question
     reports = report_counts.tallied(session, ReportQuestion(dataset_id=question.dataset_id))
     return replace(question, sought=(reports or 0) <= SOUGHT)
+
+
+def _rarest(session: Session, question: Question) -> tuple[str, str] | None:
+    """Of the question's attributes that of the fewest images, where they are few."""
+    if not question.attributes:
+        return None
+    counts = session.get_one(Dataset, question.dataset_id).attributes
+    known = [pair for pair in question.attributes if pair[1] != UNKNOWN]
+    images, pair = min(
+        ((counts.get(name, {}).get(value, 0), (name, value)) for name, value in known), default=(0, None)
+    )
+    return pair if images <= SOUGHT else None
 
 
 def share(session: Session, question: Question) -> tuple[int, int] | None:
@@ -60,7 +74,7 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
     if not asks_predictions(question):
         return None
     asked = replace(question, reported=None, sought=False, twin=None, slice_id=None, tag=None, reviewed=None)
-    query = _shared(replace(asked, attributes=()))
+    query = _shared(replace(asked, attributes=question.attributes[:1], rarest=None))
     if query is None:
         return None
     matching, among = session.execute(query).one()
@@ -91,7 +105,7 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     query = _tallied_confusion(asked)
     if query is not None:
         return dict(zip(OUTCOMES, session.execute(query).one(), strict=True))
-    asked = replace(asked, sought=True)
+    asked = replace(asked, sought=True, rarest=_rarest(session, asked))
     positive = case((Prediction.probability >= question.threshold, 1), else_=0).label("called")
     seen = joined(select(Image.label, positive).select_from(Image), question, inner=True)
     table = seen.where(*conditions(asked)).subquery()
@@ -129,7 +143,8 @@ def _plain(question: Question) -> bool:
     """Whether the question asks only for what tallies tell, thresholds apart."""
     others = (question.reported, question.twin, question.slice_id, question.tag, question.among, question.reviewed)
     on_edges = all(_edge(value) is not None for value in (question.low, question.high))
-    return on_edges and not question.attributes and all(other is None for other in (*others, question.flipped))
+    apart = len(question.attributes) > 1
+    return on_edges and not apart and all(other is None for other in (*others, question.flipped))
 
 
 def _edge(value: float) -> int | None:
@@ -180,8 +195,9 @@ def _called(question: Question, threshold: float | None) -> ColumnElement[bool] 
 
 
 def _sides(table: Tally, question: Question) -> list[ColumnElement[bool]]:
-    """What the question asks of split, label and cause."""
-    wanted: list[ColumnElement[bool]] = []
+    """What the question asks of split, label, cause and an attribute."""
+    name, value = question.attributes[0] if question.attributes else ("", "")
+    wanted: list[ColumnElement[bool]] = [table.attribute == name, table.value == value]
     if question.split is not None:
         wanted.append(table.split.is_(None) if question.split == UNKNOWN else table.split == question.split)
     if question.label is not None:

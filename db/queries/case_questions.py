@@ -38,6 +38,8 @@ class Question:
     cause: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
     """Pairs of name and value, all of which images have; of value "unknown" those of which it is not known."""
+    rarest: tuple[str, str] | None = None
+    """Of them that of so few images that they are found and not asked one by one; the answer is the same."""
     outcome: str | None = None
     """One of OUTCOMES, or "wrong" for FP and FN together."""
     moved: bool = False
@@ -75,6 +77,7 @@ def few(question: Question) -> bool:
     """Whether the images are a named set, which is sooner looked up one by one and sorted than met on a walk through
     all that a run says."""
     named = any(side is not None for side in (question.tag, question.slice_id, question.among))
+    named = named or question.rarest is not None
     return named or question.reviewed in ("yes", "doubted") or (question.reported == "yes" and question.sought)
 
 
@@ -108,7 +111,7 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
         found.append(Image.label.is_(None) if label is None else Image.label == label)
     if question.cause is not None:
         found.append(cause_is(question.cause))
-    found += [attributes.has(name, value) for name, value in question.attributes]
+    found += [_has(question, *pair) for pair in question.attributes]
     if question.reported is not None:
         found.append(_described(question) if question.reported == "yes" else ~_described(question))
     if question.twin is not None:
@@ -124,6 +127,12 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
     if question.reviewed is not None:
         found.append(_reviewed(question.reviewed))
     return found
+
+
+def _has(question: Question, name: str, value: str) -> ColumnElement[bool]:
+    if (name, value) == question.rarest:
+        return Image.id.in_(attributes.holders(name, value))
+    return attributes.has(name, value)
 
 
 def cause_is(cause: str) -> ColumnElement[bool]:

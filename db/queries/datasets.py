@@ -72,7 +72,8 @@ def counts(session: Session, dataset_id: int) -> list[Holding]:
     """What there is of each split and label, from what ingest counted."""
     keys = (ImageTally.split, ImageTally.label)
     sums = [func.sum(column) for column in (ImageTally.images, ImageTally.files, ImageTally.patients)]
-    query = select(*keys, *sums).where(ImageTally.dataset_id == dataset_id).group_by(*keys).order_by(*keys)
+    query = select(*keys, *sums).where(ImageTally.dataset_id == dataset_id, ImageTally.attribute == "")
+    query = query.group_by(*keys).order_by(*keys)
     return [Holding._make(row) for row in session.execute(query)]
 
 

@@ -327,3 +327,22 @@ def test_a_list_of_few_images_begins_with_them_and_not_with_all_predictions(
         ]
     assert any(f"SCAN {table} " in plan or f"SEARCH {table} " in plan for plan in plans)
     assert not [plan for plan in plans if "_probability_" in plan or "_error_" in plan]
+
+
+def test_tallies_by_attribute_are_those_of_a_recount_and_answer_without_a_walk(asked: Asked) -> None:
+    statements: list[str] = []
+    with database.transaction(asked.engine) as db:
+        facts = known(db, asked)
+        run = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": THRESHOLD}
+        for pair in (("sex", "female"), ("sex", "male"), ("sex", "unknown"), ("view", "PA"), ("view", "unknown")):
+            for outcome in (None, "TP", "FN", "FP", "TN", "wrong"):
+                question = Question(asked.dataset, **run, outcome=outcome, attributes=(pair,))
+                wanted = sum(fits(fact, question) for fact in facts)
+                event.listen(asked.engine, "before_cursor_execute", lambda *given: statements.append(given[2]))
+                assert cases.count(db, question) == wanted, question
+                assert cases.confusion(db, question) == {
+                    name: sum(fits(fact, replace(question, outcome=name)) for fact in facts)
+                    for name in case_questions.OUTCOMES
+                }
+    assert statements
+    assert not [text for text in statements if "image_attribute" in text]
