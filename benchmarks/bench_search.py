@@ -75,8 +75,8 @@ def upload(root: Path) -> None:
         said = embedder.classifier.run(sized(pixels[None], embedder.input_size), heatmaps=True)
         assert said.heatmaps is not None
         lung_zones(said.heatmaps[0])
-        vectors = index.placed(embedder.of(said))
-        index.strange(vectors)
+        vectors = index.project_images(embedder.of(said))
+        index.is_out_of_distribution(vectors)
         index.search(vectors, K)
         taken.append(time.perf_counter() - began)
     told(f"upload of {SIDE} x {SIDE} pixels to {K} hits among {COUNT:,}", taken[5:])

@@ -50,6 +50,11 @@ class GuardedDecoder:
         self._lock = threading.Lock()
         self._start()
 
+    @property
+    def process_id(self) -> int:
+        """The worker's process."""
+        return self._worker.pid
+
     def decode(self, data: bytes) -> Decoded:
         """As `engine.images.decode`.
 

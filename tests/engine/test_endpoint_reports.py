@@ -3,7 +3,6 @@
 import base64
 import io
 import time
-from collections.abc import Iterable, Mapping
 from unittest.mock import ANY
 
 import numpy as np
@@ -11,7 +10,7 @@ import pytest
 from PIL import Image
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options, endpoint, load
+from engine.reporting.generators import Case, Failed, Generated, Options, endpoint, in_order, load
 from engine.reporting.prompts import STRATEGIES
 from tests.stub_endpoint import Stub, stub_endpoint
 
@@ -23,12 +22,6 @@ CASE = Case(0.9, 0.5, pixels=np.arange(64 * 48, dtype=np.uint8).reshape(64, 48))
 def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(endpoint, "FIRST_WAIT", 0.02)
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
-
-
-def in_order(parts: Iterable[Mapping[int, Generated | Failed]]) -> list[Generated | Failed]:
-    """What a generator made of all its cases, in their order."""
-    made = {place: outcome for part in parts for place, outcome in part.items()}
-    return [made[place] for place in sorted(made)]
 
 
 def asked(stub: Stub, count: int = 1, *, deadline: float = 5.0) -> list[Generated | Failed]:
