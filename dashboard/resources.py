@@ -171,7 +171,7 @@ def embedder(name: str, checkpoint: str | None, sha256: str | None) -> "Embedder
 
 @st.cache_resource(show_spinner="Loading the classifier; the first picture takes some seconds.", max_entries=2)
 def classifier_within(_embedder: Any, revision: str) -> "AnyClassifier":
-    """The classifier that an embedder of that revision is made of, which it loads with its first picture."""
+    """The classifier inside an embedder, cached by the embedder's revision; loading it takes seconds the first time."""
     loaded: AnyClassifier = _embedder.classifier
     _settle()
     return loaded

@@ -222,7 +222,7 @@ def _preload() -> None:
 
 def _limit(memory: int) -> None:
     """No file or socket can be opened, none written to grow, no core is dumped; memory ends at `memory` bytes."""
-    with suppress(ImportError):  # Windows has no such limits; a process of its own it is there too
+    with suppress(ImportError):  # Windows has no such limits; there only the separate process protects
         import resource
 
         limits = {"RLIMIT_AS": memory, "RLIMIT_NOFILE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0, "RLIMIT_NPROC": 0}

@@ -116,5 +116,6 @@ def _lowest(ids: NDArray[np.int64], rows: Rows, count: int) -> Rows:
     """The `count` rows whose ids' hashes are lowest."""
     if len(rows) <= count:
         return rows
-    hashes = (ids[rows].astype(np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)  # Knuth's multiplicative
+    # Knuth's multiplicative hash, modulo 2^32
+    hashes = (ids[rows].astype(np.uint64) * np.uint64(2654435761)) & np.uint64(0xFFFFFFFF)
     return rows[np.argpartition(hashes, count)[:count]]

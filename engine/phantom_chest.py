@@ -123,7 +123,7 @@ class Chest:
     @cached_property
     def heart(self) -> Field:
         """0 to 1: an egg that leans to the patient's left, and the vessels above it."""
-        a, sine, cosine = self.anatomy, 0.47, 0.88  # of 28 degrees
+        a, sine, cosine = self.anatomy, 0.47, 0.88  # of the heart axis, 28 degrees
         x, y = self.u - 0.08 - a.lean, self.v - (a.diaphragm - 0.32)
         along, across = x * sine + y * cosine, x * cosine - y * sine
         egg = _edge(1 - np.sqrt((along / (a.heart + 0.14)) ** 2 + (across / a.heart) ** 2), 0.05)

@@ -58,7 +58,7 @@ if __name__ == "__main__":
         code = main()
         if sys.stdout is not None:
             sys.stdout.flush()
-    except KeyboardInterrupt:  # while a job is being imported; then it answers itself
+    except KeyboardInterrupt:  # while the job is imported; once it runs, it handles this itself
         print("interrupted; the same command goes on from here", file=sys.stderr)
         code = 130
     except BrokenPipeError:  # as after `| head`; what is left goes nowhere

@@ -189,8 +189,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def open_context(args: argparse.Namespace, *, reads: bool = False) -> Context:
     """Connect, and bring the schema up to date.
 
-    reads: the job stores nothing, so that an artifact folder which cannot be written will do, with the database in it.
-    What works claims a run, which makes sure that artifacts can be written. Raises JobError or
+    reads: the job stores nothing; where the artifact folder cannot be written, the database is then opened read-only.
+    Other jobs claim a run, which checks that artifacts can be written. Raises JobError or
     db.session.DatabaseUnavailableError.
     """
     settings = settings_of(args)

@@ -186,8 +186,8 @@ def claim(
 
 
 def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
-    """What an index depends on, a line an image: the centre follows what is there to learn from, words that are mapped
-    follow labels, causes and splits."""
+    """The lines that identify an index's inputs, hashed into the run's fingerprint: the images, and which of them the
+    centre is the mean of. An embedder whose words are mapped depends on labels, causes and splits as well."""
     if not known.mapped:
         return [f"centred on {centred_on(images)}", *(f"{image.id} {image.sha256}" for image in images)]
     return [f"{image.id} {image.sha256} {image.label} {image.cause} {image.split}" for image in images]
@@ -247,7 +247,7 @@ def store(
         row = evaluation.index_of(db, run.id) or VectorIndex(run_id=run.id, dataset_id=dataset.id, **named(embedder))
         row.dimension, row.count, row.kind, row.sha256 = embedder.dimension, len(ids), kind, sha256
         row.path = folder.relative_to(run.context.artifacts).as_posix()
-        db.add(row)  # of a run that is done again the same: evaluations name it by its id
+        db.add(row)  # a repeated run keeps its row, since evaluations refer to it by id
     run.artifact("vector_index", folder, shape=(len(ids), embedder.dimension))
     recall: float = json.loads((folder / "manifest.json").read_text())["recall"]
     return recall

@@ -74,8 +74,8 @@ class Inputs:
 
     @property
     def in_force(self) -> Run | None:
-        """The predict run, where its classifier is the train run's: its threshold is that of out-of-fold values too, so
-        that they and the test's can be compared."""
+        """The predict run where its classifier is the train run's, else None: out-of-fold values are then taken at its
+        threshold too, so that they compare with the test's."""
         behind = self.predict.train_run_id if self.predict else None
         return self.predict if self.train is not None and behind == self.train.id else None
 
@@ -117,7 +117,8 @@ def gather(
         else:
             behind = db.get(Run, predict.train_run_id) if predict and predict.train_run_id else None
             own = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
-            train = None if predict and predict.imported else own  # another classifier's values would stand beside its
+            # an imported classifier has no out-of-fold values; those of one trained here would be another's
+            train = None if predict and predict.imported else own
         reports = evaluation.reports(db, dataset.id)
         scores = evaluation.report_scores(db, [report.report_id for report in reports])
         images = datasets.fingerprint(db, dataset.id)

@@ -41,8 +41,8 @@ def share(name: str, default: float) -> float:
 
 
 def thousandth(name: str, default: float) -> float:
-    """The parameter as a number in [0, 1]; `default` where it is something else, or reads as `default` does on a slider
-    in thousandths."""
+    """The parameter as a number in [0, 1]; `default` where it is no such number, or equals `default` when both are
+    rounded to three decimals, as a slider shows them."""
     value = share(name, default)
     return default if round(value, 3) == round(default, 3) else value
 
@@ -60,8 +60,8 @@ def link(path: str, /, **parameters: object) -> str:
 
 
 def pin(**parameters: object) -> None:
-    """Keep what the page shows though its URL does not name it and another day's page may show something else: whatever
-    is written to the URL from now on, and every link to the same view, names it."""
+    """Fix parameters that the page chose by default, such as the run in force: every later write to the URL and every
+    link to the same view names them, so that the address shows the same when the default has changed."""
     st.session_state[PINNED] = {name: str(value) for name, value in parameters.items() if value is not None}
 
 

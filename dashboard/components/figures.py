@@ -94,7 +94,7 @@ def _counted(metric: Metric | None) -> tuple[Cell, Cell]:
 
 
 def with_interval(metric: Metric | None) -> tuple[Cell, Cell, Cell]:
-    """Its value, interval and n; None: nobody measured it."""
+    """Cells with the metric's value, 95 % interval and n; None, an unmeasured metric, reads as unknown."""
     if metric is None:
         return Cell(wording.UNKNOWN, tone="muted"), Cell(""), Cell("")
     return (

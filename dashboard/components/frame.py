@@ -77,8 +77,8 @@ def stamp(dataset: Dataset) -> None:
 
 
 def kept(dataset: Dataset | None) -> dict[str, str]:
-    """What a link to another page takes along: the dataset, where the URL names one or another would be supposed, and
-    who reviews."""
+    """URL parameters that every link to another page carries: the reviewer, and the dataset where the URL names it or
+    where it is not the one that an address without it would show."""
     named = dataset and (address.get("dataset") or st.session_state.get(SUPPOSED, dataset.name) != dataset.name)
     found = {"dataset": dataset.name if dataset and named else None, "reviewer": address.get("reviewer")}
     return {name: value for name, value in found.items() if value}
@@ -90,7 +90,7 @@ def here(path: str, dataset: Dataset, /, **parameters: object) -> str:
 
 
 def _supposed(known: Sequence[Dataset]) -> Dataset | None:
-    """Of these datasets that which an address is about that names none: its run's, else the first."""
+    """The dataset that an address without one shows: that of its run, else the first; None where there is none."""
     number = address.number("run")
     if number is None or len(known) < 2:
         return known[0] if known else None

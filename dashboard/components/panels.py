@@ -38,8 +38,8 @@ def chain(dataset: Dataset, name: str, *options: str, after: str | None = None) 
 
 
 def scored(dataset: Dataset, run: Run | None, *options: str) -> list[str]:
-    """The commands after which the classifier of `run`, or the one in force, has predicted what the options name: what
-    another made elsewhere is imported, since `predict` would put ours in its place."""
+    """The commands that make the predictions that the options name, by the classifier of `run` or the one in force.
+    Imported predictions take another import: `predict` would ask a classifier trained here in their place."""
     if run is None or not run.imported:
         return chain(dataset, "predict", *options)
     named = [*option("classifier", run.recipe), *option("threshold", run.threshold)]

@@ -104,6 +104,6 @@ def plain(text: str) -> str:
 
 
 def lines(markdown: str) -> str:
-    """Markdown whose lines end and are indented where those of its source are, which is no code for that."""
+    """Markdown that keeps its source's line breaks and indents; indented lines do not become code blocks."""
     indented = INDENT.sub(lambda found: "\N{NO-BREAK SPACE}" * len(found[0].expandtabs(4)), markdown)
     return indented.replace("\n", "  \n")

@@ -79,8 +79,8 @@ def ids(session: Session, question: Question) -> Sequence[int]:
 
 
 def ids_held_out(session: Session, question: Question) -> Sequence[int]:
-    """The same, but images that the predict run in question did not score are judged by what the members that did not
-    see them in training said, at the question's threshold."""
+    """The ids of all images that match; images that the question's predict run did not score match by the out-of-fold
+    predictions of the train run behind it, at the question's threshold."""
     found = ids(session, question)
     run = session.get(Run, question.run_id) if asks_predictions(question) and question.run_id else None
     trained = run.config.get("train_run") if run else None
@@ -92,12 +92,12 @@ def ids_held_out(session: Session, question: Question) -> Sequence[int]:
 
 
 def ids_narrowed(session: Session, question: Question) -> Sequence[int] | None:
-    """The same, or None for a question that every image of the dataset matches."""
+    """As `ids_held_out`; None for a question that every image of the dataset matches."""
     return None if question == Question(question.dataset_id) else ids_held_out(session, question)
 
 
 def matching(question: Question) -> Select[int]:
-    """The selection of their ids, for other queries to stand on."""
+    """The query for the ids of all images that match, for use inside other queries."""
     query: Select[int] = select(Image.id).where(*conditions(question))
     return joined(query, question, inner=True) if asks_predictions(question) else query
 

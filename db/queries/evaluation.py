@@ -137,7 +137,7 @@ def earlier_indexes(session: Session, index: VectorIndex) -> list[VectorIndex]:
     """The whole indexes of the dataset by the same embedder and weights that were in force before, the latest first."""
     known = indexes_of(session, index.dataset_id, index.embedder, index.revision)
     ids = [other.id for other in known]
-    return known[ids.index(index.id) + 1 :] if index.id in ids else known  # it is not while it is built again
+    return known[ids.index(index.id) + 1 :] if index.id in ids else known  # not in it while its run is repeated
 
 
 def indexes_of(session: Session, dataset_id: int, embedder: str, revision: str) -> list[VectorIndex]:

@@ -97,7 +97,7 @@ def conditions(
         found.append(Report.image_sha256 == own.scalar_subquery())
     for column, wanted in ((Report.model, question.model), (Report.strategy, question.strategy)):
         if wanted is not None:
-            # as an expression the column has no index for SQLite to walk along in place of the few
+            # as an expression, so that SQLite begins with the few and not with this column's index
             found.append((column if along is None else func.coalesce(column, "")) == wanted)
     if question.run_id is not None:
         found.append(Report.run_id == question.run_id)

@@ -103,7 +103,7 @@ def _opposed(session: Session, question: ReportQuestion, *, limit: int | None, o
     distance = func.abs(Prediction.probability - threshold).label("distance")
     query = select(Report.id, distance).select_from(Prediction).join(Image, Image.id == Prediction.image_id)
     query = query.join(Report, Report.image_sha256 == Image.sha256).where(Prediction.run_id == run_id)
-    # an expression, so that SQLite has no index on the dataset to begin at
+    # an expression, so that SQLite does not begin with the index on the dataset
     query = query.where(Image.dataset_id + 0 == question.dataset_id, *conditions(question))
     said = select(ReportScore.value).where(ReportScore.report_id == Report.id, ReportScore.metric == "stance")
     stance = said.correlate(Report).scalar_subquery()
@@ -131,9 +131,9 @@ def _few(session: Session, question: ReportQuestion) -> ScoreCondition | None:
 
 def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[ReportRow]:
     """These reports with the dataset's images that they describe and with their scores, in the order given."""
-    if not report_ids:  # SQLite would join all images with no report
+    if not report_ids:  # for an empty list SQLite would walk all images
         return []
-    # an expression, so that SQLite begins at the reports
+    # an expression, so that SQLite begins with the reports
     image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id + 0 == dataset_id)
     read = Run.config["predict_run"].as_integer()
     query = select(Report, Image, read).join(Image, image).join(Run, Run.id == Report.run_id)

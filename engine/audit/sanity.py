@@ -47,7 +47,8 @@ def randomised(classifier: T, part: Part, *, seed: int) -> T:
 
 
 def holders(thing: Any) -> Iterator[nn.Module | Mapping[Any, Any]]:
-    """Every torch module and every mapping that the object holds, each once, also those only cached beside it."""
+    """Every torch module and every mapping reachable from the object's attributes and containers, each once; cached
+    properties are attributes too."""
     seen: set[int] = set()
     waiting = [thing]
     while waiting:

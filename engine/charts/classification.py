@@ -121,7 +121,7 @@ def roc_curve(
     y = alt.Y("y:Q", title="Recall (sensitivity)", scale=alt.Scale(domain=[0, 1]))
     roc = alt.Chart(line).mark_line(color=BLUE, strokeWidth=2.5).encode(x=x, y=y, order="y:Q")
     diagonal = alt.Chart(pd.DataFrame({"x": [0, 1], "y": [0, 1]})).mark_line(color=GREY, strokeDash=[5, 4])
-    two_lines = "split(datum.label, ': ')"  # a phone is as wide as one of them
+    two_lines = "split(datum.label, ': ')"  # on a phone one line would be cut off
     look = {"direction": "vertical", "labelLimit": 400, "symbolStrokeWidth": 2.5, "labelExpr": two_lines}
     legend = alt.Legend(title=None, orient="bottom", **look)
     texts = points["text"].tolist()

@@ -114,7 +114,9 @@ def image_map(
     colouring = _by_probability(points) if by == "probability" else _by_name(points, by, counts)
     table, lacking = colouring.table, colouring.lacking
     full = alt.value(0.6)
-    faint = alt.value(0.25) if colouring.known_of_some else full  # pale beside what is known, not where nothing is
+    faint = (
+        alt.value(0.25) if colouring.known_of_some else full
+    )  # pale beside points that are known; at full strength where none is
     sought = f"{MARKED} || {FAILED}" if by == "outcome" else MARKED
     shade = alt.when(sought).then(alt.value(1))
     shade = (shade.when(lacking).then(faint) if by in ("outcome", "probability") else shade).otherwise(full)

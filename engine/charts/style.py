@@ -36,7 +36,7 @@ def save_png(chart: alt.TopLevelMixin, path: Path, *, scale: float = 2) -> None:
 
 
 def for_page(chart: Any, *, dark: bool) -> Any:
-    """A chart for a page: see-through, and light on dark where the page is."""
+    """The chart as a page shows it: on a transparent background, in light ink where the page's theme is dark."""
     ink, grid, faint = (LIGHT_INK, DARK_GRID, LIGHT_FAINT) if dark else (INK, GRID, FAINT)
     warned = chart.config.title.subtitleColor == VERMILION
     return _inked(chart.properties(background="transparent"), ink, grid, VERMILION if warned else faint)

@@ -171,7 +171,7 @@ class Classifier:
         with ThreadPoolExecutor(len(sides)) as side_by_side:
             return list(side_by_side.map(one, sides))
 
-    @torch.inference_mode()  # which holds for the thread that asks alone
+    @torch.inference_mode()  # the mode is one thread's own, and sides run in several
     def _members_mean(
         self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
     ) -> tuple[Tensor, Tensor, Tensor]:

@@ -1,8 +1,8 @@
-"""How the tensors of several parts lie in one file: the names of each begin with a prefix of its own."""
+"""Several state dicts in one file: the names of each part's tensors begin with a prefix of its own."""
 
 from torch import Tensor
 
 
 def with_prefix(tensors: dict[str, Tensor], prefix: str) -> dict[str, Tensor]:
-    """The tensors whose names begin with the prefix, by what follows it."""
+    """The tensors whose names begin with the prefix, under their names without it."""
     return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

@@ -157,7 +157,7 @@ def _compute(
     """Write one view; each core reads, varies and looks at a batch of its own."""
 
     def describe_rows(rows: range) -> np.ndarray:
-        torch.set_num_threads(1)  # this worker's
+        torch.set_num_threads(1)  # in this worker: batches already run side by side
         return describe(pixels_of(rows)).astype(np.float16, copy=False)
 
     threads = torch.get_num_threads()

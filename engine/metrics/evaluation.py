@@ -95,7 +95,9 @@ def measured_on(
         interval = replace(interval, n=int(based_on.sum()))
         if name == "ece":
             interval = replace(interval, low=np.nan, high=np.nan)
-        elif interval.value in (0.0, 1.0) and interval.low == interval.high:  # in every draw: that is not certainty
+        elif (
+            interval.value in (0.0, 1.0) and interval.low == interval.high
+        ):  # every replicate agrees, which is no certainty
             unknown = replace(interval, low=np.nan, high=np.nan)
             interval = at_bound(interval, patients[based_on]) if name in SHARES else unknown
         found.append(Measured(name, where, interval))

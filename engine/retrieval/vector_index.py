@@ -56,7 +56,7 @@ OUT_OF_DISTRIBUTION = (
     f"the picture is less like its {NEAREST} nearest images than 99 % of the collection's images are like theirs: it "
     "may be no chest radiograph, and the hits may mean nothing"
 )
-"""What is said of a query that `VectorIndex.is_out_of_distribution` doubts."""
+"""The warning about a query for which `VectorIndex.is_out_of_distribution` holds."""
 FEW = 20_000
 """Allowed vectors up to which an approximate index is left aside and each is compared."""
 
@@ -235,11 +235,11 @@ class VectorIndex:
         return len(self.ids)
 
     def project_images(self, raw: Vectors) -> Vectors:
-        """What the embedder makes of a query, float32 (q, d), as this index compares it."""
+        """Query images as this index compares them: centred, of length 1, float32 (q, d). raw: the embedder's."""
         return centred(raw, self.centre)
 
     def project_texts(self, embedded: Vectors) -> Vectors:
-        """What the embedder makes of texts, float32 (q, t), as this index compares it: (q, d)."""
+        """Query texts as this index compares them: float32 (q, d), from the embedder's (q, t)."""
         return embedded if self.words is None else mapped(self.words, embedded)
 
     @cached_property

@@ -48,8 +48,12 @@ def vectors_of(
     anew: bool,
     batch_size: int,
 ) -> EmbeddedImages:
-    """What an earlier index of the embedder holds, what one of `aligned` over the same classifier lends, and the rest
-    made now; centred. The earlier centre stays once there is one of training images, or as long as there are none."""
+    """The centred vector of every image: copied from an earlier index of the same embedder, cut out of an `aligned`
+    index over the same classifier, or embedded now.
+
+    The earlier index's centre is kept as long as it is the mean of the same kind of images, see `centred_on`, so that
+    vectors stay comparable. anew: embed all images.
+    """
     from engine.retrieval.embedders.aligned import without_zones
 
     ids = np.array([image.id for image in images], dtype=np.int64)
@@ -136,8 +140,8 @@ def has_vector(index: "OpenIndex | None", ids: "NDArray[np.int64]") -> "NDArray[
 
 
 def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") -> "Vectors":
-    """The mean of train and val, or of all where nothing is in them; nothing where texts are compared too, which lie
-    elsewhere than pictures. A test image never moves it where there is a training split."""
+    """What is subtracted from every vector, (d,): the mean of train and val, so that test images never move it, or of
+    all images where there are none. 0 for embedders that compare texts and images in one space, whose means differ."""
     known = spec(embedder.name)
     if known.reads_text and not known.mapped:
         return np.zeros(embedder.dimension, dtype=np.float32)

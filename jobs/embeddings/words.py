@@ -24,8 +24,11 @@ if TYPE_CHECKING:
 def words_for(
     embedder: "Embedder", images: Sequence[Image], whole: "Vectors", centre: "Vectors"
 ) -> "tuple[Vectors | None, Known]":
-    """What maps the embedder's texts among the images, learnt anew from those of train and val (all where none is in
-    them), and what it was learnt from; None where texts lie there already. whole: vectors as compared, (n, d)."""
+    """The regression that maps the embedder's texts into the image space, (t + 1, d), and what it was fitted on: the
+    images of train and val, or all where there are none. None where texts and images share a space already.
+
+    whole: centred image vectors, float32 (n, d). centre: (d,), what was subtracted from them.
+    """
     from engine.heat import prominent
     from engine.retrieval import alignment
 

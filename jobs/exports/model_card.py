@@ -135,7 +135,8 @@ def holdings(dataset: Dataset, rows: Sequence[datasets.Holding]) -> "Holdings":
 
 
 def named(recipe: dict[str, Any]) -> list[str]:
-    """The recipe's texts, also those in lists, and of the recipes among them: its backbones are among them."""
+    """Every text in a recipe's values, and in those of the recipes that it is an ensemble of; names of backbones are
+    among them."""
     from dataclasses import asdict
 
     from engine.classification.recipes import RECIPES

@@ -96,7 +96,7 @@ def retrieval_report(export: Export) -> None:
     made: dict[str, object] = {
         "pictures made with": f"{row.embedder} {row.revision}, {row.count:,} images in the index"
     }
-    with suppress(InputError):  # nothing reads words
+    with suppress(InputError):  # where no index reads text
         reader = export.reader()
         made["words answered by"] = f"{reader.embedder} {reader.revision}"
     pictures = export.pictures(RETRIEVAL_PICTURES)

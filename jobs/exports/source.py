@@ -86,7 +86,7 @@ class Export:
         return [(self.folder / name).relative_to(self.context.artifacts).as_posix() for name in names]
 
     def pictures(self, starts: tuple[str, ...]) -> list[str]:
-        """The pictures written so far whose names start so."""
+        """The PNG files written so far whose names begin with one of `starts`."""
         return [name for name in self.files if name.endswith(".png") and name.startswith(starts)]
 
     def absent(self, what: str, job: str, *options: str) -> InputError:

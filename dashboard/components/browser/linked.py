@@ -55,13 +55,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class Picking:
-    """Items that can be picked: the number of each, those that are, the number of the browser's change that this
-    answers, and what is called with what the browser sends."""
+    """Boxes to tick beside the items of a grid or table."""
 
     ids: Sequence[int]
+    """The number of each item."""
     chosen: Sequence[int]
+    """The numbers that are ticked."""
     serial: int
+    """The number of the browser's last change that `chosen` includes; the browser ignores older answers."""
     changed: Callable[[], None]
+    """Called when the reader ticks or unticks one."""
 
 
 def cards(items: Sequence[Card], *, key: str, width: int = 150, picking: Picking | None = None) -> None:

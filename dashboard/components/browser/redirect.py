@@ -1,4 +1,4 @@
-"""How something that is no link leads to another page: like one, with this page behind it in the browser's history.
+"""Sends the browser to another page from code, as a link would: this page stays behind it in the history.
 
 (st.switch_page writes the other page's parameters to this page's address first, and back leads there.)
 """
@@ -10,7 +10,7 @@ import streamlit as st
 
 
 def to(href: str) -> None:
-    """Go there once the browser has drawn this, and draw nothing more."""
+    """Open the address as soon as the browser has drawn what came before, and stop the script."""
     _component()(key=f"going_{href}", data={"href": href})
     st.stop()
 

@@ -160,7 +160,8 @@ def chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: int
 
 @st.fragment
 def _chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: int | None, dragged: int) -> None:
-    """The map alone: a chart tells the box that it was drawn with as well, and the page around it stays as it is then.
+    """The map as a fragment: whatever the chart reports, also the box that it was drawn with, redraws the map alone.
+    Only where a box was dragged since the page was drawn is the whole page run again.
 
     dragged: how often a box had been dragged when the page was drawn.
     """
@@ -241,8 +242,11 @@ def _follow(dataset: Dataset, selection: Any) -> None:
 
 
 def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
-    """Write the box that was dragged over the chart to the URL, or that it was cleared; not the one that the chart was
-    drawn with, which it tells as well, perhaps when the URL has gone on."""
+    """Write the box that was dragged over the chart to the URL, or remove it where it was cleared.
+
+    drawn: the box that the chart was drawn with. The chart reports that one too, perhaps after the URL has changed, so
+    it is ignored.
+    """
     selection = st.session_state[key].selection
     box = selection.get("box") or {}
     if not {"x", "y"} <= set(box):
@@ -255,7 +259,7 @@ def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
 
 
 def _put(key: str, box: str | None) -> None:
-    """Write what a chart tells to the URL, once: the browser may tell it again after a step back that came quickly."""
+    """Write a box that the chart reported to the URL, once: after a quick step back the browser may report it again."""
     if st.session_state.get(TOLD) == (key, box):
         return
     st.session_state[TOLD] = (key, box)

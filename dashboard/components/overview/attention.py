@@ -59,7 +59,7 @@ def _counted(text: str, number: int, href: str) -> Iterator[Row]:
 
 
 def _looked_for(text: str, number: int, href: str, *, most: int) -> Iterator[Row]:
-    """The same where no tally tells, so that no more than `most` and one are looked for."""
+    """As `_counted`, for what no tally holds: `number` is counted up to most + 1, which reads "more than `most`"."""
     if number:
         said = f"more than {most:,}" if number > most else f"{number:,}"
         yield [Cell(text, href), Cell(said, tone="strong")]

@@ -31,8 +31,8 @@ WHOLE = "all"
 
 @dataclass(frozen=True)
 class Side:
-    """A group of columns. head: what they are of. metrics: by name and slice. films: the parameters under which the
-    cases show what was measured; None where no run here predicted it."""
+    """The columns of one split. head: their heading. metrics: by name and slice. films: URL parameters of the list of
+    cases that was measured; None where no run of this dataset predicted them."""
 
     head: str
     metrics: Mapping[tuple[str, str], Metric]
@@ -40,12 +40,12 @@ class Side:
 
 
 def judged(metrics: Sequence[Metric]) -> str:
-    """The split that these figures judge on."""
+    """The split that the classifier is evaluated on, of those that these metrics are of."""
     return evaluated_split({metric.split for metric in metrics} - {OUT_OF_FOLD})
 
 
 def judged_on(metrics: Sequence[Metric]) -> str:
-    """The same in a sentence, where it is not the test split; else nothing."""
+    """A sentence that names the evaluated split where it is not the test split, else ""."""
     split = judged(metrics)
     images = "images that the source puts into no split" if split == UNSPLIT else f"split {split}"
     return "" if split == "test" else f"There are no figures on a test split: the classifier is judged on {images}."
@@ -70,12 +70,13 @@ def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metri
 
 
 def head(split: str) -> str:
-    """What the figures of a split stand under."""
+    """The heading of a split's columns."""
     return SPLITS.get(split, split.capitalize())
 
 
 def sides(view: filters.View, run: Run, metrics: Sequence[Metric]) -> Iterator[Side]:
-    """The split judged on, and out of fold, whose head names the run where it is not the one behind the predictions."""
+    """The columns of the evaluated split and of the out-of-fold predictions, whose heading names their train run
+    where that is not the one behind the evaluated predictions."""
     split = judged(metrics)
     behind = view.run.train_run_id if view.run else None
     read = run.config.get("train_run") or behind
@@ -89,7 +90,8 @@ def sides(view: filters.View, run: Run, metrics: Sequence[Metric]) -> Iterator[S
 
 
 def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict[str, object] | None:
-    """Where the films of a split are, by the run that predicted them, at the threshold that they were judged at."""
+    """URL parameters that list the cases of a split as `source` predicted them, at the threshold they were measured at;
+    None without a run."""
     if source is None:
         return None
     other = threshold.value if threshold and threshold.value != source.threshold else None
@@ -98,8 +100,8 @@ def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict
 
 
 def films(dataset: Dataset, side: Side, name: str, **narrower: object) -> tuple[str, str] | None:
-    """What the films are that lower a figure, and where they are; None where it has none. narrower: parameters of the
-    cases that leave fewer of them."""
+    """Of the cases that lower a metric, such as false negatives for recall: what they are called, and the URL of their
+    list. None for a metric that no outcome lowers, or without a list. narrower: further parameters of the URL."""
     if side.films is None or name not in FILMS:
         return None
     outcome, said = FILMS[name]

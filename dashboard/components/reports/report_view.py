@@ -137,7 +137,7 @@ def _source(row: ReportRow, view: filters.View) -> Iterator[str]:
 
 
 def _told(row: ReportRow) -> Iterator[str]:
-    """What else there is to say of a report: nothing that is the same of all."""
+    """The facts below a report that differ from report to report: keyword alignment, and a long writing time."""
     aligned, seconds = row.scores.get("keyword_alignment"), row.report.seconds
     if wording.known(aligned):
         yield f"{NAMES['keyword_alignment'].lower()} {wording.percent(aligned)}"

@@ -161,7 +161,7 @@ def _differing(dataset: Dataset, study: ReaderStudy, view: filters.View) -> None
 def _kappa(interval: Interval | None) -> str:
     if interval is None or not wording.known(interval.value):
         return wording.UNKNOWN
-    told = interval.low != interval.high  # resampling says nothing where all agree, or all but a few images
+    told = interval.low != interval.high  # the bootstrap gives no width where (nearly) all verdicts agree
     within = wording.interval("stance_kappa", interval.low, interval.high) if told else ""
     return f"{interval.value:.3f} ({within})" if within else f"{interval.value:.3f}"
 

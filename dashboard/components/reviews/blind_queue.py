@@ -132,7 +132,7 @@ def _naming(name: str | None) -> None:
 
 
 def _told(question: Question) -> list[str]:
-    """What the reader has been told of the film: by its being in the queue, on its case, after an earlier verdict."""
+    """What unblinds the reader: what the queue's filters tell, the page of the case, or an earlier verdict."""
     if address.number("image") is not None:
         return [CASE]
     if address.get("again"):

@@ -1,4 +1,4 @@
-"""What a run is told from others of its kind by: a few words from its settings and what came of it."""
+"""A few words that distinguish a run from others of its kind, from its settings and its outcome."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What belongs to a run: the pages that show what it made, the runs whose results it read, and those that read its."""
+"""Links from a run to the pages that show what it made, the runs whose results it read, and those that read its."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -59,7 +59,7 @@ def _in_force(session: Session, run: Run) -> Run | None:
 
 
 def _told_apart(several: Iterable[Run]) -> Iterator[Run]:
-    """The runs, of those that read alike only the first."""
+    """The runs without repetitions: of several that would have the same link text, the first."""
     seen = set()
     for run in several:
         said = (run.kind, *naming.telling(run))

@@ -70,7 +70,7 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
     elif KEPT in st.session_state:  # whoever comes back to the page finds the picture, though not in the field
         st.button("Remove the picture", on_click=_forget)
     else:
-        with suppress(InputError):  # a picture will tell of it
+        with suppress(InputError):  # is shown once there is a picture to search with
             inference.classifier_of(view, model(index))  # loads while a file is chosen
         return None
     name, data = st.session_state[KEPT]

@@ -52,8 +52,11 @@ OWN = "These are the classifier's own features: neighbours tend to share its err
 
 
 def caution(index: VectorIndex, view: filters.View) -> str:
-    """What to know of neighbours by a trained classifier's features: that they are no second opinion on the one in view
-    where they are its own, or a part's of it; else whose they are. Empty where the index is of no such features."""
+    """A warning where the index was built from a trained classifier's features, else "".
+
+    Features of the classifier in view, or of a part of that ensemble, are no second opinion on it; of any other
+    classifier its train run is named.
+    """
     try:
         if not spec(index.embedder).learnt:
             return ""
@@ -187,13 +190,14 @@ def query(dataset: Dataset, case: Case, view: filters.View, *, width: int, whole
 
 
 def _instead(found: Sequence[Case], view: filters.View) -> dict[int, dict[str, object]]:
-    """What the links to cases take along that the members tell of which did not see them."""
+    """By image id, the URL parameters of the link to a case that was scored out of fold: its page then shows
+    that prediction."""
     return {case.id: filters.held_out(view) for case in found if case.fold is not None}
 
 
 def seen(session: Session, wanted: Sequence[int], view: filters.View) -> dict[int, Case]:
-    """The images with what the run in view says of them; of those it did not score, what the members that did not see
-    them in training said."""
+    """The images by id, with the prediction of the run in view; images that it did not score have the out-of-fold
+    prediction of the train run behind it."""
     question = view.question
     known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
     unscored = [number for number, case in known.items() if case.probability is None]
