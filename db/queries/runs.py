@@ -105,6 +105,13 @@ def artifact(session: Session, run_id: int, name: str) -> Artifact | None:
     return session.scalars(select(Artifact).where(Artifact.run_id == run_id, Artifact.name == name)).first()
 
 
+def checkpoint(session: Session, run: Run) -> Artifact | None:
+    """The weights of the classifier that a train run made, or that a predict or embed run used; None where no train run
+    keeps them."""
+    trained = run.id if run.kind == "train" else run.config.get("train_run")
+    return artifact(session, int(trained), run.config.get("checkpoint") or "checkpoint") if trained else None
+
+
 def artifact_by_id(session: Session, artifact_id: int) -> Artifact | None:
     """The file with this id."""
     return session.get(Artifact, artifact_id)

@@ -167,8 +167,7 @@ def model(index: VectorIndex) -> Embedder:
     """The embedder that made the index. Raises InputError where it has other weights now."""
     with resources.reading() as session:
         run = runs.find(session, index.run_id)
-        trained = (run.config if run else {}).get("train_run")
-        checkpoint = runs.artifact(session, int(trained), "checkpoint") if trained else None
+        checkpoint = runs.checkpoint(session, run) if run else None
     path, sha256 = (checkpoint.path, checkpoint.sha256) if checkpoint else (None, None)
     loaded = resources.embedder(index.embedder, path, sha256)
     check_revision(loaded, index.revision, rebuild=partial(neighbours.rebuild, index))

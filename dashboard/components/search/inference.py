@@ -61,10 +61,8 @@ def classifier_of(view: filters.View, embedder: Embedder) -> Any:
     own = resources.classifier_within(embedder, embedder.revision) if made_of_one else None
     if own is not None and own.revision == run.checkpoint_sha256:
         return own
-    trained = run.id if run.kind == "train" else run.config.get("train_run")
     with resources.reading() as session:
-        name = str(run.config.get("checkpoint") or "checkpoint")
-        checkpoint = runs.artifact(session, int(trained), name) if trained else None
+        checkpoint = runs.checkpoint(session, run)
     with suppress(InputError):
         return resources.classifier(checkpoint.path, checkpoint.sha256) if checkpoint else None
     return None
