@@ -2,16 +2,25 @@
 
 import os
 import shutil
+import urllib.request
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from tqdm import tqdm
+
+from engine import hub
 from engine.digests import file_sha256
 from engine.errors import InputError
+from engine.files import whole_file
 from engine.hub import disk_full
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+SILENCE = 30
+"""Seconds that a server may say nothing in the middle of a file."""
 
 
 class MissingWeightsError(InputError):
@@ -145,7 +154,8 @@ def fetch(name: str, *, models: Path) -> Path:
 
     The folder appears whole or not at all. After an interrupted download of a repository the files that had arrived are
     not fetched again; that of a single file begins anew.
-    Raises InputError where the source does not answer, refuses, or sends other bytes than the registry names.
+    Raises InputError where the source does not answer, refuses, or sends other bytes than the registry names, or where
+    the files cannot be written.
     """
     wanted, target, partial = spec(name), models / name, models / f".{name}.partial"
     if wanted.is_in(target):
@@ -159,11 +169,7 @@ def fetch(name: str, *, models: Path) -> Path:
             _download(wanted, partial)
         _verify(wanted, partial)
     except OSError as error:
-        cause = str(error).strip().splitlines()[0]
-        raise InputError(
-            f"{wanted.role} '{name}' could not be fetched from {wanted.source} ({cause}); "
-            f"connect this machine, or copy {wanted.files[0]} into {target}"
-        ) from error
+        raise _unfetched(wanted, target, error) from error
     finally:
         if not any(file.stat().st_size for file in _files(partial)):
             shutil.rmtree(partial, ignore_errors=True)
@@ -194,26 +200,35 @@ def _files(folder: Path) -> list[Path]:
     return [file for file in folder.rglob("*") if file.is_file()]
 
 
-def _from_hub(wanted: Weights, **options: Any) -> Path | None:
+def _unfetched(wanted: Weights, target: Path, error: OSError) -> InputError:
+    """Why the weights could not be fetched into `target`, and the way out."""
+    what = f"{wanted.role} '{wanted.name}'"
+    if disk_full(error):
+        return InputError(
+            f"{what} needs {wanted.megabytes} MB, for which {target.parent} has no space left; free some, or choose "
+            "another folder with --models"
+        )
+    if closed := hub.unwritable(error):
+        return InputError(
+            f"{what} cannot be written to {target.parent} ({closed.strerror}); choose another folder with --models"
+        )
+    if why := hub.refusal(error, wanted.repo):
+        return InputError(f"{what} could not be fetched from {wanted.source}: {why}")
+    return InputError(
+        f"{what} could not be fetched from {wanted.source} ({hub.told(error)}); connect this machine, or copy "
+        f"{', '.join(wanted.files)} into {target}"
+    )
+
+
+def _from_hub(wanted: Weights, *, local_files_only: bool = False, local_dir: Path | None = None) -> Path | None:
     """A snapshot of the repository's files, in the cache or `local_dir`; None where only the cache is asked, in vain.
 
-    Raises OSError, which every error of the hub is, where the hub does not answer or refuses.
+    Raises OSError where the hub does not answer or refuses.
     """
-    import httpx2  # the client that huggingface_hub brings and raises the errors of
-    from huggingface_hub import model_info, snapshot_download
-    from huggingface_hub.errors import LocalEntryNotFoundError
-
-    patterns = list(wanted.files)
-    try:
-        if not options.get("local_files_only"):  # one request that fails at once, where a snapshot tries for 23 s
-            model_info(wanted.repo, revision=wanted.revision, timeout=10)
-        return Path(snapshot_download(wanted.repo, revision=wanted.revision, allow_patterns=patterns, **options))
-    except LocalEntryNotFoundError:
-        if options.get("local_files_only"):
-            return None
-        raise
-    except httpx2.HTTPError as error:
-        raise OSError(str(error)) from error
+    if local_files_only:
+        return hub.cached(wanted.repo, wanted.files, revision=wanted.revision)
+    hub.listed(wanted.repo, revision=wanted.revision)
+    return hub.fetched(wanted.repo, wanted.files, revision=wanted.revision, local_dir=local_dir)
 
 
 def _torch_cache() -> Path:
@@ -223,15 +238,26 @@ def _torch_cache() -> Path:
 
 
 def _download(wanted: Weights, folder: Path) -> Path:
-    """Fetch the one file of `wanted` into `folder`. Raises OSError."""
-    import torch
-
-    folder.mkdir(parents=True, exist_ok=True)
-    try:
-        torch.hub.download_url_to_file(wanted.url, str(folder / wanted.files[0]), hash_prefix=wanted.sha256)
-    except RuntimeError as error:  # what torch raises for a wrong hash
-        raise OSError(str(error)) from error
+    """Fetch the one file of `wanted` into `folder`. Raises OSError where it cannot be had, or has another hash."""
+    file = folder / wanted.files[0]
+    with whole_file(file) as temporary:
+        try:
+            _receive(wanted.url, temporary)
+        except HTTPException as error:
+            raise OSError(str(error) or type(error).__name__) from error
+        if not (found := file_sha256(temporary)).startswith(wanted.sha256):
+            raise OSError(f"invalid hash value (expected {wanted.sha256}, got {found[:12]})")
     return folder
+
+
+def _receive(url: str, file: Path) -> None:
+    """Write what is at an address to a file. Raises OSError, HTTPException."""
+    with urllib.request.urlopen(url, timeout=SILENCE) as source, file.open("wb") as stream:  # noqa: S310  # the registry's
+        length = int(source.headers["Content-Length"] or 0)
+        with tqdm.wrapattr(source, "read", total=length or None, desc="fetching", leave=False) as counted:
+            shutil.copyfileobj(counted, stream)
+        if length and stream.tell() != length:
+            raise OSError(f"it broke off after {stream.tell():,} of {length:,} bytes")
 
 
 def _verify(wanted: Weights, folder: Path) -> None:

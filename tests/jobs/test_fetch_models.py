@@ -3,86 +3,29 @@
 import dataclasses
 import errno
 import hashlib
-import json
 import os
+import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
 from engine import weights
+from engine.errors import InputError
+from engine.hub import TOKENS
 from jobs import fetch_models
+from tests.stub_hub import Hub, serving
 
-REVISION = "a6f597a30f7b82c51704746581f9a4e41421e878"
 REPO = weights.REGISTRY["clip"].repo
-
-
-@dataclass
-class Hub:
-    """What the served hub holds, and what was asked of it."""
-
-    files: dict[str, bytes]
-    url: str = ""
-    gated: bool = False
-    break_off: bool = False
-    """Send half of each large file and close the connection."""
-    asked: list[str] = field(default_factory=list)
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
-    held = Hub({"open_clip_model.safetensors": os.urandom(300_000), "README.md": b"card"})
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_HEAD(self) -> None:
-            self.do_GET()
-
-        def do_GET(self) -> None:
-            held.asked.append(f"{self.command} {self.path}")
-            path = self.path.partition("?")[0]
-            if held.gated:
-                return self.answer(b"{}", 403, {"X-Error-Code": "GatedRepo"})
-            if path == f"/api/models/{REPO}/revision/{REVISION}":
-                siblings = [{"rfilename": name} for name in held.files]
-                return self.answer(json.dumps({"id": REPO, "sha": REVISION, "siblings": siblings}).encode())
-            if path == f"/api/models/{REPO}/tree/{REVISION}":
-                tree = [
-                    {"type": "file", "path": name, "size": len(data), "oid": hashlib.sha1(data).hexdigest()}  # noqa: S324  # git's
-                    for name, data in held.files.items()
-                ]
-                return self.answer(json.dumps(tree).encode())
-            name = path.removeprefix(f"/{REPO}/resolve/{REVISION}/")
-            if name in held.files:
-                tag = hashlib.sha256(held.files[name]).hexdigest()
-                return self.answer(held.files[name], 200, {"X-Repo-Commit": REVISION, "ETag": f'"{tag}"'})
-            return self.answer(b"{}", 404, {"X-Error-Code": "EntryNotFound"})
-
-        def answer(self, body: bytes, status: int = 200, headers: dict[str, str] | None = None) -> None:
-            self.send_response(status)
-            for key, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            if self.command == "GET":
-                broken = held.break_off and len(body) > 10_000
-                self.wfile.write(body[: len(body) // 2] if broken else body)
-                self.close_connection = broken
-
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    held.url = f"http://127.0.0.1:{server.server_port}"
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield held
-    server.shutdown()
-    server.server_close()
+    with serving(Hub({REPO: {"open_clip_model.safetensors": os.urandom(300_000), "README.md": b"card"}})) as held:
+        yield held
 
 
 def fetch(hub_url: str, models: Path, *names: str, sha256: str | None = None) -> subprocess.CompletedProcess[str]:
@@ -105,14 +48,16 @@ def fetch(hub_url: str, models: Path, *names: str, sha256: str | None = None) ->
 
 
 def sha_of(hub: Hub) -> str:
-    return hashlib.sha256(hub.files["open_clip_model.safetensors"]).hexdigest()
+    return hashlib.sha256(hub.repos[REPO]["open_clip_model.safetensors"]).hexdigest()
 
 
 def test_fetched_weights_are_whole_and_found_again(hub: Hub, tmp_path: Path) -> None:
     models = tmp_path / "models"
     done = fetch(hub.url, models, "clip", sha256=sha_of(hub))
     assert done.returncode == 0, done.stderr
-    assert (models / "clip" / "open_clip_model.safetensors").read_bytes() == hub.files["open_clip_model.safetensors"]
+    assert (models / "clip" / "open_clip_model.safetensors").read_bytes() == hub.repos[REPO][
+        "open_clip_model.safetensors"
+    ]
     assert [path.name for path in models.iterdir()] == ["clip"]
     assert [path.name for path in (models / "clip").iterdir()] == ["open_clip_model.safetensors"]  # no card, no cache
     asked = len(hub.asked)
@@ -129,7 +74,7 @@ def test_bytes_that_are_not_the_published_ones_are_thrown_away(hub: Hub, tmp_pat
 
 
 def test_a_gated_repository_is_one_line(hub: Hub, tmp_path: Path) -> None:
-    hub.gated = True
+    hub.refuses = (403, {"X-Error-Code": "GatedRepo"})
     done = fetch(hub.url, tmp_path / "models", "clip")
     assert done.returncode == 1
     assert len(done.stderr.strip().splitlines()) == 1
@@ -146,7 +91,9 @@ def test_a_connection_that_breaks_off_leaves_no_model_and_the_next_fetch_ends_it
     assert not (models / "clip").exists()
     hub.break_off = False
     assert fetch(hub.url, models, "clip", sha256=sha_of(hub)).returncode == 0
-    assert (models / "clip" / "open_clip_model.safetensors").read_bytes() == hub.files["open_clip_model.safetensors"]
+    assert (models / "clip" / "open_clip_model.safetensors").read_bytes() == hub.repos[REPO][
+        "open_clip_model.safetensors"
+    ]
     assert [path.name for path in models.iterdir()] == ["clip"]
 
 
@@ -194,6 +141,91 @@ def test_a_folder_without_the_weights_is_not_overwritten(tmp_path: Path, capsys:
     assert fetch_models.main(["--models", str(tmp_path), "clip"]) == 1
     assert "is there but holds no open_clip_model.safetensors" in capsys.readouterr().err
     assert (tmp_path / "clip" / "notes.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(errno.ENOSPC, "No space left on device"),
+            r"needs 784 MB, for which \S+ has no space left; free some, or",
+        ),
+        (
+            OSError(errno.EROFS, "Read-only file system", "models"),
+            r"cannot be written to \S+ \(Read-only file system\);",
+        ),
+        (
+            OSError(),
+            r"could not be fetched .* \(OSError\); .*, or copy open_clip_pytorch_model\.bin, open_clip_config\.js",
+        ),
+    ],
+)
+def test_why_weights_are_not_fetched_and_what_to_do_is_one_line(
+    error: OSError, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(weights, "_from_hub", fail)
+    with pytest.raises(InputError, match=f"^embedder 'biomedclip' {said}"):
+        weights.fetch("biomedclip", models=tmp_path)
+
+
+def test_a_refused_token_is_told_as_such_by_whatever_fetches(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in TOKENS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HUGGINGFACE_TOKEN", "hf_s3cret")
+    hub.refuses = (401, {"X-Error-Message": "Invalid credentials in Authorization header"})
+    done = fetch(hub.url, tmp_path / "models", "clip")
+    assert "Bearer hf_s3cret" in hub.tokens
+    assert "at a6f597a30f7b: the token in HUGGINGFACE_TOKEN is refused by the hub; put a valid one" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (b"", "timed out"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nabc", "timed out"),
+        (b"no protocol\r\n\r\n", "no protocol"),
+    ],
+)
+def test_a_server_that_falls_silent_or_speaks_otherwise_is_given_up(
+    answer: bytes, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/weights.pth"
+        threading.Thread(target=_say, args=(server, answer), daemon=True).start()
+        monkeypatch.setattr(weights, "SILENCE", 0.5)
+        monkeypatch.setitem(
+            weights.REGISTRY, "resnet50", dataclasses.replace(weights.REGISTRY["resnet50"], url=address)
+        )
+        with pytest.raises(
+            InputError, match=rf"'resnet50' could not be fetched from {address} \(.*{said}.*\); connect"
+        ):
+            weights.fetch("resnet50", models=tmp_path / "models")
+    assert not list((tmp_path / "models").iterdir())
+
+
+def _say(server: socket.socket, answer: bytes) -> None:
+    """Answer one request, and leave the connection open for a while."""
+    connection, _ = server.accept()
+    with connection:
+        connection.recv(10_000)
+        connection.sendall(answer)
+        connection.recv(10_000)
+
+
+def test_a_file_that_breaks_off_is_told_with_how_far_it_came(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hub.break_off = True
+    address = f"{hub.url}/{REPO}/resolve/main/open_clip_model.safetensors"
+    monkeypatch.setitem(weights.REGISTRY, "resnet50", dataclasses.replace(weights.REGISTRY["resnet50"], url=address))
+    with pytest.raises(InputError, match=r"\(it broke off after 150,000 of 300,000 bytes\)"):
+        weights.fetch("resnet50", models=tmp_path / "models")
+    assert not list((tmp_path / "models").iterdir())
 
 
 def test_a_full_disk_is_not_told_as_weights_that_are_absent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,6 @@
 """Reports by a vision-language model of the transformers library, on this machine."""
 
 import hashlib
-import os
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,19 +11,14 @@ import httpx2  # the client that huggingface_hub brings and raises the errors of
 import psutil
 import torch
 from huggingface_hub import file_exists, hf_hub_download, model_info, try_to_load_from_cache
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    RemoteEntryNotFoundError,
-    RepositoryNotFoundError,
-    XetDownloadError,
-)
+from huggingface_hub.errors import RemoteEntryNotFoundError, XetDownloadError
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
+from engine import hub
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import TOKENS, causes, disk_full, token_variable, told
+from engine.hub import causes, disk_full, told
 from engine.reporting.generators import Case, Failed, Generated, Options, Outcome
 from engine.reporting.generators.pictures import shown, squared
 from engine.reporting.generators.published import PUBLISHED
@@ -35,7 +29,6 @@ WORKING_SPACE = 3
 """Memory that a model takes at most, as a multiple of its files: float32 from half precision, and room to work."""
 SAFE = ("model.safetensors", "model.safetensors.index.json")
 """What weights, whole or in shards, begin with."""
-NO_TOKEN = f"no token is set in {' or '.join(TOKENS)}"
 UNHAD = (OSError, httpx2.HTTPError, XetDownloadError)
 """What is raised where files are not there, the hub does not answer or refuses; its own errors are OSErrors."""
 QUESTION = "Question: {prompt} Answer:"
@@ -82,8 +75,7 @@ class VisionLanguage:
     def _loaded(self, source: Path | str, options: Options, dtype: torch.dtype) -> tuple[Any, Any, str]:
         """Processor, model and revision. Raises InputError in one line: network, token, memory, or another kind of
         model."""
-        variable = token_variable()
-        token = os.environ[variable] if variable else None
+        token = hub.token()
         how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
         if torch.cuda.is_available():
             how["device_map"] = "auto"
@@ -125,20 +117,10 @@ class VisionLanguage:
                     return InputError(f"'{self.repo}' has no safetensors file, and pickled weights are not read")
             except UNHAD as reason:
                 error = reason
-        kinds = [type(one) for one in causes(error)]
-        statuses = [one.response.status_code for one in causes(error) if isinstance(one, HfHubHTTPError)]
-        if GatedRepoError in kinds:
-            return self._gated(token)
-        if RepositoryNotFoundError in kinds:
-            unseen = "the token may not see it" if token else f"it is private and {NO_TOKEN}"
-            return InputError(f"the hub has no repository '{self.repo}', or {unseen}; check the name")
-        if RemoteEntryNotFoundError in kinds:
+        if why := hub.refusal(error, self.repo):
+            return InputError(why)
+        if RemoteEntryNotFoundError in map(type, causes(error)):
             return self._unknown(error)
-        if 401 in statuses:
-            place = token_variable() or "the file that `hf auth login` wrote"
-            return InputError(f"the token in {place} is refused by the hub; put a valid one there, or remove it")
-        if "gated repo" in str(error).lower():
-            return self._gated(token)
         if isinstance(source, Path):
             return MissingWeightsError(
                 f"report model '{self.name}': {source} cannot be loaded ({told(error)}); copy the repository there anew"
@@ -147,12 +129,6 @@ class VisionLanguage:
             f"report model '{self.name}' ({self.repo}) is not on this machine and the hub cannot be reached "
             f"({told(error)}); connect it, or copy the repository into the model folder as "
             f"{self.name.removeprefix('hf:')}"
-        )
-
-    def _gated(self, token: str | None) -> InputError:
-        what = "the token given has no access" if token else NO_TOKEN
-        return InputError(
-            f"'{self.repo}' is gated and {what}; accept its terms at huggingface.co/{self.repo}, then set {TOKENS[1]}"
         )
 
     def _unknown(self, error: Exception) -> InputError:
