@@ -136,8 +136,50 @@ def test_a_repository_that_open_clip_published_nothing_in_is_told_in_one_line(tm
         InputError, match=r"'open_clip:hf-hub:org/tiny': hf-hub:org/tiny has no open_clip_config.json"
     ) as raised:
         load_embedder("open_clip:hf-hub:org/tiny")
-    assert "(Failed to download" in str(raised.value) and "into the model folder as open_clip_hf-hub_org_tiny" in str(
+    assert "offline mode is enabled" in str(
         raised.value
+    ) and "into the model folder as open_clip_hf-hub_org_tiny" in str(raised.value)
+
+
+def test_a_checkpoint_that_needs_its_description_says_which_files_are_missing(tmp_path: Path) -> None:
+    tiny_biomedclip(tmp_path / "biomedclip")
+    (tmp_path / "biomedclip" / "open_clip_config.json").unlink()
+    for given in ({"models": tmp_path}, {"weights": tmp_path / "biomedclip" / "open_clip_pytorch_model.bin"}):
+        with pytest.raises(
+            InputError,
+            match=r"'biomedclip': /.* lacks open_clip_config\.json; copy open_clip_config\.json, \*token\*\.json, v",
+        ):
+            load_embedder("biomedclip", **given)
+
+
+def test_a_tokenizer_that_is_missing_is_not_told_as_weights_that_are_torn(tmp_path: Path) -> None:
+    tiny_biomedclip(tmp_path / "biomedclip")
+    (tmp_path / "biomedclip" / "vocab.txt").unlink()
+    with pytest.raises(
+        InputError, match=r"its tokenizer, microsoft/\S+, cannot be had \(.*offline.*\); copy its files"
+    ):
+        load_embedder("biomedclip", models=tmp_path)
+
+
+@pytest.mark.parametrize("many", [76, 77])
+def test_words_beyond_the_context_are_told_where_what_fills_up_is_what_ends_a_text(many: int, tmp_path: Path) -> None:
+    """As with SigLIP's tokenizer."""
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    tiny_clip(tmp_path / "clip")
+    made = Tokenizer(models.WordLevel({"<unk>": 0, "</s>": 1, "effusion": 2}, unk_token="<unk>"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(single="$A </s>", special_tokens=[("</s>", 1)])
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, eos_token="</s>", pad_token="</s>", unk_token="<unk>")
+    tokenizer.save_pretrained(tmp_path / "clip")
+    file = tmp_path / "clip" / "open_clip_config.json"
+    described = json.loads(file.read_text())
+    described["model_cfg"]["text_cfg"] |= {"hf_tokenizer_name": "timm/words", "tokenizer_kwargs": {"clean": "lower"}}
+    file.write_text(json.dumps(described))
+    said = load_embedder("clip", models=tmp_path).caveat("Effusion " * many)
+    assert said == (
+        None if many == 76 else "only the beginning of these words counts, as far as this embedder reads (77 tokens)"
     )
 
 
@@ -213,9 +255,14 @@ def test_torn_weights_and_weights_of_another_model_are_refused(tmp_path: Path) -
     checkpoint = tmp_path / "clip" / "open_clip_model.safetensors"
     whole = checkpoint.read_bytes()
     other = {"something": torch.zeros(3)}
-    for damage in (lambda: checkpoint.write_bytes(whole[:-100]), lambda: save_file(other, checkpoint)):
+    for damage, said in (
+        (lambda: checkpoint.write_bytes(whole[:-100]), "incomplete metadata"),
+        (lambda: save_file(other, checkpoint), "Missing key"),
+        (lambda: save_file({}, checkpoint), "StopIteration"),
+        (lambda: checkpoint.write_bytes(b""), "header too small"),
+    ):
         damage()
-        with pytest.raises(InputError, match=r"embedder 'clip': .*cannot be loaded"):
+        with pytest.raises(InputError, match=rf"^embedder 'clip': .*cannot be loaded \(.*{said}.*\); fetch it anew$"):
             load_embedder("clip", models=tmp_path)
 
 

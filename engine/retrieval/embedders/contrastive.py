@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from engine import devices
+from engine import devices, hub
 from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
@@ -26,8 +26,15 @@ PREFIX = "open_clip:"
 UNHEEDED = "models of this kind hardly heed '{}': hits may show what it denies"
 """What is said of a text that denies something (Alhamoud et al. 2025, Vision-Language Models Do Not Understand
 Negation)."""
-CHECKPOINTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "*.safetensors", "*.bin", "*.pt")
-"""Names of a checkpoint in a folder, the likeliest first."""
+CHECKPOINTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "*.safetensors", "*.bin", "*.pt", "*.pth")
+"""Names of a checkpoint in a folder, the likeliest first; a repository of open_clip's has one of the first two."""
+DESCRIPTION = "open_clip_config.json"
+TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
+"""What holds a tokenizer's words, one of them."""
+BESIDE = ("*config.json", "*token*.json", "vocab.*", "merges.txt", "*.model")
+"""The small files of a repository: what its model looks like, and its tokenizer."""
+BERT_BASE = re.compile(r"(Biomed|PubMed)BERT-base-uncased|(^|/)bert-base-uncased$")
+"""Text towers of the shape of BERT-base, transformers' default; BiomedCLIP's is one (Gu et al. 2021, sec. 3)."""
 
 
 class OpenClipEmbedder:
@@ -72,8 +79,9 @@ class OpenClipEmbedder:
         """That a text is longer than the model's context, or that it denies something; else None, as it learnt from
         pairs of pictures and words."""
         longest = self._tokenizer.context_length
-        tokens = self._tokenizer([text, ""], context_length=longest + 1)
-        if tokens[0, -1] != tokens[1, -1]:  # what fills up
+        short, long = (self._tokenizer([text, ""], context_length=room).sum(dim=1) for room in (longest, longest + 1))
+        further, filling = long - short  # the one token more that there is room for, of the text and of none
+        if further != filling:
             return f"only the beginning of these words counts, as far as this embedder reads ({longest} tokens)"
         denial = DENIAL.search(text)
         return UNHEEDED.format(denial[0]) if denial else None
@@ -81,10 +89,16 @@ class OpenClipEmbedder:
 
 def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     """A model of engine.weights, with its own open_clip_config.json beside it, or else of OpenAI's architecture."""
+    known = published.spec(wanted.name)
     found = published.locate(wanted.name, models=sources.models, weights=sources.weights)
     folder, checkpoint = (found, None) if found.is_dir() else (found.parent, found)
-    checkpoint = checkpoint or next(folder.glob(published.spec(wanted.name).files[0]))
-    described = (folder / "open_clip_config.json").is_file()
+    checkpoint = checkpoint or next(folder.glob(known.files[0]))
+    described = (folder / DESCRIPTION).is_file()
+    if not described and DESCRIPTION in known.files:
+        raise InputError(
+            f"weights for '{wanted.name}': {folder} lacks {DESCRIPTION}; copy {', '.join(known.files[1:])} of "
+            f"{known.source} into it"
+        )
     return _loaded(wanted.name, f"local-dir:{folder}" if described else "ViT-B-32-quickgelu", checkpoint)
 
 
@@ -99,22 +113,23 @@ def any_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     name = wanted.name.removeprefix(PREFIX)
     architecture, _, tag = name.partition("/")
     checkpoint = _here(wanted.name, sources)
-    if checkpoint is not None and (checkpoint.parent / "open_clip_config.json").is_file():
+    repo = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else None
+    if repo and checkpoint is None:
+        checkpoint = _described(wanted.name, repo)
+    if checkpoint is not None and (checkpoint.parent / DESCRIPTION).is_file():
         return _loaded(wanted.name, f"local-dir:{checkpoint.parent}", checkpoint)
-    if name.startswith("hf-hub:"):
-        if checkpoint is not None:
-            raise InputError(f"weights for '{wanted.name}': {checkpoint.parent} lacks open_clip_config.json")
-        return _loaded(wanted.name, name, _from_hub(wanted.name, {"hf_hub": f"{name.removeprefix('hf-hub:')}/"}))
+    if repo and checkpoint is not None:
+        raise InputError(f"weights for '{wanted.name}': {checkpoint.parent} lacks {DESCRIPTION}")
     if architecture not in open_clip.list_models():
         raise InputError(
             f"embedder '{wanted.name}': open_clip knows no architecture '{architecture}'; write open_clip:ARCHITECTURE/"
             "PRETRAINED, such as open_clip:ViT-B-16/laion2b_s34b_b88k, or open_clip:hf-hub:ORG/NAME"
         )
     known = open_clip.get_pretrained_cfg(architecture, tag) if tag else {}
-    if checkpoint is None and not known:
+    if checkpoint is None and not known.get("hf_hub"):
         tags = ", ".join(open_clip.list_pretrained_tags_by_model(architecture)) or "none; name a file with --weights"
         raise InputError(f"embedder '{wanted.name}' names no weights of '{architecture}' that open_clip knows: {tags}")
-    return _loaded(wanted.name, architecture, checkpoint or _from_hub(wanted.name, known), published_as=known or {})
+    return _loaded(wanted.name, architecture, checkpoint or _from_hub(wanted.name, known["hf_hub"]), published_as=known)
 
 
 def _here(name: str, sources: Sources) -> Path | None:
@@ -138,33 +153,49 @@ def folder_name(name: str) -> str:
     return re.sub(r"[^\w.-]+", "_", name)
 
 
-def _from_hub(name: str, source: dict[str, Any]) -> Path:
-    """The checkpoint, from the hub's cache or the hub. Raises MissingWeightsError where it is in neither."""
-    from open_clip.pretrained import download_pretrained
+def _described(name: str, repo: str) -> Path:
+    """The checkpoint of an open_clip repository of the hub, with its description beside it, of the same commit."""
+    checkpoint = _from_hub(name, f"{repo}/")
+    if not (checkpoint.parent / DESCRIPTION).is_file():  # another program fetched the checkpoint alone
+        try:
+            hub.kept(repo, (DESCRIPTION,), beside=BESIDE, revision=checkpoint.parent.name)
+        except (OSError, InputError) as error:
+            if full := disk_full(error):
+                raise full from None
+            raise InputError(
+                f"embedder '{name}': hf-hub:{repo} has no {DESCRIPTION} that can be read ({told(error)}); name a "
+                "repository of open_clip's, or copy it with its checkpoint into the model folder as "
+                f"{folder_name(name)}"
+            ) from error
+    return checkpoint
 
+
+def _from_hub(name: str, source: str) -> Path:
+    """The checkpoint at ORG/NAME/ or ORG/NAME/FILE, from the hub's cache or the hub, its small files beside it. Raises
+    MissingWeightsError where it is in neither."""
+    repo, _, file = source.rpartition("/")
+    names = (str(Path(file).with_suffix(".safetensors")), file) if file else CHECKPOINTS[:2]
+    copied = f"copy the checkpoint into the model folder as {folder_name(name)}"
     try:
-        _answers(source)
-        return Path(download_pretrained(source))
-    except Exception as error:  # each of open_clip's sources fails in a way of its own
+        return hub.kept(repo, names, beside=BESIDE)
+    except InputError as error:
+        raise InputError(f"embedder '{name}': {error}") from error
+    except ValueError as error:  # no repository has such a name
+        raise InputError(f"embedder '{name}': {told(error)}; write open_clip:hf-hub:ORG/NAME") from error
+    except OSError as error:
         if full := disk_full(error):
             raise full from None
+        if closed := hub.unwritable(error):
+            raise InputError(
+                f"embedder '{name}' needs weights, and the hub's cache cannot be written ({closed.strerror}: "
+                f"{closed.filename}); set HF_HOME to a folder that can, or {copied}"
+            ) from error
+        if why := hub.refusal(error, repo):
+            raise InputError(f"embedder '{name}': {why}") from error
         raise published.MissingWeightsError(
-            f"embedder '{name}' needs weights that are not on this machine, and "
-            f"{source.get('hf_hub') or source.get('url')} cannot be reached ({told(error)}); connect it, or copy the "
-            f"checkpoint into the model folder as {folder_name(name)}"
+            f"embedder '{name}' needs weights that are not on this machine, and {source} cannot be reached "
+            f"({told(error)}); connect it, or {copied}"
         ) from error
-
-
-def _answers(source: Mapping[str, Any]) -> None:
-    """One request to the hub that fails at once, where open_clip tries for 46 s; none where the cache has the file."""
-    from huggingface_hub import model_info, try_to_load_from_cache
-
-    repository, _, file = str(source.get("hf_hub") or "").rpartition("/")
-    if not repository:
-        return
-    files = (str(Path(file).with_suffix(".safetensors")), file) if file else CHECKPOINTS[:2]
-    if not any(isinstance(try_to_load_from_cache(repository, one), str) for one in files):
-        model_info(repository, timeout=10)
 
 
 def _loaded(
@@ -176,51 +207,75 @@ def _loaded(
     """
     import open_clip
 
-    folder = checkpoint.parent
     try:
-        described = open_clip.get_model_config(architecture) or {}
-    except Exception as error:  # it is read from a folder or the hub
-        if full := disk_full(error):
-            raise full from None
+        text = dict(open_clip.get_model_config(architecture)["text_cfg"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"embedder '{name}': {architecture} has no open_clip_config.json that can be read ({told(error)}); name a "
-            f"repository of open_clip's, or copy it with its checkpoint into the model folder as {folder_name(name)}"
+            f"embedder '{name}': {checkpoint.parent / DESCRIPTION} describes no model ({told(error)}); fetch it anew"
         ) from error
-    tower = str(described.get("text_cfg", {}).get("hf_model_name", "BERT"))
-    if not (folder / "text" / "config.json").is_file() and ("roberta" in tower or "bert" not in tower.lower()):
-        raise InputError(
-            f"embedder '{name}' has a text tower of its own, {tower}; put its config.json into a folder text beside "
-            f"{checkpoint.name}"
-        )
-    try:
-        with _quiet(), tempfile.TemporaryDirectory() as scratch:
-            text = dict(described["text_cfg"])
-            if "hf_model_name" in text:
-                text |= {"hf_model_name": str(_text_shape(folder, Path(scratch))), "hf_model_pretrained": False}
-            shape = {"load_weights": False, "pretrained_text": False, "text_cfg": text}
-            gelu = bool(published_as.get("quick_gelu"))
-            model = open_clip.create_model(architecture, force_quick_gelu=gelu, **shape)
+    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+        tokenizer = _tokenizer(name, architecture, text, checkpoint)
+        if text.get("hf_model_name"):
+            shape = _text_shape(name, text["hf_model_name"], checkpoint, Path(scratch))
+            text |= {"hf_model_name": str(shape), "hf_model_pretrained": False}
+        how = {"load_weights": False, "pretrained_text": False, "text_cfg": text}
+        try:
+            model = open_clip.create_model(architecture, force_quick_gelu=bool(published_as.get("quick_gelu")), **how)
             open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
-            tokenizer = open_clip.get_tokenizer(architecture)
-    except Exception as error:  # a torn or foreign file fails in any of four libraries, each with errors of its own
-        cause = str(error).strip().splitlines()[0]
-        raise InputError(f"embedder '{name}': {checkpoint} cannot be loaded ({cause}); fetch it anew") from error
+        except OSError as error:
+            raise InputError(f"embedder '{name}': {checkpoint} cannot be read ({told(error)})") from error
+        except Exception as error:  # a torn or foreign file fails in any of three libraries, with errors of their own
+            raise InputError(
+                f"embedder '{name}': {checkpoint} cannot be loaded ({told(error)}); fetch it anew"
+            ) from error
     preprocessing = open_clip.get_model_preprocess_cfg(model)
     preprocessing |= {part: published_as[part] for part in ("mean", "std") if part in published_as}
     return OpenClipEmbedder(name, file_sha256(checkpoint), model, tokenizer, preprocessing)
 
 
-def _text_shape(folder: Path, scratch: Path) -> Path:
-    """Folder with the text tower's config.json, whose shape open_clip otherwise asks the hub for.
+def _tokenizer(name: str, architecture: str, text: Mapping[str, Any], checkpoint: Path) -> Any:
+    """The model's own tokenizer: open_clip's, or of transformers, from files beside the checkpoint, else from the hub.
 
-    BiomedCLIP's tower is BiomedBERT, which has the shape of BERT-base, transformers' default (Gu et al. 2021, sec. 3).
+    A description may ask that a repository's own code be run for it; that is never done.
     """
-    if (folder / "text" / "config.json").is_file():
-        return folder / "text"
-    from transformers import BertConfig
+    import open_clip
+    from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer
 
-    BertConfig().save_pretrained(scratch)
-    return scratch
+    named, folder = text.get("hf_tokenizer_name"), checkpoint.parent
+    if not named:
+        return open_clip.get_tokenizer(architecture)
+    options = {**(text.get("tokenizer_kwargs") or {}), "trust_remote_code": False}
+    options |= {"context_length": text.get("context_length", DEFAULT_CONTEXT_LENGTH)}
+    try:
+        if not any((folder / file).is_file() for file in TOKENIZERS):
+            folder = hub.kept(named, TOKENIZERS, beside=BESIDE).parent
+        return HFTokenizer(str(folder), tokenizer_mode=text.get("tokenizer_mode"), **options)
+    except Exception as error:  # the hub's errors, and those of two libraries that read the files
+        raise _unhad(name, f"its tokenizer, {named},", f"copy its files beside {checkpoint}", error) from error
+
+
+def _text_shape(name: str, tower: str, checkpoint: Path, scratch: Path) -> Path:
+    """Folder with the text tower's config.json: text beside the checkpoint, else BERT-base's where it has that shape,
+    else the hub's."""
+    from transformers import AutoConfig, BertConfig
+
+    folder = checkpoint.parent / "text"
+    try:
+        if not (folder / "config.json").is_file():
+            if BERT_BASE.search(tower):
+                BertConfig().save_pretrained(scratch)
+                return scratch
+            folder = hub.kept(tower, ("config.json",)).parent
+        AutoConfig.from_pretrained(folder, trust_remote_code=False)  # open_clip would ask whether to run its code
+        return folder
+    except Exception as error:  # the hub's errors, and those of a library that reads the file
+        wayout = f"put its config.json into a folder text beside {checkpoint}"
+        raise _unhad(name, f"the shape of its text tower, {tower},", wayout, error) from error
+
+
+def _unhad(name: str, what: str, wayout: str, error: Exception) -> BaseException:
+    """The error that tells what a model lacks; that of a full disk as it is."""
+    return disk_full(error) or InputError(f"embedder '{name}': {what} cannot be had ({told(error)}); {wayout}")
 
 
 @contextmanager
