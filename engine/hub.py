@@ -4,7 +4,7 @@ import errno
 import os
 import re
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from engine.errors import InputError
@@ -116,13 +116,19 @@ def fetched(repo: str, patterns: Sequence[str], *, revision: str | None = None, 
 def kept(repo: str, names: Sequence[str], *, beside: Sequence[str] = (), revision: str | None = None) -> Path:
     """The first of these files that the repository has, in a folder with those that match `beside`.
 
-    A repository stays at the commit that the cache holds, whatever the hub has since; then the hub is not asked.
+    A repository stays at the commit that the cache holds, whatever the hub has since; then the hub is asked only for
+    what is missing beside the file, and what it does not give stays missing.
     Raises InputError where the repository has none of them, and as `listed` and `fetched` do.
     """
     for name in names:
-        folder = cached(repo, (name, *beside), revision=revision)
-        if folder is not None and (folder / name).is_file():
-            return folder / name
+        folder = cached(repo, (name,), revision=revision)
+        if folder is None or not (folder / name).is_file():
+            continue
+        if cached(repo, beside, revision=revision) is None:
+            with suppress(OSError):
+                listed(repo, revision=folder.name)
+                fetched(repo, beside, revision=folder.name)
+        return folder / name
     held = listed(repo, revision=revision)
     for name in names:
         if name in held:

