@@ -6,6 +6,8 @@ import os
 import pickle
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +152,33 @@ def test_a_checkpoint_that_needs_its_description_says_which_files_are_missing(tm
             match=r"'biomedclip': /.* lacks open_clip_config\.json; copy open_clip_config\.json, \*token\*\.json, v",
         ):
             load_embedder("biomedclip", **given)
+
+
+class Watched:
+    """A tokenizer that takes its time, and counts how many callers are in it."""
+
+    context_length = 32
+
+    def __init__(self, tokenizer: Any) -> None:
+        self.tokenizer, self.inside, self.counts = tokenizer, 0, list[int]()
+
+    def __call__(self, texts: list[str], context_length: int | None = None) -> Any:
+        self.inside += 1
+        self.counts.append(self.inside)
+        time.sleep(0.02)
+        self.inside -= 1
+        return self.tokenizer(texts, context_length=context_length)
+
+
+def test_a_tokenizer_is_asked_by_one_thread_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One of transformers keeps how long a text may be, so that one reader's texts were cut as another's."""
+    tiny_biomedclip(tmp_path / "biomedclip")
+    embedder: Any = load_embedder("biomedclip", models=tmp_path)
+    watched = Watched(embedder._tokenizer)
+    monkeypatch.setattr(embedder, "_tokenizer", watched)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda ask: ask("pneumonia"), [embedder.caveat, lambda text: embedder.embed_texts([text])] * 3))
+    assert watched.counts == [1] * 9
 
 
 def test_a_tokenizer_that_is_missing_is_not_told_as_weights_that_are_torn(tmp_path: Path) -> None:

@@ -3,11 +3,12 @@
 import logging
 import re
 import tempfile
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from engine.hub import disk_full, told
 from engine.reporting.matching import DENIAL
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
+
+if TYPE_CHECKING:
+    import torch
 
 BATCH = 64
 PREFIX = "open_clip:"
@@ -48,7 +52,7 @@ class OpenClipEmbedder:
         self.input_size = int(size[0] if isinstance(size, (tuple, list)) else size)
         self._device = devices.available()
         self._model = model.eval().requires_grad_(False).to(self._device)
-        self._tokenizer = tokenizer
+        self._tokenizer, self._alone = tokenizer, threading.Lock()
         self._mean, self._std = (
             torch.tensor(preprocessing[part], device=self._device).view(1, 3, 1, 1) for part in ("mean", "std")
         )
@@ -73,18 +77,25 @@ class OpenClipEmbedder:
         if not texts:
             return np.empty((0, self.dimension), np.float32)
         with torch.inference_mode():
-            return unit(self._model.encode_text(self._tokenizer(list(texts)).to(self._device)).float().cpu().numpy())
+            return unit(self._model.encode_text(self._tokens(texts).to(self._device)).float().cpu().numpy())
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
         """That a text is longer than the model's context, or that it denies something; else None, as it learnt from
         pairs of pictures and words."""
         longest = self._tokenizer.context_length
-        short, long = (self._tokenizer([text, ""], context_length=room).sum(dim=1) for room in (longest, longest + 1))
+        short, long = (self._tokens([text, ""], room=room).sum(dim=1) for room in (longest, longest + 1))
         further, filling = long - short  # the one token more that there is room for, of the text and of none
         if further != filling:
             return f"only the beginning of these words counts, as far as this embedder reads ({longest} tokens)"
         denial = DENIAL.search(text)
         return UNHEEDED.format(denial[0]) if denial else None
+
+    def _tokens(self, texts: Sequence[str], *, room: int | None = None) -> "torch.Tensor":
+        """int64 (n, room), by default the model's context. One at a time: a tokenizer of transformers keeps how long a
+        text may be, and readers ask in threads of their own."""
+        with self._alone:
+            tokens: torch.Tensor = self._tokenizer(list(texts), context_length=room)
+        return tokens
 
 
 def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
