@@ -5,7 +5,12 @@ import shlex
 
 def job(name: str, dataset: str, *options: str) -> str:
     """The line that runs a job on a data set, as a shell takes it, whatever the data set is called."""
-    return shlex.join(["python", "-m", "jobs", name, *option("dataset", dataset), *options])
+    return shell(name, *option("dataset", dataset), *options)
+
+
+def shell(name: str, *words: str) -> str:
+    """The line that runs a job with these words, as a shell takes it."""
+    return shlex.join(["python", "-m", "jobs", name, *words])
 
 
 def embed_again(dataset: str, embedder: str) -> str:
@@ -15,7 +20,7 @@ def embed_again(dataset: str, embedder: str) -> str:
 
 def moved(root: str, dataset: str) -> str:
     """What to do where a data set's folder is gone, in one line."""
-    again = shlex.join(["python", "-m", "jobs", "ingest", "NEWFOLDER", *option("name", dataset)])
+    again = shell("ingest", "NEWFOLDER", *option("name", dataset))
     return f"folder {root} of dataset '{dataset}' is gone; where it was moved, run: {again}"
 
 

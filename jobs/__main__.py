@@ -25,6 +25,7 @@ JOBS = (
     "compare",
     "audit",
     "export",
+    "forget",
     "fetch_models",
     "migrate",
 )

@@ -90,20 +90,24 @@ def code_version() -> str:
         return "unknown"
 
 
+def owner_of(row: Run) -> str:
+    """What the run's folder says of whose it is."""
+    return f"{row.fingerprint} {row.started.isoformat()}\n"
+
+
 def own_folder(artifacts: Path, row: Run, *, older: bool) -> Path:
     """The folder of this run and no other, made where missing: runs/NNNN-KIND, or runs/NNNN-KIND-HASH where that name
     is taken, as by the run of that number of another database, or of one that was deleted.
 
     older: the row was there before; a folder that names no owner, as earlier versions left them, is then its own.
     """
-    owner = f"{row.fingerprint} {row.started.isoformat()}\n"
-    plain = artifacts / "runs" / f"{row.id:04d}-{row.kind}"
-    apart = plain.with_name(f"{plain.name}-{hashlib.sha256(owner.encode()).hexdigest()[:8]}")
+    owner = owner_of(row)
+    plain, apart = folder_names(artifacts, row)
     folder = apart if apart.exists() else plain
     try:
         folder.mkdir(parents=True)  # of two that claim at once, one makes it
     except FileExistsError:
-        if not _belongs(folder, owner, otherwise=older):
+        if not belongs(folder, owner, otherwise=older):
             folder = apart
             folder.mkdir(exist_ok=True)
     if not (folder / OWNER).exists():
@@ -111,7 +115,21 @@ def own_folder(artifacts: Path, row: Run, *, older: bool) -> Path:
     return folder
 
 
-def _belongs(folder: Path, owner: str, *, otherwise: bool) -> bool:
+def folder_names(artifacts: Path, row: Run) -> tuple[Path, Path]:
+    """Where the run's folder can be: under its number and kind, or with a hash behind them."""
+    plain = artifacts / "runs" / f"{row.id:04d}-{row.kind}"
+    return plain, plain.with_name(f"{plain.name}-{hashlib.sha256(owner_of(row).encode()).hexdigest()[:8]}")
+
+
+def found_folder(artifacts: Path, row: Run) -> Path | None:
+    """The folder that the run left, None where there is none, or that name is another's."""
+    plain, apart = folder_names(artifacts, row)
+    if apart.is_dir():
+        return apart
+    return plain if plain.is_dir() and belongs(plain, owner_of(row), otherwise=True) else None
+
+
+def belongs(folder: Path, owner: str, *, otherwise: bool) -> bool:
     """Whether the folder names this owner; `otherwise` where it names none."""
     try:
         return (folder / OWNER).read_text(encoding="utf-8") == owner

@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with session.reading(context.engine) as db:
         items = {item.sha256: item for item in predictions.of_run(db, predicted.id)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
-        scored = runs.last_done(db, ("score", "report"))  # reports of pictures that datasets share have one score
+        scored = runs.last_scoring(db)  # reports of pictures that datasets share have one score
     labels = sorted((sha, items[sha].label) for _, sha in there)
     config = {"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION}
     inputs = sha256_of([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])

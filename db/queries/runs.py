@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 import psutil
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from db.models import Artifact, Metric, Prediction, Run, SkippedFile, now
@@ -40,18 +40,35 @@ def count(session: Session, *, kind: str | None = None) -> int:
     return session.scalar(query if kind is None else query.where(Run.kind == kind)) or 0
 
 
-def in_force(session: Session, kind: str, dataset_id: int | None = None) -> Run | None:
-    """The finished run of `kind` that is in force, or None."""
-    query = select(Run).where(Run.kind == kind, Run.status == "finished").order_by(Run.in_force.desc(), Run.id.desc())
+def in_force(
+    session: Session, kind: str, dataset_id: int | None = None, *, without: Collection[int] = ()
+) -> Run | None:
+    """The finished run of `kind` that is in force, or would be without these; None where there is none."""
+    query = select(Run).where(Run.kind == kind, Run.status == "finished", Run.id.not_in(without))
+    query = query.order_by(Run.in_force.desc(), Run.id.desc())
     if dataset_id is not None:
         query = query.where(Run.dataset_id == dataset_id)
     return session.scalars(query.limit(1)).first()
 
 
-def last_done(session: Session, kinds: Collection[str]) -> Run | None:
-    """The run of these kinds that was the last to end well, of whichever dataset, or None."""
-    query = select(Run).where(Run.kind.in_(kinds), Run.status == "finished")
+def last_scoring(session: Session) -> Run | None:
+    """The run that was the last to score reports, of whichever dataset, or to forget such a run, whose scores may still
+    stand; or None."""
+    scoring = or_(Run.kind.in_(("score", "report")), Run.config["scoring"].as_boolean())
+    query = select(Run).where(scoring, Run.status == "finished")
     return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
+
+
+def forgettings(session: Session) -> Sequence[Run]:
+    """The runs that forgot others, the last first."""
+    return session.scalars(select(Run).where(Run.kind == "forget").order_by(Run.id.desc())).all()
+
+
+def forgotten_by(session: Session, run_id: int) -> Run | None:
+    """The run that forgot the one of this number; None where it is there, or never was."""
+    if session.get(Run, run_id) is not None:
+        return None
+    return next((run for run in forgettings(session) if run_id in run.config["runs"]), None)
 
 
 def test_openings(session: Session, dataset_id: int) -> int:

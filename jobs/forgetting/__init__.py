@@ -1,0 +1,1 @@
+"""What forgetting runs and datasets is made of."""

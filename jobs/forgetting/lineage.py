@@ -1,0 +1,159 @@
+"""Which runs were built on which, by what their rows tell; and which reports of a run another asked for as well."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from db import session
+from db.models import Image, Metric, Report, Run, VectorIndex
+from db.queries import predictions
+from db.queries.evaluation import report_slice
+from jobs import report
+from jobs.command import Context, JobError
+from jobs.run import fingerprint, sha256_of
+
+
+@dataclass(frozen=True)
+class Lineage:
+    """The runs that were built on each run, by its number."""
+
+    readers: Mapping[int, frozenset[int]]
+
+    @classmethod
+    def of(cls, db: Session) -> "Lineage":
+        """What the database tells by now."""
+        rows = db.execute(select(VectorIndex.id, VectorIndex.run_id, VectorIndex.sha256)).all()
+        indexes = _Indexes({row.id: row.run_id for row in rows}, {row.sha256: row.run_id for row in rows})
+        readers = defaultdict(set)
+        for run in db.scalars(select(Run)):
+            for source in {*_named(run), *indexes.read_by(run)} - {run.id}:
+                readers[source].add(run.id)
+        return cls({source: frozenset(found) for source, found in readers.items()})
+
+    def dependents(self, run_ids: Collection[int]) -> set[int]:
+        """The runs that were built on any of these, and on those in turn; without these themselves."""
+        found, new = set(run_ids), set(run_ids)
+        while new:
+            new = {reader for one in new for reader in self.readers.get(one, ())} - found
+            found |= new
+        return found - set(run_ids)
+
+
+def _named(run: Run) -> Iterator[int]:
+    """The runs that its settings, or what came of it, name as read."""
+    for name, number in [*run.config.items(), *(run.summary or {}).items()]:
+        if name.endswith("_run") and isinstance(number, int):
+            yield number
+    yield from (run.config.get("parts") or {}).values()
+
+
+@dataclass(frozen=True)
+class _Indexes:
+    """Which run built an index, by its number and by its sha256."""
+
+    by_id: Mapping[int, int]
+    by_sha256: Mapping[str, int]
+
+    def read_by(self, run: Run) -> Iterator[int]:
+        """The runs whose indexes it read: an evaluation and an export name them by number, reports of nearest cases by
+        hash, and the hash is part of a map's fingerprint."""
+        named = run.config.get("indexes") or ()
+        for number in named.values() if isinstance(named, dict) else named:
+            if number in self.by_id:
+                yield self.by_id[number]
+        looked_in = self.by_sha256.get((run.config.get("settings") or {}).get("index", ""))
+        if looked_in is not None:
+            yield looked_in
+        if run.kind == "map":
+            for sha256, built_by in self.by_sha256.items():
+                if fingerprint("map", run.config, sha256, run.seed) == run.fingerprint:
+                    yield built_by
+
+
+def measured_by(db: Session, run_ids: Collection[int], heirs: Collection[int]) -> set[int]:
+    """The evaluations that measured reports which go with these runs: of their model and strategy, on pictures that the
+    evaluation's dataset holds, and written before it. heirs: ids of reports that stay."""
+    query = select(Report.model, Report.strategy, Image.dataset_id, Report.id)
+    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Report.run_id.in_(run_ids))
+    first: dict[tuple[str, int], int] = {}
+    for model, strategy, dataset_id, number in db.execute(query.order_by(Report.id.desc())).all():
+        if number not in heirs:
+            first[report_slice(model, strategy), dataset_id] = number
+    if not first:
+        return set()
+    slices = select(Metric.run_id, Metric.slice).where(Metric.split == "reports").distinct().subquery()
+    evaluated = select(Run, slices.c.slice).join(slices, slices.c.run_id == Run.id).where(Run.kind == "evaluate")
+    found = set()
+    for run, where in db.execute(evaluated):
+        earliest = first.get((where, run.dataset_id or 0))
+        if earliest is not None and (run.config.get("last_report") or 0) >= earliest:
+            found.add(run.id)
+    return found
+
+
+def heirs_of(context: Context, run_ids: Collection[int]) -> dict[int, int]:
+    """The reports of these runs that a finished run which stays asked for too, and found there already: they are that
+    one's as well, and go over to it. Run by the report's id; of several the first begun."""
+    with session.reading(context.engine) as db:
+        written = _written(db, run_ids)
+        finished = (Run.kind == "report", Run.status == "finished", Run.id.not_in(run_ids))
+        others = db.scalars(select(Run).where(*finished).order_by(Run.id)).all()
+    found: dict[int, int] = {}
+    for run in others:
+        key = (run.config.get("model"), run.config.get("revision"), sha256_of(run.config.get("settings")))
+        same = [row for row in written.get(key, ()) if row.prompt in (run.config.get("strategies") or {}).values()]
+        if same:
+            asked = _asked(context, run)
+            found |= {row.id: run.id for row in same if row.picture in asked and row.id not in found}
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """A report: its id, and the sha256 of its prompt and of its picture."""
+
+    id: int
+    prompt: str
+    picture: str
+
+
+def _written(db: Session, run_ids: Collection[int]) -> dict[tuple[Any, ...], list[_Written]]:
+    """The reports of these runs by model, revision and the hash of their settings."""
+    found = defaultdict(list)
+    query = select(Report.model, Report.revision, Report.settings_sha256, Report.id, Report.prompt_sha256)
+    query = query.add_columns(Report.image_sha256).where(Report.run_id.in_(run_ids)).order_by(Report.id)
+    for row in db.execute(query):
+        key = (row.model, row.revision, row.settings_sha256)
+        found[key].append(_Written(row.id, row.prompt_sha256, row.image_sha256))
+    return found
+
+
+def _asked(context: Context, run: Run) -> set[str]:
+    """The pictures, by sha256, that a report run asked for. What a file of reports held is not kept: of imported ones
+    they are all that its predict run scored, where it found some of its reports there already; else none."""
+    with session.reading(context.engine) as db:
+        predicted = db.get(Run, run.config.get("predict_run") or 0)
+        if predicted is None:
+            return set()
+        if "images" not in run.config:
+            told = run.summary or {}
+            complete = told.get("reports", 0) <= told.get("written", 0) + told.get("failed", 0)
+            return set() if complete else {image.sha256 for image in predictions.of_run(db, predicted.id)}
+    wanted = report.image_count(run.config["images"])
+    split, only = run.config.get("split"), run.config.get("only")
+    try:
+        _, images = report.chosen_images(context, predicted, split, only, wanted, run.seed or 0)
+    except JobError:  # nothing of what it asked for is there any more
+        return set()
+    return {image.sha256 for image in images}
+
+
+def latest_scoring(db: Session, dataset_ids: Collection[int]) -> set[int]:
+    """The run that scored reports last, of each of these datasets."""
+    query = select(Run.dataset_id, Run.id).where(Run.kind.in_(("score", "report")), Run.status == "finished")
+    query = query.where(Run.dataset_id.in_(dataset_ids)).order_by(Run.finished, Run.id)
+    return set({row.dataset_id: row.id for row in db.execute(query)}.values())

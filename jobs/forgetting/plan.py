@@ -1,0 +1,208 @@
+"""What would be forgotten: which runs, those that were built on them, how many rows and files; and what forbids it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+from sqlalchemy.orm import Session
+
+from db import forgetting, session
+from db.models import Dataset, Image, Report, Run
+from db.queries import evaluation, runs
+from engine.commands import job, option, shell
+from jobs.command import Context, JobError, UsageError
+from jobs.forgetting import leftovers, lineage
+from jobs.forgetting.leftovers import Left, Size
+from jobs.forgetting.lineage import Lineage
+from jobs.run import owner_of
+
+KIND = "forget"
+"""Of the runs that forget others. They stay: SQLite gives the number of a deleted last row again, and a link or a
+browser's store that speaks of a forgotten run must not find another's."""
+SHOWN = ("train", "predict", "evaluate", "map")
+"""Kinds of which pages show the run in force."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What someone asks to forget: runs, or a dataset with all of its runs."""
+
+    runs: frozenset[int] = frozenset()
+    dataset: Dataset | None = None
+
+    @property
+    def dataset_id(self) -> int | None:
+        """Of the dataset; None where runs are asked for."""
+        return self.dataset.id if self.dataset else None
+
+    @property
+    def words(self) -> list[str]:
+        """Its words on the command line."""
+        return option("dataset", self.dataset.name) if self.dataset else [str(number) for number in sorted(self.runs)]
+
+
+@dataclass(frozen=True)
+class Going:
+    """The runs that would go: those that were asked for, and those that were built on them."""
+
+    asked: frozenset[int]
+    dependents: frozenset[int]
+    heirs: dict[int, int]
+    """See lineage.heirs_of."""
+
+    @property
+    def all(self) -> list[int]:
+        """Every run that would go, in order."""
+        return sorted(self.asked | self.dependents)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that would go, as it stands now."""
+
+    wanted: Wanted
+    going: Going
+    runs: Sequence[Run]
+    rows: dict[str, int]
+    reviews: dict[str, int]
+    """Of the dataset, by reader."""
+    tags: int
+    left: Sequence[Left]
+    size: Size
+    thumbnails: Sequence[str]
+    """Pictures, by sha256, whose thumbnails go: no other dataset holds them."""
+    strangers: Sequence[str]
+    """Folders of runs that are not this database's, for whose sake thumbnails stay."""
+    exported: Sequence[str]
+    """Folders that forgotten exports wrote into, which stay."""
+    successors: Sequence[tuple[str, int | None]]
+    """Kind and number of each run that would come into force in the place of one that goes; None where none would."""
+
+    @property
+    def command(self) -> str:
+        """The command that does it."""
+        more = ["--with-dependents"] * bool(self.going.dependents) + ["--reviews-too"] * self.has_reviews
+        return shell("forget", *self.wanted.words, *more, "--yes")
+
+    @property
+    def has_reviews(self) -> bool:
+        """Whether people's work would go, which no job makes again."""
+        return bool(self.reviews or self.tags)
+
+    @property
+    def scoring(self) -> bool:
+        """Whether a run goes that scored reports: those that stay may have its scores."""
+        return any(run.kind in ("score", "report") for run in self.runs)
+
+
+def of(context: Context, wanted: Wanted) -> Plan:
+    """All that would go, counted. Raises UsageError or JobError where something cannot."""
+    dataset = wanted.dataset
+    with session.reading(context.engine) as db:
+        found = _going(context, db, wanted)
+        rows = db.scalars(select(Run).where(Run.id.in_(found.all)).order_by(Run.id)).all()
+        counted = forgetting.counts(db, found.all, dataset_id=wanted.dataset_id, heirs=found.heirs)
+        paths, used = forgetting.index_paths(db, found.all), forgetting.paths_of_others(db, found.all)
+        shas = forgetting.image_shas(db, dataset.id) if dataset else []
+        shared = forgetting.elsewhere(db, shas, dataset.id) if dataset else set()
+        owners = {owner_of(run) for run in db.scalars(select(Run))}
+        reviews, tags = _human_work(db, dataset)
+        successors = [] if dataset else _successors(db, rows)
+    left = [Left.of(context.artifacts, run, [one for one in paths.get(run.id, ()) if one not in used]) for run in rows]
+    strangers = leftovers.strangers(context.artifacts, owners) if dataset else []
+    alone = [] if strangers else [sha256 for sha256 in shas if sha256 not in shared]
+    size = sum((one.size(context.artifacts) for one in left), leftovers.thumbnails(context.artifacts, alone))
+    exported = sorted({str(run.config["folder"]) for run in rows if run.kind == "export" and "folder" in run.config})
+    return Plan(
+        *(wanted, found, rows, counted, reviews, tags),
+        *(left, size, alone, strangers, exported, successors),
+    )
+
+
+def confirm(context: Context, db: Session, found: Plan, *, reviews_too: bool) -> None:
+    """Look again while nobody else writes. Raises JobError where other runs would go than were told, or people's work
+    that was not."""
+    if _going(context, db, found.wanted, heirs=found.going.heirs) != found.going:
+        raise JobError("other runs were built on what is to be forgotten meanwhile; ask again")
+    if not reviews_too and any(_human_work(db, found.wanted.dataset)):
+        raise JobError("somebody reviewed an image of the data set meanwhile; ask again")
+
+
+def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, int] | None = None) -> Going:
+    """The runs that would go. heirs: where they are known already. Raises UsageError or JobError where one cannot."""
+    asked = _asked(db, wanted)
+    known = Lineage.of(db)
+    dependents = known.dependents(asked)
+    if heirs is None:
+        heirs = lineage.heirs_of(context, asked | dependents)
+    dependents |= lineage.measured_by(db, asked | dependents, heirs) - asked
+    dependents |= known.dependents(asked | dependents)  # the exports of those evaluations
+    found = Going(frozenset(asked), frozenset(dependents), heirs)
+    rows = db.scalars(select(Run).where(Run.id.in_(found.all))).all()
+    for run in rows:
+        if runs.status(run) == "running":
+            raise JobError(
+                f"run {run.id} ({run.kind}) is still running (process {run.pid} on {run.host}); "
+                "wait for it, or stop that process"
+            )
+    _refuse_scores_elsewhere(db, wanted, rows)
+    return found
+
+
+def _human_work(db: Session, dataset: Dataset | None) -> tuple[dict[str, int], int]:
+    """Reviews of the dataset's images by reader, and the number of tags."""
+    return (forgetting.reviews(db, dataset.id), forgetting.tags(db, dataset.id)) if dataset else ({}, 0)
+
+
+def _successors(db: Session, rows: Sequence[Run]) -> list[tuple[str, int | None]]:
+    """See Plan.successors."""
+    found = []
+    ids = [run.id for run in rows]
+    for run in rows:
+        standing = runs.in_force(db, run.kind, run.dataset_id) if run.kind in SHOWN else None
+        if standing is not None and standing.id == run.id:
+            after = runs.in_force(db, run.kind, run.dataset_id, without=ids)
+            found.append((run.kind, after.id if after else None))
+    return found
+
+
+def _asked(db: Session, wanted: Wanted) -> set[int]:
+    """The runs that were asked for. Raises UsageError where one is none, or is no run that goes."""
+    if wanted.dataset is not None:
+        ingesting = db.scalars(select(Run).where(Run.kind == "ingest", Run.status == "running"))
+        for run in ingesting:
+            if runs.status(run) == "running":  # it may be about to need a thumbnail that is there
+                raise JobError(f"run {run.id} is ingesting a folder; wait for it, or stop process {run.pid}")
+        return set(db.scalars(select(Run.id).where(Run.dataset_id == wanted.dataset.id)))
+    for number in sorted(wanted.runs):
+        named = runs.find(db, number)
+        if named is None:
+            raise UsageError(f"there is no run {number}; see the Runs page")
+        if named.kind == KIND:
+            raise UsageError(f"run {number} tells what was forgotten, and stays; leave it out")
+        if named.kind == "ingest" and named.dataset_id is not None:
+            standing = runs.in_force(db, "ingest", named.dataset_id)
+            if standing is not None and standing.id == named.id:
+                dataset = db.get_one(Dataset, named.dataset_id)
+                raise UsageError(
+                    f"run {number} is the ingest that dataset '{dataset.name}' stands on; forget the whole of it with: "
+                    f"{job(KIND, dataset.name)}"
+                )
+    return set(wanted.runs)
+
+
+def _refuse_scores_elsewhere(db: Session, wanted: Wanted, rows: Sequence[Run]) -> None:
+    """Raises JobError where reports that stay have scores by the labels of a dataset whose last scoring would go: they
+    would pass for those of the dataset that holds their pictures too. A report has one set of scores."""
+    ids = {run.id for run in rows}
+    scoring = {run.dataset_id for run in rows if run.kind in ("score", "report") and run.dataset_id is not None}
+    last = lineage.latest_scoring(db, scoring) & ids
+    names = {db.get_one(Dataset, run.dataset_id).name for run in rows if run.id in last}
+    for other in db.scalars(select(Dataset).order_by(Dataset.id)) if names else ():
+        stays = exists().where(Report.image_sha256 == Image.sha256, Report.run_id.not_in(ids))
+        held = select(Image.id).where(Image.dataset_id == other.id, stays).limit(1)
+        if other.id != wanted.dataset_id and evaluation.scored_for(db, other.id) in names and db.scalar(held):
+            raise JobError(
+                f"reports that dataset '{other.name}' shows have their scores by the labels of dataset "
+                f"'{evaluation.scored_for(db, other.id)}'; first score them by its own: {job('score', other.name)}"
+            )
