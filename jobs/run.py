@@ -21,6 +21,7 @@ from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from sqlalchemy import text
+from sqlalchemy.orm import Session
 from tqdm import tqdm
 
 from db import session, tallies, writes
@@ -88,6 +89,15 @@ def code_version() -> str:
         return subprocess.run(asked, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def hold_sources(db: Session, config: Mapping[str, Any]) -> None:
+    """Let nobody forget the runs that this config is built on until it is stored. Raises JobError where one was
+    forgotten since it was looked up."""
+    named = runs.named_in(config)
+    for number in sorted(named - runs.hold(db, named)):
+        if (by := runs.forgotten_by(db, number)) is not None:
+            raise JobError(f"run {number}, which this builds on, was forgotten meanwhile, by run {by.id}; start again")
 
 
 def owner_of(row: Run) -> str:
@@ -218,6 +228,7 @@ class ActiveRun:
                     row.in_force = now()
                     return cls(context, row, already_finished=True, resumed=False)
             make_artifacts_writable(context.artifacts)
+            hold_sources(db, config)
             if row is None:
                 row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config, seed=seed)
                 db.add(row)

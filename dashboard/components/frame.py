@@ -67,6 +67,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
         st.stop()
     if stamps:
         stamp(viewed)
+        _tell_absent_runs()
     return viewed
 
 
@@ -74,6 +75,24 @@ def stamp(dataset: Dataset) -> None:
     """The banner over everything that is shown of phantoms; of radiographs nothing."""
     if dataset.synthetic:
         st.warning(SYNTHETIC, icon=":material/science:")
+
+
+def absent_run(number: int) -> str | None:
+    """In a line, that there is no run of this number, and which forgot it; None where there is one."""
+    with resources.reading() as session:
+        if runs.find(session, number) is not None:
+            return None
+        by = runs.forgotten_by(session, number)
+    return f"The database has no run {number}{f': run {by.id} forgot it' if by else ''}."
+
+
+def _tell_absent_runs() -> None:
+    """That a run which the address names is not there, where a page shows something else in its place."""
+    for name in ("run", "against"):
+        number = address.number(name)
+        told = absent_run(number) if number is not None else None
+        if told is not None:
+            st.info(f"{told} The page is as if the address did not name it.", icon=":material/history:")
 
 
 def kept(dataset: Dataset | None) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """How runs stand: which are alive, finished or lost, and what each left behind."""
 
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 import psutil
 from sqlalchemy import func, or_, select
@@ -82,12 +83,24 @@ def find(session: Session, run_id: int) -> Run | None:
     return session.get(Run, run_id)
 
 
+def named_in(*told: Mapping[str, Any] | None) -> set[int]:
+    """The runs that a run's config, or its summary, names as those whose results it read."""
+    given = [facts for facts in told if facts is not None]
+    read = {number for facts in given for name, number in facts.items() if name.endswith("_run")}
+    parts = {number for facts in given for number in (facts.get("parts") or {}).values()}
+    return {number for number in read | parts if isinstance(number, int)}
+
+
 def sources(session: Session, run: Run) -> Sequence[Run]:
     """The runs whose results it read, as what it was asked or what came of it names them, the first begun first."""
-    told = [*run.config.items(), *(run.summary or {}).items()]
-    named = [number for name, number in told if name.endswith("_run") and isinstance(number, int)]
-    parts = (run.config.get("parts") or {}).values()
-    return session.scalars(select(Run).where(Run.id.in_([*named, *parts])).order_by(Run.id)).all()
+    named = named_in(run.config, run.summary)
+    return session.scalars(select(Run).where(Run.id.in_(named)).order_by(Run.id)).all()
+
+
+def hold(session: Session, run_ids: Collection[int]) -> set[int]:
+    """Those of these runs that there are, which nobody forgets until this transaction ends."""
+    held = select(Run.id).where(Run.id.in_(run_ids)).order_by(Run.id)
+    return set(session.scalars(held.with_for_update(read=True, key_share=True)))
 
 
 def readers(session: Session, run: Run, *, limit: int = 100) -> Sequence[Run]:

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import session
 from db.models import Image, Metric, Report, Run, VectorIndex
-from db.queries import predictions
+from db.queries import predictions, runs
 from db.queries.evaluation import report_slice
 from jobs import report
 from jobs.command import Context, JobError
@@ -30,7 +30,7 @@ class Lineage:
         indexes = _Indexes({row.id: row.run_id for row in rows}, {row.sha256: row.run_id for row in rows})
         readers = defaultdict(set)
         for run in db.scalars(select(Run)):
-            for source in {*_named(run), *indexes.read_by(run)} - {run.id}:
+            for source in {*runs.named_in(run.config, run.summary), *indexes.read_by(run)} - {run.id}:
                 readers[source].add(run.id)
         return cls({source: frozenset(found) for source, found in readers.items()})
 
@@ -41,14 +41,6 @@ class Lineage:
             new = {reader for one in new for reader in self.readers.get(one, ())} - found
             found |= new
         return found - set(run_ids)
-
-
-def _named(run: Run) -> Iterator[int]:
-    """The runs that its settings, or what came of it, name as read."""
-    for name, number in [*run.config.items(), *(run.summary or {}).items()]:
-        if name.endswith("_run") and isinstance(number, int):
-            yield number
-    yield from (run.config.get("parts") or {}).values()
 
 
 @dataclass(frozen=True)

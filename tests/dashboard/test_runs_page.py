@@ -72,8 +72,9 @@ def texts(at: AppTest, key: str) -> list[list[str]]:
 
 
 def commands(at: AppTest) -> list[str]:
-    """The commands that can be copied."""
-    return [str(one.value) for one in at.code if str(one.value).startswith("python -m jobs")]
+    """The commands that can be copied, but for that which forgets the run."""
+    copied = [str(one.value) for one in at.code if str(one.value).startswith("python -m jobs")]
+    return [line for line in copied if not line.startswith("python -m jobs forget")]
 
 
 def points(at: AppTest) -> int:

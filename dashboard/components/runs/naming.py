@@ -16,7 +16,16 @@ def telling(run: Run) -> list[str]:
     told = dict.fromkeys(known[name] for name in TELLING if name in known)
     point, looked_at = known.get("operating_point"), run.config.get("predict_run") or run.config.get("evaluate_run")
     more = [f"threshold {point}"] if point else []
-    return [*told, *more, *([f"of run {looked_at}"] if looked_at else [])]
+    return [*told, *more, *([f"of run {looked_at}"] if looked_at else []), *_forgotten(run)]
+
+
+def _forgotten(run: Run) -> list[str]:
+    """What a run forgot that forgets others."""
+    if run.kind != "forget":
+        return []
+    numbers = run.config["runs"]
+    some = f"run {numbers[0]}" if len(numbers) == 1 else wording.count(len(numbers), "run")
+    return [f"dataset {run.config['dataset']}", some] if "dataset" in run.config else [some]
 
 
 def of_dataset(dataset: Dataset) -> str:

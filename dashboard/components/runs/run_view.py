@@ -13,10 +13,11 @@ from dashboard.components.case import audit_findings
 from dashboard.components.runs import naming, related, results, run_comparison, run_files
 from db.models import Dataset, ReportFailure, Run
 from db.queries import evaluation, overview, reports, runs
+from engine.commands import job, shell
 
 KINDS = (
     *("ingest", "validate", "train", "predict", "report", "score", "embed", "duplicates", "map"),
-    *("evaluate", "audit", "export"),
+    *("evaluate", "audit", "export", "forget"),
 )
 BROKEN = ("failed", "lost", "interrupted")
 SKIPPED = 200
@@ -49,7 +50,7 @@ def one(dataset: Dataset, run_id: int) -> None:
     )
     if run is None:
         st.header("No such run")
-        st.markdown(f"The database has no run {run_id}.")
+        st.markdown(frame.absent_run(run_id) or "")
         return
     standing = runs.status(run)
     st.header(f"Run {run.id}: {', '.join([run.kind, *map(wording.plain, naming.telling(run)), standing])}")
@@ -101,7 +102,7 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         results.show(dataset, run, metrics)
     audit_findings.slices(dataset, run)
     if run.command and standing not in BROKEN:
-        st.markdown("The command that repeats it:")
+        st.markdown("The command that repeats it:" if run.kind != "forget" else "The command that did it:")
         st.code(run.command, language=None, wrap_lines=True)
     elif standing not in BROKEN:
         st.caption("The command that made it was not recorded.")
@@ -119,6 +120,7 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         figures.listing(metrics, key="run_metrics")
     if files:
         run_files.listing(files)
+    _forgetting(dataset, run, standing)
     if lost:
         _unwritten(dataset, lost, unwritten)
     if reasons:
@@ -128,6 +130,19 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
             [one.path, one.reason, _detail(dataset, one.image_id, one.detail)] for one in skipped
         ]
         linked.table(["File", "Reason", "Detail"], table, key="skipped", caption="Files that ingest left out")
+
+
+def _forgetting(dataset: Dataset, run: Run, standing: str | None) -> None:
+    """The command that removes the run, of the ingest in force that of its dataset; none while it runs, nor for what
+    was removed. dataset: the run's, see `whose`."""
+    if standing == "running" or run.kind == "forget":
+        return
+    with resources.reading() as session:
+        ingest = runs.in_force(session, "ingest", run.dataset_id) if run.kind == "ingest" and run.dataset_id else None
+    whole = ingest is not None and ingest.id == run.id
+    what = "the dataset, this run with it" if whole else "it"
+    st.markdown(f"The command that forgets {what}; first it only tells what would go, and what was built on it:")
+    st.code(job("forget", dataset.name) if whole else shell("forget", str(run.id)), language=None, wrap_lines=True)
 
 
 def _unwritten(dataset: Dataset, total: int, failed: Sequence[ReportFailure]) -> None:
