@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from db import session
 from db.models import Image, Metric, Report, Run, VectorIndex
-from db.queries import predictions, runs
+from db.queries import runs
 from db.queries.evaluation import report_slice
 from jobs import report
 from jobs.command import Context, JobError
@@ -30,7 +30,7 @@ class Lineage:
         indexes = _Indexes({row.id: row.run_id for row in rows}, {row.sha256: row.run_id for row in rows})
         readers = defaultdict(set)
         for run in db.scalars(select(Run)):
-            for source in {*runs.named_in(run.config, run.summary), *indexes.read_by(run)} - {run.id}:
+            for source in {*_named(run), *indexes.read_by(run)} - {run.id}:
                 readers[source].add(run.id)
         return cls({source: frozenset(found) for source, found in readers.items()})
 
@@ -41,6 +41,19 @@ class Lineage:
             new = {reader for one in new for reader in self.readers.get(one, ())} - found
             found |= new
         return found - set(run_ids)
+
+
+def rests_on_pixels(run: Run) -> bool:
+    """Whether it is a run of reports whose texts rest on no classifier: its predict run only told which images to write
+    about, and what to score them against."""
+    settings = run.config.get("settings")
+    return run.kind == "report" and settings is not None and "classifier" not in settings
+
+
+def _named(run: Run) -> set[int]:
+    """The runs that its settings, or what came of it, name as read."""
+    scored_against = {run.config.get("predict_run")} if rests_on_pixels(run) else set()
+    return runs.named_in(run.config, run.summary) - scored_against
 
 
 @dataclass(frozen=True)
@@ -100,7 +113,8 @@ def heirs_of(context: Context, run_ids: Collection[int]) -> dict[int, int]:
         same = [row for row in written.get(key, ()) if row.prompt in (run.config.get("strategies") or {}).values()]
         if same:
             asked = _asked(context, run)
-            found |= {row.id: run.id for row in same if row.picture in asked and row.id not in found}
+            chosen = same if asked is None else [row for row in same if row.picture in asked]
+            found = {row.id: run.id for row in chosen} | found
     return found
 
 
@@ -124,19 +138,15 @@ def _written(db: Session, run_ids: Collection[int]) -> dict[tuple[Any, ...], lis
     return found
 
 
-def _asked(context: Context, run: Run) -> set[str]:
-    """The pictures, by sha256, that a report run asked for. What a file of reports held is not kept: of imported ones
-    they are all that its predict run scored, where it found some of its reports there already; else none."""
+def _asked(context: Context, run: Run) -> set[str] | None:
+    """The pictures, by sha256, that a report run asked for. Where that is not known any more (of imported reports, or
+    where its predict run was forgotten) None, any, if it found some of its reports there already, else none."""
     with session.reading(context.engine) as db:
         predicted = db.get(Run, run.config.get("predict_run") or 0)
-        if predicted is None:
-            return set()
-        if "images" not in run.config:
-            told = run.summary or {}
-            complete = told.get("reports", 0) <= told.get("written", 0) + told.get("failed", 0)
-            return set() if complete else {image.sha256 for image in predictions.of_run(db, predicted.id)}
-    wanted = report.image_count(run.config["images"])
-    split, only = run.config.get("split"), run.config.get("only")
+    if predicted is None or "images" not in run.config:
+        told = run.summary or {}
+        return set() if told.get("reports", 0) <= told.get("written", 0) + told.get("failed", 0) else None
+    wanted, split, only = report.image_count(run.config["images"]), run.config.get("split"), run.config.get("only")
     try:
         _, images = report.chosen_images(context, predicted, split, only, wanted, run.seed or 0)
     except JobError:  # nothing of what it asked for is there any more

@@ -75,6 +75,8 @@ class Plan:
     """Folders of runs that are not this database's, for whose sake thumbnails stay."""
     exported: Sequence[str]
     """Folders that forgotten exports wrote into, which stay."""
+    rescored: Sequence[Run]
+    """Runs of reports that stay, and were scored against predictions that go."""
     successors: Sequence[tuple[str, int | None]]
     """Kind and number of each run that would come into force in the place of one that goes; None where none would."""
 
@@ -91,8 +93,8 @@ class Plan:
 
     @property
     def scoring(self) -> bool:
-        """Whether a run goes that scored reports: those that stay may have its scores."""
-        return any(run.kind in ("score", "report") for run in self.runs)
+        """Whether reports that stay may have scores of a run, or against a run, that goes."""
+        return bool(self.rescored) or any(run.kind in ("score", "report") for run in self.runs)
 
 
 def of(context: Context, wanted: Wanted) -> Plan:
@@ -108,14 +110,26 @@ def of(context: Context, wanted: Wanted) -> Plan:
         owners = {owner_of(run) for run in db.scalars(select(Run))}
         reviews, tags = _human_work(db, dataset)
         successors = [] if dataset else _successors(db, rows)
+        rescored = [run for run in db.scalars(select(Run).where(Run.kind == "report")) if _loose(run, found)]
     left = [Left.of(context.artifacts, run, [one for one in paths.get(run.id, ()) if one not in used]) for run in rows]
     strangers = leftovers.strangers(context.artifacts, owners) if dataset else []
     alone = [] if strangers else [sha256 for sha256 in shas if sha256 not in shared]
     size = sum((one.size(context.artifacts) for one in left), leftovers.thumbnails(context.artifacts, alone))
     exported = sorted({str(run.config["folder"]) for run in rows if run.kind == "export" and "folder" in run.config})
     return Plan(
-        *(wanted, found, rows, counted, reviews, tags),
-        *(left, size, alone, strangers, exported, successors),
+        wanted=wanted,
+        going=found,
+        runs=rows,
+        rows=counted,
+        reviews=reviews,
+        tags=tags,
+        left=left,
+        size=size,
+        thumbnails=alone,
+        strangers=strangers,
+        exported=exported,
+        rescored=rescored,
+        successors=successors,
     )
 
 
@@ -147,6 +161,11 @@ def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, in
             )
     _refuse_scores_elsewhere(db, wanted, rows)
     return found
+
+
+def _loose(run: Run, found: Going) -> bool:
+    """Whether a run of reports stays, though the predict run goes that they were scored against."""
+    return run.id not in found.all and run.config.get("predict_run") in found.all
 
 
 def _human_work(db: Session, dataset: Dataset | None) -> tuple[dict[str, int], int]:

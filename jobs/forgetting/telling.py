@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator
 
 from db.models import Run
+from engine.commands import job
 from jobs.forgetting.plan import Plan
 
 NAMED = 8
@@ -64,6 +65,12 @@ def _kept(found: Plan) -> Iterator[str]:
     heirs = found.going.heirs
     if heirs:
         yield f"kept: {counted(len(heirs), 'report')} that {named(set(heirs.values()))} asked for too"
+    for dataset in sorted({run.config["dataset"] for run in found.rescored}):
+        theirs = [run.id for run in found.rescored if run.config["dataset"] == dataset]
+        yield (
+            f"kept: reports of {named(theirs)}, whose texts rest on nothing that goes; their scores do, so afterwards "
+            f"run: {job('score', dataset)}"
+        )
     yield from (f"kept: exported files in {folder}" for folder in found.exported)
     if found.strangers:
         yield (

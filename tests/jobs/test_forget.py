@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from sqlalchemy import Table, func, select
 from db import session, tallies
 from db.models import Artifact, Base, Image, Prediction, Prompt, Report, Run, TrainedOn, VectorIndex, now
 from db.queries import evaluation, runs
-from jobs import evaluate, forget, import_predictions, report, score
+from jobs import evaluate, forget, import_predictions, import_reports, report, score
 from jobs import map as jobs_map
 from jobs.command import Context, JobError
 from jobs.forgetting import leftovers
@@ -68,8 +68,11 @@ def recount(context: Context) -> None:
             tallies.dataset(db, dataset_id)
 
 
-def assert_whole(context: Context) -> None:
-    """What is counted is what there is, no row names a run or a file that is gone, and no folder is without its run."""
+def assert_whole(context: Context, *, gone: Collection[int] = ()) -> None:
+    """What is counted is what there is, no row names a run or a file that is gone, no folder is without its run.
+
+    gone: runs that a run of reports still names.
+    """
     before = tallied(context)
     recount(context)
     assert tallied(context) == before
@@ -80,7 +83,7 @@ def assert_whole(context: Context) -> None:
                 absent = key.parent.is_not(None) & key.parent.not_in(select(key.column))
                 assert db.scalar(select(func.count()).select_from(table).where(absent)) == 0, f"{table.name}, {key}"
         for run in known.values():
-            assert runs.named_in(run.config, run.summary) <= known.keys() | {1}  # finished_runs makes one up
+            assert runs.named_in(run.config, run.summary) <= known.keys() | {1, *gone}  # finished_runs makes one up
         paths = [*db.scalars(select(Artifact.path)), *db.scalars(select(VectorIndex.path))]
         built = set(db.scalars(select(VectorIndex.path)))
     assert [path for path in paths if not (context.artifacts / path).exists()] == []
@@ -361,6 +364,31 @@ def test_reports_that_another_run_asked_for_too_go_over_to_it(
     assert forget.main([str(every), "--yes", *common]) == 0
     assert of_run(world.context, few) == 4 == counts(world.context)["report"]
     assert_whole(world.context)
+
+
+def test_reports_whose_texts_rest_on_no_classifier_stay_where_the_predictions_go_that_they_were_scored_against(
+    world: World, common: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kept, wrong = predicted(world), predicted(world, seed=1, name="mistyped")
+    rows = [f"{image.path},No pneumonia.,basic" for image in world.of("test")[:4]]
+    (tmp_path / "written.csv").write_text("\n".join(["path,report,strategy", *rows]))
+    assert import_reports.main([str(tmp_path / "written.csv"), "--model", "ours", *world.options]) == 0
+    theirs = in_force(world, "report")
+    template = reported(world)
+    assert score.main([*world.options, "--predict-run", str(kept)]) == 0
+    done = in_force(world, "score")
+    assert report.main([*world.options, "--images", "4", *TEMPLATE, "--predict-run", str(wrong)]) == 0
+    said(capsys)
+    assert forget.main([str(wrong), "--with-dependents", "--yes", *common]) == 0
+    told = said(capsys)
+    assert f"kept: reports of run {theirs}, whose texts rest on nothing that goes" in told
+    assert "run: python -m jobs score --dataset drawn" in told
+    assert (of_run(world.context, theirs), of_run(world.context, template)) == (4, 0)
+    assert_whole(world.context, gone={wrong})
+    assert score.main(world.options) == 0
+    assert in_force(world, "score") > done
+    assert forget.main([str(theirs), "--yes", *common]) == 0
+    assert counts(world.context)["report"] == 0
 
 
 def test_reports_under_another_prompt_or_of_other_predictions_do_not_go_over(world: World, common: list[str]) -> None:
