@@ -100,12 +100,10 @@ def forget(context: Context, found: Plan, *, reviews_too: bool) -> None:
     """Note which files are to go, delete the rows, then the files: whatever ends it early, no row names a file that is
     gone, and the note tells what is left to do. Raises JobError where something changed meanwhile."""
     dataset, ids = found.wanted.dataset, found.going.all
-    run = ActiveRun.claim(
-        context,
-        kind=KIND,
-        config={"runs": ids, **({"dataset": dataset.name} if dataset else {}), "scoring": found.scoring},
-        again=True,
-    )
+    config = {"runs": ids, "scoring": found.scoring, "openings": found.openings}
+    if dataset is not None:
+        config |= {"dataset": dataset.name}
+    run = ActiveRun.claim(context, kind=KIND, config=config, again=True)
     with run:
         note = Note.of(found)
         write_whole(run.folder / LEFT, note.json())

@@ -9,7 +9,7 @@ import psutil
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from db.models import Artifact, Metric, Prediction, Run, SkippedFile, now
+from db.models import Artifact, Dataset, Metric, Prediction, Run, SkippedFile, now
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
@@ -73,9 +73,19 @@ def forgotten_by(session: Session, run_id: int) -> Run | None:
 
 
 def test_openings(session: Session, dataset_id: int) -> int:
-    """How often the data set's test split was scored: its finished predict runs on "test" or on all images."""
-    query = select(Run.config).where(Run.kind == "predict", Run.status == "finished", Run.dataset_id == dataset_id)
-    return sum(config.get("split") in ("test", "all") for config in session.scalars(query))
+    """How often the data set's test split was scored: its finished predict runs on "test" or on all images, also those
+    that were forgotten since."""
+    query = select(Run).where(Run.kind == "predict", Run.status == "finished", Run.dataset_id == dataset_id)
+    there = sum(opens_test(run) for run in session.scalars(query))
+    began = select(Dataset.created).where(Dataset.id == dataset_id).scalar_subquery()
+    since = session.scalars(select(Run).where(Run.kind == "forget", Run.status == "finished", Run.started >= began))
+    gone: int = sum(run.config["openings"].get(str(dataset_id), 0) for run in since)
+    return there + gone
+
+
+def opens_test(run: Run) -> bool:
+    """Whether it is a finished run that scored the test split."""
+    return run.kind == "predict" and run.status == "finished" and run.config.get("split") in ("test", "all")
 
 
 def find(session: Session, run_id: int) -> Run | None:

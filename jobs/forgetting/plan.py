@@ -1,5 +1,6 @@
 """What would be forgotten: which runs, those that were built on them, how many rows and files; and what forbids it."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -95,6 +96,12 @@ class Plan:
     def scoring(self) -> bool:
         """Whether reports that stay may have scores of a run, or against a run, that goes."""
         return bool(self.rescored) or any(run.kind in ("score", "report") for run in self.runs)
+
+    @property
+    def openings(self) -> dict[str, int]:
+        """How many of the runs scored the test split, by the number of its dataset: it stays opened."""
+        opened = Counter(str(run.dataset_id) for run in self.runs if runs.opens_test(run))
+        return {number: count for number, count in opened.items() if number != str(self.wanted.dataset_id)}
 
 
 def of(context: Context, wanted: Wanted) -> Plan:

@@ -438,6 +438,20 @@ def test_scores_are_made_anew_where_the_run_that_made_them_was_forgotten(
     assert in_force(world, "score") == again
 
 
+def test_the_test_split_stays_opened_by_predictions_that_were_forgotten(world: World, common: list[str]) -> None:
+    def opened() -> int:
+        with session.reading(world.context.engine) as db:
+            return runs.test_openings(db, world.dataset.id)
+
+    first = predicted(world)
+    predicted(world, seed=1)
+    assert opened() == 2
+    assert forget.main([str(first), "--yes", *common]) == 0
+    assert opened() == 2
+    predicted(world)
+    assert opened() == 3
+
+
 class Killed(BaseException):
     """The process is gone."""
 
