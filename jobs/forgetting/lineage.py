@@ -148,7 +148,7 @@ def _asked(context: Context, run: Run) -> set[str] | None:
         return set() if told.get("reports", 0) <= told.get("written", 0) + told.get("failed", 0) else None
     wanted, split, only = report.image_count(run.config["images"]), run.config.get("split"), run.config.get("only")
     try:
-        _, images = report.chosen_images(context, predicted, split, only, wanted, run.seed or 0)
+        _, images = report.chosen_images(context, predicted, split=split, only=only, count=wanted, seed=run.seed or 0)
     except JobError:  # nothing of what it asked for is there any more
         return set()
     return {image.sha256 for image in images}
