@@ -181,6 +181,17 @@ def fetch(name: str, *, models: Path) -> Path:
     return target
 
 
+def check(name: str, folder: Path) -> None:
+    """Raises InputError where the checkpoint of `name` in `folder` has other bytes than the published one."""
+    wanted = spec(name)
+    checkpoint = next(folder.glob(wanted.files[0]))
+    if not (found := file_sha256(checkpoint)).startswith(wanted.sha256):
+        raise InputError(
+            f"{wanted.role} '{name}': {checkpoint} has sha256 {found[:12]}, expected {wanted.sha256[:12]}; delete it "
+            "to fetch it anew"
+        )
+
+
 def torchvision_file(name: str, *, models: Path | None = None, weights: Path | None = None) -> Path:
     """The checkpoint of a torchvision model by its name here, such as efficientnet_b3. Raises as `locate` does."""
     path = locate(name, models=models, weights=weights)

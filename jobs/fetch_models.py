@@ -28,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if present is None:
             print(f"fetch_models: {name}, {weights.REGISTRY[name].megabytes} MB from {weights.REGISTRY[name].source}")
             present = weights.fetch(name, models=models)
+        else:
+            weights.check(name, present)
         print(f"fetch_models: {name} is in {present}")
     return 0
 

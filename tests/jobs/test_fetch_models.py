@@ -119,6 +119,12 @@ def test_one_file_weights_are_fetched_by_address_and_checked(
     monkeypatch.setitem(weights.REGISTRY, "efficientnet_b3", published)
     assert fetch_models.main(["--models", str(models), "efficientnet_b3"]) == 0
     assert (models / "efficientnet_b3" / published.files[0]).read_bytes() == b"weights"
+    assert fetch_models.main(["--models", str(models), "efficientnet_b3"]) == 0
+    (models / "efficientnet_b3" / published.files[0]).write_bytes(b"damaged")
+    assert fetch_models.main(["--models", str(models), "efficientnet_b3"]) == 1
+    assert (
+        f"has sha256 41f0c27c00e8, expected {published.sha256}; delete it to fetch it anew" in capsys.readouterr().err
+    )
     monkeypatch.setitem(weights.REGISTRY, "efficientnet_b3", dataclasses.replace(published, sha256="00000000"))
     assert fetch_models.main(["--models", str(tmp_path / "others"), "efficientnet_b3"]) == 1
     assert "invalid hash value" in capsys.readouterr().err
