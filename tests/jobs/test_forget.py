@@ -10,7 +10,7 @@ import pytest
 from finished_runs import World, make_world
 from sqlalchemy import Table, func, select
 
-from db import session, tallies
+from db import forgetting, session, tallies
 from db.models import Artifact, Base, Image, Prediction, Prompt, Report, Run, TrainedOn, VectorIndex, now
 from db.queries import evaluation, runs
 from jobs import evaluate, forget, import_predictions, import_reports, report, score
@@ -245,16 +245,17 @@ def test_what_averages_lays_out_quotes_or_measures_a_run_was_built_on_it(world: 
 def test_an_evaluation_that_measured_reports_was_built_on_them_and_one_before_them_was_not(
     world: World, common: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    world.add_reports(model="first")
+    world.add_reports(model="ours", revision="1")
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     earlier = in_force(world, "evaluate")
-    second = world.add_reports(model="second")
+    second = world.add_reports(model="ours", revision="2")
     recount(world.context)
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     later = in_force(world, "evaluate")
+    exported = world.finish("export", evaluate_run=later, folder="/somewhere")
     assert forget.main([str(second.id), "--yes", *common]) == 1
-    assert error(capsys).startswith(f"error: run {later} was built on run {second.id};")
-    assert forget.main([str(second.id), str(later), "--yes", *common]) == 0
+    assert error(capsys).startswith(f"error: runs {later} and {exported.id} were built on run {second.id};")
+    assert forget.main([str(second.id), "--with-dependents", "--yes", *common]) == 0
     assert in_force(world, "evaluate") == earlier
     assert_whole(world.context)
 
@@ -571,6 +572,35 @@ def test_an_index_whose_folder_was_taken_by_another_database_stays(world: World,
     (run.folder / "owner.txt").write_text("another's\n")
     assert forget.main([str(run.id), "--yes", *common]) == 0
     assert (world.context.artifacts / built.path).is_dir() and run.folder.is_dir()
+
+
+def test_a_folder_that_another_run_took_before_it_was_removed_stays(world: World) -> None:
+    run = world.add_index()
+    with session.reading(world.context.engine) as db:
+        paths = forgetting.index_paths(db, [run.id])[run.id]
+        left = leftovers.Left.of(world.context.artifacts, db.get_one(Run, run.id), paths)
+    assert len(list(left.folders(world.context.artifacts))) == 2
+    (run.folder / "owner.txt").write_text("another's\n")
+    assert left.remove(world.context.artifacts, used=()) == leftovers.Size()
+    assert run.folder.is_dir() and (world.context.artifacts / paths[0]).is_dir()
+
+
+def test_a_folder_names_its_owner_until_nothing_else_is_in_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = world.add_predict()
+    (run.folder / "parts").mkdir()
+
+    def refused(path: Path) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    with session.reading(world.context.engine) as db:
+        left = leftovers.Left.of(world.context.artifacts, db.get_one(Run, run.id), [])
+    with monkeypatch.context() as patch:
+        patch.setattr(leftovers.shutil, "rmtree", refused)
+        with pytest.raises(PermissionError):
+            left.remove(world.context.artifacts, used=())
+    assert (run.folder / "owner.txt").is_file()
+    left.remove(world.context.artifacts, used=())
+    assert not run.folder.exists()
 
 
 def test_an_index_that_another_runs_row_refers_to_stays(world: World, common: list[str]) -> None:
