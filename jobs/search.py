@@ -1,7 +1,7 @@
 """python -m jobs search --image FILE | --text WORDS | --case ID [--k 5]: find the cases that are most alike."""
 
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,7 +38,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     refuse_contradictions(args)
     context = open_context(args, reads=True)
     dataset = context.dataset(args.dataset)
-    question = asked(context, dataset, split=args.split, label=args.label, cause=args.cause, outcome=args.outcome)
+    question = Question(dataset.id, split=args.split, label=args.label, attributes=subgroup(dataset, args.attribute))
+    question = asked(context, dataset, question, cause=args.cause, outcome=args.outcome)
     search_in = Search(context, dataset, args.k, question, args.exclude_same_patient, args.weights)
     if args.text is not None:
         answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for note in answer.notes:
             print(f"note: {note}", file=sys.stderr)
     else:
-        show(dataset, answer, as_json=args.json, narrowed=bool(args.label or args.cause or args.outcome))
+        show(dataset, answer, as_json=args.json, narrowed=question != Question(dataset.id, split=args.split))
     if args.grid is not None:
         asked_with = args.text or search_in.picture(args.image, args.case)
         write_grid(args.grid, dataset, answer, asked_with)
@@ -76,6 +77,14 @@ def argument_parser() -> ArgumentParser:
     options.add_argument(
         "--outcome", choices=("TP", "FP", "TN", "FN", "wrong"), help="find only cases that the classifier gets so"
     )
+    options.add_argument(
+        "--attribute",
+        action="append",
+        type=name_and_value,
+        default=[],
+        metavar="NAME=VALUE",
+        help="find only cases with this attribute, such as sex=female or view=unknown; may be repeated",
+    )
     options.add_argument("--exclude-same-patient", action="store_true", help="leave out the query's patient")
     options.add_argument("--weights", type=named_file, metavar="PATH", help="pretrained weights of the embedder")
     output = options.add_mutually_exclusive_group()
@@ -99,11 +108,32 @@ def refuse_contradictions(args: Namespace) -> None:
         raise UsageError("--case is answered by vectors that are there, without a model; leave --weights out")
 
 
+def name_and_value(text: str) -> tuple[str, str]:
+    """An argparse type: an attribute and its value."""
+    name, equals, value = text.partition("=")
+    if not (name and equals and value):
+        raise ArgumentTypeError(f"'{text}' is not NAME=VALUE, such as sex=female")
+    return name, value
+
+
+def subgroup(dataset: Dataset, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+    """The attributes that hits must have. Raises UsageError for one that the dataset does not know."""
+    for name, value in pairs:
+        if name not in dataset.attributes:
+            known = ", ".join(dataset.attributes) or "none; labels.csv or a DICOM header may tell some"
+            raise UsageError(f"attribute '{name}' is unknown; dataset '{dataset.name}' has: {known}")
+        values = [*dataset.attributes[name], cases.UNKNOWN]
+        if value not in values:
+            raise UsageError(f"{name} '{value}' is unknown; dataset '{dataset.name}' has: {', '.join(values)}")
+    return tuple(pairs)
+
+
 def asked(
-    context: Context, dataset: Dataset, *, split: str | None, label: str | None, cause: str | None, outcome: str | None
+    context: Context, dataset: Dataset, question: Question, *, cause: str | None, outcome: str | None
 ) -> Question:
-    """What hits are narrowed to. Raises UsageError for an unknown cause, JobError where outcomes are not known."""
-    question = Question(dataset.id, split=split, label=label, cause=cause)
+    """The question narrowed to a cause and an outcome. Raises UsageError for an unknown cause, JobError where outcomes
+    are not known."""
+    question = replace(question, cause=cause)
     with session.reading(context.engine) as db:
         known = [*cases.causes(db, dataset.id), cases.UNKNOWN]
         predicted = runs.in_force(db, "predict", dataset.id)

@@ -38,6 +38,7 @@ with st.sidebar:
     cause = address.choice("Only with cause", causes, name="cause", menu=True) if causes else None
     outcomes = filters.OUTCOMES if view.judged else {}
     outcome = address.choice("Only the classifier's", outcomes, name="outcome", menu=True) if outcomes else None
+    filters.choose_attributes(dataset, "only with")
     if way != "words":
         by_picture.other_patients()
     index = next(iter(asked.values()), None)
@@ -45,7 +46,8 @@ with st.sidebar:
         first, named = index.embedder, {name: name for name in asked}
         index = asked[address.choice("Embedder", named, name="index", default=first, menu=True) or first]
 
-question = cases.Question(dataset.id, split=split, label=label, cause=cause)
+films = view.question.attributes
+question = cases.Question(dataset.id, split=split, label=label, cause=cause, attributes=films)
 if outcome and view.judged:
     run_id, threshold = view.judged
     question = replace(question, run_id=run_id, threshold=threshold, outcome=outcome)

@@ -179,8 +179,7 @@ def _rarer(dataset: Dataset, found: View) -> None:
     with resources.reading() as session:
         compared = duplicates.latest(session, dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
-    for name, values in attributes_of(dataset).items():
-        address.choice(name.capitalize(), values, name=f"{ATTRIBUTE}{name}", menu=True)
+    choose_attributes(dataset)
     address.choice("Reports", REPORTED, name="reported")
     address.choice("Reviewed", REVIEWED, name="reviewed")
     if tags:
@@ -226,6 +225,12 @@ def causes(dataset: Dataset) -> dict[str, str]:
     with resources.reading() as session:
         found = cases.causes(session, dataset.id)
     return {name: name.capitalize() for name in found} | ({"unknown": "Unknown"} if found else {})
+
+
+def choose_attributes(dataset: Dataset, head: str = "") -> None:
+    """A menu for each attribute that parts the films. head: what stands before its name."""
+    for name, values in attributes_of(dataset).items():
+        address.choice(f"{head} {name}".strip().capitalize(), values, name=f"{ATTRIBUTE}{name}", menu=True)
 
 
 def attributes_of(dataset: Dataset) -> dict[str, dict[str, str]]:

@@ -49,7 +49,8 @@ def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_q
 
 
 @pytest.mark.parametrize(
-    "narrowed", [{}, {"split": "train"}, {"label": "normal"}, {"cause": "viral"}, {"outcome": "FN"}]
+    "narrowed",
+    [{}, {"split": "train"}, {"label": "normal"}, {"cause": "viral"}, {"outcome": "FN"}, {"film.sex": "female"}],
 )
 def test_labels_of_hits_are_counted_only_where_the_filters_leave_them_open(
     workbench: Workbench, narrowed: dict[str, str]

@@ -235,6 +235,33 @@ def test_hits_leave_as_csv_and_as_a_picture(
         assert f"--grid {name} is no name of a PNG file" in capsys.readouterr().err
 
 
+def test_hits_are_narrowed_to_a_subgroup_and_one_that_is_not_there_is_named(
+    options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    with session.transaction(context.engine) as db:
+        dataset = db.scalars(select(Dataset)).one()
+        numbers = list(db.scalars(select(Image.id)))
+        writes.attributes(db, {n: {"sex": ("female", "male")[n % 2], "view": "AP"} for n in numbers if n % 5})
+        tallies.dataset(db, dataset.id)
+    females = [
+        hit["case"] for hit in answer(options, capsys, *SUBGROUP, "sex=female", "--attribute", "view=AP")["hits"]
+    ]
+    assert sorted(females) == [n for n in numbers if n % 2 == 0 and n % 5]
+    unknown = [hit["case"] for hit in answer(options, capsys, *SUBGROUP, "sex=unknown")["hits"]]
+    assert sorted(unknown) == [n for n in numbers if n % 5 == 0]
+    for asked, line in (
+        ("sex=tall", "sex 'tall' is unknown; dataset 'films' has: female, male, unknown"),
+        ("age=2", "attribute 'age' is unknown; dataset 'films' has: "),
+        ("sex", "'sex' is not NAME=VALUE, such as sex=female"),
+    ):
+        assert search.main([*SUBGROUP, asked, *options]) == 2
+        assert line in capsys.readouterr().err
+
+
+SUBGROUP = ("--case", "1", "--k", "99", "--attribute")
+
+
 def test_a_hit_whose_file_is_another_by_now_is_not_drawn_under_its_label(
     options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
 ) -> None:
