@@ -35,7 +35,7 @@ CLASSIFICATION = """
   are clustered by patient. Temperature scaling sets a scale and no intercept.
 - **PPV** and **NPV** at another prevalence follow from recall and specificity by Bayes, taken to be the same there;
   intervals are over images (Mercaldo et al. 2007).
-- **By subgroup**: images that share an attribute (sex, age group, view and the like). A difference is less the value of
+- **By subgroup**: images that share an attribute (sex, age group, view and the like). A difference is from the value of
   all other images of which the attribute is known, beside the first of two or each of several; p is of no difference,
   by the same replicates, corrected for all that were looked at (Holm 1979).
 - **By patient**: a patient's probability is the mean of its images', and it has pneumonia where one of them has.
@@ -165,7 +165,7 @@ def subgroup_table(values: Sequence[Measured]) -> str:
             cells += [f"{number(value.value)} ({span(value)})" if value else "", f"{value.n:,}" if value else ""]
             cells.append(f"{number(apart.value)} ({span(apart)}), p {number(p.value)}" if apart and p else "")
         rows.append(tuple(cells))
-    heads = [head for name in shown for head in (NAMES[name], "n", "less that of the others")]
+    heads = [head for name in shown for head in (NAMES[name], "n", "difference from the others")]
     return markdown_table(("subgroup", *heads), rows) if rows else ""
 
 

@@ -112,7 +112,7 @@ def test_subgroups_are_factors_with_a_table_of_their_own_and_no_causes() -> None
     text = model_card(replace(CARD, values={"test": [*CARD.values["test"], *parts]}))
     factors = section(text, "Factors")
     assert "Of images it is also known: sex." in factors and "Results by age, device were not" in factors
-    assert "### By subgroup, test\n\n| subgroup | Recall (sensitivity) | n | less that of the others |" in text
+    assert "### By subgroup, test\n\n| subgroup | Recall (sensitivity) | n | difference from the others |" in text
     assert "| sex: female | 0.700 (0.690 to 0.710) | 618 | -0.200 (-0.210 to -0.190), p 0.004 |" in text
     assert "| sex: male | 0.900 (0.890 to 0.910) | 618 |  |" in text
     assert "Cause sex" not in text

@@ -30,11 +30,12 @@ def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metri
         for name in shown:
             row += [*_value(dataset, side, name, where), _difference(side, name, where)]
         rows.append(row)
-    heads = [head for name in shown for head in (f">{NAMES[name]}", ">n", ">Less the others'")]
+    heads = [head for name in shown for head in (f">{NAMES[name]}", ">n", ">Difference")]
     linked.table(["Subgroup", *heads], rows, key="subgroups", caption="The classifier by subgroup")
     st.caption(
-        f"{side.head}. A difference stands beside the first of two subgroups, or beside each of several; p is of no "
-        f"difference, corrected for all that were looked at. Nothing is measured on fewer than {SUBGROUP_LEAST} files."
+        f"{side.head}. A difference is from all other films of which the attribute is known, and of two subgroups it "
+        "stands beside the first; p is of no difference, corrected for all that were looked at. Nothing is measured on "
+        f"fewer than {SUBGROUP_LEAST} files."
     )
 
 
