@@ -59,7 +59,7 @@ class Dataset(Base):
     """True for phantoms: results on them show that the wiring works, nothing else."""
     patients_across: Mapped[int] = mapped_column(server_default="0")
     """Patients with films in the test split and outside it; see db.tallies."""
-    attributes: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    attributes: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
     """How many images have each value of each attribute: {name: {value: images}}; see db.tallies."""
     created: Mapped[datetime] = mapped_column(default=now)
 
