@@ -7,7 +7,8 @@ from db import session
 from db.queries import datasets, predictions
 from db.writes import MetricValue
 from engine.commands import job
-from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SCORES, measure
+from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SCORES, measure, subgroup_of
+from engine.splits import OUT_OF_FOLD
 from jobs.command import Context
 from jobs.evaluations.reports import stale
 from jobs.results import Inputs
@@ -55,8 +56,10 @@ def _told_apart(values: Sequence[MetricValue]) -> list[str]:
             continue
         apart = f"{abs(difference):.3f}" if name in SCORES else f"{100 * abs(difference):.1f} points"
         side = "lower" if difference < 0 else "higher"
+        where = "out of fold" if value.split == OUT_OF_FOLD else f"on split {value.split}"
+        group = " ".join(subgroup_of(value.slice) or (value.slice,))
         found.append(
-            f"{NAMES[name]} on split {value.split} is {apart} {side} on films with {value.slice} than on the others "
+            f"{NAMES[name]} {where} is {apart} {side} on films with {group} than on the others "
             f"(p {p:.3f}, corrected for all subgroups)"
         )
     return found
