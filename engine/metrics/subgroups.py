@@ -32,15 +32,15 @@ def subgroups(
     apart: list[tuple[str, str, Interval, float]] = []
     for name, given in sorted(attributes.items()):
         values = np.asarray(given)
-        parts = {value: values == value for value in sorted(set(values.tolist()) - {""})}
-        parts = {value: rows for value, rows in parts.items() if _measurable(sample, rows)}
+        known = sorted(set(values.tolist()) - {""})
+        parts = {value: rows for value in known if _measurable(sample, rows := values == value)}
         if len(parts) < 2:
             continue
         for place, (value, rows) in enumerate(parts.items()):
             where, names = subgroup(name, value), _measurable(sample, rows)
             part = Sample(sample.labels[rows], sample.probabilities[rows], sample.threshold)
             found += measured_on(part, keys[rows], names, where, seed=seed, replicates=replicates)
-            if len(parts) > 2 or place == 0:
+            if len(known) > 2 or place == 0:
                 others = (values != "") & ~rows
                 apart += _differences(sample, keys, rows, others, where, seed=seed, replicates=replicates)
     p_values = holm([p for *_, p in apart])

@@ -77,3 +77,13 @@ def test_small_groups_single_groups_and_one_class_are_not_made_figures_of() -> N
 def test_only_slices_of_subgroups_read_as_attribute_and_value() -> None:
     assert subgroup_of(subgroup("site", "a: b")) == ("site", "a: b")
     assert [subgroup_of(where) for where in ("all", "viral", "aligned / normal")] == [None] * 3
+
+
+def test_beside_a_third_group_too_small_to_measure_two_differences_are_not_one() -> None:
+    made, patients, _ = sample(200)
+    sites = np.array(["north", "south"] * 100)
+    sites[:6] = "ward"
+    found = measured(made, patients, {"site": sites})
+    apart = {where: one.interval.value for (where, name), one in found.items() if name == "recall_difference"}
+    assert apart.keys() == {"site: north", "site: south"}
+    assert apart["site: north"] != pytest.approx(-apart["site: south"])
