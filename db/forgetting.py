@@ -27,6 +27,7 @@ from db.models import (
 WORDS = {
     "dataset": "datasets",
     "image": "images",
+    "image_attribute": "attributes of images",
     "review": "reviews",
     "image_tag": "tags",
     "run": "runs",

@@ -1,9 +1,9 @@
 """What is known of films beside their label: sex, age group, view and the like."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, Select, and_, exists, func, select
+from sqlalchemy import ColumnElement, Row, Select, and_, exists, func, select
 from sqlalchemy.orm import Session
 
 from db.batches import batches
@@ -15,21 +15,14 @@ UNKNOWN = "unknown"
 
 def of_images(session: Session, ids: Sequence[int]) -> dict[int, dict[str, str]]:
     """Value by attribute name of each of these images; those of which nothing is known are left out."""
-    found: dict[int, dict[str, str]] = {}
-    for part in batches(ids):
-        query = _rows().where(ImageAttribute.image_id.in_(part))
-        for image_id, name, value in session.execute(query):
-            found.setdefault(image_id, {})[name] = value
-    return found
+    parts = (_rows().where(ImageAttribute.image_id.in_(part)) for part in batches(ids))
+    return _by_image(row for query in parts for row in session.execute(query))
 
 
 def of_dataset(session: Session, dataset_id: int) -> dict[int, dict[str, str]]:
     """The same of all images of a dataset."""
-    found: dict[int, dict[str, str]] = {}
     query = _rows().join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
-    for image_id, name, value in session.execute(query):
-        found.setdefault(image_id, {})[name] = value
-    return found
+    return _by_image(session.execute(query))
 
 
 def counts(session: Session, dataset_id: int) -> dict[str, dict[str, int]]:
@@ -37,9 +30,8 @@ def counts(session: Session, dataset_id: int) -> dict[str, dict[str, int]]:
     query = select(ImageAttribute.name, ImageAttribute.value, func.count())
     query = query.join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
     found: dict[str, dict[str, int]] = {}
-    for name, value, images in session.execute(
-        query.group_by(*query.selected_columns[:2]).order_by(*query.selected_columns[:2])
-    ):
+    keys = query.selected_columns[:2]
+    for name, value, images in session.execute(query.group_by(*keys).order_by(*keys)):
         found.setdefault(name, {})[value] = images
     return found
 
@@ -69,6 +61,12 @@ def has(name: str, value: str) -> ColumnElement[bool]:
 
 
 def _rows() -> Select[int, str, str]:
-    return select(ImageAttribute.image_id, ImageAttribute.name, ImageAttribute.value).order_by(
-        ImageAttribute.image_id, ImageAttribute.name
-    )
+    query = select(ImageAttribute.image_id, ImageAttribute.name, ImageAttribute.value)
+    return query.order_by(ImageAttribute.image_id, ImageAttribute.name)
+
+
+def _by_image(rows: Iterable[Row[int, str, str]]) -> dict[int, dict[str, str]]:
+    found: dict[int, dict[str, str]] = {}
+    for image_id, name, value in rows:
+        found.setdefault(image_id, {})[name] = value
+    return found
