@@ -95,19 +95,27 @@ def case_queries(every: Question, images: int) -> list[Query]:
         "found (TP)": replace(every, outcome="TP"),
         "failures": replace(every, outcome="wrong"),
         "probability .2 to .4": replace(every, low=0.2, high=0.4),
+        "female": replace(every, attributes=(("sex", "female"),)),
+        "female, missed (FN)": replace(every, attributes=(("sex", "female"),), outcome="FN"),
+        "rare site": replace(every, attributes=(("site", "rare"),)),
+        "rare site, female, missed (FN)": replace(
+            every, attributes=(("site", "rare"), ("sex", "female")), outcome="FN"
+        ),
     }
+    common = replace(every, attributes=(("sex", "female"), ("view", "AP")), outcome="FN")
     undescribed = replace(every, outcome="wrong", reported="no")
     moved = replace(every, threshold=0.5)
     found = [Query(f"cases.count, {name}", COUNT, partial(cases.count, one)) for name, one in asked.items()]
     found.append(Query("cases.count, failures without a report", COUNT, partial(cases.count, undescribed)))
+    found.append(Query("cases.count, female, AP, missed (FN)", None, partial(cases.count, common)))
     for sort in ("wrong", "uncertain", "high", "low", "file"):
-        for name in ("all", "test, normal", "missed (FN)", "found (TP)"):
+        for name in ("all", "test, normal", "missed (FN)", "found (TP)", "female, missed (FN)", "rare site"):
             one = replace(asked[name], sort=sort)
             found.append(Query(f"cases.page, {sort}, {name}", PAGE, partial(cases.page, one, limit=48)))
         far = partial(cases.page, replace(every, sort=sort), limit=48, offset=images // 2)
         found.append(Query(f"cases.page, {sort}, all, in the middle", None, far))
         found.append(Query(f"cases.place, {sort}", None, partial(cases.place, replace(every, sort=sort), images // 2)))
-    for name, one in {"all": every, "test": asked["test"], "threshold .5": moved}.items():
+    for name, one in {"all": every, "test": asked["test"], "female": asked["female"], "threshold .5": moved}.items():
         found.append(Query(f"cases.confusion, {name}", ROLL_UP, partial(cases.confusion, one)))
     return found
 
@@ -218,6 +226,7 @@ def walks(images: int) -> dict[str, tuple[str, ...]]:
     return {
         "/runs?kind=train": (
             *("/", "/cases", "/cases?split=test&outcome=FN", "/cases?sort=uncertain&label=normal", "/cases?page=5000"),
+            *("/cases?outcome=FN&film.sex=female", "/cases?film.site=rare", "/map?colour=film.sex"),
             *(f"/case?image={middle}", f"/case?image={middle}&sort=file"),
             *("/reports", "/reports?stance=none&model=nearest"),
             *("/reports?words=opacity", "/reports?queue=against", "/search", "/map", "/map?colour=outcome"),

@@ -22,6 +22,7 @@ from db.models import (
     Base,
     Dataset,
     Image,
+    ImageAttribute,
     Metric,
     NearDuplicate,
     Prediction,
@@ -33,7 +34,7 @@ from db.models import (
     now,
 )
 
-VERSION = 1
+VERSION = 2
 """Raised when other rows are written, so that older folders are made anew."""
 THRESHOLD = 0.35
 CHUNK = 50_000
@@ -83,7 +84,8 @@ def write(folder: Path, images: int) -> None:
         db.add(dataset)
         db.flush()
         labels, shas = write_images(db, draw, dataset.id, images)
-        told(f"{images:,} images")
+        write_attributes(db, draw, images)
+        told(f"{images:,} images, and what is known of them")
         ingest, train, predict = write_runs(db, dataset.id, images)
         write_skipped(db, ingest, images // 200)
         held_out = np.flatnonzero(np.arange(images) % 10 < 2)
@@ -150,6 +152,21 @@ def write_images(db: Session, draw: np.random.Generator, dataset_id: int, images
     }
     fill(db, Image, columns, count=images)
     return labels, shas
+
+
+def write_attributes(db: Session, draw: np.random.Generator, images: int) -> None:
+    """The sex and view of most films, and the site of all, one of which has one film in 2,000."""
+    known: dict[str, tuple[tuple[str | None, ...], tuple[float, ...]]] = {
+        "sex": (("female", "male", None), (0.47, 0.51, 0.02)),
+        "view": (("AP", "PA", "lateral", None), (0.55, 0.35, 0.05, 0.05)),
+        "site": (("north", "south", "rare"), (0.6, 0.3995, 0.0005)),
+    }
+    for name, (values, shares) in known.items():
+        drawn = draw.choice(len(values), images, p=shares)
+        for number, value in enumerate(values):
+            if value is not None:
+                ids = np.flatnonzero(drawn == number) + 1
+                fill(db, ImageAttribute, {"image_id": ids, "name": name, "value": value}, count=len(ids))
 
 
 def write_runs(db: Session, dataset_id: int, images: int) -> tuple[int, int, int]:

@@ -87,9 +87,9 @@ def _by_attribute(
     groups = (ImageAttribute.name.label("attribute"), ImageAttribute.value.label("value"), *keys)
     query = select(*groups, *counts).join(ImageAttribute, ImageAttribute.image_id == part.c.id).group_by(*groups)
     found = [dict(row) for row in session.execute(query).mappings()]
-    left: dict[str, dict[tuple[Any, ...], dict[str, Any]]] = {}
+    left = {name: {_key(one, keys): dict(one) for one in whole} for name in {row["attribute"] for row in found}}
     for row in found:
-        rest = left.setdefault(row["attribute"], {_key(one, keys): dict(one) for one in whole})
+        rest = left[row["attribute"]]
         for count in counts:
             rest[_key(row, keys)][count.name] -= row[count.name]
     unknown = [
