@@ -17,6 +17,7 @@ PRECEDENCE: tuple[Polarity, ...] = ("hypothetical", "uncertain", "absent", "pres
 """Where several triggers govern one term: 'the old effusion persists' leaves it present."""
 
 _CANNOT = r"(?:cannot|can not|can't|could not)"
+_UNABLE = rf"(?:{_CANNOT}|(?:am |is |are )?(?:unable|not able) to|do not|not possible to)"
 _EXCLUDE = r"(?:exclude|rule out|rule(?= [^.,;]{1,60} out\b))"
 _EXCLUDED = r"(?:excluded|ruled out|dismissed)"
 _IS = r"(?:is|are|was|were|seems?|appears?|looks?|remains?|be|been)"
@@ -62,7 +63,7 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         r"failure to (?:show|demonstrate|identify|reveal)",
         r"(?:cannot|can not|can't|could not|do not|did not|unable to|not able to) "
         r"(?:\w+ly )?(?:see|find|identify|detect|appreciate|discern|make out)",
-        "negative for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
+        "neg(?:ative)? for", "absence of", "lack of", "rul(?:es|ed|ing) out", "excludes?",
         "excluding", "wrong to (?:say|state) that", "far from", "anything but", "mimics?", "mimicking", "simulating",
         r"(?:does|do|did) not (?:show|suggest|support|represent)", r"fails? to show", "no history of",
         "(?:very |highly |seems? |appears? )?unlikely(?: to be| that)?", "less likely", "probably not",
@@ -84,7 +85,7 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         rf"(?:{_EVIDENCE} (?:of|for|that)|case for)(?={_later(_SCANT)})", "little to (?:suggest|support|indicate)",
         r"no (?:radiographic |definite |convincing )?(?:evidence|signs?|suggestion|indication) (?:of|for)",
         r"no findings? to (?:support|suggest)(?: a diagnosis of)?", r"not (?:consistent with|suggestive of|due to)",
-        r"over(?= (?:pneumonia|atelectasis|consolidation)\b)",
+        r"over(?= (?:pneumonia|atelectasis|consolidation|infecti\w+|infiltrates?)\b)",
     ),
     "uncertain": (
         "possibl[ey]", "probabl[ey]", "presumed", "presumably", "suspected", "suspicious (?:for|of)",
@@ -92,11 +93,13 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         "(?:may|might) not (?:be|represent|reflect|indicate)", "may (?:be|represent|reflect|indicate)", "may have",
         "might", "could", "maybe", "perhaps", "potential(?:ly)?",
         rf"{_CANNOT} (?:\w+ly )?{_EXCLUDE}", rf"(?:(?:does|do) )?not {_EXCLUDE}",
-        rf"(?:difficult|hard|impossible) to {_EXCLUDE}", "worrisome for", "worry for",
+        rf"(?:difficult|hard|impossible|no way) to {_EXCLUDE}", "worrisome for", "worry for",
+        rf"{_CANNOT} (?:\w+ly )?(?:confirm|establish)",
         "unable to (?:exclude|rule out)",
         r"(?:neither|not) (?:confirm|establish) n?or (?:exclude|rule out)", r"\?(?=\s?\w)",
-        "question of", "questionable", "equivocal", "indeterminate", "uncertain(?: whether)?",
-        rf"(?:{_IS} )?(?:equivocal|indeterminate|inconclusive|non-?specific|not (?:diagnostic|specific)) (?:for|of)",
+        "question of", "suggestion of", "questionable", "equivocal", "indeterminate", "uncertain(?: whether)?",
+        rf"(?:{_IS} )?(?:equivocal|indeterminate|inconclusive|non-?specific"
+        r"|not (?:diagnostic|specific|definitive|conclusive)) (?:for|of)",
         _graded(_CHANCE, _MIDDLING), _graded("confidence", _LOW),
         "not possible to (?:say|state|tell|exclude)(?: that)?(?: there is no)?", "(?:is )?(?:possible|probable) that",
         rf"possibility (?:of|that)(?!{_later(_LOW)})", "(?:does|do) not mean(?: that)?",
@@ -112,10 +115,10 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         "versus", r"vs\.?", "whether there is", "consider(?:ing)?",
         r"differential (?:includes|would include|diagnosis includes)",
         r"not (?:convinced|sure|certain) (?:that )?there is no",
-        rf"{_CANNOT} (?:say|state|claim)(?: \w+){{0,2}} (?:that )?there is no", "doubtful",
+        rf"(?:{_CANNOT}|would not) (?:say|state|claim)(?: \w+){{0,2}} (?:that )?there is no", "doubtful",
     ),
     "historical": (
-        r"(?:past |previous |prior )?(?:medical )?history of", _EARLIER,
+        r"(?:past |previous |prior )?(?:medical )?(?:history|hx) of", _EARLIER,
         r"(?:previously|formerly) (?:seen|noted|described|known)",
         "known previous", "status post", r"s/p", "had", "healed", "resolved", "recent(?:ly)? resolved", "treated for",
         r"(?:interval |complete )*(?:resolution|clearing|clearance) of", "no longer (?:any|an?)",
@@ -128,12 +131,17 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         r"(?:sensitive|specific|useful|helpful|better|needed|required) for",
         r"helps?(?: to)? (?:detect|identify|find|show|confirm|exclude)",
         r"(?:definitive|firm|final|formal|confident|clinical|definite) diagnosis of", "diagnos(?:e|es|ing)",
+        rf"{_UNABLE} (?:provide|give|offer|make|render) (?:an? )?(?:\w+ )?(?:diagnosis|interpretation|opinion)"
+        r" (?:of|on)",
+        rf"{_UNABLE} (?:interpret|analy[sz]e|read|examine) [^,;:]{{1,80}}? for",
+        rf"^\W*clinical (?:concern|suspicion) (?:for|of)(?!{_later(_GRADE)})",
         "to (?:exclude|rule out|confirm|refute)(?: or (?:exclude|rule out|confirm|refute))?",
-        "please (?:exclude|rule out)", "query", "rule out",
+        "please (?:exclude|rule out)", "query", "rule out", "r/o",
+        "(?:ensure|document|confirm|verify|establish|monitor) (?:\\w+ )?(?:resolution|clearing|clearance) of",
         "(?:determine|decide|assess|know|see|tell) (?:whether|if)", "if",
         rf"(?:probability|likelihood|chance|odds) of(?!{_later(rf'(?:not (?:very )?)?{_GRADE}')})",
         rf"risk of(?!{_later(_LOW)})",
-        "(?:conditions?|diseases?|findings) such as", "unable to (?:comment on|assess|evaluate|judge)",
+        "(?:conditions?|diseases?|findings) such as", rf"{_UNABLE} (?:comment on|assess|evaluate|judge)",
         r"other causes of", r"(?:known )?causes? of", "tell",
         rf"signs? of(?= \w+ (?:include|are)\b(?! (?:\w+ )?(?:not|absent|lacking|{_SEEN})\b))",
         "correlation for", "to ensure(?: that)?(?: there is)?(?: no)?", "only .{1,20} can (?:confirm|exclude|diagnose)",
@@ -141,7 +149,8 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         "supporting", "in case of", "should", r"to assess (?:for )?", "indication:", "clinical question:",
     ),
     "present": (
-        r"(?:not true|wrong to (?:say|state)) that (?:there is )?no", "no absence of", "not without", "positive for",
+        r"(?:not true|not the case|wrong to (?:say|state)) that (?:there is )?no", "no reason to doubt",
+        "no absence of", "not without", "positive for",
         r"(?:cannot|can not|can't) be denied(?: that)?",
         r"no (?:(?:significant|interval|appreciable|relevant) )*(?:change|increase|decrease|reduction|improvement) in"
         r"(?! (?:the )?(?:interstitial|bronchovascular) markings)",
@@ -164,7 +173,7 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         _said("unlikely"), _said("less likely"), _said("less probable"), _said("the least likely"), _said("improbable"),
         _said("disfavou?red"), _said("absent"), _said(_EXCLUDED),
         _said(r"not (?:\w+ )?(?:likely|probable|suspected|favou?red|expected|indicated)"),
-        rf"(?<=[:=-]\s)(?:no|none|negative|nil|absent)(?: {_SEEN})?(?=\s*(?:[.,;]|$))",
+        rf"(?<=[:=-]\s)(?:no|none|negative|nil|absent|false|0(?:\.0+)?(?![.\d]))(?: {_SEEN})?(?=\s*(?:[.,;:]|$))",
         rf"(?:{_IS} )?not (?:\w+ly |well )?(?:{_SEEN}|supported|suggested)", rf"(?:has|have) not been {_SEEN}",
         rf"(?:has|have) been {_EXCLUDED}", rf"{_CANNOT} be (?:\w+ly )?{_SEEN}",
         r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))",
@@ -190,7 +199,8 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         _said("suspected"), r"(?:must|should|may) (?:\w+ )?be considered", "(?:must|should) be (?:excluded|ruled out)",
         "(?:difficult|hard|impossible) to (?:exclude|rule out)", _said("not certain"),
         rf"(?:{_IS} )?not (?:\w+ly )?{_EXCLUDED}",
-        rf"(?:{_CANNOT}|not) be (?:\w+ly )?(?:{_EXCLUDED}|assured|confirmed)", rf"may be {_SEEN}", "versus", r"vs\.?",
+        rf"(?:{_CANNOT}|not) be (?:\w+ly )?(?:{_EXCLUDED}|assured|confirmed|diagnosed)", rf"may be {_SEEN}",
+        "versus", r"vs\.?",
         r"(?:could|may|might|can|would)(?: \w+)? (?:give|cause|explain|account for|produce|look like|be responsible)",
     ),
     "historical": (
@@ -204,6 +214,8 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         _said("not (?:assessed|evaluated|looked for)"), rf"{_CANNOT} be (?:assessed|evaluated|judged)",
         "not be (?:assessed|evaluated|judged)", r"(?:can|could|may) be missed",
         rf"{_CANNOT} be told apart", "develops?",
+        rf"(?<=\w\s)(?<!with\s)(?<!\ba\s)(?:{_CHANCE}|confidence)(?: score| level)?\s?[:=]\s?\d[\d.]*",
+        r"(?<=[:=-]\s)(?:[0-4]?\d(?:\.\d+)?\s?%|0?\.[0-4]\d*(?!\w))",
     ),
     "present": (
         "persists?", "persisting", "unchanged", rf"{_IS} (?:not absent|stable)",
@@ -258,7 +270,9 @@ BARRIER = re.compile(
 )
 """Between trigger and term: the trigger's own statement is complete, and another has begun."""
 
-TAKEN_FOR = re.compile(r"(?:concerning|suspicious|worrisome) for|(?:suspicion|concern) (?:for|of|about)", re.IGNORECASE)
+TAKEN_FOR = re.compile(
+    r"(?:concerning|suspicious|worrisome) for|(?:suspicion|concern|suggestion) (?:for|of|about)", re.IGNORECASE
+)
 DENIAL = re.compile(r"\w*not?|nothing|without|neither|nor|never", re.IGNORECASE)
 """What denies a sign denies what it is taken for: 'no opacity suspicious for pneumonia' has neither."""
 LISTING = re.compile(r"[,:]|\band\b", re.IGNORECASE)

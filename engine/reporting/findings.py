@@ -36,12 +36,21 @@ class Mention:
         return FINDINGS[self.finding][0]
 
 
+MARKS = re.compile(r"[*`\"\u201c\u201d]+|(?<![^\W_])_+|_+(?![^\W_])")
+"""Marks of Markdown and quotes around words, which are not read: '_no_ pneumonia', '**Pneumonia:** No', '"no"'."""
+WRITTEN = str.maketrans("_|}", " :;")
+"""Marks within and between words, as they are read: right_lower_lobe, | Pneumonia | No |, {"pneumonia": false}, which
+ends as a clause does."""
+_OPTION = "(?:yes|no|y|n|true|false|present|absent|uncertain)"
+OPTIONS = re.compile(rf"\({_OPTION}(?:\s?(?:/|,|\bor\b)\s?{_OPTION}){{1,3}}\)", re.IGNORECASE)
+"""What may be answered, repeated from a form: 'Pneumonia (yes/no): no'."""
+
 PIECE = re.compile(r".{1,600}(?!\S)|\S{1,600}", re.DOTALL)
 """No sentence is longer; nonsense without a full stop is read in pieces, so that time grows with length alone."""
 
 
 ANSWER = re.compile(
-    r"(?:answer\s*:)?[\s*-]*(?:(?P<present>yes)|(?P<absent>no|none)|(?P<uncertain>perhaps|possibly|maybe|uncertain))\b",
+    r"(?:(?:answer|a)\s*:)?[\s*-]*(?:(?P<present>yes)|(?P<absent>no|none)|(?P<uncertain>perhaps|possibly|maybe|uncertain))\b",
     re.IGNORECASE,
 )
 """What some models write after repeating the question."""
@@ -53,9 +62,12 @@ REQUEST = re.compile(
 )
 """How a line begins that says why the film was taken."""
 GENERAL = re.compile(
-    r"[\s*#_-]*(?:please\b"
+    r"[\s*#_-]*(?:please\b|\[\s?\]|(?:is|are) there\b"
+    r"|(?:(?:an?|the|single|plain|chest) )*(?:x-?ray|radiograph|film|image)s? (?:alone|by (?:itself|themselves)) can"
     r"|(?:describe|assess|evaluate|say|state|explain|list|determine|provide|options|answer (?:the|in|with))\b"
     r"|(?:on|in) an? (?:chest )?(?:x-?ray|radiograph|film)s?, \w+ (?:typically|usually|often|commonly)\b"
+    r"|(?:note: )?\w+ (?:would |can )?(?:typically|usually|often|commonly)"
+    r" (?:presents?|appears?|shows?|manifests?|causes?)\b"
     r"|signs? to look for\b|only an? \w+ can\b"
     r"|in (?:patients|children|adults|infants|general)\b|(?:the )?treatment of\b|(?:doctors|physicians|clinicians)\b"
     r"|(?:typical|common|classic) (?:features|signs|findings|symptoms|causes) of\b"
@@ -67,8 +79,8 @@ GENERAL = re.compile(
 
 INTERPRETS = re.compile(
     r"[^.;]*\b(?:represent\w*|reflect\w*|suggest\w*|indicat\w*|(?:consistent|compatible) with|in keeping with"
-    r"|(?:suspicious|concerning|worrisome) for|due to|caused by|(?:could|may|might) be|favou?r\w*|characteristic of"
-    r"|typical of|likely)\b[^.;]*|[^.;,]*\b(?:with|contains) (?:an? |visible |some )?",
+    r"|(?:suspicious|concerning|worrisome|concern|suspicion) for|due to|caused by|(?:could|may|might) be|favou?r\w*"
+    r"|characteristic of|typical of|likely)\b[^.;]*|[^.;,]*\b(?:with|contains) (?:an? |visible |some )?",
     re.IGNORECASE,
 )
 """What stands between a sign and the disease that it is taken for; the disease is where the sign is."""
@@ -78,6 +90,15 @@ LUNG = re.compile(r"[\W\d]*(?P<side>right|left) (?:lung|hemithorax|side)\s?(?=[*
 """How a sentence begins that is about one lung."""
 WHERE = re.compile(r"\W*(?:in|at|on|within|over|behind)\b(?:\s+[\w-]+){1,5}\W*", re.IGNORECASE)
 """A clause that does nothing but say where."""
+OPENS = re.compile(r"[\W\d]*(?:(?:any|focal|evidence of|signs? of|presence of)\s+){0,2}", re.IGNORECASE)
+SAYS = re.compile(r"(?:\s+(?:status|present|findings?))?\s*:(?P<said>.*)", re.IGNORECASE | re.DOTALL)
+"""What stands before and after a finding that is the topic of its line: '- Evidence of consolidation: none'."""
+DENIES = re.compile(
+    r"\s*(?:there (?:is|are|was|were) )?(?:no|none|not|without)\b"
+    r"(?! (?:\w+ )?(?:longer|doubt|new|(?:chang|increas|decreas|progress|improv|worsen|resol|clear)\w*)\b)",
+    re.IGNORECASE,
+)
+"""How what is said of a topic begins where it is not there, whether or not it is named again."""
 TURNS = re.compile(r"\b(?:but|however|although|though|and|no|not|without)\b", re.IGNORECASE)
 
 
@@ -86,8 +107,9 @@ def read(text: str) -> list[Mention]:
     found: list[Mention] = []
     asked: list[Mention] = []
     at = 0
-    for sentence in [piece for whole in sentences(text) for piece in PIECE.findall(whole)]:
-        at = text.index(sentence, at)
+    bare, places = _unmarked(text)
+    for sentence in [piece for whole in sentences(bare) for piece in PIECE.findall(whole)]:
+        at = bare.index(sentence, at)
         answer = ANSWER.match(sentence)
         if asked and answer:
             taken: Polarity = "present" if answer["present"] else "absent" if answer["absent"] else "uncertain"
@@ -97,7 +119,22 @@ def read(text: str) -> list[Mention]:
         asked = mentions if sentence.endswith("?") else []
         at += len(sentence)
     parts = sections(text)
-    return [_in_part(mention, part_at(parts, mention.start)) for mention in found]
+    there = (replace(one, start=places[one.start], end=places[one.end - 1] + 1) for one in found)
+    whole = (replace(one, term=text[one.start : one.end]) for one in there)
+    return [_in_part(mention, part_at(parts, mention.start)) for mention in whole]
+
+
+def _unmarked(text: str) -> tuple[str, list[int]]:
+    """The text without marks and options, and where in `text` each of its characters stands."""
+    text = OPTIONS.sub(lambda found: " " * len(found[0]), text)
+    kept: list[str] = []
+    places: list[int] = []
+    at = 0
+    for start, end in [*(mark.span() for mark in MARKS.finditer(text)), (len(text), len(text))]:
+        kept.append(text[at:start])
+        places += range(at, start)
+        at = end
+    return "".join(kept).translate(WRITTEN), places
 
 
 def _in_part(mention: Mention, part: str | None) -> Mention:
@@ -133,7 +170,24 @@ def _sentence(sentence: str) -> Iterator[Mention]:
             sides, zones = _placed(clause, [(0, 0)], SIDE), _placed(clause, [(0, 0)], ZONE)
             found[-1] = replace(last, side=next(iter(sides[0]), None), zone=next(iter(zones[0]), None))
         start = end if stop is None else stop.end()
-    yield from found
+    yield from _without_topic(found, sentence)
+
+
+def _without_topic(found: list[Mention], sentence: str) -> list[Mention]:
+    """The mentions; the first, where it is the topic of its line, denied where what follows begins with a denial or
+    says nothing but that all is well, and not asserted where what follows names it again."""
+    if not found or found[0].polarity != "present" or not OPENS.fullmatch(sentence, 0, found[0].start):
+        return found
+    first, *rest = found
+    says = SAYS.match(sentence, first.end)
+    if says is None:
+        return found
+    if any(other.finding == first.finding and other.polarity != "hypothetical" for other in rest):
+        return [replace(first, polarity="hypothetical"), *rest]
+    beside = any(other.tier == "other" or other.finding == "air_bronchogram" for other in rest)
+    denied = DENIES.match(says["said"]) and not beside
+    well = rest and all((other.tier, other.polarity) == ("normality", "present") for other in rest)
+    return [replace(first, polarity="absent"), *rest] if denied or well else found
 
 
 def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str) -> Mention:

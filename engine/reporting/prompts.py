@@ -42,13 +42,15 @@ class PromptStrategy:
         return found
 
 
+END = r"(?:(?<=[.!])|(?<=\S\?)|(?<=\w\s\?)(?=\s+[A-Z]))"
+"""Where a sentence ends; in '? early pneumonia' the mark stands for a question about what follows."""
 ABBREVIATED = r"(?<!\bvs\.)(?<!\bDr\.)(?<!e\.g\.)(?<!i\.e\.)"
 """Full stops that end no sentence."""
 
 
 def sentences(text: str) -> list[str]:
     """The sentences of `text`: they end at . ? or ! before a space, or with the line; '0.97' is not split."""
-    return [part.strip() for part in re.split(rf"(?<=[.?!]){ABBREVIATED}\s+|\n+", text) if part.strip()]
+    return [part.strip() for part in re.split(rf"{END}{ABBREVIATED}\s+|\n+", text) if part.strip()]
 
 
 def heading(name: str) -> tuple[str, str]:

@@ -4,6 +4,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from engine.reporting.prompts import ABBREVIATED, END
+
 HEADINGS = {
     "lung fields": r"lung fields?|lungs?(?: and airways?)?|pulmonary|(?:lung )?parenchyma",
     "cardiac": r"cardiac(?: silhouette)?|heart(?: size)?(?: and mediastinum)?|cardio-?mediastin\w+(?: silhouette)?"
@@ -20,12 +22,19 @@ HEADINGS = {
 """Part -> how its heading is worded, anything in capitals before a colon included. A new wording is added here."""
 
 HEADING = re.compile(
-    r"(?:^|(?<=[.?!;]\s))[ \t>#*_\-•]*(?:\d+[.)][ \t]*)?[*_]*(?:"
+    r"(?:^|(?<=[.?!;]\s)|(?=\"\w))[ \t>#*_\-•{\"]*(?:\d+[.)][ \t]*)?[*_]*(?:"
     + "|".join(f"(?P<{part.replace(' ', '_')}>{words})" for part, words in HEADINGS.items())
-    + r")[*_ \t]*(?::[*_]*|$)",
+    + r")[*_\" \t]*(?::[*_]*|$)",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A heading opens a line or follows a sentence, and ends in a colon or with its line."""
+"""A heading opens a line, follows a sentence or is a key of JSON, and ends in a colon or with its line."""
+
+
+ASIDE = ("request", "comparison")
+"""Parts that say nothing of this film."""
+UNTIL = re.compile(r"(?<=\S)[ \t]*\n[ \t]*\n|\"\s*[,}]")
+"""Where the request and the comparison end at the latest: at an empty line, or as a value of JSON."""
+SENTENCE_END = re.compile(rf"{END}{ABBREVIATED}\s")
 
 
 @dataclass(frozen=True)
@@ -39,13 +48,28 @@ class Section:
 
 
 def sections(text: str) -> list[Section]:
-    """The parts of `text` in order; what stands before the first heading belongs to none."""
+    """The parts of `text` in order; what stands before the first heading belongs to none, nor what `_aside` leaves."""
     headings = list(HEADING.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
-    return [
-        Section(str(heading.lastgroup).replace("_", " "), heading.start(), heading.end(), end)
-        for heading, end in zip(headings, ends, strict=False)  # no heading, no part
-    ]
+    found = []
+    for heading, end in zip(headings, ends, strict=False):  # no heading, no part
+        name = str(heading.lastgroup).replace("_", " ")
+        until = _aside(text, heading.end(), end) if name in ASIDE else end
+        found.append(Section(name, heading.start(), heading.end(), until))
+    return found
+
+
+def _aside(text: str, body: int, end: int) -> int:
+    """Where a request or a comparison ends whose text begins at `body` and the next heading at `end`: where UNTIL says,
+    or, without a next heading, with its line, or within a single line with its first sentence."""
+    begins = end - len(text[body:end].lstrip())
+    if over := UNTIL.search(text, begins, end):
+        return over.start()
+    if end < len(text):
+        return end
+    line = text.find("\n", begins, end)
+    sentence = SENTENCE_END.search(text, begins, end)
+    return line if line >= 0 else sentence.start() if sentence else end
 
 
 def part_at(parts: Sequence[Section], place: int) -> str | None:

@@ -11,7 +11,7 @@ VERDICTS = "|".join(
         *("verdict", "impression", "conclusion", "diagnosis", "classification", "answer", "label", "prediction"),
         *("result", "assessment", "summary", "overall"),
     )
-    for mark in (": ", r":\*\* ", r": \*\*", " is ", " is: ", r" is \*\*")
+    for mark in (": ", " is ", " is: ")
 )
 """What stands directly before a verdict of one word."""
 
@@ -19,7 +19,7 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "pneumonia": (
         "diagnosis",
         r"(?:broncho)?pneumonias?|pneumonic|(?:lung |pulmonary |chest )?infections?"
-        r"|(?<!non-)infecti(?:ve|ous)(?: process)?|LRTI",
+        r"|(?<!non-)infecti(?:ve|ous)(?: process)?|LRTI|PNA",
     ),
     "consolidation": ("sign", r"consolidat(?:ions?|ed|ive)"),
     "infiltrate": ("sign", r"infiltrat(?:es?|ions?)"),
@@ -71,18 +71,18 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
         r"(?:abnormalit(?:y|ies)|abnormal findings?)|abnormal"
         r"|(?:(?:active|acute|focal) )+(?:(?:lung|pulmonary) )?lesions?"
         r"|patholog(?:y|ies)\b|pathological (?:findings?|changes?)"
-        r"|(?:(?:acute|active|significant|focal|(?:cardio)?(?:pulmonary|thoracic)|lung|chest) )+"
+        r"|(?:(?:acute|active|significant|focal|(?:cardio)?(?:pulmonary|thoracic)|CP|lung|chest) )+"
         r"(?:disease|process|patholog(?:y|ies))|(?:(?<=\bno )|(?<=\bof ))disease",
     ),
     "normal": (
         "normality",
-        r"(?:lungs?|lung fields?|chest|radiograph|x-?ray|study|examination|image)\b"
+        r"(?:lungs?(?! volumes?\b)|lung fields?|chest(?! wall\b)|radiograph|x-?ray|study|examination|image)\b"
         r"(?:(?!\b(?:heart|cardiac|mediastin\w*|abnormal)\b)[^.;,]){0,40}?"
         r"\b(?:clear(?! of\b)|(?:normal|unremarkable|healthy)(?! (?:heart|cardiac|mediastin\w*|size)\b))"
         r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?"
-        r"(?:lungs?|lung fields?|chest(?: x-?ray| radiograph)?|radiograph|x-?ray|study)"
+        r"(?:lungs?(?! volumes?\b)|lung fields?|chest(?! wall\b)(?: x-?ray| radiograph)?|radiograph|x-?ray|study)"
         r"|(?:(?<=lung fields: )|(?<=lungs: ))clear"
-        rf"|(?:^|(?<=^\*\*)|{VERDICTS})normal(?=[\s*]*(?:[.,;(]|$))|(?-i:NAD)",
+        rf"|(?:^|{VERDICTS})normal(?=\s*(?:[.,;(]|$))|(?-i:NAD)",
     ),
 }
 """Finding -> tier and the pattern of its names. diagnosis: the disease asked about; sign: what suggests it; other: what
@@ -92,13 +92,13 @@ begin at the same word."""
 TERM = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, (_, words) in FINDINGS.items()), re.IGNORECASE)
 
 SIDES = {
-    "right": r"(?<!(?:ed|ft) to the )right(?:-sided)?(?! clinical)|R[ULM][LZ]|(?-i:R)",
+    "right": r"(?<!(?:ed|ft) to the )right(?:-sided)?(?! clinical)|R[ULM][LZ]|(?-i:R)(?!/O)",
     "left": r"(?<!(?:ed|ft) to the )left(?:-sided)?|L[ULM][LZ]|lingular?|(?-i:L)",
     "bilateral": r"bilat(?:eral(?:ly)?)?|both|either (?:side|lung)|bi(?:basal|basilar|apical)",
 }
 ZONES = {
     "upper": r"upper(?! respiratory)|apex|apical|apices|biapical|[RL]?UZ|[RL]UL",
-    "middle": r"middle|mid(?:-?zone)?|perihilar|lingular?|RML|[RL]?MZ",
+    "middle": r"middle|mid(?:-?zone)?|peri-?hilar|lingular?|RML|[RL]?MZ",
     "lower": r"lower(?! respiratory| the)|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL|[RL]?LZ",
 }
 """Words that place a finding; a side is the patient's, a zone a third of the lung's height."""

@@ -71,7 +71,9 @@ def test_an_answer_settles_the_question_before_it() -> None:
     assert [said(mention) for mention in read(text)] == ["pneumonia:absent", "effusion:present"]
 
 
-@pytest.mark.parametrize("word", ["no ", "is ", ", ", "no pneumonia, is ", "acute ", "1. ", "a"])
+@pytest.mark.parametrize(
+    "word", ["no ", "is ", ", ", "no pneumonia, is ", "acute ", "1. ", "a", '"a', "_a", "| ", "pneumonia: "]
+)
 def test_nonsense_of_a_hundred_kilobytes_is_read_in_time_that_grows_with_length_alone(word: str) -> None:
     text = (word * (100_000 // len(word)))[:100_000]
     assert all(text[mention.start : mention.end] == mention.term for mention in read(text))

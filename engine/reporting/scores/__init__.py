@@ -7,7 +7,7 @@ from engine.reporting.scores.keywords import keyword_alignment
 from engine.reporting.scores.score import CaseFacts, Score
 from engine.reporting.scores.stance import STANCE_VALUES, stance
 
-VERSION = 3
+VERSION = 4
 """Raised when the same report scores differently."""
 
 
