@@ -93,6 +93,15 @@ def test_repetition_is_the_share_of_runs_of_four_words_that_came_before() -> Non
         ("The lungs are clear and the heart is of", False, 1),
         ("IMPRESSION:\nNo pneumonia", False, 0),
         ("", False, 0),
+        ("a chest x-ray of a child with pneumonia", False, 0),
+        ("a chest x-ray of a child with a", False, 1),
+        ("IMPRESSION:\n- Consolidation in the right lower lobe\n- No pleural effusion or pneumothorax seen", False, 0),
+        ("- There is consolidation on the right.\n- There is no pleural effusion or", False, 1),
+        ("- There is consolidation on the right.\n- There is no large left pleural", False, 1),
+        ("The lungs are clear. There is no large left pleural", False, 1),
+        ('{"pneumonia": false, "confidence": 0.9, "side": "none"}', False, 0),
+        ('{"pneumonia": false, "confidence": 0.9, "report": "There is no', False, 1),
+        ("| Finding | Status |\n|---|---|\n| Pneumonia in the right lung | No |", False, 0),
     ],
 )
 def test_a_report_that_breaks_off_is_truncated(text: str, cut: bool, value: float) -> None:

@@ -7,7 +7,15 @@ from engine.reporting.scores.score import CaseFacts, Score
 
 GRAM = 4
 """Words in a row that a repetition is counted by."""
-ENDS = re.compile(r"[.!?:)\]*_\"'’”]\s*$")
+ENDS = re.compile(r"[.?!:;)\]}|*_`\"'’”]\s*$")
+STOPPED = re.compile(r"(?<!\d)[.?!](?:\s|$)")
+ITEM = re.compile(r"[\s>]*(?:[-*•–]|\d+[.)])\s")
+LINKING = re.compile(
+    r"(?:,|\b(?:a|an|the|and|or|nor|but|of|in|on|at|to|for|from|by|with|without|no|not|is|are|was|were|be|may|that|which"
+    r"|as|than|its?|this|these))\s*$",
+    re.IGNORECASE,
+)
+"""What a sentence does not end with."""
 
 
 def asked_for(text: str, strategy: PromptStrategy) -> Score:
@@ -32,8 +40,19 @@ def repetition(text: str) -> Score:
 def truncated(text: str, known: CaseFacts) -> Score:
     """1 where the generator stopped at its length limit, or the text breaks off in mid-sentence; else 0.
 
-    A last line of one to four words, such as a heading or a bare verdict, needs no full stop.
+    A last line of one to four words, such as a heading or a bare verdict, needs no full stop, nor does one of a text
+    that has none elsewhere, or of a list whose items have none, unless its last word asks for another.
     """
-    last = text.rstrip().rpartition("\n")[2]
-    broken = bool(last) and not ENDS.search(last) and len(last.split()) > 4
-    return Score("truncated", float(known.cut or broken))
+    return Score("truncated", float(known.cut or _breaks_off(text.rstrip())))
+
+
+def _breaks_off(text: str) -> bool:
+    before, _, last = text.rpartition("\n")
+    if not last or ENDS.search(last) or len(last.split()) <= 4:
+        return False
+    if LINKING.search(last) or STOPPED.search(last):
+        return True
+    items = [line for line in before.splitlines() if ITEM.match(line)]
+    if items and ITEM.match(last):
+        return ENDS.search(items[-1]) is not None
+    return STOPPED.search(before) is not None
