@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
 from dashboard.components.case import audit_findings, history, navigation, near_duplicates, steps, viewer
 from dashboard.components.cases import counting
-from dashboard.components.reports import side_by_side
+from dashboard.components.reports import report_view, side_by_side
 from dashboard.components.reviews import of_image
 from dashboard.components.search import neighbours
 from db.queries import cases, evaluation, reports
@@ -59,7 +59,7 @@ if not written:
     written_by = job("report", dataset.name, "--images", "all", *split)
     panels.missing("No report describes this image yet:", [*before, written_by])
 else:
-    side_by_side.show(written, view)
+    side_by_side.show([report_view.of_run(row, case, question.threshold) for row in written], view)
     if len(written) > 1:
         side_by_side.differences(written)
 

@@ -63,6 +63,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
 with st.expander("Models and strategies compared", expanded=found.total == written):
     leaderboard.show(dataset, compared, evaluated)
 
+report_view.scored_otherwise(dataset, problem, score, view)
 if found.rows:
     report_view.legend()
 report_view.beside_images(dataset, found.rows, view)

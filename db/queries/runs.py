@@ -60,6 +60,18 @@ def last_scoring(session: Session) -> Run | None:
     return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
 
 
+def scored_against(session: Session, dataset_id: int) -> list[int]:
+    """The predict runs, the latest first, that scores of the dataset's reports may have been made against: that of the
+    last scoring of them all, and those of what has scored some since."""
+    query = select(Run).where(Run.kind.in_(("score", "report")), Run.dataset_id == dataset_id)
+    found: set[int] = set()
+    for run in session.scalars(query.order_by(Run.heartbeat.desc(), Run.id.desc())):
+        found |= {run.config["predict_run"]} if "predict_run" in run.config else set()
+        if (run.kind, run.status) == ("score", "finished"):
+            break
+    return sorted(found, reverse=True)
+
+
 def forgettings(session: Session) -> Sequence[Run]:
     """The runs that forgot others, the last first."""
     return session.scalars(select(Run).where(Run.kind == "forget").order_by(Run.id.desc())).all()

@@ -29,7 +29,7 @@ def of_inputs(context: Context, inputs: Inputs, agreements: Mapping[int, float])
     old = stale(inputs, agreements)
     if inputs.predict and old:
         found.append(
-            f"{old:,} reports were scored against other predictions than those of run {inputs.predict.id}: pages mark "
+            f"{old:,} reports were scored against other predictions than those of run {inputs.predict.id}: pages find "
             f"them by those, and laterality is not measured; score them anew: {job('score', name)}"
         )
     return found

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from opened import PINNED, Workbench, asked, cell, linked, open_page, said
+from opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
 from sample import THRESHOLD
 from sqlalchemy import delete, select, update
 from streamlit.testing.v1 import AppTest
@@ -142,10 +142,11 @@ def test_all_reports_that_match_leave_as_csv_in_the_list_s_order_and_no_spreadsh
     assert "CSV" in [one.proto.label for one in open_page("reports").get("download_button")]
 
 
-def in_view(workbench: Workbench) -> filters.View:
-    """What the pages take for in view where the URL names nothing."""
+def in_view(workbench: Workbench, number: int | None = None) -> filters.View:
+    """What the pages take for in view where the URL names this predict run, or nothing."""
     with database.reading(workbench.engine) as db:
-        run = db.scalars(select(Run).where(Run.kind == "predict")).one()
+        query = select(Run).where(Run.kind == "predict")
+        run = db.scalars(query if number is None else query.where(Run.id == number)).one()
     question = Question(workbench.dataset_id, run_id=run.id, threshold=THRESHOLD, own_threshold=THRESHOLD, sort="file")
     return filters.View(question, run, [run])
 
@@ -170,6 +171,49 @@ def test_contradicting_the_classifier_and_being_uncertain_where_it_decides_are_t
     assert opposed in said(open_page("reports", queue="against"))
     undecided = said(open_page("reports", problem="undecided"))
     assert "1 report of 24" in undecided and "**uncertain where the classifier decides**" in undecided
+
+
+def test_a_remark_on_a_report_is_about_the_run_in_view_and_a_list_tells_which_run_found_it(
+    workbench: Workbench, first: Report
+) -> None:
+    scored = in_view(workbench).question.run_id
+    assert scored is not None
+    with database.transaction(workbench.engine) as db:
+        db.query(Run).filter_by(kind="report", status="finished").update({"config": {"predict_run": scored}})
+        db.get_one(Report, first.id).text = "Left-sided."
+        db.query(ReportScore).filter_by(report_id=first.id, metric="stance").update({"value": 0.0})
+        detail = {"sides": ["left"], "heat": {"right": 0.2, "left": 0.8}}
+        db.query(ReportScore).filter_by(report_id=first.id, metric="laterality").update(
+            {"value": 1.0, "detail": detail}
+        )
+        db.add(ReportScore(report_id=first.id, metric="classifier_opposition", value=0.0))
+        called = db.query(Prediction).filter_by(image_id=first.image_id, run_id=scored)
+        called.update({"probability": 0.1})
+    later = predicted_since(workbench, scored)  # calls pneumonia
+    with database.transaction(workbench.engine) as db:
+        db.query(Prediction).filter_by(image_id=first.image_id, run_id=later).update({"zones": {"right_lower": 1.0}})
+    against, beside = "**contradicts the classifier**", "**side against the heatmap** (the heat lies 100.0 % right"
+
+    def told(page: str, **asked_for: object) -> list[bool]:
+        text = said(open_page(page, **asked_for)).replace("\\", "")
+        return [against in text, beside in text]
+
+    for asked_for in ({"page": "case", "image": first.image_id}, {"page": "reports", "words": "Left-sided."}):
+        assert told(**asked_for, run=scored) == [False, False]
+        assert told(**asked_for, run=later) == [True, True]
+    question = ReportQuestion(workbench.dataset_id, strategy=first.strategy)
+    rows = [
+        next(row for row in exports.rows(question, in_view(workbench, run)) if row["report"] == first.id)
+        for run in (scored, later)
+    ]
+    assert [(row["classifier_agreement"], "contradicts the classifier" in row["problems"]) for row in rows] == [
+        (1.0, False),
+        (0.0, True),
+    ]
+    found_by = f"predictions that reports were scored against, of run {scored}; remarks are about run {later}."
+    assert found_by in said(open_page("reports", problem="classifier", run=later))
+    for asked_for in ({"problem": "side", "run": scored}, {"problem": "label", "run": later}):
+        assert "remarks are about run" not in said(open_page("reports", **asked_for))
 
 
 def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_place_among_cases(

@@ -1,14 +1,15 @@
 """Do the queries for reports find what they say, in the order they say?"""
 
 import random
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine, select
 
 from db import session, tallies
-from db.models import Image, Prediction, Prompt, Report, ReportScore
-from db.queries import reports
+from db.models import Image, Prediction, Prompt, Report, ReportScore, Run, now
+from db.queries import reports, runs
 from db.queries.reports import ReportQuestion
 from tests.jobs.test_report import predicted_dataset
 
@@ -104,3 +105,25 @@ def test_reports_of_more_images_than_a_statement_takes_values_are_found_in_order
         assert {report.image_id for report in reports.stored(db, shas, **key)} == {image.id for image in images}
         scores = reports.stored_scores(db, shas, **key)
         assert sorted(scores) == [("format", image.id / 100) for image in images]
+
+
+def test_what_reports_were_scored_against_is_the_last_whole_scoring_and_what_scored_some_since(
+    engine: Engine, tmp_path: Path
+) -> None:
+    predicted_dataset(engine, tmp_path)
+    begun = now()
+
+    def ran(kind: str, predicted: int, minute: int, status: str = "finished") -> list[int]:
+        with session.transaction(engine) as db:
+            run = Run(kind=kind, fingerprint=f"{minute}" * 64, config={"predict_run": predicted}, code_version="test")
+            run.status, run.host, run.pid, run.dataset_id = status, "test", 1, 1
+            run.heartbeat = begun + timedelta(minutes=minute)
+            db.add(run)
+            db.flush()
+            return runs.scored_against(db, 1)
+
+    assert ran("report", 5, 1) == [5]
+    assert ran("report", 7, 3) == [7, 5]
+    assert ran("score", 6, 2) == [7, 6]
+    assert ran("score", 8, 4, "failed") == [8, 7, 6]
+    assert ran("score", 8, 5) == [8]

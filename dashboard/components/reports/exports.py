@@ -51,8 +51,9 @@ def rows(question: ReportQuestion, view: filters.View) -> Iterator[dict[str, Any
         for part in batches(reports.ids(session, question, limit=MOST)):
             found = reports.rows(session, question.dataset_id, part)
             known = cases.several(session, [row.image.id for row in found], run_id=run_id, threshold=threshold)
-            for row in found:
-                report, case = row.report, known[row.image.id]
+            for stored in found:
+                report, case = stored.report, known[stored.image.id]
+                row = report_view.of_run(stored, case, threshold)
                 yield {
                     **{"report": report.id, "image": case.id, "file": case.path, "sha256": case.sha256},
                     **{"split": case.split, "label": case.label, "cause": case.cause, "patient": case.patient_key},

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import streamlit as st
@@ -9,14 +10,16 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import address, filters, grid, wording
 from db.models import Dataset
-from db.queries import cases
+from db.queries import cases, runs
 from db.queries.cases import Case
 from db.queries.reports import ReportRow
 from db.queries.search import CLOSE, OPEN, TextHit
+from engine.commands import job
 from engine.metrics.names import NAMES
 from engine.reporting.context import Polarity
 from engine.reporting.findings import read
 from engine.reporting.prompts import sentences
+from engine.reporting.scores.claims import sides_of_heat
 from engine.reporting.sections import sections
 
 STANCES = {
@@ -38,6 +41,9 @@ PROBLEMS = {
     "repetition": "repeats itself",
     "truncated": "breaks off",
 }
+OF_A_RUN = ("classifier", "undecided", "side")
+"""Problems that a report has with a predict run: a list finds them by that which it was scored against, and remarks are
+about the one in view."""
 SHARES = ("keyword_alignment", "format", "laterality", "repetition", "bleu", "rouge_l", "chrf")
 """Scores that a range in [0, 1] can be asked of."""
 SLOW = 0.1
@@ -118,6 +124,36 @@ def folded(text: str) -> Iterator[None]:
     st.caption(f"{len(text):,} characters: scroll the text to read all of it.")
 
 
+def of_run(row: ReportRow, case: Case, threshold: float | None) -> ReportRow:
+    """The report with those of its scores that rest on a classifier as the run is in view has them. case: its image as
+    that run sees it. threshold: the run's, None where it has none."""
+    stance = row.scores.get("stance")
+    called = None if case.probability is None or threshold is None else float(case.probability >= threshold)
+    opposition = None if stance is None or called is None else abs(stance - called)
+    scores = {"classifier_opposition": opposition, "classifier_agreement": None if called is None else stance == called}
+    details = {}
+    sides = row.details.get("laterality", {}).get("sides")
+    if sides is not None:
+        lateral = sides_of_heat(sides, case.zones or {})
+        scores["laterality"], details["laterality"] = lateral.value, lateral.detail
+    known = {name: None if value is None else float(value) for name, value in scores.items()}
+    return replace(row, scores=row.scores | known, details=row.details | details)
+
+
+def scored_otherwise(dataset: Dataset, problem: str | None, score: str | None, view: filters.View) -> None:
+    """Tell that a list was found by other predictions than those in view, where it may have been."""
+    if view.run is None or (problem not in OF_A_RUN and score != "laterality"):
+        return
+    with resources.reading() as session:
+        others = [number for number in runs.scored_against(session, dataset.id) if number != view.run.id]
+    if others:
+        named = " and ".join(map(str, others))
+        again = wording.plain(job("score", dataset.name, "--predict-run", str(view.run.id)))
+        by_it = f" To find by it: {again}" if view.run.kind == "predict" else ""
+        told = f"Found by the predictions that reports were scored against, of run {named}; remarks are about run"
+        st.caption(f"{told} {view.run.id}.{by_it}")
+
+
 def problems(row: ReportRow) -> list[str]:
     """Each problem of the report, with what it rests on, as text."""
     return [PROBLEMS[name] + _grounds(row, name) for name in row.problems]
@@ -151,7 +187,7 @@ def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.Vie
     listed = address.onwards(page=address.get("page"), via="reports")
     for row in rows:
         with _beside(dataset, known[row.image.id], key=f"film_{row.report.id}_{row.image.id}", kept=listed):
-            show(row, view)
+            show(of_run(row, known[row.image.id], view.question.threshold), view)
 
 
 def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None:

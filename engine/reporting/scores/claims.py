@@ -1,7 +1,7 @@
 """What a report claims: without support, against itself, and on the wrong side."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from engine.reporting.findings import Mention, read
 from engine.reporting.scores.score import CaseFacts, Score
@@ -80,11 +80,14 @@ def laterality(mentions: Sequence[Mention], known: CaseFacts) -> Score:
     A claim on one side counts where that side holds at least half of the heat, a bilateral one where each side holds at
     least a quarter. None without a sided claim or without heat.
     """
-    sided = [m for m in mentions if m.polarity == "present" and m.side and m.tier in ("diagnosis", "sign")]
-    if not sided or not known.zones:
+    claimed = (m for m in mentions if m.polarity == "present" and m.tier in ("diagnosis", "sign"))
+    return sides_of_heat([m.side for m in claimed if m.side], known.zones)
+
+
+def sides_of_heat(sides: Sequence[str], zones: Mapping[str, float]) -> Score:
+    """`laterality` of claims on these sides: right, left or bilateral. zones: as CaseFacts has them."""
+    if not sides or not zones:
         return Score("laterality", None)
-    heat = {
-        side: sum(share for zone, share in known.zones.items() if zone.startswith(side)) for side in ("right", "left")
-    }
-    right = [min(heat.values()) >= 0.25 if m.side == "bilateral" else heat[str(m.side)] >= 0.5 for m in sided]
-    return Score("laterality", sum(right) / len(right), {"sides": [m.side for m in sided], "heat": heat})
+    heat = {side: sum(share for zone, share in zones.items() if zone.startswith(side)) for side in ("right", "left")}
+    right = [min(heat.values()) >= 0.25 if side == "bilateral" else heat[side] >= 0.5 for side in sides]
+    return Score("laterality", sum(right) / len(right), {"sides": list(sides), "heat": heat})
