@@ -90,6 +90,39 @@ def test_a_report_at_the_token_limit_is_marked_as_cut(models: Path) -> None:
     assert any(isinstance(report, Generated) and report.cut for report in reports)
 
 
+def test_a_report_that_ends_at_its_limit_by_another_end_token_than_the_tokenizers_is_whole(models: Path) -> None:
+    """MedGemma's turn ends with a token of its own, BLIP-2's answer with its line."""
+    (whole,) = in_order(load("medgemma", Options(models=models, max_tokens=8)).generate(CASES[:1], BASIC))
+    assert isinstance(whole, Generated)
+    words = whole.text.split()
+    place = next(place for place, word in enumerate(words) if place and word not in words[:place])
+    generator = load("medgemma", Options(models=models, max_tokens=place + 1))
+    assert isinstance(generator, VisionLanguage)
+    tokenizer, configured = generator.processor.tokenizer, generator.model.generation_config
+    configured.eos_token_id = [tokenizer.eos_token_id, tokenizer.convert_tokens_to_ids(words[place])]
+    (report,) = in_order(generator.generate(CASES[:1], BASIC))
+    assert isinstance(report, Generated)
+    assert (report.text, report.tokens, report.cut) == (" ".join(words[:place]), place, False)
+
+
+def test_memory_that_runs_out_names_a_smaller_batch_or_smaller_weights(
+    models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhaust(**_: Any) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    for count, told in (
+        (4, "4 images at a time; try --batch-size 2"),
+        (2, "2 images at a time; try --batch-size 1"),
+        (1, "one image at a time; try --quantise 4, or a smaller model"),
+    ):
+        generator = load("llava", Options(models=models, batch_size=4))
+        assert isinstance(generator, VisionLanguage)
+        monkeypatch.setattr(generator.model, "generate", exhaust)
+        with pytest.raises(InputError, match=f"out of memory with {told}"):
+            list(generator.generate(CASES[:count], BASIC))
+
+
 def test_the_prompt_itself_is_no_part_of_the_report(models: Path) -> None:
     for name in SPEAKING:
         for text in texts(load(name, Options(models=models, max_tokens=5)).generate(CASES, BASIC)):

@@ -154,17 +154,24 @@ class VisionLanguage:
         """One report for each case, all at once, greedily. Raises InputError where memory runs out."""
         began = time.perf_counter()
         torch.manual_seed(self.settings["seed"])
-        given = self._given(cases, self._asked(prompt.text)).to(self.model.device, self.model.dtype)
+        given = self._given(cases, self._asked(prompt.text))
         try:
+            given = given.to(self.model.device, self.model.dtype)
             made = self.model.generate(**given, do_sample=False, max_new_tokens=self.settings["max_new_tokens"])
         except torch.OutOfMemoryError as error:
-            smaller = max(1, self.batch_size // 2)
-            raise InputError(f"out of memory with {len(cases)} images at a time; try --batch-size {smaller}") from error
+            raise InputError(self._out_of_memory(len(cases))) from error
         length = given["input_ids"].shape[1]
         if made.shape[1] >= length and torch.equal(made[:, :length], given["input_ids"]):
             made = made[:, length:]
         each = (time.perf_counter() - began) / max(len(cases), 1)
         return [{place: self._report(row, each) for place, row in enumerate(made)}]
+
+    def _out_of_memory(self, count: int) -> str:
+        """That so many images at a time need more memory than there is, and what needs less."""
+        if count > 1:
+            return f"out of memory with {count} images at a time; try --batch-size {count // 2}"
+        smaller = "choose a smaller model" if self.settings["quantise"] == 4 else "try --quantise 4, or a smaller model"
+        return f"out of memory with one image at a time; {smaller}"
 
     def _given(self, cases: Sequence[Case], asked: str) -> Any:
         """What the model reads: the cases' pictures with what is asked of each. A chat template may begin with the
@@ -202,7 +209,8 @@ class VisionLanguage:
 
     def _report(self, row: torch.Tensor, seconds: float) -> Generated | Failed:
         tokenizer = self.processor.tokenizer
-        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id}
+        own = self.model.generation_config.eos_token_id  # one or more: BLIP-2 ends with its line, Gemma with its turn
+        ends = {tokenizer.eos_token_id, tokenizer.pad_token_id, *(own if isinstance(own, list) else [own])}
         tokens = [token for token in row.tolist() if token not in ends]
         text = tokenizer.decode(tokens, skip_special_tokens=True).strip()
         if not text:
