@@ -204,7 +204,11 @@ def test_without_a_server_the_run_ends_at_the_first_deadline() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["openai:", "openai:llava", "openai:@http://x/v1", "openai:llava@ftp://x/v1", "openai:llava@http:///v1"]
+    "name",
+    [
+        *("openai:", "openai:llava", "openai:@http://x/v1", "openai:llava@ftp://x/v1", "openai:llava@http:///v1"),
+        *("openai:llava@http://x:99999/v1", "openai:llava@http://x:port/v1", "openai:llava@http://[::1/v1"),
+    ],
 )
 def test_a_malformed_endpoint_is_shown_the_form(name: str) -> None:
     with pytest.raises(InputError, match="openai:MODEL@URL, such as"):

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import anyio
 from anyio.from_thread import start_blocking_portal
-from httpx2 import AsyncByteStream, ConnectError, Request, Response, create_ssl_context
+from httpx2 import URL, AsyncByteStream, ConnectError, InvalidURL, Request, Response, create_ssl_context
 from openai import (
     APIConnectionError,
     APIError,
@@ -230,8 +230,13 @@ def parsed(name: str) -> tuple[str, str]:
     """Model and URL of 'openai:MODEL@URL'. Raises InputError that shows the form, or where the URL holds a secret."""
     model, at, url = name.removeprefix("openai:").partition("@http")
     url = f"http{url}"
-    parts = urlsplit(url)
-    if not (model and at and parts.scheme in ("http", "https") and parts.hostname):
+    try:
+        parts = urlsplit(url)
+        whole = model and at and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        URL(url)  # is stricter than urlsplit
+    except (ValueError, InvalidURL):  # such as a port that is no number, or too large a one
+        whole = False
+    if not whole:
         raise InputError("an endpoint is written openai:MODEL@URL, such as openai:llava@http://127.0.0.1:11434/v1")
     if "@" in parts.netloc or parts.query:
         raise InputError(f"leave user names, passwords and keys out of the URL; put the key into {KEY}")
