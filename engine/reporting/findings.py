@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from engine.reporting.context import LINK, STOP, Polarity, polarity, triggers
-from engine.reporting.prompts import sentences
+from engine.reporting.prompts import answered, sentences
 from engine.reporting.sections import part_at, sections
 from engine.reporting.vocabulary import FINDINGS, SIDES, TERM, ZONES, Tier
 
@@ -103,11 +103,12 @@ TURNS = re.compile(r"\b(?:but|however|although|though|and|no|not|without)\b", re
 
 
 def read(text: str) -> list[Mention]:
-    """Every mention in `text`, in order."""
+    """Every mention in `text`, in order; what a model only thought before its answer mentions nothing."""
     found: list[Mention] = []
     asked: list[Mention] = []
     at = 0
-    bare, places = _unmarked(text)
+    spoken = answered(text)
+    bare, places = _unmarked(spoken)
     for sentence in [piece for whole in sentences(bare) for piece in PIECE.findall(whole)]:
         at = bare.index(sentence, at)
         answer = ANSWER.match(sentence)
@@ -118,7 +119,7 @@ def read(text: str) -> list[Mention]:
         found += mentions
         asked = mentions if sentence.endswith("?") else []
         at += len(sentence)
-    parts = sections(text)
+    parts = sections(spoken)
     there = (replace(one, start=places[one.start], end=places[one.end - 1] + 1) for one in found)
     whole = (replace(one, term=text[one.start : one.end]) for one in there)
     return [_in_part(mention, part_at(parts, mention.start)) for mention in whole]

@@ -42,6 +42,18 @@ class PromptStrategy:
         return found
 
 
+THOUGHT = re.compile(
+    r"\A.*?</think(?:ing)?>|<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)|<unused94>.*?(?:<unused95>|\Z)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""What a model that reasons writes before its answer, to the end where it never came to one; MedGemma's marks last."""
+
+
+def answered(text: str) -> str:
+    """The text with spaces in the place of what its writer only thought."""
+    return THOUGHT.sub(lambda thought: " " * len(thought[0]), text)
+
+
 END = r"(?:(?<=[.!])|(?<=\S\?)|(?<=\w\s\?)(?=\s+[A-Z]))"
 """Where a sentence ends; in '? early pneumonia' the mark stands for a question about what follows."""
 ABBREVIATED = r"(?<!\bvs\.)(?<!\bDr\.)(?<!e\.g\.)(?<!i\.e\.)"

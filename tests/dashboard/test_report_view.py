@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dashboard.components.reports.report_view import COLOURS, coloured
+from dashboard.components.reports.report_view import COLOURS, coloured, excerpt
 from dashboard.components.reports.side_by_side import marked
 from dashboard.components.wording import JOINER
 from engine.reporting.differences import Piece, compare
@@ -20,6 +20,15 @@ def shown(markdown: str) -> str:
     """What a reader sees of it: colours resolved, escapes undone."""
     spaced = SPAN.sub(r"\2", markdown).replace("  \n", "\n").replace("\N{NO-BREAK SPACE}", " ")
     return re.sub(r"\\(.)", r"\1", spaced).replace(JOINER, "")
+
+
+def test_an_excerpt_is_of_the_answer_and_not_of_what_was_thought_before_it() -> None:
+    assert excerpt("<think>Pneumonia? Perhaps.</think>\n\nThe lungs are clear. No mass.") == "The lungs are clear."
+
+
+def test_a_finding_with_marks_within_is_shown_as_it_was_written() -> None:
+    text = 'No *pleural* effusion, **"right"** _pneumonia_.'
+    assert shown(coloured(text)) == text
 
 
 def test_each_finding_has_the_colour_of_its_polarity() -> None:

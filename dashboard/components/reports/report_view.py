@@ -18,7 +18,7 @@ from engine.commands import job
 from engine.metrics.names import NAMES
 from engine.reporting.context import Polarity
 from engine.reporting.findings import read
-from engine.reporting.prompts import sentences
+from engine.reporting.prompts import answered, sentences
 from engine.reporting.scores.claims import sides_of_heat
 from engine.reporting.sections import sections
 
@@ -218,6 +218,7 @@ def _cases(ids: Sequence[int], view: filters.View) -> dict[int, Case]:
 
 def excerpt(text: str) -> str:
     """A report's conclusion in one line: the first sentence of its impression, or of all of it."""
+    text = answered(text)
     parts = [part for part in sections(text) if part.name == "impression"]
     said = " ".join((text[parts[-1].body : parts[-1].end] if parts else text).split())
     first = next(iter(sentences(said)), "")

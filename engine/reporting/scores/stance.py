@@ -7,6 +7,7 @@ from typing import Literal
 
 from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
+from engine.reporting.prompts import answered
 from engine.reporting.sections import sections
 from engine.reporting.vocabulary import Tier
 
@@ -27,7 +28,7 @@ def stance(text: str) -> Stance:
     are silent the whole text is read. Within that text the disease outranks its signs, which outrank words for health:
     present or uncertain signs make a stance only where the disease itself is not judged.
     """
-    for region in _regions(text):
+    for region in _regions(answered(text)):
         taken = _stance([_today(mention, region) for mention in read(region)])
         if taken != "none":
             return taken
