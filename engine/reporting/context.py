@@ -173,7 +173,8 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         _said("unlikely"), _said("less likely"), _said("less probable"), _said("the least likely"), _said("improbable"),
         _said("disfavou?red"), _said("absent"), _said(_EXCLUDED),
         _said(r"not (?:\w+ )?(?:likely|probable|suspected|favou?red|expected|indicated)"),
-        rf"(?<=[:=-]\s)(?:no|none|negative|nil|absent|false|0(?:\.0+)?(?![.\d]))(?: {_SEEN})?(?=\s*(?:[.,;:]|$))",
+        rf"(?:(?<=[:=-]\s)|(?<==))(?:no|none|negative|nil|absent|false|0(?:\.0+)?(?![.\d]))(?: {_SEEN})?"
+        r"(?=\s*(?:[.,;:]|$))",
         rf"(?:{_IS} )?not (?:\w+ly |well )?(?:{_SEEN}|supported|suggested)", rf"(?:has|have) not been {_SEEN}",
         rf"(?:has|have) been {_EXCLUDED}", rf"{_CANNOT} be (?:\w+ly )?{_SEEN}",
         r"(?:is|are|was|were) not(?=\s*(?:[.;]|$))",

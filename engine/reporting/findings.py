@@ -88,14 +88,15 @@ BESIDE = re.compile(r"\b(?:parapneumonic|adjacent|associated|ipsilateral)\b", re
 """Said of an effusion or a collapse that lies on the side of the sign before it."""
 LUNG = re.compile(r"[\W\d]*(?P<side>right|left) (?:lung|hemithorax|side)\s?(?=[*:-])", re.IGNORECASE)
 """How a sentence begins that is about one lung."""
-WHERE = re.compile(r"\W*(?:in|at|on|within|over|behind)\b(?:\s+[\w-]+){1,5}\W*", re.IGNORECASE)
+WHERE = re.compile(r"\W*(?:\w+ly )?(?:in|at|on|within|over|behind)\b(?:\s+[\w-]+){1,5}\W*", re.IGNORECASE)
 """A clause that does nothing but say where."""
 OPENS = re.compile(r"[\W\d]*(?:(?:any|focal|evidence of|signs? of|presence of)\s+){0,2}", re.IGNORECASE)
 SAYS = re.compile(r"(?:\s+(?:status|present|findings?))?\s*:(?P<said>.*)", re.IGNORECASE | re.DOTALL)
 """What stands before and after a finding that is the topic of its line: '- Evidence of consolidation: none'."""
 DENIES = re.compile(
-    r"\s*(?:there (?:is|are|was|were) )?(?:no|none|not|without)\b"
-    r"(?! (?:\w+ )?(?:longer|doubt|new|(?:chang|increas|decreas|progress|improv|worsen|resol|clear)\w*)\b)",
+    r"\s*(?:there (?:is|are|was|were) )?(?:no|none|without)\b"
+    r"(?! (?:\w+ )?(?:longer|larger|smaller|bigger|better|worse|doubt|new"
+    r"|(?:chang|increas|decreas|progress|improv|worsen|resol|clear)\w*)\b)",
     re.IGNORECASE,
 )
 """How what is said of a topic begins where it is not there, whether or not it is named again."""

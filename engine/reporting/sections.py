@@ -34,6 +34,8 @@ ASIDE = ("request", "comparison")
 """Parts that say nothing of this film."""
 UNTIL = re.compile(r"(?<=\S)[ \t]*\n[ \t]*\n|\"\s*[,}]")
 """Where the request and the comparison end at the latest: at an empty line, or as a value of JSON."""
+LINES = re.compile(r".*(?:\n[ \t>]*[-*•].*)*")
+"""A line with the list that follows it."""
 SENTENCE_END = re.compile(rf"{END}{ABBREVIATED}\s")
 
 
@@ -61,15 +63,15 @@ def sections(text: str) -> list[Section]:
 
 def _aside(text: str, body: int, end: int) -> int:
     """Where a request or a comparison ends whose text begins at `body` and the next heading at `end`: where UNTIL says,
-    or, without a next heading, with its line, or within a single line with its first sentence."""
+    or, without a next heading, with its line or list, or within a single line with its first sentence."""
     begins = end - len(text[body:end].lstrip())
     if over := UNTIL.search(text, begins, end):
         return over.start()
     if end < len(text):
         return end
-    line = text.find("\n", begins, end)
+    lines = LINES.match(text, begins, end)
     sentence = SENTENCE_END.search(text, begins, end)
-    return line if line >= 0 else sentence.start() if sentence else end
+    return lines.end() if lines and lines.end() < end else sentence.start() if sentence else end
 
 
 def part_at(parts: Sequence[Section], place: int) -> str | None:

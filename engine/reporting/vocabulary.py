@@ -92,8 +92,8 @@ begin at the same word."""
 TERM = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, (_, words) in FINDINGS.items()), re.IGNORECASE)
 
 SIDES = {
-    "right": r"(?<!(?:ed|ft) to the )right(?:-sided)?(?! clinical)|R[ULM][LZ]|(?-i:R)(?!/O)",
-    "left": r"(?<!(?:ed|ft) to the )left(?:-sided)?|L[ULM][LZ]|lingular?|(?-i:L)",
+    "right": r"(?<!(?:ed|ft) to the )(?<!than )right(?:-sided)?(?! clinical)|R[ULM][LZ]|(?-i:R)(?!/O)",
+    "left": r"(?<!(?:ed|ft) to the )(?<!than )left(?:-sided)?|L[ULM][LZ]|lingular?|(?-i:L)",
     "bilateral": r"bilat(?:eral(?:ly)?)?|both|either (?:side|lung)|bi(?:basal|basilar|apical)",
 }
 ZONES = {
