@@ -174,6 +174,37 @@ def tiny_medgemma(folder: Path) -> None:
     spoken(Gemma3ForConditionalGeneration(shape), processor, folder, size=1.5)
 
 
+def tiny_qwen(folder: Path) -> None:
+    """A Qwen2-VL, which takes as many tokens for a picture as the picture is large."""
+    from transformers import (
+        Qwen2VLConfig,
+        Qwen2VLForConditionalGeneration,
+        Qwen2VLImageProcessor,
+        Qwen2VLProcessor,
+        Qwen2VLVideoProcessor,
+    )
+
+    names = {"start": "<|vision_start|>", "end": "<|vision_end|>", "image": "<|image_pad|>", "video": "<|video_pad|>"}
+    sight = {"depth": 1, "embed_dim": 16, "hidden_size": 16, "num_heads": 2, "mlp_ratio": 2, "patch_size": 14}
+    turned = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 10_000.0}
+    shape = Qwen2VLConfig(
+        vision_config=sight,
+        text_config={**TEXT, "intermediate_size": 16, "num_key_value_heads": 2, "rope_parameters": turned},
+        vision_start_token_id=4,
+        vision_end_token_id=5,
+        image_token_id=6,
+        video_token_id=7,
+    )
+    processor = Qwen2VLProcessor(
+        Qwen2VLImageProcessor(min_pixels=56 * 56, max_pixels=28 * 28 * 40),
+        tiny_tokenizer(names),
+        Qwen2VLVideoProcessor(),
+        chat_template=CHAT.replace("IMAGE", "<|vision_start|><|image_pad|><|vision_end|>"),
+    )
+    torch.manual_seed(5)
+    spoken(Qwen2VLForConditionalGeneration(shape), processor, folder, size=5)
+
+
 def cached(cache: Path, repo: str, commit: str, folder: Path) -> Path:
     """The folder's files as the hub's cache holds those of a repository, `commit` being its latest."""
     place = cache / f"models--{repo.replace('/', '--')}"

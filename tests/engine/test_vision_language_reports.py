@@ -32,7 +32,7 @@ from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.vision_language import VisionLanguage
 from engine.reporting.prompts import STRATEGIES
 from engine.weights import MissingWeightsError
-from tests.tiny_models import SPEAKING, cached
+from tests.tiny_models import SPEAKING, cached, tiny_qwen
 
 BASIC = STRATEGIES["basic"]
 RNG = np.random.default_rng(0)
@@ -82,6 +82,18 @@ def test_each_class_writes_a_batch_as_it_writes_one_by_one_and_sees_the_picture(
     assert generator.reads_pixels and generator.revision.startswith("local-")
     assert generator.settings["do_sample"] is False and generator.settings["max_new_tokens"] == 12
     assert texts(load(name, Options(models=models, max_tokens=12)).generate(CASES, BASIC)) == together
+
+
+def test_pictures_of_unlike_lengths_in_tokens_are_padded_so_that_each_is_read_as_alone(tmp_path: Path) -> None:
+    tiny_qwen(tmp_path / "me" / "qwen")
+    generator = load("hf:me/qwen", Options(models=tmp_path, max_tokens=12))
+    assert isinstance(generator, VisionLanguage)
+    wide = [Case(0.9, 0.5, pixels=RNG.integers(0, 256, (300, 300 + 150 * i), dtype=np.uint8)) for i in range(4)]
+    padding = generator.processor.tokenizer.pad_token_id
+    given = generator._given(wide, generator._asked(BASIC.text))["input_ids"]
+    assert len(set((given == padding).sum(dim=1).tolist())) > 1, "all are of one length"
+    together = texts(generator.generate(wide, BASIC))
+    assert together == [texts(generator.generate([case], BASIC))[0] for case in wide]
 
 
 def test_a_report_at_the_token_limit_is_marked_as_cut(models: Path) -> None:
