@@ -5,6 +5,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from engine.errors import InputError
@@ -49,11 +50,8 @@ THOUGHT = re.compile(
 """What a model that reasons writes before its answer, to the end where it never came to one; MedGemma's marks last."""
 
 
-def answered(text: str) -> str:
-    """The text with spaces in the place of what its writer only thought."""
-    return THOUGHT.sub(lambda thought: " " * len(thought[0]), text)
-
-
+LEAST_REPEATED = 5
+"""Words of a prompt's sentence from which on an answer that holds it repeats it; fewer may be said anyway."""
 END = r"(?:(?<=[.!])|(?<=\S\?)|(?<=\w\s\?)(?=\s+[A-Z]))"
 """Where a sentence ends; in '? early pneumonia' the mark stands for a question about what follows."""
 ABBREVIATED = r"(?<!\bvs\.)(?<!\bDr\.)(?<!e\.g\.)(?<!i\.e\.)"
@@ -128,6 +126,23 @@ CLINICAL_BRIEF = PromptStrategy(
 STRATEGIES: dict[str, PromptStrategy] = {
     strategy.name: strategy for strategy in (BASIC, CLINICAL_STRUCTURED, DIFFERENTIAL, CLINICAL_BRIEF)
 }
+
+
+def answered(text: str, *, prompt: str = "") -> str:
+    """The text with spaces in the place of what its writer only thought, and of sentences repeated from the prompts
+    above or from this one."""
+    for pattern in (THOUGHT, _repeated(""), _repeated(prompt)):
+        text = pattern.sub(lambda found: " " * len(found[0]), text)
+    return text
+
+
+@lru_cache(maxsize=64)
+def _repeated(prompt: str) -> re.Pattern[str]:
+    """Any sentence of the prompt, or of those above where there is none, however its lines are broken."""
+    asked = [prompt] if prompt else [strategy.text for strategy in STRATEGIES.values()]
+    words = (re.findall(r"\S+", sentence) for text in asked for sentence in sentences(text))
+    told = [r"\s+".join(map(re.escape, sentence)) for sentence in words if len(sentence) >= LEAST_REPEATED]
+    return re.compile(rf"\b(?:{'|'.join(sorted(told, key=len, reverse=True)) or '(?!)'})", re.IGNORECASE)
 
 
 def find(name: str, known: Mapping[str, PromptStrategy] = STRATEGIES) -> PromptStrategy:

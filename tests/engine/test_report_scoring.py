@@ -8,7 +8,7 @@ from sklearn.metrics import cohen_kappa_score
 
 from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 from engine.reporting.findings import read
-from engine.reporting.prompts import STRATEGIES
+from engine.reporting.prompts import STRATEGIES, PromptStrategy
 from engine.reporting.scores import CaseFacts, keyword_alignment, score, stance
 from engine.reporting.scores.keywords import KEYWORDS
 
@@ -87,6 +87,20 @@ STANCES = [
 @pytest.mark.parametrize(("text", "expected"), STANCES)
 def test_the_stance_is_what_the_report_concludes(text: str, expected: str) -> None:
     assert stance(text) == expected
+
+
+OWN = PromptStrategy("own", "", "Tell whether a dense consolidation hides behind the heart.", ())
+
+
+@pytest.mark.parametrize("strategy", [*STRATEGIES.values(), OWN], ids=lambda strategy: strategy.name)
+def test_a_prompt_that_is_repeated_says_nothing_and_the_answer_behind_it_speaks(strategy: PromptStrategy) -> None:
+    answers = {"": None, "The lungs are clear.": 0.0, "Pneumonia on the right.": 1.0}
+    for answer, said in answers.items():
+        for form in ("{prompt}\n{answer}", "Question: {prompt} Answer: {answer}"):
+            text = form.format(prompt=strategy.text, answer=answer)
+            values = {one.metric: one.value for one in score(text, strategy, CaseFacts(label=0))}
+            assert (values["stance"], values["contradictions"]) == (said, 0)
+            assert strategy is OWN or stance(text) == {None: "none", 0.0: "normal", 1.0: "pneumonia"}[said]
 
 
 @given(text=st.text(alphabet="no pneumonia.,;:\n1)(is clear impression cannot exclude", max_size=200))

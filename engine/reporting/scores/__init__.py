@@ -1,7 +1,7 @@
 """How good a report is: by its keywords as earlier tools counted them, by what it really says, and by its form."""
 
 from engine.reporting.findings import read
-from engine.reporting.prompts import PromptStrategy
+from engine.reporting.prompts import PromptStrategy, answered
 from engine.reporting.scores import claims, form, references
 from engine.reporting.scores.keywords import keyword_alignment
 from engine.reporting.scores.score import CaseFacts, Score
@@ -19,8 +19,9 @@ def score(text: str, strategy: PromptStrategy, known: CaseFacts) -> list[Score]:
     against the classifier's call. classifier_opposition: how far the stance lies from that call, 0 on its side, .5
     uncertain, 1 on the other; None where there is no stance or no call. The others say for themselves what they are.
     """
-    mentions = read(text)
-    taken = stance(text)
+    said = answered(text, prompt=strategy.text)
+    mentions = read(said)
+    taken = stance(said)
     value = STANCE_VALUES[taken]
     return [
         keyword_alignment(text, known.label),
@@ -28,7 +29,7 @@ def score(text: str, strategy: PromptStrategy, known: CaseFacts) -> list[Score]:
         Score("stance_agreement", None if known.label is None else float(value == known.label)),
         Score("classifier_agreement", None if known.called is None else float(value == float(known.called))),
         Score("classifier_opposition", None if value is None or known.called is None else abs(value - known.called)),
-        claims.unsupported(text, mentions, known),
+        claims.unsupported(said, mentions, known),
         claims.contradictions(mentions),
         claims.laterality(mentions, known),
         form.asked_for(text, strategy),
