@@ -15,7 +15,7 @@ from measure import peak_memory, ratio
 from PIL import Image
 
 from engine.classification.backbones import load_backbone
-from engine.images import read_batch
+from engine.images import read_fitted
 from engine.phantoms import write_phantoms
 from engine.retrieval import approximate
 from engine.retrieval.embedders import load_embedder
@@ -72,7 +72,7 @@ def embedding() -> None:
         files = sorted(Path(folder).rglob("*.jpeg"))
         embedder = load_embedder("imagenet-lite0")
         backbone = load_backbone("efficientnet_lite0").eval()
-        size = embedder.input_size
+        size = backbone.spec.input_size
         found: dict[str, np.ndarray] = {}
 
         @torch.inference_mode()
@@ -86,7 +86,7 @@ def embedding() -> None:
             found["plain"] = np.concatenate(rows)
 
         def ours() -> None:
-            found["ours"] = embedder.embed_images(read_batch(files, size=size))
+            found["ours"] = embedder.embed_images(read_fitted(files, embedder.fit))
 
         ratio("embedding with EfficientNet-Lite0", plain, ours, unit="films", count=len(files))
         one = found["plain"] / np.linalg.norm(found["plain"], axis=1, keepdims=True)

@@ -72,7 +72,7 @@ def upload(root: Path) -> None:
     for data in [*sent[:5], *sent]:
         began = time.perf_counter()
         pixels = decoder.decode(data).pixels
-        said = embedder.classifier.run(sized(pixels[None], embedder.input_size), heatmaps=True)
+        said = embedder.classifier.run(sized(pixels[None], embedder.classifier.input_size), heatmaps=True)
         assert said.heatmaps is not None
         lung_zones(said.heatmaps[0])
         vectors = index.project_images(embedder.of(said))

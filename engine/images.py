@@ -133,6 +133,11 @@ def read_batch(files: Sequence[Path | Ingested], *, size: int = 224, workers: in
     return batch
 
 
+def read_fitted(files: Sequence[Path | Ingested], fit: Callable[[Pixels], Pixels]) -> Pixels:
+    """n > 0 files as uint8 (n, h, w), each as `fit`, an embedder's, makes it of its picture. Raises InputError."""
+    return np.stack(list(parallel(lambda file: fit(read_grey(file)), files)))
+
+
 def parallel(function: Callable[[T], R], items: Iterable[T], *, workers: int | None = None) -> Iterator[R]:
     """function(item) for each item, in order, from threads; at most four results a thread wait at any time."""
     workers = workers or os.cpu_count() or 1

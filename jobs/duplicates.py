@@ -116,7 +116,7 @@ def similarities(
     run: ActiveRun, dataset: Dataset, images: Sequence[Image], one: NDArray[np.int64], other: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Cosine of each pair of rows in ImageNet features, less the mean of images drawn at random: float64 (p,)."""
-    from engine.images import Ingested, read_batch
+    from engine.images import Ingested, read_fitted
     from engine.retrieval.duplicates import EMBEDDER
     from engine.retrieval.embedders import load_embedder
     from engine.retrieval.vector_index import centre_of, centred
@@ -130,8 +130,7 @@ def similarities(
     with run.progress("comparing close pairs", len(rows)) as advance:
         for batch in writes.batches(rows.tolist(), BATCH):
             files = [Ingested(Path(dataset.root) / images[row].path, images[row].sha256) for row in batch]
-            pixels = read_batch(files, size=embedder.input_size)
-            parts.append(embedder.embed_images(pixels))
+            parts.append(embedder.embed_images(read_fitted(files, embedder.fit)))
             advance(len(batch))
     vectors = np.concatenate(parts)
     placed = centred(vectors, centre_of(vectors[places[2 * len(one) :]])).astype(np.float64)

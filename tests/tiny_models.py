@@ -11,19 +11,20 @@ from safetensors.torch import save_file
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "chest", "radio", "##graph", "pneumonia", "normal", "no"]
 
 
-def tiny_clip(folder: Path) -> Any:
-    """A CLIP of OpenAI's kind with random weights, saved as the hub has it."""
+def tiny_clip(folder: Path, *, image_size: int | list[int] = 32, preprocess_cfg: dict[str, Any] | None = None) -> Any:
+    """A CLIP of OpenAI's kind with random weights, saved as the hub has it, and how it takes pictures."""
     import open_clip
 
     shape = {
         "embed_dim": 16,
-        "vision_cfg": {"image_size": 32, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
+        "vision_cfg": {"image_size": image_size, "layers": 2, "width": 32, "head_width": 16, "patch_size": 16},
         "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 1},
     }
     torch.manual_seed(1)
     model = open_clip.CLIP(**json.loads(json.dumps(shape))).eval()
     folder.mkdir(parents=True)
-    described = {"model_cfg": shape, "preprocess_cfg": {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4]}}
+    prepared = {"mean": [0.4, 0.5, 0.6], "std": [0.2, 0.3, 0.4], **(preprocess_cfg or {})}
+    described = {"model_cfg": shape, "preprocess_cfg": prepared}
     (folder / "open_clip_config.json").write_text(json.dumps(described))
     save_file(model.state_dict(), folder / "open_clip_model.safetensors")
     return model

@@ -55,10 +55,10 @@ def serve(
 
 
 def check_revision(embedder: Embedder, revision: str, *, rebuild: Callable[[], str]) -> None:
-    """Raises InputError where an index was made with other weights than the embedder has. revision: of the index's
-    weights. rebuild: the command that builds it again."""
+    """Raises InputError where an index was made by another revision of the embedder. revision: the index's.
+    rebuild: the command that builds it again."""
     if embedder.revision != revision:
         raise InputError(
-            f"index of '{embedder.name}' was made with weights {revision[:16]}, but {embedder.revision[:16]} are here; "
-            f"build it again with: {rebuild()}"
+            f"index of '{embedder.name}' was made with other weights, or from pictures prepared otherwise: revision "
+            f"{revision[:16]}, but {embedder.revision[:16]} is here; build it again with: {rebuild()}"
         )

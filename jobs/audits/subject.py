@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
     from engine.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
+    from engine.retrieval.embedders import Embedder
 
 VERSION = 2
 """Raised when an audit measures something else, so that finished ones are made anew."""
@@ -204,7 +205,7 @@ class Audit:
         return self.sharded(
             f"appearance-{which}",
             rows,
-            lambda part: look(files(root, part), embedder.embed_images, embedder.input_size),
+            lambda part: look(files(root, part), embedder),
             stage=f"looking at {which} images",
         )
 
@@ -252,9 +253,7 @@ def files(root: Path, rows: Sequence[PredictedImage]) -> "list[Ingested]":
     return [Ingested(root / row.path, row.sha256) for row in rows]
 
 
-def look(
-    files: "Sequence[Ingested]", embed: Callable[[NDArray[np.uint8]], NDArray[np.float32]], size: int
-) -> NDArray[np.void]:
+def look(files: "Sequence[Ingested]", embedder: "Embedder") -> NDArray[np.void]:
     """What audits need of each file's picture, (n,) records.
 
     statistics: greys, see engine.audit.shortcuts. frame: its pixels. frame_features, features: of the frame alone and
@@ -262,15 +261,15 @@ def look(
     Raises InputError naming a file that cannot be read.
     """
     from engine.audit import shortcuts
-    from engine.images import read_batch
+    from engine.images import read_fitted
     from engine.retrieval.duplicates import perceptual_hash
 
-    pixels = read_batch(files, size=size)
+    pixels = read_fitted(files, embedder.fit)
     columns: dict[str, NDArray[Any]] = {
         "statistics": shortcuts.statistics(pixels),
         "frame": shortcuts.frame_pixels(pixels),
-        "frame_features": embed(shortcuts.only_frame(pixels)),
-        "features": embed(pixels),
+        "frame_features": embedder.embed_images(shortcuts.only_frame(pixels)),
+        "features": embedder.embed_images(pixels),
         "hash": perceptual_hash(pixels),
         "bytes": np.array([file.path.stat().st_size for file in files], dtype=np.float64),
     }

@@ -103,11 +103,11 @@ def embedded(
 
 def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size: int, advance: Advance) -> "Vectors":
     """The files' vectors, float32 (n, d), reading `batch_size` of them at once. Raises InputError naming a bad file."""
-    from engine.images import read_batch
+    from engine.images import read_fitted
 
     made = []
     for batch in writes.batches(files, batch_size):
-        made.append(embedder.embed_images(read_batch(batch, size=embedder.input_size)))
+        made.append(embedder.embed_images(read_fitted(batch, embedder.fit)))
         advance(len(batch))
     return np.concatenate(made)
 

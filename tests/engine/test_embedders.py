@@ -48,22 +48,18 @@ def test_open_clip_vectors_are_those_of_the_model_that_was_saved(
     name: str, tmp_path: Path, pictures: NDArray[np.uint8]
 ) -> None:
     import open_clip
-    from open_clip.transform import PreprocessCfg, image_transform_v2
     from PIL import Image
 
     model = TINY[name](tmp_path / "models" / name)
     embedder = load_embedder(name, models=tmp_path / "models")
     vectors = embedder.embed_images(pictures)
-    described = json.loads((tmp_path / "models" / name / "open_clip_config.json").read_text())["preprocess_cfg"]
-    config = {"size": (embedder.input_size, embedder.input_size), "resize_mode": "squash", **described}
-    transform = image_transform_v2(PreprocessCfg(**config), is_train=False)
+    transform = preparation_of(tmp_path / "models" / name)
     with torch.inference_mode():
         batch = torch.stack([transform(Image.fromarray(picture).convert("RGB")) for picture in pictures])
         expected = model.encode_image(batch, normalize=True).numpy()
     assert (vectors.dtype, vectors.shape, embedder.dimension) == (np.float32, (70, 16), 16)
     assert (vectors * expected).sum(axis=1).min() > 0.999
     assert vectors.std(axis=0).max() > 0.01  # not one vector for all
-    assert embedder.revision == file_sha256(next((tmp_path / "models" / name).glob("open_clip*model.*")))[:16]
 
     texts = ["chest radiograph", "no pneumonia", "pneumonia " * 200]
     with torch.inference_mode():
@@ -71,6 +67,87 @@ def test_open_clip_vectors_are_those_of_the_model_that_was_saved(
         expected = model.encode_text(tokens, normalize=True).numpy()
     np.testing.assert_allclose(embedder.embed_texts(texts), expected, atol=1e-5)
     assert embedder.embed_texts([]).shape == embedder.embed_images(pictures[:0]).shape == (0, 16)
+
+
+def preparation_of(folder: Path) -> Any:
+    """What open_clip itself does to a picture before the model in that folder sees it."""
+    import open_clip
+
+    described = json.loads((folder / "open_clip_config.json").read_text())["model_cfg"]["text_cfg"]
+    here = {"hf_model_name": str(folder / "text"), "hf_model_pretrained": False} if (folder / "text").is_dir() else {}
+    return open_clip.create_model_and_transforms(f"local-dir:{folder}", text_cfg={**described, **here})[2]
+
+
+SHAPES = ((300, 411), (411, 300), (257, 256), (40, 611), (23, 24), (32, 32), (48, 32))
+"""Height and width of films: wide, tall, hardly either, very wide, too small, as the models take them."""
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+@pytest.mark.parametrize(
+    ("size", "described"),
+    [
+        (32, {"mean": [0.5], "std": [0.5]}),
+        (32, {"interpolation": "bilinear", "fill_color": 128, "mean": [0.0, 0.0, 0.0], "std": [1.0, 1.0, 1.0]}),
+        ([48, 32], {"interpolation": "bilinear"}),
+    ],
+)
+def test_an_open_clip_model_sees_what_open_clip_would_show_it(
+    mode: str, size: int | list[int], described: dict[str, Any], tmp_path: Path
+) -> None:
+    """To a millionth, where one grey level is a hundredth at least: the same steps in the same order."""
+    from PIL import Image
+
+    tiny_clip(tmp_path / "clip", image_size=size, preprocess_cfg={"resize_mode": mode, **described})
+    transform = preparation_of(tmp_path / "clip")
+    embedder: Any = load_embedder("clip", models=tmp_path)
+    seen = []
+    embedder._model.visual.register_forward_pre_hook(lambda _, given: seen.append(given[0].numpy()))
+    draw = np.random.default_rng(7)
+    for shape in SHAPES:
+        film = draw.integers(0, 256, shape, dtype=np.uint8)
+        vectors = [embedder.embed_images(pixels[None]) for pixels in (film, embedder.fit(film))]
+        expected = transform(Image.fromarray(film).convert("RGB"))[None].numpy()
+        for pixels in seen:
+            np.testing.assert_allclose(pixels, expected, atol=1e-6)
+        np.testing.assert_array_equal(*vectors)
+        seen.clear()
+
+
+def test_a_revision_tells_how_pictures_are_prepared_unless_as_they_always_were(tmp_path: Path) -> None:
+    """So that an index made when every model's pictures were squashed bicubically is kept where that was right, and
+    never joined by vectors of pictures that are prepared otherwise."""
+    ways = {
+        **{"always": {"resize_mode": "squash"}, "margins": {"resize_mode": "longest"}, "cut": {}},
+        **{"bilinear": {"resize_mode": "squash", "interpolation": "bilinear"}, "also cut": {"resize_mode": "shortest"}},
+        "white": {"resize_mode": "longest", "fill_color": 255},
+    }
+    revisions = {}
+    for name, described in ways.items():
+        tiny_clip(tmp_path / name, preprocess_cfg=described)
+        revisions[name] = load_embedder("clip", weights=tmp_path / name).revision
+    assert revisions["always"] == file_sha256(tmp_path / "always" / "open_clip_model.safetensors")[:16]
+    assert revisions.pop("also cut") == revisions["cut"]
+    assert len(set(revisions.values())) == len(revisions)
+
+
+@pytest.mark.parametrize("described", [{"interpolation": "nearest"}, {"resize_mode": "fit"}, {"fill_color": "black"}])
+def test_a_preparation_that_open_clip_does_not_know_is_told_in_one_line(
+    described: dict[str, str], tmp_path: Path
+) -> None:
+    tiny_clip(tmp_path / "clip", preprocess_cfg={"resize_mode": "longest", **described})
+    with pytest.raises(
+        InputError, match=r"clip/open_clip_config\.json asks for pictures that open_clip cannot prepare"
+    ):
+        load_embedder("clip", models=tmp_path)
+
+
+@pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
+def test_a_strip_is_cut_before_it_is_scaled(mode: str, tmp_path: Path) -> None:
+    """One of a row of pixels would be scaled to 32 x 64,000,000, or to none."""
+    tiny_clip(tmp_path / "clip", preprocess_cfg={"resize_mode": mode})
+    embedder = load_embedder("clip", models=tmp_path)
+    for shape in ((1, 2_000_000), (2_000_000, 1)):
+        assert (embedder.fit(np.full(shape, 90, np.uint8)).shape) == (32, 32)
 
 
 def test_every_embedder_that_reads_text_is_tried_above_or_in_a_file_of_its_own() -> None:
@@ -331,7 +408,7 @@ def test_imagenet_features_are_the_pooled_maps_of_the_published_network(pictures
         expected = network.extract_features(inputs).mean((2, 3)).numpy()
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     np.testing.assert_allclose(vectors, expected, atol=1e-5)
-    assert (embedder.dimension, embedder.input_size) == (1280, 224)
+    assert (embedder.dimension, embedder.fit(pictures[0]).shape) == (1280, (224, 224))
 
 
 def test_an_embedder_without_words_says_which_ones_have_them() -> None:

@@ -55,5 +55,5 @@ def test_where_none_is_whole_the_one_asked_for_is_named(whole: VectorIndex) -> N
 def test_an_embedder_with_other_weights_than_the_index_is_refused() -> None:
     embedder = SimpleNamespace(name="small", revision="2" * 40)
     check_revision(embedder, "2" * 40, rebuild=lambda: REBUILD)
-    with pytest.raises(InputError, match=r"'small' was made with weights 1{16}, but 2{16} are here; build it again"):
+    with pytest.raises(InputError, match=r"'small' was made .*: revision 1{16}, but 2{16} is here; build it again"):
         check_revision(embedder, "1" * 40, rebuild=lambda: REBUILD)

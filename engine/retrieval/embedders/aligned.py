@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.heat import ZONES, evidence, lung_zones
+from engine.images import resize
 from engine.retrieval import alignment, sentences
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.features import reduced, trained_classifier, trained_revision
@@ -38,15 +39,14 @@ class AlignedEmbedder:
         """See Embedder."""
         return self.classifier.feature_dim + len(ZONES)
 
-    @property
-    def input_size(self) -> int:
-        """See Embedder."""
-        return self.classifier.input_size
+    def fit(self, picture: Pixels) -> Pixels:
+        """See Embedder: squashed to a square."""
+        return resize(picture, self.classifier.input_size)
 
     def embed_images(self, pixels: Pixels) -> Vectors:
         """See Embedder."""
         autocast = reduced(self.classifier.device)
-        return self.of(self.classifier.run(sized(pixels, self.input_size), heatmaps=True, autocast=autocast))
+        return self.of(self.classifier.run(sized(pixels, self.classifier.input_size), heatmaps=True, autocast=autocast))
 
     def of(self, said: "Inference") -> Vectors:
         """The vectors, float32 (n, dimension), of n pictures that the classifier has read, with their heatmaps."""

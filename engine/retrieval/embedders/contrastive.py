@@ -1,5 +1,7 @@
 """Embedders that read pictures and text into one space: CLIP, BiomedCLIP and any other model of open_clip."""
 
+import hashlib
+import json
 import logging
 import re
 import tempfile
@@ -11,6 +13,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image
 
 from engine import devices, hub
 from engine import weights as published
@@ -19,10 +22,11 @@ from engine.errors import InputError
 from engine.hub import disk_full, told
 from engine.reporting.matching import DENIAL
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, fitted, unit
 
 if TYPE_CHECKING:
     import torch
+    from torchvision.transforms import Compose
 
 BATCH = 64
 PREFIX = "open_clip:"
@@ -39,35 +43,44 @@ BESIDE = ("*config.json", "*token*.json", "vocab.*", "merges.txt", "*.model")
 """The small files of a repository: what its model looks like, and its tokenizer."""
 BERT_BASE = re.compile(r"(Biomed|PubMed)BERT-base-uncased|(^|/)bert-base-uncased$")
 """Text towers of the shape of BERT-base, transformers' default; BiomedCLIP's is one (Gu et al. 2021, sec. 3)."""
+LONGEST = 16
+"""How many times as long as wide a picture may be before its ends are cut off: scaled until its short side fits, one of
+1 x 5,000 pixels would have 250 million. No radiograph comes near."""
 
 
 class OpenClipEmbedder:
     """An open_clip model: pictures and texts in one space."""
 
-    def __init__(self, name: str, revision: str, model: Any, tokenizer: Any, preprocessing: dict[str, Any]) -> None:
-        import torch
-
-        size = preprocessing["size"]
+    def __init__(self, name: str, revision: str, model: Any, tokenizer: Any, transform: "Compose") -> None:
+        """transform: the model's own, of a picture."""
         self.name, self.revision = name, revision[:16]
-        self.input_size = int(size[0] if isinstance(size, (tuple, list)) else size)
         self._device = devices.available()
         self._model = model.eval().requires_grad_(False).to(self._device)
         self._tokenizer, self._alone = tokenizer, threading.Lock()
-        self._mean, self._std = (
-            torch.tensor(preprocessing[part], device=self._device).view(1, 3, 1, 1) for part in ("mean", "std")
-        )
+        *self._placing, _colours, _tensor, self._normalise = transform.transforms
         self.dimension = self.embed_texts(["chest radiograph"]).shape[1]
 
+    def fit(self, picture: Pixels) -> Pixels:
+        """See Embedder. What the model was trained on decides: most see the middle square, some the picture squashed or
+        with margins."""
+        height, width = picture.shape
+        top, left = max(0, height - LONGEST * width) // 2, max(0, width - LONGEST * height) // 2
+        placed = Image.fromarray(picture[top : height - top, left : width - left])
+        for step in self._placing:
+            placed = step(placed)
+        return np.array(placed)
+
     def embed_images(self, pixels: Pixels) -> Vectors:
-        """See Embedder. The whole picture is squashed: CLIP's own centre crop would cut lungs off."""
+        """See Embedder."""
         import torch
 
-        squashed = sized(pixels, self.input_size)
+        fitting = fitted(pixels, self.fit)
         made = [np.empty((0, self.dimension), np.float32)]
         with torch.inference_mode(), torch.autocast(self._device, dtype=torch.bfloat16):
-            for start in range(0, len(squashed), BATCH):
-                grey = torch.from_numpy(squashed[start : start + BATCH]).to(self._device).unsqueeze(1)
-                made.append(self._model.encode_image((grey / 255 - self._mean) / self._std).float().cpu().numpy())
+            for start in range(0, len(fitting), BATCH):
+                grey = torch.from_numpy(fitting[start : start + BATCH]).to(self._device).unsqueeze(1)
+                images = self._normalise((grey / 255).expand(-1, 3, -1, -1))
+                made.append(self._model.encode_image(images).float().cpu().numpy())
         return unit(np.concatenate(made))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
@@ -214,9 +227,10 @@ def _loaded(
 ) -> Embedder:
     """The model of that open_clip architecture with these weights. Raises InputError where they do not fit.
 
-    published_as: what open_clip knows of the weights: their activation, and the mean and deviation of their pictures.
+    published_as: what open_clip knows of the weights: their activation, and how their pictures are prepared.
     """
     import open_clip
+    from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
 
     try:
         text = dict(open_clip.get_model_config(architecture)["text_cfg"])
@@ -244,9 +258,24 @@ def _loaded(
             raise InputError(
                 f"embedder '{name}': {checkpoint} cannot be loaded ({told(error)}); fetch it anew"
             ) from error
-    preprocessing = open_clip.get_model_preprocess_cfg(model)
-    preprocessing |= {part: published_as[part] for part in ("mean", "std") if part in published_as}
-    return OpenClipEmbedder(name, file_sha256(checkpoint), model, tokenizer, preprocessing)
+    preparation = merge_preprocess_dict(open_clip.get_model_preprocess_cfg(model), dict(published_as))
+    try:
+        transform = image_transform_v2(PreprocessCfg(**preparation), is_train=False)
+        transform(Image.new("L", (2, 3)))
+    except (AssertionError, TypeError, ValueError) as error:
+        raise InputError(
+            f"embedder '{name}': {checkpoint.parent / DESCRIPTION} asks for pictures that open_clip cannot prepare "
+            f"({preparation}); fetch it anew"
+        ) from error
+    return OpenClipEmbedder(name, _revision(file_sha256(checkpoint), preparation), model, tokenizer, transform)
+
+
+def _revision(weights: str, preparation: Mapping[str, Any]) -> str:
+    """A sha256 over the weights' and how pictures are prepared; the weights' own where they are squashed bicubically,
+    as once was done for every model, so that an index of one that asks for it stays as good as it was."""
+    if preparation["resize_mode"] == "squash" and preparation["interpolation"] != "bilinear":
+        return weights
+    return hashlib.sha256(f"{weights} {json.dumps(preparation, sort_keys=True)}".encode()).hexdigest()
 
 
 def _tokenizer(name: str, architecture: str, text: Mapping[str, Any], checkpoint: Path) -> Any:

@@ -13,6 +13,7 @@ from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.hub import told
+from engine.images import resize
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 
@@ -31,6 +32,10 @@ class FeatureEmbedder:
     def __init__(self, name: str, revision: str, dimension: int, input_size: int, features: Features) -> None:
         self.name, self.revision, self.dimension, self.input_size = name, revision[:16], dimension, input_size
         self._features = features
+
+    def fit(self, picture: Pixels) -> Pixels:
+        """See Embedder: squashed to a square."""
+        return resize(picture, self.input_size)
 
     def embed_images(self, pixels: Pixels) -> Vectors:
         """See Embedder."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,20 +22,21 @@ class Embedder(Protocol):
 
     name: str
     revision: str
-    """First 16 digits of the weights' sha256; of `aligned`, of one over both its networks' and how it joins them."""
+    """First 16 digits of the weights' sha256; of `aligned`, of one over both its networks' and how it joins them; of a
+    model of open_clip's, of one over the weights' and how it takes pictures, unless as `engine.images.resize` does."""
 
     @property
     def dimension(self) -> int:
         """Length of a vector."""
         ...
 
-    @property
-    def input_size(self) -> int:
-        """Side in pixels that pictures are squashed to; those that come in that size are taken as they are."""
+    def fit(self, picture: Pixels) -> Pixels:
+        """A grey picture, uint8 (h, w), scaled to what the embedder takes, and cut or filled where it asks for that;
+        one that fits already is returned as it is."""
         ...
 
     def embed_images(self, pixels: Pixels) -> Vectors:
-        """Grey pictures, uint8 (n, h, w) -> float32 (n, dimension), each of length 1."""
+        """Grey pictures, uint8 (n, h, w), which need not fit yet -> float32 (n, dimension), each of length 1."""
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
@@ -88,8 +90,12 @@ def unit(vectors: NDArray[Any]) -> Vectors:
 
 def sized(pixels: Pixels, size: int) -> Pixels:
     """Grey pictures squashed to size x size. Raises InputError where they are no uint8 (n, h, w)."""
+    return fitted(pixels, partial(resize, size=size)).reshape(len(pixels), size, size)
+
+
+def fitted(pixels: Pixels, fit: Callable[[Pixels], Pixels]) -> Pixels:
+    """Grey pictures as `fit` makes each. Raises InputError where they are no uint8 (n, h, w)."""
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise InputError(f"an embedder takes uint8 (n, h, w); got {pixels.dtype} {pixels.shape}")
-    if pixels.shape[1:] == (size, size):
-        return np.require(pixels, requirements=["C", "W"])  # torch shares memory with what it is given
-    return np.stack([resize(picture, size) for picture in pixels]) if len(pixels) else pixels.reshape(0, size, size)
+    made = np.stack([fit(picture) for picture in pixels]) if len(pixels) else pixels
+    return np.require(made, requirements=["C", "W"])  # torch shares memory with what it is given

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels
 from sqlalchemy import select, update
+from tiny_models import tiny_clip
 
 from db import session
 from db.models import Dataset, Image, Run, VectorIndex
@@ -209,6 +210,24 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     assert f"{there} were there already" in said
     assert embed.main(["--embedder", "small", "--anew", *options]) == 0
     assert seen == [COUNT, 1, len(now)]
+
+
+def test_pictures_that_are_prepared_otherwise_are_embedded_anew_and_not_asked_beside_the_others(
+    options: list[str], context: Context, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_clip(tmp_path / "models" / "clip", preprocess_cfg={"resize_mode": "squash"})
+    file = tmp_path / "models" / "clip" / "open_clip_config.json"
+    squashed = file.read_text()
+    assert embed.main(["--embedder", "clip", *options]) == 0
+    file.write_text(squashed.replace('"squash"', '"longest", "interpolation": "bilinear"'))
+    assert search.main(["--text", "opacity", "--embedder", "clip", *options]) == 1
+    assert "pictures prepared otherwise" in capsys.readouterr().err
+    assert embed.main(["--embedder", "clip", *options]) == 0
+    assert f"embedded {COUNT} images with 'clip'" in capsys.readouterr().out
+    assert search.main(["--text", "opacity", "--embedder", "clip", *options]) == 0
+    file.write_text(squashed)
+    assert embed.main(["--embedder", "clip", *options]) == 0
+    assert "already done" in capsys.readouterr().out
 
 
 def test_nothing_is_said_of_the_recall_of_a_single_image(

@@ -153,7 +153,10 @@ def test_an_index_made_with_other_weights_is_not_asked(
     monkeypatch.setitem(embedders.REGISTRY, "small", EmbedderSpec("small", changed, False, 64, "none", "public domain"))
     inside = folder / "train" / "PNEUMONIA" / "person1_virus_1.png"
     assert search.main(["--image", str(inside), *options]) == 1
-    assert "was made with weights 1111111111111111, but 2222222222222222 are here" in capsys.readouterr().err
+    assert (
+        "was made with other weights, or from pictures prepared otherwise: revision 1111111111111111, but 2222222222"
+        in capsys.readouterr().err
+    )
 
 
 def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
