@@ -21,7 +21,7 @@ question = view.question
 with resources.reading() as session:
     image_id = address.number("image") or 0
     case = cases.one(session, image_id, run_id=question.run_id, threshold=question.threshold)
-    place = cases.place(session, question, image_id) if case else None
+    place = cases.place(session, question, image_id) if case and steps.listed() else None
     written = reports.of_image(session, image_id)
     indexes = evaluation.indexes(session, dataset.id)
 

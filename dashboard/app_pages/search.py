@@ -81,6 +81,7 @@ def find() -> None:
                 caution=caution,
                 zones=found.zones,
                 onwards=onwards,
+                back=address.back_to("search"),
                 narrowed=question != cases.Question(dataset.id, split=split),
             )
             if found.film is not None:

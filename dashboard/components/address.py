@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import streamlit as st
 
-PAGE = "page"
+PAGE, BACK = "page", "back"
 PINNED = "pinned_parameters"
 """In the session: what `pin` was given last."""
 
@@ -75,6 +75,11 @@ def onwards(**parameters: object) -> dict[str, object]:
     apart = {PAGE, "dataset"}  # the dataset goes where `frame.here` puts it
     question = {name: value for name, value in st.query_params.to_dict().items() if name not in apart}
     return question | pinned() | parameters
+
+
+def back_to(path: str) -> str:
+    """The page with the whole question in the URL, as the parameter `back` by which a case leads back to it."""
+    return link(path, **onwards(page=get(PAGE))).removeprefix("/")
 
 
 def put(**parameters: object) -> None:

@@ -38,13 +38,15 @@ def show(
     searches: bool = False,
     instead: Mapping[int, Mapping[str, object]] | None = None,
     picking: linked.Picking | None = None,
+    back: str | None = None,
     whole: bool = False,
 ) -> None:
     """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability,
     lines by image id stand under the usual ones, marks by image id stand in for the outcome. onwards: each has a second
     link, to the cases like it, which takes these parameters along. instead: parameters by image id that the link to a
-    case has in place of the page's own. whole: the films themselves stand in for thumbnails."""
-    cards, kept = [], filters.parameters()
+    case has in place of the page's own. back: where a case leads back to, see `address.back_to`; by default where the
+    page itself does. whole: the films themselves stand in for thumbnails."""
+    cards, kept = [], filters.parameters(back=back or address.get(address.BACK))
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
         card = Card(

@@ -226,6 +226,37 @@ def test_the_query_is_a_card_that_tells_what_the_classifier_says_and_leads_to_it
     assert facts["Prediction"] == f"{told}, {wording.OUTCOMES[card['mark']].lower()}"
 
 
+@pytest.mark.parametrize(
+    ("key", "question"),
+    [
+        ("hits", {"by": "image", "image": "1", "k": "24", "label": "pneumonia", "patients": "others"}),
+        ("query", {"by": "image", "image": "2", "film.sex": "female", "index": "imagenet-lite0"}),
+        ("found_report", {"by": "words", "q": "Lungs & \u201eHerz\u201c = 100 %?", "in": "texts"}),
+    ],
+)
+def test_a_case_that_a_search_found_leads_back_to_it_and_claims_no_place_among_cases(
+    workbench: Workbench, key: str, question: dict[str, str]
+) -> None:
+    at = open_page("search", **question, dataset="sample", reviewer="Ada")
+    name = next(one.proto.id for one in at.get("bidi_component") if f"-{key}" in one.proto.id)
+    cards = linked(at, name.rpartition("-")[2])["cards"]
+    held_out = next((card for card in cards if any("held out" in line for line in card["lines"])), cards[0])
+    there, similar = open_page("case", **asked(held_out["href"])[1]), "similar"
+    onwards = open_page("case", **asked(linked(there, similar)["cards"][0]["href"])[1])
+    for case in (there, onwards):
+        (back,) = linked(case, "steps")["steps"]
+        assert back["text"] == "To the search"
+        assert asked(back["href"]) == ("search", {**PINNED, **question, "dataset": "sample", "reviewer": "Ada"})
+
+
+def test_where_a_case_leads_back_to_is_a_page_of_this_workbench(workbench: Workbench) -> None:
+    for back in ("//example.org/", "https://example.org", "javascript:alert(1)", "overview", "?", "search/../x"):
+        first, *_ = linked(open_page("case", image=1, back=back), "steps")["steps"]
+        assert asked(first["href"])[0] == "cases" and "in the list" in first["text"]
+    (odd,) = linked(open_page("case", image=1, back="search?=&q&path=//x&k=6"), "steps")["steps"]
+    assert odd["href"].startswith("/search?") and asked(odd["href"])[1]["k"] == "6"
+
+
 def test_an_upload_that_is_a_file_of_the_dataset_leads_to_its_case(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -234,7 +265,7 @@ def test_an_upload_that_is_a_file_of_the_dataset_leads_to_its_case(
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[0].data, "image/png").run(timeout=120)
     (card,) = linked(at, "query")["cards"]
-    assert asked(card["href"]) == ("case", {**PINNED, "image": "1"})
+    assert asked(card["href"]) == ("case", {**PINNED, "image": "1", "back": "search?run=3"})
     assert any(line.startswith("Model: ") for line in card["lines"])
 
 

@@ -85,8 +85,13 @@ def test_a_filter_keeps_the_picture_and_another_picture_keeps_the_filter(visit: 
     expect(hits(visit).get_by_text(Path(pictures[2].path).name)).to_be_visible()
     expect(hits(visit)).to_have_count(6)
     assert hits(visit).all_inner_texts() != before
-    visit.page.locator("a.card").first.click()
+    found = hits(visit).all_inner_texts()
+    hits(visit).first.click()
     expect(visit.page.get_by_role("heading", name="Similar cases")).to_be_visible()
+    expect(visit.page.get_by_text("in the list")).to_have_count(0)
+    visit.page.get_by_role("link", name="To the search").click()
+    expect(hits(visit)).to_have_text(found, use_inner_text=True)
+    expect(visit.page).to_have_url(f"{visit.address}/search?k=6&run=3")
 
 
 def test_ctrl_v_pastes_what_the_clipboard_holds(visit: Visit, pictures: list[Film]) -> None:

@@ -184,17 +184,18 @@ def _told(row: ReportRow) -> Iterator[str]:
 def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.View) -> None:
     """The reports of a list under each other, each beside the image it describes, which leads back to the list."""
     known = _cases([row.image.id for row in rows], view)
-    listed = address.onwards(page=address.get("page"), via="reports")
+    back = address.back_to("reports")
     for row in rows:
-        with _beside(dataset, known[row.image.id], key=f"film_{row.report.id}_{row.image.id}", kept=listed):
+        with _beside(dataset, known[row.image.id], key=f"film_{row.report.id}_{row.image.id}", back=back):
             show(of_run(row, known[row.image.id], view.question.threshold), view)
 
 
 def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None:
-    """What a full-text search found, each beside its image, the found words bold."""
-    known = _cases([hit.image.id for hit in hits], view)
+    """What a full-text search found, each beside its image, which leads back to the search, the found words bold."""
+    known, back = _cases([hit.image.id for hit in hits], view), address.back_to("search")
     for hit in hits:
-        with _beside(dataset, known[hit.image.id], key=f"found_{hit.kind}_{hit.text_id}"), st.container(border=True):
+        beside = _beside(dataset, known[hit.image.id], key=f"found_{hit.kind}_{hit.text_id}", back=back)
+        with beside, st.container(border=True):
             what = "Reader's note" if hit.strategy is None else named(hit.strategy)
             st.markdown(f"**{wording.plain(what)}** · {wording.plain(hit.author)}")
             snippet = " ".join(wording.plain(hit.snippet).split())
@@ -202,11 +203,11 @@ def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None
 
 
 @contextmanager
-def _beside(dataset: Dataset, case: Case, *, key: str, kept: Mapping[str, object] | None = None) -> Iterator[None]:
-    """The case's thumbnail at the left; the body draws at the right. kept: what the link to the case takes along."""
+def _beside(dataset: Dataset, case: Case, *, key: str, back: str) -> Iterator[None]:
+    """The case's thumbnail at the left; the body draws at the right. back: where the case leads back to."""
     film, text = st.columns([1, 5], gap="medium")
     with film:
-        grid.show(dataset, [case], key=key, width=120, instead={case.id: kept or {}})
+        grid.show(dataset, [case], key=key, width=120, back=back)
     with text:
         yield
 

@@ -9,7 +9,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import resources
-from dashboard.components import filters, grid, wording
+from dashboard.components import address, filters, grid, wording
 from dashboard.components.reports import report_view
 from db.models import Dataset, Run, VectorIndex
 from db.queries import cases, evaluation, reports, runs
@@ -142,14 +142,16 @@ def show(
     caution: str,
     zones: Mapping[str, float] | None = None,
     onwards: Mapping[str, object],
+    back: str | None = None,
     narrowed: bool = False,
 ) -> None:
     """What the neighbours' labels say together, and the neighbours, nearest first, with what the classifier and the
     latest report say of each, and which lung zones they share with the query.
 
     wanted: how many were asked for. caution: what to know of the vectors, see `caution`. zones: share of the
-    query's heat in each lung zone. onwards: what the search for cases like a hit takes along in its URL.
-    narrowed: whether label, cause or outcome were asked for: the neighbours' labels tell nothing then.
+    query's heat in each lung zone. onwards: what the search for cases like a hit takes along in its URL. back:
+    as `grid.show` takes it. narrowed: whether label, cause or outcome were asked for: the neighbours' labels tell
+    nothing then.
     """
     with resources.reading() as session:
         known = seen(session, [hit.image_id for hit in hits], view)
@@ -169,7 +171,9 @@ def show(
     excerpts = {case.id: report_view.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
     lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
     instead = _instead(found, view)
-    grid.show(dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180, instead=instead)
+    grid.show(
+        dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180, instead=instead, back=back
+    )
     with download:
         st.download_button(
             "Hits as CSV",
@@ -185,8 +189,10 @@ def query(dataset: Dataset, case: Case, view: filters.View, *, width: int, whole
     """An image of the dataset that is searched with, as a card like the hits', which leads to its case. case: as `seen`
     gives it."""
     titles, lines = {case.id: f"Image {case.id}"}, {case.id: list(_reasons(case, None))}
-    instead = _instead([case], view)
-    grid.show(dataset, [case], key="query", titles=titles, lines=lines, width=width, instead=instead, whole=whole)
+    instead, back = _instead([case], view), address.back_to("search")
+    grid.show(
+        dataset, [case], key="query", titles=titles, lines=lines, width=width, instead=instead, back=back, whole=whole
+    )
 
 
 def _instead(found: Sequence[Case], view: filters.View) -> dict[int, dict[str, object]]:
