@@ -348,7 +348,7 @@ def _compared(vectors: Vectors, ids: Ids, queries: Vectors, k: int, rows: NDArra
             for start in range(0, max(1, len(chosen)), FEW)
         ],
         axis=1,
-    )
+    ).round(12)  # a product's sums depend on where a row stands, in the last digits: equal vectors would not be equal
     hits, similarities = np.full((len(queries), k), -1, dtype=np.int64), np.full((len(queries), k), np.nan)
     for query, scores in enumerate(near):
         best = np.lexsort((ids[chosen], -scores))[:k]

@@ -177,6 +177,24 @@ def test_an_approximate_index_gives_k_hits_under_any_filter(
         assert set(found[found >= 0].tolist()) <= set(allowed.tolist()) - {0}
 
 
+@pytest.mark.parametrize(("count", "width"), [(102, 512), (375, 1286), (274, 1280)])
+def test_equal_vectors_are_equally_similar_and_come_by_id_wherever_they_stand(
+    count: int, width: int, tmp_path: Path
+) -> None:
+    draw = np.random.default_rng(1)
+    vectors = unit(draw.normal(size=(count, width)))
+    equal = [0, 7, *range(count - 5, count)]
+    vectors[equal] = vectors[0]
+    ids = draw.permutation(count)
+    write_index(tmp_path / "index", vectors=vectors, ids=ids, embedder="e", revision="r", kind="ivf")
+    opened = VectorIndex.open(tmp_path / "index")
+    for query in unit(draw.normal(size=(20, width))):
+        found = opened.search(query[None], count)
+        places = np.flatnonzero(np.isin(found.ids[0], ids[equal]))
+        assert found.ids[0, places].tolist() == sorted(ids[equal])
+        assert len(set(found.similarities[0, places])) == 1
+
+
 def test_auto_is_exact_for_thousands_and_lists_for_millions() -> None:
     assert [approximate.chosen("auto", count) for count in (1, 20_000, 20_001)] == ["exact", "exact", "ivf"]
     assert approximate.chosen("hnsw", 10) == "hnsw"
