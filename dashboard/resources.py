@@ -158,9 +158,9 @@ def _vector_index(folder: str, sha256: str, files: tuple[tuple[str, int, int], .
 
 
 @st.cache_resource(show_spinner="Loading the embedder; the first search takes some seconds.", max_entries=2)
-def embedder(name: str, checkpoint: str | None, sha256: str | None) -> "Embedder":
+def embedder(name: str, checkpoint: str | None, sha256: str | None, revision: str) -> "Embedder":
     """The model that turns a new picture or text into a vector; torch is imported here and not before. sha256: of the
-    checkpoint folder, so that another one in its place is seen."""
+    checkpoint folder, revision: of the index that asks, so that other weights in their place are seen."""
     from engine.retrieval.embedders import load_embedder
 
     folder = artifacts() / checkpoint if checkpoint else None

@@ -173,6 +173,27 @@ def test_an_upload_is_read_by_the_weights_of_a_training_that_was_redone_in_its_p
         assert by_picture.model(index).revision == weights
 
 
+def test_weights_that_are_exchanged_under_a_running_dashboard_are_read(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = workbench.artifacts / "weights"
+    monkeypatch.setattr(
+        "engine.retrieval.embedders.load_embedder",
+        lambda name, **_: SimpleNamespace(name=name, revision=weights.read_text()),
+    )
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(VectorIndex.run_id)).first()
+    kept = {"run_id": run, "dataset_id": workbench.dataset_id, "embedder": "clip"}
+    made_by = {revision: VectorIndex(**kept, revision=revision) for revision in "abc"}
+    for here, index in (("a", "a"), ("b", "b"), ("b", "c"), ("c", "c")):
+        weights.write_text(here)
+        if here == index:
+            assert by_picture.model(made_by[index]).revision == here
+        else:
+            with pytest.raises(InputError, match="revision c, but b is here"):
+                by_picture.model(made_by[index])
+
+
 def test_hits_say_what_the_model_and_the_reports_say_and_which_zones_they_share(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         zones = dict.fromkeys(ZONES, 0.1) | {"right_lower": 0.5}

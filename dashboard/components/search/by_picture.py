@@ -169,6 +169,9 @@ def model(index: VectorIndex) -> Embedder:
         run = runs.find(session, index.run_id)
         checkpoint = runs.checkpoint(session, run) if run else None
     path, sha256 = (checkpoint.path, checkpoint.sha256) if checkpoint else (None, None)
-    loaded = resources.embedder(index.embedder, path, sha256)
+    asked = index.embedder, path, sha256, index.revision
+    loaded = resources.embedder(*asked)
+    if loaded.revision != index.revision:
+        resources.embedder.clear(*asked)  # so that weights which are put right are read at the next try
     check_revision(loaded, index.revision, rebuild=partial(neighbours.rebuild, index))
     return loaded
