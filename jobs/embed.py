@@ -27,7 +27,7 @@ from engine.retrieval.vector_index import FORMAT, write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
-from jobs.embeddings.vectors import SHARDS, EmbeddedImages, centred_on, vectors_of
+from jobs.embeddings.vectors import SHARDS, EmbeddedImages, centred_on, training_images, vectors_of
 from jobs.embeddings.words import keep_queries, taught, words_for
 from jobs.predict import train_run
 from jobs.run import ActiveRun
@@ -189,7 +189,8 @@ def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
     """The lines that identify an index's inputs, hashed into the run's fingerprint: the images, and which of them the
     centre is the mean of. An embedder whose words are mapped depends on labels, causes and splits as well."""
     if not known.mapped:
-        return [f"centred on {centred_on(images)}", *(f"{image.id} {image.sha256}" for image in images)]
+        learnt = training_images(images).tolist()
+        return [f"{image.id} {image.sha256} {is_learnt}" for image, is_learnt in zip(images, learnt, strict=True)]
     return [f"{image.id} {image.sha256} {image.label} {image.cause} {image.split}" for image in images]
 
 

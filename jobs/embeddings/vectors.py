@@ -48,11 +48,10 @@ def vectors_of(
     anew: bool,
     batch_size: int,
 ) -> EmbeddedImages:
-    """The centred vector of every image: copied from an earlier index of the same embedder, cut out of an `aligned`
-    index over the same classifier, or embedded now.
+    """The vector of every image, copied from an earlier index of the same embedder, cut out of an `aligned` index over
+    the same classifier, or embedded now; centred on the images that are here, as if all were embedded now.
 
-    The earlier index's centre is kept as long as it is the mean of the same kind of images, see `centred_on`, so that
-    vectors stay comparable. anew: embed all images.
+    anew: embed all images.
     """
     from engine.retrieval.embedders.aligned import without_zones
 
@@ -67,11 +66,6 @@ def vectors_of(
     whole[made] = embedded(run, dataset, absent, embedder, batch_size=batch_size)
     if lender is not None:
         whole[lent] = without_zones(uncentred(lender.vectors[lender.rows(ids[lent])], lender.centre))
-    if earlier is not None and earlier.centre.any() and earlier.manifest.centred_on == centred_on(images):
-        centre = earlier.centre
-        whole[there] = earlier.vectors[earlier.rows(ids[there])]
-        whole[~there] = centred(whole[~there], centre)
-        return EmbeddedImages(whole, centre, len(absent))
     if earlier is not None:
         whole[there] = uncentred(earlier.vectors[earlier.rows(ids[there])], earlier.centre)
     centre = centre_for(embedder, images, whole)

@@ -136,6 +136,35 @@ def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown
     np.testing.assert_allclose(grown.vectors, anew.vectors, atol=1e-6)
 
 
+def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
+    options: list[str],
+    context: Context,
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The first images may be all of one label: an index that kept their mean would find worse than one without."""
+
+    def built(*more: str) -> OpenIndex:
+        assert embed.main(["--embedder", "small", *more, *options]) == 0
+        return OpenIndex.open(context.artifacts / newest_index(context).path)
+
+    monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_CENTRE", 3)
+    first = built()
+    another(folder, options)
+    for said in ("embedded 1 images", "embedded 0 images"):
+        grown = built()
+        assert said in capsys.readouterr().out
+        anew = built("--anew")
+        assert np.abs(first.centre - grown.centre).max() > 1e-3
+        np.testing.assert_allclose(grown.centre, anew.centre, atol=1e-6)
+        np.testing.assert_allclose(grown.vectors, anew.vectors, atol=1e-6)
+        first = grown
+        with session.transaction(context.engine) as db:  # a split is corrected
+            db.scalars(select(Image).where(Image.split == "train").order_by(Image.id)).first().split = "test"
+        capsys.readouterr()
+
+
 def test_a_centre_of_test_images_gives_way_to_one_of_training_images(
     options: list[str], context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
