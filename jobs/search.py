@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from db import session
 from db.models import Dataset, Image, VectorIndex
-from db.queries import cases, predictions, runs, search
+from db.queries import cases, datasets, predictions, runs, search
 from db.queries.cases import Question
 from engine.commands import embed_again, job
 from engine.digests import file_sha256
@@ -273,15 +273,16 @@ class Search:
             k = min(self.k, len(served.vectors))
             found = nearest(served.vectors, vectors, k, held=held, allowed=allowed, exclude=exclude)
             known = predictions.images(db, [number for number, _ in found])
-            total = cases.count(db, Question(self.dataset.id))
+            total, latest = cases.count(db, Question(self.dataset.id)), datasets.latest_image(db, self.dataset.id)
         hits = [to_hit(rank, similarity, known[number]) for rank, (number, similarity) in enumerate(found, start=1)]
         fewer = [f"no more than {len(hits)} match"] if len(hits) < self.k else []  # where filters leave fewer
-        again = embed_again(self.dataset.name, index.embedder)
-        stale = [f"the dataset has {total} images; bring the index up to date with: {again}"]
+        again, whole = embed_again(self.dataset.name, index.embedder), total == index.count
+        has = "images that the index lacks" if whole else f"{total} images"
+        stale = [f"the dataset has {has}; bring the index up to date with: {again}"]
         return SearchResult(
             hits,
             f"the index of {index.embedder} (run {index.run_id}, {index.count} images), cosine similarity",
-            [*notes, *fewer, *(stale if total != index.count else [])],
+            [*notes, *fewer, *([] if whole and latest == served.vectors.ids.max() else stale)],
             index.embedder,
         )
 

@@ -37,6 +37,12 @@ def images(
     return session.scalars(query).all()
 
 
+def latest_image(session: Session, dataset_id: int) -> int | None:
+    """The highest id of the dataset's images, which no other is given once it is gone: so many images, up to this one,
+    are the same images. None where there are none."""
+    return session.scalar(select(func.max(Image.id)).where(Image.dataset_id == dataset_id))
+
+
 def paths(session: Session, dataset_id: int) -> Sequence[str]:
     """The path of each of the dataset's distinct images."""
     return session.scalars(select(Image.path).where(Image.dataset_id == dataset_id)).all()

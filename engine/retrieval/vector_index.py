@@ -165,6 +165,14 @@ def write_index(
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def latest_in(folder: Path) -> int | None:
+    """The highest id of an index, whose files are not checked; None where they cannot be read."""
+    try:
+        return int(np.load(folder / "ids.npy", mmap_mode="r", allow_pickle=False).max())
+    except (OSError, ValueError, EOFError):
+        return None
+
+
 def _refuse_unfit(vectors: Vectors, ids: Ids) -> None:
     """Raises InputError where the two do not fit each other or a vector is not of length 1."""
     if vectors.ndim != 2 or ids.shape != vectors.shape[:1] or not len(ids) or len(np.unique(ids)) != len(ids):

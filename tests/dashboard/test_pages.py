@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from opened import APP, PAGES, PINNED, Workbench, asked, cell, linked, open_page, said
 from sample import THRESHOLD, build, films
@@ -395,3 +396,17 @@ def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_in
     page, parameters = asked(contradicting[0]["href"])
     assert f"{opposed} report" in said(open_page(page, **parameters))
     assert rows["Index of imagenet-lite0 is stale"][1]["text"] == "59 of 60 images"
+
+
+@pytest.mark.parametrize(("shift", "told"), [(0, None), (-1, "lacks the latest images")])
+def test_an_index_of_as_many_images_as_the_dataset_but_others_is_stale(
+    workbench: Workbench, shift: int, told: str | None
+) -> None:
+    """As after a film was replaced: its former vector is there, that of the new one is not."""
+    with database.transaction(workbench.engine) as db:
+        index = db.scalars(select(VectorIndex)).one()
+    file = workbench.artifacts / index.path / "ids.npy"
+    np.save(file, np.load(file) + shift)
+    rows = {row[0]["text"]: row for row in linked(open_page("overview"), "attention")["rows"]}
+    stale = rows.get("Index of imagenet-lite0 is stale")
+    assert (stale and stale[1]["text"]) == told

@@ -358,7 +358,7 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
     class Reader:
         """Reads one word, and warns of another and of causes that were not taught."""
 
-        name, revision, dimension, input_size = "aligned", "1" * 16, 2, 8
+        name, revision, dimension = "aligned", "1" * 16, 2
 
         def embed_images(self, pixels: np.ndarray) -> np.ndarray:
             return np.tile(np.array([[1, 0]], np.float32), (len(pixels), 1))

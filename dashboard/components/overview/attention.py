@@ -13,10 +13,11 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import matches
 from dashboard.components.runs import run_view
 from db.models import Dataset
-from db.queries import audit, case_order, cases, duplicates, evaluation, overview, runs
+from db.queries import audit, case_order, cases, datasets, duplicates, evaluation, overview, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 from engine.commands import embed_again, job
+from engine.retrieval.vector_index import latest_in
 
 FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
 RUNS = 3
@@ -129,11 +130,13 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
 
 
 def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:
-    """Indexes that hold another number of images than the `total` of the dataset."""
+    """Indexes that hold other images than the `total` of the dataset."""
+    latest = datasets.latest_image(session, dataset.id)
     for index in evaluation.indexes(session, dataset.id):
-        if index.count != total:
+        whole = index.count == total
+        if not whole or latest_in(resources.artifacts() / index.path) not in (latest, None):
             name = Cell(f"Index of {index.embedder} is stale", frame.here("runs", dataset, run=index.run_id))
-            held = f"{index.count:,} of {wording.count(total, 'image')}"
+            held = "lacks the latest images" if whole else f"{index.count:,} of {wording.count(total, 'image')}"
             yield [name, Cell(held, tone="wrong", help=embed_again(dataset.name, index.embedder))]
 
 

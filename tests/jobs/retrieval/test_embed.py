@@ -120,6 +120,21 @@ def test_a_picture_that_is_forgotten_takes_no_hits_place_and_the_index_before_it
     assert found() == (alone, first)
 
 
+def test_an_index_of_as_many_images_as_the_dataset_but_others_is_told(
+    options: list[str], context: Context, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    max((folder / "train" / "NORMAL").iterdir()).write_bytes(png(pixels(96)))  # a film is replaced
+    assert ingest.main([str(folder), "--name", "films", "--prune", *options]) == 0
+    assert rows(context, Image) == newest_index(context).count
+    stale = "note: the dataset has images that the index lacks; bring the index up to date"
+    for is_told in (True, False):
+        capsys.readouterr()
+        assert search.main(["--case", "1", *options]) == 0
+        assert (stale in capsys.readouterr().out) is is_told
+        assert embed.main(["--embedder", "small", *options]) == 0
+
+
 def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown(
     options: list[str], context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
