@@ -22,7 +22,7 @@ from engine.audit.faithfulness import STEPS
 from engine.audit.shortcuts import frame_mask
 from engine.classification.inference import Inference
 from engine.digests import file_sha256
-from engine.images import read_batch
+from engine.images import read_batch, resize
 from engine.metrics import names
 from engine.retrieval.embedders import unit
 from jobs import audit, import_predictions
@@ -65,7 +65,8 @@ def corner_heat() -> np.ndarray:
 class Thumbnails:
     """An embedder that costs nothing: the picture itself, made 8 x 8."""
 
-    input_size = SIDE
+    def fit(self, picture: np.ndarray) -> np.ndarray:
+        return resize(picture, SIDE)
 
     def embed_images(self, pixels: np.ndarray) -> np.ndarray:
         return unit(pixels.reshape(len(pixels), 8, 8, 8, 8).mean(axis=(2, 4)).reshape(len(pixels), 64) + 1.0)
