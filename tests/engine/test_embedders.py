@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import os
 import pickle
 import subprocess
@@ -245,6 +246,14 @@ class Watched:
         time.sleep(0.02)
         self.inside -= 1
         return self.tokenizer(texts, context_length=context_length)
+
+
+def test_two_models_that_load_at_once_leave_what_is_logged_as_it_was(tmp_path: Path) -> None:
+    before = logging.root.manager.disable
+    tiny_clip(tmp_path / "clip")
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: load_embedder("clip", models=tmp_path), range(8)))
+    assert logging.root.manager.disable == before
 
 
 def test_a_tokenizer_is_asked_by_one_thread_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,9 @@ LONGEST = 16
 """How many times as long as wide a picture may be before its ends are cut off: scaled until its short side fits, one of
 1 x 5,000 pixels would have 250 million. No radiograph comes near."""
 
+_LOADING = threading.RLock()
+"""Held while a model is loaded; see `_quiet`."""
+
 
 class OpenClipEmbedder:
     """An open_clip model: pictures and texts in one space."""
@@ -325,10 +328,12 @@ def _unhad(name: str, what: str, wayout: str, error: Exception) -> BaseException
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip from narrating on the root logger, and from warning of random weights that are about to go."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+    """Keep open_clip from narrating on the root logger, and from warning of random weights that are about to go. One at
+    a time: of two that overlap, the second would leave the process as quiet as it found it."""
+    with _LOADING:
+        before = logging.root.manager.disable
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
