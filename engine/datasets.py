@@ -1,6 +1,5 @@
 """Which files a folder holds, and what their places, names and label sheet say about them."""
 
-import csv
 import hashlib
 import os
 import re
@@ -12,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 from engine import attributes
 from engine.attributes import Attributes
+from engine.csv_table import table
 from engine.errors import InputError
 
 SPLITS = ("train", "val", "test")
@@ -243,7 +243,7 @@ def _by_sheet(
         record = replace(record, path=spelled(record.path))
         earlier = named.setdefault(record.path, record)
         if earlier != record:
-            raise InputError(f"{SHEET} line {line}: '{record.path}' is named twice, and differently; keep one line")
+            raise InputError(f"{SHEET}, line {line}: '{record.path}' is named twice, and differently; keep one line")
     _refuse_identifiers(record.attributes for record in named.values())
     absent = named.keys() - held
     skipped += [Skipped(path, "absent", f"{SHEET} names it, the folder does not hold it") for path in absent]
@@ -268,38 +268,43 @@ def _sheet_rows(sheet: Path, further: Sequence[str]) -> Iterator[tuple[int, Reco
     """(line number, record) of each row of labels.csv. Raises InputError for columns or values that are not known."""
     try:
         with sheet.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream, restval="")
-            columns = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+            columns, rows = table(stream, name=SHEET, fits=lambda heads: {"file", "label"} <= set(heads))
             if missing := [name for name in ("file", "label") if name not in columns]:
                 raise InputError(
                     f"{SHEET} lacks column {' and '.join(missing)}; expected file, label and if known split, patient, "
-                    f"cause (commas between), found: {', '.join(columns) or 'nothing'}"
+                    f"cause, found: {', '.join(columns) or 'nothing'}"
                 )
             told = [name for name in columns if name in attributes.KNOWN or name in further]
             if absent := [name for name in further if name not in told]:
                 raise InputError(f"{SHEET} lacks column {' and '.join(absent)}; found: {', '.join(columns)}")
-            reader.fieldnames = columns
-            for row in reader:
-                values = {name: (row[name] or "").strip() for name in columns}
+            if twice := next((name for name in (*SHEET_COLUMNS, *told) if columns.count(name) > 1), None):
+                raise InputError(f"{SHEET}: column '{twice}' stands there twice; keep one")
+            for line, row in rows:
+                values = {name: row[at].strip() if at < len(row) else "" for at, name in enumerate(columns)}
                 if any(values.values()):  # spreadsheets leave empty rows
-                    yield reader.line_num, _sheet_record(reader.line_num, values, told)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{SHEET} cannot be read as UTF-8 text with commas: {error}; save it as CSV UTF-8") from error
+                    yield line, _sheet_record(line, values, told)
+    except UnicodeDecodeError as error:
+        raise InputError(f"{SHEET} cannot be read ({error}); save it as CSV UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{SHEET} cannot be read: {error.strerror}; check what it is, and who may read it") from error
 
 
 def _sheet_record(line: int, row: dict[str, str], told: Sequence[str]) -> Record:
     path = _below(row["file"])
     if not path.parts or path.is_absolute() or ".." in path.parts:
-        raise InputError(f"{SHEET} line {line}: file '{row['file']}' is not a path inside the folder; correct the line")
+        raise InputError(
+            f"{SHEET}, line {line}: file '{row['file']}' is no path from the folder down, such as sub/film.png; "
+            "correct the line"
+        )
     label, split, cause = row["label"].lower(), row.get("split", "").lower(), row.get("cause", "").lower()
     known = {"label": (label, SHEET_LABELS), "split": (split, SHEET_SPLITS), "cause": (cause, SHEET_CAUSES)}
     for column, (value, values) in known.items():
         if value not in values:
             expected = ", ".join(filter(None, values))
-            raise InputError(f"{SHEET} line {line}: {column} '{value}' is unknown; expected {expected} or nothing")
+            raise InputError(f"{SHEET}, line {line}: {column} '{value}' is unknown; expected {expected} or nothing")
     group = row.get("patient") or None
     try:
         film = attributes.attributes_of({name: row[name] for name in told})
     except InputError as error:
-        raise InputError(f"{SHEET} line {line}: {error}") from error
+        raise InputError(f"{SHEET}, line {line}: {error}") from error
     return Record(path.as_posix(), split or None, SHEET_LABELS[label], SHEET_CAUSES[cause], None, group, film)

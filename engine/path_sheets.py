@@ -1,12 +1,12 @@
 """What a CSV file says of images that it names by their path, a row each."""
 
-import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TextIO, TypeVar
+from typing import Generic, NamedTuple, TextIO, TypeVar
 
+from engine.csv_table import table
 from engine.datasets import spelling
 from engine.errors import InputError
 
@@ -17,7 +17,6 @@ ALIASES: Mapping[str, str] = MappingProxyType(
     {"file": PATH, "filename": PATH, "image": PATH, "prob": "probability", "score": "probability"}
 )
 """What a column may be called instead."""
-DELIMITERS = (",", ";", "\t")
 EXAMPLES = 3
 """Paths that a message names."""
 LONGEST = 40
@@ -104,29 +103,22 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
     named = naming(held | copies.keys())
     try:
         with file.open(encoding="utf-8-sig", newline="") as stream:
-            reader, places = _opened(stream, file, (PATH, *columns))
-            number = -1
-            for row in reader:
-                if not any(row):
-                    continue
-                number += 1
+            read, places = _opened(stream, file, (PATH, *columns))
+            for number, (line, row) in enumerate(read):
                 cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
                 path = named(cells.pop(PATH))
-                yield Row(number, reader.line_num + 1, copies.get(path, path), path not in copies, cells)
+                yield Row(number, line, copies.get(path, path), path not in copies, cells)
     except FileNotFoundError:
         raise
-    except csv.Error as error:
-        raise InputError(f"{file} cannot be read ({error}); is a quotation mark left open?") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{file} cannot be read ({error}); save it as UTF-8 CSV") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{file} cannot be read ({error}); save it as CSV UTF-8") from error
+    except OSError as error:
+        raise InputError(f"{file} cannot be read: {error.strerror}; check what it is, and who may read it") from error
 
 
 def naming(held: set[str]) -> Callable[[str], str]:
     """What makes of a path the held one that it names; one that names none, or several, stays as it is."""
-    spelled = spelling(held)
-    by_name: dict[str, list[str]] = {}
-    for path in held:
-        by_name.setdefault(PurePosixPath(path).name, []).append(path)
+    spelled, ending = spelling(held), _endings(held)
 
     def named(path: str) -> str:
         path = spelled(path)
@@ -137,30 +129,41 @@ def naming(held: set[str]) -> Callable[[str], str]:
         found = next((rest for rest in map(spelled, longer) if rest in held), None)
         if found is not None:
             return found
-        ending = [other for other in by_name.get(parts[-1] if parts else "", ()) if f"/{other}".endswith(f"/{path}")]
-        return ending[0] if len(ending) == 1 else path
+        fitting = ending(path)
+        return fitting[0] if len(fitting) == 1 else path
 
     return named
 
 
-def _opened(stream: TextIO, file: Path, wanted: Sequence[str]) -> tuple[Any, dict[str, int]]:
-    """A reader behind the head, and where each wanted column is. Raises InputError that tells what was found."""
-    first = stream.readline()
-    if not first.strip():
+def _endings(held: Iterable[str]) -> Callable[[str], list[str]]:
+    """What finds the held paths that end with a path."""
+    by_name: dict[str, list[str]] = {}
+    for path in held:
+        by_name.setdefault(PurePosixPath(path).name, []).append(path)
+    return lambda path: [one for one in by_name.get(PurePosixPath(path).name, ()) if f"/{one}".endswith(f"/{path}")]
+
+
+def _opened(
+    stream: TextIO, file: Path, wanted: Sequence[str]
+) -> tuple[Iterator[tuple[int, list[str]]], dict[str, int]]:
+    """The rows behind the head, and where each wanted column is. Raises InputError that tells what was found."""
+    found, read = table(stream, name=str(file), fits=lambda heads: set(wanted) <= set(_known(heads)))
+    if not any(found):
         raise InputError(f"{file}, line 1: nothing stands there; it needs columns {' and '.join(wanted)}")
-    for delimiter in DELIMITERS:
-        heads = [head.strip().lower() for head in next(csv.reader([first], delimiter=delimiter))]
-        heads = [ALIASES.get(head, head) if ALIASES.get(head, head) not in heads else head for head in heads]
-        if all(name in heads for name in wanted):
-            twice = next((name for name in wanted if heads.count(name) > 1), None)
-            if twice:
-                raise InputError(f"{file}, line 1: column '{twice}' stands there twice; keep one")
-            return csv.reader(stream, delimiter=delimiter), {name: heads.index(name) for name in wanted}
-    heads = [head.strip().lower() for head in next(csv.reader([first]))]
-    missing = next(name for name in wanted if name not in heads)
-    found = ", ".join(heads)[: 2 * LONGEST]
-    said = f"{file}, line 1: no column '{missing}'; it needs {' and '.join(wanted)}, found: {found}"
-    raise MissingColumnError(said, missing)
+    heads = _known(found)
+    for name in wanted:
+        if name not in heads:
+            told = ", ".join(found)[: 2 * LONGEST]
+            said = f"{file}, line 1: no column '{name}'; it needs {' and '.join(wanted)}, found: {told}"
+            raise MissingColumnError(said, name)
+        if heads.count(name) > 1:
+            raise InputError(f"{file}, line 1: column '{name}' stands there twice; keep one")
+    return read, {name: heads.index(name) for name in wanted}
+
+
+def _known(heads: Sequence[str]) -> list[str]:
+    """The heads by the names that columns have here."""
+    return [ALIASES.get(head, head) if ALIASES.get(head, head) not in heads else head for head in heads]
 
 
 def quoted(cell: str) -> str:

@@ -1,5 +1,6 @@
 """Folders: layouts, label sheets and names become records, and of files with the same bytes the right one stays."""
 
+import errno
 import os
 import unicodedata
 from pathlib import Path
@@ -131,18 +132,22 @@ def test_two_files_that_differ_in_the_encoding_of_an_accent_alone_are_told_apart
     ("text", "message"),
     [
         ("", "lacks column file and label; .* found: nothing"),
-        ("file;label\na.png;1\n", "lacks column file and label; .* found: file;label"),
+        ("file|label\na.png|1\n", "lacks column file and label; .* found: file|label"),
         ("file,split\na.png,train\n", "lacks column label"),
         ("file,label\na.png,maybe\n", "line 2: label 'maybe' is unknown; expected 0, 1"),
         ("file,label,split\na.png,1,dev\n", "line 2: split 'dev' is unknown; expected train, val, test or nothing"),
         ("file,label,cause\na.png,1,fungal\n", "line 2: cause 'fungal' is unknown"),
         ("file,label\na.png,1\na.png,0\n", "line 3: 'a.png' is named twice, and differently"),
-        ("file,label\n../a.png,1\n", "line 2: file '../a.png' is not a path inside the folder"),
-        ("file,label\n/etc/passwd,1\n", "line 2: file '/etc/passwd' is not a path inside the folder"),
-        ("file,label\n,1\n", "line 2: file '' is not a path"),
+        ("file,label\n../a.png,1\n", "line 2: file '../a.png' is no path from the folder down, such as sub/film.png"),
+        ("file,label\n/etc/passwd,1\n", "line 2: file '/etc/passwd' is no path from the folder down"),
+        ("file,label\n,1\n", "line 2: file '' is no path"),
         ("file,label,sex\na.png,1,x\n", "line 2: sex 'x' is unknown; expected female, male, other or nothing"),
         ("file,label,age\na.png,1,40-59\n", "line 2: age '40-59' is no number of years, such as 45 or 045Y"),
         ("file,label,site\na.png,1," + 61 * "x" + "\n", "line 2: site 'x+' is no value of at most 60 printable"),
+        ("file,label,label\na.png,1,0\n", "column 'label' stands there twice; keep one"),
+        ("file,label\nb.png,0\na, c.png,1\n", "line 3: 3 cells under 2 heads; put a cell that holds a comma between"),
+        ('file,label\nb.png,0\n"a.png,1\nc.png,1\n', "line 3: cannot be read .*; is a quotation mark left open"),
+        ("f\0i\0l\0e\0,\0", "line 1: holds NUL, which no text does; save it as CSV UTF-8"),
     ],
 )
 def test_a_label_sheet_that_is_not_usable_says_where_and_what(tmp_path: Path, text: str, message: str) -> None:
@@ -156,8 +161,30 @@ def test_a_label_sheet_that_is_not_usable_says_where_and_what(tmp_path: Path, te
 def test_a_label_sheet_in_another_encoding_is_one_clear_line(tmp_path: Path) -> None:
     touch(tmp_path, "a.png")
     sheet(tmp_path, "file,label\nä.png,1\n", encoding="latin-1")
-    with pytest.raises(InputError, match="cannot be read as UTF-8"):
+    with pytest.raises(InputError, match=r"cannot be read .*; save it as CSV UTF-8"):
         list_folder(tmp_path)
+
+
+def test_a_label_sheet_that_cannot_be_opened_is_no_matter_of_the_artifact_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    touch(tmp_path, "a.png")
+    sheet(tmp_path, "file,label\na.png,1\n")
+
+    def locked(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")  # the tests may run as root, who may read all
+
+    monkeypatch.setattr(Path, "open", locked)
+    with pytest.raises(InputError, match=r"labels\.csv cannot be read: Permission denied; .* who may read it"):
+        list_folder(tmp_path)
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t"])
+def test_a_label_sheet_may_stand_between_commas_semicolons_or_tabs(tmp_path: Path, mark: str) -> None:
+    touch(tmp_path, "a.png", "b, c.png")
+    rows = [["file", "label", "split"], ["a.png", "1", "test"], ['"b, c.png"', "0"], ["gone.png", "1", "test", ""]]
+    sheet(tmp_path, "\r\n".join(mark.join(row) for row in rows))
+    assert found(tmp_path) == {"a.png": ("test", 1), "b, c.png": (None, 0)}
 
 
 def test_missing_and_empty_folders_and_files_are_told_apart(tmp_path: Path) -> None:

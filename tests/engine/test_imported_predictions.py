@@ -100,6 +100,19 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         read(tmp_path, ["a.png"], {})
 
 
+@pytest.mark.parametrize("row", ["b.png,0,85", "b.png,0.85,0.1", "b, c.png,0.85"])
+def test_a_row_with_more_cells_than_heads_is_refused_and_not_cut(tmp_path: Path, row: str) -> None:
+    file = sheet(tmp_path, "a.png,0.5,, ", row)
+    with pytest.raises(InputError, match="line 3: 3 cells under 2 heads; put a cell that holds a comma between quot"):
+        read(file, ["a.png", "b.png"], {})
+
+
+def test_an_open_quotation_mark_swallows_no_rows(tmp_path: Path) -> None:
+    file = sheet(tmp_path, "a.png,0.5", '"b.png,0.6', "c.png,0.7")
+    with pytest.raises(InputError, match=r"line 3: cannot be read .*; is a quotation mark left open"):
+        read(file, ["a.png", "b.png", "c.png"], {})
+
+
 def test_log_odds_are_finite_also_of_certainties() -> None:
     assert logit(0.5) == 0
     assert 10 < logit(1.0) < 20 and logit(0.0) == pytest.approx(-logit(1.0))
