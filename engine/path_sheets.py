@@ -143,6 +143,18 @@ def _endings(held: Iterable[str]) -> Callable[[str], list[str]]:
     return lambda path: [one for one in by_name.get(PurePosixPath(path).name, ()) if f"/{one}".endswith(f"/{path}")]
 
 
+def astray(strays: Sequence[str], held: Iterable[str], *, what: str, whose: str = "") -> Iterator[str]:
+    """A line on the strays of a sheet that are none of the held paths, and one on those that fit several. what: they
+    are, such as "rows of said.csv"; whose: images these are, such as " of dataset 'data'"."""
+    ending = _endings(held)
+    several = [path for path in strays if ending(path)]
+    none = [path for path in strays if not ending(path)]
+    if none:
+        yield f"{len(none):,} {what} are on no image{whose}: {examples(none)}"
+    if several:
+        yield f"{len(several):,} {what} fit several files; write more of the folders before them: {examples(several)}"
+
+
 def _opened(
     stream: TextIO, file: Path, wanted: Sequence[str]
 ) -> tuple[Iterator[tuple[int, list[str]]], dict[str, int]]:

@@ -25,7 +25,7 @@ from engine.digests import file_sha256
 from engine.files import whole_file
 from engine.heat import lung_zones
 from engine.metrics.classification import HALF
-from engine.path_sheets import examples
+from engine.path_sheets import astray, examples
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
 from jobs.predict import SPLITS, images_to_score
 from jobs.run import ActiveRun, sha256_of
@@ -102,8 +102,8 @@ def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], 
     with session.reading(context.engine) as db:
         paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
     found = imported_predictions.read(file, paths, copies)
-    if found.strays:
-        print(f"warning: {len(found.strays):,} rows of {file} are on no image: {examples(found.strays)}")
+    for line in astray(found.strays, [*paths, *copies], what=f"rows of {file}"):
+        print(f"warning: {line}")
     elsewhere = found.by_path.keys() - {image.path for image in images}
     if elsewhere:
         print(f"import_predictions: {len(elsewhere):,} rows on images of other splits are left out; see --split")

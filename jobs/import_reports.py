@@ -94,15 +94,15 @@ def refuse_generator(model: str) -> None:
 def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | None) -> Texts:
     """The file's reports that are on images of the dataset; a warning tells of the others. Raises UsageError where
     there is none, InputError where the file cannot be used."""
-    from engine.path_sheets import examples
+    from engine.path_sheets import astray, examples
     from engine.reporting.generators import imported_reports
 
     with session.reading(context.engine) as db:
         paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
     sheets = imported_reports.read(file, paths, copies, strategy=strategy)
     strays = sorted({path for sheet in sheets.values() for path in sheet.strays})
-    if strays:
-        print(f"warning: reports in {file} are on {len(strays):,} paths of no image: {examples(strays)}")
+    for line in astray(strays, [*paths, *copies], what=f"paths in {file}"):
+        print(f"warning: {line}")
     found = {name: dict(sheet.values) for name, sheet in sheets.items() if sheet.values}
     if not found:
         raise UsageError(

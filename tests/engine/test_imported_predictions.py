@@ -7,6 +7,7 @@ import pytest
 
 from engine.classification.imported_predictions import heatmap, heatmaps, logit, read
 from engine.errors import InputError
+from engine.path_sheets import astray
 
 
 def sheet(folder: Path, *lines: str) -> Path:
@@ -50,6 +51,10 @@ def test_a_path_with_more_folders_or_fewer_names_the_one_image_that_it_fits(tmp_
     found = read(file, held, {})
     assert {path: one.probability for path, one in found.by_path.items()} == {held[3]: 0.5}
     assert found.strays == ("NORMAL/b.png", "elsewhere/a.png", "x/c.png"), "several fit, or none does"
+    assert list(astray(found.strays, held, what="rows")) == [
+        "2 rows are on no image: elsewhere/a.png, x/c.png",
+        "1 rows fit several files; write more of the folders before them: NORMAL/b.png",
+    ]
 
 
 def test_a_row_on_the_image_itself_goes_before_those_on_its_copies(tmp_path: Path) -> None:
