@@ -193,7 +193,10 @@ def _kaggle_base(root: Path, paths: Sequence[str]) -> tuple[str, ...] | None:
         return () if bases else None
     if len(bases) > 1:
         names = ", ".join(sorted("/".join(base) for base in bases))
-        raise InputError(f"folder {root} holds several data sets ({names}); ingest one of them at a time")
+        raise InputError(
+            f"folder {root} holds several data sets ({names}); ingest one of them at a time, or where they are splits "
+            "of one, call them train, val and test"
+        )
     return bases.pop()
 
 

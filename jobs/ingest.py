@@ -118,9 +118,13 @@ def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
     if not curated.images:
         with session.transaction(run.context.engine) as db:
             _store_skipped(db, run.id, skipped, {})
-        reasons = ", ".join(f"{count} {reason}" for reason, count in _reasons(skipped).items())
+        counts = _reasons(skipped)
+        reasons = ", ".join(f"{count} {reason}" for reason, count in counts.items())
+        firsts = (next(file for file in skipped if file.reason == reason) for reason in counts)
+        first = _shown("; ".join(f"{file.path}: {file.detail}" for file in firsts))
         raise JobError(
-            f"folder {listing.root} holds no usable image ({reasons}); the Runs page lists why, run {run.id}"
+            f"folder {listing.root} holds no usable image ({reasons}), such as {first}; "
+            f"the Runs page lists all, run {run.id}"
         )
     if dataset is None:
         for other in _gone(run.context, curated.images):
@@ -286,15 +290,20 @@ def _print_summary(run: ActiveRun, name: str) -> None:
         print(f"{row['split'] or '-':<8}{LABEL_NAMES[row['label']]:<12}{row['images']:>8,}{row['files']:>8,}")
     for name, values in found["attributes"].items():
         told = ", ".join(f"{value} {count:,}" for value, count in values.items())
-        print(f"{name}: {told if told.isprintable() else ascii(told)}")
+        print(f"{name}: {_shown(told)}")
     for reason, count in found["skipped"].items():
         print(f"\nskipped, {reason}: {count:,}")
         for line in found["examples"][reason]:
-            print(f"  {line if line.isprintable() else ascii(line)}")
+            print(f"  {_shown(line)}")
     if found["skipped"]:
         print(f"\nall skipped files with their reasons: Runs page, run {run.id}")
     for line in _warnings(found):
         print(f"warning: {line}")
+
+
+def _shown(text: str) -> str:
+    """What a terminal shows as it is."""
+    return text if text.isprintable() else ascii(text)
 
 
 def _warnings(found: dict[str, Any]) -> list[str]:
@@ -302,7 +311,10 @@ def _warnings(found: dict[str, Any]) -> list[str]:
     labels = {row["label"] for row in found["counts"]} - {None}
     lines = []
     if not labels:
-        lines.append("no image is labelled: these images can be predicted and searched, not trained on")
+        lines.append(
+            "no image is labelled: these images can be predicted and searched, not trained on; labels come from "
+            "labels.csv, or from the folder that holds NORMAL and PNEUMONIA, or train, val and test with both"
+        )
     elif len(labels) == 1:
         lines.append(f"every label is {LABEL_NAMES[labels.pop()]}: training needs NORMAL and PNEUMONIA")
     if labels and all(row["split"] != "test" for row in found["counts"]):

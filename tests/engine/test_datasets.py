@@ -66,7 +66,7 @@ def test_a_second_copy_of_the_set_inside_the_first_is_left_out_and_said(tmp_path
 
 def test_two_sets_side_by_side_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "first/train/NORMAL/a.jpeg", "second/train/NORMAL/b.jpeg")
-    with pytest.raises(InputError, match=r"several data sets \(first, second\)"):
+    with pytest.raises(InputError, match=r"several data sets \(first, second\).* call them train, val and test"):
         list_folder(tmp_path)
 
 
