@@ -19,7 +19,7 @@ from jobs.reporting.means import print_means
 from jobs.reporting.references import references_of
 from jobs.reporting.request import ReportRequest, claim
 from jobs.reporting.scoring import Scorer, predict_run
-from jobs.reporting.strategies import STRATEGIES_FILE, chosen_strategies, refuse_renamed
+from jobs.reporting.strategies import STRATEGIES_FILE, named_strategies, refuse_renamed
 from jobs.reporting.writer import ReportWriter
 from jobs.results import thresholds_of
 from jobs.run import ActiveRun, sha256_of
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     texts = texts_of(context, dataset, args.file, args.strategy)
-    strategies = chosen_strategies(",".join(texts), args.strategies_file)
+    strategies = named_strategies(texts, args.strategies_file)
     refuse_renamed(context, strategies)
     generator = ImportedReports(args.model, args.revision, texts)
     predicted = predict_run(context, dataset, args.predict_run)

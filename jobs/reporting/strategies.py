@@ -1,6 +1,6 @@
 """Which prompt strategies a job works with: the built-in ones, and those of a TOML file."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,13 +15,19 @@ STRATEGIES_FILE = "TOML with strategies of your own: a table [strategies.NAME] w
 
 
 def chosen_strategies(names: str, file: Path | None = None) -> "list[PromptStrategy]":
-    """The strategies named, ours and the file's, ours first. Raises UsageError for an unknown one or a faulty file."""
+    """The strategies named between commas, or all, ours and the file's, ours first. Raises UsageError for an unknown
+    one or a faulty file."""
+    return named_strategies(None if names == "all" else [name.strip() for name in names.split(",")], file)
+
+
+def named_strategies(names: Collection[str] | None, file: Path | None = None) -> "list[PromptStrategy]":
+    """As `chosen_strategies`, of a list; None is all."""
     from engine.errors import InputError
     from engine.reporting import prompts
 
     try:
         known = prompts.STRATEGIES | (prompts.read_toml(file) if file else {})
-        wanted = list(known) if names == "all" else [name.strip() for name in names.split(",")]
+        wanted = known if names is None else names
         found = {prompts.find(name, known).name for name in wanted}
     except InputError as error:
         raise UsageError(str(error)) from error

@@ -107,7 +107,7 @@ def test_reports_that_could_not_be_read_are_told(world: World, capsys: pytest.Ca
 def test_one_strategy_for_all_and_one_of_ones_own(world: World, tmp_path: Path) -> None:
     rows = [(path, text) for path, text, _ in written(world, 3, "basic")]
     file = file_of(world, rows, columns="path,report")
-    assert imported(world, file, "--strategy", "basic") == 0
+    assert imported(world, file, "--strategy", "Basic") == 0
     own = tmp_path / "own.toml"
     own.write_text(TOML)
     assert imported(world, file, "--strategy", "terse", "--strategies-file", str(own)) == 0
@@ -142,6 +142,13 @@ def test_what_has_no_image_or_no_prediction_is_told(world: World, capsys: pytest
         (None, "path,report,strategy", ["--model", "template"], "'template' is what a report generator here is called"),
         ([], "path,report", ["--strategy", "terse"], "holds no report on an image"),
         (None, "path,report,strategy", [], "prompt strategy 'poetic' is unknown; known: basic"),
+        (
+            None,
+            "path,report,strategy",
+            ["--strategy", "basic,differential"],
+            "strategy 'basic,differential' is unknown",
+        ),
+        (None, "path,report,strategy", ["--strategy", "all"], "prompt strategy 'all' is unknown; known: basic"),
         (None, "path,report,strategy", ["--strategy", "poetic"], "prompt strategy 'poetic' is unknown; known: basic"),
     ],
 )

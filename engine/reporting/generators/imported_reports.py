@@ -23,7 +23,7 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strateg
     columns = (REPORT,) if strategy else (REPORT, STRATEGY)
     try:
         for row in path_sheets.rows(file, columns, held, copies):
-            under, text = strategy or row.cells[STRATEGY].lower(), row.cells[REPORT]
+            under, text = (strategy or row.cells[STRATEGY]).strip().lower(), row.cells[REPORT]
             if text and not under:
                 raise InputError(f"{file}, line {row.line}: no strategy; fill it in, or name one for all: --strategy")
             if text and not found.setdefault(under, Values()).add(row, text):
