@@ -80,17 +80,18 @@ def shown(url: str) -> str:
 
 def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
     path = url.database
-    if path and path != ":memory:":
-        if read_only:
-            url = url.set(database=Path(path).absolute().as_uri()).update_query_dict({"mode": "ro", "uri": "true"})
-        else:
-            try:
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-            except OSError as error:
-                raise DatabaseUnavailableError(
-                    f"folder {Path(path).parent} for the database cannot be made ({error.strerror}); "
-                    "set PNEUMOSCOPE_ARTIFACTS or DATABASE_URL to a writable place"
-                ) from error
+    if not path or path == ":memory:":
+        raise ValueError("a database in memory is gone when the job ends")
+    if read_only:
+        url = url.set(database=Path(path).absolute().as_uri()).update_query_dict({"mode": "ro", "uri": "true"})
+    else:
+        try:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise DatabaseUnavailableError(
+                f"folder {Path(path).parent} for the database cannot be made ({error.strerror}); "
+                "set PNEUMOSCOPE_ARTIFACTS or DATABASE_URL to a writable place"
+            ) from error
     timeout = BUSY_TIMEOUT_SECONDS if patience is None else patience
     engine = create_engine(url, module=pysqlite3, connect_args={"timeout": timeout})
     wal = wal_is_safe(pysqlite3.sqlite_version)

@@ -191,6 +191,8 @@ def test_wal_is_used_only_where_sqlite_cannot_corrupt_it(version: str, safe: boo
         "postgresql+psycopg2://someone:hunter22@127.0.0.1/none",
         "sqlite+aiosqlite:///x.db",
         "sqlite://x.db",
+        "sqlite://",
+        "sqlite:///:memory:",
         "mysql://x",
         "nonsense",
         "sqlite:////proc/nowhere/x.db",
