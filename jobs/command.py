@@ -141,9 +141,17 @@ def named(value: str) -> str:
     return value.strip()
 
 
+def whole(value: str) -> int:
+    """An argparse type: a whole number."""
+    try:
+        return int(value)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"'{value}' is no whole number") from None
+
+
 def natural(value: str) -> int:
     """An argparse type: a whole number from 0 to 2^31 - 1, which random generators and both databases take."""
-    number = int(value)
+    number = whole(value)
     if not 0 <= number < 2**31:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and {2**31 - 1}")
     return number
@@ -164,7 +172,7 @@ def row_number(value: str) -> int:
 
 def port_number(value: str) -> int:
     """An argparse type: a port that can be asked for, from 1 to 65535."""
-    number = int(value)
+    number = whole(value)
     if not 0 < number < 2**16:
         raise argparse.ArgumentTypeError(f"{value} is not between 1 and {2**16 - 1}")
     return number
@@ -172,7 +180,7 @@ def port_number(value: str) -> int:
 
 def replicates(value: str) -> int:
     """An argparse type: how often a bootstrap draws, from 100 to 100,000, which take minutes."""
-    number = int(value)
+    number = whole(value)
     if number < 100:
         raise argparse.ArgumentTypeError(f"{value} is too few for a 95 % interval; ask for at least 100")
     if number > 100_000:
@@ -319,7 +327,7 @@ def one_line(error: BaseException) -> str:
             message = "out of memory; close other programs, or take a smaller --batch-size where the job has one"
         case _:
             message = f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
-    return " ".join(message.split())
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())  # a name may hold two blanks
 
 
 def _of(error: OSError) -> str:

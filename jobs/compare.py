@@ -14,6 +14,7 @@ from db import session
 from db.models import Run
 from db.queries import comparison, runs
 from db.queries.comparison import PairedImage
+from engine.errors import InputError
 from engine.tables import json_text
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, replicates, row_number
 from jobs.results import thresholds_of
@@ -48,6 +49,9 @@ def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[PairedI
     """The two runs and the images that both scored. Raises UsageError or JobError where they cannot be compared."""
     with session.reading(context.engine) as db:
         first, second = runs.find(db, one), runs.find(db, other)
+        for number, run in ((one, first), (other, second)):
+            if run is None:
+                raise UsageError(f"there is no run {number}; see the Runs page")
         why = comparison.why_incomparable(first, second)
         if why is not None:
             raise UsageError(f"{why}; see the Runs page for finished predict and train runs of one data set")
@@ -72,7 +76,13 @@ def compared(first: Run, second: Run, rows: Sequence[PairedImage], *, seed: int,
         return Sample.of(labels, scores, threshold=thresholds_of(run)["all"])
 
     one, other = sample(first, [row.first for row in rows]), sample(second, [row.second for row in rows])
-    return compare(one, other, [row.patient_key for row in rows], seed=seed, replicates=replicates)
+    try:
+        return compare(one, other, [row.patient_key for row in rows], seed=seed, replicates=replicates)
+    except InputError as error:
+        raise JobError(
+            f"runs {first.id} and {second.id} scored too few labelled images in common, {len(rows):,}: {error}; "
+            "compare runs that scored more of them"
+        ) from error
 
 
 def moved(row: PairedImage, first: Run, second: Run) -> dict[str, Any]:

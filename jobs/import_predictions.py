@@ -7,6 +7,7 @@ from is not known here, so give only images that it never saw.
 
 import argparse
 import hashlib
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -92,8 +93,12 @@ def argument_parser() -> argparse.ArgumentParser:
 
 def probability(value: str) -> float:
     """An argparse type: a number in [0, 1]."""
-    if not 0.0 <= (number := float(value)) <= 1.0:
-        raise argparse.ArgumentTypeError(f"{value} is not from 0 to 1")
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not 0.0 <= number <= 1.0:
+        raise argparse.ArgumentTypeError(f"'{value}' is no number from 0 to 1")
     return number
 
 

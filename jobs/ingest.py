@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     listing = list_folder(args.folder, further=args.attributes)
     name = listing.root.name if args.name is None else args.name
-    if not 0 < len(name) <= 200 or not name.isprintable():
+    if not name.strip() or len(name) > 200 or not name.isprintable():
         raise UsageError("the data set's name must have 1 to 200 printable characters; give one with --name")
     synthetic = args.synthetic or is_phantoms(listing.root)
     context = open_context(args)

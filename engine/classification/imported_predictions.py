@@ -81,7 +81,8 @@ def heatmaps(file: Path, rows: int) -> NDArray[np.floating]:
     except FileNotFoundError as error:
         raise InputError(f"{file} is not there; leave --heatmaps out, or name a NumPy array (.npy)") from error
     except (ValueError, OSError, EOFError) as error:
-        raise InputError(f"{file} is no NumPy array (.npy) that can be read: {error}") from error
+        why = "" if "pickle" in str(error) else f" ({error})"  # NumPy then says how to read what is not safe to read
+        raise InputError(f"{file} is no NumPy array (.npy) of numbers that can be read{why}; see numpy.save") from error
     if not isinstance(found, np.ndarray) or found.ndim != 3 or len(found) != rows or not found.size:
         shape = getattr(found, "shape", "none")
         raise InputError(

@@ -11,7 +11,7 @@ from db import report_tallies, session, writes
 from db.models import Dataset, Report, ReportScore, Run
 from db.queries import runs
 from db.queries.predictions import PredictedImage
-from engine.commands import job
+from engine.commands import job, option, shell
 from jobs.command import Context, JobError
 from jobs.results import finished_run
 
@@ -31,7 +31,7 @@ def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
         raise JobError(
             f"dataset '{dataset.name}' has no finished predict run, which reports rest on; "
             f"make one with: {job('predict', dataset.name)}, or take in what a classifier of your own said: "
-            f"{job('import_predictions', dataset.name)}"
+            f"{shell('import_predictions', 'FILE', '--classifier', 'NAME', *option('dataset', dataset.name))}"
         )
     return found
 

@@ -149,7 +149,7 @@ def test_what_is_no_heatmap_is_refused(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=said):
             heatmaps(file, 3)
     file.write_bytes(b"no array")
-    with pytest.raises(InputError, match="is no NumPy array"):
+    with pytest.raises(InputError, match=r"is no NumPy array \(.npy\) of numbers that can be read; see numpy.save"):
         heatmaps(file, 3)
     np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(InputError, match="is no NumPy array"):

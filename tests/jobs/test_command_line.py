@@ -114,6 +114,13 @@ def test_bad_input_is_one_line_with_the_way_out(
     assert "Traceback" not in told.stderr and "hunter22" not in told.stderr
 
 
+@pytest.mark.parametrize("asked", ["compare 1 b", "train --seed b", "demo --port b", "evaluate --replicates b"])
+def test_what_is_no_number_is_told_in_words(asked: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    name, *options = asked.split()
+    assert importlib.import_module(f"jobs.{name}").main([*options, "--artifacts", str(tmp_path)]) == 2
+    assert "'b' is no whole number" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("number", ["99999999999999999999", "2147483648", "0", "-1"])
 @pytest.mark.parametrize(
     "asked",
@@ -223,6 +230,11 @@ def refused(said: str) -> DBAPIError:
 )
 def test_what_a_full_disk_or_a_database_says_comes_with_what_to_do(error: Exception, way_out: str) -> None:
     assert way_out in one_line(error)
+
+
+def test_a_command_in_a_message_keeps_the_blanks_of_a_name() -> None:
+    said = one_line(command.JobError("first\n  line; run: python -m jobs evaluate --dataset 'a  b'\n"))
+    assert said == "first line; run: python -m jobs evaluate --dataset 'a  b'"
 
 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:

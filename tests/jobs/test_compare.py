@@ -94,10 +94,16 @@ def test_what_cannot_be_compared_is_one_line(
     index = world.add_index()
     for pair, said in (
         ((predict.id, predict.id), "is compared with itself"),
-        ((predict.id, 99), "one of the two runs does not exist"),
+        ((predict.id, 99), "there is no run 99; see the Runs page"),
         ((predict.id, train.id), f"run {train.id} a train run"),
         ((predict.id, index.id), f"run {index.id} is a finished embed run"),
     ):
         assert compare.main([*map(str, pair), *job_options]) == 2
         assert said in capsys.readouterr().err
     assert compare.main([str(predict.id), str(train.id), "--replicates", "3", *job_options]) == 2
+    capsys.readouterr()
+    few = world.finish("predict", summary={"threshold": 0.45})
+    world.add_predictions(few, [image for image in world.of("test") if image.label == 0][:3], heatmaps=False)
+    assert compare.main([str(predict.id), str(few.id), *FEW, *job_options]) == 1
+    said = f"runs {predict.id} and {few.id} scored too few labelled images in common, 3: "
+    assert said in capsys.readouterr().err

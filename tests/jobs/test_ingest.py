@@ -465,7 +465,9 @@ def test_a_name_that_is_taken_is_wrong_use_unless_its_folder_was_moved(
     assert "give" in (line := one_line_of(capsys)) and "another name with --name" in line
     assert run(folder, "--name", "set", "--synthetic") == 2
     assert "dataset 'set' is real" in one_line_of(capsys)
-    assert run(folder, "--name", "x" * 201) == 2
+    for unusable in ("x" * 201, "  "):
+        assert run(folder, "--name", unusable) == 2
+        assert "must have 1 to 200 printable characters" in one_line_of(capsys)
     assert run(folder, "--workers", "0") == 2
     before = {path: row.id for path, row in images(context).items()}
     folder.rename(tmp_path / "moved")
