@@ -69,6 +69,8 @@ def connect(url: str, *, read_only: bool = False, patience: float | None = None)
     except DBAPIError as error:
         cause = str(error.orig).strip().splitlines()[0]
         way_out = "set DATABASE_URL to another" if make is _sqlite else "start it, or set DATABASE_URL to another"
+        if "disk I/O error" in cause:  # SQLite's word also for no room for the files that it keeps beside it
+            way_out = f"see whether the disk is full, or {way_out}"
         raise DatabaseUnavailableError(f"database {shown(url)} cannot be opened ({cause}); {way_out}") from error
     return engine
 

@@ -11,6 +11,7 @@ from engine.files import whole_file
 from engine.images import Ingested, read_grey
 from engine.retrieval.neighbours import vote
 from engine.tables import csv_text, json_text
+from jobs.command import JobError
 
 if TYPE_CHECKING:
     from engine.contact_sheets import Sample
@@ -86,7 +87,8 @@ def write_grid(path: Path, dataset: Dataset, answer: SearchResult, asked: "Sampl
     """What was asked, a picture or words, and its hits as a PNG; a hit is green where its label is the picture's and
     orange where it is the other.
 
-    Raises InputError where a hit's file cannot be read, or is another than was ingested.
+    Raises InputError where a hit's file cannot be read, or is another than was ingested; JobError where the PNG cannot
+    be written.
     """
     from engine.contact_sheets import Hit as Tile
     from engine.contact_sheets import Retrieval, Sample, TextRetrieval, retrieval_grid, text_retrieval_grid
@@ -105,5 +107,8 @@ def write_grid(path: Path, dataset: Dataset, answer: SearchResult, asked: "Sampl
     else:
         seen = Retrieval(asked, tiles)
         picture = retrieval_grid([seen], embedder=answer.embedder or "", synthetic=dataset.synthetic)
-    with whole_file(path) as temporary:
-        picture.save(temporary, format="PNG")
+    try:
+        with whole_file(path) as temporary:
+            picture.save(temporary, format="PNG")
+    except OSError as error:
+        raise JobError(f"--grid {path} cannot be written ({error.strerror}); name another file") from error

@@ -216,6 +216,16 @@ def test_a_file_that_is_no_database_is_found_at_once_and_left_alone(tmp_path: Pa
     assert file.read_bytes() == before
 
 
+def test_an_error_of_the_disk_tells_to_look_whether_it_is_full(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/x.db"
+    made = session.connect(url)
+    session.upgrade(made)
+    made.dispose()
+    (tmp_path / "x.db-journal" / "taken").mkdir(parents=True)
+    with pytest.raises(session.DatabaseUnavailableError, match=r"disk I/O error\); see whether the disk is full, or"):
+        session.connect(url)
+
+
 @pytest.mark.parametrize("folder", ["plain", "a%20b?c#d e", "per%cent", "key=1&mode=rwc+x"])
 def test_jobs_and_pages_open_the_same_file_whatever_the_artifact_folder_is_called(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, folder: str

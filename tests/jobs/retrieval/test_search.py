@@ -236,6 +236,9 @@ def test_hits_leave_as_csv_and_as_a_picture(
     for name in (tmp_path, tmp_path / "hits.jpg"):
         assert search.main(["--case", "1", "--grid", str(name), *options]) == 2
         assert f"--grid {name} is no name of a PNG file" in capsys.readouterr().err
+    name = file / "below" / "hits.png"  # no folder, also for who may write everywhere
+    assert search.main(["--case", "1", "--grid", str(name), *options]) == 1
+    assert f"--grid {name} cannot be written (Not a directory); name another file" in capsys.readouterr().err
 
 
 def test_hits_are_narrowed_to_a_subgroup_and_one_that_is_not_there_is_named(
