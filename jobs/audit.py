@@ -88,7 +88,7 @@ def argument_parser() -> ArgumentParser:
     )
     options.add_argument("--folds", type=positive, default=5, help="of the shortcut probes (5)")
     options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
     options.add_argument("--again", action="store_true", help="audit anew although it is done")
     return options
 

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "compare")
-    options.add_argument("first", type=row_number, metavar="RUN")
-    options.add_argument("second", type=row_number, metavar="RUN")
+    options.add_argument("first", type=row_number, metavar="RUN", help="a number, as the Runs page has it")
+    options.add_argument("second", type=row_number, metavar="RUN", help="that of the run it is compared with")
     options.add_argument("--json", action="store_true", help="print everything as one JSON object")
     options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
     args = options.parse_args(argv)
     context = open_context(args, reads=True)
     first, second, rows = pair(context, args.first, args.second)

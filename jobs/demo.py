@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--recipe", metavar="NAME", help="how to train (default: as train does)")
     options.add_argument("--no-serve", action="store_true", help="stop after the jobs")
-    options.add_argument("--port", type=port_number, default=8501)
+    options.add_argument("--port", type=port_number, default=8501, help="where it is served (default: 8501)")
     args = options.parse_args(argv)
     settings = settings_of(args)
     if not args.no_serve:

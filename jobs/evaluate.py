@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
     options.add_argument("--train-run", type=row_number, metavar="N", help="default: the one behind the predict run")
     options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
     options.add_argument("--again", action="store_true", help="evaluate anew although it is done")
     args = options.parse_args(argv)
     context = open_context(args)

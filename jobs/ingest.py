@@ -37,7 +37,7 @@ LABEL_NAMES = {0: "NORMAL", 1: "PNEUMONIA", None: "unknown"}
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "ingest")
-    options.add_argument("folder", type=named_folder, metavar="FOLDER")
+    options.add_argument("folder", type=named_folder, metavar="FOLDER", help="where the radiographs lie")
     options.add_argument("--name", help="the data set's name (default: the folder's)")
     options.add_argument("--synthetic", action="store_true", help="mark everything made from it as SYNTHETIC")
     options.add_argument(

@@ -30,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     known = ",".join(projection.METHODS)
     options.add_argument("--methods", default=known, metavar="A,B", help=f"which maps to draw (default: {known})")
     options.add_argument("--clusters", type=natural, default=10, help="k-means clusters; 0: none (default: 10)")
-    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
     args = options.parse_args(argv)
     wanted = [name.strip() for name in args.methods.split(",")]
     for name in wanted:

@@ -80,7 +80,9 @@ def argument_parser() -> ArgumentParser:
     options.add_argument(
         "--embedder", metavar="NAME", help="index that 'nearest' looks in (default: the latest in force)"
     )
-    options.add_argument("--deadline", type=positive, default=120, help="seconds for one report, tries included")
+    options.add_argument(
+        "--deadline", type=positive, default=120, help="seconds for one report, tries included (default: 120)"
+    )
     return options
 
 

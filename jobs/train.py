@@ -61,7 +61,7 @@ def argument_parser() -> ArgumentParser:
     options.add_argument("--views", type=positive, help="cached views of each image; override the recipe's")
     options.add_argument("--folds", type=positive, help="override the recipe's")
     options.add_argument("--repeats", type=positive, help="how often folds are dealt anew; override the recipe's")
-    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
     return options
 
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--recipe", default="lite0", metavar="NAME", help="a recipe that trains tails (default: lite0)"
     )
     options.add_argument("--checks", nargs="+", choices=CHECKS, default=list(CHECKS), help="default: all")
-    options.add_argument("--seed", type=natural, default=0)
+    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
     args = options.parse_args(argv)
 
     from engine.classification.recipes import RECIPES, Recipe

@@ -43,6 +43,18 @@ def test_help_is_quick_and_names_the_command_as_the_docstring_does(name: str) ->
     assert told.returncode == 0 and f"usage: python -m jobs {name}" in told.stdout
 
 
+@pytest.mark.parametrize("name", dispatch.JOBS)
+def test_every_option_of_a_job_says_what_it_is_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    unsaid: list[str] = []
+
+    def look(parser: command.JobParser, *_: object) -> None:
+        unsaid.extend(action.dest for action in parser._actions if not action.help)
+        raise SystemExit(0)
+
+    monkeypatch.setattr(command.JobParser, "parse_args", look)
+    assert importlib.import_module(f"jobs.{name}").main([]) == 0 and unsaid == []
+
+
 def test_a_list_that_nobody_reads_ends_without_a_word() -> None:
     reader, writer = os.pipe()
     os.close(reader)
