@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from jobs.command import JobError, command, named_folder, parser, port_number, settings_of
+from engine.classification.recipes import RECIPES
+from jobs.command import JobError, UsageError, command, named_folder, parser, port_number, settings_of
 
 SERVER = Path(__file__).parent.parent / "dashboard" / "server.py"
 PHANTOMS = "phantoms"
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument("--port", type=port_number, default=8501, help="where it is served (default: 8501)")
     args = options.parse_args(argv)
     settings = settings_of(args)
+    if args.recipe not in (None, *RECIPES):  # before phantoms are drawn and ingested
+        raise UsageError(f"recipe '{args.recipe}' is unknown; known: {', '.join(RECIPES)}")
     if not args.no_serve:
         check_port(args.port)
     common = ["--artifacts", str(settings.artifacts), "--database", settings.database]

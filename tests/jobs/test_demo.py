@@ -133,6 +133,12 @@ def test_a_taken_port_is_named_before_any_job_runs(tmp_path: Path, capsys: pytes
     assert list(tmp_path.iterdir()) == []
 
 
+def test_an_unknown_recipe_is_named_before_any_job_runs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--no-serve", "--recipe", "vgg", "--artifacts", str(tmp_path)]) == 2
+    assert "recipe 'vgg' is unknown; known: lite0" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_missing_data_folder_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--no-serve", "--data", str(tmp_path / "absent"), "--artifacts", str(tmp_path / "a")]) == 1
     assert capsys.readouterr().err.count("error:") == 1
