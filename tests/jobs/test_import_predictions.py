@@ -197,7 +197,7 @@ def test_what_asks_the_classifier_itself_says_that_it_is_not_here(
 @pytest.mark.parametrize(
     ("options", "code", "expected"),
     [
-        (["--threshold", "2"], 2, "--threshold: 2 is not from 0 to 1"),
+        (["--threshold", "2"], 2, "--threshold: '2' is no number from 0 to 1"),
         (["--classifier", " "], 2, "--classifier: a name has 1 to 60 printable characters"),
         (["--classifier", "x" * 61], 2, "a name has 1 to 60 printable characters"),
         (["--classifier", "Ensemble"], 2, "'Ensemble' is a recipe's name; call a classifier of your own otherwise"),
