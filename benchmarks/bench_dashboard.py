@@ -65,7 +65,7 @@ def queries(folder: Path, images: int) -> list[Query]:
         dataset = datasets.every(db)[0].id
         predict = runs.in_force(db, "predict", dataset)
         ingest = runs.in_force(db, "ingest", dataset)
-        compared = duplicates.latest(db, dataset)
+        compared = runs.in_force(db, "duplicates", dataset)
     engine.dispose()
     assert predict and ingest and compared
     threshold = large_database.THRESHOLD

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from dashboard import resources
 from dashboard.components import address, wording
 from db.models import Dataset, ErrorSlice, Run
-from db.queries import attributes, audit, cases, datasets, duplicates, reviews
+from db.queries import attributes, audit, cases, datasets, reviews, runs
 from db.queries.cases import Question
 
 SPLITS = {"train": "Train", "val": "Val", "test": "Test", "unknown": "No split"}
@@ -73,7 +73,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
     predictions it speaks of, whatever the URL names."""
     with resources.reading() as session:
         known = list(cases.runs(session, dataset.id))
-        compared = duplicates.latest(session, dataset.id) if address.get("twins") in TWINS else None
+        compared = runs.in_force(session, "duplicates", dataset.id) if address.get("twins") in TWINS else None
         named = run or address.number("run")
         seen = next((one for one in known if one.id == named), known[0] if known else None)
         wanted = address.number("slice")
@@ -177,7 +177,7 @@ def predictions(found: View) -> None:
 def _rarer(dataset: Dataset, found: View) -> None:
     """The filters behind the fold."""
     with resources.reading() as session:
-        compared = duplicates.latest(session, dataset.id)
+        compared = runs.in_force(session, "duplicates", dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
     choose_attributes(dataset)
     address.choice("Reports", REPORTED, name="reported")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import ColumnElement, exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
-from db.models import Image, NearDuplicate, Run
+from db.models import Image, NearDuplicate
 
 Other = aliased(Image)
 NEAR_DUPLICATE = "near-duplicate"
@@ -20,12 +20,6 @@ class NearDuplicateCase:
 
     pair: NearDuplicate
     image: Image
-
-
-def latest(session: Session, dataset_id: int) -> Run | None:
-    """The comparison of the dataset's images that is in force, or None."""
-    query = select(Run).where(Run.dataset_id == dataset_id, Run.kind == "duplicates", Run.status == "finished")
-    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
 
 
 def of_image(session: Session, run_id: int, image_id: int) -> Sequence[NearDuplicateCase]:

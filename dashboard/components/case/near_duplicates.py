@@ -5,14 +5,14 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import filters, grid, panels, wording
 from db.models import Dataset
-from db.queries import cases, duplicates
+from db.queries import cases, duplicates, runs
 from db.queries.cases import Case, Question
 
 
 def show(dataset: Dataset, case: Case, view: filters.View) -> None:
     """The near-duplicates of a case with their verdicts; where nothing was compared yet, the command that does it."""
     with resources.reading() as session:
-        run = duplicates.latest(session, dataset.id)
+        run = runs.in_force(session, "duplicates", dataset.id)
         found = duplicates.of_image(session, run.id, case.id) if run else []
         question, wanted = view.question, [twin.image.id for twin in found]
         known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)

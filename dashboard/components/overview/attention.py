@@ -112,7 +112,7 @@ def _disagreements(session: Session, dataset: Dataset, view: filters.View, most:
 def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Row]:
     number = cases.count(session, Question(dataset.id, label="unknown"))
     yield from _counted("Images without a label", number, frame.here("cases", dataset, label="unknown", run=run_id))
-    compared = duplicates.latest(session, dataset.id)
+    compared = runs.in_force(session, "duplicates", dataset.id)
     if compared is not None:
         pairs = _across(resources.revision(), compared.id)
         href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
