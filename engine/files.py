@@ -38,6 +38,12 @@ def write_whole(path: Path, data: bytes | str) -> None:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
+def save_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as one whole .npy file."""
+    with whole_file(path) as temporary:
+        np.save(temporary, array, allow_pickle=False)
+
+
 def kept_array(path: Path, *shape: int) -> NDArray[Any] | None:
     """The .npy file that an earlier try left, or None where it is absent, not whole, or of another shape.
 

@@ -15,7 +15,7 @@ from db import session, writes
 from db.models import Dataset, Image, NearDuplicate
 from db.queries import datasets
 from db.queries import duplicates as queries
-from engine.files import kept_array, whole_file
+from engine.files import kept_array, save_array
 from jobs.command import JobError, command, open_context, parser
 from jobs.run import ActiveRun
 
@@ -105,8 +105,7 @@ def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray
             if made is None:
                 files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
                 made = np.concatenate([perceptual_hash(read_batch(batch)) for batch in writes.batches(files, BATCH)])
-                with whole_file(path) as temporary:
-                    np.save(temporary, made, allow_pickle=False)
+                save_array(path, made)
             parts.append(made)
             advance(len(part))
     return np.concatenate(parts)

@@ -23,7 +23,6 @@ from engine.classification.imported_predictions import ImportedPrediction, Impor
 from engine.classification.recipes import RECIPES
 from engine.commands import job
 from engine.digests import file_sha256
-from engine.files import whole_file
 from engine.heat import lung_zones
 from engine.metrics.classification import HALF
 from engine.path_sheets import astray, examples
@@ -157,16 +156,12 @@ def store(
         }
         for image in images
     ]
-    path = run.folder / "heatmaps.npy"
     if maps is not None:
         heat = np.stack([imported_predictions.heatmap(maps, by_path[image.path].row) for image in images])
-        with whole_file(path) as temporary:
-            np.save(temporary, heat.astype(np.float16), allow_pickle=False)
+        run.array("heatmaps", heat.astype(np.float16))
         for place, (row, one) in enumerate(zip(rows, heat, strict=True)):
             row |= {"heatmap_row": place, "zones": lung_zones(one)}
     run.predictions(rows, {"threshold": threshold, "recipe": classifier, "imported": True, "images": len(rows)})
-    if maps is not None:
-        run.artifact("heatmaps", path, shape=heat.shape)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from db import session
 from db.queries import runs
 from db.writes import MetricValue
 from engine.digests import is_whole
-from engine.files import kept_array, whole_file
+from engine.files import kept_array
 from engine.retrieval import projection
 from engine.retrieval.vector_index import VectorIndex
 from jobs import indexes
@@ -66,12 +66,12 @@ def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: i
         points = kept(run, name, len(vectors))
         if points is None:
             points = projection.METHODS[name](vectors, seed=seed)
-        save(run, name, points)
+        run.array(name, points)
         trusted[name] = projection.trust(vectors, points, seed=seed)
-    save(run, "ids", index.ids)
+    run.array("ids", index.ids)
     found = {}
     if clusters:
-        save(run, "clusters", projection.clusters(vectors, clusters, seed=seed))
+        run.array("clusters", projection.clusters(vectors, clusters, seed=seed))
         found = {"clusters": min(clusters, len(vectors))}
     count = len(index.ids)
     run.metrics(MetricValue("trustworthiness", "all", value, n=count, slice=name) for name, value in trusted.items())
@@ -86,13 +86,6 @@ def kept(run: ActiveRun, name: str, count: int) -> NDArray[Any] | None:
     if made is not None and not is_whole(path, made.sha256):
         return None
     return kept_array(path, count, 2)
-
-
-def save(run: ActiveRun, name: str, array: np.ndarray) -> None:
-    """One array as the run's artifact."""
-    with whole_file(run.folder / f"{name}.npy") as temporary, temporary.open("wb") as stream:
-        np.save(stream, array, allow_pickle=False)
-    run.artifact(name, run.folder / f"{name}.npy", shape=array.shape)
 
 
 if __name__ == "__main__":

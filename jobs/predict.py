@@ -13,7 +13,6 @@ from db.queries import datasets, runs
 from engine import devices
 from engine.classification import model_json, versions
 from engine.commands import job
-from engine.files import whole_file
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun
@@ -181,9 +180,7 @@ def store(
     calibration: dict[str, Any],
 ) -> None:
     """Heatmaps to a file that appears whole, rows and summary in one transaction."""
-    path = run.folder / "heatmaps.npy"
-    with whole_file(path) as temporary:
-        np.save(temporary, heatmaps, allow_pickle=False)
+    run.array("heatmaps", heatmaps)
     summary = {
         **calibration,
         "train_run": trained.id,
@@ -192,7 +189,6 @@ def store(
         "images": len(rows),
     }
     run.predictions(rows, summary)
-    run.artifact("heatmaps", path, shape=heatmaps.shape)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType, MappingProxyType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
+from numpy.typing import NDArray
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 from tqdm import tqdm
@@ -30,7 +31,7 @@ from db.queries import runs
 from db.writes import MetricValue
 from engine.commands import option
 from engine.digests import file_sha256, is_whole
-from engine.files import write_whole
+from engine.files import save_array, write_whole
 from jobs.command import Context, JobError, make_artifacts_writable, one_line
 
 T = TypeVar("T")
@@ -345,6 +346,12 @@ class ActiveRun:
         }
         with session.transaction(self.context.engine) as db:
             writes.upsert(db, Artifact, [row], unique=("run_id", "name"))
+
+    def array(self, name: str, array: NDArray[Any]) -> None:
+        """Write an array as NAME.npy into the run's folder, and record it."""
+        path = self.folder / f"{name}.npy"
+        save_array(path, array)
+        self.artifact(name, path, shape=array.shape)
 
     def _save(self, *, force: bool = False) -> None:
         if force or time.monotonic() - self._saved >= PROGRESS_SECONDS:

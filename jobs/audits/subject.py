@@ -20,7 +20,7 @@ from engine.classification import model_json
 from engine.commands import job
 from engine.digests import is_whole
 from engine.errors import InputError
-from engine.files import kept_array, whole_file
+from engine.files import kept_array, save_array
 from engine.splits import evaluated_split
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
@@ -227,8 +227,7 @@ class Audit:
                 made = kept_array(path, len(part))
                 if made is None:
                     made = compute(part)
-                    with whole_file(path) as temporary:
-                        np.save(temporary, made, allow_pickle=False)
+                    save_array(path, made)
                 parts.append(made)
                 advance(len(part))
         return np.concatenate(parts)

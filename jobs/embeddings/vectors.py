@@ -10,7 +10,7 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image
 from db.queries import evaluation
-from engine.files import kept_array, whole_file
+from engine.files import kept_array, save_array
 from engine.retrieval.embedders import spec
 from engine.retrieval.vector_index import IndexDamagedError, centre_of, centred, uncentred
 from jobs import indexes
@@ -87,8 +87,7 @@ def embedded(
             vectors = kept_array(path, len(files), embedder.dimension)
             if vectors is None or not np.isfinite(vectors).all():
                 vectors = embed_files(embedder, files, batch_size=batch_size, advance=advance)
-                with whole_file(path) as temporary:
-                    np.save(temporary, vectors, allow_pickle=False)
+                save_array(path, vectors)
             else:
                 advance(len(files))
             parts.append(vectors)

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from db.models import Image
-from engine.files import whole_file
 from engine.retrieval.embedders import spec
 from engine.retrieval.vector_index import uncentred
 from jobs.embeddings.vectors import training_images
@@ -65,8 +64,4 @@ def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") 
     from engine.retrieval.written_queries import QUERIES
 
     asked = embedder.embed_texts([query.text for query in QUERIES])
-    asked = asked if words is None else mapped(words, asked)
-    path = run.folder / "query_vectors.npy"
-    with whole_file(path) as temporary:
-        np.save(temporary, asked, allow_pickle=False)
-    run.artifact("query_vectors", path, shape=asked.shape)
+    run.array("query_vectors", asked if words is None else mapped(words, asked))

@@ -12,7 +12,7 @@ from db import session, writes
 from db.models import Dataset, Image
 from db.queries import datasets
 from db.writes import MetricValue
-from engine.files import kept_array, whole_file
+from engine.files import kept_array, save_array
 from engine.images import Ingested
 from jobs.command import Context, JobError
 from jobs.processes import Processes
@@ -75,8 +75,7 @@ def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) ->
     if processes.is_leader and kept_array(path, len(training_set.files)) is None:
         batches = list(writes.batches(training_set.files, BATCH))
         made = [acquisition.statistics(read_batch(batch)) for batch in run.track(batches, stage="describing looks")]
-        with whole_file(path) as temporary:
-            np.save(temporary, np.concatenate(made), allow_pickle=False)
+        save_array(path, np.concatenate(made))
     processes.barrier()
     looks: np.ndarray = np.load(path, allow_pickle=False)
     return looks
@@ -145,10 +144,7 @@ def store_predictions(
 
 def store_out_of_fold_logits(run: ActiveRun, logits: np.ndarray) -> None:
     """The logits that the run's predictions are the mean of, (deals, n) or (deals, views, n), as a float32 file."""
-    path = run.folder / "out_of_fold_logits.npy"
-    with whole_file(path) as temporary:
-        np.save(temporary, logits.astype(np.float32), allow_pickle=False)
-    run.artifact("out_of_fold_logits", path, shape=logits.shape)
+    run.array("out_of_fold_logits", logits.astype(np.float32))
 
 
 def summary_of(
