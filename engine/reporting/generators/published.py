@@ -5,18 +5,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Published:
-    """repo: on Hugging Face. gigabytes: of memory, in half precision, weights and working space. gated: whether its
-    terms must be accepted and a token given."""
+    """repo: on Hugging Face. gigabytes: of memory, in half precision, weights and working space."""
 
     repo: str
     gigabytes: float
-    licence: str
-    gated: bool = False
 
 
 PUBLISHED = {
-    "blip2": Published("Salesforce/blip2-opt-2.7b", 9, "MIT"),
-    "medgemma": Published("google/medgemma-4b-it", 11, "Health AI Developer Foundations terms", gated=True),
-    "llava": Published("llava-hf/llava-1.5-7b-hf", 16, "Llama 2 Community"),
+    "blip2": Published("Salesforce/blip2-opt-2.7b", 9),
+    "medgemma": Published("google/medgemma-4b-it", 11),
+    "llava": Published("llava-hf/llava-1.5-7b-hf", 16),
 }
 """To add one: one line here. Any other is written hf:ORG/NAME."""
