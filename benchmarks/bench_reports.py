@@ -17,8 +17,9 @@ from measure import peak_memory, ratio, seconds
 from PIL import Image
 from transformers import logging
 
-from engine.reporting.generators import Case, Generated, Options, ReportGenerator, in_order, load
+from engine.reporting.generators import Case, Generated, Options, ReportGenerator, load
 from engine.reporting.prompts import STRATEGIES
+from tests.generated import in_order
 from tests.tiny_models import tiny_llava
 
 REQUESTS = 64

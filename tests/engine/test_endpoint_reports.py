@@ -10,8 +10,9 @@ import pytest
 from PIL import Image
 
 from engine.errors import InputError
-from engine.reporting.generators import Case, Failed, Generated, Options, endpoint, in_order, load
+from engine.reporting.generators import Case, Failed, Generated, Options, endpoint, load
 from engine.reporting.prompts import STRATEGIES
+from tests.generated import in_order
 from tests.stub_endpoint import Stub, stub_endpoint
 
 BASIC = STRATEGIES["basic"]

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from engine.errors import InputError
 from engine.reporting.findings import read
-from engine.reporting.generators import Case, Generated, in_order, load, template
+from engine.reporting.generators import Case, Generated, load, template
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
 from engine.reporting.scores import stance
+from tests.generated import in_order
 
 ZONE_NAMES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
 ZONES = st.lists(st.floats(0, 1), min_size=6, max_size=6).map(

@@ -24,7 +24,6 @@ from engine.reporting.generators import (
     Options,
     Outcome,
     ReportGenerator,
-    in_order,
     load,
     vision_language,
 )
@@ -32,6 +31,7 @@ from engine.reporting.generators.pictures import shown
 from engine.reporting.generators.vision_language import VisionLanguage
 from engine.reporting.prompts import STRATEGIES
 from engine.weights import MissingWeightsError
+from tests.generated import in_order
 from tests.tiny_models import SPEAKING, cached, tiny_qwen
 
 BASIC = STRATEGIES["basic"]

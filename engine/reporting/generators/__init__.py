@@ -162,12 +162,6 @@ REGISTRY: dict[str, Callable[[str, Options], ReportGenerator]] = {
 """Name, or the form of it -> what makes the generator; heavy imports happen inside."""
 
 
-def in_order(parts: Iterable[Mapping[int, Outcome]]) -> list[Outcome]:
-    """What a generator made of all its cases, in their order."""
-    made = {place: outcome for part in parts for place, outcome in part.items()}
-    return [made[place] for place in sorted(made)]
-
-
 def storable(text: str) -> str:
     """The text as it can be kept: without NUL characters, U+FFFD in the place of lone surrogates."""
     return text.translate(UNKEPT)
