@@ -1,7 +1,13 @@
-"""What a file or a folder holds, as one sha256."""
+"""What a file, a folder or a JSON value holds, as one sha256."""
 
 import hashlib
+import json
 from pathlib import Path
+
+
+def json_sha256(value: object) -> str:
+    """sha256 of a JSON value, in whatever order its keys come."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def file_sha256(path: Path) -> str:

@@ -22,13 +22,13 @@ from engine.classification import imported_predictions
 from engine.classification.imported_predictions import ImportedPrediction, ImportedPredictions
 from engine.classification.recipes import RECIPES
 from engine.commands import job
-from engine.digests import file_sha256
+from engine.digests import file_sha256, json_sha256
 from engine.heat import lung_zones
 from engine.metrics.classification import HALF
 from engine.path_sheets import astray, examples
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
 from jobs.predict import SPLITS, images_to_score
-from jobs.run import ActiveRun, sha256_of
+from jobs.run import ActiveRun
 
 
 @command
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "classifier": args.classifier,
             "split": split,
             "threshold": args.threshold,
-            "predictions_sha256": sha256_of({image.sha256: by_path[image.path].probability for image in scored}),
+            "predictions_sha256": json_sha256({image.sha256: by_path[image.path].probability for image in scored}),
             **({"heatmaps_sha256": file_sha256(args.heatmaps)} if args.heatmaps else {}),
         },
         inputs=hashlib.sha256("\n".join(image.sha256 for image in images).encode()).hexdigest(),

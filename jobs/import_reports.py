@@ -14,6 +14,7 @@ from db.models import Dataset, Run
 from db.queries import datasets, predictions, reports
 from db.queries.predictions import PredictedImage
 from engine.commands import job
+from engine.digests import json_sha256
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser, row_number
 from jobs.reporting.means import print_means
 from jobs.reporting.references import references_of
@@ -22,7 +23,7 @@ from jobs.reporting.scoring import Scorer, predict_run
 from jobs.reporting.strategies import STRATEGIES_FILE, named_strategies, refuse_renamed
 from jobs.reporting.writer import ReportWriter
 from jobs.results import thresholds_of
-from jobs.run import ActiveRun, sha256_of
+from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from engine.reporting.generators.imported_reports import ImportedReports
@@ -55,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for strategy in strategies
     ]
     refuse_changed(context, generator, requests)
-    run = claim(context, requests, inputs=sha256_of([predicted.fingerprint, texts]))
+    run = claim(context, requests, inputs=json_sha256([predicted.fingerprint, texts]))
     if not run.already_finished:
         with run:
             store(run, requests, Scorer(thresholds_of(predicted)["all"], references_of(context, dataset)))

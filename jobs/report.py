@@ -9,6 +9,7 @@ from db import session
 from db.models import Run
 from db.queries import predictions
 from db.queries.predictions import PredictedImage
+from engine.digests import json_sha256
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.reporting.labelled_cases import LabelledCases
 from jobs.reporting.means import print_means
@@ -18,7 +19,7 @@ from jobs.reporting.scoring import Scorer, predict_run
 from jobs.reporting.strategies import STRATEGIES_FILE, chosen_strategies, refuse_renamed
 from jobs.reporting.writer import ReportWriter
 from jobs.results import thresholds_of
-from jobs.run import ActiveRun, sha256_of
+from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from engine.reporting.generators import Options, ReportGenerator
@@ -103,7 +104,7 @@ def generator_options(args: Namespace, context: Context) -> "Options":
 
 def inputs_of(request: ReportRequest) -> str:
     """Hash of what the reports are written about."""
-    return sha256_of([request.predicted.fingerprint, [(item.sha256, item.label) for item in request.images]])
+    return json_sha256([request.predicted.fingerprint, [(item.sha256, item.label) for item in request.images]])
 
 
 def image_count(images: str) -> int | None:

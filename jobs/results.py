@@ -1,7 +1,5 @@
 """Which results of a data set stand: the runs, reports and indexes that evaluate measures and export shows."""
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
 from db.writes import MetricValue
 from engine.commands import job
+from engine.digests import json_sha256
 from engine.errors import InputError
 from engine.splits import UNSPLIT
 from jobs import indexes
@@ -86,7 +85,7 @@ class Inputs:
         parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], self.scores]
         parts += [self.scored_for] if self.scored_for else []
         parts += [self.attributes] if self.attributes else []
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return json_sha256(parts)
 
 
 def finished_run(db: Session, dataset: Dataset, kind: str, number: int) -> Run:

@@ -1,7 +1,6 @@
 """How a run lives: claimed, running with progress and heartbeat, then finished, failed or interrupted; resumable."""
 
 import hashlib
-import json
 import os
 import re
 import shlex
@@ -30,7 +29,7 @@ from db.models import Artifact, Prediction, Run, now
 from db.queries import runs
 from db.writes import MetricValue
 from engine.commands import option
-from engine.digests import file_sha256, is_whole
+from engine.digests import file_sha256, is_whole, json_sha256
 from engine.files import save_array, write_whole
 from jobs.command import Context, JobError, make_artifacts_writable, one_line
 
@@ -55,12 +54,7 @@ class Interrupted(KeyboardInterrupt):
 
 def fingerprint(kind: str, config: dict[str, Any], inputs: str, seed: int | None) -> str:
     """sha256 of what determines a run's results."""
-    return hashlib.sha256(json.dumps([kind, config, inputs, seed], sort_keys=True, default=str).encode()).hexdigest()
-
-
-def sha256_of(value: object) -> str:
-    """Hash of a JSON value."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+    return json_sha256([kind, config, inputs, seed])
 
 
 def scrub(message: str) -> str:

@@ -9,12 +9,13 @@ from db import report_tallies, session, writes
 from db.models import Report
 from db.queries import predictions, reports, runs
 from engine.commands import job
+from engine.digests import json_sha256
 from jobs.command import command, open_context, parser, row_number
 from jobs.reporting.references import references_of
 from jobs.reporting.scoring import Scorer, predict_run
 from jobs.reporting.strategies import STRATEGIES_FILE, chosen_strategies
 from jobs.results import thresholds_of
-from jobs.run import ActiveRun, fingerprint, sha256_of
+from jobs.run import ActiveRun, fingerprint
 
 BATCH = 200
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         scored = runs.last_scoring(db)  # reports of pictures that datasets share have one score
     labels = sorted((sha, items[sha].label) for _, sha in there)
     config = {"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION}
-    inputs = sha256_of([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])
+    inputs = json_sha256([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])
     run = ActiveRun.claim(
         context,
         kind="score",

@@ -1,7 +1,5 @@
 """How a classifier learns: the tail and head of one fold, trained on a frozen trunk's maps."""
 
-import hashlib
-import json
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +16,7 @@ from engine.classification.fusing import quick
 from engine.classification.progress import Progress, ProgressFolder
 from engine.classification.recipes import Recipe
 from engine.classification.state_dicts import with_prefix
+from engine.digests import json_sha256
 from engine.errors import InputError
 from engine.metrics.classification import auc
 
@@ -282,7 +281,7 @@ def fingerprint(
             [sha, int(label), int(held)] for sha, label, held in zip(image_sha256, labels, held_out, strict=True)
         ],
     }
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+    return json_sha256(facts)
 
 
 def _rate(step: int, steps: int, warm_up: float) -> float:

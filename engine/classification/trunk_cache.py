@@ -1,7 +1,6 @@
 """What the frozen trunk makes of every image, computed once for each view and kept as memory-mapped files."""
 
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from engine.classification.backbones import Backbone
 from engine.classification.fusing import few_at_a_time
 from engine.classification.views import SIZE, VARIATIONS, mirrored
 from engine.classification.views import seeds as view_seeds
+from engine.digests import file_sha256, is_whole, json_sha256
 from engine.files import whole_file, write_whole
 from engine.images import parallel
 
@@ -116,7 +116,8 @@ def build(
     opened = []
     for view in filter(mine, range(views)):
         path = home / f"{FILMS.get(view, f'view-{view}-seed-{seed}')}.npy"
-        if not _is_whole(path):
+        mark = path.with_suffix(".sha256")
+        if not (mark.is_file() and is_whole(path, mark.read_text())):
             look = describe or partial(seen_as, exact=view in FILMS)
             _compute(path, look, partial(pixels_of, view), len(image_sha256), batch_size, advance)
         else:
@@ -127,23 +128,12 @@ def build(
 
 def _home(folder: Path, described: Mapping[str, object]) -> Path:
     """The sub-folder of the cache that is described so, without what a killed build left half written."""
-    key = hashlib.sha256(json.dumps(described, sort_keys=True).encode()).hexdigest()[:24]
-    home = folder / key
+    home = folder / json_sha256(described)[:24]
     home.mkdir(parents=True, exist_ok=True)
     for left_over in home.glob(".*.npy"):  # a build in progress keeps writing to its own
         if time.time() - left_over.stat().st_mtime > STALE_SECONDS:
             left_over.unlink(missing_ok=True)
     return home
-
-
-def _is_whole(path: Path) -> bool:
-    """Whether the view's bytes still have the hash they were written with."""
-    try:
-        expected = path.with_suffix(".sha256").read_text()
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest() == expected
-    except FileNotFoundError:
-        return False
 
 
 def _compute(
@@ -171,8 +161,7 @@ def _compute(
                         np.lib.format.write_array_header_1_0(stream, header)
                     stream.write(made.tobytes())
                     advance(len(rows))
-            with temporary.open("rb") as written:
-                write_whole(path.with_suffix(".sha256"), hashlib.file_digest(written, "sha256").hexdigest())
+            write_whole(path.with_suffix(".sha256"), file_sha256(temporary))
     finally:
         torch.set_num_threads(threads)
 

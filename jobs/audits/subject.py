@@ -1,7 +1,5 @@
 """What is audited: a predict run, its judged images, those its classifier learned from, and how they look."""
 
-import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,7 +16,7 @@ from db.queries.predictions import PredictedImage
 from engine import devices
 from engine.classification import model_json
 from engine.commands import job
-from engine.digests import is_whole
+from engine.digests import is_whole, json_sha256
 from engine.errors import InputError
 from engine.files import kept_array, save_array
 from engine.splits import evaluated_split
@@ -109,7 +107,7 @@ class Subject:
         learned = self.trained.run.fingerprint if self.trained else None
         parts = [VERSION, self.images, self.predict.fingerprint, learned, weights]
         parts += [self.attributes] if self.attributes else []
-        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+        return json_sha256(parts)
 
 
 def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subject:

@@ -10,12 +10,13 @@ import numpy as np
 from db import session, writes
 from db.models import Dataset, Image
 from db.queries import evaluation
+from engine.digests import json_sha256
 from engine.files import kept_array, save_array
 from engine.retrieval.embedders import spec
 from engine.retrieval.vector_index import IndexDamagedError, centre_of, centred, uncentred
 from jobs import indexes
 from jobs.command import Context
-from jobs.run import ActiveRun, Advance, sha256_of
+from jobs.run import ActiveRun, Advance
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +84,7 @@ def embedded(
         for start in range(0, len(images), SHARD):
             part = images[start : start + SHARD]
             files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
-            path = run.folder / SHARDS / f"{sha256_of([image.sha256 for image in part])[:16]}.npy"
+            path = run.folder / SHARDS / f"{json_sha256([image.sha256 for image in part])[:16]}.npy"
             vectors = kept_array(path, len(files), embedder.dimension)
             if vectors is None or not np.isfinite(vectors).all():
                 vectors = embed_files(embedder, files, batch_size=batch_size, advance=advance)

@@ -12,9 +12,10 @@ from db import session
 from db.models import Image, Metric, Report, Run, VectorIndex
 from db.queries import runs
 from db.queries.evaluation import report_slice
+from engine.digests import json_sha256
 from jobs import report
 from jobs.command import Context, JobError
-from jobs.run import fingerprint, sha256_of
+from jobs.run import fingerprint
 
 
 @dataclass(frozen=True)
@@ -109,7 +110,7 @@ def heirs_of(context: Context, run_ids: Collection[int]) -> dict[int, int]:
         others = db.scalars(select(Run).where(*finished).order_by(Run.id)).all()
     found: dict[int, int] = {}
     for run in others:
-        key = (run.config.get("model"), run.config.get("revision"), sha256_of(run.config.get("settings")))
+        key = (run.config.get("model"), run.config.get("revision"), json_sha256(run.config.get("settings")))
         same = [row for row in written.get(key, ()) if row.prompt in (run.config.get("strategies") or {}).values()]
         if same:
             asked = _asked(context, run)

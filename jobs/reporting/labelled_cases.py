@@ -8,9 +8,9 @@ from db import session
 from db.models import Dataset
 from db.queries import predictions
 from db.queries.predictions import KnownImage
+from engine.digests import json_sha256
 from jobs import indexes
 from jobs.command import Context
-from jobs.run import sha256_of
 
 if TYPE_CHECKING:
     from engine.reporting.generators import LabelledCase
@@ -45,7 +45,7 @@ class LabelledCases:
         learnt = {number: image for number, image in labelled.items() if image.split in LEARNT_FROM}
         known = learnt or labelled
         facts = [(i.sha256, i.label, i.cause, references.get(i.path)) for i in known.values()]
-        settings = {"embedder": chosen.embedder, "index": chosen.sha256, "cases": sha256_of(facts)}
+        settings = {"embedder": chosen.embedder, "index": chosen.sha256, "cases": json_sha256(facts)}
         return cls(index, known, references, settings)
 
     def nearest(self, image: KnownImage, k: int) -> "Sequence[LabelledCase]":

@@ -9,9 +9,10 @@ from db import session
 from db.models import Dataset, Run
 from db.queries import evaluation, reports
 from db.queries.predictions import PredictedImage
+from engine.digests import json_sha256
 from jobs.command import Context
 from jobs.reporting.labelled_cases import LabelledCases
-from jobs.run import ActiveRun, sha256_of
+from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from engine.reporting.generators import ReportGenerator
@@ -44,7 +45,7 @@ class ReportRequest:
             "model": self.generator.name,
             "revision": self.generator.revision,
             "prompt_sha256": strategy.sha256,
-            "settings_sha256": sha256_of(self.settings),
+            "settings_sha256": json_sha256(self.settings),
         }
 
     def is_stored(self, context: Context) -> bool:
