@@ -1,7 +1,8 @@
-"""How a file appears whole or not at all: written beside its place, flushed to the disk, renamed."""
+"""How a file or folder appears whole or not at all: written beside its place, flushed to the disk, renamed."""
 
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,6 +43,33 @@ def save_array(path: Path, array: NDArray[Any]) -> None:
     """Write an array as one whole .npy file."""
     with whole_file(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
+
+
+@contextmanager
+def whole_folder(folder: Path) -> Iterator[Path]:
+    """An empty temporary folder beside `folder` that takes its place once the body ends well; what a killed try left
+    there goes first. Raises OSError."""
+    temporary = folder.with_name(f".{folder.name}.tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+        for path in (*temporary.rglob("*"), temporary):
+            flush(path)
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+        flush(folder.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def flush(path: Path) -> None:
+    """Make a file's bytes, or a folder's names, survive a power cut."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def kept_array(path: Path, *shape: int) -> NDArray[Any] | None:

@@ -1,6 +1,5 @@
 """Where a pretrained model's weights are: --weights PATH, the local model folder, the caches, then the hub."""
 
-import os
 import shutil
 import urllib.request
 from dataclasses import dataclass
@@ -11,9 +10,9 @@ from typing import TYPE_CHECKING
 from tqdm import tqdm
 
 from engine import hub
-from engine.digests import file_sha256
+from engine.digests import file_sha256, members
 from engine.errors import InputError
-from engine.files import whole_file
+from engine.files import flush, whole_file
 from engine.hub import disk_full
 
 if TYPE_CHECKING:
@@ -171,12 +170,11 @@ def fetch(name: str, *, models: Path) -> Path:
     except OSError as error:
         raise _unfetched(wanted, target, error) from error
     finally:
-        if not any(file.stat().st_size for file in _files(partial)):
+        if not any(file.stat().st_size for file in members(partial)):
             shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(partial / ".cache", ignore_errors=True)
-    for file in _files(partial):
-        with file.open("rb") as stream:
-            os.fsync(stream.fileno())
+    for file in members(partial):
+        flush(file)
     partial.rename(target)
     return target
 
@@ -205,10 +203,6 @@ def torchvision_state(name: str, *, models: Path | None = None, weights: Path | 
     file = torchvision_file(name, models=models, weights=weights)
     state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
-
-
-def _files(folder: Path) -> list[Path]:
-    return [file for file in folder.rglob("*") if file.is_file()]
 
 
 def _unfetched(wanted: Weights, target: Path, error: OSError) -> InputError:

@@ -29,7 +29,7 @@ from db.models import Artifact, Prediction, Run, now
 from db.queries import runs
 from db.writes import MetricValue
 from engine.commands import option
-from engine.digests import file_sha256, is_whole, json_sha256
+from engine.digests import file_sha256, is_whole, json_sha256, members
 from engine.files import save_array, write_whole
 from jobs.command import Context, JobError, make_artifacts_writable, one_line
 
@@ -329,7 +329,7 @@ class ActiveRun:
 
     def artifact(self, name: str, path: Path, *, shape: Sequence[int] | None = None) -> None:
         """Record a file or folder inside the artifact folder, with its hash and size."""
-        files = [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
+        files = [path] if path.is_file() else members(path)
         row = {
             "run_id": self.id,
             "name": name,

@@ -28,4 +28,4 @@ def load_classifier(folder: Path, *, device: str = "cpu") -> AnyClassifier:
 def _single(folder: Path, facts: dict[str, Any], device: str) -> Classifier | LinearClassifier:
     if facts.get("format") == LINEAR:
         return LinearClassifier.load(folder, facts, device=device)
-    return Classifier.load(folder, device=device)
+    return Classifier.load(folder, facts, device=device)

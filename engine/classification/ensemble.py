@@ -14,10 +14,12 @@ from torch.nn.functional import interpolate
 
 from engine.classification.calibration import probabilities
 from engine.classification.explain import normalised
-from engine.classification.inference import Classifier, Inference, replace_folder
+from engine.classification.inference import Classifier, Inference
 from engine.classification.linear import LinearClassifier
+from engine.classification.model_json import described
 from engine.classification.recipes import EnsembleRecipe
 from engine.errors import InputError
+from engine.files import whole_folder
 
 FORMAT = "ensemble-1"
 
@@ -107,15 +109,9 @@ def save_checkpoint(
     Returns the ensemble's revision. calibration: temperature and thresholds chosen out of fold. provenance: data set,
     seed, code version.
     """
-    temporary = folder.with_name(folder.name + ".tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    revisions = {}
-    for name, source in parts.items():
-        shutil.copytree(source, temporary / name)
-        described = json.loads((temporary / name / "model.json").read_text(encoding="utf-8"))
-        revisions[name] = str(described["sha256"])
+    revisions = {name: str(described(source)["sha256"]) for name, source in parts.items()}
     revision = hashlib.sha256("\n".join(revisions.values()).encode()).hexdigest()
-    described = {
+    facts = {
         "format": FORMAT,
         "sha256": revision,
         "parts": revisions,
@@ -123,6 +119,8 @@ def save_checkpoint(
         "calibration": calibration,
         "provenance": provenance,
     }
-    (temporary / "model.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
-    replace_folder(temporary, folder)
+    with whole_folder(folder) as temporary:
+        for name, source in parts.items():
+            shutil.copytree(source, temporary / name)
+        (temporary / "model.json").write_text(json.dumps(facts, indent=2), encoding="utf-8")
     return revision

@@ -2,9 +2,7 @@
 
 import hashlib
 import json
-import os
-import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -16,7 +14,6 @@ import torch
 from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from engine import digests
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import grad_cam, normalised
@@ -25,8 +22,9 @@ from engine.classification.recipes import Recipe
 from engine.classification.state_dicts import with_prefix
 from engine.classification.training import Member, new_member
 from engine.classification.views import SIZE, mirrored
+from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.files import whole_file
+from engine.files import whole_file, whole_folder
 
 FORMAT = 4
 
@@ -77,23 +75,10 @@ class Classifier:
         self.device = "cpu"
 
     @classmethod
-    def load(cls, folder: Path, *, device: str = "cpu") -> Self:
-        """Open a checkpoint folder (model.json, model.safetensors).
-
-        Raises InputError where a file is missing, torn, or not the one that model.json describes.
-        """
-        try:
-            described = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-            weights = (folder / "model.safetensors").read_bytes()
-        except (OSError, json.JSONDecodeError) as error:
-            raise InputError(
-                f"checkpoint {folder} cannot be read ({error}); train again as its run's page says"
-            ) from error
-        revision = hashlib.sha256(weights).hexdigest()
-        if described.get("format") != FORMAT or described.get("sha256") != revision:
-            raise InputError(f"checkpoint {folder} is torn or of another format; train again as its run's page says")
+    def load(cls, folder: Path, described: dict[str, Any], *, device: str = "cpu") -> Self:
+        """Open a checkpoint folder whose model.json was read. Raises InputError where the weights are not its own."""
+        state, revision = read_weights(folder, described, FORMAT)
         recipe = Recipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
-        state = load(weights)
         branches = []
         for name, count in described["members"].items():
             backbone = load_backbone(name, cut=recipe.cut, pretrained=False)
@@ -215,33 +200,39 @@ def save_checkpoint(
         state |= {f"{name}/trunk.{key}": tensor.contiguous() for key, tensor in backbone.trunk.state_dict().items()}
         for number, member in enumerate(members):
             state |= {f"{name}/member{number}.{key}": tensor.contiguous() for key, tensor in member.items()}
-    temporary = folder.with_name(folder.name + ".tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
-    with whole_file(temporary / "model.safetensors") as weights:
-        save_file(state, weights)
-    revision = hashlib.sha256((temporary / "model.safetensors").read_bytes()).hexdigest()
-    described = {
-        "format": FORMAT,
-        "sha256": revision,
+    facts = {
         "members": {backbone.spec.name: len(members) for backbone, members in branches},
         "recipe": asdict(recipe),
         "pretraining": {backbone.spec.name: backbone.spec.weights for backbone, _ in branches},
         "calibration": calibration,
         "provenance": provenance,
     }
-    (temporary / "model.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
-    replace_folder(temporary, folder)
+    return write_weights(folder, state, FORMAT, facts)
+
+
+def write_weights(folder: Path, state: dict[str, Tensor], form: int, facts: Mapping[str, Any]) -> str:
+    """Write model.safetensors, and model.json with its format, sha256 and facts, into `folder`, which appears whole or
+    not at all; returns the weights' sha256."""
+    with whole_folder(folder) as temporary:
+        with whole_file(temporary / "model.safetensors") as weights:
+            save_file(state, weights)
+        revision = file_sha256(temporary / "model.safetensors")
+        described = {"format": form, "sha256": revision, **facts}
+        (temporary / "model.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
     return revision
 
 
-def replace_folder(temporary: Path, folder: Path) -> None:
-    """Put a finished folder in the place of an older one."""
-    for path in digests.members(temporary):
-        with path.open("rb") as stream:
-            os.fsync(stream.fileno())
-    if folder.exists():
-        shutil.rmtree(folder)
-    temporary.rename(folder)
+def read_weights(folder: Path, described: Mapping[str, Any], form: int) -> tuple[dict[str, Tensor], str]:
+    """The tensors of model.safetensors, and their sha256. Raises InputError where they cannot be read, or are not those
+    that model.json, in this format, describes."""
+    try:
+        weights = (folder / "model.safetensors").read_bytes()
+    except OSError as error:
+        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again as its run's page says") from error
+    revision = hashlib.sha256(weights).hexdigest()
+    if described.get("format") != form or described.get("sha256") != revision:
+        raise InputError(f"checkpoint {folder} is torn or of another format; train again as its run's page says")
+    return load(weights), revision
 
 
 @torch.inference_mode()

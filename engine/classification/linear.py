@@ -1,7 +1,5 @@
 """A linear classifier on map statistics of frozen backbones: how it is fitted, stored, loaded and run."""
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,7 +7,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
 from sklearn.decomposition import PCA
 from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
@@ -17,12 +14,11 @@ from sklearn.preprocessing import StandardScaler
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.calibration import probabilities
 from engine.classification.explain import normalised
-from engine.classification.inference import Inference, replace_folder
+from engine.classification.inference import Inference, read_weights, write_weights
 from engine.classification.recipes import StatisticsRecipe
 from engine.classification.state_dicts import with_prefix
 from engine.classification.statistics import Statistics, contributions, describe
 from engine.errors import InputError
-from engine.files import whole_file
 
 FORMAT = 2
 FEATURES = 256
@@ -92,17 +88,9 @@ class LinearClassifier:
     @classmethod
     def load(cls, folder: Path, described: dict[str, Any], *, device: str = "cpu") -> Self:
         """Open a checkpoint folder whose model.json was read. Raises InputError where the weights are not its own."""
-        try:
-            weights = (folder / "model.safetensors").read_bytes()
-        except OSError as error:
-            raise InputError(
-                f"checkpoint {folder} cannot be read ({error}); train again as its run's page says"
-            ) from error
-        revision = hashlib.sha256(weights).hexdigest()
-        if described.get("format") != FORMAT or described.get("sha256") != revision:
-            raise InputError(f"checkpoint {folder} is torn or of another format; train again as its run's page says")
+        found, revision = read_weights(folder, described, FORMAT)
         recipe = StatisticsRecipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
-        state = {name: tensor.to(device) for name, tensor in load_file(folder / "model.safetensors").items()}
+        state = {name: tensor.to(device) for name, tensor in found.items()}
         describers = []
         for name in recipe.backbones:
             backbone = load_backbone(name, pretrained=False)
@@ -200,19 +188,10 @@ def save_checkpoint(
     joined = np.concatenate(entering, axis=1)
     axes = PCA(min(FEATURES, *joined.shape), svd_solver="randomized", random_state=0).fit(joined).components_
     state["features.axes"] = torch.from_numpy(np.ascontiguousarray(axes, dtype=np.float32))
-    temporary = folder.with_name(folder.name + ".tmp")
-    temporary.mkdir(parents=True, exist_ok=True)
-    with whole_file(temporary / "model.safetensors") as weights:
-        save_file(state, weights)
-    revision = hashlib.sha256((temporary / "model.safetensors").read_bytes()).hexdigest()
-    described = {
-        "format": FORMAT,
-        "sha256": revision,
+    facts = {
         "recipe": asdict(recipe),
         "pretraining": [backbone.spec.weights for backbone in backbones],
         "calibration": calibration,
         "provenance": provenance,
     }
-    (temporary / "model.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
-    replace_folder(temporary, folder)
-    return revision
+    return write_weights(folder, state, FORMAT, facts)

@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
-import shutil
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 
 from engine.digests import file_sha256
 from engine.errors import InputError
+from engine.files import whole_folder
 from engine.retrieval import approximate
 from engine.retrieval.alignment import NOTHING_KNOWN, Known, mapped
 from engine.retrieval.approximate import Kind, Vectors
@@ -130,9 +129,6 @@ def write_index(
     import faiss
 
     _refuse_unfit(vectors, ids)
-    temporary = folder.with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     wide = np.ascontiguousarray(vectors, dtype=np.float32)
     centre = np.zeros(vectors.shape[1], dtype=np.float32) if centre is None else centre
     arrays: dict[str, NDArray[Any]] = {"vectors": wide, "ids": ids.astype(np.int64), "centre": centre}
@@ -140,28 +136,24 @@ def write_index(
         arrays["words"] = words
     if known.sentences is not None:
         arrays["sentences"] = known.sentences
-    for name, array in arrays.items():
-        np.save(temporary / f"{name}.npy", array, allow_pickle=False)
     index, recall = approximate.build(wide, kind)
-    faiss.write_index(index, str(temporary / "index.faiss"))
-    manifest = Manifest(
-        embedder=embedder,
-        revision=revision,
-        dimension=vectors.shape[1],
-        count=len(ids),
-        kind=kind,
-        files={path.name: file_sha256(path) for path in sorted(temporary.iterdir())},
-        recall=recall,
-        taught=None if known.concepts is None else list(known.concepts),
-        centred_on=centred_on,
-    )
-    text = json.dumps(manifest.__dict__, indent=2, sort_keys=True)
-    (temporary / "manifest.json").write_text(text, encoding="utf-8")
-    for path in (*temporary.iterdir(), temporary):
-        _flush(path)
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
-    _flush(folder.parent)
+    with whole_folder(folder) as temporary:
+        for name, array in arrays.items():
+            np.save(temporary / f"{name}.npy", array, allow_pickle=False)
+        faiss.write_index(index, str(temporary / "index.faiss"))
+        manifest = Manifest(
+            embedder=embedder,
+            revision=revision,
+            dimension=vectors.shape[1],
+            count=len(ids),
+            kind=kind,
+            files={path.name: file_sha256(path) for path in sorted(temporary.iterdir())},
+            recall=recall,
+            taught=None if known.concepts is None else list(known.concepts),
+            centred_on=centred_on,
+        )
+        text = json.dumps(asdict(manifest), indent=2, sort_keys=True)
+        (temporary / "manifest.json").write_text(text, encoding="utf-8")
     return hashlib.sha256(text.encode()).hexdigest()
 
 
@@ -380,12 +372,3 @@ def _manifest(folder: Path, sha256: str | None) -> Manifest:
     if manifest.format != FORMAT or set(manifest.files) - {WORDS, SENTENCES} != set(FILES):
         raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'")
     return manifest
-
-
-def _flush(path: Path) -> None:
-    """Make a file's bytes, or a folder's names, survive a power cut."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -446,12 +446,12 @@ def revision(tmp_path: Path) -> str:
 def test_classifier_features_come_from_the_checkpoint(
     revision: str, tmp_path: Path, pictures: NDArray[np.uint8]
 ) -> None:
-    from engine.classification.inference import Classifier
+    from engine.classification.checkpoints import load_classifier
 
     embedder = load_embedder("classifier", checkpoint=tmp_path / "checkpoint")
     assert embedder.revision == revision[:16]
     vectors = embedder.embed_images(pictures[:4])
-    features = Classifier.load(tmp_path / "checkpoint").run(sized(pictures[:4], 224)).features
+    features = load_classifier(tmp_path / "checkpoint").run(sized(pictures[:4], 224)).features
     np.testing.assert_allclose(vectors, features / np.linalg.norm(features, axis=1, keepdims=True), atol=1e-5)
     with pytest.raises(InputError, match="train one: python -m jobs train"):
         load_embedder("classifier")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.files import whole_file, write_whole
+from engine.files import whole_file, whole_folder, write_whole
 
 
 def test_text_and_bytes_arrive_in_a_folder_that_is_made(tmp_path: Path) -> None:
@@ -44,3 +44,18 @@ def test_files_get_the_permissions_that_ordinary_files_get(tmp_path: Path) -> No
     finally:
         os.umask(mask)
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
+
+
+def test_a_folder_takes_the_place_of_the_older_one_without_what_a_killed_try_left(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoint"
+    for content in ("older", "newer"):
+        with pytest.raises(KeyboardInterrupt), whole_folder(folder) as temporary:
+            write_whole(temporary / "half", "a killed try's")
+            raise KeyboardInterrupt
+        (tmp_path / ".checkpoint.tmp").mkdir()  # as a kill leaves it, which runs no clean-up
+        (tmp_path / ".checkpoint.tmp" / "half").touch()
+        with whole_folder(folder) as temporary:
+            (temporary / "file").write_text(content)
+            assert not folder.exists() or (folder / "file").read_text() == "older"
+        assert [(path.name, path.read_text()) for path in folder.iterdir()] == [("file", content)]
+        assert list(tmp_path.iterdir()) == [folder]

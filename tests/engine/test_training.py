@@ -9,8 +9,9 @@ import torch
 
 from engine.classification import training, trunk_cache
 from engine.classification.backbones import Backbone, load_backbone
+from engine.classification.checkpoints import load_classifier
 from engine.classification.fresh_views import FreshViews
-from engine.classification.inference import Classifier, save_checkpoint
+from engine.classification.inference import save_checkpoint
 from engine.classification.progress import ProgressFolder
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Epoch, train_fold
@@ -200,7 +201,7 @@ def test_training_leaves_the_pretrained_backbone_untouched(backbone: Backbone, c
 def test_a_loaded_checkpoint_scores_explains_and_states_its_calibration(
     checkpoint: tuple[Path, np.ndarray], pixels: np.ndarray
 ) -> None:
-    classifier = Classifier.load(checkpoint[0])
+    classifier = load_classifier(checkpoint[0])
     said = classifier.run(pixels, heatmaps=True, batch_size=16)
     assert ((said.probabilities > 0.5) == (LABELS == 1)).mean() > 0.9
     assert said.probabilities == pytest.approx(1 / (1 + np.exp(-said.logits / 1.5)))
@@ -215,19 +216,19 @@ def test_a_loaded_checkpoint_scores_explains_and_states_its_calibration(
 def test_mirror_images_get_the_same_score_when_averaged_over_flips(
     checkpoint: tuple[Path, np.ndarray], pixels: np.ndarray
 ) -> None:
-    classifier = Classifier.load(checkpoint[0])
+    classifier = load_classifier(checkpoint[0])
     mirrored = pixels[:4, :, ::-1].copy()
     assert classifier.run(mirrored).logits == pytest.approx(classifier.run(pixels[:4]).logits, abs=1e-3)
 
 
 def test_a_torn_or_swapped_checkpoint_is_refused_by_name(checkpoint: tuple[Path, np.ndarray], tmp_path: Path) -> None:
     with pytest.raises(InputError, match="train again as its run's page says"):
-        Classifier.load(tmp_path)
+        load_classifier(tmp_path)
     weights = (checkpoint[0] / "model.safetensors").read_bytes()
     (tmp_path / "model.json").write_text((checkpoint[0] / "model.json").read_text())
     (tmp_path / "model.safetensors").write_bytes(weights[:-100])
     with pytest.raises(InputError, match="torn"):
-        Classifier.load(tmp_path)
+        load_classifier(tmp_path)
 
 
 def test_a_checkpoint_of_another_backbone_is_refused_by_name(
@@ -238,7 +239,7 @@ def test_a_checkpoint_of_another_backbone_is_refused_by_name(
     (tmp_path / "model.json").write_text(json.dumps(described))
     (tmp_path / "model.safetensors").write_bytes((checkpoint[0] / "model.safetensors").read_bytes())
     with pytest.raises(InputError, match="does not fit backbone 'efficientnet_lite1' cut at -2"):
-        Classifier.load(tmp_path)
+        load_classifier(tmp_path)
 
 
 def test_the_checkpoint_describes_itself_in_plain_json(checkpoint: tuple[Path, np.ndarray]) -> None:
@@ -250,7 +251,7 @@ def test_the_checkpoint_describes_itself_in_plain_json(checkpoint: tuple[Path, n
 
 def test_pixels_of_another_shape_are_refused(checkpoint: tuple[Path, np.ndarray]) -> None:
     with pytest.raises(InputError, match=r"uint8 \(n, 224, 224\); got float64 \(1, 32, 32\)"):
-        Classifier.load(checkpoint[0]).run(np.zeros((1, 32, 32)))
+        load_classifier(checkpoint[0]).run(np.zeros((1, 32, 32)))
 
 
 def test_a_fold_of_one_class_is_refused(backbone: Backbone, cache: TrunkCache) -> None:
