@@ -96,9 +96,7 @@ class TextRetrieval:
     answers: tuple[bool, ...] | None = None
 
 
-def sample_predictions(
-    samples: Sequence[Sample], *, threshold: float, synthetic: bool, columns: int = 4
-) -> Image.Image:
+def sample_predictions(samples: Sequence[Sample], *, threshold: float, synthetic: bool) -> Image.Image:
     """A grid of images with truth, probability and whether the call was right, in the order given.
 
     threshold: in [0, 1]; a probability at or above it is a call of pneumonia.
@@ -109,12 +107,10 @@ def sample_predictions(
         f"Truth and predicted probability of pneumonia; at or above {threshold:.2f} (yellow tick) the call is "
         "pneumonia. Green border: correct; orange: wrong."
     )
-    return sheet("Sample predictions", subtitle, grid(tiles, columns=columns), synthetic=synthetic)
+    return sheet("Sample predictions", subtitle, grid(tiles, columns=4), synthetic=synthetic)
 
 
-def failure_cases(
-    samples: Sequence[Sample], *, threshold: float, synthetic: bool, each: int = 6, columns: int = 3
-) -> Image.Image:
+def failure_cases(samples: Sequence[Sample], *, threshold: float, synthetic: bool, each: int = 6) -> Image.Image:
     """The worst false negatives and false positives among `samples`, at most `each`, the furthest off first.
 
     Each is shown plain and with its heatmap. Samples without label or probability are passed over.
@@ -122,6 +118,7 @@ def failure_cases(
     known = [(s, s.probability) for s in samples if s.probability is not None and s.label is not None]
     misses = sorted(((p, s.name, s) for s, p in known if s.label == 1 and p < threshold), key=itemgetter(0, 1))
     alarms = sorted(((-p, s.name, s) for s, p in known if s.label == 0 and p >= threshold), key=itemgetter(0, 1))
+    columns = 3
     width = columns * (2 * PAIR + 6) + (columns - 1) * GAP
     blocks: list[Image.Image] = []
     for heading, found, of in (
@@ -156,11 +153,11 @@ def failures_by_slice(
     return sheet("Failures by slice", subtitle, column(blocks), synthetic=synthetic, legend=heat_legend())
 
 
-def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bool, columns: int = 2) -> Image.Image:
+def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bool) -> Image.Image:
     """Cards with image, heatmap, report text and scores, in the order given; cards of one row have one height."""
     _some(cards, "report cards")
     blocks = [_card(card, threshold, synthetic=synthetic) for card in cards]
-    rows = []
+    rows, columns = [], 2
     for at in range(0, len(blocks), columns):
         height = max(block.height for block in blocks[at : at + columns])
         panels = [padded(block, pad=0, width=CARD, height=height) for block in blocks[at : at + columns]]

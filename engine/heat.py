@@ -60,18 +60,16 @@ def leading_zones(shares: Mapping[str, float]) -> list[str]:
     return [name for name, share in ranked if share >= LEADING_SHARE][:MOST_ZONES]
 
 
-def frame_share(heatmap: np.ndarray, *, width: float = FRAME) -> float:
+def frame_share(heatmap: np.ndarray) -> float:
     """The share of a heatmap's heat that lies in the picture's outer frame, in [0, 1]; NaN where there is no heat.
 
-    heatmap: float (h, w), at least 0. width: of the frame, as a share of the picture's side; an even map has
-    1 - (1 - 2 width)^2 there, EVEN_IN_FRAME for a width of FRAME. Little lung reaches it, but markers, time stamps and
-    film edges do.
+    heatmap: float (h, w), at least 0. Little lung reaches the frame, but markers, time stamps and film edges do.
     """
     total = float(heatmap.sum())
     if not total > 0:
         return float("nan")
-    height, wide = heatmap.shape
-    inside = _stretch(height, width, 1 - width) @ heatmap.astype(np.float64) @ _stretch(wide, width, 1 - width)
+    rows, columns = (_stretch(cells, FRAME, 1 - FRAME) for cells in heatmap.shape)
+    inside = rows @ heatmap.astype(np.float64) @ columns
     return float(np.clip(1 - inside / total, 0.0, 1.0))
 
 

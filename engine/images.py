@@ -153,10 +153,10 @@ def parallel(function: Callable[[T], R], items: Iterable[T], *, workers: int | N
             pool.shutdown(cancel_futures=True)
 
 
-def thumbnail_webp(pixels: Pixels, *, size: int = 256) -> bytes:
-    """uint8 (h, w) as WebP of at most `size` pixels a side, its shape kept, never enlarged."""
+def thumbnail_webp(pixels: Pixels) -> bytes:
+    """uint8 (h, w) as WebP of at most 256 pixels a side, its shape kept, never enlarged."""
     picture = Image.fromarray(pixels)
-    picture.thumbnail((size, size), Image.Resampling.BICUBIC)
+    picture.thumbnail((256, 256), Image.Resampling.BICUBIC)
     encoded = io.BytesIO()
     picture.save(encoded, "WEBP", quality=80, method=0)
     return encoded.getvalue()

@@ -14,7 +14,6 @@ from PIL import Image, ImageDraw, ImageFilter
 Field = NDArray[np.float32]
 
 SIZE = 256
-ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
 SIDES = (-1, 1)
 
 
@@ -58,9 +57,9 @@ class Anatomy:
         )
 
 
-def radiograph(rng: np.random.Generator, anatomy: Anatomy, finding: Finding, *, size: int = SIZE) -> NDArray[np.uint8]:
-    """The patient's chest with this finding in a random pose, exposure and noise: uint8 (size, size)."""
-    chest = Chest(anatomy, *_pose(rng, size))
+def radiograph(rng: np.random.Generator, anatomy: Anatomy, finding: Finding) -> NDArray[np.uint8]:
+    """The patient's chest with this finding in a random pose, exposure and noise: uint8 (SIZE, SIZE)."""
+    chest = Chest(anatomy, *_pose(rng))
     attenuation = chest.tissue + chest.bones + chest.lungs * (chest.vessels - 0.50)
     attenuation += opacity(rng, chest, finding)
     center, contrast = rng.uniform(0.50, 0.60), rng.uniform(4.0, 5.5)
@@ -70,7 +69,7 @@ def radiograph(rng: np.random.Generator, anatomy: Anatomy, finding: Finding, *, 
     picture = Image.fromarray((film.clip(0, 1) * 255).astype(np.uint8))
     picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, 0.8)))
     if rng.random() < 0.7:
-        corner = (size * rng.uniform(0.03, 0.10), size * rng.uniform(0.05, 0.35))
+        corner = (SIZE * rng.uniform(0.03, 0.10), SIZE * rng.uniform(0.05, 0.35))
         ImageDraw.Draw(picture).text(corner, "R", fill=int(rng.uniform(190, 255)))
     return np.asarray(picture)
 
@@ -215,9 +214,9 @@ def _branch(
             _branch(rng, pen, end, turned, side, width=width * 0.68, length=length * rng.uniform(0.6, 0.85))
 
 
-def _pose(rng: np.random.Generator, size: int) -> tuple[Field, Field]:
-    """Coordinate fields, slightly turned, shifted, scaled and skewed as children lie: two of float32 (size, size)."""
-    axis = (np.arange(size, dtype=np.float32) + 0.5) * 2 / size - 1
+def _pose(rng: np.random.Generator) -> tuple[Field, Field]:
+    """Coordinate fields, slightly turned, shifted, scaled and skewed as children lie: two of float32 (SIZE, SIZE)."""
+    axis = (np.arange(SIZE, dtype=np.float32) + 0.5) * 2 / SIZE - 1
     x, y = np.meshgrid(axis, axis)
     angle, scale = rng.normal(0, 0.04), rng.uniform(0.86, 1.00)
     x, y = x - rng.normal(0, 0.03), y - rng.normal(0, 0.03)

@@ -15,8 +15,9 @@ from PIL import Image
 
 from engine.errors import InputError
 from engine.files import write_whole
+from engine.heat import ZONES
 from engine.images import parallel
-from engine.phantom_chest import ZONES, Anatomy, Finding, radiograph
+from engine.phantom_chest import Anatomy, Finding, radiograph
 
 COUNTS = {"train": (90, 150), "val": (8, 8), "test": (36, 60)}
 """Images for each split: normal, pneumonia."""

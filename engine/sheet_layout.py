@@ -114,13 +114,14 @@ def radiograph(
     square.paste((0, 0, 0), (thick, thick, side - thick, side - thick))
     square.paste(picture, ((side - fitted[0]) // 2, (side - fitted[1]) // 2))
     if synthetic:
-        stamp = badge("SYNTHETIC", size=max(10, side // 18))
+        stamp = badge(size=max(10, side // 18))
         square.paste(stamp, (thick, side - thick - stamp.height))
     return square
 
 
-def badge(word: str, *, size: int) -> Image.Image:
-    """A word in dark letters on the stamp's yellow."""
+def badge(*, size: int) -> Image.Image:
+    """That the images are synthetic, in dark letters on the stamp's yellow."""
+    word = "SYNTHETIC"
     left, top, right, bottom = (round(edge) for edge in font(size).getbbox(word))
     pad = size // 3
     made = Image.new("RGB", (right - left + 2 * pad, bottom - top + 2 * pad), STAMP)
@@ -139,18 +140,14 @@ def probability_bar(probability: float, threshold: float, *, width: int) -> Imag
     return bar
 
 
-def heat_legend(*, width: int = 220) -> Image.Image:
+def heat_legend() -> Image.Image:
     """The heatmap's colours from cold to hot, named at both ends; heatmaps are scaled image by image."""
-    ramp = colourise(np.tile(np.linspace(0, 1, width), (12, 1)))
+    ramp = colourise(np.tile(np.linspace(0, 1, 220), (12, 1)))
     low, high = (
-        text_block(word, width=_width(word), size=SMALL, colour=FAINT)
+        text_block(word, width=int(font(SMALL).getlength(word)) + 4, size=SMALL, colour=FAINT)
         for word in ("no evidence for pneumonia", "most in this image")
     )
     return row([low, Image.fromarray(ramp), high], gap=8, middle=True)
-
-
-def _width(text: str, size: int = SMALL) -> int:
-    return int(font(size).getlength(text)) + 4
 
 
 def spacer(width: int) -> Image.Image:
@@ -182,9 +179,9 @@ def column(blocks: Sequence[Image.Image], *, gap: int = GAP, background: Colour 
     return made
 
 
-def grid(blocks: Sequence[Image.Image], *, columns: int, gap: int = GAP) -> Image.Image:
+def grid(blocks: Sequence[Image.Image], *, columns: int) -> Image.Image:
     """Blocks in rows of `columns`."""
-    return column([row(blocks[at : at + columns], gap=gap) for at in range(0, len(blocks), columns)], gap=gap)
+    return column([row(blocks[at : at + columns]) for at in range(0, len(blocks), columns)])
 
 
 def padded(block: Image.Image, *, pad: int, width: int, height: int, background: Colour = PANEL) -> Image.Image:
@@ -199,7 +196,7 @@ def sheet(
 ) -> Image.Image:
     """The whole page: heading, body and footer on the background, with a stamp where the images are synthetic."""
     width = max(body.width, 640)
-    stamp = [badge("SYNTHETIC", size=TITLE)] if synthetic else []
+    stamp = [badge(size=TITLE)] if synthetic else []
     room = width - sum(block.width + GAP for block in stamp)
     head = [row([text_block(title, width=room, size=TITLE), *stamp])]
     head.append(text_block(subtitle, width=width, colour=FAINT))

@@ -55,15 +55,15 @@ def markdown_table(headers: Sequence[str], rows: Iterable[Sequence[str]]) -> str
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
-def number(value: float | None, digits: int = 3) -> str:
+def number(value: float | None) -> str:
     """A value for reading; unknown where it is None or NaN."""
-    return "unknown" if value is None or not np.isfinite(value) else f"{value:.{digits}f}"
+    return "unknown" if value is None or not np.isfinite(value) else f"{value:.3f}"
 
 
-def span(interval: Interval, digits: int = 3) -> str:
+def span(interval: Interval) -> str:
     """An interval for reading, or unknown."""
     known = np.isfinite(interval.low) and np.isfinite(interval.high)
-    return f"{interval.low:.{digits}f} to {interval.high:.{digits}f}" if known else "unknown"
+    return f"{interval.low:.3f} to {interval.high:.3f}" if known else "unknown"
 
 
 def times(count: int) -> str:

@@ -196,11 +196,11 @@ def torchvision_file(name: str, *, models: Path | None = None, weights: Path | N
     return path / spec(name).files[0] if path.is_dir() else path
 
 
-def torchvision_state(name: str, *, models: Path | None = None, weights: Path | None = None) -> "dict[str, Tensor]":
+def torchvision_state(name: str, *, models: Path | None = None) -> "dict[str, Tensor]":
     """What `torchvision_file` holds."""
     import torch
 
-    file = torchvision_file(name, models=models, weights=weights)
+    file = torchvision_file(name, models=models)
     state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
     return state
 

@@ -4,6 +4,7 @@ For after a correction of labels, another predict run, a reports.csv put beside 
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from db import report_tallies, session, writes
 from db.models import Report
@@ -23,8 +24,6 @@ BATCH = 200
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
-    from pathlib import Path
-
     from engine.reporting.scores import VERSION
 
     options = parser(__doc__, "score")

@@ -64,7 +64,7 @@ class Question:
     high: float = 1.0
     """Probabilities from low up to, not with, high; 1 is within."""
     sort: str = "file"
-    """A key of case_order.SORTS."""
+    """One of case_order.SORTS."""
 
 
 def asks_predictions(question: Question) -> bool:

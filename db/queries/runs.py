@@ -13,6 +13,7 @@ from db.models import Artifact, Dataset, Metric, Prediction, Run, SkippedFile, n
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
+READERS = 100
 
 
 def status(run: Run, at: datetime | None = None) -> str:
@@ -125,10 +126,10 @@ def hold(session: Session, run_ids: Collection[int]) -> set[int]:
     return set(session.scalars(held.with_for_update(read=True, key_share=True)))
 
 
-def readers(session: Session, run: Run, *, limit: int = 100) -> Sequence[Run]:
-    """The finished runs that were asked to read its results, those in force first."""
+def readers(session: Session, run: Run) -> Sequence[Run]:
+    """The finished runs that were asked to read its results, those in force first, READERS at most."""
     query = select(Run).where(Run.status == "finished", Run.config[f"{run.kind}_run"].as_integer() == run.id)
-    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(limit)).all()
+    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(READERS)).all()
 
 
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:

@@ -49,15 +49,15 @@ def statistics(pixels: Pixels) -> Floats:
     return np.concatenate(made) if made else np.empty((0, len(BANDS) + 8 + len(PERCENTILES)))
 
 
-def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike, *, folds: int = 5, seed: int = 0) -> Floats:
+def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike) -> Floats:
     """Probability of pneumonia by looks alone: (n,), each from a logistic regression that saw none of the patient's.
 
     described: (n, d), see `statistics`. labels: (n,), 0 or 1. Raises InputError where a class has too few patients.
     """
     truth = np.asarray(labels)
-    dealt = grouped_folds(truth, np.asarray(patients), folds=folds, seed=seed)
+    dealt = grouped_folds(truth, np.asarray(patients))
     found = np.empty(len(truth))
-    for fold in range(folds):
+    for fold in np.unique(dealt):
         held_out = dealt == fold
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         model.fit(described[~held_out], truth[~held_out])
@@ -65,21 +65,21 @@ def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike, *, fol
     return found
 
 
-def contradicting(given_away: Floats, labels: ArrayLike, *, share: float = CONTRADICTING) -> NDArray[np.bool_]:
-    """The `share` of each class that looks most like the other one: bool (n,)."""
+def contradicting(given_away: Floats, labels: ArrayLike) -> NDArray[np.bool_]:
+    """The fifth of each class that looks most like the other one: bool (n,)."""
     truth = np.asarray(labels)
     chosen = np.zeros(len(truth), dtype=bool)
     for label in np.unique(truth):
         rows = np.flatnonzero(truth == label)
         wrong = given_away[rows] if label == 0 else 1 - given_away[rows]
-        chosen[rows[np.argsort(-wrong, kind="stable")[: max(1, round(share * len(rows)))]]] = True
+        chosen[rows[np.argsort(-wrong, kind="stable")[: max(1, round(CONTRADICTING * len(rows)))]]] = True
     return chosen
 
 
-def clusters(described: Floats, *, count: int, seed: int = 0) -> NDArray[np.intp]:
+def clusters(described: Floats, *, count: int) -> NDArray[np.intp]:
     """Films in `count` groups that look alike (k-means on standardised statistics): int (n,)."""
     scaled = StandardScaler().fit_transform(described)
-    return np.asarray(KMeans(count, n_init=10, random_state=seed).fit_predict(scaled))
+    return np.asarray(KMeans(count, n_init=10, random_state=0).fit_predict(scaled))
 
 
 def with_patients(chosen: NDArray[np.bool_], patients: ArrayLike) -> NDArray[np.bool_]:

@@ -23,19 +23,13 @@ class Statistics:
         self.parts = nn.ModuleList(
             quick(nn.Sequential(*stages[start : tap + 1])) for start, tap in zip(starts, self.spec.taps, strict=True)
         )
-        self.channels = tuple(maps.shape[1] for maps in self.maps(np.zeros((1, 64, 64), np.uint8)))
-
-    @property
-    def dimension(self) -> int:
-        """Length of a description: a mean and a standard deviation for each channel of each tap."""
-        return 2 * sum(self.channels)
 
     def maps(self, pixels: np.ndarray, *, device: str = "cpu") -> list[Tensor]:
         """uint8 (n, s, s) -> for each tap the maps, float32 (n, c, h, w)."""
         return self._taps(self._images(pixels, device))
 
     def describe(self, pixels: np.ndarray, *, device: str = "cpu") -> np.ndarray:
-        """uint8 (n, s, s) -> float16 (n, dimension)."""
+        """uint8 (n, s, s) -> float16 (n, d): a mean and a standard deviation for each channel of each tap."""
         described = few_at_a_time(lambda images: describe(self._taps(images)), self._images(pixels, device))
         kept: np.ndarray = described.to("cpu", torch.float16).numpy()
         return kept

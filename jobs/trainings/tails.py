@@ -42,13 +42,10 @@ class Deal:
         return folder / f"deal{self.number}-fold{fold}.safetensors"
 
 
-def train(
-    run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: int, processes: Processes | None = None
-) -> None:
+def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: int, processes: Processes) -> None:
     """Cache the views, train the members that are not yet trained, calibrate, store."""
     from engine.classification.backbones import load_backbone
 
-    processes = processes or Processes()
     deals = [
         Deal(
             repeat,

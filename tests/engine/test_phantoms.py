@@ -15,8 +15,9 @@ from PIL import Image
 from engine.curation import Inspected, curate, inspect
 from engine.datasets import list_folder
 from engine.errors import InputError
+from engine.heat import ZONES
 from engine.images import read_batch
-from engine.phantom_chest import ZONES, Anatomy, Chest, Finding, opacity, radiograph
+from engine.phantom_chest import Anatomy, Chest, Finding, opacity, radiograph
 from engine.phantoms import is_phantoms, write_phantoms
 
 COUNTS = {"train": (6, 8), "val": (1, 1), "test": (3, 5)}
