@@ -88,8 +88,11 @@ class Inputs:
         return json_sha256(parts)
 
 
-def finished_run(db: Session, dataset: Dataset, kind: str, number: int) -> Run:
-    """Run `number`. Raises UsageError where it is not a finished run of this kind on the dataset."""
+def finished_run(db: Session, dataset: Dataset, kind: str, number: int | None) -> Run | None:
+    """Run `number`, or where that is None the dataset's run of this kind that is in force, None without one. Raises
+    UsageError where it is not a finished run of this kind on the dataset."""
+    if number is None:
+        return runs.in_force(db, kind, dataset.id)
     found = db.get(Run, number)
     if found is None or (found.kind, found.status, found.dataset_id) != (kind, "finished", dataset.id):
         raise UsageError(
@@ -102,22 +105,17 @@ def finished_run(db: Session, dataset: Dataset, kind: str, number: int) -> Run:
 def gather(
     context: Context, dataset: Dataset, *, predict_run: int | None = None, train_run: int | None = None
 ) -> Inputs:
-    """The runs asked for, else the latest; the train run behind the predict run, so that both speak of one classifier.
-
-    Raises UsageError where a run asked for is not a finished run of its kind on this dataset.
-    """
+    """The runs asked for, else those in force: of train runs that behind the predict run, so that both speak of one
+    classifier. Raises UsageError where a run asked for is not a finished run of its kind on this dataset."""
     with session.reading(context.engine) as db:
-        latest = runs.in_force
-        predict = (
-            finished_run(db, dataset, "predict", predict_run) if predict_run else latest(db, "predict", dataset.id)
-        )
-        if train_run:
-            train: Run | None = finished_run(db, dataset, "train", train_run)
+        predict = finished_run(db, dataset, "predict", predict_run)
+        behind = db.get(Run, predict.train_run_id) if predict and predict.train_run_id else None
+        if train_run is None and behind and behind.dataset_id == dataset.id:
+            train: Run | None = behind
+        elif train_run is None and predict and predict.imported:
+            train = None  # it has no out-of-fold values; those of a classifier trained here would be another's
         else:
-            behind = db.get(Run, predict.train_run_id) if predict and predict.train_run_id else None
-            own = behind if behind and behind.dataset_id == dataset.id else latest(db, "train", dataset.id)
-            # an imported classifier has no out-of-fold values; those of one trained here would be another's
-            train = None if predict and predict.imported else own
+            train = finished_run(db, dataset, "train", train_run)
         reports = evaluation.reports(db, dataset.id)
         scores = evaluation.report_scores(db, [report.report_id for report in reports])
         images = datasets.fingerprint(db, dataset.id)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.audit.faithfulness import MODES, ORDERS
-from engine.audit.verdicts import SIMILAR, Values, passes_sanity, sign
+from engine.audit.verdicts import SIMILAR, Values, sanity_verdict, sign
 from engine.markdown_reports import INTERVALS, Section, document
 from engine.metrics.bootstrap import Interval
 from engine.retrieval.duplicates import BITS, NEAR
@@ -126,8 +126,8 @@ def _sanity(values: Values) -> str:
         found = values.get(("sanity_rank_correlation", where))
         if found is not None:
             similarity = values.get(("sanity_ssim", where))
-            verdict = {True: "passed", False: "failed", None: "unknown"}[passes_sanity(found)]
-            rows.append((name, *_cells(found), *_cells(similarity)[:2], verdict if where == "network" else ""))
+            verdict = sanity_verdict(found) if where == "network" else ""
+            rows.append((name, *_cells(found), *_cells(similarity)[:2], verdict))
     heads = ("compared with", "rank correlation", "95 % interval", "n", "SSIM", "95 % interval", "verdict")
     return markdown_table(heads, rows) if rows else ""
 

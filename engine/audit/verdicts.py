@@ -33,9 +33,11 @@ def verdicts(values: Values) -> dict[str, str]:
     return {name: sentence for name, sentence in said.items() if sentence}
 
 
-def passes_sanity(similarity: Interval) -> bool | None:
-    """Whether maps under new weights are other maps: True below .5 with the whole interval; None where unknown."""
-    return similarity.high < SIMILAR if math.isfinite(similarity.high) else None
+def sanity_verdict(similarity: Interval) -> str:
+    """passed where maps under new weights are other maps, below .5 with the whole interval, else failed; or unknown."""
+    if not math.isfinite(similarity.high):
+        return "unknown"
+    return "passed" if similarity.high < SIMILAR else "failed"
 
 
 def sign(gain: Interval) -> str:
@@ -49,8 +51,7 @@ def _sanity(values: Values) -> str:
     found = values.get(("sanity_rank_correlation", "network"))
     if found is None:
         return ""
-    passed = {True: "passed", False: "failed", None: "unknown"}[passes_sanity(found)]
-    return f"{passed}: rank correlation {_shown(found)} with maps of the same network under new weights"
+    return f"{sanity_verdict(found)}: rank correlation {_shown(found)} with maps of the same network under new weights"
 
 
 def _faithfulness(values: Values) -> str:

@@ -111,13 +111,12 @@ class Subject:
 
 
 def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subject:
-    """The predict run asked for, or the latest, with all that hangs on it.
+    """The predict run asked for, or that in force, with all that hangs on it.
 
     Raises UsageError, JobError or InputError, each with what to run where something is missing.
     """
     with session.reading(context.engine) as db:
-        latest = runs.in_force
-        predict = finished_run(db, dataset, "predict", number) if number else latest(db, "predict", dataset.id)
+        predict = finished_run(db, dataset, "predict", number)
         images, films = datasets.fingerprint(db, dataset.id), attributes.of_dataset(db, dataset.id)
     if predict is None:
         again = job("predict", dataset.name)

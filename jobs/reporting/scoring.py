@@ -9,7 +9,6 @@ from sqlalchemy.orm import Session
 
 from db import report_tallies, session, writes
 from db.models import Dataset, Report, ReportScore, Run
-from db.queries import runs
 from db.queries.predictions import PredictedImage
 from engine.commands import job, option, shell
 from jobs.command import Context, JobError
@@ -24,9 +23,7 @@ def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
     """The finished predict run asked for, or the one in force. Raises UsageError where run `number` is no such run of
     the dataset, JobError with the command that makes one where there is none."""
     with session.reading(context.engine) as db:
-        if number is not None:
-            return finished_run(db, dataset, "predict", number)
-        found = runs.in_force(db, "predict", dataset.id)
+        found = finished_run(db, dataset, "predict", number)
     if found is None:
         raise JobError(
             f"dataset '{dataset.name}' has no finished predict run, which reports rest on; "

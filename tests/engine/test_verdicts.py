@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from engine.audit.verdicts import passes_sanity, sign, verdicts
+from engine.audit.verdicts import sanity_verdict, sign, verdicts
 from engine.metrics.bootstrap import Interval
 
 
@@ -30,9 +30,9 @@ def test_a_gain_counts_only_where_its_interval_leaves_zero_out(interval: Interva
 
 
 def test_sanity_is_passed_only_where_the_whole_interval_is_below_the_limit() -> None:
-    assert passes_sanity(between(-0.1, 0.49)) is True
-    assert passes_sanity(between(0.1, 0.51)) is False
-    assert passes_sanity(UNKNOWN) is None
+    assert sanity_verdict(between(-0.1, 0.49)) == "passed"
+    assert sanity_verdict(between(0.1, 0.51)) == "failed"
+    assert sanity_verdict(UNKNOWN) == "unknown"
 
 
 def test_every_question_is_answered_by_its_own_values() -> None:
