@@ -47,6 +47,7 @@ def test_a_path_with_more_folders_or_fewer_names_the_one_image_that_it_fits(tmp_
     held = ["test/NORMAL/a.png", "train/NORMAL/b.png", "test/NORMAL/b.png", "test/PNEUMONIA/c.png"]
     file = sheet(tmp_path, "/home/me/xray/test/NORMAL/a.png,0.1", "test/NORMAL/b.png,0.2", "PNEUMONIA/c.png,0.3")
     assert probabilities(file, held, {}) == {held[0]: 0.1, held[2]: 0.2, held[3]: 0.3}
+    assert probabilities(sheet(tmp_path, "xray/train/NORMAL/b.png,0.9"), held, {}) == {held[1]: 0.9}
     file = sheet(tmp_path, "NORMAL/b.png,0.4", "c.png,0.5", "elsewhere/a.png,0.6", "x/c.png,0.7")
     found = read(file, held, {})
     assert {path: one.probability for path, one in found.by_path.items()} == {held[3]: 0.5}

@@ -27,6 +27,7 @@ def test_outcomes_are_those_of_the_lists(count: int, seed: int, threshold: float
         known = None if math.isnan(probability) else float(probability)
         expected = outcome(None if label < 0 else int(label), known, threshold)
         assert OUTCOMES[code] == (expected or "not judged")
+    assert made.failures.tolist() == [OUTCOMES[code] in ("FN", "FP") for code in made.outcomes]
 
 
 @given(count=st.integers(0, 300), most=st.integers(1, 80), failures=st.integers(0, 80))
@@ -72,6 +73,12 @@ def test_a_box_holds_what_a_loop_finds_the_most_wrong_first(edges: list[float], 
 
     ordered = sorted(expected, key=lambda at: (not made.failures[at], -error(at), made.ids[at]))
     assert most_wrong(made, rows, limit=limit).tolist() == ordered[:limit]
+
+
+def test_a_box_that_is_one_images_place_holds_it() -> None:
+    made = points(20)
+    x, y = made.places[7].tolist()
+    assert inside(made, (x, x, y, y)).tolist() == [7]
 
 
 def test_counts_are_of_all_images_and_leave_out_what_none_has() -> None:

@@ -6,7 +6,7 @@ from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
 from engine.reporting.scores import CaseFacts, score
 from engine.reporting.scores.claims import contradictions, laterality, unsupported
-from engine.reporting.scores.form import repetition, truncated
+from engine.reporting.scores.form import asked_for, repetition, truncated
 from engine.reporting.scores.references import METRICS
 
 RIGHT = {"right_lower": 0.7, "right_upper": 0.1, "left_lower": 0.2}
@@ -92,6 +92,8 @@ def test_repetition_is_the_share_of_runs_of_four_words_that_came_before() -> Non
         ("The lungs are clear.", True, 1),
         ("The lungs are clear and the heart is of", False, 1),
         ("IMPRESSION:\nNo pneumonia", False, 0),
+        ("Findings.\nno sign of pneumonia", False, 0),
+        ("Findings.\nthere is no sign of", False, 1),
         ("", False, 0),
         ("a chest x-ray of a child with pneumonia", False, 0),
         ("a chest x-ray of a child with a", False, 1),
@@ -106,6 +108,11 @@ def test_repetition_is_the_share_of_runs_of_four_words_that_came_before() -> Non
 )
 def test_a_report_that_breaks_off_is_truncated(text: str, cut: bool, value: float) -> None:
     assert truncated(text, CaseFacts(cut=cut)).value == value
+
+
+def test_the_form_is_the_share_of_what_was_asked_for_and_names_what_is_missing() -> None:
+    found = asked_for("CARDIAC: normal.\nPLEURA: clear.\nIMPRESSION: normal.", STRATEGIES["clinical_structured"])
+    assert (found.value, found.detail) == (0.75, {"missing": ["LUNG FIELDS"]})
 
 
 def test_agreement_with_the_classifier_is_its_own_score() -> None:
