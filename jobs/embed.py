@@ -77,7 +77,7 @@ def argument_parser() -> ArgumentParser:
         *("--train-run", "--run"),
         type=row_number,
         metavar="N",
-        help="train run whose classifier embeds (default: the latest)",
+        help="train run whose classifier embeds (default: the one in force)",
     )
     options.add_argument(
         "--weights", type=named_file, metavar="PATH", help="pretrained weights to use instead of the known"

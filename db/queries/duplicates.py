@@ -1,4 +1,4 @@
-"""Which images are nearly the same picture, as the latest run of `duplicates` found."""
+"""Which images are nearly the same picture, as a run of `duplicates` found."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -196,7 +196,7 @@ def shortened(name: str, limit: int) -> str:
 
 
 def latest(session: Session, dataset_id: int) -> Evaluation | None:
-    """The dataset's latest finished evaluation and its metrics by task, or None."""
+    """The dataset's evaluation in force and its metrics by task, or None."""
     run = runs.in_force(session, "evaluate", dataset_id)
     if run is None:
         return None

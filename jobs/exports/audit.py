@@ -19,7 +19,7 @@ EACH = 3
 
 
 def audit_of(export: Export) -> Run:
-    """The latest audit of the predict run that the evaluation read. Raises InputError where there is none."""
+    """The audit in force of the predict run that the evaluation read. Raises InputError where there is none."""
     predict = export.run("predict")
     with session.reading(export.context.engine) as db:
         found = queries.latest(db, predict.id)
