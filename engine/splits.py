@@ -10,6 +10,8 @@ from engine.errors import InputError
 
 OUT_OF_FOLD = "oof"
 """Where a classifier's values on its own training images stand, each scored by the members that did not see it."""
+LEARNT_FROM = ("train", "val")
+"""What classifiers, centres and words are learnt from; test never moves them."""
 UNSPLIT = "all"
 """Where those of images stand that the source puts into no split."""
 LABELS = ("normal", "pneumonia")

@@ -13,6 +13,7 @@ from db.queries import datasets, runs
 from engine import devices
 from engine.classification import model_json, versions
 from engine.commands import job
+from engine.datasets import SPLITS
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun
@@ -20,7 +21,6 @@ from jobs.run import ActiveRun
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
 
-SPLITS = ("train", "val", "test")
 BATCH = 256
 
 
@@ -78,7 +78,7 @@ def inputs_of(trained: Run, images: Sequence[Image]) -> str:
 
 
 def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
-    """The finished train run asked for, or the latest of this dataset.
+    """The finished train run asked for, or this dataset's that is in force.
 
     Another dataset's classifier is taken only by name, and one trained on phantoms is not let near radiographs.
     """

@@ -9,6 +9,7 @@ from db import session
 from db.models import Run
 from db.queries import predictions
 from db.queries.predictions import PredictedImage
+from engine.datasets import SPLITS
 from engine.digests import json_sha256
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.reporting.labelled_cases import LabelledCases
@@ -24,7 +25,6 @@ from jobs.run import ActiveRun
 if TYPE_CHECKING:
     from engine.reporting.generators import Options, ReportGenerator
 
-SPLITS = ("train", "val", "test", "all")
 ONLY = ("false-negatives", "false-positives", "failures")
 
 
@@ -66,7 +66,9 @@ def argument_parser() -> ArgumentParser:
     options.add_argument("--strategies", default="all", metavar="A,B", help="prompt strategies (default: all)")
     options.add_argument("--strategies-file", type=Path, metavar="FILE", help=STRATEGIES_FILE)
     options.add_argument("--images", default="10", metavar="N", help="how many, or all (default: 10)")
-    options.add_argument("--split", choices=SPLITS, help="default: test, or all where no image of test was scored")
+    options.add_argument(
+        "--split", choices=(*SPLITS, "all"), help="default: test, or all where no image of test was scored"
+    )
     options.add_argument(
         "--seed", type=natural, default=0, help="of the sample, which is balanced over labels (default: 0)"
     )

@@ -13,6 +13,7 @@ from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, datasets, predictions, runs, search
 from db.queries.cases import Question
 from engine.commands import embed_again, job
+from engine.datasets import SPLITS
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
@@ -71,7 +72,7 @@ def argument_parser() -> ArgumentParser:
     options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the latest in force)")
     options.add_argument("--reports", action="store_true", help="look for --text in reports in any case")
-    options.add_argument("--split", choices=("train", "val", "test"), help="find only cases of this split")
+    options.add_argument("--split", choices=SPLITS, help="find only cases of this split")
     options.add_argument("--label", type=str.lower, choices=tuple(cases.LABELS), help="find only cases with this label")
     options.add_argument("--cause", metavar="NAME", help="find only cases with this cause, or unknown")
     options.add_argument(

@@ -14,6 +14,7 @@ from engine.digests import json_sha256
 from engine.files import kept_array, save_array
 from engine.retrieval.embedders import spec
 from engine.retrieval.vector_index import IndexDamagedError, centre_of, centred, uncentred
+from engine.splits import LEARNT_FROM
 from jobs import indexes
 from jobs.command import Context
 from jobs.run import ActiveRun, Advance
@@ -150,4 +151,4 @@ def centred_on(images: Sequence[Image]) -> str:
 
 def training_images(images: Sequence[Image]) -> "NDArray[np.bool_]":
     """Those of train and val: bool (n,)."""
-    return np.array([image.split in ("train", "val") for image in images])
+    return np.array([image.split in LEARNT_FROM for image in images])

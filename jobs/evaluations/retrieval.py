@@ -11,6 +11,7 @@ from db.queries import evaluation, leakage, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage
 from db.writes import MetricValue
 from engine.errors import InputError
+from engine.splits import LEARNT_FROM
 from jobs.command import Context
 from jobs.results import Rows, index_rows, metric_value, test_rows
 
@@ -37,7 +38,7 @@ def retrieval_values(
 
     opened, rows = index_rows(context, index)
     split, of_split = test_rows(rows)
-    learnt = [(row, image) for row, image in rows if image.split in ("train", "val")]
+    learnt = [(row, image) for row, image in rows if image.split in LEARNT_FROM]
     judged = unseen(context, index, of_split)
 
     def collection(rows: Sequence[tuple[int, KnownImage]]) -> Collection:

@@ -9,15 +9,13 @@ from db.models import Dataset
 from db.queries import predictions
 from db.queries.predictions import KnownImage
 from engine.digests import json_sha256
+from engine.splits import LEARNT_FROM
 from jobs import indexes
 from jobs.command import Context
 
 if TYPE_CHECKING:
     from engine.reporting.generators import LabelledCase
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
-
-LEARNT_FROM = ("train", "val")
-"""Splits that cases are taken from; where no image of the index is in them, from all."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +34,8 @@ class LabelledCases:
     def of(
         cls, context: Context, dataset: Dataset, embedder: str | None, references: Mapping[str, str]
     ) -> "LabelledCases":
-        """By the index of `embedder`, or the one built last. Raises JobError or UsageError where there is none."""
+        """By the index of `embedder`, or the one built last; cases of LEARNT_FROM, or of all splits where the index has
+        none of these. Raises JobError or UsageError where there is no index."""
         chosen = indexes.choose(context, dataset, embedder)
         index = indexes.open_index(context, chosen)
         with session.reading(context.engine) as db:
