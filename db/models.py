@@ -42,9 +42,8 @@ class Base(DeclarativeBase):
     type_annotation_map = {datetime: UtcDateTime, dict[str, Any]: JSON, list[str]: JSON, str: Text}  # noqa: RUF012
 
 
-def _where(condition: str) -> dict[str, Any]:
-    """Options of a partial index, for both databases."""
-    return {f"{dialect}_where": text(condition) for dialect in ("sqlite", "postgresql")}
+ALONE = text("review_id IS NULL")
+"""Of a tag: that it is in no review."""
 
 
 class Dataset(Base):
@@ -360,7 +359,7 @@ class ImageTag(Base):
     __table_args__ = (
         Index(None, "name", "image_id"),
         Index(None, "review_id"),
-        Index("uq_image_tag_alone", "image_id", "name", unique=True, **_where("review_id IS NULL")),
+        Index("uq_image_tag_alone", "image_id", "name", unique=True, sqlite_where=ALONE, postgresql_where=ALONE),
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))

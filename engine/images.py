@@ -19,8 +19,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import PHOTOMETRIC_INTERPRETATION, TiffImageFile
 
 from engine import dicom
-from engine.errors import InputError
-from engine.errors import UnreadableImageError as UnreadableImageError
+from engine.errors import InputError, UnreadableImageError
 from engine.windowing import percentile_window, to_eight_bits
 
 T = TypeVar("T")

@@ -60,11 +60,10 @@ class Backbone(WeightsAlone, nn.Module):
             grey = F.interpolate(grey, size=(size, size), mode="bilinear", antialias=True)
         mean = grey.new_tensor(self.spec.mean).view(1, 3, 1, 1)
         std = grey.new_tensor(self.spec.std).view(1, 3, 1, 1)
+        images = (grey - mean) / std
         if hide_corners:
-            return ((grey - mean) / std * _inside(grey.shape[-1]).to(grey)).contiguous(
-                memory_format=torch.channels_last
-            )
-        return ((grey - mean) / std).contiguous(memory_format=torch.channels_last)
+            images *= _inside(grey.shape[-1]).to(grey)
+        return images.contiguous(memory_format=torch.channels_last)
 
 
 @cache

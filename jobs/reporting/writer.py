@@ -108,7 +108,6 @@ class ReportWriter:
     ) -> "Iterator[list[tuple[PredictedImage, Outcome]]]":
         """What the generator makes of the images, as it comes; one that cannot be read any more fails alone."""
         from engine.errors import InputError
-        from engine.images import UnreadableImageError
         from engine.reporting.generators import Failed
 
         cases: list[Case] = []
@@ -118,7 +117,7 @@ class ReportWriter:
             try:
                 cases.append(self.case(item))
                 asked[len(asked)] = item
-            except (UnreadableImageError, InputError, OSError) as error:
+            except (InputError, OSError) as error:
                 unread.append((item, Failed(f"image {item.path} cannot be used: {error}")))
         if unread:
             yield unread

@@ -12,7 +12,7 @@ from pydicom.encaps import encapsulate
 from pydicom.pixels import apply_windowing
 
 from engine import dicom, images
-from engine.images import UnreadableImageError
+from engine.errors import UnreadableImageError
 
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 64  # 0 to 4032, of 12 bits
 

@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from engine import images
-from engine.errors import InputError
-from engine.images import UnreadableImageError
+from engine.errors import InputError, UnreadableImageError
 
 
 def encoded(picture: Image.Image, kind: str = "PNG", **options: object) -> bytes:
