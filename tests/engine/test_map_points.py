@@ -23,6 +23,7 @@ def points(count: int, *, seed: int = 0, threshold: float | None = 0.5) -> Point
 @given(count=st.integers(0, 60), seed=st.integers(0, 99), threshold=st.sampled_from([None, 0.0, 0.5, 1.0]))
 def test_outcomes_are_those_of_the_lists(count: int, seed: int, threshold: float | None) -> None:
     made = points(count, seed=seed, threshold=threshold)
+    made.probabilities[:1] = math.nan if threshold is None else threshold
     for label, probability, code in zip(made.labels, made.probabilities, made.outcomes, strict=True):
         known = None if math.isnan(probability) else float(probability)
         expected = outcome(None if label < 0 else int(label), known, threshold)
