@@ -26,7 +26,7 @@ with resources.reading() as session:
     indexes = evaluation.indexes(session, dataset.id)
 
 if case is None or case.dataset_id != dataset.id:
-    st.header("No such case")
+    st.title("No such case")
     st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {image_id}.")
     kept = frame.kept(dataset) | address.pinned()
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:", query_params=kept)
@@ -36,7 +36,7 @@ frame.entitle(f"Case {case.id}")
 title, walk = st.columns([3, 2], vertical_alignment="bottom")
 with title:
     mark = f"{wording.OUTCOMES[case.outcome]}: " if case.outcome else ""
-    st.header(f"{mark}{grid.name(case).lower() if mark else grid.name(case)}")
+    st.title(f"{mark}{grid.name(case).lower() if mark else grid.name(case)}")
 with walk:
     steps.show(dataset, place, counting.total(question))
 
@@ -51,7 +51,7 @@ with known:
     history.show(dataset, case, view)
     audit_findings.facts(dataset, case, view)
 
-st.subheader(f"Reports ({len(written)})", anchor=navigation.REPORTS)
+st.header(f"Reports ({len(written)})", anchor=navigation.REPORTS)
 if not written:
     split = ["--split", case.split or "all"]
     scored = view.run is not None and view.run.kind == "predict" and case.probability is not None
@@ -63,10 +63,10 @@ else:
     if len(written) > 1:
         side_by_side.differences(written)
 
-st.subheader("Reviews", anchor=navigation.REVIEWS)
+st.header("Reviews", anchor=navigation.REVIEWS)
 of_image.show(case.id)
 
-st.subheader("Similar cases", anchor=navigation.SIMILAR)
+st.header("Similar cases", anchor=navigation.SIMILAR)
 if not indexes:
     panels.missing("No vector index holds this dataset yet:", panels.chain(dataset, "embed"))
 else:
@@ -85,6 +85,6 @@ else:
         )
 audit_findings.neighbours(dataset, case, view)
 
-st.subheader("Near-duplicates", anchor=navigation.TWINS)
+st.header("Near-duplicates", anchor=navigation.TWINS)
 with panels.guarded("The near-duplicates"):
     near_duplicates.show(dataset, case, view)

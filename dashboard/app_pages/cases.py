@@ -17,7 +17,7 @@ total, counts = counting.total(view.question), counting.outcomes(view.question)
 
 left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:
-    st.header("Cases")
+    st.title("Cases")
     st.markdown(f"{wording.count(total, 'distinct image')}. {filters.described(view)}")
     if narrowed := filters_in_force.links(dataset, view):
         linked.row(narrowed, key="filters", left=True)

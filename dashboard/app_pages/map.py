@@ -12,7 +12,7 @@ view = filters.view(dataset)
 with resources.reading() as session:
     run = runs.in_force(session, "map", dataset.id)
 
-st.header("Map")
+st.title("Map")
 if run is None:
     panels.missing("No map of this dataset has been drawn yet:", panels.chain(dataset, "map"))
     st.stop()

@@ -15,7 +15,7 @@ with resources.reading() as session:
     evaluated = evaluation.latest(session, dataset.id)
     standings = reports.leaderboard(session, dataset.id)
 
-st.header(wording.plain(dataset.name))
+st.title(wording.plain(dataset.name))
 st.markdown(holdings.described(dataset, rows, ingest))
 view = classifier.view(dataset, evaluated)
 classifier.headline(dataset, view.run, evaluated)
@@ -27,13 +27,13 @@ if evaluated is not None:
 
 left, right = st.columns([3, 2], gap="large")
 with left:
-    st.subheader("Images")
+    st.header("Images")
     holdings.show(dataset, rows, view)
 with right:
-    st.subheader("Needs attention")
+    st.header("Needs attention")
     attention.show(dataset, view)
 
-st.subheader("Results")
+st.header("Results")
 if evaluated is None:
     panels.missing("Nothing has been measured on this dataset yet:", panels.chain(dataset, "evaluate"))
     st.stop()

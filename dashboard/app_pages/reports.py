@@ -52,7 +52,7 @@ question = ReportQuestion(
 )
 found = matches.page(question, SIZE)
 
-st.header("Reports")
+st.title("Reports")
 if not compared and not found.total:
     panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
     st.stop()

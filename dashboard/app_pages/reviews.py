@@ -10,7 +10,7 @@ WAYS = {"judge": "Judge blind", "agreement": "Agreement", "list": "All reviews"}
 dataset = frame.open_dataset()
 view = filters.view(dataset)
 
-st.header("Reviews")
+st.title("Reviews")
 way = address.choice("Show", WAYS, name="view", default="judge")
 if way == "list":
     review_list.show(dataset, view)

@@ -37,7 +37,7 @@ def live() -> None:
 
 
 if chosen is None:
-    st.header("Runs")
+    st.title("Runs")
     with st.sidebar:
         address.choice("Kind", {kind: kind.capitalize() for kind in run_view.KINDS}, name="kind")
 live()

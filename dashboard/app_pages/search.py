@@ -18,7 +18,7 @@ view = filters.view(dataset)
 with resources.reading() as session:
     indexes = {index.embedder: index for index in evaluation.indexes(session, dataset.id)}
 
-st.header("Search")
+st.title("Search")
 if not indexes:
     panels.missing(
         "No vector index holds this dataset yet, so words find notes and reports alone. Make one:",

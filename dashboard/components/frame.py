@@ -54,7 +54,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
     viewed = next((one for one in known if one.name == address.get("dataset")), supposed)
     st.session_state[SUPPOSED] = known[0].name if known else None
     with st.sidebar:
-        st.markdown(f"#### {NAME}")
+        st.markdown(f"**{NAME}**")  # no heading: a page has one of the first level, its own
         for name, (title, icon) in TITLES.items():
             st.page_link(FOLDER / f"{name}.py", label=title, icon=icon, query_params=kept(viewed))
         st.caption(USE)

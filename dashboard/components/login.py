@@ -13,7 +13,7 @@ def demand() -> None:
         return
     claims = st.user.to_dict()
     if not claims.get("is_logged_in"):
-        st.subheader("Pneumoscope")
+        st.title("Pneumoscope")
         _offer()
         login_redirect.remember()
         st.stop()

@@ -54,7 +54,7 @@ def _made(session: Session, dataset: Dataset, name: str) -> bool:
 
 def no_database(absent: str | None = None) -> None:
     """There is no database, or nothing is in it. absent: the file that is not there."""
-    st.subheader("Nothing here yet")
+    st.title("Nothing here yet")
     if absent is None:
         st.markdown("The database is empty.")
     else:
@@ -69,14 +69,14 @@ def no_database(absent: str | None = None) -> None:
 
 def unreachable(reason: str) -> None:
     """The database is somewhere, but does not open."""
-    st.subheader("The database does not answer")
+    st.title("The database does not answer")
     st.code(reason, language=None, wrap_lines=True)
     st.markdown("Reload this page once it does.")
 
 
 def old_schema() -> None:
     """The tables are from an earlier version; every job brings them up to date before it starts."""
-    st.subheader("The database is from an earlier version")
+    st.title("The database is from an earlier version")
     st.markdown("Bring its tables up to date; nothing stored is lost:")
     st.code("python -m jobs migrate", language=None, wrap_lines=True)
     st.markdown("Then reload this page.")
@@ -84,7 +84,7 @@ def old_schema() -> None:
 
 def newer_schema() -> None:
     """The tables are from a later version than this code."""
-    st.subheader("The database is from a later version")
+    st.title("The database is from a later version")
     st.markdown("This code cannot read it. Update the checkout, then restart the dashboard:")
     st.code(f"git pull\n{SERVE}", language=None, wrap_lines=True)
 

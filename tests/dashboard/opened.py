@@ -47,7 +47,8 @@ def open_page(name: str, **parameters: object) -> AppTest:
 
 def said(at: AppTest) -> str:
     """All text of the page."""
-    parts = [*at.header, *at.subheader, *at.markdown, *at.caption, *at.code, *at.error, *at.warning, *at.info]
+    heads = [*at.title, *at.header, *at.subheader]
+    parts = [*heads, *at.markdown, *at.caption, *at.code, *at.error, *at.warning, *at.info]
     return "\n".join(str(part.value) for part in parts)
 
 

@@ -117,7 +117,7 @@ def test_without_the_artifact_folder_each_page_says_what_is_gone_and_the_rest_is
         shutil.rmtree(child)
     at = open_page(name, image=1, by="image")
     assert not at.exception
-    assert at.header or at.subheader
+    assert at.title
     broken = {"case": "index", "search": "index", "map": "draw the map again: python -m jobs map"}
     if name in broken:
         assert broken[name] in " ".join(str(one.value) for one in at.error)

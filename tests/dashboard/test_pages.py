@@ -305,7 +305,7 @@ def test_a_run_whose_process_died_shows_as_lost_and_a_living_one_shows_its_progr
         run.heartbeat = now()
         number = run.id
     at = open_page("runs", run=number)
-    assert "running" in str(at.header[0].value)
+    assert "running" in str(at.title[0].value)
     assert "vectors 30 of 60, 75 s left" in [one.proto.text for one in at.get("progress")]
     with database.transaction(workbench.engine) as db:
         db.execute(update(Run).where(Run.id == number).values(heartbeat=now().replace(year=2020)))
@@ -345,7 +345,7 @@ def test_no_page_but_an_upload_loads_torch(workbench: Workbench) -> None:
         "from opened import PAGES, open_page\n"
         "for name in PAGES:\n"
         "    at = open_page(name, image=1, by='image', run=2)\n"
-        "    assert not at.exception and at.header, name\n"
+        "    assert not at.exception and at.title, name\n"
         "print([name for name in ('torch', 'transformers', 'sklearn') if name in sys.modules])\n"
     )
     done = subprocess.run(

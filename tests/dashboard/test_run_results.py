@@ -90,7 +90,7 @@ def test_an_unfinished_run_has_no_results(workbench: Workbench) -> None:
     run = run_of(workbench, "predict")
     with database.transaction(workbench.engine) as db:
         db.get_one(Run, run).status = "interrupted"
-    assert "Results" not in [one.value for one in open_page("runs", run=run).subheader]
+    assert "Results" not in [one.value for one in open_page("runs", run=run).header]
 
 
 def test_an_evaluation_shows_precision_at_k(workbench: Workbench) -> None:

@@ -50,7 +50,7 @@ def served() -> Iterator[str]:
 def opened(page: Page, address: str) -> None:
     """Go to an address and wait until its page stands still."""
     page.goto(address)
-    page.locator("h2, h3").first.wait_for(timeout=SLOW)
+    page.locator("h1").first.wait_for(timeout=SLOW)
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(state="attached", timeout=SLOW)
     page.wait_for_load_state("networkidle")
     page.wait_for_timeout(1000)

@@ -1,4 +1,7 @@
-"""Does axe-core find a serious violation of WCAG 2.1 AA on any page, in either theme, wide or on a phone?"""
+"""Does axe-core find a serious violation of WCAG 2.1 AA on any page, in either theme, wide or on a phone, and do its
+headings tell how it is made?"""
+
+from itertools import pairwise
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -34,6 +37,15 @@ def test_axe_finds_no_serious_violation(chromium: Browser, address: str, name: s
     visit.open(PLACES[name])
     assert serious(visit.page) == []
     context.close()
+
+
+@pytest.mark.parametrize("name", sorted(PLACES))
+def test_headings_begin_with_the_one_of_the_page_and_skip_no_level(visit: Visit, name: str) -> None:
+    visit.open(PLACES[name])
+    shown = visit.page.locator("h1, h2, h3, h4, h5, h6").filter(visible=True)
+    levels = [int(tag[1]) for tag in shown.evaluate_all("found => found.map((one) => one.tagName)")]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 @pytest.mark.parametrize("name", ["cases", "case", "search", "reviews"])

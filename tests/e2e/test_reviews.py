@@ -62,7 +62,7 @@ def test_three_films_are_judged_by_keyboard_one_taken_back_and_all_leave_as_csv(
     expect(page.get_by_role("button", name="Skip for now")).to_be_visible()
     page.reload()
     judged(visit, 2)
-    page.locator("h2").first.click()
+    page.locator("h1").first.click()
     page.keyboard.press("4")
     judged(visit, 3)
     page.get_by_role("radio", name="All reviews").click()

@@ -24,7 +24,7 @@ class Visit:
 
     def drawn(self) -> None:
         """Wait until a heading is there, the script has ended and every part has the code that draws it."""
-        expect(self.page.locator("h2, h3").first).to_be_visible(timeout=30_000)
+        expect(self.page.locator("h1").first).to_be_visible(timeout=30_000)
         expect(self.page.locator("[data-testid=stApp][data-test-script-state=notRunning]")).to_be_attached(
             timeout=30_000
         )

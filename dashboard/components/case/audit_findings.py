@@ -52,7 +52,7 @@ def slices(dataset: Dataset, run: Run) -> None:
         last = audit.latest(session, predicted) if predicted else None
     if not found:
         return
-    st.subheader("Slices")
+    st.header("Slices")
     st.caption(
         "Films of one label that look alike; higher and lower are against the other films of that label, in standard "
         "deviations. p: how likely so many failures would be if the slice failed like the rest "
@@ -82,10 +82,10 @@ def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:
     if run is None or not found:
         return
     same = sum(near.image.label == case.label for near in found)
-    st.markdown(f"**Training images it resembles** (audit, run {run.id})")
+    st.subheader("Training images it resembles", anchor=False)
     st.caption(
-        f"{same} of {len(found)} carry its label. What the classifier learned from these it may have applied here; "
-        "probabilities and outcomes under them are out of fold."
+        f"Found by audit run {run.id}. {same} of {len(found)} carry its label. What the classifier learned from these "
+        "it may have applied here; probabilities and outcomes under them are out of fold."
     )
     titles = {near.image.id: f"Similarity {near.neighbour.similarity:.3f}" for near in found}
     lines = {

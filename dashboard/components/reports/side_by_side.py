@@ -24,7 +24,7 @@ def show(rows: Sequence[ReportRow], view: filters.View) -> None:
             earlier.setdefault(place, []).append(row)
     strategies = list(dict.fromkeys(strategy for _, strategy in sorted(latest, key=lambda p: latest[p].report.id)))
     for model in sorted({model for model, _ in latest}):
-        st.markdown(f"**{wording.plain(model)}**")
+        st.subheader(wording.plain(model), anchor=False)
         for column, strategy in zip(st.columns(len(strategies)), strategies, strict=True):
             with column:
                 st.caption(report_view.named(strategy))

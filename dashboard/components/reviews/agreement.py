@@ -60,9 +60,9 @@ def show(dataset: Dataset, question: Question, view: filters.View) -> None:
         st.caption(_otherwise(len(every) - len(rows)))
     digest = hashlib.sha256(repr(judgements).encode()).hexdigest()
     pairs, together, by_label, by_model = _measured(digest, study)
-    st.subheader("Among readers")
+    st.header("Among readers")
     _among(pairs, together)
-    st.subheader("Against label and model")
+    st.header("Against label and model")
     _against(by_label, by_model)
     _differing(dataset, study, view)
 
@@ -138,7 +138,7 @@ def _left_out(one: ReferenceAgreement, what: str) -> list[Cell]:
 
 def _differing(dataset: Dataset, study: ReaderStudy, view: filters.View) -> None:
     """Images that verdicts differ on, as cards with what each reader said."""
-    st.subheader("Disagreements")
+    st.header("Disagreements")
     kind = address.choice("Which", KINDS, name="differ", default="readers") or "readers"
     found = study.apart(kind)
     page = address.page(len(found), SIZE)

@@ -68,7 +68,7 @@ def _predictions(dataset: Dataset, run: Run) -> None:
     judged = _judged(run.id, threshold, dataset.synthetic, str((ingest.id, ingest.finished)) if ingest else "")
     if not judged.images:
         return
-    st.subheader("Results")
+    st.header("Results")
     unseen = "held out" if run.kind == "train" else "that its classifier was not trained on"
     st.caption(
         f"{wording.count(judged.images, 'distinct image')} {'of split test' if judged.tested else unseen}; called "
@@ -153,7 +153,7 @@ def _precision(dataset: Dataset, metrics: Sequence[Metric]) -> None:
 
     table, chance = tables.precision_at_k(metrics)
     if not table.empty:
-        st.subheader("Results")
+        st.header("Results")
         figures.drawn(charts.precision_at_k(table, chance=chance, synthetic=dataset.synthetic), height=440)
 
 
@@ -166,7 +166,7 @@ def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
         steps = runs.metrics(session, run.id, curves=True)
     probes = tables.probes(metrics)
     curves = {group: tables.faithfulness(steps, group=group) for group in GROUPS}
-    st.subheader("Results")
+    st.header("Results")
     verdicts = (run.summary or {}).get("verdicts") or {}
     if verdicts:
         rows = [[Cell(name.capitalize()), Cell(said)] for name, said in verdicts.items()]

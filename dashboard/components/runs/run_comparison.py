@@ -39,7 +39,7 @@ def offer(dataset: Dataset, run: Run) -> None:
     shown = {number: _named(other) for number, other in others.items()}
     chosen = address.choice("Compare with", shown, name="against", menu=True, placeholder="Choose a run")
     if chosen in others:
-        st.subheader(f"Compared with run {chosen}")
+        st.header(f"Compared with run {chosen}")
         _beside(dataset, run, others[chosen])
 
 

@@ -14,7 +14,7 @@ from db.models import Artifact
 
 def listing(files: Sequence[Artifact]) -> None:
     """The files as a table; what is there is linked by its name."""
-    st.subheader("Files")
+    st.header("Files")
     st.markdown("A name leads to its file; a folder comes as a zip.")
     table = [_row(file) for file in files]
     linked.table(["Name", "Path", ">Size", ">Shape", "State"], table, key="files", caption="Files")

@@ -49,11 +49,11 @@ def one(dataset: Dataset, run_id: int) -> None:
         frame.FOLDER / "runs.py", label="All runs", icon=":material/arrow_back:", query_params=frame.kept(dataset)
     )
     if run is None:
-        st.header("No such run")
+        st.title("No such run")
         st.markdown(frame.absent_run(run_id) or "")
         return
     standing = runs.status(run)
-    st.header(f"Run {run.id}: {', '.join([run.kind, *map(wording.plain, naming.telling(run)), standing])}")
+    st.title(f"Run {run.id}: {', '.join([run.kind, *map(wording.plain, naming.telling(run)), standing])}")
     related.show(dataset, run)
     if standing == "running":
         share = min(1.0, run.done / run.total) if run.total else 0.0
@@ -116,7 +116,7 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
             st.code(json.dumps(run.summary, indent=2), language="json", wrap_lines=True)
     run_comparison.previous(dataset, run)
     if metrics:
-        st.subheader("Metrics")
+        st.header("Metrics")
         figures.listing(metrics, key="run_metrics")
     if files:
         run_files.listing(files)
@@ -124,7 +124,7 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
     if lost:
         _unwritten(dataset, lost, unwritten)
     if reasons:
-        st.subheader("Left-out files")
+        st.header("Left-out files")
         st.markdown(", ".join(f"{wording.plain(reason)}: {number:,}" for reason, number in reasons.items()) + ".")
         table: list[list[Cell | str]] = [
             [one.path, one.reason, _detail(dataset, one.image_id, one.detail)] for one in skipped
@@ -147,7 +147,7 @@ def _forgetting(dataset: Dataset, run: Run, standing: str | None) -> None:
 
 def _unwritten(dataset: Dataset, total: int, failed: Sequence[ReportFailure]) -> None:
     """The reports that the run could not write, each with its reason."""
-    st.subheader("Reports that could not be written")
+    st.header("Reports that could not be written")
     st.markdown(f"{wording.count(total, 'report')}; the same command tries them again.")
     table: list[list[Cell | str]] = [
         [Cell(f"Image {one.image_id}", frame.here("case", dataset, image=one.image_id)), one.strategy, one.reason]
