@@ -27,7 +27,8 @@ with resources.reading() as session:
 
 if case is None or case.dataset_id != dataset.id:
     st.title("No such case")
-    st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {image_id}.")
+    asked = wording.plain((address.get("image") or "")[:40])
+    st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {asked}." if asked else "The address names none.")
     kept = frame.kept(dataset) | address.pinned()
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:", query_params=kept)
     st.stop()

@@ -196,6 +196,8 @@ def test_a_case_outside_the_list_leads_back_to_the_list(workbench: Workbench) ->
 
 def test_an_image_that_does_not_exist_says_so(workbench: Workbench) -> None:
     assert "No such case" in said(open_page("case", image=12345))
+    assert "has no image abc" in said(open_page("case", image="abc"))
+    assert "has no image" not in said(open_page("case"))
 
 
 def test_a_broken_index_says_so_in_its_place_and_the_rest_is_there(workbench: Workbench) -> None:
