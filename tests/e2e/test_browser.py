@@ -110,29 +110,42 @@ def test_back_and_forward_step_through_the_filters(visit: Visit) -> None:
     expect(page).to_have_url(f"{visit.address}/cases")
 
 
+SCROLLED = "() => document.querySelector('[data-testid=stMain]').scrollTop"
+
+
 def test_back_from_a_case_leads_to_where_the_reader_was_in_the_list(visit: Visit) -> None:
     page = visit.page
     main = page.locator("[data-testid=stMain]")
-
-    def scrolled() -> int:
-        return int(main.evaluate("page => page.scrollTop"))
-
+    card = page.locator("a.card").nth(30)
     visit.open("/cases?sort=file")
+    expect(card).to_be_visible()  # the page is not long before
     main.evaluate("page => page.scrollTo(0, 900)")
-    before = scrolled()
+    before = page.evaluate(SCROLLED)
     assert before > 500
-    page.locator("a.card").nth(30).evaluate("card => card.click()")  # the browser would scroll to it first
+    card.evaluate("card => card.click()")  # the browser would scroll to it first
     expect(page.get_by_role("heading", name="Reports")).to_be_visible()
     visit.drawn()
-    page.wait_for_function("() => document.querySelector('[data-testid=stMain]').scrollTop === 0")
+    page.wait_for_function(f"() => ({SCROLLED})() === 0")
     page.go_back()
-    expect(page.get_by_role("heading", name="Cases")).to_be_visible()
+    expect(page.get_by_role("heading", name="Cases", exact=True)).to_be_visible()
     visit.drawn()
-    page.wait_for_function("at => document.querySelector('[data-testid=stMain]').scrollTop === at", arg=before)
+    page.wait_for_function(f"at => ({SCROLLED})() === at", arg=before)
     page.mouse.move(700, 400)
     page.mouse.wheel(0, -300)
+    page.wait_for_function(f"at => ({SCROLLED})() < at", arg=before)
     page.wait_for_timeout(1500)
-    assert scrolled() < before, "the reader's own scrolling counts"
+    assert page.evaluate(SCROLLED) < before, "the reader's own scrolling counts"
+
+
+def test_a_link_leads_to_the_top_of_its_page_where_a_slow_browser_never_sees_it_empty(visit: Visit) -> None:
+    page = visit.page
+    visit.open("/cases?sort=file")
+    page.add_style_tag(content="[data-testid=stMainBlockContainer] { min-height: 3000px; }")
+    page.locator("[data-testid=stMain]").evaluate("page => page.scrollTo(0, 900)")
+    assert page.evaluate(SCROLLED) == 900
+    page.locator("a.card").nth(30).evaluate("card => card.click()")
+    expect(page.get_by_role("heading", name="Reports")).to_be_visible()
+    page.wait_for_function(f"() => ({SCROLLED})() === 0")
 
 
 def test_an_outcome_of_the_confusion_matrix_leads_to_its_cases(visit: Visit) -> None:

@@ -8,7 +8,8 @@ function element(tag, className, children = []) {
 }
 
 const SCROLLED = "pneumoscope.scrolled ";
-let returning = null; // how far the page was scrolled that a step back, or forth, leads to
+let returning = null; // how far down the page is to be scrolled that is being drawn
+let place = location.pathname; // of the page whose parts were drawn last
 
 function scrolling() {
   return document.querySelector("[data-testid=stMain]");
@@ -19,14 +20,23 @@ addEventListener("popstate", (event) => {
   returning = event.isTrusted ? Number(sessionStorage.getItem(SCROLLED + location.href)) || null : null;
 });
 
-// The page grows while it is drawn, and begins at its top: scroll once it is long enough, and hold it there until it has
-// been whole for half a second, unless the reader scrolls.
-function settle(until = performance.now() + 10_000, whole = 0) {
+// Another page begins at its top. Not by itself: where it comes at once with the end of the former one, a slow browser
+// never sees an empty page, and stays where that was.
+function arrive() {
+  if (location.pathname !== place) returning ??= 0;
+  place = location.pathname;
+  settle();
+}
+
+// The page grows while it is drawn: scroll once it is long enough, and hold it there until it has been whole for half a
+// second, unless the reader scrolls.
+function settle(until = 0, whole = 0) {
   const page = scrolling();
   if (returning === null || !page) return;
   if (page.scrollHeight - page.clientHeight >= returning) page.scrollTo({ top: returning, behavior: "instant" });
   const drawing = document.querySelector("[data-testid=stApp][data-test-script-state=running]") !== null;
   const held = drawing || Math.abs(page.scrollTop - returning) > 1 ? 0 : whole + 1;
+  if (drawing || !until) until = performance.now() + 10_000; // it may be shorter now, and never long enough
   if (held < 30 && performance.now() < until) requestAnimationFrame(() => settle(until, held));
   else returning = null;
 }
@@ -216,7 +226,7 @@ export default function ({ data, parentElement, setStateValue }) {
   parentElement.querySelector(".linked")?.remove();
   parentElement.appendChild(drawn);
   listening.get(parentElement)?.abort();
-  settle();
+  arrive();
   if (!data.steps) return undefined;
   const ended = new AbortController();
   listening.set(parentElement, ended);
