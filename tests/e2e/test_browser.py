@@ -249,6 +249,17 @@ def test_on_a_phone_the_name_of_a_row_is_not_broken_after_every_word(visit: Visi
     assert box is not None and box["height"] < 70  # two lines
 
 
+def test_on_a_phone_hits_stand_two_by_two_and_none_of_their_lines_is_cut(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 390, "height": 844})
+    visit.open("/case?image=1")
+    cards = visit.page.locator(".st-key-similar a.card")
+    expect(cards).to_have_count(12)
+    first, second = (cards.nth(number).bounding_box() for number in (0, 1))
+    assert first and second and first["y"] == second["y"]
+    beyond = cards.locator(".line").evaluate_all("lines => lines.map((one) => one.scrollWidth - one.clientWidth)")
+    assert beyond and max(beyond) <= 0
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_a_table_that_goes_on_beyond_an_edge_is_shaded_there_and_no_other(
     visit: Visit, scheme: Literal["light", "dark"]

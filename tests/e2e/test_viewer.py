@@ -356,7 +356,12 @@ def test_every_control_is_reached_by_tab_and_has_a_name(visit: Visit) -> None:
     for _ in range(12):
         page.keyboard.press("Tab")
         names.append(page.evaluate("() => document.activeElement.shadowRoot?.activeElement?.ariaLabel || 'slider'"))
-    assert names[:4] == ["Zoom out", "Zoom in", "Fit the film into the viewer", "One film pixel on one screen pixel"]
+    assert names[:4] == [
+        "Zoom out",
+        "Zoom in",
+        "Fit the film into the viewer",
+        "1:1, one film pixel on one screen pixel",
+    ]
     assert names[4] == "Invert"
     assert (names[7:9], names[9:11]) == (["slider", "slider"], ["Heatmap", "slider"])
     expect(

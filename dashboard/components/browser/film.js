@@ -131,9 +131,9 @@ function controlsOf(viewer) {
     scale: element("span", "value scale", [], { title: "Screen pixels per film pixel" }),
     in: button("+", "Zoom in", "+", () => viewer.zoom(STEP)),
     fit: button("Fit", "Fit the film into the viewer", "0", () => viewer.fit()),
-    same: button("1:1", "One film pixel on one screen pixel", "", () => viewer.scaleTo(1)),
+    same: button("1:1", "1:1, one film pixel on one screen pixel", "", () => viewer.scaleTo(1)),
     invert: button("Invert", "Invert", "i", () => once({ invert: !viewer.view.invert })),
-    auto: button("Auto", "Window from the 0.5th to the 99.5th percentile of this film", "", () => {
+    auto: button("Auto", "Auto: window from the 0.5th to the 99.5th percentile of this film", "", () => {
       if (viewer.film) once(windowOf(viewer.film.levels));
     }),
     reset: button("Reset", "Reset window width and centre", "", () => {

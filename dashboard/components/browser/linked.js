@@ -105,7 +105,11 @@ function card(item) {
   image.src = item.src;
   const mark = item.mark ? element("span", `mark ${item.tone || ""}`, [item.mark]) : null;
   const title = element("span", "title", [element("span", "", [item.title]), mark]);
-  const lines = item.lines.map((line) => element("span", "line", [line]));
+  const lines = item.lines.map((line) => {
+    const made = element("span", "line", [line]);
+    made.title = line; // for what the card is too narrow
+    return made;
+  });
   const main = anchor(item.href, "card", [element("span", "film", [image]), title, ...lines]);
   const more = item.more ? anchor(item.more[1], "more", [item.more[0]]) : null;
   if (more) more.setAttribute("aria-label", `${item.more[0]}: ${item.alt}`);
@@ -172,6 +176,7 @@ function follow(steps, event) {
 
 function table(data, box) {
   const heads = data.columns.map((column) => {
+    if (!column.text) return element("td");
     const made = element("th", column.align || "left", [term(column.text, column.meaning)]);
     made.scope = "col";
     return made;

@@ -27,7 +27,7 @@ SHOWN = {
 ALL = "mean over all reports that are written"
 MEANING = (
     "Stance: share whose stance is the label. Kappa: the same beyond chance. Classifier: share that agrees with the "
-    "classifier's call. Unsupported: claims in a report that rest on nothing. Format: share of what the prompt "
+    "classifier's call. Unsupported: claims that rest on nothing, in the mean report. Format: share of what the prompt "
     "demanded. Keywords: the original tool's keyword alignment."
 )
 
