@@ -14,6 +14,7 @@ from db.queries import datasets, runs
 from db.session import DatabaseUnavailableError
 
 FOLDER = Path(__file__).parent.parent / "app_pages"
+FOCUS = Path(__file__).parent / "browser" / "focus.css"
 TITLES = {
     "overview": ("Overview", ":material/dashboard:"),
     "cases": ("Cases", ":material/grid_view:"),
@@ -53,6 +54,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
     supposed = _supposed(known)
     viewed = next((one for one in known if one.name == address.get("dataset")), supposed)
     st.session_state[SUPPOSED] = known[0].name if known else None
+    st.html(FOCUS)
     with st.sidebar:
         st.markdown(f"**{NAME}**")  # no heading: a page has one of the first level, its own
         for name, (title, icon) in TITLES.items():

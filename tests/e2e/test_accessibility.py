@@ -14,7 +14,7 @@ PLACES = {
     "overview": "/",
     "cases": "/cases?outcome=wrong&threshold=0.3&chosen=1",
     "cases-table": "/cases?look=table",
-    "case": "/case?image=1&split=test",
+    "case": "/case?image=1&split=test&sort=file",
     "reports": "/reports",
     "search": "/search?by=image&image=1",
     "map": "/map",
@@ -51,6 +51,18 @@ def test_headings_begin_with_the_one_of_the_page_and_skip_no_level(visit: Visit,
     levels = [int(tag[1]) for tag in shown.evaluate_all("found => found.map((one) => one.tagName)")]
     assert levels[0] == 1 and levels.count(1) == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+def test_where_the_keyboard_is_can_be_seen_on_every_link_of_the_navigation(visit: Visit) -> None:
+    visit.open("/cases")
+    links = visit.page.get_by_test_id("stSidebar").get_by_role("link")
+    expect(links).to_have_count(LINKS)
+    for number in range(LINKS):
+        visit.page.keyboard.press("Tab")
+        while not links.nth(number).evaluate("link => link === document.activeElement"):
+            visit.page.keyboard.press("Tab")
+        outline = links.nth(number).evaluate("link => getComputedStyle(link).outlineStyle")
+        assert outline == "solid", links.nth(number).inner_text()
 
 
 @pytest.mark.parametrize("name", ["cases", "case", "search", "reviews"])
