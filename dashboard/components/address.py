@@ -125,7 +125,7 @@ def choice(
         index = None if default is None else 0
         picked = st.selectbox(label, list(options), index=index, placeholder=placeholder, **arguments)
     else:
-        picked = st.segmented_control(label, list(options), required=default is not None, **arguments)
+        picked = st.segmented_control(label, list(options), required=default is not None, wrap=True, **arguments)
     return picked or default
 
 

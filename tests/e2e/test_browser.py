@@ -240,13 +240,26 @@ def test_an_uploaded_image_of_the_dataset_is_left_out_of_its_own_hits(visit: Vis
     assert not any(Path(twin.path).name in hit for hit in hits)
 
 
-def test_on_a_phone_the_name_of_a_row_is_not_broken_after_every_word(visit: Visit) -> None:
-    visit.page.set_viewport_size({"width": 390, "height": 844})
+@pytest.mark.parametrize("width", [390, 800])
+def test_in_a_narrow_window_the_name_of_a_row_is_not_broken_after_every_word(visit: Visit, width: int) -> None:
+    visit.page.set_viewport_size({"width": width, "height": 844})
     visit.open("/cases?split=test")
     name = visit.page.locator("tbody th").filter(has_text="the run's own")
     expect(name).to_be_visible()
     box = name.bounding_box()
     assert box is not None and box["height"] < 70  # two lines
+
+
+@pytest.mark.parametrize("path", ["/cases?outcome=wrong", "/search?by=words"])
+def test_in_a_narrow_window_no_choice_is_cut_off(visit: Visit, path: str) -> None:
+    visit.page.set_viewport_size({"width": 800, "height": 800})
+    visit.open(path)
+    groups = visit.page.get_by_test_id("stMain").get_by_test_id("stButtonGroup")
+    expect(groups.first).to_be_visible()
+    beyond = groups.evaluate_all(
+        "all => all.flatMap((one) => [...one.querySelectorAll('*')].map((part) => part.scrollWidth - part.clientWidth))"
+    )
+    assert beyond and max(beyond) <= 1
 
 
 def test_on_a_phone_hits_stand_two_by_two_and_none_of_their_lines_is_cut(visit: Visit) -> None:
