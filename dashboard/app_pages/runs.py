@@ -26,7 +26,7 @@ def live() -> None:
     if chosen is not None:
         run_view.one(dataset, chosen)
         return
-    kind = address.get("kind")
+    kind = address.get("kind") if address.get("kind") in run_view.KINDS else None
     with resources.reading() as session:
         total = runs.count(session, kind=kind)
         page = address.page(total, SIZE)

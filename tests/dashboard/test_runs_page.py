@@ -258,6 +258,11 @@ def test_a_list_in_which_nothing_runs_and_nothing_failed_has_no_column_for_it(wo
     assert "Progress or error" not in [head["text"] for head in linked(at, "runs")["columns"]]
 
 
+def test_a_kind_that_there_is_not_leaves_the_list_whole(workbench: Workbench) -> None:
+    listed = linked(open_page("runs"), "runs")["rows"]
+    assert len(linked(open_page("runs", kind="nonsense"), "runs")["rows"]) == len(listed)
+
+
 def test_the_menu_of_other_runs_and_the_comparison_stand_above_the_results(workbench: Workbench) -> None:
     first, second = opposed(workbench, threshold=0.4)
     drawn = [str(one.proto.id) for one in open_page("runs", run=first, against=second).get("bidi_component")]

@@ -70,13 +70,15 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
     naming, progress = st.columns([2, 3], gap="large", vertical_alignment="bottom")
     with naming:
         reviewer = _reader()
-    unblinded_by = _told(question)
+    with resources.reading() as session:
+        named = _named(session, dataset)
+    unblinded_by = _told(question, named)
     _warn(unblinded_by)
     if reviewer is None:
         return
     with resources.reading() as session:
         total, done = cases.count(session, question), reviews.judged(session, question, reviewer)
-        shown = _named(session, dataset) or reviews.next_film(session, question, reviewer, after=_hash("after"))
+        shown = named or reviews.next_film(session, question, reviewer, after=_hash("after"))
         own = reviews.latest(session, shown.image_id, reviewer) if shown else None
         last = reviews.last(session, dataset.id, reviewer)
         tags = list(reviews.tags_in_use(session, dataset.id))
@@ -131,9 +133,10 @@ def _naming(name: str | None) -> None:
         st.button("Change", key="rename", help="Read under another name", on_click=partial(address.put, reviewer=None))
 
 
-def _told(question: Question) -> list[str]:
-    """What unblinds the reader: what the queue's filters tell, the page of the case, or an earlier verdict."""
-    if address.number("image") is not None:
+def _told(question: Question, named: Film | None) -> list[str]:
+    """What unblinds the reader: what the queue's filters tell, the page of the case, or an earlier verdict. named: the
+    film that the URL names, where there is one."""
+    if named is not None and address.number("image") is not None:
         return [CASE]
     if address.get("again"):
         return [EARLIER]
