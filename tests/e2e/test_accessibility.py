@@ -65,6 +65,16 @@ def test_where_the_keyboard_is_can_be_seen_on_every_link_of_the_navigation(visit
         assert outline == "solid", links.nth(number).inner_text()
 
 
+def test_the_buttons_of_a_chart_can_be_seen_once_the_keyboard_is_on_them(visit: Visit) -> None:
+    visit.open("/runs?run=2")
+    button = visit.page.get_by_role("button", name="Fullscreen").first
+    visit.page.keyboard.press("Tab")
+    button.focus()
+    visit.page.wait_for_timeout(500)  # until they have faded in
+    seen = "one => one ? Number(getComputedStyle(one).opacity) * seen(one.parentElement) : 1"
+    assert button.evaluate(f"button => {{ const seen = {seen}; return seen(button); }}") == 1
+
+
 @pytest.mark.parametrize("name", ["cases", "case", "search", "reviews"])
 def test_a_page_fits_a_phone_and_axe_finds_nothing(chromium: Browser, address: str, name: str) -> None:
     context = chromium.new_context(viewport={"width": 400, "height": 800}, has_touch=True)

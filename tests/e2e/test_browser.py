@@ -262,6 +262,16 @@ def test_in_a_narrow_window_no_choice_is_cut_off(visit: Visit, path: str) -> Non
     assert beyond and max(beyond) <= 1
 
 
+def test_in_a_narrow_window_a_film_stands_beside_its_report_and_not_under_it(visit: Visit) -> None:
+    visit.page.set_viewport_size({"width": 1024, "height": 800})
+    visit.open("/reports")
+    card = visit.page.locator("a.card").first
+    expect(card).to_be_visible()
+    film = card.bounding_box()
+    column = visit.page.get_by_test_id("stColumn").filter(has=card).first.bounding_box()
+    assert film and column and film["x"] + film["width"] <= column["x"] + column["width"] + 1
+
+
 def test_on_a_phone_hits_stand_two_by_two_and_none_of_their_lines_is_cut(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 390, "height": 844})
     visit.open("/case?image=1")
