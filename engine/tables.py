@@ -60,6 +60,11 @@ def number(value: float | None) -> str:
     return "unknown" if value is None or not np.isfinite(value) else f"{value:.3f}"
 
 
+def p_value(value: float | None) -> str:
+    """A p-value for reading: "p 0.012", or "p < 0.001", as none is 0."""
+    return "p < 0.001" if value is not None and value < 0.001 else f"p {number(value)}"
+
+
 def span(interval: Interval) -> str:
     """An interval for reading, or unknown."""
     known = np.isfinite(interval.low) and np.isfinite(interval.high)

@@ -6,6 +6,7 @@ from datetime import datetime
 
 from db.models import Run, now
 from engine.metrics.names import P_VALUE, SCORES, measure
+from engine.tables import p_value
 
 UNKNOWN = "unknown"
 LABELS: dict[int | None, str] = {1: "Pneumonia", 0: "Normal", None: "Label unknown"}
@@ -39,6 +40,8 @@ def measured(name: str, value: float | None) -> str:
         return UNKNOWN
     if name.startswith("confusion"):
         return f"{value:,.0f}"
+    if name.endswith(P_VALUE):
+        return p_value(value).removeprefix("p ")
     return f"{value:.3f}" if is_score(name) else percent(value)
 
 

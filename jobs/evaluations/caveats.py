@@ -9,6 +9,7 @@ from db.writes import MetricValue
 from engine.commands import job
 from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SCORES, measure, subgroup_of
 from engine.splits import OUT_OF_FOLD
+from engine.tables import p_value
 from jobs.command import Context
 from jobs.evaluations.reports import stale
 from jobs.results import Inputs
@@ -60,7 +61,7 @@ def _told_apart(values: Sequence[MetricValue]) -> list[str]:
         group = " ".join(subgroup_of(value.slice) or (value.slice,))
         found.append(
             f"{NAMES[name]} {where} is {apart} {side} on films with {group} than on the others "
-            f"(p {p:.3f}, corrected for all subgroups)"
+            f"({p_value(p)}, corrected for all subgroups)"
         )
     return found
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.metrics.bootstrap import Interval
-from engine.tables import csv_text, harmless, json_text, markdown_table, number, plain, span, times
+from engine.tables import csv_text, harmless, json_text, markdown_table, number, p_value, plain, span, times
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 
@@ -61,6 +61,7 @@ def test_markdown_shows_marks_and_tags_instead_of_obeying_them() -> None:
 def test_what_is_not_known_is_called_unknown() -> None:
     assert number(None) == number(math.nan) == span(Interval(0.5, math.nan, math.nan, 3)) == "unknown"
     assert span(Interval(0.5, 0.25, 0.75, 3)) == "0.250 to 0.750"
+    assert [p_value(p) for p in (0.0121, 0.0009, 0.0, None)] == ["p 0.012", "p < 0.001", "p < 0.001", "p unknown"]
 
 
 def test_how_often_is_said_in_words() -> None:
