@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SUBGROUP_MEASURES, display_name, measure, subgroup_of
 from engine.metrics.prevalence import PREVALENCES, predictive_values
-from engine.tables import markdown_table, number, plain, span
+from engine.tables import markdown_table, number, p_value, plain, span
 
 BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values show that the program works, and nothing else."
 SAID = (
@@ -37,7 +37,8 @@ CLASSIFICATION = """
   intervals are over images (Mercaldo et al. 2007).
 - **By subgroup**: images that share an attribute (sex, age group, view and the like). A difference is from the value of
   all other images of which the attribute is known, beside the first of two or each of several; p is of no difference,
-  by the same replicates, corrected for all that were looked at (Holm 1979).
+  by the larger of the replicates' standard error and that of two groups of one value (Student's t over the patients of
+  the smaller), corrected for all that were looked at (Holm 1979).
 - **By patient**: a patient's probability is the mean of its images', and it has pneumonia where one of them has.
 - n is the number of images that a value rests on: pneumonia for recall, normal for specificity, called positive for
   precision. Byte-identical copies count as often as the data set holds them.
@@ -163,7 +164,7 @@ def subgroup_table(values: Sequence[Measured]) -> str:
         for name in shown:
             value, apart, p = (found.get((where, f"{name}{end}")) for end in ("", DIFFERENCE, P_VALUE))
             cells += [f"{number(value.value)} ({span(value)})" if value else "", f"{value.n:,}" if value else ""]
-            cells.append(f"{number(apart.value)} ({span(apart)}), p {number(p.value)}" if apart and p else "")
+            cells.append(f"{number(apart.value)} ({span(apart)}), {p_value(p.value)}" if apart and p else "")
         rows.append(tuple(cells))
     heads = [head for name in shown for head in (NAMES[name], "n", "difference from the others")]
     return markdown_table(("subgroup", *heads), rows) if rows else ""

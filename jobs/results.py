@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 9
+VERSION = 10
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 
 

@@ -50,6 +50,12 @@ class Resampled:
         undefined = int((~np.isfinite(self.draws)).sum())
         return Interval(self.value, float(low), float(high), self.n, undefined)
 
+    @property
+    def error(self) -> float:
+        """Standard error: the standard deviation of the replicates; NaN where the interval is not known."""
+        known = self._known(0.95)
+        return float("nan") if known is None else float(known.std())
+
     def p_of_none(self, *, level: float = 0.95) -> float:
         """Two-sided p-value of the statistic being 0, the percentile interval turned round (Davison & Hinkley 1997,
         sec. 5.4): twice the share of replicates on the rarer side of 0, what was seen counted as one of them. NaN where

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import chi2_contingency
 from sklearn import metrics as sklearn
 
 from engine.metrics.classification import Sample
@@ -61,6 +62,53 @@ def test_a_group_that_is_missed_is_told_apart_and_chance_is_not() -> None:
     chance = [one.interval.value for (where, name), one in found.items() if name.endswith("_p") and "noise" in where]
     assert len(chance) == 9
     assert min(chance) > 0.05
+
+
+def split(group: tuple[int, int], others: tuple[int, int]) -> tuple[Sample, np.ndarray, dict[str, np.ndarray]]:
+    """Pneumonias of their own patients, the first of each count found and the rest missed, and whose group they are."""
+    found = np.concatenate([np.arange(right + wrong) < right for right, wrong in (group, others)])
+    made = Sample.of(np.ones(len(found)), np.where(found, 0.9, 0.1), threshold=AT)
+    return made, np.arange(len(found)).astype(str), {"site": np.repeat(["a", "b"], [sum(group), sum(others)])}
+
+
+def test_a_group_without_a_failure_is_not_told_apart_where_failures_are_rare() -> None:
+    found = measured(*split((30, 0), (490, 10)))  # as many as not: .98 ** 30 = .55
+    apart, p = found["site: a", "recall_difference"].interval, found["site: a", "recall_p"].interval.value
+    assert p > 0.3
+    assert apart.low < 0 < apart.value < apart.high < 0.05
+    draw = np.random.default_rng(0)
+    labels = np.repeat([1, 0], 150)
+    scores = np.where(labels == 1, 0.6, 0.4) + draw.normal(0, 0.05, 300)
+    alike = np.r_[np.arange(10), 150 + np.arange(10)]  # those of ten pneumonias and ten normals rank without an error
+    scores[alike] = np.where(labels[alike] == 1, 0.65, 0.35)
+    few = np.where(np.isin(np.arange(300), alike), "few", "many")
+    area = measured(Sample.of(labels, np.clip(scores, 0, 1), threshold=AT), np.arange(300).astype(str), {"site": few})
+    assert area["site: few", "auc"].interval.value == 1 > area["site: many", "auc"].interval.value
+    assert area["site: few", "auc_p"].interval.value > 0.3
+    assert np.isnan(area["site: few", "auc_difference"].interval.low)
+
+
+def test_between_two_extremes_the_interval_is_newcombes() -> None:
+    apart = measured(*split((10, 0), (0, 10)))["site: a", "recall_difference"].interval
+    assert (apart.value, apart.low, apart.high) == pytest.approx((1, 0.6075, 1), abs=1e-4)  # table II, method 10
+
+
+@pytest.mark.parametrize(("group", "others"), [((150, 50), (660, 140)), ((42, 8), (360, 40)), ((119, 1), (475, 25))])
+def test_of_independent_films_p_is_that_of_two_proportions(group: tuple[int, int], others: tuple[int, int]) -> None:
+    found = measured(*split(group, others), replicates=1000)["site: a", "recall_p"].interval.value
+    p = chi2_contingency([group, others], correction=False).pvalue
+    assert p - 0.005 < found < 1.5 * p
+
+
+def test_however_many_groups_are_looked_at_one_that_is_missed_is_told() -> None:
+    made, patients, sites = split((20, 40), (540, 60))
+    draw = np.random.default_rng(2)
+    noise = {f"noise {number}": draw.choice(list("abcd"), len(patients)) for number in range(15)}
+    found = measured(made, patients, {**sites, **noise})
+    assert found["site: a", "recall_p"].interval.value < 0.001
+    assert (
+        min(one.interval.value for (where, name), one in found.items() if "noise" in where and name[-2:] == "_p") > 0.05
+    )
 
 
 def test_small_groups_single_groups_and_one_class_are_not_made_figures_of() -> None:
