@@ -48,7 +48,7 @@ told = [
 st.caption(" ".join(filter(None, told)))
 if metrics["classification"]:
     classification.show(dataset, view, run, metrics["classification"], original=original)
-    subgroups.show(dataset, view, run, metrics["classification"])
+    subgroups.show(dataset, next(classification.sides(view, run, metrics["classification"]), None))
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:

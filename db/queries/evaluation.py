@@ -198,9 +198,20 @@ def shortened(name: str, limit: int) -> str:
 def latest(session: Session, dataset_id: int) -> Evaluation | None:
     """The dataset's evaluation in force and its metrics by task, or None."""
     run = runs.in_force(session, "evaluate", dataset_id)
-    if run is None:
-        return None
+    return (run, _by_task(session, run)) if run else None
+
+
+def of_run(session: Session, read: Run) -> Evaluation | None:
+    """The evaluation that measured this predict or train run, of several that in force, and its metrics by task; or
+    None."""
+    query = select(Run).where(Run.kind == "evaluate", Run.status == "finished")
+    query = query.where(Run.config[f"{read.kind}_run"].as_integer() == read.id)
+    run = session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
+    return (run, _by_task(session, run)) if run else None
+
+
+def _by_task(session: Session, run: Run) -> dict[str, Sequence[Metric]]:
     by_task: dict[str, list[Metric]] = {"classification": [], "reports": [], "retrieval": []}
     for metric in runs.metrics(session, run.id):
         by_task[task(metric)].append(metric)
-    return run, dict(by_task)
+    return dict(by_task)

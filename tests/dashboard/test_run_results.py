@@ -5,9 +5,9 @@ from typing import Any
 
 import pyarrow as arrow
 import pytest
-from opened import Workbench, asked, audited, linked, open_page, said
+from opened import Workbench, asked, audited, linked, open_page, predicted_since, said
 from sample import THRESHOLD
-from sqlalchemy import select, update
+from sqlalchemy import delete, select, update
 from streamlit.testing.v1 import AppTest
 
 from db import session as database
@@ -65,6 +65,36 @@ def test_outcomes_are_counted_and_lead_to_their_cases(workbench: Workbench, kind
     assert own[1]["text"].startswith(f"{100 * counts['TP'] / (counts['TP'] + counts['FP']):.1f} %")
     assert len(drawn(at)) == 3 + (kind == "train")
     assert not at.exception and not at.error
+
+
+@pytest.mark.parametrize(("kind", "split", "threshold"), [("predict", "test", THRESHOLD), ("train", "oof", 0.25)])
+def test_subgroups_follow_as_the_run_was_measured_and_lead_to_its_films(
+    workbench: Workbench, kind: str, split: str, threshold: float
+) -> None:
+    runs = {name: run_of(workbench, name) for name in ("train", "predict", "evaluate")}
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Run, runs["evaluate"]).config = {f"{name}_run": runs[name] for name in ("train", "predict")}
+        common = {"run_id": runs["evaluate"], "split": split, "n": 20, "low": 0.4, "high": 0.6}
+        db.execute(delete(Metric).where(Metric.name == "threshold"))
+        db.add(Metric(name="threshold", slice="all", split=split, run_id=runs["evaluate"], value=threshold))
+    with pytest.raises(AssertionError, match="no component 'subgroups'"):
+        linked(open_page("runs", run=runs[kind]), "subgroups")
+    with database.transaction(workbench.engine) as db:
+        db.add_all(Metric(name="recall", slice=f"sex: {sex}", value=0.5, **common) for sex in ("female", "male"))
+    later = predicted_since(workbench, runs["predict"])
+    at = open_page("runs", run=runs[kind])
+    keys = [one.proto.id.rpartition("-")[2] for one in at.get("bidi_component")]
+    assert keys.index("confusion") < keys.index("subgroups")
+    female, male = linked(at, "subgroups")["rows"]
+    assert [one["text"] for one in female[:3]] == ["sex: female", "50.0 % (40.0 to 60.0 %)", "20"]
+    films = {"run": str(runs[kind]), "outcome": "FN", "film.sex": "male"}
+    films |= {"split": "test"} if kind == "predict" else {"threshold": "0.25"}
+    assert asked(male[1]["href"]) == ("cases", films)
+    told = next(one.value for one in at.caption if "A difference is" in one.value)
+    assert f"as evaluation run {runs['evaluate']} measured" in told
+    assert ("pneumonia from 25.0 %" in told) == (kind == "train")
+    with pytest.raises(AssertionError, match="no component 'subgroups'"):
+        linked(open_page("runs", run=later), "subgroups")  # nobody measured this one
 
 
 def test_images_that_the_classifier_was_trained_on_are_no_result(workbench: Workbench) -> None:

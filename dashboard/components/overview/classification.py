@@ -84,9 +84,20 @@ def sides(view: filters.View, run: Run, metrics: Sequence[Metric]) -> Iterator[S
     other = f", run {read}" if behind and read != behind else ""
     heads = {split: head(split), OUT_OF_FOLD: f"{head(OUT_OF_FOLD)}{other}"}
     for name, source in ((split, view.run), (OUT_OF_FOLD, learned)):
-        found = {(metric.name, metric.slice): metric for metric in metrics if metric.split == name}
-        if found:
-            yield Side(heads[name], found, _predicted(name, source, found.get(("threshold", WHOLE))))
+        if (found := _side(name, heads[name], source, metrics)) is not None:
+            yield found
+
+
+def side_of(run: Run, metrics: Sequence[Metric]) -> Side | None:
+    """What an evaluation that read this run measured of it: of a predict run on the evaluated split, of a train run out
+    of fold; None where nothing."""
+    split = OUT_OF_FOLD if run.kind == "train" else judged(metrics)
+    return _side(split, head(split), run, metrics)
+
+
+def _side(split: str, said: str, source: Run | None, metrics: Sequence[Metric]) -> Side | None:
+    found = {(metric.name, metric.slice): metric for metric in metrics if metric.split == split}
+    return Side(said, found, _predicted(split, source, found.get(("threshold", WHOLE)))) if found else None
 
 
 def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict[str, object] | None:

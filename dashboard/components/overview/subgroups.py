@@ -1,6 +1,5 @@
-"""How the evaluated classifier fares on films that share an attribute, such as sex, age group or view."""
+"""How a classifier fares on films that share an attribute, such as sex, age group or view."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 
 import streamlit as st
@@ -9,17 +8,17 @@ from dashboard.components import figures, filters, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.overview import classification
-from db.models import Dataset, Metric, Run
+from db.models import Dataset
 from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SUBGROUP_LEAST, SUBGROUP_MEASURES, subgroup_of
 
 TOLD_APART = 0.05
 """Corrected p-value below which a difference is marked."""
 
 
-def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metric]) -> None:
-    """A row for each subgroup on the split judged on: its figures, each leading to the films that lower it, and how far
-    they are from the other films'. Nothing where no attribute parts the films."""
-    side = next(classification.sides(view, run, metrics), None)
+def show(dataset: Dataset, side: classification.Side | None, *, told: str = "") -> None:
+    """A row for each subgroup: its figures, each leading to the films that lower it, and how far they are from the
+    other films'. Nothing where no attribute parts the films. told: how they were measured, where the page does not say.
+    """
     groups = sorted({where for _, where in side.metrics if subgroup_of(where)}) if side else []
     if side is None or not groups:
         return
@@ -33,9 +32,9 @@ def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metri
     heads = [head for name in shown for head in (f">{NAMES[name]}", ">n", ">Difference")]
     linked.table(["Subgroup", *heads], rows, key="subgroups", caption="The classifier by subgroup")
     st.caption(
-        f"{side.head}. A difference is from all other films of which the attribute is known, and of two subgroups it "
-        "stands beside the first; p is of no difference, corrected for all that were looked at. Nothing is measured on "
-        f"fewer than {SUBGROUP_LEAST} files."
+        f"{side.head}{told}. A difference is from all other films of which the attribute is known, and of two "
+        "subgroups it stands beside the first; p is of no difference, corrected for all that were looked at. Nothing "
+        f"is measured on fewer than {SUBGROUP_LEAST} files."
     )
 
 

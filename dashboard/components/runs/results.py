@@ -12,8 +12,9 @@ from dashboard import resources
 from dashboard.components import address, figures, filters, frame, panels, prevalence, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
+from dashboard.components.overview import classification, subgroups
 from db.models import Dataset, Metric, Run
-from db.queries import columns, comparison, runs
+from db.queries import columns, comparison, evaluation, runs
 from engine.metrics.bootstrap import Interval
 from engine.metrics.names import NAMES
 from engine.metrics.proportions import of_confusion
@@ -58,8 +59,8 @@ class Judged:
 
 
 def _predictions(dataset: Dataset, run: Run) -> None:
-    """The four outcomes, each leading to its cases, the ROC curve and the calibration of what the run judged: the test
-    split where it scored one, of a train run what was held out."""
+    """The four outcomes, each leading to its cases, the subgroups, the ROC curve and the calibration of what the run
+    judged: the test split where it scored one, of a train run what was held out."""
     threshold = filters.threshold_of(run)
     with resources.reading() as session:
         ingest = runs.in_force(session, "ingest", run.dataset_id)
@@ -76,6 +77,7 @@ def _predictions(dataset: Dataset, run: Run) -> None:
         "overview counts every file, also where files are identical."
     )
     _confusion(dataset, run, judged)
+    _subgroups(dataset, run)
     figures.drawn(judged.histogram, height=340)
     for column, chart in zip(st.columns(2), judged.charts, strict=False):
         with column:
@@ -140,6 +142,19 @@ def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
     heads = ["", ">Called normal", ">Called pneumonia", "", ">Share right (95 %)"]
     linked.table(heads, rows, key="confusion", caption="Labels by what the run called them")
     prevalence.show(counts)
+
+
+def _subgroups(dataset: Dataset, run: Run) -> None:
+    """The run's figures by subgroup, as the evaluation in force measured them; nothing where none did."""
+    with resources.reading() as session:
+        evaluated = evaluation.of_run(session, run)
+    side = classification.side_of(run, evaluated[1]["classification"]) if evaluated else None
+    if evaluated is None or side is None:
+        return
+    own = side.metrics.get(("threshold", classification.WHOLE))
+    at = f", pneumonia from {wording.percent(own.value)}" if own and own.value != run.threshold else ""
+    told = f"{at}, as evaluation run {evaluated[0].id} measured: every file counts, intervals are over patients"
+    subgroups.show(dataset, side, told=told)
 
 
 def _share(name: str, share: Interval) -> Cell:
