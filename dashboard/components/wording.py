@@ -5,7 +5,7 @@ import re
 from datetime import datetime
 
 from db.models import Run, now
-from engine.metrics.names import P_VALUE, SCORES, measure
+from engine.metrics.names import DIFFERENCE, P_VALUE, SCORES, measure
 from engine.tables import p_value
 
 UNKNOWN = "unknown"
@@ -35,13 +35,16 @@ def classifier(run: Run) -> str:
 
 
 def measured(name: str, value: float | None) -> str:
-    """A metric's value: counts as they are, areas and scores with three decimals, shares in percent."""
+    """A metric's value: counts as they are, areas and scores with three decimals, shares in percent; differences with
+    their sign, those of shares in percentage points."""
     if value is None or not known(value):
         return UNKNOWN
     if name.startswith("confusion"):
         return f"{value:,.0f}"
     if name.endswith(P_VALUE):
         return p_value(value).removeprefix("p ")
+    if name.endswith(DIFFERENCE):
+        return f"{value:+.3f}" if is_score(name) else f"{100 * value:+.1f} points"
     return f"{value:.3f}" if is_score(name) else percent(value)
 
 
@@ -51,9 +54,12 @@ def is_score(name: str) -> bool:
 
 
 def interval(name: str, low: float | None, high: float | None) -> str:
-    """A metric's 95 % interval, in the metric's own unit; empty where it has none."""
+    """A metric's 95 % interval, in the metric's own unit, which for a difference stands with its value; empty where it
+    has none."""
     if low is None or high is None or not (known(low) and known(high)):
         return ""
+    if name.endswith(DIFFERENCE):
+        return " to ".join(f"{end:+.3f}" if is_score(name) else f"{100 * end:+.1f}" for end in (low, high))
     return f"{low:.3f} to {high:.3f}" if is_score(name) else f"{100 * low:.1f} to {100 * high:.1f} %"
 
 

@@ -167,7 +167,7 @@ def test_subgroups_are_told_with_their_difference_and_lead_to_their_films(workbe
     female, male = table["rows"]
     assert len(female) == 4
     assert [one["text"] for one in female[:3]] == ["sex: female", "50.0 % (40.0 to 50.0 %)", "20"]
-    assert (female[3]["text"], female[3]["tone"]) == ("-40.0 % (-60.0 to -20.0 %), p 0.012", "wrong")
+    assert (female[3]["text"], female[3]["tone"]) == ("-40.0 points (-60.0 to -20.0), p 0.012", "wrong")
     assert male[3]["text"] == ""
     page, parameters = asked(female[1]["href"])
     assert page == "cases"
