@@ -1,5 +1,6 @@
 """What a reader is told of a task: Markdown reports for classification, generated reports and retrieval."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -16,8 +17,9 @@ SAID = (
 FORM = ("format", "words", "repetition", "truncated")
 INTERVALS = (
     "Intervals are 95 % percentile bootstrap intervals (Efron & Tibshirani 1993) over {replicates:,} replicates that "
-    "draw whole {unit} with replacement, since images of one patient are not independent. They say how the value "
-    "varies with the {unit} at hand, not with another training run or another hospital."
+    "draw whole {unit} with replacement, since images of one patient are not independent; of a share that is 0 or 1 "
+    "they are Wilson's (1927), with {unit} for trials. They say how the value varies with the {unit} at hand, not with "
+    "another training run or another hospital."
 )
 CLASSIFICATION = """
 - **AUC**: chance that a random pneumonia image scores above a random normal one, ties counted half. Needs no threshold.
@@ -41,7 +43,7 @@ CLASSIFICATION = """
   the smaller), corrected for all that were looked at (Holm 1979).
 - **By patient**: a patient's probability is the mean of its images', and it has pneumonia where one of them has.
 - n is the number of images that a value rests on: pneumonia for recall, normal for specificity, called positive for
-  precision. Byte-identical copies count as often as the data set holds them.
+  precision; by patient, of patients. Byte-identical copies count as often as the data set holds them.
 """
 REPORTS = """
 - **Keyword alignment**: share of the keywords found in a report that suit the image's label. It looks at words and not
@@ -197,7 +199,12 @@ def generation_report(
         rows = [(plain(v.slice), display_name(measure(v.name)), *_cells(v)[1:]) for v in told]
         heads = ("model / pair", "score", "difference", "95 % interval", "n")
         tables = [markdown_table(heads, rows)] if rows else []
-        rest = f"The intervals of the other {len(apart) - len(told):,} paired differences hold 0."
+        unknown = sum(not math.isfinite(value.interval.low) for value in apart)
+        lacking = f", and of {unknown:,} it is not known" if unknown else ""
+        rest = (
+            f"Of {len(apart):,} paired differences the interval of {len(apart) - len(told) - unknown:,} holds "
+            f"0{lacking}. They are not corrected for their number: by chance alone one in twenty leaves out 0."
+        )
         sections.append(Section("Strategies that differ", [*tables, rest]))
     if examples:
         blocks = [block for caption, text in examples for block in (f"**{plain(caption)}**", quoted(text))]

@@ -121,6 +121,7 @@ def table(first: Run, second: Run, found: "Comparison", changed: list[dict[str, 
         f"({auc.low:+.4f} to {auc.high:+.4f}), p = {auc.p:.3g}",
         f"McNemar's test of the verdicts: only run {first.id} right {verdicts.first_only}, only run {second.id} right "
         f"{verdicts.second_only}, exact p = {verdicts.p_exact:.3g}",
+        "These two tests take images for independent, which those of one patient are not.",
         "",
         f"{len(changed)} images changed sides" + (":" if changed else "."),
     ]

@@ -330,6 +330,7 @@ def test_the_comparison_says_to_decide_by_the_auc_and_how_sure_each_verdict_is(w
     first, second = opposed(workbench, threshold=0.2)
     at = open_page("runs", run=first, against=second)
     assert "Decide by the AUC" in said(at) and "exploratory" in said(at)
+    assert "tests take images for independent" in said(at)
     threshold, auc, *others = linked(at, "differences")["rows"]
     assert [row[0]["text"] for row in (threshold, auc)] == ["Threshold", "AUC"] and len(others) == 10
     assert auc[5]["text"] == f"run {first}" and auc[5]["help"].startswith("p = ") and "corrected" not in auc[5]["help"]

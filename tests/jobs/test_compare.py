@@ -49,7 +49,7 @@ def test_two_predict_runs_are_compared_on_the_images_both_scored(
     printed = capsys.readouterr().out
     assert "DeLong's test of the AUCs" in printed
     assert "threshold                   0.4500    0.4500     +0.0000" in printed
-    assert "Decide by the AUC" in printed
+    assert "Decide by the AUC" in printed and "take images for independent" in printed
     p = {
         line.split()[0]: float(line.split()[-1]) for line in printed.splitlines() if " to " in line and "(" not in line
     }

@@ -24,7 +24,9 @@ SHOWN = 60
 REPLICATES = 1000
 MEANING = (
     "**Decide by the AUC**: it needs no threshold. The others are exploratory: they compare each classifier at its own "
-    "threshold, and call a run better only where that outlasts a correction for how many they are (Holm, 5 %)."
+    "threshold, and call a run better only where that outlasts a correction for how many they are (Holm, 5 %). "
+    "Intervals draw whole patients, and what is better rests on the same draws; DeLong's and McNemar's tests take "
+    "images for independent, which those of one patient are not."
 )
 LOWER_IS_BETTER = ("brier", "ece")
 HASH = re.compile(r"[0-9a-f]{40,64}")
