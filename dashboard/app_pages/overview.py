@@ -39,8 +39,10 @@ if evaluated is None:
     st.stop()
 
 run, metrics = evaluated
+worded = any(metric.name.startswith("text_") for metric in metrics["retrieval"])
 told = [
-    "Intervals are 95 %, resampled over patients. A linked figure leads to the films that lower it.",
+    f"Intervals are 95 %, over patients{'; by words, over queries' if worded else ''}.",
+    "A linked figure leads to the films that lower it.",
     classification.judged_on(metrics["classification"]),
     figures.ORIGIN if original else "",
     figures.FILES if holdings.has_copies(rows) else "",

@@ -130,6 +130,16 @@ def test_recall_is_told_by_cause_where_it_was_measured(workbench: Workbench) -> 
     assert (page, parameters) == ("cases", {"split": "test", "run": str(predict), "outcome": "FN", "cause": "viral"})
 
 
+def test_what_is_found_by_words_has_intervals_over_queries_and_says_so(workbench: Workbench) -> None:
+    _, _, evaluation = evaluated(workbench)
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(Metric).where(Metric.name.startswith("text_")))
+    assert "Intervals are 95 %, over patients. " in said(open_page("overview"))
+    with database.transaction(workbench.engine) as db:
+        db.add(Metric(run_id=evaluation, name="text_p_at_10", split="test", slice="aligned", value=0.8, n=40))
+    assert "Intervals are 95 %, over patients; by words, over queries. " in said(open_page("overview"))
+
+
 def test_figures_of_images_without_a_split_lead_to_them(workbench: Workbench) -> None:
     _, predict, _ = evaluated(workbench)
     with database.transaction(workbench.engine) as db:
