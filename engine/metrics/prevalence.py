@@ -24,7 +24,8 @@ def predictive_values(
     """By Bayes from recall and specificity, whose errors give logit intervals (Mercaldo, Lau & Zhou 2007).
 
     prevalence: share of pneumonia, between 0 and 1. The counts are of images, which the intervals take for independent;
-    half an image is added to each where one is 0, as its logit has no end. None where there is no image of a label.
+    half an image is added to each where one is 0, as its logit has no end, and a value of 0 or 1 is then the interval's
+    end. None where there is no image of a label.
     Recall and specificity are taken to be the same at every prevalence, which a shift of who is ill, or how, undoes.
     """
     if not tp + fn or not fp + tn:
@@ -39,12 +40,13 @@ def predictive_values(
 
     def interval(value: float, middle: float, error: float) -> Interval:
         low, high = (1 / (1 + exp(-middle - side * reach * error)) for side in (-1, 1))
-        return Interval(value, low, high, tp + fn + fp + tn)
+        return Interval(value, min(low, value), max(high, value), tp + fn + fp + tn)
 
     recall, specificity = tp / (tp + fn), tn / (fp + tn)
-    called = recall * prevalence + (1 - specificity) * (1 - prevalence)
-    ppv = recall * prevalence / called if called else float("nan")
-    npv = specificity * (1 - prevalence) / (1 - called) if called < 1 else float("nan")
+    found, alarms = recall * prevalence, fp / (fp + tn) * (1 - prevalence)
+    missed, spared = fn / (tp + fn) * prevalence, specificity * (1 - prevalence)
+    ppv = found / (found + alarms) if tp + fp else float("nan")
+    npv = spared / (spared + missed) if tn + fn else float("nan")
     return PredictiveValues(
         prevalence,
         interval(ppv, odds + positive, sqrt(fn_ / tp_ / ill + tn_ / fp_ / well)),

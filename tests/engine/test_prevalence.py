@@ -38,7 +38,8 @@ def test_no_error_among_few_films_is_no_certainty(counts: tuple[int, int, int, i
     found = predictive_values(0.1, **dict(zip(("tp", "fn", "fp", "tn"), counts, strict=True)))
     assert found is not None
     for interval in (found.ppv, found.npv):
-        assert 0 < interval.low < interval.high < 1
+        assert 0 <= interval.low < interval.high <= 1 and (interval.low > 0 or interval.high < 1)
+        assert np.isnan(interval.value) or interval.low <= interval.value <= interval.high
 
 
 def test_without_films_of_a_label_nothing_is_said() -> None:
