@@ -58,8 +58,8 @@ where failures agree little, the classifier sees them among the other class.
 SLICES_TEXT = """
 Images of one label are clustered by their looks (k-means on frozen ImageNet features), which know nothing of the
 classifier's errors. Intervals are Wilson's, with patients in the place of images. p: Fisher's exact test that more
-of its patients have a failure in it than of the rest of its label's have one there, corrected by Holm for the number of
-slices.
+of its images fail than of the rest of its label's, of counts divided by their design effect, since images of one
+patient are not independent (Rao & Scott 1992); corrected by Holm for the number of slices.
 """
 
 

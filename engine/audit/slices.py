@@ -44,8 +44,8 @@ class Slice:
     high: float
     """95 % Wilson interval, with patients in the place of images."""
     p_value: float
-    """Fisher's exact test, one-sided, that more of the slice's patients have a failure in it than of the rest of its
-    label's have one there; Holm-corrected."""
+    """Fisher's exact test, one-sided, that more of the slice's images fail than of the rest of its label's, of counts
+    divided by their design effect, see `_effective`; Holm-corrected."""
     description: str
 
 
@@ -75,7 +75,7 @@ def find_slices(
             rate = errors / len(rows)
             low, high = wilson(rate, people)
             rest = np.setdiff1d(of_label, rows)
-            p_value = _p_value(_patients(keys, wrong, rows), _patients(keys, wrong, rest))
+            p_value = _p_value(_effective(keys[rows], wrong[rows]), _effective(keys[rest], wrong[rest]))
             said = described(rows, rest, numbers, names)
             found.append(Slice("", int(label), rows, people, errors, rate, low, high, p_value, said))
     return _named(found)
@@ -119,10 +119,23 @@ def _difference(values: Floats, rows: NDArray[np.intp], rest: NDArray[np.intp]) 
     return float((ours.mean() - theirs.mean()) / spread) if spread > 0 else 0.0
 
 
-def _patients(keys: NDArray[np.str_], wrong: NDArray[np.bool_], rows: NDArray[np.intp]) -> tuple[int, int]:
-    """How many patients have a failure among these rows, and how many have none."""
-    failing = len(np.unique(keys[rows][wrong[rows]]))
-    return failing, len(np.unique(keys[rows])) - failing
+def _effective(patients: NDArray[np.str_], wrong: NDArray[np.bool_]) -> tuple[int, int]:
+    """How many images fail and how many do not, each divided by the design effect: how many times the variance of the
+    failure rate is what it were if images of one patient were independent, 1 at least (Rao & Scott 1992, Biometrics
+    48:577). Where all fail or none does that is not known, and patients count instead of images.
+
+    patients: (n,) keys. wrong: bool (n,).
+    """
+    _, member, films = np.unique(patients, return_inverse=True, return_counts=True)
+    images, people = len(wrong), len(films)
+    if not images:
+        return 0, 0
+    rate = wrong.mean()
+    effect = images / people
+    if 0 < rate < 1 and people > 1:
+        apart = np.bincount(member, weights=wrong) - films * rate
+        effect = max(1.0, people / (people - 1) * np.square(apart).sum() / (images * rate * (1 - rate)))
+    return round(wrong.sum() / effect), round((~wrong).sum() / effect)
 
 
 def _p_value(ours: tuple[int, int], theirs: tuple[int, int]) -> float:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval, Statistic
     from engine.retrieval.embedders import Embedder
 
-VERSION = 2
+VERSION = 3
 """Raised when an audit measures something else, so that finished ones are made anew."""
 SHARD = 256
 """Images whose numbers are one file while the run goes on, and are lost at most where it is killed."""
