@@ -337,6 +337,14 @@ def test_the_comparison_says_to_decide_by_the_auc_and_how_sure_each_verdict_is(w
     assert all(row[5]["help"].endswith(", corrected") for row in others)
 
 
+def test_a_figure_that_one_run_does_not_have_is_unknown_and_nobody_is_better(workbench: Workbench) -> None:
+    first, second = opposed(workbench, threshold=0.99)  # which calls nothing pneumonia, and so has no precision
+    rows = texts(open_page("runs", run=first, against=second), "differences")
+    _, _, lacking, apart, interval, better = next(row for row in rows if row[0].startswith("Precision"))
+    assert (lacking, apart, interval, better) == ("unknown", "unknown", "", "not told apart")
+    assert "nan" not in str(rows)
+
+
 def test_a_run_without_a_threshold_is_not_compared_and_says_what_mends_it(workbench: Workbench) -> None:
     first, second = opposed(workbench, threshold=0.2)
     change(workbench, "predict", summary={})

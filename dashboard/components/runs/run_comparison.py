@@ -91,7 +91,7 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
     auc, verdicts = found.auc, found.verdicts
     st.markdown(
         f"{wording.count(found.images, 'distinct image')}, each run at its own threshold. "
-        f"DeLong's test of the AUCs: p = {auc.p:.3g}. McNemar's test of the verdicts: only run {first.id} right "
+        f"DeLong's test of the AUCs: {_p(auc.p, '.3g')}. McNemar's test of the verdicts: only run {first.id} right "
         f"{verdicts.first_only}, only run {second.id} right {verdicts.second_only}, exact p = {verdicts.p_exact:.3g}."
     )
     st.markdown(MEANING)
@@ -117,20 +117,23 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
         interval, (one, other) = found.differences[name], found.values[name]
         better = (interval.value > 0) != (name in LOWER_IS_BETTER)
         verdict = f"run {first.id if better else second.id}" if interval.told_apart else "not told apart"
-        corrected = "" if name == DECIDES else ", corrected"
+        known = wording.known(interval.p)
+        p = f"{_p(interval.p, '.2g')}{', corrected' if known and name != DECIDES else ''}"
         table.append(
             [
                 display_name(name),
                 *(wording.measured(name, value) for value in (one, other)),
                 _apart(name, interval.value),
-                f"{_change(name, interval.low)} to {_change(name, interval.high)}",
-                Cell(
-                    verdict, tone="strong" if interval.told_apart else "muted", help=f"p = {interval.p:.2g}{corrected}"
-                ),
+                f"{_change(name, interval.low)} to {_change(name, interval.high)}" if known else "",
+                Cell(verdict, tone="strong" if interval.told_apart else "muted", help=p),
             ]
         )
     heads = ["Metric", f">Run {first.id}", f">Run {second.id}", ">Difference", ">95 % interval", "Better"]
     linked.table(heads, table, key="differences", caption="Thresholds and metrics of both runs and their differences")
+
+
+def _p(value: float, digits: str) -> str:
+    return f"p = {value:{digits}}" if wording.known(value) else "p is unknown"
 
 
 def _threshold(run: Run) -> float:
@@ -206,7 +209,7 @@ def _less(one: float | None, other: float | None) -> float | None:
 
 def _apart(name: str, difference: float | None) -> Cell:
     """The first value less the second, in the metric's own unit."""
-    if difference is None:
+    if difference is None or not wording.known(difference):
         return Cell(wording.UNKNOWN, tone="muted")
     unit = "" if wording.is_score(name) or name.startswith("confusion") else " points"
     return Cell(f"{_change(name, difference)}{unit}")
