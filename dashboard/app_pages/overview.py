@@ -4,7 +4,8 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import figures, frame, panels, wording
-from dashboard.components.overview import attention, classification, classifier, highlights, holdings, subgroups
+from dashboard.components.classification import sides, subgroups
+from dashboard.components.overview import attention, classification, classifier, highlights, holdings
 from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
 
@@ -50,7 +51,7 @@ told = [
 st.caption(" ".join(filter(None, told)))
 if metrics["classification"]:
     classification.show(dataset, view, run, metrics["classification"], original=original)
-    subgroups.show(dataset, next(classification.sides(view, run, metrics["classification"]), None))
+    subgroups.show(dataset, next(sides.of_evaluation(view, run, metrics["classification"]), None))
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:

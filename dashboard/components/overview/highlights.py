@@ -8,7 +8,7 @@ from dashboard import resources
 from dashboard.components import figures, filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Tile
-from dashboard.components.overview import classification
+from dashboard.components.classification import sides
 from db.models import Dataset, Metric, Run
 from db.queries import evaluation
 from db.queries.evaluation import Evaluation
@@ -22,7 +22,7 @@ def show(dataset: Dataset, view: filters.View, evaluated: Evaluation, *, origina
     """Each figure with its interval, the original tool's where they are comparable, and a way on; what nobody measured
     is left out."""
     run, metrics = evaluated
-    side = next(classification.sides(view, run, metrics["classification"]), None)
+    side = next(sides.of_evaluation(view, run, metrics["classification"]), None)
     tiles = list(_classifier(dataset, side, original=original)) if side else []
     tiles += _retrieval(dataset, metrics["retrieval"], original=original)
     if tiles:
@@ -36,15 +36,15 @@ def warnings(run: Run) -> None:
         st.warning("  \n".join(wording.plain(f"{line[:1].upper()}{line[1:]}.") for line in lines))
 
 
-def _classifier(dataset: Dataset, side: classification.Side, *, original: bool) -> Iterator[Tile]:
+def _classifier(dataset: Dataset, side: sides.Side, *, original: bool) -> Iterator[Tile]:
     for name in CLASSIFIER:
-        metric = side.metrics.get((name, classification.WHOLE))
+        metric = side.metrics.get((name, sides.WHOLE))
         if metric is not None:
-            link = classification.films(dataset, side, name) or _curve(dataset, side)
+            link = sides.films(dataset, side, name) or _curve(dataset, side)
             yield _tile(metric, [], link, original=original and metric.split == "test")
 
 
-def _curve(dataset: Dataset, side: classification.Side) -> tuple[str, str] | None:
+def _curve(dataset: Dataset, side: sides.Side) -> tuple[str, str] | None:
     """Where the curve behind an area is, on the page of the run that predicted."""
     return ("ROC curve", frame.here("runs", dataset, run=side.films["run"])) if side.films else None
 
@@ -60,7 +60,7 @@ def _retrieval(dataset: Dataset, metrics: Sequence[Metric], *, original: bool) -
 
 
 def _tile(metric: Metric, told: list[str], link: tuple[str, str] | None, *, original: bool) -> Tile:
-    head = classification.head(metric.split)
+    head = sides.head(metric.split)
     span = wording.interval(metric.name, metric.low, metric.high)
     lines = [f"{head}, {span}" if span else head, *told]
     if original and metric.name in figures.ORIGINAL:

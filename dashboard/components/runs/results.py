@@ -12,7 +12,7 @@ from dashboard import resources
 from dashboard.components import address, figures, filters, frame, panels, prevalence, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.overview import classification, subgroups
+from dashboard.components.classification import sides, subgroups
 from db.models import Dataset, Metric, Run
 from db.queries import columns, comparison, evaluation, runs
 from engine.metrics.bootstrap import Interval
@@ -148,10 +148,10 @@ def _subgroups(dataset: Dataset, run: Run) -> None:
     """The run's figures by subgroup, as the evaluation in force measured them; nothing where none did."""
     with resources.reading() as session:
         evaluated = evaluation.of_run(session, run)
-    side = classification.side_of(run, evaluated[1]["classification"]) if evaluated else None
+    side = sides.of_run(run, evaluated[1]["classification"]) if evaluated else None
     if evaluated is None or side is None:
         return
-    own = side.metrics.get(("threshold", classification.WHOLE))
+    own = side.metrics.get(("threshold", sides.WHOLE))
     at = f", pneumonia from {wording.percent(own.value)}" if own and own.value != run.threshold else ""
     told = f"{at}, as evaluation run {evaluated[0].id} measured: every file counts, intervals are over patients"
     subgroups.show(dataset, side, told=told)

@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard.components import figures, filters, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.overview import classification
+from dashboard.components.classification import sides
 from db.models import Dataset
 from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SUBGROUP_LEAST, SUBGROUP_MEASURES, subgroup_of
 
@@ -15,7 +15,7 @@ TOLD_APART = 0.05
 """Corrected p-value below which a difference is marked."""
 
 
-def show(dataset: Dataset, side: classification.Side | None, *, told: str = "") -> None:
+def show(dataset: Dataset, side: sides.Side | None, *, told: str = "") -> None:
     """A row for each subgroup: its figures, each leading to the films that lower it, and how far they are from the
     other films'. Nothing where no attribute parts the films. told: how they were measured, where the page does not say.
     """
@@ -38,16 +38,16 @@ def show(dataset: Dataset, side: classification.Side | None, *, told: str = "") 
     )
 
 
-def _value(dataset: Dataset, side: classification.Side, name: str, where: str) -> tuple[Cell, Cell]:
+def _value(dataset: Dataset, side: sides.Side, name: str, where: str) -> tuple[Cell, Cell]:
     """The figure with its interval, as a link to the films that lower it, and the files that it rests on."""
     metric, attribute = side.metrics.get((name, where)), subgroup_of(where)
     if metric is None or attribute is None:
         return Cell(""), Cell("")
-    link = classification.films(dataset, side, name, **{f"{filters.ATTRIBUTE}{attribute[0]}": attribute[1]})
+    link = sides.films(dataset, side, name, **{f"{filters.ATTRIBUTE}{attribute[0]}": attribute[1]})
     return figures.in_one(metric, link=link), Cell(wording.count(metric.n), tone="muted")
 
 
-def _difference(side: classification.Side, name: str, where: str) -> Cell:
+def _difference(side: sides.Side, name: str, where: str) -> Cell:
     """The difference with its interval and its p-value."""
     apart, p = (side.metrics.get((f"{name}{end}", where)) for end in (DIFFERENCE, P_VALUE))
     if apart is None:
