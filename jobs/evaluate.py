@@ -143,13 +143,13 @@ def table(metrics: Sequence[Metric]) -> list[str]:
     retrieval gives for classes and causes alone, are left to the reports."""
     metrics = [row for row in metrics if not (row.name.endswith(DIFFERENCE) and row.low == row.high == 0)]
     metrics = [row for row in metrics if row.split == "reports" or " / " not in row.slice]
-    wide = max(len(row.slice) for row in metrics)
-    lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<23} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
+    wide, named = max(len(row.slice) for row in metrics), max(len(row.name) for row in metrics)
+    lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<{named}} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
     for row in sorted(metrics, key=lambda row: row.split != "test"):
         digits = 0 if row.name.startswith("confusion") else 4
         value = "unknown" if row.value is None else f"{row.value:.{digits}f}"
         span = "" if row.low is None else f"{row.low:.4f} to {row.high:.4f}"
-        lines.append(f"{row.split:<8} {row.slice:<{wide}} {row.name:<23} {value:>8}  {span:<18} {row.n:>6}")
+        lines.append(f"{row.split:<8} {row.slice:<{wide}} {row.name:<{named}} {value:>8}  {span:<18} {row.n:>6}")
     return lines
 
 
