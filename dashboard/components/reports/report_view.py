@@ -20,6 +20,7 @@ from engine.reporting.context import Polarity
 from engine.reporting.findings import read
 from engine.reporting.prompts import answered, sentences
 from engine.reporting.scores.claims import sides_of_heat
+from engine.reporting.scores.stance import against_classifier
 from engine.reporting.sections import sections
 
 STANCES = {
@@ -127,17 +128,13 @@ def folded(text: str) -> Iterator[None]:
 def of_run(row: ReportRow, case: Case, threshold: float | None) -> ReportRow:
     """The report with those of its scores that rest on a classifier as the run is in view has them. case: its image as
     that run sees it. threshold: the run's, None where it has none."""
-    stance = row.scores.get("stance")
-    called = None if case.probability is None or threshold is None else float(case.probability >= threshold)
-    opposition = None if stance is None or called is None else abs(stance - called)
-    scores = {"classifier_opposition": opposition, "classifier_agreement": None if called is None else stance == called}
-    details = {}
+    called = None if case.probability is None or threshold is None else case.probability >= threshold
+    found = against_classifier(row.scores.get("stance"), called)
     sides = row.details.get("laterality", {}).get("sides")
     if sides is not None:
-        lateral = sides_of_heat(sides, case.zones or {})
-        scores["laterality"], details["laterality"] = lateral.value, lateral.detail
-    known = {name: None if value is None else float(value) for name, value in scores.items()}
-    return replace(row, scores=row.scores | known, details=row.details | details)
+        found.append(sides_of_heat(sides, case.zones or {}))
+    scores, details = {one.metric: one.value for one in found}, {one.metric: one.detail for one in found}
+    return replace(row, scores=row.scores | scores, details=row.details | details)
 
 
 def scored_otherwise(dataset: Dataset, problem: str | None, score: str | None, view: filters.View) -> None:

@@ -5,7 +5,7 @@ from engine.reporting.prompts import PromptStrategy, answered
 from engine.reporting.scores import claims, form, references
 from engine.reporting.scores.keywords import keyword_alignment
 from engine.reporting.scores.score import CaseFacts, Score
-from engine.reporting.scores.stance import STANCE_VALUES, stance
+from engine.reporting.scores.stance import STANCE_VALUES, against_classifier, stance
 
 VERSION = 4
 """Raised when the same report scores differently."""
@@ -15,9 +15,8 @@ def score(text: str, strategy: PromptStrategy, known: CaseFacts) -> list[Score]:
     """Every score of one report.
 
     stance: 1 pneumonia, .5 uncertain, 0 normal, None no position. stance_agreement: 1 where the stance is the label's,
-    else 0, an uncertain or missing stance included; None where the label is unknown. classifier_agreement: the same
-    against the classifier's call. classifier_opposition: how far the stance lies from that call, 0 on its side, .5
-    uncertain, 1 on the other; None where there is no stance or no call. The others say for themselves what they are.
+    else 0, an uncertain or missing stance included; None where the label is unknown. The others say for themselves what
+    they are.
     """
     said = answered(text, prompt=strategy.text)
     mentions = read(said)
@@ -27,8 +26,7 @@ def score(text: str, strategy: PromptStrategy, known: CaseFacts) -> list[Score]:
         keyword_alignment(text, known.label),
         Score("stance", value, {"stance": taken}),
         Score("stance_agreement", None if known.label is None else float(value == known.label)),
-        Score("classifier_agreement", None if known.called is None else float(value == float(known.called))),
-        Score("classifier_opposition", None if value is None or known.called is None else abs(value - known.called)),
+        *against_classifier(value, known.called),
         claims.unsupported(said, mentions, known),
         claims.contradictions(mentions),
         claims.laterality(mentions, known),

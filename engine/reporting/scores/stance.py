@@ -8,6 +8,7 @@ from typing import Literal
 from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
 from engine.reporting.prompts import answered
+from engine.reporting.scores.score import Score
 from engine.reporting.sections import sections
 from engine.reporting.vocabulary import Tier
 
@@ -33,6 +34,17 @@ def stance(text: str) -> Stance:
         if taken != "none":
             return taken
     return "none"
+
+
+def against_classifier(taken: float | None, called: bool | None) -> list[Score]:
+    """How a stance, one of STANCE_VALUES' values, stands to a classifier's call of pneumonia; None where it made none.
+
+    classifier_agreement: 1 where the stance is the call's, else 0, an uncertain or missing stance included.
+    classifier_opposition: how far it lies from the call, 0 on its side, .5 uncertain, 1 on the other; None without one.
+    """
+    agrees = None if called is None else float(taken == float(called))
+    opposed = None if taken is None or called is None else abs(taken - called)
+    return [Score("classifier_agreement", agrees), Score("classifier_opposition", opposed)]
 
 
 def _regions(text: str) -> Iterable[str]:

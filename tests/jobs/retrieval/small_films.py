@@ -15,7 +15,8 @@ from db.models import Dataset, Image, Prompt, Report, Run, VectorIndex
 from engine.images import resize
 from engine.retrieval.embedders import EmbedderSpec, Sources
 from engine.retrieval.embedders.features import FeatureEmbedder
-from jobs import search
+from engine.retrieval.vector_index import VectorIndex as OpenIndex
+from jobs import embed, search
 from jobs.command import Context
 
 COUNT = 12
@@ -52,6 +53,23 @@ def rows(context: Context, model: type) -> int:
 def newest_index(context: Context) -> VectorIndex:
     with session.transaction(context.engine) as db:
         return db.scalars(select(VectorIndex).order_by(VectorIndex.id.desc())).first()
+
+
+def opened(context: Context) -> OpenIndex:
+    """The vectors of the newest index."""
+    return OpenIndex.open(context.artifacts / newest_index(context).path)
+
+
+def built(context: Context, options: list[str], *more: str) -> OpenIndex:
+    """The index that `embed` with the small embedder makes."""
+    assert embed.main(["--embedder", "small", *more, *options]) == 0
+    return opened(context)
+
+
+def assert_alike(one: OpenIndex, other: OpenIndex) -> None:
+    """Both hold the same vectors, centred alike."""
+    np.testing.assert_allclose(one.centre, other.centre, atol=1e-6)
+    np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-6)
 
 
 def answer(options: list[str], capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, Any]:

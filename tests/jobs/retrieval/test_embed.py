@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels
+from small_films import COUNT, answer, assert_alike, built, newest_index, opened, pixels, png, rows, small_pixels
 from sqlalchemy import select, update
 from tiny_models import tiny_clip
 
@@ -139,16 +139,12 @@ def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown
     options: list[str], context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_CENTRE", 2 * COUNT // 3 + 1)  # of training images
-    assert embed.main(["--embedder", "small", *options]) == 0
-    assert not OpenIndex.open(context.artifacts / newest_index(context).path).centre.any()
+    assert not built(context, options).centre.any()
     another(folder, options)
-    assert embed.main(["--embedder", "small", *options]) == 0
-    grown = OpenIndex.open(context.artifacts / newest_index(context).path)
-    assert embed.main(["--embedder", "small", "--anew", *options]) == 0
-    anew = OpenIndex.open(context.artifacts / newest_index(context).path)
+    grown = built(context, options)
+    anew = built(context, options, "--anew")
     assert anew.centre.any()
-    np.testing.assert_allclose(grown.centre, anew.centre, atol=1e-6)
-    np.testing.assert_allclose(grown.vectors, anew.vectors, atol=1e-6)
+    assert_alike(grown, anew)
 
 
 def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
@@ -160,20 +156,15 @@ def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
 ) -> None:
     """The first images may be all of one label: an index that kept their mean would find worse than one without."""
 
-    def built(*more: str) -> OpenIndex:
-        assert embed.main(["--embedder", "small", *more, *options]) == 0
-        return OpenIndex.open(context.artifacts / newest_index(context).path)
-
     monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_CENTRE", 3)
-    first = built()
+    first = built(context, options)
     another(folder, options)
     for said in ("embedded 1 images", "embedded 0 images"):
-        grown = built()
+        grown = built(context, options)
         assert said in capsys.readouterr().out
-        anew = built("--anew")
+        anew = built(context, options, "--anew")
         assert np.abs(first.centre - grown.centre).max() > 1e-3
-        np.testing.assert_allclose(grown.centre, anew.centre, atol=1e-6)
-        np.testing.assert_allclose(grown.vectors, anew.vectors, atol=1e-6)
+        assert_alike(grown, anew)
         first = grown
         with session.transaction(context.engine) as db:  # a split is corrected
             db.scalars(select(Image).where(Image.split == "train").order_by(Image.id)).first().split = "test"
@@ -183,26 +174,20 @@ def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
 def test_a_centre_of_test_images_gives_way_to_one_of_training_images(
     options: list[str], context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def built() -> OpenIndex:
-        assert embed.main(["--embedder", "small", *options]) == 0
-        return OpenIndex.open(context.artifacts / newest_index(context).path)
-
     monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_CENTRE", 3)
     with session.transaction(context.engine) as db:
         splits = {image.id: image.split for image in db.scalars(select(Image))}
         db.execute(update(Image).values(split="test"))
-    before = built()
+    before = built(context, options)
     with session.transaction(context.engine) as db:
         for number, split in splits.items():
             db.get_one(Image, number).split = split
     capsys.readouterr()
-    after = built()
+    after = built(context, options)
     assert "embedded 0 images" in capsys.readouterr().out
     assert (before.manifest.centred_on, after.manifest.centred_on) == ("all", "train")
-    assert embed.main(["--embedder", "small", "--anew", *options]) == 0
-    anew = OpenIndex.open(context.artifacts / newest_index(context).path)
-    np.testing.assert_allclose(after.centre, anew.centre, atol=1e-6)
-    np.testing.assert_allclose(after.vectors, anew.vectors, atol=1e-6)
+    anew = built(context, options, "--anew")
+    assert_alike(after, anew)
     assert np.abs(before.centre - after.centre).max() > 1e-3
 
 
@@ -233,8 +218,7 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
         return real(embedder, paths, **rest)
 
     monkeypatch.setattr(vectors, "embed_files", counted)
-    assert embed.main(["--embedder", "small", *options]) == 0
-    first = OpenIndex.open(context.artifacts / newest_index(context).path)
+    first = built(context, options)
     with session.transaction(context.engine) as db:
         gone = db.get_one(Image, int(first.ids[3]))
         (folder / gone.path).unlink()
@@ -243,7 +227,7 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     capsys.readouterr()
     assert embed.main(["--embedder", "small", *options]) == 0
     assert seen == [COUNT, 1]
-    second = OpenIndex.open(context.artifacts / newest_index(context).path)
+    second = opened(context)
     with session.transaction(context.engine) as db:
         now = {image.id: image.path for image in db.scalars(select(Image))}
     assert sorted(second.ids) == sorted(now)
@@ -437,7 +421,7 @@ def test_a_cause_that_no_image_is_known_to_have_is_answered_with_a_caveat(
 def test_words_are_learnt_from_training_images_and_not_measured_on_them(options: list[str], context: Context) -> None:
     def words() -> NDArray[np.float32]:
         assert embed.main(["--embedder", "aligned", *options]) == 0
-        found = OpenIndex.open(context.artifacts / newest_index(context).path).words
+        found = opened(context).words
         assert found is not None
         return found
 
@@ -505,10 +489,10 @@ def test_a_classifier_takes_its_vectors_from_aligned_and_embeds_what_that_lacks(
     assert embed.main(["--embedder", "classifier", *options]) == 0
     assert "embedded 1 images with 'classifier' (4 dimensions)" in (said := capsys.readouterr().out)
     assert f"{COUNT} were there already" in said
-    lent = OpenIndex.open(context.artifacts / newest_index(context).path)
+    lent = opened(context)
     assert embed.main(["--embedder", "classifier", "--anew", *options]) == 0
     assert f"embedded {COUNT + 1} images" in capsys.readouterr().out
-    made = OpenIndex.open(context.artifacts / newest_index(context).path)
+    made = opened(context)
     np.testing.assert_array_equal(lent.ids, made.ids)
     np.testing.assert_allclose(lent.vectors, made.vectors, atol=1e-5)
     np.testing.assert_allclose(lent.centre, made.centre, atol=1e-6)
