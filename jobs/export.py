@@ -21,7 +21,7 @@ from jobs.exports.source import Export
 from jobs.results import Inputs, gather, is_current
 from jobs.run import ActiveRun
 
-VERSION = 5
+VERSION = 6
 """Raised when exported files change their look or meaning, so that they are made anew."""
 
 LONGEST = 200
@@ -41,6 +41,7 @@ GROUPS: dict[str, Callable[[Export], None]] = {
     "test embeddings": embeddings.test_embeddings,
     "deletion and insertion": audit.curves_chart,
     "shortcut probes": audit.probes_chart,
+    "reliance on shortcuts": audit.correlations_chart,
     "failures by slice": audit.slices_sheet,
     "classification report": reports.classification_report,
     "report on generated reports": reports.generation_report,

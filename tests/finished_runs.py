@@ -101,7 +101,10 @@ class World:
         said = {"verdicts": {"sanity": "passed: <b>it</b> changes"}, "skipped": [], "images": 50, "failures": 9}
         run = self.finish("audit", summary=said, **asked)
         values = [("probe_auc", "oof", "frame pixels", -1), ("probe_auc", "test", "frame pixels", -1)]
-        values += [("sanity_rank_correlation", "test", "network", -1)]
+        values += [
+            ("probe_correlation", "test", "frame pixels", -1),
+            ("sanity_rank_correlation", "test", "network", -1),
+        ]
         values += [
             (f"{mode}_{order}", "test", "called_pneumonia", step)
             for mode in ("deletion", "insertion")

@@ -23,6 +23,10 @@ KNOWN: tuple[InstrumentedAttribute[Any], ...] = (
 """The columns of a KnownImage, in its order."""
 
 
+SIZE: tuple[InstrumentedAttribute[Any], ...] = (Image.file_count, Image.width, Image.height)
+"""What a SizedImage has besides."""
+
+
 @dataclass(frozen=True, slots=True)
 class KnownImage:
     """What is known of an image, whoever looks at it."""
@@ -39,12 +43,18 @@ class KnownImage:
 
 
 @dataclass(frozen=True, slots=True)
-class PredictedImage(KnownImage):
-    """An image with what a run's classifier said of it."""
+class SizedImage(KnownImage):
+    """An image with its number of files and their size in pixels."""
 
     file_count: int
     width: int
     height: int
+
+
+@dataclass(frozen=True, slots=True)
+class PredictedImage(SizedImage):
+    """An image with what a run's classifier said of it."""
+
     probability: float
     """Calibrated, of pneumonia, in [0, 1]."""
     logit: float
@@ -75,7 +85,7 @@ def of_run(
     """The images that the run scored, in id order; labelled: those alone that have a label. unseen_by: a train run, of
     whose classifier they must be a test."""
     said = (Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row, Prediction.zones)
-    query = select(*KNOWN, Image.file_count, Image.width, Image.height, *said)
+    query = select(*KNOWN, *SIZE, *said)
     query = query.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
     if labelled:
         query = query.where(Image.label.is_not(None))
@@ -83,6 +93,15 @@ def of_run(
         query = query.where(leakage.unseen(unseen_by))
     rows: Iterable[Sequence[Any]] = session.execute(query.order_by(Image.id))
     return [PredictedImage(*row) for row in rows]
+
+
+def labelled_outside(session: Session, dataset_id: int, split: str) -> list[SizedImage]:
+    """The dataset's labelled images outside `split`, in id order, without the patients who have an image in it."""
+    inside = select(Image.patient_key).where(Image.dataset_id == dataset_id, Image.split == split)
+    query = select(*KNOWN, *SIZE).where(Image.dataset_id == dataset_id, Image.label.is_not(None))
+    query = query.where(Image.split.is_distinct_from(split), Image.patient_key.not_in(inside))
+    rows: Iterable[Sequence[Any]] = session.execute(query.order_by(Image.id))
+    return [SizedImage(*row) for row in rows]
 
 
 def labelled_by_split(session: Session, run_id: int) -> dict[str | None, int]:

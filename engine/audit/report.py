@@ -43,12 +43,19 @@ The share of each map's heat in the outer 10 % of the image, where little lung i
 edges are. An even map has {even} there.
 """
 SHORTCUT_TEXT = """
-A probe sees one thing alone; nothing in it is tuned. Out of fold: the mean over patient-grouped folds of the training
-images. An interval above .5 means that a classifier could use the same thing in place of disease. Frame: the outer 10 %
-with the inside made grey, as pixels and as features of a frozen ImageNet network. Image size: width and height. File
-size: bytes, which follow what is in the picture too. Image statistics: mean, standard deviation and percentiles of the
-whole image's greys, which disease changes too. Classifier: the audited one itself, with all but the frame, or the
-frame, made grey.
+A probe sees one thing alone; nothing in it is tuned. Out of fold: the mean over patient-grouped folds of the images
+that probes are fitted on: those the classifier learned from or, of imported predictions, the other labelled images. An
+interval above .5 means that a classifier could use the same thing in place of disease. Frame: the outer 10 % with the
+inside made grey, as pixels and as features of a frozen ImageNet network. Image size: width and height. File size:
+bytes, which follow what is in the picture too. Image statistics: mean, standard deviation and percentiles of the whole
+image's greys, which disease changes too. Classifier: the audited one itself, with all but the frame, or the frame,
+made grey.
+"""
+RELIANCE_TEXT = """
+Rank correlation (Spearman) of the classifier's output with a probe's score among images of one label, averaged over the
+two labels by their number of images. A classifier that makes no use of what a probe sees has 0 (equalised odds; Hardt
+et al. 2016). The reverse does not follow: severe disease can change what a probe sees, such as how a patient lies or
+how bright the whole image is. Intervals are not adjusted for the number of probes.
 """
 NEIGHBOURS_TEXT = f"""
 Nearest by the classifier's own features (cosine). Near-duplicates are images whose {BITS}-bit perceptual hashes differ
@@ -111,6 +118,7 @@ def audit_report(
         ),
         Section("Heat in the outer frame", [_frame_text(values), _frame(values)]),
         Section("Shortcuts", [SHORTCUT_TEXT.strip(), _probes(values, out_of_fold)]),
+        Section("Does the classifier follow the shortcuts?", [RELIANCE_TEXT.strip(), _reliance(values)]),
         Section("Neighbours in training", [NEIGHBOURS_TEXT.strip(), _neighbours(values), _duplicates(duplicates)]),
         Section("Slices", [SLICES_TEXT.strip(), _slices(slices)]),
         Section("Intervals", [INTERVALS.format(replicates=replicates, unit="patients")]),
@@ -184,6 +192,12 @@ def _probes(values: Values, out_of_fold: Values) -> str:
     ]
     heads = ("probe", "AUC out of fold", "95 % interval", "n", "AUC judged", "95 % interval", "n")
     return markdown_table(heads, rows) if rows else ""
+
+
+def _reliance(values: Values) -> str:
+    found = {where: related for (name, where), related in values.items() if name == "probe_correlation"}
+    rows = [(name, *_cells(found[name])) for name in sorted(found)]
+    return markdown_table(("probe", "rank correlation", "95 % interval", "n"), rows) if rows else ""
 
 
 def _neighbours(values: Values) -> str:

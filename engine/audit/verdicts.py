@@ -28,6 +28,7 @@ def verdicts(values: Values) -> dict[str, str]:
         "sanity": _sanity(values),
         "faithfulness": _faithfulness(values),
         "shortcuts": _shortcuts(values),
+        "reliance": _reliance(values),
         "near-duplicates": _duplicates(values),
     }
     return {name: sentence for name, sentence in said.items() if sentence}
@@ -77,6 +78,19 @@ def _shortcuts(values: Values) -> str:
         unknown = "unknown: too few images of either class to measure any probe" if blind else ""
         return "none of the probes tells the classes apart better than chance" if measured else unknown
     return "told apart by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in telling)
+
+
+def _reliance(values: Values) -> str:
+    found = {where: related for (name, where), related in values.items() if name == "probe_correlation"}
+    rising = sorted((-one.value, where, one) for where, one in found.items() if round(one.low, 3) > 0)
+    if rising:
+        named = ", ".join(f"{where} (rank correlation {_shown(one)})" for _, where, one in rising)
+        return f"among images of one label, the classifier's probability rises with the score of {named}"
+    if not found:
+        return ""
+    if not any(math.isfinite(one.low) for one in found.values()):
+        return "unknown: too few images of either class to measure any probe"
+    return "among images of one label, the classifier's probability rises with the score of no probe"
 
 
 def _duplicates(values: Values) -> str:

@@ -41,14 +41,33 @@ def shortcut_probes(table: pd.DataFrame, *, synthetic: bool = False) -> alt.Laye
     scale = alt.Scale(domain=wheres, range=PALETTE[: len(wheres)])
     colour = alt.Color("where:N", title="Measured", scale=scale, legend=alt.Legend(orient="bottom"))
     axis = alt.Scale(domain=[min(0.4, floor(table["low"].min(), table["value"].min())), 1], nice=False)
-    x = alt.X("value:Q", title="AUC", scale=axis)
+    chart = _by_probe(table, alt.X("value:Q", title="AUC", scale=axis), colour, axis, none=0.5)
+    subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: chance"
+    return finished(chart, "What tells the classes apart", subtitle, synthetic)
+
+
+def probe_correlations(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:
+    """Rank correlation of the classifier's output with each probe's score within a label, and the line of none.
+
+    table: as in `shortcut_probes`, of one `where`.
+    """
+    lowest = float(table[["low", "value"]].min(axis=None))
+    axis = alt.Scale(domain=[max(-1.0, min(0.0, lowest) - 0.1), 1], nice=False)
+    x = alt.X("value:Q", title="Rank correlation within a label", scale=axis)
+    chart = _by_probe(table, x, alt.value(PALETTE[0]), axis, none=0.0)
+    subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: no association"
+    return finished(chart, "Does the classifier follow the shortcuts?", subtitle, synthetic)
+
+
+def _by_probe(
+    table: pd.DataFrame, x: alt.X, colour: alt.Color | dict[str, Any], axis: alt.Scale, *, none: float
+) -> alt.LayerChart:
+    """A row for each probe: points with whiskers and numbers, and a dashed line at `none`."""
     order = table["probe"].drop_duplicates().tolist()
     y = alt.Y("probe:N", title=None, sort=order, axis=alt.Axis(labelLimit=240))
     base = alt.Chart(table).encode(y=y, yOffset="where:N")
     tips = ["probe:N", "where:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
     points = base.mark_point(size=110, filled=True, opacity=1).encode(x=x, color=colour, tooltip=tips)
-    chance = alt.Chart(pd.DataFrame({"value": [0.5]})).mark_rule(color=GREY, strokeDash=[5, 4]).encode(x=x)
+    chance = alt.Chart(pd.DataFrame({"value": [none]})).mark_rule(color=GREY, strokeDash=[5, 4]).encode(x=x)
     layers = [chance, whiskers(base, "x", axis, colour), points, numbers(base, x, dy=-11)]
-    chart = alt.layer(*layers).properties(width=460, height=alt.Step(30))
-    subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: chance"
-    return finished(chart, "What tells the classes apart", subtitle, synthetic)
+    return alt.layer(*layers).properties(width=460, height=alt.Step(30))

@@ -53,12 +53,12 @@ def faithfulness(values: Iterable[Value], *, group: str) -> pd.DataFrame:
     return _table(rows, "mode", "order", "share")
 
 
-def probes(values: Iterable[Value]) -> pd.DataFrame:
-    """probe, where, value, low, high, n for engine.charts.audit.shortcut_probes."""
+def probes(values: Iterable[Value], *, metric: str = "probe_auc") -> pd.DataFrame:
+    """probe, where, value, low, high, n for engine.charts.audit. metric: probe_auc or probe_correlation."""
     rows = [
         {"probe": row.slice, "where": "out of fold" if row.split == "oof" else row.split, **_measured(row)}
         for row in values
-        if row.name == "probe_auc" and row.value is not None
+        if row.name == metric and row.value is not None
     ]
     return _table(rows, "probe", "where").sort_values(["probe", "where"])
 

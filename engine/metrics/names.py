@@ -57,6 +57,7 @@ FURTHER = {
     "valid_loss": "Validation loss",
     "valid_auc": "Validation AUC",
     "probe_auc": "AUC of a probe",
+    "probe_correlation": "Rank correlation of classifier and probe within a label",
     "deletion_auc": "Deletion AUC",
     "deletion_gain": "Deletion gain",
     "insertion_auc": "Insertion AUC",
@@ -93,6 +94,7 @@ SCORES = (
         "valid_loss",
         "valid_auc",
         "probe_auc",
+        "probe_correlation",
     ),
     *(
         "map",

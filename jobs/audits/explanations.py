@@ -29,16 +29,16 @@ def sanity(audit: Audit) -> Iterator[MetricValue]:
     from engine.audit.sanity import PARTS, randomised, rank_correlation, structural_similarity
     from engine.images import read_batch
 
-    judged = audit.subject.judged
+    classifier, judged = audit.classifier, audit.subject.judged
     places = drawn(audit, np.arange(len(judged)), SANITY_IMAGES, stratum=column(judged, "label"))
     rows, maps = [judged[place] for place in places], audit.heat[places]
     root = Path(audit.subject.dataset.root)
 
     def under_new_weights(part: "Part", rows: list[PredictedImage]) -> NDArray[Any]:
-        pixels = read_batch(files(root, rows), size=audit.classifier.input_size)
+        pixels = read_batch(files(root, rows), size=classifier.input_size)
         found = []
         for draw in range(DRAWS):
-            blank = randomised(audit.classifier, part, seed=audit.seed + draw)
+            blank = randomised(classifier, part, seed=audit.seed + draw)
             heat = blank.run(pixels, heatmaps=True).heatmaps
             assert heat is not None
             found.append([rank_correlation(maps, heat), structural_similarity(maps, heat)])
@@ -64,7 +64,7 @@ def faithfulness(audit: Audit) -> Iterator[MetricValue]:
     from engine.audit.faithfulness import MODES, ORDERS, area, curves
     from engine.images import read_batch
 
-    subject = audit.subject
+    subject, classifier = audit.subject, audit.classifier
     hot = audit.heat.max(axis=(1, 2)) > 0
     groups = grouped(audit, hot)
     places = sorted({place for members in groups.values() for place in members.tolist()})
@@ -74,11 +74,11 @@ def faithfulness(audit: Audit) -> Iterator[MetricValue]:
     heat = {row.image_id: audit.heat[[place]] for row, place in zip(rows, places, strict=True)}
 
     def measured(part: list[PredictedImage]) -> NDArray[Any]:
-        pixels = read_batch(files(Path(subject.dataset.root), part), size=audit.classifier.input_size)
+        pixels = read_batch(files(Path(subject.dataset.root), part), size=classifier.input_size)
         return np.concatenate(
             [
                 curves(
-                    lambda pictures: audit.classifier.run(pictures).probabilities,
+                    lambda pictures: classifier.run(pictures).probabilities,
                     pixels[[number]],
                     heat[row.image_id],
                     rng=np.random.default_rng([audit.seed, int(row.sha256[:8], 16)]),

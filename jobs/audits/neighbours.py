@@ -38,7 +38,7 @@ def neighbours(audit: Audit) -> Iterator[MetricValue]:
     for start in range(0, len(subject.judged), CHUNK):
         chunk = slice(start, start + CHUNK)
         similarities = ours[chunk].astype(np.float64) @ theirs.T.astype(np.float64)
-        apart = distances(audit.appearance["hash"][chunk], audit.training_appearance["hash"])
+        apart = distances(audit.appearance["hash"][chunk], audit.other_appearance["hash"])
         for place, (near, bits) in enumerate(zip(similarities, apart, strict=True), start=start):
             image = subject.judged[place]
             nearest = np.lexsort((training_ids, -near))[:NEAREST]

@@ -1,13 +1,13 @@
 """How well shortcuts tell the classes apart: probes that see one thing alone, the classifier on occluded images."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from db.queries.predictions import PredictedImage
+from db.queries.predictions import KnownImage, PredictedImage, SizedImage
 from db.writes import MetricValue
 from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_value
@@ -19,27 +19,48 @@ FRAME_ONLY, FRAME_HIDDEN, WHOLE = "classifier, frame only", "classifier, frame h
 
 
 def probes(audit: Audit) -> Iterator[MetricValue]:
-    """AUC of each probe, out of fold on the training images (split "oof") and on the judged ones, which choose nothing.
+    """AUC of each probe, and how far the classifier's output rises with its score among images of one label.
 
-    Raises InputError where a class has fewer training patients than there are folds.
+    Probes are fitted on other images than the judged (AUC out of fold: split "oof"), which choose nothing. Where
+    predictions were imported and other labelled images are too few, each judged image is scored by a probe that saw
+    none of its fold.
+    Raises InputError where a class has fewer patients than there are folds.
     """
     from engine.audit.shortcuts import boosted, linear, probe
+    from engine.metrics.association import spearman_within
 
-    subject = audit.subject
-    training, judged = audit.training_appearance, audit.appearance
+    subject, judged = audit.subject, audit.appearance
+    apart = subject.trained is not None or enough(subject.others, audit.folds)
+    rows, looks = (subject.others, audit.other_appearance) if apart else (subject.judged, judged)
     asked = {
-        "frame pixels": (linear, training["frame"], judged["frame"]),
-        "frame features": (linear, training["frame_features"], judged["frame_features"]),
-        "image size": (boosted, sizes(subject.training), sizes(subject.judged)),
-        "file size": (boosted, bytes_of(subject.training, training), bytes_of(subject.judged, judged)),
-        "image statistics": (boosted, training["statistics"], judged["statistics"]),
+        "frame pixels": (linear, looks["frame"], judged["frame"]),
+        "frame features": (linear, looks["frame_features"], judged["frame_features"]),
+        "image size": (boosted, sizes(rows), sizes(subject.judged)),
+        "file size": (boosted, bytes_of(rows, looks), bytes_of(subject.judged, judged)),
+        "image statistics": (boosted, looks["statistics"], judged["statistics"]),
     }
-    labels, patients = column(subject.training, "label"), column(subject.training, "patient_key")
+    labels, patients = column(rows, "label"), column(rows, "patient_key")
+    outputs, classes = column(subject.judged, "logit"), column(subject.judged, "label")
     for name in audit.run.track(list(asked), stage="probing for shortcuts"):
-        model, known, asked_of = asked[name]
-        found = probe(model, known, labels, patients, asked_of, folds=audit.folds, seed=audit.seed)
-        yield metric_value("probe_auc", "oof", name, auc(audit, subject.training, found.out_of_fold, found.fold))
-        yield metric_value("probe_auc", subject.split, name, auc(audit, subject.judged, found.test))
+        model, fitted_on, applied_to = asked[name]
+        found = probe(model, fitted_on, labels, patients, applied_to, folds=audit.folds, seed=audit.seed)
+        held_out = auc(audit, rows, found.out_of_fold, found.fold)
+        if apart:
+            yield metric_value("probe_auc", "oof", name, held_out)
+            yield metric_value("probe_auc", subject.split, name, auc(audit, subject.judged, found.test))
+            related = spearman_within(found.test, outputs, classes)
+        else:
+            yield metric_value("probe_auc", subject.split, name, held_out)
+            related = spearman_within(found.out_of_fold, outputs, classes + 2 * found.fold)
+        yield metric_value("probe_correlation", subject.split, name, audit.interval(related, subject.judged))
+
+
+def enough(rows: Sequence[SizedImage], folds: int) -> bool:
+    """Whether each class has a patient for every fold."""
+    patients: dict[int | None, set[str]] = {0: set(), 1: set()}
+    for row in rows:
+        patients[row.label].add(row.patient_key)
+    return min(map(len, patients.values())) >= folds
 
 
 def occlusions(audit: Audit) -> Iterator[MetricValue]:
@@ -60,19 +81,19 @@ def occlusions(audit: Audit) -> Iterator[MetricValue]:
     yield metric_value("probe_auc", "oof", WHOLE, auc(audit, subject.training, column(subject.training, "probability")))
 
 
-def sizes(rows: list[PredictedImage]) -> NDArray[np.float64]:
+def sizes(rows: Sequence[SizedImage]) -> NDArray[np.float64]:
     """Width, height and their ratio: (n, 3)."""
     width, height = column(rows, "width").astype(np.float64), column(rows, "height").astype(np.float64)
     return np.column_stack([width, height, width / height])
 
 
-def bytes_of(rows: list[PredictedImage], appearance: NDArray[np.void]) -> NDArray[np.float64]:
+def bytes_of(rows: Sequence[SizedImage], appearance: NDArray[np.void]) -> NDArray[np.float64]:
     """The file's bytes and its bytes a pixel: (n, 2)."""
     return np.column_stack([appearance["bytes"], appearance["bytes"] / column(rows, "width") / column(rows, "height")])
 
 
 def auc(
-    audit: Audit, rows: list[PredictedImage], scores: NDArray[np.floating], folds: NDArray[np.intp] | None = None
+    audit: Audit, rows: Sequence[KnownImage], scores: NDArray[np.floating], folds: NDArray[np.intp] | None = None
 ) -> "Interval":
     """Area under the ROC curve of the scores, with its interval over patients; with folds (n,) the mean over them."""
     from engine.metrics.classification import METRICS, Sample

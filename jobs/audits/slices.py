@@ -36,7 +36,7 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
             "file size": looks["bytes"],
             "width": column(subject.judged, "width"),
             "height": column(subject.judged, "height"),
-            **({"heat in the frame": [frame_share(heat) for heat in audit.heat]} if subject.trained else {}),
+            **({"heat in the frame": [frame_share(heat) for heat in audit.heat]} if subject.heatmaps else {}),
         },
         names={
             **subject.attributes,

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from db import session
 from db.models import Dataset, Metric, Run
 from db.queries import attributes, datasets, predictions, runs
-from db.queries.predictions import PredictedImage
+from db.queries.predictions import KnownImage, PredictedImage, SizedImage
 from engine import devices
 from engine.classification import model_json
 from engine.commands import job
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval, Statistic
     from engine.retrieval.embedders import Embedder
 
-VERSION = 3
+VERSION = 4
 """Raised when an audit measures something else, so that finished ones are made anew."""
 SHARD = 256
 """Images whose numbers are one file while the run goes on, and are lost at most where it is killed."""
@@ -39,12 +39,11 @@ SHARD = 256
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier that was trained here: its run, weights and heatmaps, and the images that it learned from, with
-    their out-of-fold predictions."""
+    """A classifier that was trained here: its run and weights, and the images that it learned from, with their
+    out-of-fold predictions."""
 
     run: Run
     checkpoint: Path
-    heatmaps: Path
     dataset: Dataset
     images: list[PredictedImage]
 
@@ -70,6 +69,11 @@ class Subject:
     """Each attribute's value of each judged image, "" where it is unknown."""
     trained: "Trained | None"
     """None of imported predictions, whose classifier is not here."""
+    heatmaps: Path | None
+    """None where predictions were imported without any."""
+    others: Sequence[SizedImage]
+    """Labelled images that probes are fitted on, of patients who are not judged: those that the classifier learned
+    from or, of imported predictions, the dataset's images outside the split."""
 
     @property
     def threshold(self) -> float:
@@ -125,21 +129,43 @@ def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subj
     splits = by_split(unseen(context, predict))
     split = evaluated_split(splits)
     known = attribute_columns([films.get(image.image_id, {}) for image in splits[split]])
-    return Subject(dataset, predict, split, judged=splits[split], images=images, attributes=known, trained=trained)
+    with session.reading(context.engine) as db:
+        others = trained.images if trained else predictions.labelled_outside(db, dataset.id, split)
+    return Subject(
+        dataset,
+        predict,
+        split,
+        judged=splits[split],
+        images=images,
+        attributes=known,
+        trained=trained,
+        heatmaps=heatmaps_of(context, dataset, predict),
+        others=others,
+    )
+
+
+def heatmaps_of(context: Context, dataset: Dataset, predict: Run) -> Path | None:
+    """The predict run's heatmaps; None of predictions that were imported without. Raises JobError where they are gone
+    or damaged."""
+    with session.reading(context.engine) as db:
+        stored = runs.artifact(db, predict.id, "heatmaps")
+    if stored is None and predict.imported:
+        return None
+    if stored is None or not is_whole(context.artifacts / stored.path, stored.sha256):
+        again = "import them again" if predict.imported else f"repeat it: {job('predict', dataset.name)}"
+        raise JobError(f"predict run {predict.id} has no heatmaps, or not those it wrote; {again}")
+    return context.artifacts / stored.path
 
 
 def trained_of(context: Context, dataset: Dataset, predict: Run) -> Trained:
-    """The classifier that made the predictions. Raises JobError where it, its images or its heatmaps are gone."""
+    """The classifier that made the predictions. Raises JobError where it or its images are gone."""
     again = job("predict", dataset.name)
     with session.reading(context.engine) as db:
         train = db.get(Run, predict.train_run_id) if predict.train_run_id else None
-        heatmaps = runs.artifact(db, predict.id, "heatmaps")
         learned_from = db.get(Dataset, train.dataset_id) if train else None
         training = predictions.of_run(db, train.id, labelled=True) if train else []
     if train is None or learned_from is None or not training:
         raise JobError(f"predict run {predict.id} does not tell which train run it comes from; repeat it: {again}")
-    if heatmaps is None or not is_whole(context.artifacts / heatmaps.path, heatmaps.sha256):
-        raise JobError(f"predict run {predict.id} has no heatmaps, or not those it wrote; repeat it: {again}")
     checkpoint = checkpoint_of(context, train, predict.config.get("checkpoint", "checkpoint"))
     weights = model_json.revision(checkpoint)
     if weights is not None and weights != predict.checkpoint_sha256:
@@ -147,7 +173,7 @@ def trained_of(context: Context, dataset: Dataset, predict: Run) -> Trained:
         raise JobError(
             f"predict run {predict.id} asked weights that train run {train.id} has not any more; repeat: {by_now}"
         )
-    return Trained(train, checkpoint, context.artifacts / heatmaps.path, learned_from, training)
+    return Trained(train, checkpoint, learned_from, training)
 
 
 def values_of(metrics: Sequence[Metric], split: str) -> "dict[tuple[str, str], Interval]":
@@ -155,7 +181,7 @@ def values_of(metrics: Sequence[Metric], split: str) -> "dict[tuple[str, str], I
     return {(row.name, row.slice): measured(row).interval for row in metrics if row.split == split}
 
 
-def column(images: Sequence[PredictedImage], name: str) -> NDArray[Any]:
+def column(images: Sequence[KnownImage], name: str) -> NDArray[Any]:
     """One fact of every image: (n,)."""
     return np.array([getattr(image, name) for image in images])
 
@@ -182,7 +208,9 @@ class Audit:
     @cached_property
     def heat(self) -> NDArray[np.float32]:
         """The judged images' heatmaps: float32 (n, h, w) in [0, 1]. Raises InputError where there are none."""
-        stored = np.load(self.subject.classifier.heatmaps, mmap_mode="r", allow_pickle=False)
+        if self.subject.heatmaps is None:
+            raise InputError(f"the predictions of {self.subject.predict.recipe} were imported without heatmaps")
+        stored = np.load(self.subject.heatmaps, mmap_mode="r", allow_pickle=False)
         return np.asarray(stored[column(self.subject.judged, "heatmap_row")], dtype=np.float32)
 
     @cached_property
@@ -191,11 +219,13 @@ class Audit:
         return self._appearance("judged", self.subject.judged, Path(self.subject.dataset.root))
 
     @cached_property
-    def training_appearance(self) -> NDArray[np.void]:
-        """How the training images look, a record each. Raises InputError where they are not known."""
-        return self._appearance("training", self.subject.training, self.subject.classifier.root)
+    def other_appearance(self) -> NDArray[np.void]:
+        """How the images look that probes are fitted on, a record each."""
+        trained = self.subject.trained
+        root = trained.root if trained else Path(self.subject.dataset.root)
+        return self._appearance("training" if trained else "other", self.subject.others, root)
 
-    def _appearance(self, which: str, rows: Sequence[PredictedImage], root: Path) -> NDArray[np.void]:
+    def _appearance(self, which: str, rows: Sequence[KnownImage], root: Path) -> NDArray[np.void]:
         from engine.retrieval.embedders import load_embedder
 
         embedder = load_embedder("imagenet-lite0", models=self.run.context.models)
@@ -209,8 +239,8 @@ class Audit:
     def sharded(
         self,
         name: str,
-        rows: Sequence[PredictedImage],
-        compute: Callable[[list[PredictedImage]], NDArray[Any]],
+        rows: Sequence[KnownImage],
+        compute: Callable[[list[Any]], NDArray[Any]],
         *,
         stage: str,
         size: int = SHARD,
@@ -229,20 +259,20 @@ class Audit:
                 advance(len(part))
         return np.concatenate(parts)
 
-    def interval(self, statistic: "Statistic", rows: Sequence[PredictedImage]) -> "Interval":
+    def interval(self, statistic: "Statistic", rows: Sequence[KnownImage]) -> "Interval":
         """The statistic of `rows` with its 95 % interval over patients."""
         from engine.metrics.bootstrap import cluster_bootstrap
 
         return cluster_bootstrap(statistic, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
-    def mean(self, values: NDArray[np.floating], rows: Sequence[PredictedImage]) -> "Interval":
+    def mean(self, values: NDArray[np.floating], rows: Sequence[KnownImage]) -> "Interval":
         """Their mean, NaN left out and not counted."""
         from engine.metrics.proportions import share
 
         return share(values, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
 
-def files(root: Path, rows: Sequence[PredictedImage]) -> "list[Ingested]":
+def files(root: Path, rows: Sequence[KnownImage]) -> "list[Ingested]":
     """The rows' files below the dataset's folder."""
     from engine.images import Ingested
 

@@ -13,7 +13,7 @@ from jobs.exports.sheets import Pictures, save
 from jobs.exports.source import Export
 from jobs.results import thresholds_of
 
-PICTURES = ("deletion_insertion", "shortcut_probes", "failures_by_slice")
+PICTURES = ("deletion_insertion", "shortcut_probes", "probe_correlations", "failures_by_slice")
 GROUP = "called_pneumonia"
 EACH = 3
 
@@ -53,6 +53,18 @@ def probes_chart(export: Export) -> None:
     if table.empty:
         raise InputError(f"audit run {audit.id} asked no shortcut probe")
     export.chart("shortcut_probes.png", charts.shortcut_probes(table, synthetic=export.synthetic))
+
+
+def correlations_chart(export: Export) -> None:
+    """probe_correlations.png."""
+    from engine.charts import audit as charts
+    from engine.charts import tables
+
+    audit = audit_of(export)
+    table = tables.probes(metrics_of(export, audit), metric="probe_correlation")
+    if table.empty:
+        raise InputError(f"audit run {audit.id} did not compare the classifier with any probe")
+    export.chart("probe_correlations.png", charts.probe_correlations(table, synthetic=export.synthetic))
 
 
 def slices_sheet(export: Export) -> None:

@@ -58,6 +58,12 @@ PROBES = pd.DataFrame(
         for where in ("out of fold", "test")
     ]
 )
+RELATED = pd.DataFrame(
+    [
+        {"probe": name, "where": "test", "value": value, "low": value - 0.6, "high": value + 0.1, "n": 618}
+        for name, value in zip(("file", "frame", "greys", "ratio", "size"), (0.7, 0.3, 0.5, 0.4, 0.6), strict=True)
+    ]
+)
 POINTS = pd.DataFrame(
     {
         "image_id": range(6000),
@@ -87,6 +93,7 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
         "embedding_map": retrieval.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
         "faithfulness_curves": audit.faithfulness_curves(FAITHFULNESS, group="called pneumonia", synthetic=synthetic),
         "shortcut_probes": audit.shortcut_probes(PROBES, synthetic=synthetic),
+        "probe_correlations": audit.probe_correlations(RELATED, synthetic=synthetic),
     }
 
 
@@ -148,6 +155,12 @@ def test_probes_below_chance_are_not_cut_off() -> None:
     scales = str(specification(audit.shortcut_probes(PROBES)))
     assert "'domain': [0.1, 1]" in scales
     assert [row["value"] for row in rows(audit.shortcut_probes(PROBES), "value")].count(0.5) == 1
+
+
+def test_correlations_below_zero_are_not_cut_off_and_none_is_a_line() -> None:
+    chart = audit.probe_correlations(RELATED)
+    assert "'domain': [-0.4, 1]" in str(specification(chart))
+    assert [row["value"] for row in rows(chart, "value")].count(0.0) == 1
 
 
 def test_confusion_matrix_shows_counts_or_shares_of_the_true_label() -> None:

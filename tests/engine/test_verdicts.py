@@ -47,6 +47,9 @@ def test_every_question_is_answered_by_its_own_values() -> None:
             ("probe_auc", "image size"): between(0.4, 0.6),
             ("probe_auc", "frame pixels"): between(0.55, 0.65),
             ("probe_auc", "classifier, frame only"): between(0.8, 0.9),
+            ("probe_correlation", "image size"): between(-0.2, 0.2),
+            ("probe_correlation", "frame pixels"): between(0.1, 0.3),
+            ("probe_correlation", "image statistics"): between(0.2, 0.4),
             ("probe_auc", "classifier, frame hidden"): between(0.9, 0.95),
             ("near_duplicates", "all"): between(0.0, 0.2, 0.05),
         }
@@ -59,6 +62,10 @@ def test_every_question_is_answered_by_its_own_values() -> None:
     assert said["shortcuts"] == (
         "told apart by classifier, frame only (AUC 0.850 (0.800 to 0.900)), frame pixels (AUC 0.600 (0.550 to 0.650))"
     )
+    assert said["reliance"] == (
+        "among images of one label, the classifier's probability rises with the score of image statistics "
+        "(rank correlation 0.300 (0.200 to 0.400)), frame pixels (rank correlation 0.200 (0.100 to 0.300))"
+    )
     assert said["near-duplicates"] == "2 of 40 images have one in training"
 
 
@@ -66,6 +73,11 @@ def test_what_was_not_measured_is_not_judged() -> None:
     assert verdicts({}) == {}
     unmeasured = {("probe_auc", name): between(math.nan, math.nan) for name in ("image size", "frame pixels")}
     assert verdicts(unmeasured)["shortcuts"] == "unknown: too few images of either class to measure any probe"
+    unrelated = {("probe_correlation", "image size"): between(math.nan, math.nan)}
+    assert verdicts(unrelated)["reliance"] == "unknown: too few images of either class to measure any probe"
+    assert verdicts({("probe_correlation", "image size"): between(-0.4, 0.1)})["reliance"] == (
+        "among images of one label, the classifier's probability rises with the score of no probe"
+    )
     assert list(verdicts({("probe_auc", "image size"): between(0.4, 0.6)}).items()) == [
         ("shortcuts", "none of the probes tells the classes apart better than chance")
     ]

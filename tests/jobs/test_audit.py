@@ -182,25 +182,92 @@ def test_what_a_killed_audit_found_of_other_weights_is_not_taken_up(world: World
     assert after.id != before.id
 
 
-def test_of_imported_predictions_slices_are_found_and_what_needs_the_classifier_is_skipped_by_name(
+def imported(world: World, folder: Path, said: list[float], *more: str) -> None:
+    """Predictions of a classifier that is not here, on the test images."""
+    file = folder / "said.csv"
+    rows = [f"{image.path},{p}" for image, p in zip(world.of("test"), said, strict=True)]
+    file.write_text("\n".join(["path,probability", *rows]))
+    assert import_predictions.main([str(file), "--classifier", "DenseNet-121", *world.options, *more]) == 0
+
+
+NEEDS_THE_CLASSIFIER = ("occlusions", "neighbours", "sanity of the heatmaps", "faithfulness of the heatmaps")
+
+
+def test_of_imported_predictions_all_is_answered_that_does_not_need_the_classifier(
     world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    tested = world.of("test")
-    file = tmp_path / "said.csv"
-    said = [0.9 if (image.label or 0) != (place % 5 == 0) else 0.2 for place, image in enumerate(tested)]
-    file.write_text("\n".join(["path,probability", *(f"{one.path},{p}" for one, p in zip(tested, said, strict=True))]))
-    assert import_predictions.main([str(file), "--classifier", "DenseNet-121", *world.options]) == 0
+    imported(world, tmp_path, [0.9 if (i.label or 0) != (n % 5 == 0) else 0.2 for n, i in enumerate(world.of("test"))])
     assert audit.main([*world.options, *FAST]) == 0
     run, metrics = stored(world)
     assert run.summary is not None and run.config["train_run"] is None
-    absent = [f"{name}: DenseNet-121 is not here to be asked" for name in audit.QUESTIONS if name != "slices"]
-    assert run.summary["skipped"] == absent
-    assert f"audit: skipped {absent[0]}" in capsys.readouterr().out
+    absent = {f"{name}: DenseNet-121 is not here to be asked" for name in NEEDS_THE_CLASSIFIER}
+    absent.add("heat in the frame: the predictions of DenseNet-121 were imported without heatmaps")
+    assert set(run.summary["skipped"]) == absent
+    said = capsys.readouterr().out
+    assert all(f"audit: skipped {line}" in said for line in absent)
     assert run.summary["failures"] == 10
     rates = {where: metric.value for (name, _, where, _), metric in metrics.items() if name == "error_rate"}
     assert rates["all"] == 0.2 and len(rates) > 1
+    assert (metrics["probe_auc", "oof", "frame pixels", -1].n, metrics["probe_auc", "test", "frame pixels", -1].n) == (
+        (len(world.of("train")), 50)
+    )
     assert audit.main([*world.options, *FAST]) == 0
     assert f"already done as run {run.id}" in capsys.readouterr().out
+
+
+def test_heat_in_the_frame_of_imported_heatmaps_is_measured(world: World, tmp_path: Path) -> None:
+    np.save(tmp_path / "maps.npy", np.ones((50, 10, 10)))
+    imported(world, tmp_path, [0.7] * 50, "--heatmaps", str(tmp_path / "maps.npy"))
+    assert audit.main([*world.options, *FAST]) == 0
+    run, metrics = stored(world)
+    share = metrics["frame_heat", "test", "all", -1].value
+    assert share == pytest.approx(metrics["frame_heat", "test", "even map", -1].value)
+    assert {line.split(":")[0] for line in (run.summary or {})["skipped"]} == set(NEEDS_THE_CLASSIFIER)
+
+
+def framed(world: World) -> list[float]:
+    """Draw every image with a frame that is brighter or darker by chance, the more often brighter where pneumonia is;
+    returns the test images' brightness in [0, 1]."""
+    draw, found = np.random.default_rng(4), {}
+    for image in world.images:
+        bright = float(np.clip(draw.normal(0.5 + 0.2 * (image.label or 0), 0.15), 0, 1))
+        pixels = draw.integers(90, 110, (SIDE, SIDE), dtype=np.uint8)
+        pixels[frame_mask(SIDE)] = round(255 * bright)
+        redraw(world, image, pixels)
+        found[image.id] = bright
+    return [found[image.id] for image in world.of("test")]
+
+
+def test_a_classifier_that_follows_the_frame_is_told_from_one_that_does_not(world: World, tmp_path: Path) -> None:
+    frame = framed(world)
+    labels = [image.label or 0 for image in world.of("test")]
+    imported(world, tmp_path, [0.4 * label + 0.5 * bright for label, bright in zip(labels, frame, strict=True)])
+    assert audit.main([*world.options, *FAST]) == 0
+    follows, metrics = stored(world)
+    related = metrics["probe_correlation", "test", "image statistics", -1]
+    assert related.value is not None and related.value > 0.6 and (related.low or 0) > 0.3
+    assert "rises with the score of " in (follows.summary or {})["verdicts"]["reliance"]
+
+    draw = np.random.default_rng(6).uniform(0, 0.5, 50)
+    imported(world, tmp_path, [0.4 * label + chance for label, chance in zip(labels, draw, strict=True)])
+    assert audit.main([*world.options, *FAST]) == 0
+    ignores, metrics = stored(world)
+    related = metrics["probe_correlation", "test", "image statistics", -1]
+    assert ignores.id != follows.id
+    assert related.low is not None and related.high is not None and related.low < 0 < related.high
+
+
+def test_without_other_images_each_judged_one_is_probed_by_folds(world: World, tmp_path: Path) -> None:
+    with session.transaction(world.context.engine) as db:
+        for image in world.of("train"):
+            db.delete(db.get_one(Image, image.id))
+    imported(world, tmp_path, [0.2 + 0.5 * (image.label or 0) for image in world.of("test")])
+    assert audit.main([*world.options, *FAST]) == 0
+    _, metrics = stored(world)
+    probed = metrics["probe_auc", "test", "frame pixels", -1]
+    assert probed.n == 50 and (probed.value or 0) > 0.9
+    assert not [where for name, where, *_ in metrics if name == "probe_auc" and where == "oof"]
+    assert metrics["probe_correlation", "test", "frame pixels", -1].value is None, "one probability for each label"
 
 
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

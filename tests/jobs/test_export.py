@@ -29,7 +29,7 @@ EXPORTED = {
     *("retrieval_results.png", "text_retrieval_results.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
     "test_centre.npy",
-    *("deletion_insertion.png", "shortcut_probes.png", "failures_by_slice.png"),
+    *("deletion_insertion.png", "shortcut_probes.png", "probe_correlations.png", "failures_by_slice.png"),
     *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),
     *("audit_report.md", "model_card.md"),
 }
@@ -322,7 +322,8 @@ def test_a_later_export_leaves_no_file_of_an_earlier_one_and_every_file_of_other
     world.add_audit(predict)
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     assert export.main(options) == 0
-    audited = {"audit_report.md", "deletion_insertion.png", "shortcut_probes.png", "failures_by_slice.png"}
+    pictures = {"deletion_insertion.png", "shortcut_probes.png", "probe_correlations.png", "failures_by_slice.png"}
+    audited = {"audit_report.md", *pictures}
     assert audited <= {path.name for path in folder.iterdir()}
     (folder / "mine.png").write_bytes(b"mine")
     (folder / "shortcut_probes.png").write_bytes(b"mine, under a name of the export's")

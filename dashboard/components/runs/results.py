@@ -188,6 +188,14 @@ def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
         linked.table(["Question", "Answer"], rows, key="verdicts", caption="What the audit asked and found")
     if not probes.empty:
         figures.drawn(charts.shortcut_probes(probes, synthetic=dataset.synthetic))
+    related = tables.probes(metrics, metric="probe_correlation")
+    if not related.empty:
+        figures.drawn(charts.probe_correlations(related, synthetic=dataset.synthetic))
+        st.caption(
+            "Spearman's correlation of the classifier's output with each probe's score, among images of one label. A "
+            "classifier that ignores what a probe sees has 0. Severe disease can move both, so a high value is a "
+            "reason to look, not a proof. Intervals are not adjusted for the number of probes."
+        )
     shown = {group: GROUPS[group] for group, table in curves.items() if not table.empty}
     if shown:
         first = next(iter(shown))
