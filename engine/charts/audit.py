@@ -3,6 +3,7 @@
 from typing import Any
 
 import altair as alt
+import numpy as np
 import pandas as pd
 
 from engine.charts.style import GREY, ORDER_COLOURS, PALETTE, counted, finished, floor, numbers, whiskers
@@ -51,8 +52,8 @@ def probe_correlations(table: pd.DataFrame, *, synthetic: bool = False) -> alt.L
 
     table: as in `shortcut_probes`, of one `where`.
     """
-    lowest = float(table[["low", "value"]].min(axis=None))
-    axis = alt.Scale(domain=[max(-1.0, min(0.0, lowest) - 0.1), 1], nice=False)
+    lowest = min(0.0, float(np.nanmin(table[["low", "value"]].to_numpy(np.float64))))
+    axis = alt.Scale(domain=[max(-1.0, lowest - 0.1), 1], nice=False)
     x = alt.X("value:Q", title="Rank correlation within a label", scale=axis)
     chart = _by_probe(table, x, alt.value(PALETTE[0]), axis, none=0.0)
     subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: no association"
