@@ -13,7 +13,7 @@ from db.models import Metric, Run
 from db.queries import attributes, datasets, predictions, runs
 from db.writes import MetricValue
 from engine.errors import InputError
-from engine.metrics.names import DIFFERENCE
+from engine.metrics.names import COVERAGES, DIFFERENCE, SELECTIVE
 from engine.splits import OUT_OF_FOLD
 from engine.tables import times
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
@@ -58,16 +58,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     for line in run.summary["warnings"]:
         print(f"warning: {line}")
     with session.reading(context.engine) as db:
-        stored = runs.metrics(db, run.id)
+        stored, curves = runs.metrics(db, run.id), runs.metrics(db, run.id, curves=True)
         opened = runs.test_openings(db, inputs.dataset.id)
         tested = any(row.split == "test" for row in datasets.counts(db, inputs.dataset.id))
-    print("\n".join(table(stored)))
+    referring = [row for row in curves if row.name in SELECTIVE and row.step in COVERAGES]
+    print("\n".join(table([*stored, *referring])))
     if tested:
         print(f"evaluate: the test split was opened {times(opened)} in this database")
     if run.already_finished:
         print(f"evaluate: already done as run {run.id}")
     else:
-        print(f"evaluate: run {run.id} stored {len(stored)} values in {run.seconds:.1f} s")
+        print(f"evaluate: run {run.id} stored {len(stored) + len(curves)} values in {run.seconds:.1f} s")
     return 0
 
 
@@ -108,6 +109,7 @@ def classifier_values(
     from engine.classification.calibration import probabilities
     from engine.metrics.classification import HALF, Sample
     from engine.metrics.evaluation import classification
+    from engine.metrics.selective import selective
     from engine.metrics.subgroups import subgroups
 
     thresholds = {**thresholds_of(in_force), "half": HALF}
@@ -132,24 +134,26 @@ def classifier_values(
             replicates=replicates,
             uncalibrated=None if source.imported else probabilities(np.array([row.logit for row in files])),
         )
+        values += selective(sample, patients, seed=seed, replicates=replicates)
         parts = attribute_columns([known.get(row.image_id, {}) for row in files])
         values += subgroups(sample, patients, parts, seed=seed, replicates=replicates)
         for measured in values:
-            yield metric_value(measured.name, split, measured.slice, measured.interval)
+            yield metric_value(measured.name, split, measured.slice, measured.interval, step=measured.step)
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:
-    """The values as lines of a text table, test before the rest; strategies that do not differ at all, and what
-    retrieval gives for classes and causes alone, are left to the reports."""
+    """The values as lines of a text table, test before the rest, a coverage as slice where they have one; strategies
+    that do not differ at all, and what retrieval gives for classes and causes alone, are left to the reports."""
     metrics = [row for row in metrics if not (row.name.endswith(DIFFERENCE) and row.low == row.high == 0)]
     metrics = [row for row in metrics if row.split == "reports" or " / " not in row.slice]
-    wide, named = max(len(row.slice) for row in metrics), max(len(row.name) for row in metrics)
+    slices = [row.slice if row.step < 0 else f"coverage {row.step} %" for row in metrics]
+    wide, named = max(map(len, slices)), max(len(row.name) for row in metrics)
     lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<{named}} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
-    for row in sorted(metrics, key=lambda row: row.split != "test"):
+    for where, row in sorted(zip(slices, metrics, strict=True), key=lambda pair: pair[1].split != "test"):
         digits = 0 if row.name.startswith("confusion") else 4
         value = "unknown" if row.value is None else f"{row.value:.{digits}f}"
         span = "" if row.low is None else f"{row.low:.4f} to {row.high:.4f}"
-        lines.append(f"{row.split:<8} {row.slice:<{wide}} {row.name:<{named}} {value:>8}  {span:<18} {row.n:>6}")
+        lines.append(f"{row.split:<8} {where:<{wide}} {row.name:<{named}} {value:>8}  {span:<18} {row.n:>6}")
     return lines
 
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
-VERSION = 10
+VERSION = 11
 """Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
 
 
@@ -148,7 +148,7 @@ def measured(row: Metric) -> "Measured":
     from engine.metrics.evaluation import Measured
 
     value, low, high = (math.nan if known is None else known for known in (row.value, row.low, row.high))
-    return Measured(row.name, row.slice, Interval(value, low, high, row.n or 0))
+    return Measured(row.name, row.slice, Interval(value, low, high, row.n or 0), row.step)
 
 
 def is_current(inputs: Inputs, evaluated: Run) -> bool:

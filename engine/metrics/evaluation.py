@@ -24,11 +24,13 @@ SHARES = ("accuracy", "precision", "recall", "specificity", "recall_at_specifici
 
 @dataclass(frozen=True)
 class Measured:
-    """One metric on one slice: "all", a named threshold, BY_PATIENT, UNSCALED, or a cause against all normals."""
+    """One metric on one slice: "all", a named threshold, BY_PATIENT, UNSCALED, or a cause against all normals. step:
+    the coverage in percent that it is measured at; -1 where all images count."""
 
     name: str
     slice: str
     interval: Interval
+    step: int = -1
 
 
 def classification(

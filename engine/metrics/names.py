@@ -15,6 +15,8 @@ NAMES = {
     "ece_by_chance": "ECE by chance alone",
     "calibration_intercept": "Calibration intercept",
     "calibration_slope": "Calibration slope",
+    "aurc": "AURC",
+    "e_aurc": "Excess AURC",
     "p_at_1": "P@1",
     "p_at_3": "P@3",
     "p_at_5": "P@5",
@@ -46,6 +48,11 @@ FURTHER = {
     "confusion_fn": "False negatives",
     "confusion_fp": "False positives",
     "confusion_tn": "True negatives",
+    "selective_accuracy": "Accuracy at a coverage",
+    "selective_recall": "Recall at a coverage",
+    "selective_specificity": "Specificity at a coverage",
+    "referred_low": "Referred from probability",
+    "referred_high": "Referred below probability",
     "chance": "By chance",
     "vote_auc_chance": "AUC of the vote, by chance",
     "text_p_at_3": "Words, P@3",
@@ -90,6 +97,8 @@ SCORES = (
         "ece_by_chance",
         "calibration_intercept",
         "calibration_slope",
+        "aurc",
+        "e_aurc",
         "train_loss",
         "valid_loss",
         "valid_auc",
@@ -113,6 +122,12 @@ SUBGROUP_MEASURES = ("auc", "recall", "specificity")
 """What is measured of each subgroup of films."""
 SUBGROUP_LEAST = 10
 """Rows of a class below which nothing is measured of a subgroup: an interval would hold nearly everything."""
+SELECTIVE = ("selective_accuracy", "selective_recall", "selective_specificity")
+"""What is measured of the images called where the least certain are referred; steps are coverages in percent."""
+SELECTIVE_LEAST = 10
+"""Called images, of the class asked for, below which nothing is measured of them."""
+COVERAGES = (100, 95, 90, 80, 70, 50)
+"""Coverages, in percent, that tables show."""
 BETWEEN = ": "
 
 

@@ -310,3 +310,48 @@ def test_subgroups_are_measured_on_every_file_and_anew_where_something_else_is_k
         writes.attributes(db, {number: {} for number in views})
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     assert not [where for _, where, _ in world.evaluated() if ": " in where]
+
+
+def test_figures_at_coverages_are_stored_as_steps_and_told_for_each_split(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    predict = world.add_predict(world.add_train())
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    with session.transaction(world.context.engine) as db:
+        run = runs.in_force(db, "evaluate", world.dataset.id)
+        assert run is not None
+        steps = {(row.split, row.name, row.step): row for row in runs.metrics(db, run.id, curves=True)}
+        files = [row for row in predictions.of_run(db, predict.id) for _ in range(row.file_count)]
+    final = world.evaluated()
+    odds = [abs(np.log(row.probability / (1 - row.probability) / (0.45 / 0.55))) for row in files]
+    order = sorted(range(55), key=lambda row: -odds[row])
+    right = [(files[row].probability >= 0.45) == bool(files[row].label) for row in order]
+    cutoff = odds[order[43]]  # 44 of 55 files are 80 %
+    called = [number for number, row in enumerate(order) if odds[row] >= cutoff]
+    stored = steps["test", "selective_accuracy", 80]
+    assert (stored.value, stored.n) == (pytest.approx(np.mean([right[number] for number in called])), len(called))
+    assert stored.low is not None and stored.low <= stored.value
+    assert steps["test", "referred_low", 80].n == 55 - len(called)
+    assert {step for _, name, step in steps if name == "referred_high"} == {100, 95, 90, 80, 70, 50}
+    assert {step for _, name, step in steps if name == "selective_recall"} == set(range(1, 101))
+    assert steps["oof", "selective_specificity", 100].value == final["oof", "all", "specificity"].value
+    assert steps["test", "selective_accuracy", 5].value is None, "three images are too few"
+    assert steps["test", "referred_low", 100].value is None, "nothing is referred"
+    error = 1 - (final["test", "all", "accuracy"].value or 0)
+    assert 0 < final["test", "all", "e_aurc"].value < final["test", "all", "aurc"].value < error  # type: ignore[operator]
+    for split in ("test", "oof"):
+        (line,) = [line.split() for line in said if line.startswith(split) and "80 % " in line and "accuracy" in line]
+        assert float(line[5]) == pytest.approx(steps[split, "selective_accuracy", 80].value, abs=1e-4)
+
+
+def test_of_one_class_recall_at_a_coverage_is_unknown(world: World) -> None:
+    world.add_predict()
+    with session.transaction(world.context.engine) as db:
+        db.execute(update(Image).where(Image.label == 1).values(label=None, cause=None))
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    with session.transaction(world.context.engine) as db:
+        run = runs.in_force(db, "evaluate", world.dataset.id)
+        assert run is not None
+        steps = {(row.name, row.step): row.value for row in runs.metrics(db, run.id, curves=True)}
+    assert steps["selective_recall", 90] is None and steps["selective_accuracy", 90] is not None
