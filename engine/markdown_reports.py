@@ -5,7 +5,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
-from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SUBGROUP_MEASURES, display_name, measure, subgroup_of
+from engine.metrics.names import (
+    COVERAGES,
+    DIFFERENCE,
+    NAMES,
+    P_VALUE,
+    SELECTIVE,
+    SUBGROUP_MEASURES,
+    display_name,
+    measure,
+    subgroup_of,
+)
 from engine.metrics.prevalence import PREVALENCES, predictive_values
 from engine.tables import markdown_table, number, p_value, plain, span
 
@@ -37,6 +47,10 @@ CLASSIFICATION = """
   are clustered by patient. Temperature scaling sets a scale and no intercept.
 - **PPV** and **NPV** at another prevalence follow from recall and specificity by Bayes, taken to be the same there;
   intervals are over images (Mercaldo et al. 2007).
+- **By coverage**: accuracy, recall and specificity of the images that are called where those nearest to the threshold
+  on the log-odds scale are referred, equally near ones together. **AURC**: the mean over all images of the error rate
+  among images at least as far from the threshold (Geifman et al. 2019); 0 is best, and in random order it is the error
+  rate. **Excess AURC**: AURC less that of the order in which all errors are referred first.
 - **By subgroup**: images that share an attribute (sex, age group, view and the like). A difference is from the value of
   all other images of which the attribute is known, beside the first of two or each of several; p is of no difference,
   by the larger of the replicates' standard error and that of two groups of one value (Student's t over the patients of
@@ -140,6 +154,8 @@ def classification_report(
         if causes:
             rows = [(plain(value.slice), *_cells(value)) for value in values if value.slice in causes]
             blocks += ["### By cause, each against all normal images", _table(("cause",), rows)]
+        if covered := coverage_table(values):
+            blocks += ["### By coverage, the images nearest to the threshold referred first", covered]
         if parted := subgroup_table(values):
             blocks += ["### By subgroup, at the threshold in force", parted]
         sections.append(Section(titles.get(split, f"Split: {split}"), blocks))
@@ -170,6 +186,22 @@ def subgroup_table(values: Sequence[Measured]) -> str:
         rows.append(tuple(cells))
     heads = [head for name in shown for head in (NAMES[name], "n", "difference from the others")]
     return markdown_table(("subgroup", *heads), rows) if rows else ""
+
+
+def coverage_table(values: Sequence[Measured]) -> str:
+    """A line for each coverage of COVERAGES: how many images are called and referred, and the accuracy, recall and
+    specificity of those called; empty where none was measured."""
+    found = {(value.name, value.step): value.interval for value in values}
+    rows = []
+    for percent in COVERAGES:
+        shares = [found.get((name, percent)) for name in SELECTIVE]
+        called, referred = shares[0], found.get(("referred_low", percent))
+        if called is None or referred is None:
+            return ""
+        cells = (f"{number(one.value)} ({span(one)})" if one and math.isfinite(one.value) else "" for one in shares)
+        rows.append((f"{percent} %", f"{called.n:,}", f"{referred.n:,}", *cells))
+    heads = [NAMES[name.removeprefix("selective_")] for name in SELECTIVE]
+    return markdown_table(("coverage", "called", "referred", *heads), rows)
 
 
 def generation_report(

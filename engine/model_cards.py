@@ -4,7 +4,15 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from engine.markdown_reports import BANNER, CLASSIFICATION, INTERVALS, OOF_NOTE, causes_of, subgroup_table
+from engine.markdown_reports import (
+    BANNER,
+    CLASSIFICATION,
+    INTERVALS,
+    OOF_NOTE,
+    causes_of,
+    coverage_table,
+    subgroup_table,
+)
 from engine.metrics.bootstrap import Interval
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import NAMES, subgroup_of
@@ -160,6 +168,10 @@ def _analyses(card: Card) -> list[str]:
     blocks += [
         _table(card, ("auc", "recall"), cause, f"Cause {plain(cause)} against normal") for cause in _causes(card)
     ]
+    blocks.append(_table(card, ("aurc", "e_aurc"), "all", "Risk-coverage curve"))
+    for split, values in card.values.items():
+        if covered := coverage_table(values):
+            blocks.append(f"### By coverage, {plain(SPLITS.get(split, split))}\n\n{covered}")
     for split, values in card.values.items():
         if parted := subgroup_table(values):
             blocks.append(f"### By subgroup, {plain(SPLITS.get(split, split))}\n\n{parted}")

@@ -30,6 +30,7 @@ LONGEST = 200
 GROUPS: dict[str, Callable[[Export], None]] = {
     "training curves": figures.training_curves,
     "classifier charts": figures.classifier_charts,
+    "accuracy by coverage": figures.coverage_chart,
     "sample predictions and failures": sheets.prediction_sheets,
     "report table": reports.all_reports,
     "prompt comparison": figures.prompt_chart,

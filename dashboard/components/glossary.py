@@ -20,6 +20,12 @@ TERMS = {
     "they are too high.",
     "Calibration slope": "How far log odds go with the probability's: 1 is best; below 1 probabilities are too "
     "extreme, above 1 not extreme enough.",
+    "AURC": "Area under the risk-coverage curve: the share of wrong calls among the images called, averaged over all "
+    "coverages; 0 is perfect, and in random order it is the error rate.",
+    "Excess AURC": "AURC less that of the best order, in which all errors would be referred first: 0 means that the "
+    "least certain calls are the wrong ones.",
+    "Coverage": "Share of the images that the classifier still calls; the least certain others are referred.",
+    "Referred": "Images nearest to the threshold on the log-odds scale, which a radiologist would read instead.",
     "P@1": "Share of queries whose nearest hit carries the query's label, the query itself left out.",
     "P@3": "Mean share of the 3 nearest hits that carry the query's label.",
     "P@5": "Mean share of the 5 nearest hits that carry the query's label.",

@@ -7,13 +7,19 @@ import altair as alt
 import numpy as np
 import pandas as pd
 
-from engine.charts.style import BLUE, GREEN, GREY, INK, LABEL_COLOURS, VERMILION, finished, shown
+from engine.charts.style import BLUE, GREEN, GREY, INK, LABEL_COLOURS, VERMILION, finished, floor, shown
 from engine.metrics.bootstrap import Interval
 from engine.metrics.classification import Sample, measure, reliability, youden_threshold
 from engine.metrics.classification import roc_curve as roc_points
 
 BARS = 40
 """Of a histogram of probabilities."""
+COVERAGE_LOOKS: dict[str, tuple[str, list[int]]] = {
+    "Accuracy": (BLUE, [1, 0]),
+    "Recall": (VERMILION, [7, 3]),
+    "Specificity": (GREEN, [2, 3]),
+}
+"""Colour and dashes of each line of `accuracy_by_coverage`."""
 CORNERS = 1_000
 """Points of a ROC curve that are drawn: of a million images every one would be more than the figure has pixels."""
 
@@ -202,3 +208,47 @@ def calibration(
     beside = f"by chance {by_chance.low:.3f} to {by_chance.high:.3f}; " if by_chance else ""
     subtitle = f"{shown('ECE', ece)}{beside}n = {len(predictions):,} images; dashed: perfect calibration"
     return finished(chart.properties(width=400, height=380), "Calibration", subtitle, synthetic)
+
+
+def accuracy_by_coverage(curve: pd.DataFrame, *, images: int, synthetic: bool = False) -> alt.LayerChart:
+    """Accuracy with its interval, recall and specificity of the images called where the least certain are referred.
+
+    curve: columns name (accuracy, recall, specificity), coverage (percent), value, low, high, n, see
+    engine.charts.tables.by_coverage; a measure may be missing. images: how many there are at full coverage.
+    """
+    table = curve.assign(share=curve["coverage"] / 100, measure=curve["name"].str.capitalize())
+    looks = {name: look for name, look in COVERAGE_LOOKS.items() if (table["measure"] == name).any()}
+    colours, dashes = zip(*looks.values(), strict=True)
+    usual = table[
+        (table["name"] == "accuracy") & (table["coverage"] >= 50)
+    ]  # the band of a few images is cut off below
+    least = floor(table["value"].min(), usual["low"].min())
+    scale, percent = alt.Scale(domain=[least, 1]), alt.Axis(format="%")
+    x = alt.X("share:Q", title="Coverage: share of images called", scale=alt.Scale(domain=[0, 1]), axis=percent)
+    y = alt.Y("value:Q", title="Share of called images called right", scale=scale, axis=percent)
+    legend = alt.Legend(title=None, orient="bottom", symbolStrokeWidth=3, symbolSize=500)
+    told = [
+        *("measure:N", alt.Tooltip("share:Q", title="coverage", format=".0%")),
+        *(alt.Tooltip(f"{name}:Q", format=".1%") for name in ("value", "low", "high")),
+        alt.Tooltip("n:Q", title="images", format=","),
+    ]
+    base = alt.Chart(table)
+    band = base.transform_filter("datum.name == 'accuracy' && isValid(datum.low) && isValid(datum.high)")
+    band = band.mark_area(color=BLUE, opacity=0.25, clip=True).encode(x=x, y=alt.Y("low:Q", scale=scale), y2="high:Q")
+    lines = base.mark_line(strokeWidth=2.5).encode(
+        x=x,
+        y=y,
+        color=alt.Color("measure:N", scale=alt.Scale(domain=list(looks), range=list(colours)), legend=legend),
+        strokeDash=alt.StrokeDash("measure:N", scale=alt.Scale(domain=list(looks), range=list(dashes)), legend=legend),
+    )
+    points = base.mark_point(size=60, opacity=0).encode(x=x, y=y, tooltip=told)
+    chart = alt.layer(band, lines, points).properties(width=840, height=300, description=_in_words(curve))
+    subtitle = f"n = {images:,} images, the least certain referred first; band: 95 % interval of the accuracy"
+    return finished(chart, "Accuracy by coverage", subtitle, synthetic)
+
+
+def _in_words(curve: pd.DataFrame) -> str:
+    """The chart's name where it cannot be seen: the accuracy at three coverages."""
+    accuracy = curve[curve["name"] == "accuracy"].set_index("coverage")["value"]
+    at = [f"{100 * accuracy[percent]:.1f} % at {percent} %" for percent in (100, 90, 50) if percent in accuracy.index]
+    return f"Line chart, accuracy by coverage: {', '.join(at)} coverage"

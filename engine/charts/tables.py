@@ -6,6 +6,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from engine.audit.faithfulness import MODES, ORDERS, STEPS
+from engine.metrics.names import SELECTIVE
 
 
 class Value(Protocol):
@@ -61,6 +62,17 @@ def probes(values: Iterable[Value], *, metric: str = "probe_auc") -> pd.DataFram
         if row.name == metric and row.value is not None
     ]
     return _table(rows, "probe", "where").sort_values(["probe", "where"])
+
+
+def by_coverage(values: Iterable[Value], *, split: str) -> pd.DataFrame:
+    """name (accuracy, recall, specificity), coverage in percent, value, low, high, n for
+    engine.charts.classification.accuracy_by_coverage; without the points where too few images are called."""
+    rows = [
+        {"name": row.name.removeprefix("selective_"), "coverage": row.step, **_measured(row)}
+        for row in values
+        if row.name in SELECTIVE and row.split == split and row.step > 0 and row.value is not None
+    ]
+    return _table(rows, "name", "coverage").sort_values(["name", "coverage"])
 
 
 def _measured(row: Value) -> dict[str, Any]:

@@ -8,9 +8,13 @@ from scipy.stats import binomtest, chi2, norm, rankdata
 
 from engine.errors import InputError
 from engine.metrics.bootstrap import Interval, resampled
-from engine.metrics.classification import METRICS, Floats, Sample, measure
+from engine.metrics.classification import METRICS, Floats, Sample
 from engine.metrics.multiplicity import holm
 from engine.metrics.names import DECIDES
+from engine.metrics.selective import aurc
+
+COMPARED = {**METRICS, "aurc": aurc}
+"""The metrics in which two classifiers are compared."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +113,7 @@ def paired_differences(
     if not np.array_equal(first.labels, second.labels):
         raise InputError("the two samples are not of the same images in the same order")
     found, raw = {}, {}
-    for name, metric in METRICS.items():
+    for name, metric in COMPARED.items():
 
         def difference(weights: Floats, metric: object = metric) -> Floats:
             assert callable(metric)
@@ -141,12 +145,15 @@ def compare(first: Sample, second: Sample, patients: ArrayLike, *, seed: int, re
     """Everything that is told of two classifiers. Raises InputError where they are not of the same images."""
     differences = paired_differences(first, second, patients, seed=seed, replicates=replicates)
     right = [(sample.probabilities >= sample.threshold) == (sample.labels == 1) for sample in (first, second)]
-    one, other = measure(first), measure(second)
+    ones = np.ones((1, len(first.labels)))
+    values = {
+        name: (float(metric(first, ones)[0]), float(metric(second, ones)[0])) for name, metric in COMPARED.items()
+    }
     return Comparison(
         images=len(first.labels),
         auc=delong(first.labels, first.probabilities, second.probabilities),
         verdicts=mcnemar(*right),
-        values={name: (one[name], other[name]) for name in differences},
+        values=values,
         differences=differences,
         changed=changed_sides(first, second),
     )

@@ -174,13 +174,15 @@ def _area_of(found: Interval) -> Interval:
 
 
 def _share_of(found: Interval, patients: NDArray[np.intp]) -> Interval:
-    """The interval of a share of these rows, patients (n,): Wilson's where every replicate agrees on 0 or 1."""
-    n = len(patients)
+    """The interval of a share of these rows, patients (n,); of 0 or 1, of which hardly a replicate differs, at least as
+    wide as Wilson's."""
+    n, low, high = len(patients), found.low, found.high
     if n < SELECTIVE_LEAST:
         return Interval(NAN, NAN, NAN, n)
-    alike = found.value in (0.0, 1.0) and found.low == found.high
-    known = at_bound(found, patients) if alike else found
-    return Interval(known.value, known.low, known.high, n, known.undefined)
+    if found.value in (0.0, 1.0) and np.isfinite(low):
+        wilsons = at_bound(found, patients)
+        low, high = min(low, wilsons.low), max(high, wilsons.high)
+    return Interval(found.value, low, high, n, found.undefined)
 
 
 def _referred(sample: Sample, called: NDArray[np.bool_]) -> Iterator[float]:

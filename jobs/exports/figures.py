@@ -1,4 +1,4 @@
-"""Which charts an export draws: training, confusion, calibration, ROC, prompts, P@k and the t-SNE map."""
+"""Which charts an export draws: training, confusion, calibration, ROC, coverage, prompts, P@k and the t-SNE map."""
 
 from dataclasses import asdict
 
@@ -47,6 +47,19 @@ def classifier_charts(export: Export) -> None:
     export.chart("calibration.png", chart)
     chart = charts.roc_curve(files, threshold=threshold, auc=export.interval("auc", split), synthetic=export.synthetic)
     export.chart("roc_curve.png", chart)
+
+
+def coverage_chart(export: Export) -> None:
+    """accuracy_by_coverage.png, of the split that the classifier is judged on."""
+    from engine.charts import classification as charts
+    from engine.charts import tables
+
+    _, split, _ = export.judged()
+    curve = tables.by_coverage(export.by_coverage, split=split)
+    if curve.empty:
+        raise InputError(f"evaluation run {export.evaluation.id} measured no accuracy by coverage of split '{split}'")
+    chart = charts.accuracy_by_coverage(curve, images=int(curve["n"].max()), synthetic=export.synthetic)
+    export.chart("accuracy_by_coverage.png", chart)
 
 
 def is_count(row: Metric, split: str) -> bool:

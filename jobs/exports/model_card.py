@@ -13,7 +13,6 @@ from engine.errors import InputError
 from engine.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 from jobs.checkpoints import repeating
 from jobs.exports.source import Export
-from jobs.results import measured
 
 if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
@@ -78,11 +77,8 @@ def model_card(export: Export) -> None:
 
 def values_of(export: Export, train: Run) -> "dict[str, list[Measured]]":
     """Split -> the classifier's metrics; those out of fold where they are this train run's."""
-    splits: dict[str, list[Measured]] = {}
-    for row in export.metrics["classification"]:
-        if row.split != OUT_OF_FOLD or export.evaluation.config["train_run"] == train.id:
-            splits.setdefault(row.split, []).append(measured(row))
-    return splits
+    own = export.evaluation.config["train_run"] == train.id
+    return {split: values for split, values in export.classified().items() if own or split != OUT_OF_FOLD}
 
 
 def details(export: Export, train: Run, predict: Run, audit: Run | None) -> dict[str, Any]:

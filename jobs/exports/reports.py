@@ -1,7 +1,6 @@
 """Which texts an export holds: every generated report as CSV, and a Markdown report for each task."""
 
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 from db import session
 from db.queries import runs
@@ -10,11 +9,11 @@ from engine.errors import InputError
 from jobs.exports.source import Export
 from jobs.results import measured
 
-if TYPE_CHECKING:
-    from engine.metrics.evaluation import Measured
-
 EXAMPLES = 4
-CLASSIFIER_PICTURES = ("confusion_matrix", "roc_curve", "calibration", "training_curves", "sample_pred", "failure")
+CLASSIFIER_PICTURES = (
+    *("confusion_matrix", "roc_curve", "calibration", "accuracy_by_coverage", "training_curves"),
+    *("sample_pred", "failure"),
+)
 REPORT_PICTURES = ("prompt_comparison", "report_cards")
 RETRIEVAL_PICTURES = ("precision_at_k", "retrieval_results", "text_retrieval_results", "tsne")
 
@@ -49,9 +48,7 @@ def classification_report(export: Export) -> None:
     from engine.markdown_reports import classification_report as written
     from engine.tables import times
 
-    splits: dict[str, list[Measured]] = {}
-    for row in export.metrics["classification"]:
-        splits.setdefault(row.split, []).append(measured(row))
+    splits = export.classified()
     if not splits:
         raise export.absent("predict or train run", "predict")
     facts: dict[str, object] = {}

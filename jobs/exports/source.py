@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
-from db.queries import evaluation
+from db.queries import evaluation, runs
 from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
 from engine import commands
@@ -23,6 +24,7 @@ from jobs.results import by_split, index_rows, measured, test_rows, unseen
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
+    from engine.metrics.evaluation import Measured
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 SEED = 0
@@ -44,6 +46,12 @@ class Export:
     """Each file's name and its sha256."""
     known: Mapping[str, Collection[str]] | None = None
     """The hashes of what exports wrote into the folder, by name; None where whatever is in it is theirs."""
+
+    @cached_property
+    def by_coverage(self) -> Sequence[Metric]:
+        """The evaluation's figures by coverage, the steps of its curve."""
+        with session.reading(self.context.engine) as db:
+            return runs.metrics(db, self.evaluation.id, curves=True)
 
     @property
     def synthetic(self) -> bool:
@@ -155,6 +163,13 @@ class Export:
         rows = [row for found in self.metrics.values() for row in found]
         chosen = [measured(row).interval for row in rows if (row.name, row.split, row.slice) == (name, split, where)]
         return chosen[0] if chosen else None
+
+    def classified(self) -> "dict[str, list[Measured]]":
+        """Split -> what the evaluation measured of the classifier, figures by coverage among them."""
+        splits: dict[str, list[Measured]] = {}
+        for row in (*self.metrics["classification"], *self.by_coverage):
+            splits.setdefault(row.split, []).append(measured(row))
+        return splits
 
     def facts(self, facts: dict[str, object]) -> dict[str, object]:
         """What a report says of where it comes from."""

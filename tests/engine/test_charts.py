@@ -64,6 +64,13 @@ RELATED = pd.DataFrame(
         for name, value in zip(("file", "frame", "greys", "ratio", "size"), (0.7, 0.3, 0.5, 0.4, 0.6), strict=True)
     ]
 )
+COVERED = pd.DataFrame(
+    [
+        {"name": name, "coverage": at, "value": 1 - at / 1000, "low": 0.9 - at / 1000, "high": 1.0, "n": 2 * at}
+        for name in ("accuracy", "recall", "specificity")
+        for at in range(5, 101)
+    ]
+)
 POINTS = pd.DataFrame(
     {
         "image_id": range(6000),
@@ -88,6 +95,7 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
             PREDICTIONS, ece=Interval(0.05, 0.03, 0.08, 200), synthetic=synthetic
         ),
         "probability_histogram": classification.probability_histogram(PREDICTIONS, threshold=0.5, synthetic=synthetic),
+        "accuracy_by_coverage": classification.accuracy_by_coverage(COVERED, images=200, synthetic=synthetic),
         "precision_at_k": retrieval.precision_at_k(PRECISION, chance=0.53, synthetic=synthetic),
         "prompt_comparison": reports.prompt_comparison({"Stance": PROMPTS, "Keywords": PROMPTS}, synthetic=synthetic),
         "embedding_map": retrieval.embedding_map(POINTS, method="t-SNE", embedder="classifier", synthetic=synthetic),
@@ -137,6 +145,7 @@ def test_every_chart_of_phantoms_says_synthetic_and_no_other_does(name: str) -> 
         "confusion_matrix",
         "roc_curve",
         "calibration",
+        "accuracy_by_coverage",
         "precision_at_k",
         "prompt_comparison",
         "embedding_map",
@@ -207,6 +216,26 @@ def test_a_long_roc_is_thinned_and_keeps_its_ends() -> None:
 def test_roc_of_one_class_is_refused() -> None:
     with pytest.raises(InputError, match="both classes"):
         classification.roc_curve(PREDICTIONS[PREDICTIONS["label"] == 1])
+
+
+def test_coverage_has_a_band_for_the_accuracy_alone_a_name_in_words_and_no_line_for_what_is_unknown() -> None:
+    made = specification(classification.accuracy_by_coverage(COVERED[COVERED["name"] != "recall"], images=200))
+    told = "accuracy by coverage: 90.0 % at 100 %, 91.0 % at 90 %, 95.0 % at 50 % coverage"
+    assert made["description"] == f"Line chart, {told}"
+    band, lines, _ = made["layer"]
+    assert band["mark"]["type"] == "area" and "datum.name == 'accuracy'" in str(band["transform"])
+    assert lines["encoding"]["color"]["scale"]["domain"] == ["Accuracy", "Specificity"]
+    assert lines["encoding"]["strokeDash"]["scale"]["range"] == [[1, 0], [2, 3]]
+    assert lines["encoding"]["y"]["scale"]["domain"][1] == 1
+
+
+def test_a_coverage_without_intervals_is_drawn_without_a_band(tmp_path: Path) -> None:
+    bare = classification.accuracy_by_coverage(COVERED.assign(low=np.nan, high=np.nan), images=200)
+    counts = []
+    for number, made in enumerate((bare, classification.accuracy_by_coverage(COVERED, images=200))):
+        style.save_png(made, tmp_path / f"{number}.png")
+        counts.append((np.asarray(Image.open(tmp_path / f"{number}.png").convert("L")) < 240).sum())
+    assert 0 < counts[0] < counts[1]
 
 
 def test_a_training_without_epochs_shows_the_fold_that_was_held_out_and_no_epoch() -> None:

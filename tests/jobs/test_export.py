@@ -24,7 +24,8 @@ from jobs.run import ActiveRun, file_sha256
 
 EXPORTED = {
     *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),
-    *("calibration.png", "sample_predictions.png", "failure_cases.png", "report_cards.png", "prompt_comparison.png"),
+    *("calibration.png", "accuracy_by_coverage.png"),
+    *("sample_predictions.png", "failure_cases.png", "report_cards.png", "prompt_comparison.png"),
     *("all_reports.csv", "all_reports.jsonl", "precision_at_k.png"),
     *("retrieval_results.png", "text_retrieval_results.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
@@ -146,6 +147,7 @@ def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World
     assert f"| truth: normal | {counts['tn']} | {counts['fp']} |" in said
     assert f"| truth: pneumonia | {counts['fn']} | {counts['tp']} |" in said
     assert "### Predictive values by prevalence" in said and "### By patient" in said
+    assert "### By coverage" in said and f"| AURC | {stored['test', 'all', 'aurc'].value:.3f} |" in said
     reports = (folder / "report_generation_report.md").read_text(encoding="utf-8")
     (row,) = re.findall(
         r"^\| template / clinical\\_brief \(10\) \| (1\.000 \(0\.\d+ to 1\.000\) \|.*)\|$", reports, re.MULTILINE
@@ -181,6 +183,23 @@ def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_t
         "python -m jobs audit --dataset drawn-synthetic --sample 4 --folds 5 --replicates 100",
     ):
         assert line in card, line
+
+
+def test_the_card_and_the_report_hold_the_figures_by_coverage_of_both_splits(full: World) -> None:
+    with session.transaction(full.context.engine) as db:
+        run = runs.in_force(db, "evaluate", full.dataset.id)
+        assert run is not None
+        steps = {(row.split, row.name, row.step): row for row in runs.metrics(db, run.id, curves=True)}
+    card = (full.exports / "model_card.md").read_text(encoding="utf-8")
+    report = (full.exports / "classification_report.md").read_text(encoding="utf-8")
+    for split, title in (("test", "test"), ("oof", "out of fold")):
+        accuracy, referred = (steps[split, name, 90] for name in ("selective_accuracy", "referred_low"))
+        assert accuracy.n is not None and referred.n is not None and accuracy.n + referred.n == 55
+        share = f"{accuracy.value:.3f} ({accuracy.low:.3f} to {accuracy.high:.3f})"
+        line = f"| 90 % | {accuracy.n} | {referred.n} | {share} |"
+        assert line in card.split(f"### By coverage, {title}\n")[1] and line in report
+    error = full.evaluated()["test", "all", "e_aurc"].value
+    assert f"| Excess AURC | {error:.3f} |" in card
 
 
 def test_the_model_card_repeats_a_classifier_of_another_data_set_from_both_folders(

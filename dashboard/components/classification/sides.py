@@ -22,9 +22,10 @@ WHOLE = "all"
 
 @dataclass(frozen=True)
 class Side:
-    """The columns of one split. head: their heading. metrics: by name and slice. films: URL parameters of the list of
-    cases that was measured; None where no run of this dataset predicted them."""
+    """The columns of one split. split: as it is stored; head: their heading. metrics: by name and slice. films: URL
+    parameters of the list of cases that was measured; None where no run of this dataset predicted them."""
 
+    split: str
     head: str
     metrics: Mapping[tuple[str, str], Metric]
     films: Mapping[str, object] | None
@@ -63,7 +64,7 @@ def of_run(run: Run, metrics: Sequence[Metric]) -> Side | None:
 
 def _side(split: str, said: str, source: Run | None, metrics: Sequence[Metric]) -> Side | None:
     found = {(metric.name, metric.slice): metric for metric in metrics if metric.split == split}
-    return Side(said, found, _predicted(split, source, found.get(("threshold", WHOLE)))) if found else None
+    return Side(split, said, found, _predicted(split, source, found.get(("threshold", WHOLE)))) if found else None
 
 
 def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict[str, object] | None:

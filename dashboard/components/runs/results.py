@@ -13,6 +13,7 @@ from dashboard.components import address, figures, filters, frame, panels, preva
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.classification import sides, subgroups
+from dashboard.components.runs import referral
 from db.models import Dataset, Metric, Run
 from db.queries import columns, comparison, evaluation, runs
 from engine.metrics.bootstrap import Interval
@@ -59,8 +60,9 @@ class Judged:
 
 
 def _predictions(dataset: Dataset, run: Run) -> None:
-    """The four outcomes, each leading to its cases, the subgroups, the ROC curve and the calibration of what the run
-    judged: the test split where it scored one, of a train run what was held out."""
+    """The four outcomes, each leading to its cases, the subgroups, the ROC curve, the calibration and the accuracy by
+    coverage of what the run judged: the test split where it scored one, of a train run what was held out. Subgroups
+    and coverages are as the evaluation in force measured them."""
     threshold = filters.threshold_of(run)
     with resources.reading() as session:
         ingest = runs.in_force(session, "ingest", run.dataset_id)
@@ -77,11 +79,18 @@ def _predictions(dataset: Dataset, run: Run) -> None:
         "overview counts every file, also where files are identical."
     )
     _confusion(dataset, run, judged)
-    _subgroups(dataset, run)
+    with resources.reading() as session:
+        evaluated = evaluation.of_run(session, run)
+        curves = runs.metrics(session, evaluated[0].id, curves=True) if evaluated else []
+    side = sides.of_run(run, evaluated[1]["classification"]) if evaluated else None
+    told = _measured(run, evaluated[0], side) if evaluated and side else ""
+    subgroups.show(dataset, side, told=told)
     figures.drawn(judged.histogram, height=340)
     for column, chart in zip(st.columns(2), judged.charts, strict=False):
         with column:
             figures.drawn(chart, height=SQUARE)
+    if side is not None:
+        referral.show(dataset, side, curves, told=told)
 
 
 @st.cache_resource(show_spinner="Reading the run's predictions.", max_entries=16)
@@ -144,17 +153,11 @@ def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
     prevalence.show(counts)
 
 
-def _subgroups(dataset: Dataset, run: Run) -> None:
-    """The run's figures by subgroup, as the evaluation in force measured them; nothing where none did."""
-    with resources.reading() as session:
-        evaluated = evaluation.of_run(session, run)
-    side = sides.of_run(run, evaluated[1]["classification"]) if evaluated else None
-    if evaluated is None or side is None:
-        return
+def _measured(run: Run, evaluated: Run, side: sides.Side) -> str:
+    """How the evaluation measured the run, at which threshold where that is not the run's."""
     own = side.metrics.get(("threshold", sides.WHOLE))
     at = f", pneumonia from {wording.percent(own.value)}" if own and own.value != run.threshold else ""
-    told = f"{at}, as evaluation run {evaluated[0].id} measured: every file counts, intervals are over patients"
-    subgroups.show(dataset, side, told=told)
+    return f"{at}, as evaluation run {evaluated.id} measured: every file counts, intervals are over patients"
 
 
 def _share(name: str, share: Interval) -> Cell:

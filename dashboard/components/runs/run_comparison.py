@@ -28,7 +28,7 @@ MEANING = (
     "Intervals draw whole patients, and what is better rests on the same draws; DeLong's and McNemar's tests take "
     "images for independent, which those of one patient are not."
 )
-LOWER_IS_BETTER = ("brier", "ece")
+LOWER_IS_BETTER = ("brier", "ece", "aurc")
 HASH = re.compile(r"[0-9a-f]{40,64}")
 
 

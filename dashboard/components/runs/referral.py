@@ -1,0 +1,85 @@
+"""How a classifier does on the images it still calls when the least certain ones are referred to a radiologist."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from dashboard.components import figures, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from dashboard.components.classification.sides import WHOLE, Side
+from db.models import Dataset, Metric
+from engine.metrics.names import COVERAGES, NAMES, SELECTIVE, SELECTIVE_LEAST
+
+Steps = Mapping[tuple[str, int], Metric]
+"""What was measured at each coverage, by name and coverage in percent."""
+
+
+def show(dataset: Dataset, side: Side, curves: Sequence[Metric], *, told: str) -> None:
+    """Accuracy by coverage, and a row for each of COVERAGES that leads to the referred images. Nothing where the
+    evaluation measured none. curves: its metrics by step. told: how they were measured."""
+    from engine.charts import classification as charts
+    from engine.charts import tables
+
+    steps = {(metric.name, metric.step): metric for metric in curves if metric.split == side.split}
+    whole = steps.get((SELECTIVE[0], 100))
+    if whole is None or whole.value is None:
+        return
+    ranked = bool(_referred(steps, COVERAGES[-1]))
+    if ranked:
+        curve = tables.by_coverage(curves, split=side.split)
+        chart = charts.accuracy_by_coverage(curve, images=whole.n or 0, synthetic=dataset.synthetic)
+        figures.drawn(chart, height=400)
+    heads = ["Coverage", ">Called", ">Referred", *(f">{NAMES[name.removeprefix('selective_')]}" for name in SELECTIVE)]
+    rows = [_row(dataset, side, steps, percent) for percent in COVERAGES]
+    linked.table(heads, rows, key="coverages", caption="The classifier by coverage")
+    alike = "" if ranked else "The classifier is equally certain of too many images to refer any of them. "
+    st.caption(
+        f"{side.head}{told}. {alike}The images nearest to the threshold on the log-odds scale are referred first, "
+        f"equally near ones together; all others are called. {_area(side)}Nothing is measured on fewer than "
+        f"{SELECTIVE_LEAST} called files of a class."
+    )
+
+
+def _row(dataset: Dataset, side: Side, steps: Steps, percent: int) -> list[Cell | str]:
+    """What is called and referred at this coverage, and how the called images fare."""
+    measured = [steps.get((name, percent)) for name in SELECTIVE]
+    called = (measured[0].n or 0) if measured[0] else 0
+    referred = _referred(steps, percent)
+    share = wording.percent(called / (called + referred)) if called else wording.UNKNOWN
+    cells = [figures.in_one(metric) for metric in measured]
+    return [Cell(f"{percent} %"), Cell(f"{called:,} ({share})"), _leading(dataset, side, steps, percent), *cells]
+
+
+def _leading(dataset: Dataset, side: Side, steps: Steps, percent: int) -> Cell:
+    """How many are referred, as a link to them, those closest to the threshold first."""
+    number = _referred(steps, percent)
+    low, high = (steps.get((name, percent)) for name in ("referred_low", "referred_high"))
+    if not number or side.films is None or low is None or high is None:
+        return Cell(f"{number:,}")
+    between = {"low": low.value or None, "high": None if high.value == 1 else high.value}
+    href = frame.here("cases", dataset, **{**side.films, **between, "sort": "uncertain"})
+    return Cell(f"{number:,}", href, help="The referred images, closest to the threshold first")
+
+
+def _referred(steps: Steps, percent: int) -> int:
+    """How many files are referred at this coverage."""
+    low = steps.get(("referred_low", percent))
+    return (low.n or 0) if low else 0
+
+
+def _area(side: Side) -> str:
+    """AURC beside what it would be in a random and in the best order, in a sentence; empty where it is not known."""
+    area, excess, accuracy = (side.metrics.get((name, WHOLE)) for name in ("aurc", "e_aurc", "accuracy"))
+    if area is None or excess is None or accuracy is None or None in (area.value, excess.value, accuracy.value):
+        return ""
+    assert area.value is not None
+    assert excess.value is not None
+    assert accuracy.value is not None
+    span = wording.interval("aurc", area.low, area.high)
+    return (
+        f"AURC, the share of wrong calls averaged over all coverages, is {wording.measured('aurc', area.value)}"
+        f"{f' ({span})' if span else ''}; in random order it would be "
+        f"{wording.measured('aurc', 1 - accuracy.value)}, with all errors referred first "
+        f"{wording.measured('aurc', area.value - excess.value)}. "
+    )
