@@ -2,11 +2,17 @@
 headings tell how it is made?"""
 
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
+from referring import measure_coverages
+from sample import THRESHOLD
 from visiting import Visit
+
+from db import session as database
+from db.models import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 
@@ -40,6 +46,34 @@ def test_axe_finds_no_serious_violation(chromium: Browser, address: str, name: s
     context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})  # type: ignore[arg-type]
     visit = Visit(context.new_page(), address)
     visit.open(PLACES[name])
+    assert serious(visit.page) == []
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def covered(folder: Path, address: str) -> str:
+    """The path of a predict run that the evaluation has measured by coverage."""
+    engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")
+    with database.transaction(engine) as db:
+        run = db.query(Run).filter_by(kind="predict").order_by(Run.id).first()
+        assert run is not None
+        measure_coverages(db, run, split="test", threshold=THRESHOLD)
+        path = f"/runs?run={run.id}"
+    engine.dispose()
+    return path
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_accuracy_by_coverage_has_a_name_and_axe_finds_nothing(
+    chromium: Browser, address: str, covered: str, scheme: str
+) -> None:
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})  # type: ignore[arg-type]
+    visit = Visit(context.new_page(), address)
+    visit.open(covered)
+    chart = visit.page.locator(".stVegaLiteChart[aria-label^='Line chart, accuracy by coverage: ']")
+    expect(chart).to_be_visible()
+    expect(chart.locator(".mark-area path")).to_have_count(1)
+    expect(visit.page.get_by_role("table", name="The classifier by coverage")).to_be_visible()
     assert serious(visit.page) == []
     context.close()
 
