@@ -332,9 +332,16 @@ def test_the_comparison_says_to_decide_by_the_auc_and_how_sure_each_verdict_is(w
     assert "Decide by the AUC" in said(at) and "exploratory" in said(at)
     assert "tests take images for independent" in said(at)
     threshold, auc, *others = linked(at, "differences")["rows"]
-    assert [row[0]["text"] for row in (threshold, auc)] == ["Threshold", "AUC"] and len(others) == 10
+    assert [row[0]["text"] for row in (threshold, auc)] == ["Threshold", "AUC"] and len(others) == 11
     assert auc[5]["text"] == f"run {first}" and auc[5]["help"].startswith("p = ") and "corrected" not in auc[5]["help"]
     assert all(row[5]["help"].endswith(", corrected") for row in others)
+
+
+def test_the_run_with_the_lower_area_under_the_risk_coverage_curve_is_the_better_one(workbench: Workbench) -> None:
+    first, second = opposed(workbench, threshold=0.2)
+    rows = texts(open_page("runs", run=first, against=second), "differences")
+    _, one, other, apart, _, better = next(row for row in rows if row[0] == "AURC")
+    assert float(one) < float(other) and apart.startswith("-") and better == f"run {first}"
 
 
 def test_a_figure_that_one_run_does_not_have_is_unknown_and_nobody_is_better(workbench: Workbench) -> None:

@@ -39,6 +39,12 @@ def test_two_predict_runs_are_compared_on_the_images_both_scored(
     assert told["images"] == len(rows) == 49
     assert told["auc"]["first"] == pytest.approx(roc_auc_score(labels, one))
     assert told["differences"]["auc"]["value"] == pytest.approx(told["auc"]["difference"])
+    for scores, area in zip((one, other), told["values"]["aurc"], strict=True):
+        apart = np.abs(np.log(scores / (1 - scores) / (0.45 / 0.55)))
+        wrong = ((scores >= 0.45) != (labels == 1))[np.argsort(-apart)]
+        assert area == pytest.approx(np.mean(np.cumsum(wrong) / np.arange(1, len(wrong) + 1)))
+    apart, (area, beside) = told["differences"]["aurc"], told["values"]["aurc"]
+    assert apart["value"] == pytest.approx(area - beside) and apart["low"] <= apart["value"] <= apart["high"]
     sides = (one >= 0.45) != (other >= 0.45)
     assert {row["image"] for row in told["changed"]} == {r.image_id for r, s in zip(rows, sides, strict=True) if s}
     for row in told["changed"]:
