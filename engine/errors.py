@@ -1,12 +1,12 @@
-"""What engine functions raise when their input cannot be used."""
+"""The exceptions that engine functions raise when their input is unusable."""
 
 
 class InputError(ValueError):
-    """Bad input. The message is one line: the thing, what was expected, what came, and the way out."""
+    """Bad input. The message is one line: the object, what was expected, what was found, and the way out."""
 
 
 class UnreadableImageError(InputError):
-    """A file's bytes cannot be used as a radiograph; `reason` is a slug to count by, the message says more."""
+    """A file's bytes cannot be used as a radiograph; `reason` is a slug for counting, the message gives the details."""
 
     def __init__(self, reason: str, detail: str) -> None:
         """reason: empty, not-an-image, broken, truncated, too-large or unsupported."""

@@ -1,1 +1,1 @@
-"""What runs in the background: one module a job, each `main(argv) -> int`."""
+"""The background jobs: one module per job, each with `main(argv) -> int`."""

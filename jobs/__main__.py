@@ -1,4 +1,4 @@
-"""python -m jobs [NAME ...]: lists the jobs, or runs the one named."""
+"""python -m jobs [NAME ...]: list the jobs, or run the one named."""
 
 import ast
 import importlib
@@ -59,10 +59,10 @@ if __name__ == "__main__":
         code = main()
         if sys.stdout is not None:
             sys.stdout.flush()
-    except KeyboardInterrupt:  # while the job is imported; once it runs, it handles this itself
-        print("interrupted; the same command goes on from here", file=sys.stderr)
+    except KeyboardInterrupt:  # while the job is being imported; once it runs, it handles this itself
+        print("interrupted; run the same command again to continue", file=sys.stderr)
         code = 130
-    except BrokenPipeError:  # as after `| head`; what is left goes nowhere
+    except BrokenPipeError:  # as after `| head`; the rest of the output is discarded
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         code = 141
     sys.exit(code)

@@ -1,4 +1,4 @@
-"""What every job's command line shares: common options, the opened context, and errors as one line and an exit code."""
+"""What all jobs' command lines share: common options, an opened context, and errors as one line and an exit code."""
 
 import argparse
 import errno
@@ -28,21 +28,21 @@ from engine.errors import InputError
 from settings import Settings
 
 LONGEST_NAME = 60
-"""Characters of a name that someone gives."""
+"""Maximum length of a user-given name, in characters."""
 
 
 class Main(Protocol):
-    """A job: takes its arguments (None: the process's own), returns its exit code."""
+    """A job: takes its arguments (None means those of the process) and returns its exit code."""
 
     def __call__(self, argv: Sequence[str] | None = None) -> int: ...
 
 
 class JobError(Exception):
-    """The job cannot go on; one line that names the thing and the way out. Exit code 1."""
+    """The job cannot continue; the message is one line that names the problem and the way out. Exit code 1."""
 
 
 class UsageError(JobError):
-    """The command line asks for something that does not exist. Exit code 2."""
+    """The command line is wrong, or names something that does not exist. Exit code 2."""
 
 
 @dataclass(frozen=True)
@@ -53,13 +53,13 @@ class Context:
     artifacts: Path
     models: Path
     command: tuple[str, ...] = ()
-    """The words of the command line, without the common options; empty where none started the job."""
+    """The words of the command line without the common options; empty if the job was not started from one."""
     left_open: frozenset[str] = frozenset()
-    """Options that the command line could have given and did not, as `dataset`, which then is the latest."""
+    """Options that the command line left unset, such as `dataset`, which then means the latest."""
 
     def dataset(self, name: str | None) -> Dataset:
-        """The dataset called `name`, or the latest one, which is named where there are others; a line tells where its
-        folder is gone. Raises JobError where there is none."""
+        """The dataset called `name`, or the latest one, which is printed if there are others; warns if its folder is
+        missing. Raises JobError if there is no dataset, UsageError if `name` is unknown."""
         found = self._dataset(name)
         if not Path(found.root).is_dir():
             print(f"warning: {moved(found.root, found.name)}", file=sys.stderr)
@@ -79,15 +79,16 @@ class Context:
         if not known:
             raise JobError("the database holds no dataset; add one with: python -m jobs ingest FOLDER")
         if len(known) > 1:
-            print(f"note: of dataset '{known[0].name}', the one ingested last; name another --dataset", file=sys.stderr)
+            latest = known[0].name
+            print(f"note: using dataset '{latest}', the latest; choose another with --dataset", file=sys.stderr)
         return known[0]
 
 
 class JobParser(argparse.ArgumentParser):
-    """A job's parser, which also keeps the words that the job was started with, in `command`."""
+    """A job's parser, which also records the words that the job was started with as `command`."""
 
     def parse_args(self, args: Iterable[str] | None = None, namespace: Any = None) -> Any:
-        """As argparse does, with `command`: the program and its words, without the common options."""
+        """As in argparse, with `command` added: the program and its arguments, without the common options."""
         words = sys.argv[1:] if args is None else list(args)
         parsed = super().parse_args(words, namespace)
         _, others = _common_options().parse_known_args(words)
@@ -96,18 +97,19 @@ class JobParser(argparse.ArgumentParser):
 
 
 def parser(module_doc: str | None, prog: str) -> argparse.ArgumentParser:
-    """An argument parser with the options every job has."""
+    """An argument parser with the options every job has; options must be written out in full."""
     return JobParser(
         prog=f"python -m jobs {prog}",
         description=module_doc,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         parents=[_common_options()],
+        allow_abbrev=False,
     )
 
 
 def _common_options() -> argparse.ArgumentParser:
-    """Where a job works rather than what it does: these words are no part of what repeats it."""
-    made = argparse.ArgumentParser(add_help=False)
+    """Options that say where a job works, not what it does: they are not part of the command that repeats it."""
+    made = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     common = made.add_argument_group("common options")
     common.add_argument("--database", metavar="URL", help="SQLAlchemy URL (default: DATABASE_URL, else SQLite)")
     common.add_argument(
@@ -116,28 +118,28 @@ def _common_options() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="artifact folder (default: PNEUMOSCOPE_ARTIFACTS, else artifacts)",
     )
-    common.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    common.add_argument("--debug", action="store_true", help="show the traceback if the job fails")
     return made
 
 
 def named_folder(value: str) -> Path:
-    """An argparse type: a folder; no name is none, not the current one."""
+    """An argparse type: a folder; an empty string is an error, not the current folder."""
     if not value:
-        raise argparse.ArgumentTypeError("it names no folder")
+        raise argparse.ArgumentTypeError("expected the name of a folder, got ''")
     return Path(value)
 
 
 def named_file(value: str) -> Path:
-    """An argparse type: a file; no name is none, not the current folder."""
+    """An argparse type: a file; an empty string is an error, not the current folder."""
     if not value:
-        raise argparse.ArgumentTypeError("it names no file")
+        raise argparse.ArgumentTypeError("expected the name of a file, got ''")
     return Path(value)
 
 
 def named(value: str) -> str:
     """An argparse type: a name that pages show."""
     if not value.strip() or len(value) > LONGEST_NAME or not value.isprintable():
-        raise argparse.ArgumentTypeError(f"a name has 1 to {LONGEST_NAME} printable characters")
+        raise argparse.ArgumentTypeError(f"a name must have 1 to {LONGEST_NAME} printable characters")
     return value.strip()
 
 
@@ -146,11 +148,11 @@ def whole(value: str) -> int:
     try:
         return int(value)
     except ValueError:
-        raise argparse.ArgumentTypeError(f"'{value}' is no whole number") from None
+        raise argparse.ArgumentTypeError(f"'{value}' is not a whole number") from None
 
 
 def natural(value: str) -> int:
-    """An argparse type: a whole number from 0 to 2^31 - 1, which random generators and both databases take."""
+    """An argparse type: a whole number from 0 to 2^31 - 1, the range of random generators and both databases."""
     number = whole(value)
     if not 0 <= number < 2**31:
         raise argparse.ArgumentTypeError(f"{value} is not between 0 and {2**31 - 1}")
@@ -166,12 +168,12 @@ def positive(value: str) -> int:
 
 
 def row_number(value: str) -> int:
-    """An argparse type: the number of a run or an image, as both databases give them."""
+    """An argparse type: the id of a run or an image."""
     return positive(value)
 
 
 def port_number(value: str) -> int:
-    """An argparse type: a port that can be asked for, from 1 to 65535."""
+    """An argparse type: a port number from 1 to 65535."""
     number = whole(value)
     if not 0 < number < 2**16:
         raise argparse.ArgumentTypeError(f"{value} is not between 1 and {2**16 - 1}")
@@ -179,17 +181,17 @@ def port_number(value: str) -> int:
 
 
 def replicates(value: str) -> int:
-    """An argparse type: how often a bootstrap draws, from 100 to 100,000, which take minutes."""
+    """An argparse type: a number of bootstrap replicates from 100 to 100,000 (which take minutes)."""
     number = whole(value)
     if number < 100:
         raise argparse.ArgumentTypeError(f"{value} is too few for a 95 % interval; ask for at least 100")
     if number > 100_000:
-        raise argparse.ArgumentTypeError(f"{value} would take for ever; ask for at most 100000")
+        raise argparse.ArgumentTypeError(f"{value} would take too long; ask for at most 100000")
     return number
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """The environment's settings, overridden by the command line's."""
+    """The environment's settings, overridden by the command line."""
     given = {"artifacts": args.artifacts, "database_url": args.database}
     return Settings(**{name: value for name, value in given.items() if value is not None})
 
@@ -197,8 +199,8 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def open_context(args: argparse.Namespace, *, reads: bool = False) -> Context:
     """Connect, and bring the schema up to date.
 
-    reads: the job stores nothing; where the artifact folder cannot be written, the database is then opened read-only.
-    Other jobs claim a run, which checks that artifacts can be written. Raises JobError or
+    reads: the job stores nothing, so if the artifact folder is not writable the database is opened read-only.
+    Other jobs claim a run, which checks that the artifact folder is writable. Raises JobError or
     db.session.DatabaseUnavailableError.
     """
     settings = settings_of(args)
@@ -207,17 +209,23 @@ def open_context(args: argparse.Namespace, *, reads: bool = False) -> Context:
         make_artifacts_writable(artifacts)
     read_only = reads and not os.access(artifacts, os.W_OK)
     try:
-        engine = session.connect(_still(settings.database) if read_only else settings.database, read_only=read_only)
+        engine = session.connect(_immutable(settings.database) if read_only else settings.database, read_only=read_only)
         if not read_only:
             session.upgrade(engine)
     except (session.DatabaseUnavailableError, DBAPIError):
-        make_artifacts_writable(artifacts)  # the database is in it where no other is named
+        make_artifacts_writable(artifacts)  # the default database is in it
         raise
     state = session.schema_state(engine)
     if state == "newer":
-        raise JobError("a newer version wrote the database; update this code, or choose another with --database")
+        raise JobError(
+            "the database was written by a newer version of this code; update the code, or choose another database "
+            "with --database"
+        )
     if state != "current":
-        raise JobError("an older version wrote the database; where it can be written, run: python -m jobs migrate")
+        raise JobError(
+            "the database was written by an older version of this code and is read-only here; with write access, run: "
+            "python -m jobs migrate"
+        )
     return Context(
         engine=engine,
         artifacts=artifacts,
@@ -227,8 +235,9 @@ def open_context(args: argparse.Namespace, *, reads: bool = False) -> Context:
     )
 
 
-def _still(url: str) -> str:
-    """The URL of a SQLite file that nobody writes, which is read without files beside it; others as they are."""
+def _immutable(url: str) -> str:
+    """The URL with `immutable` set if it is a SQLite file without a write-ahead log, so that reading it creates no
+    files beside it; other URLs unchanged."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite" or Path(f"{parsed.database}-wal").exists():
         return url
@@ -236,12 +245,13 @@ def _still(url: str) -> str:
 
 
 def make_artifacts_writable(folder: Path) -> None:
-    """Make the artifact folder, and a file in it. Raises JobError."""
+    """Create the artifact folder if it is missing and check that it is writable. Raises JobError."""
     make_writable(folder, what="artifact folder", option="--artifacts")
 
 
 def make_writable(folder: Path, *, what: str, option: str) -> None:
-    """Make the folder, and a file in it. Raises JobError that names the option to choose another with."""
+    """Create the folder if it is missing and check that it is writable. Raises JobError naming the option that chooses
+    another."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -253,14 +263,14 @@ def make_writable(folder: Path, *, what: str, option: str) -> None:
 
 
 def command(main: Main) -> Main:
-    """Turn what `main` raises into one line on stderr and an exit code; with --debug the traceback comes first."""
+    """Turn any exception of `main` into one line on stderr and an exit code; with --debug the traceback comes first."""
 
     @functools.wraps(main)
     def guarded(argv: Sequence[str] | None = None) -> int:
         argv = sys.argv[1:] if argv is None else list(argv)
         for stream in (sys.stdout, sys.stderr):
             if isinstance(stream, io.TextIOWrapper):
-                stream.reconfigure(errors="replace")  # a terminal without the letters of a report shows the rest
+                stream.reconfigure(errors="replace")  # so that a terminal lacking some characters shows the rest
         logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", force=True)
         for talkative in ("alembic", "faiss", "httpx2"):
             logging.getLogger(talkative).setLevel(logging.WARNING)
@@ -272,10 +282,10 @@ def command(main: Main) -> Main:
         except SystemExit as leaving:  # argparse: 0 after --help, 2 after wrong use
             return leaving.code if isinstance(leaving.code, int) else 2
         except KeyboardInterrupt:
-            print("interrupted; the same command goes on from here", file=sys.stderr)
+            print("interrupted; run the same command again to continue", file=sys.stderr)
             return 130
         except Exception as error:
-            if isinstance(error, BrokenPipeError) and _unheard():
+            if isinstance(error, BrokenPipeError) and _output_closed():
                 return 141
             if "--debug" in argv:
                 logging.exception("the job failed")
@@ -285,8 +295,8 @@ def command(main: Main) -> Main:
     return guarded
 
 
-def _unheard() -> bool:
-    """Whether nobody reads the output any more, as after `| head`; then what is left of it goes nowhere."""
+def _output_closed() -> bool:
+    """Whether the reader of stdout has gone, as after `| head`; if so, the remaining output is discarded."""
     watched = select.poll()
     watched.register(sys.stdout.fileno(), 0)
     if not watched.poll(0):
@@ -296,39 +306,42 @@ def _unheard() -> bool:
 
 
 FULL = re.compile(r"\b\d+ requested and \d+ written|\(os error 28\)|No space left on device|disk is full")
-"""How NumPy, safetensors, FAISS and databases tell that the disk is full."""
+"""How NumPy, safetensors, FAISS and databases report a full disk."""
 READ_ONLY = re.compile(r"readonly database|read-only transaction")
-"""How SQLite and PostgreSQL tell that they may only be read."""
+"""How SQLite and PostgreSQL report a read-only database."""
+
+
+FREE_SPACE = "free some space, or choose another folder with --artifacts"
 
 
 def one_line(error: BaseException) -> str:
     """What went wrong and the way out, in one line."""
-    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    text = str(error.orig if isinstance(error, DBAPIError) else error).strip()
     match error:
         case JobError() | InputError() | session.DatabaseUnavailableError():
-            message = said
+            message = text
         case OSError(errno=errno.ENOSPC):
-            message = f"no space left on the disk{_of(error)}; free some, or choose another folder with --artifacts"
-        case _ if FULL.search(said):
-            message = f"no space left on the disk ({said}); free some, or choose another folder with --artifacts"
+            message = f"no space left on the disk{_path_of(error)}; {FREE_SPACE}"
+        case _ if FULL.search(text):
+            message = f"no space left on the disk ({text}); {FREE_SPACE}"
         case OSError(errno=errno.EACCES | errno.EPERM | errno.EROFS):
-            message = f"{error.strerror}{_of(error)}; choose a writable folder with --artifacts"
-        case DBAPIError() if READ_ONLY.search(said):
-            message = f"the database may only be read ({said}); allow writing, or choose another with --database"
+            message = f"{error.strerror}{_path_of(error)}; choose a writable folder with --artifacts"
+        case DBAPIError() if READ_ONLY.search(text):
+            message = f"the database is read-only ({text}); allow writing, or choose another with --database"
         case DBAPIError():
-            message = f"the database refused: {said}; the run can be repeated once it answers"
+            message = f"database error: {text}; run the command again once the database is available"
         case ValidationError():
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
-            message = f"setting '{name}' is not usable: {first['msg']}; see the environment and .env"
+            message = f"setting '{name}' is invalid: {first['msg']}; check the environment and .env"
         case UnicodeEncodeError():
-            message = f"{error.object!a} is not UTF-8; give it another name"
+            message = f"{error.object!a} is not valid UTF-8; rename it"
         case MemoryError():
-            message = "out of memory; close other programs, or take a smaller --batch-size where the job has one"
+            message = "out of memory; close other programs, or use a smaller --batch-size if the job has that option"
         case _:
             message = f"{type(error).__name__}: {error} (run again with --debug for the traceback)"
-    return " ".join(line.strip() for line in message.splitlines() if line.strip())  # a name may hold two blanks
+    return " ".join(line.strip() for line in message.splitlines() if line.strip())  # names keep double spaces
 
 
-def _of(error: OSError) -> str:
+def _path_of(error: OSError) -> str:
     return f" at {error.filename}" if error.filename else ""

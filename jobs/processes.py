@@ -1,7 +1,7 @@
-"""Several processes at one job, as `accelerate launch -m jobs train` or torchrun starts them: who does what and when.
+"""How several processes share one job, started with `accelerate launch -m jobs train` or torchrun.
 
-Members of an ensemble are trained independently, so each process trains some of them whole: the weights are the same
-however many processes there are, and nothing but a few words travels between them.
+Members of an ensemble are trained independently, so each process trains whole members: the weights do not depend on
+the number of processes, which exchange little more than the run's number.
 """
 
 import os
@@ -12,12 +12,12 @@ from typing import Any
 from engine import devices
 
 PATIENCE = timedelta(days=7)
-"""How long a process waits for the others, which may have hours of work left: the backends' own is minutes."""
+"""How long a process waits for the others, which may have hours of work left; the backends' default is minutes."""
 
 
 @dataclass(frozen=True)
 class Processes:
-    """This process's place among those that share the job."""
+    """This process's rank among those that share the job."""
 
     rank: int = 0
     count: int = 1
@@ -25,7 +25,7 @@ class Processes:
 
     @classmethod
     def launched(cls) -> "Processes":
-        """As the launcher's environment says; alone without a launcher. On GPUs where there are any."""
+        """Read from the launcher's environment; a single process without a launcher. Uses GPUs if there are any."""
         if int(os.environ.get("WORLD_SIZE", "1")) == 1:
             return cls(device=devices.available())
         from accelerate import PartialState
@@ -35,23 +35,23 @@ class Processes:
 
     @property
     def is_leader(self) -> bool:
-        """Whether this is the process that claims the run and stores its end."""
+        """Whether this process claims the run and stores its final status."""
         return self.rank == 0
 
     def owns(self, number: int) -> bool:
-        """Whether part `number` of the work is this process's."""
+        """Whether this process does part `number` of the work."""
         return number % self.count == self.rank
 
-    def broadcast(self, word: Any) -> Any:
-        """The leading process's `word`, in every process."""
+    def broadcast(self, value: Any) -> Any:
+        """The leading process's `value`, in every process."""
         if self.count == 1:
-            return word
+            return value
         from accelerate.utils import broadcast_object_list
 
-        return broadcast_object_list([word])[0]
+        return broadcast_object_list([value])[0]
 
     def barrier(self) -> None:
-        """Until every process is here."""
+        """Wait until every process is here."""
         if self.count > 1:
             from accelerate import PartialState
 

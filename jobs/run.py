@@ -1,4 +1,4 @@
-"""How a run lives: claimed, running with progress and heartbeat, then finished, failed or interrupted; resumable."""
+"""The life of a run: claimed, running with progress and heartbeat, then finished, failed or interrupted; resumable."""
 
 import hashlib
 import os
@@ -36,10 +36,10 @@ from jobs.command import Context, JobError, make_artifacts_writable, one_line
 T = TypeVar("T")
 
 OWNER = "owner.txt"
-"""The file in a run's folder that says whose it is: the run's fingerprint and start."""
+"""The file in a run's folder that identifies its run, by fingerprint and start."""
 PROGRESS_SECONDS = 1.0
 LATEST = ("dataset", "predict_run", "train_run", "embedder")
-"""What a job takes the latest of where it is not told."""
+"""Options for which a job uses the latest if they are unset."""
 SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
 SECRET_SHAPES = re.compile(
     r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|(?<=[Bb]earer )\S+"
@@ -49,11 +49,11 @@ SECRET_SHAPES = re.compile(
 
 
 class Interrupted(KeyboardInterrupt):
-    """SIGINT or SIGTERM arrived; the run's row says so and the same command goes on from there."""
+    """SIGINT or SIGTERM arrived; the run's row records it, and the same command continues from there."""
 
 
 def fingerprint(kind: str, config: dict[str, Any], inputs: str, seed: int | None) -> str:
-    """sha256 of what determines a run's results."""
+    """sha256 of everything that determines a run's results."""
     return json_sha256([kind, config, inputs, seed])
 
 
@@ -66,18 +66,18 @@ def scrub(message: str) -> str:
 
 
 def command_line(context: Context, config: dict[str, Any]) -> str | None:
-    """The context's command as a shell takes it, without secrets; None where there is none.
+    """The context's command line, quoted for a shell and without secrets; None if there is none.
 
-    What it left to be the latest is named as the run's config has it, so that it means the same on any later day.
+    Options that were left to mean the latest get the value in the run's config, so that the command stays repeatable.
     """
-    chosen = {**config.get("settings", {}), **config}  # the embedder that a report looks in is one of its settings
+    chosen = {**config.get("settings", {}), **config}  # the embedder that reports use is one of their settings
     unnamed = [name for name in LATEST if name in context.left_open and chosen.get(name) is not None]
     named = [word for name in unnamed for word in option(name, chosen[name])]
     return shlex.join(scrub(word) for word in (*context.command, *named)) if context.command else None
 
 
 def code_version() -> str:
-    """The commit that is checked out, with '+' where files differ from it, or 'unknown' outside a checkout."""
+    """The checked-out commit, with '+' if files differ from it, or 'unknown' outside a checkout."""
     here = Path(__file__).parent
     try:
         asked = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
@@ -87,30 +87,32 @@ def code_version() -> str:
 
 
 def hold_sources(db: Session, config: Mapping[str, Any]) -> None:
-    """Let nobody forget the runs that this config is built on until it is stored. Raises JobError where one was
-    forgotten since it was looked up."""
+    """Lock the runs that this config builds on, so that none is forgotten before the config is stored. Raises JobError
+    if one was forgotten since it was looked up."""
     named = runs.named_in(config)
     for number in sorted(named - runs.hold(db, named)):
         if (by := runs.forgotten_by(db, number)) is not None:
-            raise JobError(f"run {number}, which this builds on, was forgotten meanwhile, by run {by.id}; start again")
+            raise JobError(
+                f"run {number}, which this builds on, was forgotten in the meantime by run {by.id}; start again"
+            )
 
 
 def owner_of(row: Run) -> str:
-    """What the run's folder says of whose it is."""
+    """The text of OWNER in the run's folder."""
     return f"{row.fingerprint} {row.started.isoformat()}\n"
 
 
 def own_folder(artifacts: Path, row: Run, *, older: bool) -> Path:
-    """The folder of this run and no other, made where missing: runs/NNNN-KIND, or runs/NNNN-KIND-HASH where that name
-    is taken, as by the run of that number of another database, or of one that was deleted.
+    """The folder that belongs to this run alone, created if missing: runs/NNNN-KIND, or runs/NNNN-KIND-HASH if that
+    name is taken, for example by the run with that number in another database or in one that was deleted.
 
-    older: the row was there before; a folder that names no owner, as earlier versions left them, is then its own.
+    older: the row existed before; a folder without an owner file, as earlier versions left them, then belongs to it.
     """
     owner = owner_of(row)
     plain, apart = folder_names(artifacts, row)
     folder = apart if apart.exists() else plain
     try:
-        folder.mkdir(parents=True)  # of two that claim at once, one makes it
+        folder.mkdir(parents=True)  # if two claim at once, only one of them creates it
     except FileExistsError:
         if not belongs(folder, owner, otherwise=older):
             folder = apart
@@ -121,13 +123,13 @@ def own_folder(artifacts: Path, row: Run, *, older: bool) -> Path:
 
 
 def folder_names(artifacts: Path, row: Run) -> tuple[Path, Path]:
-    """Where the run's folder can be: under its number and kind, or with a hash behind them."""
+    """The two possible folders of the run: number and kind, or number, kind and hash."""
     plain = artifacts / "runs" / f"{row.id:04d}-{row.kind}"
     return plain, plain.with_name(f"{plain.name}-{hashlib.sha256(owner_of(row).encode()).hexdigest()[:8]}")
 
 
 def found_folder(artifacts: Path, row: Run) -> Path | None:
-    """The folder that the run left, None where there is none, or that name is another's."""
+    """The folder that the run left; None if there is none, or if the folder of that name belongs to another run."""
     plain, apart = folder_names(artifacts, row)
     if apart.is_dir():
         return apart
@@ -135,7 +137,7 @@ def found_folder(artifacts: Path, row: Run) -> Path | None:
 
 
 def belongs(folder: Path, owner: str, *, otherwise: bool) -> bool:
-    """Whether the folder names this owner; `otherwise` where it names none."""
+    """Whether the folder names this owner; `otherwise` if it names none."""
     try:
         return (folder / OWNER).read_text(encoding="utf-8") == owner
     except FileNotFoundError:
@@ -144,24 +146,24 @@ def belongs(folder: Path, owner: str, *, otherwise: bool) -> bool:
 
 @dataclass(frozen=True)
 class Earlier:
-    """The finished run of a fingerprint as it stood a moment ago; without an id there was none."""
+    """The finished run with a fingerprint, as it was a moment ago; id is None if there was none."""
 
     id: int | None = None
     finished: datetime | None = None
     whole: bool = False
-    """Whether its files are as it left them."""
+    """Whether its files are unchanged."""
     outdated: bool = False
-    """Whether some of its predictions are gone, or it was made of something else than there is now."""
+    """Whether some of its predictions are gone, or its inputs have changed since."""
 
 
 class Advance(Protocol):
-    """Tells that `count` more units are done, and where one likes in a few words that stand beside the bar."""
+    """Reports that `count` more units are done, with an optional short note beside the progress bar."""
 
-    def __call__(self, count: int = 1, said: str | None = None) -> None: ...
+    def __call__(self, count: int = 1, note: str | None = None) -> None: ...
 
 
 class ActiveRun:
-    """A claimed run. Use as a context manager around the work; `already_finished` means there is none to do."""
+    """A claimed run. Use it as a context manager around the work; `already_finished` means there is nothing to do."""
 
     def __init__(self, context: Context, row: Run, *, already_finished: bool, resumed: bool) -> None:
         self.context = context
@@ -194,13 +196,13 @@ class ActiveRun:
         says: Mapping[str, Any] = MappingProxyType({}),
         again: bool = False,
     ) -> Self:
-        """Find or make the row for this work. predicts: how many images it stores predictions of. says: what its
-        summary will tell of what it was made of, where that can change under one fingerprint; None is unknown.
+        """Find or create the row for this work. predicts: the number of images whose predictions it stores. says:
+        summary entries that describe its inputs and can change under one fingerprint; None means unknown.
 
-        A finished run with the same fingerprint (and its files as it left them) is already done, and in force from now
-        as if it had been done now; with `again`, or where predictions are gone with images that were forgotten and have
-        come back since, or where its summary says otherwise, a new one is made. An interrupted, failed or lost one is
-        taken up where it stopped, `again` or not. Raises JobError where a living process has it.
+        A finished run with the same fingerprint (and unchanged files) is already done, and becomes the current run as
+        if it had just finished. A new run is made instead with `again`, if predictions are missing because images were
+        forgotten and came back, or if its summary differs from `says`. An interrupted, failed or lost run resumes where
+        it stopped, with or without `again`. Raises JobError if a live process owns the run.
         """
         mark, version = fingerprint(kind, config, inputs, seed), code_version()
         earlier = _earlier(context, mark, predicts, says)
@@ -237,7 +239,7 @@ class ActiveRun:
 
     @classmethod
     def helping(cls, context: Context, run_id: int) -> Self:
-        """A run that another process of this job has claimed and leads: its row's progress and end are not ours."""
+        """A run that another process of this job has claimed and leads, and whose progress and end that one stores."""
         with session.reading(context.engine) as db:
             run = cls(context, db.get_one(Run, run_id), already_finished=False, resumed=False)
         run._leads = False
@@ -261,7 +263,7 @@ class ActiveRun:
         if error is None:
             changes |= {"status": "finished", "eta_seconds": 0.0, "in_force": changes["finished"]}
         elif isinstance(error, KeyboardInterrupt):
-            changes |= {"status": "interrupted", "error": "interrupted; the same command goes on from here"}
+            changes |= {"status": "interrupted", "error": "interrupted; run the same command again to continue"}
         else:
             lines = "".join(traceback.format_exception(error))
             changes |= {"status": "failed", "error": scrub(one_line(error)), "traceback": scrub(lines)}
@@ -270,15 +272,15 @@ class ActiveRun:
         except Exception:
             if error is None:
                 raise
-            print(f"run {self.id}: its end could not be stored; it will show as lost", file=sys.stderr)
+            print(f"run {self.id}: its final status could not be stored; it will be shown as lost", file=sys.stderr)
 
     @property
     def seconds(self) -> float:
-        """Wall time spent so far, earlier tries included."""
+        """Wall-clock time spent so far, in seconds, including earlier attempts."""
         return self._spent_before + time.monotonic() - self._started
 
     def track(self, items: Iterable[T], *, stage: str, total: int | None = None) -> Iterator[T]:
-        """Yield `items` while a progress bar, the row's progress and its ETA follow."""
+        """Yield `items` while updating the progress bar and the row's progress and ETA."""
         total = len(items) if total is None and isinstance(items, Sequence) else total
         with self.progress(stage, total) as advance:
             for item in items:
@@ -287,16 +289,16 @@ class ActiveRun:
 
     @contextmanager
     def progress(self, stage: str, total: int | None) -> Iterator[Advance]:
-        """A stage of the run, whose body tells how far it is."""
+        """A stage of the run, whose body reports its progress."""
         began = time.monotonic()
         with self._lock:
             self._state = {"stage": stage, "done": 0, "total": total, "eta_seconds": None}
         self._save(force=True)
         with tqdm(total=total, desc=f"{self.kind}: {stage}", file=sys.stderr, mininterval=0.5, leave=False) as bar:
 
-            def advance(count: int = 1, said: str | None = None) -> None:
-                if said is not None:
-                    bar.set_postfix_str(said, refresh=False)
+            def advance(count: int = 1, note: str | None = None) -> None:
+                if note is not None:
+                    bar.set_postfix_str(note, refresh=False)
                 bar.update(count)
                 with self._lock:
                     done = self._state["done"] + count
@@ -309,13 +311,13 @@ class ActiveRun:
         self._save(force=True)
 
     def metrics(self, values: Iterable[MetricValue]) -> None:
-        """Store metrics over older ones of the same name, split, slice and step."""
+        """Store metrics, replacing older ones with the same name, split, slice and step."""
         with session.transaction(self.context.engine) as db:
             writes.metrics(db, self.id, values)
 
     def predictions(self, rows: Sequence[dict[str, Any]], summary: dict[str, Any]) -> None:
-        """Store the run's predictions in the place of older ones, and its summary with them, whose threshold is needed
-        where they are counted anew before the run ends."""
+        """Store the run's predictions, replacing older ones, and with them its summary, whose threshold is needed if
+        they are recounted before the run ends."""
         self.summary = summary
         with session.transaction(self.context.engine) as db:
             row = db.get_one(Run, self.id)
@@ -360,7 +362,9 @@ class ActiveRun:
         with session.transaction(self.context.engine) as db:
             row = db.get_one(Run, self.id)
             if (row.host, row.pid) != (socket.gethostname(), os.getpid()):
-                raise JobError(f"run {self.id} was silent for long and process {row.pid} on {row.host} took it over")
+                raise JobError(
+                    f"run {self.id} sent no heartbeat for too long, and process {row.pid} on {row.host} took it over"
+                )
             for name, value in {**changes, "heartbeat": now()}.items():
                 setattr(row, name, value)
 
@@ -368,13 +372,13 @@ class ActiveRun:
         while not self._stop.wait(runs.HEARTBEAT_SECONDS):
             try:
                 self._write({"seconds": self.seconds})
-            except Exception as error:  # the next beat tries again; a dead database ends the job at its next write
-                print(f"run {self.id}: heartbeat not stored: {one_line(error)}", file=sys.stderr)
+            except Exception as error:  # retried at the next beat; a dead database ends the job at its next write
+                print(f"run {self.id}: the heartbeat could not be stored: {one_line(error)}", file=sys.stderr)
 
 
 def _earlier(context: Context, mark: str, predicts: int, says: Mapping[str, Any]) -> Earlier:
-    """The finished run of this fingerprint, which stores predictions of so many images and says so in its summary.
-    Gigabytes take their time to read, so it is not asked while others wait to write."""
+    """The finished run with this fingerprint, and whether it still has predictions of `predicts` images and a summary
+    that agrees with `says`. Hashing its files can take long, so this runs outside the write transaction."""
     with session.reading(context.engine) as db:
         row = runs.by_fingerprint(db, mark)
         if row is None or row.status != "finished":
@@ -387,7 +391,7 @@ def _earlier(context: Context, mark: str, predicts: int, says: Mapping[str, Any]
 
 
 def _catch_signals() -> dict[int, Any]:
-    """Make SIGINT and SIGTERM raise Interrupted in the main thread; returns the handlers that were there."""
+    """Make SIGINT and SIGTERM raise Interrupted in the main thread; returns the previous handlers."""
     if threading.current_thread() is not threading.main_thread():
         return {}
 
