@@ -1,8 +1,8 @@
-"""python -m jobs ingest FOLDER [--name NAME]: add a folder's radiographs to the database, with thumbnails.
+"""python -m jobs ingest FOLDER [--name NAME]: add a folder of radiographs to the database, with thumbnails.
 
-FOLDER holds train|val|test/NORMAL|PNEUMONIA, or images with a labels.csv (file, label; optional split, patient,
-cause, and attributes of the film that results are told apart by: sex, age, view, site, device), or unlabelled images;
-JPEG, PNG, TIFF, DICOM and the like. What cannot be used is listed with a reason.
+FOLDER holds train|val|test/NORMAL|PNEUMONIA, or images with a labels.csv (columns file and label; optionally split,
+patient, cause, and the attributes that define subgroups: sex, age, view, site, device), or unlabelled images. Formats
+are JPEG, PNG, TIFF, DICOM and the like. Unusable files are skipped and listed with the reason.
 """
 
 import argparse
@@ -29,7 +29,7 @@ from jobs.run import ActiveRun
 
 EXAMPLES = 5
 MANY, LARGE_SHARE = 20, 0.1
-"""Of so many images and more, one patient with both labels is unlikely to have more than this share."""
+"""In a dataset of at least MANY images, one patient with both labels is unlikely to have more than LARGE_SHARE."""
 LABEL_NAMES = {0: "NORMAL", 1: "PNEUMONIA", None: "unknown"}
 
 
@@ -37,27 +37,27 @@ LABEL_NAMES = {0: "NORMAL", 1: "PNEUMONIA", None: "unknown"}
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "ingest")
-    options.add_argument("folder", type=named_folder, metavar="FOLDER", help="where the radiographs lie")
-    options.add_argument("--name", help="the data set's name (default: the folder's)")
+    options.add_argument("folder", type=named_folder, metavar="FOLDER", help="folder of radiographs")
+    options.add_argument("--name", help="name of the dataset (default: the folder's name)")
     options.add_argument("--synthetic", action="store_true", help="mark everything made from it as SYNTHETIC")
     options.add_argument(
         "--attributes",
         type=attribute_names,
         default=(),
         metavar="COLUMN,...",
-        help="further columns of labels.csv that are attributes",
+        help="additional columns of labels.csv to store as attributes",
     )
-    options.add_argument("--workers", type=positive, metavar="N", help="threads (default: one a core)")
+    options.add_argument("--workers", type=positive, metavar="N", help="number of threads (default: one per core)")
     options.add_argument(
         "--prune",
         action="store_true",
-        help="forget images that the folder no longer holds, with all that hangs on them",
+        help="forget images that are no longer in the folder, with everything that depends on them",
     )
     args = options.parse_args(argv)
     listing = list_folder(args.folder, further=args.attributes)
     name = listing.root.name if args.name is None else args.name
     if not name.strip() or len(name) > 200 or not name.isprintable():
-        raise UsageError("the data set's name must have 1 to 200 printable characters; give one with --name")
+        raise UsageError("the dataset's name must have 1 to 200 printable characters; give one with --name")
     synthetic = args.synthetic or is_phantoms(listing.root)
     context = open_context(args)
     dataset = _existing(context, name, listing.root, synthetic=synthetic)
@@ -72,7 +72,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         context,
         kind="ingest",
         config=config | {"attributes": list(args.attributes)},
-        # What came before is part of it: a folder that changed and changed back is a new run.
+        # The previous ingest is part of the fingerprint: a folder that changed and changed back is a new run.
         inputs=f"{listing.fingerprint} after {latest.id if latest else 'nothing'}",
         dataset_id=dataset.id if dataset else None,
     )
@@ -86,19 +86,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def attribute_names(value: str) -> tuple[str, ...]:
-    """An argparse type: columns of a label sheet, between commas, in any case."""
+    """An argparse type: comma-separated columns of labels.csv, in any case."""
     names = tuple(dict.fromkeys(name.strip().lower() for name in value.split(",")))
     for name in names:
         if NAME.fullmatch(name) is None or name in SHEET_COLUMNS:
             raise argparse.ArgumentTypeError(
-                f"'{name}' is no column for an attribute: its name has 1 to 17 letters, digits, blanks, - or _, begins "
-                f"with a letter, and is none of {', '.join(SHEET_COLUMNS)}"
+                f"'{name}' cannot be an attribute: its name must have 1 to 17 letters, digits, spaces, - or _, begin "
+                f"with a letter, and be none of {', '.join(SHEET_COLUMNS)}"
             )
     return names
 
 
 def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
-    """Read every file, then store images and skipped files in one transaction. Raises JobError where none is usable."""
+    """Read every file, then store images and skipped files in one transaction. Raises JobError if none is usable."""
     reading = partial(inspect, listing.root, artifacts=run.context.artifacts, key=secrets.token_bytes(32))
     found = run.track(
         parallel(reading, listing.records, workers=workers), stage="reading images", total=len(listing.records)
@@ -123,19 +123,19 @@ def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
         firsts = (next(file for file in skipped if file.reason == reason) for reason in counts)
         first = _shown("; ".join(f"{file.path}: {file.detail}" for file in firsts))
         raise JobError(
-            f"folder {listing.root} holds no usable image ({reasons}), such as {first}; "
-            f"the Runs page lists all, run {run.id}"
+            f"folder {listing.root} holds no usable image ({reasons}), for example {first}; "
+            f"the Runs page lists all of them under run {run.id}"
         )
     if dataset is None:
         for other in _gone(run.context, curated.images):
-            print(f"note: these are the images of another dataset: {moved(other.root, other.name)}", file=sys.stderr)
-    os.sync()  # thumbnails before the rows that speak of them
+            print(f"note: another dataset has these images: {moved(other.root, other.name)}", file=sys.stderr)
+    os.sync()  # thumbnails reach the disk before the rows that refer to them
     run.summary = _summary(run, listing, curated, skipped, known)
     _store(run, listing, curated, skipped)
 
 
 def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence[Skipped]) -> None:
-    """All rows at once: whoever reads meanwhile, and whoever comes after a crash, sees the whole ingest or none."""
+    """Store all rows in one transaction: other readers, also after a crash, see the whole ingest or none of it."""
     name, synthetic = run.config["name"], run.config["synthetic"]
     with session.transaction(run.context.engine) as db:
         row = {"name": name, "root": str(listing.root), "synthetic": synthetic}
@@ -143,7 +143,7 @@ def _store(run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence
         dataset = datasets.find(db, name)
         assert dataset is not None
         writes.hold(db, dataset.id)
-        _refuse(dataset, listing.root, synthetic=synthetic)  # another ingest may have made it a moment ago
+        _refuse(dataset, listing.root, synthetic=synthetic)  # another ingest may have just created it
         dataset.root = str(listing.root)
         rows = [_row(image, dataset.id) for image in curated.images]
         writes.upsert(db, Image, rows, unique=("dataset_id", "sha256"))
@@ -179,9 +179,12 @@ def _store_skipped(db: Any, run_id: int, skipped: Sequence[Skipped], ids: dict[s
 
 
 def _existing(context: Context, name: str, root: Path, *, synthetic: bool) -> Dataset | None:
-    """The data set of this name, if any. Raises UsageError where it is another folder's or another kind."""
+    """The dataset of this name, if any. Raises UsageError if it has another folder, or is synthetic and this one is not
+    or the reverse."""
     if context.artifacts.is_relative_to(root):
-        raise UsageError(f"folder {root} holds the artifact folder too; choose another with --artifacts FOLDER")
+        raise UsageError(
+            f"folder {root} contains the artifact folder {context.artifacts}; choose another with --artifacts FOLDER"
+        )
     with session.reading(context.engine) as db:
         dataset = datasets.find(db, name)
     if dataset is not None:
@@ -190,17 +193,19 @@ def _existing(context: Context, name: str, root: Path, *, synthetic: bool) -> Da
 
 
 def _refuse(dataset: Dataset, root: Path, *, synthetic: bool) -> None:
-    """Raises UsageError where the dataset is another folder's or another kind."""
+    """Raise UsageError if the dataset has another folder, or is synthetic and this one is not or the reverse."""
     known = Path(dataset.root)
-    if known.is_dir() and not known.samefile(root):  # else the folder was moved, or is reached by another name
-        raise UsageError(f"dataset '{dataset.name}' is folder {dataset.root}; give {root} another name with --name")
+    if known.is_dir() and not known.samefile(root):  # otherwise the folder was moved, or has several paths
+        raise UsageError(
+            f"dataset '{dataset.name}' is already folder {dataset.root}; give {root} another name with --name"
+        )
     if dataset.synthetic != synthetic:
         kind = "synthetic" if dataset.synthetic else "real"
-        raise UsageError(f"dataset '{dataset.name}' is {kind}, as it was first ingested; use another --name")
+        raise UsageError(f"dataset '{dataset.name}' was first ingested as {kind}; choose another name with --name")
 
 
 def _gone(context: Context, images: Sequence[CuratedImage]) -> list[Dataset]:
-    """The datasets whose folder is gone and most of whose images are among these."""
+    """The datasets whose folder is missing and most of whose images are among these."""
     here = {image.sha256 for image in images}
     found = []
     with session.reading(context.engine) as db:
@@ -213,7 +218,7 @@ def _gone(context: Context, images: Sequence[CuratedImage]) -> list[Dataset]:
 
 
 def _latest(context: Context, dataset: Dataset | None) -> Run | None:
-    """The data set's last finished ingest."""
+    """The dataset's last finished ingest."""
     if dataset is None:
         return None
     with session.reading(context.engine) as db:
@@ -221,13 +226,13 @@ def _latest(context: Context, dataset: Dataset | None) -> Run | None:
 
 
 def _holds(context: Context, latest: Run, listing: Listing, *, attributes: Sequence[str], prune: bool) -> bool:
-    """Whether the database and the thumbnails still stand as the latest ingest of this very folder left them."""
+    """Whether the database and the thumbnails are still as the latest ingest of this same folder left them."""
     summary = latest.summary or {}
     same = summary.get("listing") == listing.fingerprint and latest.config["folder"] == str(listing.root)
-    same = same and latest.config.get("attributes") == list(attributes)  # earlier ones kept none
+    same = same and latest.config.get("attributes") == list(attributes)  # absent from runs of earlier versions
     if not same or latest.dataset_id is None or (prune and summary.get("stale")):
         return False
-    if "unreadable" in summary.get("skipped", {}):  # it may be readable by now, and the listing would not show it
+    if "unreadable" in summary.get("skipped", {}):  # it may be readable now, which the listing would not show
         return False
     with session.reading(context.engine) as db:
         rows = datasets.keys(db, latest.dataset_id)
@@ -267,7 +272,7 @@ def _summary(
 
 
 def _lumped(images: Sequence[CuratedImage]) -> int:
-    """How many images a patient has that is likely several: both labels, and more of all images than is usual; or 0."""
+    """The images of a patient who is probably several people: both labels and an unusually large share; 0 if none."""
     held = Counter(image.patient_key for image in images)
     ill, well = ({image.patient_key for image in images if image.label == label} for label in (1, 0))
     most = max((held[key] for key in ill & well), default=0)
@@ -283,52 +288,56 @@ def _print_summary(run: ActiveRun, name: str) -> None:
     kind = "SYNTHETIC dataset" if run.config["synthetic"] else "dataset"
     print(f"ingest: run {run.id} added {found['added']:,} images to {kind} '{name}' in {run.seconds:.0f} s")
     print(
-        f"        it holds {found['images']:,} distinct images of {found['patients']:,} patients ({found['layout']})\n"
+        f"        it now holds {found['images']:,} distinct images of {found['patients']:,} patients "
+        f"({found['layout']} layout)\n"
     )
     print(f"{'split':<8}{'label':<12}{'images':>8}{'files':>8}")
     for row in found["counts"]:
         print(f"{row['split'] or '-':<8}{LABEL_NAMES[row['label']]:<12}{row['images']:>8,}{row['files']:>8,}")
     for name, values in found["attributes"].items():
-        told = ", ".join(f"{value} {count:,}" for value, count in values.items())
-        print(f"{name}: {_shown(told)}")
+        line = ", ".join(f"{value} {count:,}" for value, count in values.items())
+        print(f"{name}: {_shown(line)}")
     for reason, count in found["skipped"].items():
         print(f"\nskipped, {reason}: {count:,}")
         for line in found["examples"][reason]:
             print(f"  {_shown(line)}")
     if found["skipped"]:
-        print(f"\nall skipped files with their reasons: Runs page, run {run.id}")
+        print(f"\nthe Runs page lists all skipped files with their reasons under run {run.id}")
     for line in _warnings(found):
         print(f"warning: {line}")
 
 
 def _shown(text: str) -> str:
-    """What a terminal shows as it is."""
+    """The text, escaped if a terminal could not show it."""
     return text if text.isprintable() else ascii(text)
 
 
 def _warnings(found: dict[str, Any]) -> list[str]:
-    """What later jobs will trip over."""
+    """What will limit later jobs."""
     labels = {row["label"] for row in found["counts"]} - {None}
     lines = []
     if not labels:
         lines.append(
-            "no image is labelled: these images can be predicted and searched, not trained on; labels come from "
-            "labels.csv, or from the folder that holds NORMAL and PNEUMONIA, or train, val and test with both"
+            "no image has a label: these images can be predicted and searched, but not trained on; labels come from "
+            "labels.csv, or from subfolders NORMAL and PNEUMONIA, optionally inside train, val and test"
         )
     elif len(labels) == 1:
-        lines.append(f"every label is {LABEL_NAMES[labels.pop()]}: training needs NORMAL and PNEUMONIA")
+        lines.append(f"every label is {LABEL_NAMES[labels.pop()]}: training needs both NORMAL and PNEUMONIA")
     if labels and all(row["split"] != "test" for row in found["counts"]):
-        lines.append("there is no test split: nothing can be evaluated on unseen patients")
+        lines.append("there is no test split: nothing can be evaluated on held-out patients")
     if across := found["patients_across"]:
         lines.append(
-            f"{across} {'patient has' if across == 1 else 'patients have'} films in more than one split, test among "
-            "them; a classifier that learned from one of a patient's films is not judged on the others"
+            f"{across} {'patient has' if across == 1 else 'patients have'} images both in and outside the test split; "
+            "a classifier trained on one of a patient's images is not evaluated on the others"
         )
     if found["lumped"]:
         lines.append(
-            f"{found['lumped']} of the {found['images']} images are one patient's, with both labels; "
-            "if they are several people's, tell whose they are in column 'patient' of labels.csv"
+            f"{found['lumped']} of the {found['images']} images belong to one patient and have both labels; if they "
+            "are of several people, give each one's patient in column 'patient' of labels.csv"
         )
     if found["stale"]:
-        lines.append(f"{found['stale']} images of earlier ingests are no longer usable here; forget them with --prune")
+        lines.append(
+            f"{found['stale']} images of earlier ingests are missing or unusable in this folder; forget them with "
+            "--prune"
+        )
     return lines

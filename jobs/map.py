@@ -1,6 +1,6 @@
-"""python -m jobs map [--embedder NAME]: lay all images out in two dimensions, in clusters, for the Map page.
+"""python -m jobs map [--embedder NAME]: project all images to two dimensions and cluster them, for the Map page.
 
-Each map's places are stored with its trustworthiness. Distances between far groups mean nothing on such a map.
+Each map's coordinates are stored with its trustworthiness. Distances between far-apart groups mean nothing on it.
 """
 
 from collections.abc import Sequence
@@ -25,12 +25,16 @@ from jobs.run import ActiveRun
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "map")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--embedder", metavar="NAME", help="index to lay out (default: the latest in force)")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
+    options.add_argument(
+        "--embedder", metavar="NAME", help="embedder whose index to map (default: that of the latest current index)"
+    )
     known = ",".join(projection.METHODS)
-    options.add_argument("--methods", default=known, metavar="A,B", help=f"which maps to draw (default: {known})")
-    options.add_argument("--clusters", type=natural, default=10, help="k-means clusters; 0: none (default: 10)")
-    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
+    options.add_argument("--methods", default=known, metavar="A,B", help=f"projections to compute (default: {known})")
+    options.add_argument(
+        "--clusters", type=natural, default=10, metavar="N", help="number of k-means clusters, 0 for none (default: 10)"
+    )
+    options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
     args = options.parse_args(argv)
     wanted = [name.strip() for name in args.methods.split(",")]
     for name in wanted:
@@ -58,8 +62,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: int, seed: int) -> None:
-    """Places of all images by each method, and their clusters, as files whose rows are those of `ids`; a map that is
-    there whole stays."""
+    """Store the coordinates of all images by each method and their clusters, as files with one row per entry of `ids`;
+    an intact map of an earlier attempt is kept."""
     vectors = np.asarray(index.vectors)
     trusted = {}
     for name in run.track(methods, stage="drawing maps"):
@@ -79,7 +83,7 @@ def draw(run: ActiveRun, index: VectorIndex, methods: Sequence[str], clusters: i
 
 
 def kept(run: ActiveRun, name: str, count: int) -> NDArray[Any] | None:
-    """The places (count, 2) that an earlier try drew; None where they are absent, torn, or not those recorded."""
+    """The coordinates (count, 2) from an earlier attempt; None if they are absent, damaged or not those recorded."""
     path = run.folder / f"{name}.npy"
     with session.reading(run.context.engine) as db:
         made = runs.artifact(db, run.id, name)

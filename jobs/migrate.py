@@ -1,4 +1,4 @@
-"""python -m jobs migrate: bring the database's tables up to date (every other job does so too before it starts)."""
+"""python -m jobs migrate: bring the database's tables up to date (every other job also does this before it starts)."""
 
 from collections.abc import Sequence
 
@@ -11,7 +11,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     args = parser(__doc__, "migrate").parse_args(argv)
     context = open_context(args)
-    print(f"migrate: tables are {session.schema_state(context.engine)}, {session.shown(settings_of(args).database)}")
+    state, url = session.schema_state(context.engine), session.shown(settings_of(args).database)
+    print(f"migrate: the tables of {url} are {state}")
     return 0
 
 

@@ -28,18 +28,23 @@ BATCH = 256
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "predict")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--train-run", type=row_number, metavar="N", help="default: the one in force")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
+        "--train-run", type=row_number, metavar="N", help="train run to use (default: the current run)"
     )
     options.add_argument(
-        "--checkpoint", choices=("best", "last"), help="which epoch's weights (default: those its recipe keeps)"
+        "--split",
+        choices=(*SPLITS, "all"),
+        help="split to score (default: test, or all images if the dataset has no test split)",
+    )
+    options.add_argument(
+        "--checkpoint", choices=("best", "last"), help="epoch whose weights to use (default: as the recipe says)"
     )
     options.add_argument(
         "--operating-point",
         choices=("youden", "recall97", "half"),
-        help="threshold in force: Youden's, that for an out-of-fold recall of .97, or one half (default: the recipe's)",
+        help="rule for the decision threshold: Youden's index, an out-of-fold recall of .97, or .5 (default: as the "
+        "recipe says)",
     )
     args = options.parse_args(argv)
     context = open_context(args)
@@ -72,41 +77,46 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def inputs_of(trained: Run, images: Sequence[Image]) -> str:
-    """Hash of what the predictions depend on, but for the weights: training again in place may have made others."""
+    """Hash of what the predictions depend on, except the weights, which training again in place may have replaced."""
     parts = [str(versions.INFERENCE), trained.fingerprint, *(image.sha256 for image in images)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
-    """The finished train run asked for, or this dataset's that is in force.
+    """The finished train run with this number, or the dataset's current one.
 
-    Another dataset's classifier is taken only by name, and one trained on phantoms is not let near radiographs.
+    Another dataset's classifier must be named explicitly, and one trained on phantoms is never used on radiographs.
+    Raises UsageError or JobError.
     """
     with session.reading(context.engine) as db:
         if number is not None:
             found = db.get(Run, number)
             if found is None or found.kind != "train" or found.status != "finished":
-                raise UsageError(f"run {number} is no finished train run; see the Runs page, or leave --train-run out")
+                raise UsageError(
+                    f"run {number} is not a finished train run; choose one on the Runs page, or leave --train-run out"
+                )
             learned_from = db.get(Dataset, found.dataset_id)
             if learned_from is not None and learned_from.synthetic and not dataset.synthetic:
-                raise UsageError(f"run {number} was trained on SYNTHETIC phantoms; it says nothing of radiographs")
+                raise UsageError(
+                    f"run {number} was trained on SYNTHETIC phantoms and cannot be used on radiographs; choose another "
+                    "with --train-run"
+                )
             return found
         found = runs.in_force(db, "train", dataset.id)
         other = runs.in_force(db, "train")
     if found is None:
-        known = f", or name another dataset's with --train-run {other.id}" if other else ""
+        known = f", or use another dataset's with --train-run {other.id}" if other else ""
         raise JobError(
-            f"dataset '{dataset.name}' has no classifier of its own yet; "
-            f"train one with: {job('train', dataset.name)}{known}"
+            f"dataset '{dataset.name}' has no trained classifier; train one with: {job('train', dataset.name)}{known}"
         )
     return found
 
 
 def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tuple[Sequence[Image], str]:
-    """The images of the split asked for, and its name."""
+    """The images of the requested split, and its name. Raises JobError if it has none."""
     with session.reading(context.engine) as db:
         if split is None and not datasets.images(db, dataset.id, splits=["test"]):
-            print(f"predict: dataset '{dataset.name}' has no test split: all images are scored, for browsing")
+            print(f"predict: dataset '{dataset.name}' has no test split; scoring all images, for browsing only")
             split = "all"
         split = split or "test"
         images = datasets.images(db, dataset.id, splits=None if split == "all" else [split])
@@ -116,7 +126,7 @@ def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tu
 
 
 def checkpoint_name(trained: Run, asked: str | None) -> str:
-    """The artifact that holds the weights asked for. Raises UsageError where the recipe keeps one kind only."""
+    """The artifact that holds the requested weights. Raises UsageError if the recipe keeps only one checkpoint."""
     recipe = trained.config.get("recipe") or {}
     keeps = recipe.get("keep")
     if asked and not keeps:
@@ -125,7 +135,7 @@ def checkpoint_name(trained: Run, asked: str | None) -> str:
 
 
 def weights_of(context: Context, trained: Run, kept: str) -> str | None:
-    """The sha256 of the weights that the train run has now; None where it has none to read."""
+    """The sha256 of the train run's current weights; None if they cannot be read."""
     with session.reading(context.engine) as db:
         checkpoint = runs.artifact(db, trained.id, kept)
     return model_json.revision(context.artifacts / checkpoint.path) if checkpoint else None
@@ -147,10 +157,10 @@ def predict(
         for batch in writes.batches(images, BATCH):
             files = [Ingested(root / image.path, image.sha256) for image in batch]
             pixels = read_batch(files, size=classifier.input_size)
-            said = classifier.run(pixels, heatmaps=True)
-            assert said.heatmaps is not None
+            output = classifier.run(pixels, heatmaps=True)
+            assert output.heatmaps is not None
             for image, logit, probability, heatmap in zip(
-                batch, said.logits, said.probabilities, said.heatmaps, strict=True
+                batch, output.logits, output.probabilities, output.heatmaps, strict=True
             ):
                 rows.append(
                     {
@@ -162,7 +172,7 @@ def predict(
                         "zones": lung_zones(heatmap),
                     }
                 )
-            heatmaps.append(said.heatmaps.astype(np.float16))
+            heatmaps.append(output.heatmaps.astype(np.float16))
             advance(len(batch))
     calibration = dict(classifier.calibration)
     if operating_point is not None:
@@ -179,7 +189,7 @@ def store(
     trained: Run,
     calibration: dict[str, Any],
 ) -> None:
-    """Heatmaps to a file that appears whole, rows and summary in one transaction."""
+    """Write the heatmaps to a file atomically, and rows and summary in one transaction."""
     run.array("heatmaps", heatmaps)
     summary = {
         **calibration,

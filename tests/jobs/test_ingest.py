@@ -132,7 +132,7 @@ def test_every_file_that_cannot_be_used_is_listed_with_its_reason_and_the_rest_g
     counted = stored["train/PNEUMONIA/person1_bacteria_1.png"]
     assert same.image_id == counted.id and counted.file_count == 2
     printed = capsys.readouterr().out
-    assert "skipped, mislabelled: 3" in printed and "Runs page, run 1" in printed
+    assert "skipped, mislabelled: 3" in printed and "under run 1" in printed
     assert (stored_runs(context)[0].summary or {})["skipped"]["duplicate"] == 2
 
 
@@ -167,7 +167,7 @@ def test_the_dataset_that_was_ingested_last_is_the_default_and_is_named_where_th
     for latest, others in ((tmp_path / "other", ["data"]), (folder, ["other"])):
         assert run(latest) == 0
         assert context.dataset(None).name == latest.name
-        assert f"note: of dataset '{latest.name}', the one ingested last" in capsys.readouterr().err
+        assert f"note: using dataset '{latest.name}', the latest" in capsys.readouterr().err
         with session.reading(context.engine) as db:
             assert [one.name for one in datasets.every(db)] == [latest.name, *others, "never ingested"]
 
@@ -253,7 +253,7 @@ def test_of_two_folders_that_are_ingested_under_one_name_at_once_one_is_refused(
 
     monkeypatch.setattr(ingest, "curate", curate)
     assert run(folder, "--name", "X") == 2
-    assert f"dataset 'X' is folder {other}; give {folder} another name with --name" in capsys.readouterr().err
+    assert f"dataset 'X' is already folder {other}; give {folder} another name with --name" in capsys.readouterr().err
     assert len(images(context)) == 3
 
 
@@ -327,7 +327,7 @@ def test_patients_whose_films_stand_in_test_and_elsewhere_are_counted_and_warned
         (root / "labels.csv").write_text("\n".join(("file,label,split,patient", *rows, f"5.png,0,,{patient}\n")))
         assert run(root) == 0
         printed = capsys.readouterr().out
-        assert printed.count(f"warning: {told} films in more than one split, test among them; a classifier that ") == 1
+        assert printed.count(f"warning: {told} images both in and outside the test split; a classifier ") == 1
     assert context.dataset("mine").patients_across == 2
     assert (stored_runs(context)[-1].summary or {})["patients_across"] == 2
 
@@ -410,7 +410,10 @@ def test_a_patient_of_both_labels_with_a_large_share_of_the_images_is_warned_of(
             f"{'ANN' if number < 3 else number}" for number in range(3 + others)]  # fmt: skip
     (tmp_path / "mine" / "labels.csv").write_text("\n".join(["file,label,patient", *rows]))
     assert run(tmp_path / "mine") == 0
-    warning = f"warning: 3 of the {3 + others} images are one patient's, with both labels; if they are several people's"
+    warning = (
+        f"warning: 3 of the {3 + others} images belong to one patient and have both labels; if they are of several "
+        "people"
+    )
     assert (warning in (printed := capsys.readouterr().out), "column 'patient' of labels.csv" in printed) == (
         warned,
     ) * 2
@@ -423,7 +426,7 @@ def test_one_class_or_no_label_is_taken_with_a_warning(
     draw(tmp_path.joinpath("data", *labels, "a.png"), 1)
     assert run(tmp_path / "data") == 0
     expected = (
-        "every label is NORMAL: training needs" if labels else "no image is labelled: .*; labels come from labels"
+        "every label is NORMAL: training needs" if labels else "no image has a label: .*; labels come from labels"
     )
     assert re.search(f"warning: {expected}", capsys.readouterr().out)
 
@@ -447,7 +450,9 @@ def test_folders_without_a_usable_image_are_one_clear_line_and_leave_no_dataset(
     (tmp_path / "bad" / "b.png").write_text("")
     for _ in range(2):
         assert run(tmp_path / "bad") == 1
-        why = "such as a.png: neither an image nor DICOM by its content; b.png: the file has no bytes; the Runs page"
+        why = (
+            "for example a.png: neither an image nor DICOM by its content; b.png: the file has no bytes; the Runs page"
+        )
         assert f"holds no usable image (1 not-an-image, 1 empty), {why}" in one_line_of(capsys)
     (failed,) = stored_runs(context)
     assert failed.status == "failed" and set(skipped(context, failed.id)) == {"a.png", "b.png"}
@@ -464,7 +469,7 @@ def test_a_name_that_is_taken_is_wrong_use_unless_its_folder_was_moved(
     assert run(tmp_path / "other", "--name", "set") == 2
     assert "give" in (line := one_line_of(capsys)) and "another name with --name" in line
     assert run(folder, "--name", "set", "--synthetic") == 2
-    assert "dataset 'set' is real" in one_line_of(capsys)
+    assert "dataset 'set' was first ingested as real" in one_line_of(capsys)
     for unusable in ("x" * 201, "  "):
         assert run(folder, "--name", unusable) == 2
         assert "must have 1 to 200 printable characters" in one_line_of(capsys)
@@ -487,7 +492,7 @@ def test_a_moved_folder_is_told_of_with_the_command_that_keeps_its_dataset(
     context.dataset("my set")
     assert f"warning: {way_out} --name 'my set'" in capsys.readouterr().err
     assert run(moved) == 0
-    assert f"note: these are the images of another dataset: {way_out}" in capsys.readouterr().err
+    assert f"note: another dataset has these images: {way_out}" in capsys.readouterr().err
     draw(tmp_path / "third" / "a.png", 70)
     assert run(tmp_path / "third") == 0
     assert way_out not in capsys.readouterr().err
@@ -500,7 +505,7 @@ def test_artifacts_inside_the_images_folder_are_refused(
     folder: Path, database_url: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert ingest.main([str(folder), "--database", database_url, "--artifacts", str(folder / "artifacts")]) == 2
-    assert "holds the artifact folder" in one_line_of(capsys)
+    assert "contains the artifact folder" in one_line_of(capsys)
 
 
 def test_a_full_disk_is_one_line_and_the_next_try_goes_on(
@@ -628,8 +633,8 @@ def test_attributes_come_from_the_sheet_and_the_header_and_follow_what_is_correc
     ("asked", "line"),
     [
         (["--attributes", "ward"], "labels.csv lacks column ward; found: file, label"),
-        (["--attributes", "label"], "'label' is no column for an attribute"),
-        (["--attributes", "a,,b"], "'' is no column for an attribute"),
+        (["--attributes", "label"], "'label' cannot be an attribute"),
+        (["--attributes", "a,,b"], "'' cannot be an attribute"),
     ],
 )
 def test_an_attribute_that_cannot_be_is_named(

@@ -118,7 +118,7 @@ def test_without_clusters_none_are_stored(world: World) -> None:
     ("options", "code", "line"),
     [
         (["--methods", "pca"], 2, "map 'pca' is unknown; known: umap, tsne"),
-        ([], 1, "no index holds dataset 'drawn'; build one with: python -m jobs embed --dataset drawn"),
+        ([], 1, "dataset 'drawn' has no vector index; build one with: python -m jobs embed --dataset drawn"),
     ],
 )
 def test_what_cannot_be_drawn_is_said_in_one_line(

@@ -324,11 +324,11 @@ def test_another_datasets_classifier_is_taken_only_by_name_and_a_phantoms_one_no
     assert ingest.main([str(tmp_path / "other"), "--synthetic", *job_options]) == 0
     capsys.readouterr()
     assert predict.main(["--dataset", "real", *job_options]) == 1
-    assert f"or name another dataset's with --train-run {trained.id}" in capsys.readouterr().err
+    assert f"or use another dataset's with --train-run {trained.id}" in capsys.readouterr().err
     assert predict.main(["--dataset", "real", "--train-run", str(trained.id), *job_options]) == 2
     assert "trained on SYNTHETIC phantoms" in capsys.readouterr().err
     assert predict.main(["--dataset", "other", "--train-run", str(trained.id), *job_options]) == 0
-    assert "has no test split: all images are scored" in capsys.readouterr().out
+    assert "has no test split; scoring all images" in capsys.readouterr().out
 
 
 def test_one_class_only_and_no_classifier_are_one_line_each(
@@ -343,10 +343,7 @@ def test_one_class_only_and_no_classifier_are_one_line_each(
     assert train.main([*SMALL, *job_options]) == 1
     assert "has only normal images outside its test split" in capsys.readouterr().err
     assert predict.main(job_options) == 1
-    assert (
-        "has no classifier of its own yet; train one with: python -m jobs train --dataset copy"
-        in capsys.readouterr().err
-    )
+    assert "has no trained classifier; train one with: python -m jobs train --dataset copy" in capsys.readouterr().err
     assert predict.main(["--train-run", "99", *job_options]) == 2
 
 
