@@ -1,8 +1,8 @@
-"""python -m jobs import_predictions FILE --classifier NAME: take in what a classifier of your own said of the images.
+"""python -m jobs import_predictions FILE --classifier NAME: import the predictions of your own classifier.
 
-FILE is a CSV with columns path, as in the data set's folder, and probability, of pneumonia. The predictions are a run
-like any other: its cases, thresholds, reports and metrics, and `compare` with another run. What the classifier learned
-from is not known here, so give only images that it never saw.
+FILE is a CSV with columns path (as in the dataset's folder) and probability (of pneumonia). The predictions become a
+run like any other, with cases, thresholds, reports and metrics, which `compare` accepts. The classifier's training
+images are unknown here, so include only images that it never saw.
 """
 
 import argparse
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     args = argument_parser().parse_args(argv)
     if args.classifier.lower() in RECIPES:
-        raise UsageError(f"'{args.classifier}' is a recipe's name; call a classifier of your own otherwise")
+        raise UsageError(f"'{args.classifier}' is the name of a recipe; choose another name with --classifier")
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     images, split = images_to_score(context, dataset, args.split)
@@ -73,20 +73,24 @@ def argument_parser() -> argparse.ArgumentParser:
     """The command line of this job."""
     options = parser(__doc__, "import_predictions")
     options.add_argument("file", type=named_file, metavar="FILE", help="CSV with columns path and probability")
-    options.add_argument("--classifier", type=named, required=True, metavar="NAME", help="what the pages call it")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
     options.add_argument(
-        "--split", choices=(*SPLITS, "all"), help="default: test, or all images where the data set has no test split"
+        "--classifier", type=named, required=True, metavar="NAME", help="name of the classifier, shown on the pages"
+    )
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
+    options.add_argument(
+        "--split",
+        choices=(*SPLITS, "all"),
+        help="split to import (default: test, or all images if the dataset has no test split)",
     )
     options.add_argument(
         "--threshold",
         type=probability,
         default=HALF,
         metavar="P",
-        help="from which probability on it says pneumonia (.5)",
+        help="decision threshold: the lowest probability that is predicted positive (default: .5)",
     )
     options.add_argument(
-        "--heatmaps", type=named_file, metavar="FILE", help="NumPy array (.npy) of a heatmap for each row: (rows, h, w)"
+        "--heatmaps", type=named_file, metavar="FILE", help="NumPy array (.npy) with one heatmap per row: (rows, h, w)"
     )
     return options
 
@@ -98,12 +102,12 @@ def probability(value: str) -> float:
     except ValueError:
         number = math.nan
     if not 0.0 <= number <= 1.0:
-        raise argparse.ArgumentTypeError(f"'{value}' is no number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"'{value}' is not a number from 0 to 1")
     return number
 
 
 def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], file: Path) -> ImportedPredictions:
-    """What the file says of the data set's images; lines tell of rows on no image or another split's."""
+    """The file's predictions for the dataset's images; reports rows that match no image or are of other splits."""
     with session.reading(context.engine) as db:
         paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
     found = imported_predictions.read(file, paths, copies)
@@ -111,29 +115,29 @@ def predictions_of(context: Context, dataset: Dataset, images: Sequence[Image], 
         print(f"warning: {line}")
     elsewhere = found.by_path.keys() - {image.path for image in images}
     if elsewhere:
-        print(f"import_predictions: {len(elsewhere):,} rows on images of other splits are left out; see --split")
+        print(f"import_predictions: skipped {len(elsewhere):,} rows on images of other splits; see --split")
     return found
 
 
 def scored_images(
     dataset: Dataset, images: Sequence[Image], by_path: Mapping[str, ImportedPrediction], *, split: str, file: Path
 ) -> list[Image]:
-    """The images of the split that the file has a row of; a warning tells of the others. Raises UsageError where it has
+    """The images of the split that have a row in the file; warns about the others. Raises UsageError if there are
     none."""
     scored = [image for image in images if image.path in by_path]
     if not scored:
         raise UsageError(
-            f"{file} says nothing of split '{split}' of dataset '{dataset.name}', "
-            f"whose paths read {examples([images[0].path])}"
+            f"{file} has no row for an image of split '{split}' of dataset '{dataset.name}', whose paths look like "
+            f"{examples([images[0].path])}; correct the paths, or choose another with --split"
         )
     if len(scored) < len(images):
         lacking = [image.path for image in images if image.path not in by_path]
-        print(f"warning: {len(lacking):,} images of split '{split}' have no row: {examples(lacking)}")
+        print(f"warning: {len(lacking):,} images of split '{split}' have no row in {file}: {examples(lacking)}")
     return scored
 
 
 def next_steps(context: Context, dataset: Dataset) -> list[str]:
-    """The commands that take the predictions on: reports that are there are scored against them first."""
+    """The commands to run next; existing reports have to be rescored against the new predictions first."""
     with session.reading(context.engine) as db:
         reported = bool(evaluation.reports(db, dataset.id))
     return [*([job("score", dataset.name)] if reported else []), job("evaluate", dataset.name)]
@@ -147,7 +151,7 @@ def store(
     classifier: str,
     threshold: float,
 ) -> None:
-    """The predictions as the run's rows, with what they rest on where that is told."""
+    """Store the predictions as the run's rows, with heatmaps and lung zones if there are heatmaps."""
     rows: list[dict[str, Any]] = [
         {
             "run_id": run.id,

@@ -1,7 +1,7 @@
-"""python -m jobs import_reports FILE --model NAME: take in and score the reports that a model wrote elsewhere.
+"""python -m jobs import_reports FILE --model NAME: import and score reports that a model wrote elsewhere.
 
-FILE is a CSV with columns path, as in the data set's folder, and report; and strategy, where --strategy names none.
-They are read, scored and shown like any others. What the model wrote anew goes under another --revision.
+FILE is a CSV with columns path (as in the dataset's folder), report, and, unless --strategy is given, strategy. The
+reports are read, scored and shown like any others. If the model rewrites them, import them under another --revision.
 """
 
 from argparse import ArgumentParser
@@ -49,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     predicted = predict_run(context, dataset, args.predict_run)
     images = images_of(context, predicted, texts)
     if not any(images.values()):
-        raise UsageError(f"{args.file} holds no report on an image that predict run {predicted.id} scored")
+        raise UsageError(
+            f"{args.file} has no report on an image that predict run {predicted.id} scored; choose another run with "
+            "--predict-run"
+        )
     settings = dict(generator.settings)
     requests = [
         ReportRequest(dataset, predicted, images[strategy.name], [strategy], generator, settings)
@@ -71,30 +74,34 @@ def argument_parser() -> ArgumentParser:
     """The command line of this job."""
     options = parser(__doc__, "import_reports")
     options.add_argument(
-        "file", type=named_file, metavar="FILE", help="CSV with columns path, report, perhaps strategy"
+        "file", type=named_file, metavar="FILE", help="CSV with columns path, report and optionally strategy"
     )
-    options.add_argument("--model", type=named, required=True, metavar="NAME", help="what wrote them")
+    options.add_argument("--model", type=named, required=True, metavar="NAME", help="model that wrote the reports")
     options.add_argument(
-        "--revision", type=named, default=REVISION, metavar="NAME", help=f"of it (default: {REVISION})"
+        "--revision", type=named, default=REVISION, metavar="NAME", help=f"revision of the model (default: {REVISION})"
     )
-    options.add_argument("--strategy", metavar="NAME", help="prompt strategy of them all (default: column strategy)")
+    options.add_argument(
+        "--strategy", metavar="NAME", help="prompt strategy of all reports (default: column strategy of the CSV)"
+    )
     options.add_argument("--strategies-file", type=Path, metavar="FILE", help=STRATEGIES_FILE)
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
+    options.add_argument(
+        "--predict-run", type=row_number, metavar="N", help="predict run to use (default: the current run)"
+    )
     return options
 
 
 def refuse_generator(model: str) -> None:
-    """Raises UsageError for a model that is called as a report generator here."""
+    """Raise UsageError if the model has the name of a built-in report generator."""
     from engine.reporting.generators import REGISTRY
 
     if model.partition(":")[0] in {form.partition(":")[0] for form in REGISTRY}:
-        raise UsageError(f"'{model}' is what a report generator here is called; call your model otherwise")
+        raise UsageError(f"'{model}' is the name of a built-in report generator; choose another name with --model")
 
 
 def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | None) -> Texts:
-    """The file's reports that are on images of the dataset; a warning tells of the others. Raises UsageError where
-    there is none, InputError where the file cannot be used."""
+    """The file's reports on images of the dataset; warns about the others. Raises UsageError if there are none,
+    InputError if the file is unusable."""
     from engine.path_sheets import astray, examples
     from engine.reporting.generators import imported_reports
 
@@ -107,23 +114,24 @@ def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | Non
     found = {name: dict(sheet.values) for name, sheet in sheets.items() if sheet.values}
     if not found:
         raise UsageError(
-            f"{file} holds no report on an image of dataset '{dataset.name}', whose paths read {examples(paths[:1])}"
+            f"{file} has no report on an image of dataset '{dataset.name}', whose paths look like "
+            f"{examples(paths[:1])}; correct the paths, or choose another dataset with --dataset"
         )
     return found
 
 
 def images_of(context: Context, predicted: Run, texts: Texts) -> Mapping[str, list[PredictedImage]]:
-    """Strategy -> the images of its reports that the predict run scored; a line tells of the others."""
+    """Strategy -> the images of its reports that the predict run scored; prints how many others are skipped."""
     with session.reading(context.engine) as db:
         scored = {image.path: image for image in predictions.of_run(db, predicted.id)}
     without = {path for found in texts.values() for path in found} - scored.keys()
     if without:
-        print(f"import_reports: reports on {len(without):,} images that run {predicted.id} did not score are left out")
+        print(f"import_reports: skipped reports on {len(without):,} images that run {predicted.id} did not score")
     return {name: [scored[path] for path in found if path in scored] for name, found in texts.items()}
 
 
 def refuse_changed(context: Context, generator: "ImportedReports", requests: Sequence[ReportRequest]) -> None:
-    """Raises UsageError where another text is stored as that model's of the same revision: one would be lost."""
+    """Raise UsageError if a different text is already stored for the same model and revision."""
     with session.reading(context.engine) as db:
         for request in requests:
             (strategy,) = request.strategies
@@ -133,13 +141,13 @@ def refuse_changed(context: Context, generator: "ImportedReports", requests: Seq
             other = [path for path, text in written.items() if text != generator.text(strategy.name, path)]
             if other:
                 raise UsageError(
-                    f"{len(other):,} reports of {generator.name} under '{strategy.name}' are stored with another text, "
-                    f"as that on {min(other)}; name another --revision"
+                    f"{len(other):,} reports of {generator.name} under '{strategy.name}' are already stored with a "
+                    f"different text, for example the one on {min(other)}; choose another --revision"
                 )
 
 
 def store(run: ActiveRun, requests: Sequence[ReportRequest], scorer: Scorer) -> None:
-    """The reports of each strategy with their scores, and the summary of all."""
+    """Store the reports of each strategy with their scores, and a summary of all."""
     means: dict[str, dict[str, float | None]] = {}
     count = 0
     for request in requests:

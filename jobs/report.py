@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     predicted = predict_run(context, dataset, args.predict_run)
     split, images = chosen_images(context, predicted, split=args.split, only=args.only, count=count, seed=args.seed)
     references = references_of(context, dataset)
-    generator = load_generator(args.model, generator_options(args, context))  # gigabytes, so once all else is there
+    generator = load_generator(args.model, generator_options(args, context))  # may be gigabytes, so it comes last
     labelled = LabelledCases.of(context, dataset, args.embedder, references) if generator.reads_nearest else None
     settings = settings_of(generator, predicted) | (labelled.settings if labelled else {})
     request = ReportRequest(dataset, predicted, images, strategies, generator, settings, labelled)
@@ -61,36 +61,54 @@ def main(argv: Sequence[str] | None = None) -> int:
 def argument_parser() -> ArgumentParser:
     """The command line of this job."""
     options = parser(__doc__, "report")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument("--model", default="template", metavar="NAME", help="report generator (default: template)")
-    options.add_argument("--strategies", default="all", metavar="A,B", help="prompt strategies (default: all)")
+    options.add_argument(
+        "--strategies", default="all", metavar="A,B", help="prompt strategies, comma-separated (default: all)"
+    )
     options.add_argument("--strategies-file", type=Path, metavar="FILE", help=STRATEGIES_FILE)
-    options.add_argument("--images", default="10", metavar="N", help="how many, or all (default: 10)")
+    options.add_argument("--images", default="10", metavar="N", help="number of images, or all (default: 10)")
     options.add_argument(
-        "--split", choices=(*SPLITS, "all"), help="default: test, or all where no image of test was scored"
+        "--split",
+        choices=(*SPLITS, "all"),
+        help="split to draw from (default: test, or all splits if no test image was scored)",
     )
     options.add_argument(
-        "--seed", type=natural, default=0, help="of the sample, which is balanced over labels (default: 0)"
+        "--seed",
+        type=natural,
+        default=0,
+        metavar="N",
+        help="random seed of the sample, which is balanced over labels (default: 0)",
     )
-    options.add_argument("--only", choices=ONLY, help="images that the classifier gets wrong")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
-    options.add_argument("--batch-size", type=positive, default=4, help="images a model sees at a time (default: 4)")
-    options.add_argument("--max-tokens", type=positive, default=512, help="longest report, in tokens (default: 512)")
-    options.add_argument("--quantise", type=int, choices=(4, 8), help="bits of a model's weights, on a GPU")
+    options.add_argument("--only", choices=ONLY, help="only images that the classifier gets wrong")
     options.add_argument(
-        "--concurrency", type=positive, default=32, help="requests to an endpoint at a time (default: 32)"
+        "--predict-run", type=row_number, metavar="N", help="predict run to use (default: the current run)"
+    )
+    options.add_argument("--batch-size", type=positive, default=4, metavar="N", help="images per batch (default: 4)")
+    options.add_argument(
+        "--max-tokens", type=positive, default=512, metavar="N", help="maximum report length in tokens (default: 512)"
     )
     options.add_argument(
-        "--embedder", metavar="NAME", help="index that 'nearest' looks in (default: the latest in force)"
+        "--quantise", type=int, choices=(4, 8), help="quantise the model's weights to 4 or 8 bits (GPU)"
     )
     options.add_argument(
-        "--deadline", type=positive, default=120, help="seconds for one report, tries included (default: 120)"
+        "--concurrency", type=positive, default=32, metavar="N", help="parallel requests to an endpoint (default: 32)"
+    )
+    options.add_argument(
+        "--embedder", metavar="NAME", help="embedder whose index 'nearest' uses (default: that of the latest index)"
+    )
+    options.add_argument(
+        "--deadline",
+        type=positive,
+        default=120,
+        metavar="SECONDS",
+        help="time limit for one report from an endpoint, including retries (default: 120)",
     )
     return options
 
 
 def generator_options(args: Namespace, context: Context) -> "Options":
-    """How the generator is to work, as the command line says."""
+    """The generator's options from the command line."""
     from engine.reporting.generators import Options
 
     return Options(
@@ -105,21 +123,21 @@ def generator_options(args: Namespace, context: Context) -> "Options":
 
 
 def inputs_of(request: ReportRequest) -> str:
-    """Hash of what the reports are written about."""
+    """Hash of the images and the predict run that the reports are about."""
     return json_sha256([request.predicted.fingerprint, [(item.sha256, item.label) for item in request.images]])
 
 
 def image_count(images: str) -> int | None:
-    """How many images, None for all. Raises UsageError."""
+    """The number of images, None for all. Raises UsageError."""
     if images == "all":
         return None
     if not images.isdecimal() or int(images) < 1:
-        raise UsageError(f"--images takes a number from 1 on, or all; got '{images}'")
+        raise UsageError(f"--images must be a whole number of at least 1, or all; got '{images}'")
     return int(images)
 
 
 def check_generator(name: str) -> None:
-    """Raises UsageError for an unknown report generator."""
+    """Raise UsageError if the report generator is unknown."""
     from engine.errors import InputError
     from engine.reporting import generators
 
@@ -130,7 +148,7 @@ def check_generator(name: str) -> None:
 
 
 def load_generator(name: str, options: "Options") -> "ReportGenerator":
-    """The generator called `name`. Raises InputError that says what it lacks."""
+    """The generator called `name`. Raises InputError saying what it needs, for example weights."""
     from engine.reporting import generators
 
     return generators.load(name, options)
@@ -141,8 +159,8 @@ def chosen_images(
 ) -> tuple[str, list[PredictedImage]]:
     """The split and a sample of its images, balanced over labels.
 
-    split: None is test, or all where no image of test was scored. only: see ONLY. count: None is all of them.
-    Raises JobError where none qualifies.
+    split: None means test, or all if no test image was scored. only: see ONLY. count: None means all images.
+    Raises JobError if no image qualifies.
     """
     from engine.reporting.sampling import stratified
 
@@ -163,14 +181,14 @@ def chosen_images(
         if not candidates:
             raise JobError(f"predict run {predicted.id} has no {only} in split '{split}'; leave --only out")
     if not candidates:
-        raise JobError(f"predict run {predicted.id} covers no images of split '{split}'; choose another with --split")
+        raise JobError(f"predict run {predicted.id} scored no images of split '{split}'; choose another with --split")
     return split, stratified(
         candidates, count, stratum=lambda item: item.label, key=lambda item: item.sha256, seed=seed
     )
 
 
 def settings_of(generator: "ReportGenerator", predicted: Run) -> dict[str, Any]:
-    """What a report depends on beside image and prompt; includes the classifier where the generator rests on it."""
+    """What a report depends on besides image and prompt; includes the classifier if the generator uses it."""
     settings = dict(generator.settings)
     if generator.reads_prediction:
         summary = predicted.summary or {}
@@ -183,14 +201,14 @@ def settings_of(generator: "ReportGenerator", predicted: Run) -> dict[str, Any]:
 
 
 def print_outcome(run: ActiveRun) -> None:
-    """Print how many reports the run wrote and found, and why others failed."""
+    """Print how many reports the run wrote or found, and why others failed."""
     written, total, failed = (run.summary[name] for name in ("written", "reports", "failed"))
-    there = total - written - failed
-    print(f"report: run {run.id} wrote {written} of {total} reports ({there} were there already)")
+    existing = total - written - failed
+    print(f"report: run {run.id} wrote {written} of {total} reports ({existing} already existed)")
     for reason, count in run.summary["reasons"].items():
         print(f"report: {count} failed: {reason}")
     if failed:
-        print(f"report: {failed} failed and are kept with their reasons; the same command tries them again")
+        print(f"report: {failed} failed and are stored with their reasons; run the same command again to retry them")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
-"""python -m jobs score [--predict-run N]: score the reports on a predict run's images anew, without writing any.
+"""python -m jobs score [--predict-run N]: rescore the reports on a predict run's images without writing new ones.
 
-For after a correction of labels, another predict run, a reports.csv put beside the images, or a new way of scoring.
+Use it after correcting labels, after another predict run, after adding a reports.csv to the dataset's folder, or after
+an update that changes the scoring.
 """
 
 from collections.abc import Sequence
@@ -27,8 +28,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     from engine.reporting.scores import VERSION
 
     options = parser(__doc__, "score")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
+    options.add_argument(
+        "--predict-run", type=row_number, metavar="N", help="predict run to use (default: the current run)"
+    )
     options.add_argument("--strategies-file", type=Path, metavar="FILE", help=STRATEGIES_FILE)
     args = options.parse_args(argv)
     strategies = {strategy.name: strategy for strategy in chosen_strategies("all", args.strategies_file)}
@@ -39,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with session.reading(context.engine) as db:
         items = {item.sha256: item for item in predictions.of_run(db, predicted.id)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
-        scored = runs.last_scoring(db)  # reports of pictures that datasets share have one score
+        scored = runs.last_scoring(db)  # a report has one set of scores, even if datasets share its image
     labels = sorted((sha, items[sha].label) for _, sha in there)
     config = {"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION}
     inputs = json_sha256([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])

@@ -1,1 +1,1 @@
-"""How reports are written and scored: what the jobs `report` and `score` share."""
+"""Writing and scoring reports: what the jobs `report`, `import_reports` and `score` share."""

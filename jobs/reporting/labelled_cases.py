@@ -1,4 +1,4 @@
-"""Which labelled cases of other patients are most similar to an image, by a vector index."""
+"""The labelled cases of other patients that are most similar to an image, from a vector index."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LabelledCases:
-    """An index, what is known of the labelled images in it, and the reports that people wrote of them, by path."""
+    """An index, the labelled images in it by id, and their human-written reports by path."""
 
     index: "OpenIndex"
     known: Mapping[int, KnownImage]
     references: Mapping[str, str]
     settings: dict[str, str]
-    """What the choice of cases depends on, for a report's settings."""
+    """What determines the choice of cases, for a report's settings."""
     found: "dict[int, Sequence[LabelledCase]]" = field(default_factory=dict)
-    """What was looked up already: every strategy asks of the same images."""
+    """Earlier lookups, since every strategy asks for the same images."""
 
     @classmethod
     def of(
         cls, context: Context, dataset: Dataset, embedder: str | None, references: Mapping[str, str]
     ) -> "LabelledCases":
-        """By the index of `embedder`, or the one built last; cases of LEARNT_FROM, or of all splits where the index has
-        none of these. Raises JobError or UsageError where there is no index."""
+        """Use the index of `embedder`, or the latest one, and its cases from the LEARNT_FROM splits, or from all splits
+        if it has none of these. Raises JobError or UsageError if there is no index."""
         chosen = indexes.choose(context, dataset, embedder)
         index = indexes.open_index(context, chosen)
         with session.reading(context.engine) as db:
@@ -48,7 +48,7 @@ class LabelledCases:
         return cls(index, known, references, settings)
 
     def nearest(self, image: KnownImage, k: int) -> "Sequence[LabelledCase]":
-        """The k most similar of other patients, the most similar first; empty where the index lacks the image."""
+        """The k most similar cases of other patients, most similar first; empty if the image is not in the index."""
         if image.image_id not in self.found:
             self.found[image.image_id] = self._nearest(image, k)
         return self.found[image.image_id]

@@ -1,4 +1,4 @@
-"""How the reports of a run score on the mean, strategy by strategy: computed from what is stored, and printed."""
+"""The mean scores of a run's reports by strategy: computed from the stored scores, and printed."""
 
 from collections.abc import Mapping
 from statistics import fmean
@@ -17,7 +17,7 @@ SCORES = ("keyword_alignment", "stance_agreement", "format")
 
 
 def mean_scores(db: Session, request: ReportRequest, strategy: "PromptStrategy") -> dict[str, float | None]:
-    """Score -> mean over the request's images, None where no report has the score."""
+    """Score -> mean over the request's images, None if no report has the score."""
     values: dict[str, list[float]] = {name: [] for name in SCORES}
     for metric, value in reports.stored_scores(db, request.shas, **request.key(strategy)):
         if metric in values and value is not None:
@@ -28,8 +28,8 @@ def mean_scores(db: Session, request: ReportRequest, strategy: "PromptStrategy")
 def print_means(dataset: Dataset, means: Mapping[str, Mapping[str, float | None]]) -> None:
     """Print a line for each strategy. means: strategy -> score -> mean."""
     if dataset.synthetic:
-        print("SYNTHETIC images: these scores show that the wiring works, nothing else")
+        print("SYNTHETIC images: these scores only show that the pipeline works")
     print(f"{'strategy':<22}" + "".join(f"{name:>20}" for name in SCORES))
     for strategy, values in means.items():
-        cells = ("-" if values[name] is None else f"{values[name]:.3f}" for name in SCORES)
+        cells = ("unknown" if values[name] is None else f"{values[name]:.3f}" for name in SCORES)
         print(f"{strategy:<22}" + "".join(f"{cell:>20}" for cell in cells))

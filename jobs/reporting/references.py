@@ -1,4 +1,4 @@
-"""Which of a dataset's images have a report that a person wrote, and which rows of its reports.csv have no image."""
+"""Human-written reference reports for a dataset's images, and rows of its reports.csv that match no image."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,8 +10,8 @@ from jobs.command import Context
 
 
 def references_of(context: Context, dataset: Dataset) -> Mapping[str, str]:
-    """Image path -> reference report; a warning tells how many reports are on no image. Raises InputError where the
-    dataset's reports.csv cannot be used."""
+    """Image path -> reference report; prints a warning about reports that match no image. Raises InputError if the
+    dataset's reports.csv is unusable."""
     from engine.path_sheets import astray
     from engine.reporting import reference_reports
 

@@ -1,4 +1,4 @@
-"""Which reports a run is to write, whether they are all stored by now, and the run that is claimed for them."""
+"""The reports that a run is to write, whether they are all stored already, and the run claimed for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,18 +21,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReportRequest:
-    """One report for each image and strategy, by one generator with one set of settings."""
+    """One report per image and strategy, by one generator with one set of settings."""
 
     dataset: Dataset
     predicted: Run
-    """The predict run that the reports rest on."""
+    """The predict run that the reports are based on."""
     images: Sequence[PredictedImage]
     strategies: "Sequence[PromptStrategy]"
     generator: "ReportGenerator"
     settings: dict[str, Any]
-    """What a report depends on beside image, model and prompt."""
+    """What a report depends on besides image, model and prompt."""
     labelled: LabelledCases | None = None
-    """Where a generator that reads nearest cases finds them."""
+    """The source of similar cases, for a generator that uses them."""
 
     @property
     def shas(self) -> list[str]:
@@ -40,7 +40,7 @@ class ReportRequest:
         return [image.sha256 for image in self.images]
 
     def key(self, strategy: "PromptStrategy") -> dict[str, str]:
-        """The columns that, beside the image's hash, identify a report of this strategy."""
+        """The columns that, together with the image's hash, identify a report of this strategy."""
         return {
             "model": self.generator.name,
             "revision": self.generator.revision,
@@ -49,7 +49,7 @@ class ReportRequest:
         }
 
     def is_stored(self, context: Context) -> bool:
-        """Whether every report is there, with this dataset's scores; forgotten images take theirs with them."""
+        """Whether every report is stored, with this dataset's scores (forgetting images removes their reports)."""
         with session.reading(context.engine) as db:
             if evaluation.scored_for(db, self.dataset.id) is not None:
                 return False
@@ -67,11 +67,11 @@ def claim(
     options: Mapping[str, Any] | None = None,
     seed: int | None = None,
 ) -> ActiveRun:
-    """The run that writes these requests, which differ in strategies and images alone. A finished run whose reports or
-    scores are no longer all stored is done again.
+    """The run for these requests, which differ only in strategies and images. A finished run is redone if some of its
+    reports or scores are no longer stored.
 
-    inputs: hash of what the reports are written about. options: what else the command line chose, as the run's
-    configuration keeps it. Raises JobError where a living process has the run.
+    inputs: hash of what the reports are about. options: further command-line choices to keep in the run's config.
+    Raises JobError if a live process owns the run.
     """
     first = requests[0]
     claimed = partial(

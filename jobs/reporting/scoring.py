@@ -1,4 +1,4 @@
-"""What each report is scored against, and where its scores go."""
+"""Scores reports and stores the scores."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 
 def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
-    """The finished predict run asked for, or the one in force. Raises UsageError where run `number` is no such run of
-    the dataset, JobError with the command that makes one where there is none."""
+    """The finished predict run with this number, or the current one. Raises UsageError if run `number` is not a
+    finished predict run of the dataset, JobError with the command to run if there is none."""
     with session.reading(context.engine) as db:
         found = finished_run(db, dataset, "predict", number)
     if found is None:
         raise JobError(
-            f"dataset '{dataset.name}' has no finished predict run, which reports rest on; "
-            f"make one with: {job('predict', dataset.name)}, or take in what a classifier of your own said: "
+            f"dataset '{dataset.name}' has no finished predict run, which reports need; "
+            f"make one with: {job('predict', dataset.name)}, or import your own classifier's predictions with: "
             f"{shell('import_predictions', 'FILE', '--classifier', 'NAME', *option('dataset', dataset.name))}"
         )
     return found
@@ -35,14 +35,14 @@ def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores reports against labels, a predict run and, where the data set has them, reference reports."""
+    """Scores reports against labels, a predict run and the dataset's reference reports, if any."""
 
     threshold: float
     references: Mapping[str, str]
     """Image path -> reference report."""
 
     def known(self, item: PredictedImage, *, cut: bool) -> "CaseFacts":
-        """What is known of the image beside its report."""
+        """The facts about the image that its report is scored against. cut: whether the report was cut off."""
         from engine.reporting.scores.score import CaseFacts
 
         return CaseFacts(
@@ -60,9 +60,9 @@ class Scorer:
         items: Mapping[str, PredictedImage],
         strategies: "Mapping[str, PromptStrategy]",
     ) -> None:
-        """Score the reports anew and put the scores in the place of older ones; `report_tallies.hold` comes first.
+        """Score the reports and replace their older scores; call `report_tallies.hold` first.
 
-        items: by the image's sha256. strategies: by name; a report under another is scored without demands on its form.
+        items: by the image's sha256. strategies: by name; reports of other strategies get no format requirements.
         """
         from engine.reporting.prompts import PromptStrategy
         from engine.reporting.scores import score

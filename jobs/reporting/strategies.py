@@ -1,4 +1,4 @@
-"""Which prompt strategies a job works with: the built-in ones, and those of a TOML file."""
+"""The prompt strategies available to a job: built-in ones and those of a TOML file."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -11,17 +11,17 @@ from jobs.command import Context, UsageError
 if TYPE_CHECKING:
     from engine.reporting.prompts import PromptStrategy
 
-STRATEGIES_FILE = "TOML with strategies of your own: a table [strategies.NAME] with text = '...' for each"
+STRATEGIES_FILE = "TOML file with your own strategies, each a table [strategies.NAME] with text = '...'"
 
 
 def chosen_strategies(names: str, file: Path | None = None) -> "list[PromptStrategy]":
-    """The strategies named between commas, or all, ours and the file's, ours first. Raises UsageError for an unknown
-    one or a faulty file."""
+    """The strategies in a comma-separated list, or all: built-in ones first, then the file's. Raises UsageError for an
+    unknown strategy or an invalid file."""
     return named_strategies(None if names == "all" else [name.strip() for name in names.split(",")], file)
 
 
 def named_strategies(names: Collection[str] | None, file: Path | None = None) -> "list[PromptStrategy]":
-    """As `chosen_strategies`, of a list; None is all."""
+    """Like `chosen_strategies`, but takes a collection of names; None means all."""
     from engine.errors import InputError
     from engine.reporting import prompts
 
@@ -35,12 +35,12 @@ def named_strategies(names: Collection[str] | None, file: Path | None = None) ->
 
 
 def refuse_renamed(context: Context, strategies: "Sequence[PromptStrategy]") -> None:
-    """Raises UsageError for a strategy whose text is stored under another name: its reports would be that one's."""
+    """Raise UsageError for a strategy whose text is stored under another name: its reports would be mixed up."""
     with session.reading(context.engine) as db:
         for strategy in strategies:
             prompt = db.get(Prompt, strategy.sha256)
             if prompt is not None and prompt.strategy != strategy.name:
                 raise UsageError(
-                    f"strategy '{strategy.name}' has the text of '{prompt.strategy}', which was asked before; "
-                    "give it that name, or another text"
+                    f"strategy '{strategy.name}' has the same text as '{prompt.strategy}', which is stored already; "
+                    "use that name, or change the text"
                 )

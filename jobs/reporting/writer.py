@@ -1,4 +1,4 @@
-"""Writing reports: what is missing is written and stored as it comes; what failed is a row with its reason."""
+"""Writes the missing reports and stores each at once; a failure is stored as a row with its reason."""
 
 import time
 from collections import Counter
@@ -28,14 +28,14 @@ KEY = ("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256")
 
 @dataclass(frozen=True)
 class ReportWriter:
-    """Writes what a request lacks, and stores and scores it under a run."""
+    """Writes a request's missing reports, and stores and scores them under a run."""
 
     run: ActiveRun
     request: ReportRequest
     scorer: Scorer
 
     def write(self) -> None:
-        """Write what is missing, then summarise all that was asked for."""
+        """Write the missing reports, then summarise all requested ones."""
         request = self.request
         with session.transaction(self.run.context.engine) as db:
             rows = [{"sha256": s.sha256, "strategy": s.name, "text": s.text} for s in request.strategies]
@@ -63,9 +63,9 @@ class ReportWriter:
     def batch(
         self, strategy: "PromptStrategy", items: Sequence[PredictedImage], failed: Counter[str]
     ) -> "Iterator[tuple[int, list[Generated]]]":
-        """Write what is missing, store it as it comes, and yield how many images are done and what was written of them.
+        """Write and store the missing reports of a batch; yields how many images are done and the texts written.
 
-        A text that is there stays, scored by today's label.
+        Existing texts are kept and rescored against the current labels.
         """
         asked = {item.sha256: item for item in items}
         with session.transaction(self.run.context.engine) as db:
@@ -82,7 +82,7 @@ class ReportWriter:
     def store(
         self, strategy: "PromptStrategy", made: "Sequence[tuple[PredictedImage, Outcome]]", failed: Counter[str]
     ) -> "list[Generated]":
-        """Reports with their scores, or the reasons why there are none, whole or not at all."""
+        """Store reports with their scores, and failures with their reasons, in one transaction; returns the reports."""
         from engine.reporting.generators import Failed
 
         key = self.request.key(strategy)
@@ -106,7 +106,7 @@ class ReportWriter:
     def generated(
         self, items: Sequence[PredictedImage], strategy: "PromptStrategy"
     ) -> "Iterator[list[tuple[PredictedImage, Outcome]]]":
-        """What the generator makes of the images, as it comes; one that cannot be read any more fails alone."""
+        """The generator's outcomes as they arrive; an image that can no longer be read fails alone."""
         from engine.errors import InputError
         from engine.reporting.generators import Failed
 
@@ -125,10 +125,10 @@ class ReportWriter:
             return
         for part in self.request.generator.generate(cases, strategy):
             yield [(asked.pop(place), outcome) for place, outcome in part.items()]
-        assert not asked, f"{self.request.generator.name} says nothing of {len(asked)} cases"
+        assert not asked, f"{self.request.generator.name} gave no outcome for {len(asked)} cases"
 
     def case(self, item: PredictedImage) -> "Case":
-        """What the generator is told of one image."""
+        """One image as the generator's input."""
         from engine.images import Ingested, read_grey
         from engine.reporting.generators import Case
 
@@ -145,7 +145,7 @@ class ReportWriter:
         )
 
     def row(self, strategy: "PromptStrategy", item: PredictedImage) -> dict[str, Any]:
-        """What a report's row and a failure's row share."""
+        """The columns that rows of reports and of failures share."""
         return {
             **self.request.key(strategy),
             "run_id": self.run.id,
@@ -155,5 +155,5 @@ class ReportWriter:
         }
 
     def text(self, report: "Generated") -> dict[str, Any]:
-        """The report itself, as its table holds it."""
+        """The columns for the report itself."""
         return {"text": report.text, "seconds": report.seconds, "tokens": report.tokens, "cut": report.cut}

@@ -57,7 +57,9 @@ def test_a_run_that_scored_films_of_known_patients_alone_says_so(world: World) -
     predict = world.add_predict(world.add_train())
     with session.reading(world.context.engine) as db:
         run = db.get_one(Run, predict.id)
-    with pytest.raises(InputError, match="was trained on, or is of a patient with one that was; the out-of-fold"):
+    with pytest.raises(
+        InputError, match="are of patients whom its classifier was trained on; for unseen patients see the out-of-fold"
+    ):
         unseen(world.context, run)
 
 

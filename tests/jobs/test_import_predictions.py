@@ -94,11 +94,12 @@ def test_rows_without_an_image_of_other_splits_and_images_without_a_row_are_told
 ) -> None:
     tested = world.of("test")
     images = [*tested[2:], *world.of("train")[:3]]
-    run = imported(world, file_of(world, images, more="gone.png,0.5"))
+    file = file_of(world, images, more="gone.png,0.5")
+    run = imported(world, file)
     said = capsys.readouterr().out
     assert "warning: 1 rows of" in said and "are on no image: gone.png" in said
-    assert "3 rows on images of other splits are left out; see --split" in said
-    assert f"warning: 2 images of split 'test' have no row: {tested[0].path}, {tested[1].path}\n" in said
+    assert "skipped 3 rows on images of other splits; see --split" in said
+    assert f"warning: 2 images of split 'test' have no row in {file}: {tested[0].path}, {tested[1].path}\n" in said
     with session.transaction(world.context.engine) as db:
         assert {row.image_id for row in predictions.of_run(db, run.id)} == {image.id for image in tested[2:]}
     everywhere = imported(world, file_of(world, images, seed=2), "--split", "all")
@@ -116,8 +117,11 @@ def test_an_evaluation_doubts_predictions_that_are_worse_than_chance_or_not_whol
     run = imported(world, file)
     assert evaluate.main([*world.options, *FEW]) == 0
     said = capsys.readouterr().out
-    assert "warning: AUC 0.000 on split test, worse than chance: are these probabilities of normal?" in said
-    assert f"warning: of split test 30 of 50 labelled images have a prediction of run {run.id}" in said
+    assert (
+        "warning: AUC 0.000 on split test is below chance; check that the probabilities are of pneumonia, not normal"
+        in said
+    )
+    assert f"warning: only 30 of 50 labelled images of split test have a prediction of run {run.id}" in said
 
 
 def test_agreement_with_the_classifier_is_that_with_the_run_that_is_evaluated(
@@ -132,7 +136,7 @@ def test_agreement_with_the_classifier_is_that_with_the_run_that_is_evaluated(
     capsys.readouterr()
     assert evaluate.main([*world.options, *FEW]) == 0
     said = capsys.readouterr().out
-    assert f"reports were scored against other predictions than those of run {other.id}" in said
+    assert f"reports were scored against predictions other than those of run {other.id}" in said
     live = world.evaluated()["reports", "template / basic", "classifier_agreement"].value
     assert score.main(world.options) == evaluate.main([*world.options, *FEW]) == 0
     assert "were scored against other" not in capsys.readouterr().out
@@ -197,12 +201,16 @@ def test_what_asks_the_classifier_itself_says_that_it_is_not_here(
 @pytest.mark.parametrize(
     ("options", "code", "expected"),
     [
-        (["--threshold", "2"], 2, "--threshold: '2' is no number from 0 to 1"),
-        (["--classifier", " "], 2, "--classifier: a name has 1 to 60 printable characters"),
-        (["--classifier", "x" * 61], 2, "a name has 1 to 60 printable characters"),
-        (["--classifier", "Ensemble"], 2, "'Ensemble' is a recipe's name; call a classifier of your own otherwise"),
+        (["--threshold", "2"], 2, "--threshold: '2' is not a number from 0 to 1"),
+        (["--classifier", " "], 2, "--classifier: a name must have 1 to 60 printable characters"),
+        (["--classifier", "x" * 61], 2, "a name must have 1 to 60 printable characters"),
+        (["--classifier", "Ensemble"], 2, "'Ensemble' is the name of a recipe; choose another name with --classifier"),
         (["--split", "val"], 1, "has no images in split 'val'; choose another with --split"),
-        (["--split", "train"], 2, "says nothing of split 'train' of dataset 'drawn', whose paths read "),
+        (
+            ["--split", "train"],
+            2,
+            "has no row for an image of split 'train' of dataset 'drawn', whose paths look like ",
+        ),
     ],
 )
 def test_bad_input_is_one_line(

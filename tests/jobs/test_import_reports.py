@@ -91,7 +91,8 @@ def test_another_text_under_the_same_revision_is_refused_and_nothing_lost(
     assert imported(world, file_of(world, changed)) == 2
     first = world.of("test")[0].path
     said = (
-        f"5 reports of our-vlm under 'basic' are stored with another text, as that on {first}; name another --revision"
+        "5 reports of our-vlm under 'basic' are already stored with a different text, for example the one on "
+        f"{first}; choose another --revision"
     )
     assert said in capsys.readouterr().err
     with session.transaction(world.context.engine) as db:
@@ -101,7 +102,7 @@ def test_another_text_under_the_same_revision_is_refused_and_nothing_lost(
 def test_reports_that_could_not_be_read_are_told(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     rows = [(path, "Kein Hinweis auf eine Entzuendung.", strategy) for path, _, strategy in written(world, 5, "basic")]
     assert imported(world, file_of(world, rows)) == evaluate.main([*world.options, "--replicates", "100"]) == 0
-    assert "in 5 of 5 reports of our-vlm / basic no stance on pneumonia could be read" in capsys.readouterr().out
+    assert "no stance on pneumonia could be read in 5 of 5 reports of our-vlm / basic" in capsys.readouterr().out
 
 
 def test_one_strategy_for_all_and_one_of_ones_own(world: World, tmp_path: Path) -> None:
@@ -124,7 +125,7 @@ def test_what_has_no_image_or_no_prediction_is_told(world: World, capsys: pytest
     with session.transaction(world.context.engine) as db:
         predict = runs.in_force(db, "predict", world.dataset.id)
         assert predict is not None
-        assert f"reports on 1 images that run {predict.id} did not score are left out" in said
+        assert f"skipped reports on 1 images that run {predict.id} did not score" in said
         assert db.query(Report).count() == 2
 
 
@@ -135,12 +136,17 @@ def test_what_has_no_image_or_no_prediction_is_told(world: World, capsys: pytest
             [("a.png", ILL, "basic")],
             "path,report,strategy",
             [],
-            "of dataset 'drawn', whose paths read ",
+            "of dataset 'drawn', whose paths look like ",
         ),
         ([("a.png", ILL)], "path,report", [], "; where there is one strategy for all, name it: --strategy"),
         ([("a.png", ILL, "")], "path,report,strategy", [], "line 2: no strategy; fill it in, or name one for all"),
-        (None, "path,report,strategy", ["--model", "template"], "'template' is what a report generator here is called"),
-        ([], "path,report", ["--strategy", "terse"], "holds no report on an image"),
+        (
+            None,
+            "path,report,strategy",
+            ["--model", "template"],
+            "'template' is the name of a built-in report generator",
+        ),
+        ([], "path,report", ["--strategy", "terse"], "has no report on an image"),
         (None, "path,report,strategy", [], "prompt strategy 'poetic' is unknown; known: basic"),
         (
             None,

@@ -110,7 +110,7 @@ def test_the_same_work_is_done_once_and_a_larger_sample_adds_only_what_is_missin
     assert report.main([*job_options, "--images", "4"]) == 0
     assert "already done as run" in capsys.readouterr().out
     assert report.main([*job_options, "--images", "all"]) == 0
-    assert "wrote 64 of 80 reports (16 were there already)" in capsys.readouterr().out
+    assert "wrote 64 of 80 reports (16 already existed)" in capsys.readouterr().out
     assert counted(engine) == (80, 80, 80 * EACH)
     assert small < chosen(engine)
 
@@ -274,10 +274,10 @@ def test_a_run_that_was_interrupted_after_a_failure_is_taken_up_and_tries_what_f
     [
         (["--model", "gpt"], 2, "report generator 'gpt' is unknown; known: template"),
         (["--strategies", "basic,verbose"], 2, "'verbose' is unknown; known: basic, clinical_structured"),
-        (["--images", "0"], 2, "--images takes a number from 1 on, or all; got '0'"),
+        (["--images", "0"], 2, "--images must be a whole number of at least 1, or all; got '0'"),
         (["--images", "some"], 2, "got 'some'"),
-        (["--split", "val"], 1, "covers no images of split 'val'; choose another with --split"),
-        (["--predict-run", "99"], 2, "run 99 is no finished predict run of dataset 'drawn'"),
+        (["--split", "val"], 1, "scored no images of split 'val'; choose another with --split"),
+        (["--predict-run", "99"], 2, "run 99 is not a finished predict run of dataset 'drawn'"),
         (["--dataset", "other"], 2, "dataset 'other' is unknown; known: drawn"),
     ],
 )
@@ -301,8 +301,8 @@ def test_what_cannot_be_done_is_said_in_one_line_and_nothing_is_written(
     ("options", "line"),
     [
         (["--dataset", "other"], "dataset 'other' is unknown"),
-        (["--predict-run", "99"], "run 99 is no finished predict run"),
-        (["--split", "val"], "covers no images of split 'val'"),
+        (["--predict-run", "99"], "run 99 is not a finished predict run"),
+        (["--split", "val"], "scored no images of split 'val'"),
     ],
 )
 def test_no_model_is_loaded_before_all_else_is_there(
@@ -369,7 +369,7 @@ def test_a_text_that_was_asked_under_another_name_is_refused_with_both_names(
         file = tmp_path / "own.toml"
         file.write_text(f"[strategies.{name}]\ntext = 'Normal or not?'\n")
         assert report.main([*job_options, "--strategies-file", str(file), "--strategies", name]) == code
-    assert "'yours' has the text of 'mine', which was asked before; give it that name" in capsys.readouterr().err
+    assert "'yours' has the same text as 'mine', which is stored already; use that name" in capsys.readouterr().err
     with session.transaction(engine) as db:
         assert set(db.scalars(select(Report.strategy))) == {"mine"}
 
@@ -425,7 +425,7 @@ def test_reports_that_went_with_their_images_are_written_again(
     with session.transaction(engine) as db:
         db.delete(db.scalars(select(Report)).first())
     assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
-    assert "wrote 1 of 2 reports (1 were there already)" in capsys.readouterr().out
+    assert "wrote 1 of 2 reports (1 already existed)" in capsys.readouterr().out
     assert counted(engine)[0] == 2
     assert report.main([*job_options, "--images", "2", "--strategies", "basic"]) == 0
     assert "already done" in capsys.readouterr().out

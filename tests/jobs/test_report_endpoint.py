@@ -41,8 +41,8 @@ def test_what_failed_is_a_row_with_its_reason_and_is_tried_again_by_the_next_run
         assert report.main(command) == 1
         assert counted(engine) == (16, 4)
         said = capsys.readouterr().out
-        assert "wrote 16 of 20 reports (0 were there already)" in said
-        assert "4 failed: the answer is empty" in said and "the same command tries them again" in said
+        assert "wrote 16 of 20 reports (0 already existed)" in said
+        assert "4 failed: the answer is empty" in said and "run the same command again to retry them" in said
         with session.transaction(engine) as db:
             assert {row.reason for row in db.scalars(select(ReportFailure))} == {"the answer is empty"}
         asked = len(stub.asked)

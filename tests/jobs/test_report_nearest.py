@@ -62,7 +62,7 @@ def test_a_report_that_a_person_wrote_is_quoted_and_a_changed_one_is_another_rep
 @pytest.mark.parametrize(
     ("built", "options", "code", "line"),
     [
-        (False, [], 1, "no index holds dataset 'drawn'; build one with: python -m jobs embed --dataset drawn"),
+        (False, [], 1, "dataset 'drawn' has no vector index; build one with: python -m jobs embed --dataset drawn"),
         (True, ["--embedder", "clip"], 2, "dataset 'drawn' has no index of embedder 'clip'; it has: classifier"),
     ],
 )
