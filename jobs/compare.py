@@ -1,9 +1,10 @@
-"""python -m jobs compare RUN RUN [--json]: how two classifiers differ on the same images, and which changed sides.
+"""python -m jobs compare RUN RUN [--json]: compare two classifiers on the same images, and list changed predictions.
 
-Two predict runs, or two train runs by their out-of-fold predictions, of one data set. Each run's verdicts are at its
-own threshold. Nothing is stored: the Runs page shows the same.
+Takes two predict runs, or two train runs by their out-of-fold predictions, of one dataset. Each run's predictions use
+its own decision threshold. Nothing is stored; the Runs page shows the same comparison.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -22,31 +23,35 @@ from jobs.results import thresholds_of
 if TYPE_CHECKING:
     from engine.metrics.comparison import Comparison
 
+UNKNOWN = "unknown"
+
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "compare")
-    options.add_argument("first", type=row_number, metavar="RUN", help="a number, as the Runs page has it")
-    options.add_argument("second", type=row_number, metavar="RUN", help="that of the run it is compared with")
-    options.add_argument("--json", action="store_true", help="print everything as one JSON object")
-    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
+    options.add_argument("first", type=row_number, metavar="RUN", help="number of the first run, see the Runs page")
+    options.add_argument("second", type=row_number, metavar="RUN", help="number of the second run")
+    options.add_argument("--json", action="store_true", help="print the comparison as one JSON object")
+    options.add_argument(
+        "--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (default: 1000)"
+    )
+    options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
     args = options.parse_args(argv)
     context = open_context(args, reads=True)
     first, second, rows = pair(context, args.first, args.second)
     found = compared(first, second, rows, seed=args.seed, replicates=args.replicates)
     changed = [moved(row, first, second) for row in (rows[index] for index in found.changed)]
     if args.json:
-        told = asdict(found) | {"first": first.id, "second": second.id, "changed": changed}
-        print(json_text(told, indent=2))
+        output = asdict(found) | {"first": first.id, "second": second.id, "changed": changed}
+        print(json_text(output, indent=2))
     else:
         print("\n".join(table(first, second, found, changed)))
     return 0
 
 
 def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[PairedImage]]:
-    """The two runs and the images that both scored. Raises UsageError or JobError where they cannot be compared."""
+    """The two runs and the images that both scored. Raises UsageError or JobError if they cannot be compared."""
     with session.reading(context.engine) as db:
         first, second = runs.find(db, one), runs.find(db, other)
         for number, run in ((one, first), (other, second)):
@@ -54,13 +59,14 @@ def pair(context: Context, one: int, other: int) -> tuple[Run, Run, list[PairedI
                 raise UsageError(f"there is no run {number}; see the Runs page")
         why = comparison.why_incomparable(first, second)
         if why is not None:
-            raise UsageError(f"{why}; see the Runs page for finished predict and train runs of one data set")
+            raise UsageError(f"{why}; see the Runs page for finished predict and train runs of one dataset")
         assert first is not None
         assert second is not None
         rows = comparison.paired(db, first, second)
     if not rows:
         raise JobError(
-            f"runs {one} and {other} scored no labelled image in common of a patient that neither was trained on"
+            f"runs {one} and {other} have no labelled image in common whose patient is new to both classifiers; "
+            "compare runs that scored the same unseen images"
         )
     return first, second, rows
 
@@ -80,13 +86,13 @@ def compared(first: Run, second: Run, rows: Sequence[PairedImage], *, seed: int,
         return compare(one, other, [row.patient_key for row in rows], seed=seed, replicates=replicates)
     except InputError as error:
         raise JobError(
-            f"runs {first.id} and {second.id} scored too few labelled images in common, {len(rows):,}: {error}; "
-            "compare runs that scored more of them"
+            f"runs {first.id} and {second.id} have too few labelled images in common, {len(rows):,}: {error}; "
+            "compare runs that have more"
         ) from error
 
 
 def moved(row: PairedImage, first: Run, second: Run) -> dict[str, Any]:
-    """An image whose verdict changed, and which run has it right."""
+    """An image whose predicted class changed, and the run that predicts it correctly."""
     return {
         "image": row.image_id,
         "path": row.path,
@@ -100,38 +106,50 @@ def moved(row: PairedImage, first: Run, second: Run) -> dict[str, Any]:
 def table(first: Run, second: Run, found: "Comparison", changed: list[dict[str, Any]]) -> list[str]:
     """The comparison as lines of text."""
     lines = [
-        f"{found.images:,} distinct images; run {first.id} minus run {second.id}; intervals draw whole patients",
+        f"{found.images:,} distinct images; differences are run {first.id} minus run {second.id}; intervals are "
+        "bootstrapped over patients",
         "",
     ]
     runs = f"{f'run {first.id}':>9} {f'run {second.id}':>9}"
-    lines.append(f"{'metric':<24} {runs} {'difference':>11}  {'95 % interval':<18} {'p':>5}")
+    lines.append(f"{'metric':<24} {runs} {'difference':>11}  {'95 % interval':<18} {'p':>7}")
     one, other = (thresholds_of(run)["all"] for run in (first, second))
     lines.append(f"{'threshold':<24} {one:>9.4f} {other:>9.4f} {one - other:>+11.4f}")
     for name, interval in found.differences.items():
-        one, other = found.values[name]
-        span = f"{interval.low:+.4f} to {interval.high:+.4f}"
-        lines.append(f"{name:<24} {one:>9.4f} {other:>9.4f} {interval.value:>+11.4f}  {span:<18} {interval.p:>5.3f}")
+        first_value, second_value = (shown(value, ".4f") for value in found.values[name])
+        difference, p = shown(interval.value, "+.4f"), shown(interval.p, ".3f")
+        span = shown_range(interval.low, interval.high)
+        lines.append(f"{name:<24} {first_value:>9} {second_value:>9} {difference:>11}  {span:<18} {p:>7}")
     auc, verdicts = found.auc, found.verdicts
     lines += [
         "",
-        "Decide by the AUC: it needs no threshold. The others are exploratory, each classifier at its own threshold; "
-        "their p is corrected for how many they are (Holm).",
+        "Decide by the AUC, which needs no threshold. The other metrics are exploratory, each classifier at its own "
+        "threshold; their p-values are adjusted for multiple comparisons (Holm).",
         "",
         f"DeLong's test of the AUCs: difference {auc.difference:+.4f} "
-        f"({auc.low:+.4f} to {auc.high:+.4f}), p = {auc.p:.3g}",
-        f"McNemar's test of the verdicts: only run {first.id} right {verdicts.first_only}, only run {second.id} right "
-        f"{verdicts.second_only}, exact p = {verdicts.p_exact:.3g}",
-        "These two tests take images for independent, which those of one patient are not.",
+        f"({shown_range(auc.low, auc.high)}), p = {shown(auc.p, '.3g')}",
+        f"McNemar's test of the predictions: only run {first.id} correct {verdicts.first_only}, only run {second.id} "
+        f"correct {verdicts.second_only}, exact p = {verdicts.p_exact:.3g}",
+        "Both tests assume independent images, which images of one patient are not.",
         "",
-        f"{len(changed)} images changed sides" + (":" if changed else "."),
+        f"images whose predicted class changed: {len(changed)}",
     ]
     for row in changed:
         truth = "pneumonia" if row["label"] else "normal"
         lines.append(
             f"  image {row['image']:<6} {truth:<9} {row['first']:.3f} -> {row['second']:.3f}  "
-            f"right: run {row['right']}  {row['path']}"
+            f"correct: run {row['right']}  {row['path']}"
         )
     return lines
+
+
+def shown(value: float, form: str) -> str:
+    """The number in this format, "unknown" if it is not finite."""
+    return format(value, form) if math.isfinite(value) else UNKNOWN
+
+
+def shown_range(low: float, high: float) -> str:
+    """An interval of differences, "unknown" if an end is not finite."""
+    return f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) and math.isfinite(high) else UNKNOWN
 
 
 if __name__ == "__main__":

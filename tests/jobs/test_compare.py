@@ -55,7 +55,7 @@ def test_two_predict_runs_are_compared_on_the_images_both_scored(
     printed = capsys.readouterr().out
     assert "DeLong's test of the AUCs" in printed
     assert "threshold                   0.4500    0.4500     +0.0000" in printed
-    assert "Decide by the AUC" in printed and "take images for independent" in printed
+    assert "Decide by the AUC" in printed and "assume independent images" in printed
     p = {
         line.split()[0]: float(line.split()[-1]) for line in printed.splitlines() if " to " in line and "(" not in line
     }
@@ -73,6 +73,24 @@ def test_json_says_null_of_what_no_number_tells(
     assert compare.main([str(first.id), str(second.id), "--json", *FEW, *job_options]) == 0
     verdicts = json.loads(capsys.readouterr().out, parse_constant=pytest.fail)["verdicts"]
     assert (verdicts["p_exact"], verdicts["statistic"], verdicts["p_corrected"]) == (1.0, None, None)
+
+
+def test_the_table_says_unknown_where_a_value_cannot_be_computed(
+    world: World, job_options: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = world.add_predict(), world.add_predict()
+    labels = {image.id: image.label or 0 for image in world.images}
+    with session.transaction(world.context.engine) as db:
+        for row in db.query(Prediction).filter_by(run_id=first.id):
+            row.probability = 0.9 if labels[row.image_id] else 0.1
+        for row in db.query(Prediction).filter_by(run_id=second.id):
+            row.probability = 0.2 if labels[row.image_id] else 0.3  # no positive prediction: precision is unknown
+    assert compare.main([str(first.id), str(second.id), *FEW, *job_options]) == 0
+    printed = capsys.readouterr().out
+    (precision,) = [line.split() for line in printed.splitlines() if line.startswith("precision ")]
+    assert precision == ["precision", "1.0000", "unknown", "unknown", "unknown", "unknown"]
+    assert "DeLong's test of the AUCs: difference +1.0000 (+1.0000 to +1.0000), p = unknown" in printed
+    assert "nan" not in printed
 
 
 def test_images_that_one_of_the_classifiers_was_trained_on_are_left_out(world: World) -> None:
@@ -111,5 +129,5 @@ def test_what_cannot_be_compared_is_one_line(
     few = world.finish("predict", summary={"threshold": 0.45})
     world.add_predictions(few, [image for image in world.of("test") if image.label == 0][:3], heatmaps=False)
     assert compare.main([str(predict.id), str(few.id), *FEW, *job_options]) == 1
-    said = f"runs {predict.id} and {few.id} scored too few labelled images in common, 3: "
+    said = f"runs {predict.id} and {few.id} have too few labelled images in common, 3: "
     assert said in capsys.readouterr().err
