@@ -1,6 +1,6 @@
-"""python -m jobs demo [--data FOLDER] [--recipe NAME] [--no-serve]: run every job in order, then serve the dashboard.
+"""python -m jobs demo [--data FOLDER] [--recipe NAME] [--no-serve]: run the jobs from ingest to export, then serve.
 
-Without --data it draws synthetic phantoms first. What is already done is not done again.
+Without --data it first draws synthetic phantoms. Jobs that are already done are skipped.
 """
 
 import os
@@ -24,12 +24,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "demo")
     options.add_argument(
-        "--data", type=named_folder, metavar="FOLDER", help="radiographs to work on (default: phantoms)"
+        "--data", type=named_folder, metavar="FOLDER", help="folder of radiographs (default: synthetic phantoms)"
     )
-    options.add_argument("--name", help="the data set's name (default: the folder's)")
-    options.add_argument("--recipe", metavar="NAME", help="how to train (default: as train does)")
-    options.add_argument("--no-serve", action="store_true", help="stop after the jobs")
-    options.add_argument("--port", type=port_number, default=8501, help="where it is served (default: 8501)")
+    options.add_argument("--name", help="name of the dataset (default: the folder's name)")
+    options.add_argument("--recipe", metavar="NAME", help="training recipe (default: that of the job train)")
+    options.add_argument("--no-serve", action="store_true", help="do not serve the dashboard afterwards")
+    options.add_argument("--port", type=port_number, default=8501, help="port of the dashboard (default: 8501)")
     args = options.parse_args(argv)
     settings = settings_of(args)
     if args.recipe not in (None, *RECIPES):  # before phantoms are drawn and ingested
@@ -58,14 +58,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "PNEUMOSCOPE_ARTIFACTS": str(settings.artifacts.resolve()),
         "DATABASE_URL": settings.database,
     }
-    print(f"\ndashboard: http://127.0.0.1:{args.port}  (Ctrl-C ends it)", flush=True)
+    print(f"\ndashboard: http://127.0.0.1:{args.port}  (Ctrl-C stops it)", flush=True)
     serve = ["-m", "streamlit", "run", str(SERVER), "--server.address", "127.0.0.1", "--server.port", str(args.port)]
     os.chdir(SERVER.parent.parent)  # where .streamlit/config.toml is
     os.execve(sys.executable, [sys.executable, *serve], environment)
 
 
 def steps(data: Path | None, name: str | None, recipe: str | None, artifacts: Path) -> Iterator[tuple[str, list[str]]]:
-    """Each job's name and arguments, in order; drawing the phantoms comes with the first."""
+    """Each job's name and arguments, in order; draws the phantoms first if there is no `data`."""
     if name is None:
         name = PHANTOMS if data is None else data.resolve().name
     if data is None:
@@ -88,14 +88,14 @@ def steps(data: Path | None, name: str | None, recipe: str | None, artifacts: Pa
 
 
 def check_port(port: int) -> None:
-    """Raise JobError where the port is taken, before any job has run for minutes."""
+    """Raise JobError if the port is taken, before any job has run for minutes."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
         except OSError as error:
             raise JobError(
-                f"port {port} is taken ({error.strerror}); choose another with --port (make: PORT=8502)"
+                f"port {port} is not available ({error.strerror}); choose another with --port (with make: PORT=8502)"
             ) from error
 
 

@@ -11,7 +11,7 @@ from jobs.command import UsageError, command, named_folder, parser, settings_of
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "fetch_models")
-    options.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(weights.REGISTRY)}")
+    options.add_argument("names", nargs="*", metavar="NAME", help=f"models to download: {', '.join(weights.REGISTRY)}")
     options.add_argument(
         "--models", type=named_folder, metavar="FOLDER", help="model folder (default: PNEUMOSCOPE_MODELS)"
     )
@@ -26,7 +26,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     for name in args.names:
         present = weights.on_disk(name, models=models)
         if present is None:
-            print(f"fetch_models: {name}, {weights.REGISTRY[name].megabytes} MB from {weights.REGISTRY[name].source}")
+            megabytes, source = weights.REGISTRY[name].megabytes, weights.REGISTRY[name].source
+            print(f"fetch_models: downloading {name}, {megabytes} MB from {source}")
             present = weights.fetch(name, models=models)
         else:
             weights.check(name, present)
@@ -35,13 +36,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def show(models: Path) -> None:
-    """Print each model with its size, licence and where it is."""
+    """Print each model with its size, licence and location."""
     print(f"{'name':<16} {'role':<9} {'MB':>5}  {'licence':<13} {'where':<24} source")
     for name, each in weights.REGISTRY.items():
         present = weights.on_disk(name, models=models)
         where = "absent" if present is None else str(present)
         print(f"{name:<16} {each.role:<9} {each.megabytes:>5}  {each.licence:<13} {where:<24} {each.source}")
-    print("EfficientNet-Lite0, 1 and 2 and all-MiniLM-L6-v2 (Apache-2.0) come with the Python packages.")
+    print("EfficientNet-Lite0, 1 and 2 and all-MiniLM-L6-v2 (Apache-2.0) are installed with the Python packages.")
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""python -m jobs forget RUN [RUN ...] | --dataset NAME: remove runs, or a data set, with all that hangs on them.
+"""python -m jobs forget RUN [RUN ...] | --dataset NAME: delete runs, or a dataset, with their results.
 
-Without --yes it only tells what would go: rows of each kind, files, and the runs that were built on those named. Rows
-go in one transaction, then the files that only these runs made; where it is killed, the same command goes on. Exported
-files and the folder of radiographs are left alone.
+Without --yes it only lists what would be deleted: rows by kind, files, and the runs built on those named. Rows are
+deleted in one transaction, then the files that only these runs made; if it is interrupted, run the same command again.
+Exported files and the folder of radiographs are never touched.
 """
 
 from argparse import Namespace
@@ -13,9 +13,9 @@ from db.queries import datasets, runs
 from engine.files import write_whole
 from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
 from jobs.forgetting import plan
-from jobs.forgetting.note import LEFT, Note, sweep, unswept
+from jobs.forgetting.note import LEFT, Note, sweep, unfinished
 from jobs.forgetting.plan import KIND, Plan, Wanted
-from jobs.forgetting.telling import counted, human_work, named, told
+from jobs.forgetting.summary import counted, human_work, named, summary_lines
 from jobs.run import ActiveRun
 
 
@@ -23,16 +23,18 @@ from jobs.run import ActiveRun
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, KIND)
-    options.add_argument("runs", type=row_number, nargs="*", metavar="RUN", help="numbers, as the Runs page has them")
-    options.add_argument("--dataset", metavar="NAME", help="the data set, with its images and all runs on it")
-    options.add_argument("--with-dependents", action="store_true", help="also the runs that were built on these")
-    options.add_argument("--reviews-too", action="store_true", help="also people's reviews and tags of the data set")
-    options.add_argument("--yes", action="store_true", help="do it")
+    options.add_argument(
+        "runs", type=row_number, nargs="*", metavar="RUN", help="numbers of the runs, see the Runs page"
+    )
+    options.add_argument("--dataset", metavar="NAME", help="forget the dataset, with its images and all its runs")
+    options.add_argument("--with-dependents", action="store_true", help="also forget the runs built on these")
+    options.add_argument("--reviews-too", action="store_true", help="also delete people's reviews and tags")
+    options.add_argument("--yes", action="store_true", help="delete; without it, only list what would be deleted")
     args = options.parse_args(argv)
     if bool(args.runs) == (args.dataset is not None):
-        raise UsageError("name the runs to forget, or a data set with --dataset NAME")
+        raise UsageError("give either the numbers of runs to forget, or a dataset with --dataset NAME")
     if args.reviews_too and args.dataset is None:
-        raise UsageError("reviews and tags go with a data set alone; leave --reviews-too out, or name --dataset")
+        raise UsageError("--reviews-too is only for datasets; leave it out, or choose a dataset with --dataset")
     context = open_context(args, reads=not args.yes)
     finish_others(context, does=args.yes)
     wanted = wanted_of(context, args)
@@ -41,64 +43,66 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = plan.of(context, wanted)
     if args.yes:
         refuse(found, args)
-    print("\n".join(told(found)))
+    print("\n".join(summary_lines(found)))
     if args.yes:
         forget(context, found, reviews_too=args.reviews_too)
     else:
-        print(f"forget: nothing is changed yet; to do it: {found.command}")
+        print(f"forget: nothing has been deleted yet; to delete, run: {found.command}")
     return 0
 
 
 def finish_others(context: Context, *, does: bool) -> None:
-    """Remove the files of what was forgotten before by a run that was cut off; unless it does, only tell of them."""
-    for row, note in unswept(context):
+    """Delete the files left by earlier forget runs that were interrupted; if not `does`, only report them."""
+    for row, note in unfinished(context):
         if not does:
-            print(f"note: run {row.id} was cut off; with --yes the files that it left go first")
+            print(f"note: run {row.id} was interrupted; with --yes the files that it left are deleted first")
             continue
         run = ActiveRun.claim(context, kind=KIND, config=row.config, again=True)
         with run:
             sweep(run, note)
         (run.folder / LEFT).unlink(missing_ok=True)
-        print(f"forget: run {run.id}, which was cut off, is finished")
+        print(f"forget: finished run {run.id}, which was interrupted")
 
 
 def wanted_of(context: Context, args: Namespace) -> Wanted | None:
-    """What is asked for and still there; a line tells what was forgotten already. None where nothing is left.
+    """What is requested and still exists; prints what was forgotten earlier. None if nothing is left.
 
-    Raises UsageError for a data set that never was; a run that never was is left to `plan.of`.
+    Raises UsageError for a dataset that never existed; `plan.of` checks the runs.
     """
     with session.reading(context.engine) as db:
         gone = {number: by for number in args.runs if (by := runs.forgotten_by(db, number)) is not None}
         known = {one.name: one for one in datasets.every(db)}
         emptied = {row.config.get("dataset"): row.id for row in runs.forgettings(db)}
     for number, by in gone.items():
-        print(f"forget: run {number} was forgotten already, by run {by.id}")
+        print(f"forget: run {number} was already forgotten by run {by.id}")
     if args.dataset is None:
         left = frozenset(args.runs) - gone.keys()
         return Wanted(runs=left) if left else None
     if args.dataset in known:
         return Wanted(dataset=known[args.dataset])
     if args.dataset in emptied:
-        print(f"forget: dataset '{args.dataset}' was forgotten already, by run {emptied[args.dataset]}")
+        print(f"forget: dataset '{args.dataset}' was already forgotten by run {emptied[args.dataset]}")
         return None
     raise UsageError(f"dataset '{args.dataset}' is unknown; known: {', '.join(known) or 'none'}")
 
 
 def refuse(found: Plan, args: Namespace) -> None:
-    """Raises JobError where it was not said that dependents, or people's work, go as well."""
+    """Raise JobError if dependents or people's work would be deleted without the option that allows it."""
     dependents = found.going.dependents
     if dependents and not args.with_dependents:
         were = "was" if len(dependents) == 1 else "were"
         raise JobError(
-            f"{named(dependents)} {were} built on {named(found.going.asked)}; name them too, or add --with-dependents"
+            f"{named(dependents)} {were} built on {named(found.going.asked)}; add their numbers, or --with-dependents"
         )
     if found.has_reviews and not args.reviews_too:
-        raise JobError(f"{human_work(found)} would go too, which no job makes again; if they are to, add --reviews-too")
+        raise JobError(
+            f"{human_work(found)} would be deleted too and cannot be restored; to delete them, add --reviews-too"
+        )
 
 
 def forget(context: Context, found: Plan, *, reviews_too: bool) -> None:
-    """Note which files are to go, delete the rows, then the files: whatever ends it early, no row names a file that is
-    gone, and the note tells what is left to do. Raises JobError where something changed meanwhile."""
+    """Note which files to delete, delete the rows, then the files: whenever it is interrupted, no row refers to a
+    missing file, and the note says what is left to do. Raises JobError if something changed in the meantime."""
     dataset, ids = found.wanted.dataset, found.going.all
     config = {"runs": ids, "scoring": found.scoring, "openings": found.openings}
     if dataset is not None:
@@ -113,8 +117,8 @@ def forget(context: Context, found: Plan, *, reviews_too: bool) -> None:
             forgetting.forget(db, ids, dataset_id=found.wanted.dataset_id, heirs=found.going.heirs)
         sweep(run, note)
     (run.folder / LEFT).unlink(missing_ok=True)
-    kept = f", and dataset '{dataset.name}'" if dataset else ""
-    print(f"forget: run {run.id} forgot {counted(len(ids), 'run')}{kept} in {run.seconds:.1f} s")
+    also = f" and dataset '{dataset.name}'" if dataset else ""
+    print(f"forget: run {run.id} forgot {counted(len(ids), 'run')}{also} in {run.seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""What forgetting runs and datasets is made of."""
+"""The parts of forgetting runs and datasets."""

@@ -1,4 +1,4 @@
-"""The files that only a run made, which go once its row is gone: its folder, and the folders of its indexes."""
+"""The files that only one run made, deleted once its row is gone: its folder, and the folders of its indexes."""
 
 import shutil
 from collections.abc import Collection, Iterator, Sequence
@@ -13,7 +13,7 @@ from jobs.run import OWNER, belongs, folder_names, found_folder, owner_of
 
 @dataclass(frozen=True)
 class Size:
-    """How many files, and the bytes in them."""
+    """A number of files, and their total bytes."""
 
     files: int = 0
     bytes: int = 0
@@ -28,23 +28,23 @@ class Left:
 
     run_id: int
     folder: str | None
-    """None where there is none, or none that is its own."""
+    """None if there is none that belongs to it."""
     name: str
-    """What its folder would be called."""
+    """The default name of its folder."""
     owner: str
-    """What the folder says of whose it is."""
+    """The text of the folder's owner file."""
     indexes: Sequence[str]
 
     @classmethod
     def of(cls, artifacts: Path, run: Run, indexes: Sequence[str]) -> "Left":
-        """What is there of the run. indexes: the folders of those that it built."""
+        """The run's files that exist. indexes: the folders of the indexes that it built."""
         found, (plain, _) = found_folder(artifacts, run), folder_names(artifacts, run)
         folder = None if found is None else found.relative_to(artifacts).as_posix()
         return cls(run.id, folder, plain.relative_to(artifacts).as_posix(), owner_of(run), tuple(indexes))
 
     def folders(self, artifacts: Path) -> Iterator[Path]:
-        """The folders that are the run's and nobody else's, its own last: until it is gone it tells whose the others
-        are. Another database's run may have this one's number, and then has the name of its folder too."""
+        """The folders that belong to this run alone, its own folder last: until that is deleted it says whose the
+        others are. A run of another database can have the same number, and so the same folder name."""
         own = artifacts / self.folder if self.folder else None
         is_own = (
             own is not None and own.is_dir() and (not any(own.iterdir()) or belongs(own, self.owner, otherwise=True))
@@ -55,13 +55,12 @@ class Left:
             yield own
 
     def size(self, artifacts: Path) -> Size:
-        """How much it is."""
+        """Their files and bytes."""
         files = [file for folder in self.folders(artifacts) for file in members(folder)]
         return Size(len(files), sum(file.stat().st_size for file in files))
 
     def remove(self, artifacts: Path, *, used: Collection[str]) -> Size:
-        """Delete it; what was deleted already is left out. used: paths that other runs' rows refer to, which stay.
-        Raises OSError."""
+        """Delete what still exists. used: paths that other runs' rows refer to, which are kept. Raises OSError."""
         removed = Size()
         for folder in self.folders(artifacts):
             path = folder.relative_to(artifacts).as_posix()
@@ -71,13 +70,13 @@ class Left:
 
 
 def strangers(artifacts: Path, known: Collection[str]) -> list[str]:
-    """The folders of runs that no run of this database owns: another database works here too, or a row was deleted by
-    hand. known: what the owners of this one's folders say, see `jobs.run.owner_of`."""
+    """Run folders that no run of this database owns: another database uses the artifact folder too, or a row was
+    deleted by hand. known: the owner texts of this database's runs, see `jobs.run.owner_of`."""
     found = []
     for folder in sorted((artifacts / "runs").glob("*/")):
         try:
             owner = (folder / OWNER).read_text(encoding="utf-8")
-        except FileNotFoundError:  # as earlier versions left them
+        except FileNotFoundError:  # left by an earlier version
             continue
         if owner not in known:
             found.append(folder.relative_to(artifacts).as_posix())
@@ -85,7 +84,7 @@ def strangers(artifacts: Path, known: Collection[str]) -> list[str]:
 
 
 def remove_thumbnails(artifacts: Path, shas: Collection[str]) -> Size:
-    """Delete the thumbnails of these pictures, as far as there are any. Raises OSError."""
+    """Delete the existing thumbnails of these images. Raises OSError."""
     removed = Size()
     for sha256 in shas:
         path = thumbnail_path(artifacts, sha256)
@@ -96,18 +95,18 @@ def remove_thumbnails(artifacts: Path, shas: Collection[str]) -> Size:
 
 
 def thumbnails(artifacts: Path, shas: Collection[str]) -> Size:
-    """How much the thumbnails of these pictures are."""
+    """Files and bytes of these images' thumbnails."""
     there = [path for path in (thumbnail_path(artifacts, sha256) for sha256 in shas) if path.is_file()]
     return Size(len(there), sum(path.stat().st_size for path in there))
 
 
 def _inside(artifacts: Path, path: Path) -> bool:
-    """Whether it is a folder of an index in the artifact folder, links followed."""
+    """Whether the path is an index folder in the artifact folder, after following links."""
     return path.is_dir() and path.resolve().is_relative_to((artifacts / "indexes").resolve())
 
 
 def _remove(folder: Path) -> Size:
-    """Delete a folder, the file that names its owner last: where this is cut off, it can be told whose the rest is."""
+    """Delete a folder, its owner file last, so that after an interruption the rest can still be attributed."""
     files = members(folder)
     size = Size(len(files), sum(file.stat().st_size for file in files))
     for path in sorted(folder.iterdir(), key=lambda path: path.name == OWNER):

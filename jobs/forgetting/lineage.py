@@ -1,4 +1,4 @@
-"""Which runs were built on which, by what their rows tell; and which reports of a run another asked for as well."""
+"""Which runs were built on which, from their rows; and which of a run's reports another run requested too."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping
@@ -20,13 +20,13 @@ from jobs.run import fingerprint
 
 @dataclass(frozen=True)
 class Lineage:
-    """The runs that were built on each run, by its number."""
+    """Run id -> the ids of the runs built on it."""
 
     readers: Mapping[int, frozenset[int]]
 
     @classmethod
     def of(cls, db: Session) -> "Lineage":
-        """What the database tells by now."""
+        """Read the current lineage from the database."""
         rows = db.execute(select(VectorIndex.id, VectorIndex.run_id, VectorIndex.sha256)).all()
         indexes = _Indexes({row.id: row.run_id for row in rows}, {row.sha256: row.run_id for row in rows})
         readers = defaultdict(set)
@@ -36,7 +36,7 @@ class Lineage:
         return cls({source: frozenset(found) for source, found in readers.items()})
 
     def dependents(self, run_ids: Collection[int]) -> set[int]:
-        """The runs that were built on any of these, and on those in turn; without these themselves."""
+        """The runs built on any of these, directly or indirectly, without these themselves."""
         found, new = set(run_ids), set(run_ids)
         while new:
             new = {reader for one in new for reader in self.readers.get(one, ())} - found
@@ -45,28 +45,28 @@ class Lineage:
 
 
 def rests_on_pixels(run: Run) -> bool:
-    """Whether it is a run of reports whose texts rest on no classifier: its predict run only told which images to write
-    about, and what to score them against."""
+    """Whether it is a report run whose texts do not depend on the classifier: its predict run only determined which
+    images to write about and what to score against."""
     settings = run.config.get("settings")
     return run.kind == "report" and settings is not None and "classifier" not in settings
 
 
 def _named(run: Run) -> set[int]:
-    """The runs that its settings, or what came of it, name as read."""
+    """The runs that its config or summary names as inputs."""
     scored_against = {run.config.get("predict_run")} if rests_on_pixels(run) else set()
     return runs.named_in(run.config, run.summary) - scored_against
 
 
 @dataclass(frozen=True)
 class _Indexes:
-    """Which run built an index, by its number and by its sha256."""
+    """The run that built each index, by the index's id and by its sha256."""
 
     by_id: Mapping[int, int]
     by_sha256: Mapping[str, int]
 
     def read_by(self, run: Run) -> Iterator[int]:
-        """The runs whose indexes it read: an evaluation and an export name them by number, reports of nearest cases by
-        hash, and the hash is part of a map's fingerprint."""
+        """The runs whose indexes it read: evaluations and exports name them by id, reports of nearest cases by hash,
+        and a map's fingerprint includes the hash."""
         named = run.config.get("indexes") or ()
         for number in named.values() if isinstance(named, dict) else named:
             if number in self.by_id:
@@ -81,8 +81,8 @@ class _Indexes:
 
 
 def measured_by(db: Session, run_ids: Collection[int], heirs: Collection[int]) -> set[int]:
-    """The evaluations that measured reports which go with these runs: of their model and strategy, on pictures that the
-    evaluation's dataset holds, and written before it. heirs: ids of reports that stay."""
+    """The evaluations that measured reports deleted with these runs: of the same model and strategy, on images of the
+    evaluation's dataset, and written before it. heirs: ids of reports that are kept."""
     query = select(Report.model, Report.strategy, Image.dataset_id, Report.id)
     query = query.join(Image, Image.sha256 == Report.image_sha256).where(Report.run_id.in_(run_ids))
     first: dict[tuple[str, int], int] = {}
@@ -102,8 +102,8 @@ def measured_by(db: Session, run_ids: Collection[int], heirs: Collection[int]) -
 
 
 def heirs_of(context: Context, run_ids: Collection[int]) -> dict[int, int]:
-    """The reports of these runs that a finished run which stays asked for too, and found there already: they are that
-    one's as well, and go over to it. Run by the report's id; of several the first begun."""
+    """Report id -> the finished run that inherits the report, because it is kept and requested the report too, but
+    found it already written; of several such runs the earliest."""
     with session.reading(context.engine) as db:
         written = _written(db, run_ids)
         finished = (Run.kind == "report", Run.status == "finished", Run.id.not_in(run_ids))
@@ -121,7 +121,7 @@ def heirs_of(context: Context, run_ids: Collection[int]) -> dict[int, int]:
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """A report: its id, and the sha256 of its prompt and of its picture."""
+    """A report: its id, and the sha256 of its prompt and of its image."""
 
     id: int
     prompt: str
@@ -129,7 +129,7 @@ class _Written:
 
 
 def _written(db: Session, run_ids: Collection[int]) -> dict[tuple[Any, ...], list[_Written]]:
-    """The reports of these runs by model, revision and the hash of their settings."""
+    """The reports of these runs, by model, revision and the hash of their settings."""
     found = defaultdict(list)
     query = select(Report.model, Report.revision, Report.settings_sha256, Report.id, Report.prompt_sha256)
     query = query.add_columns(Report.image_sha256).where(Report.run_id.in_(run_ids)).order_by(Report.id)
@@ -140,23 +140,23 @@ def _written(db: Session, run_ids: Collection[int]) -> dict[tuple[Any, ...], lis
 
 
 def _asked(context: Context, run: Run) -> set[str] | None:
-    """The pictures, by sha256, that a report run asked for. Where that is not known any more (of imported reports, or
-    where its predict run was forgotten) None, any, if it found some of its reports there already, else none."""
+    """The sha256 of the images that a report run requested. If that is unknown (imported reports, or a forgotten
+    predict run): None, meaning any image, if some of its reports had existed before, else the empty set."""
     with session.reading(context.engine) as db:
         predicted = db.get(Run, run.config.get("predict_run") or 0)
     if predicted is None or "images" not in run.config:
-        told = run.summary or {}
-        return set() if told.get("reports", 0) <= told.get("written", 0) + told.get("failed", 0) else None
+        counts = run.summary or {}
+        return set() if counts.get("reports", 0) <= counts.get("written", 0) + counts.get("failed", 0) else None
     wanted, split, only = report.image_count(run.config["images"]), run.config.get("split"), run.config.get("only")
     try:
         _, images = report.chosen_images(context, predicted, split=split, only=only, count=wanted, seed=run.seed or 0)
-    except JobError:  # nothing of what it asked for is there any more
+    except JobError:  # none of the requested images exists any more
         return set()
     return {image.sha256 for image in images}
 
 
 def latest_scoring(db: Session, dataset_ids: Collection[int]) -> set[int]:
-    """The run that scored reports last, of each of these datasets."""
+    """For each of these datasets, the run that last scored its reports."""
     query = select(Run.dataset_id, Run.id).where(Run.kind.in_(("score", "report")), Run.status == "finished")
     query = query.where(Run.dataset_id.in_(dataset_ids)).order_by(Run.finished, Run.id)
     return set({row.dataset_id: row.id for row in db.execute(query)}.values())

@@ -1,4 +1,4 @@
-"""What is written down before any row goes, so that the files which are left can be found whenever it is cut off."""
+"""The note written before any row is deleted, so that an interrupted run's remaining files can still be found."""
 
 import json
 from collections.abc import Sequence
@@ -19,38 +19,38 @@ LEFT = "left.json"
 
 @dataclass(frozen=True)
 class Note:
-    """The files that are to go after the rows, and what is told of those."""
+    """The files to delete after the rows, and a summary of both."""
 
     left: Sequence[Left]
     thumbnails: Sequence[str]
-    """Pictures, by sha256."""
+    """The images' sha256."""
     size: Size
     rows: dict[str, int]
     runs: Sequence[dict[str, object]]
-    """Number, kind and command of each run that is forgotten."""
+    """Id, kind and command of each forgotten run."""
 
     @classmethod
     def of(cls, found: Plan) -> "Note":
-        """The plan's."""
-        told: list[dict[str, object]] = [
+        """The note for this plan."""
+        forgotten: list[dict[str, object]] = [
             {"run": run.id, "kind": run.kind, "command": run.command} for run in found.runs
         ]
-        return cls(found.left, found.thumbnails, found.size, found.rows, told)
+        return cls(found.left, found.thumbnails, found.size, found.rows, forgotten)
 
     def json(self) -> str:
-        """As the file has it."""
+        """The note as JSON text."""
         return json.dumps(asdict(self))
 
     @classmethod
     def read(cls, text: str) -> "Note":
-        """From the file."""
-        said = json.loads(text)
-        left = [Left(**{**one, "indexes": tuple(one["indexes"])}) for one in said["left"]]
-        return cls(left, said["thumbnails"], Size(**said["size"]), said["rows"], said["runs"])
+        """The note from its JSON text."""
+        stored = json.loads(text)
+        left = [Left(**{**one, "indexes": tuple(one["indexes"])}) for one in stored["left"]]
+        return cls(left, stored["thumbnails"], Size(**stored["size"]), stored["rows"], stored["runs"])
 
 
-def unswept(context: Context) -> list[tuple[Run, Note]]:
-    """The runs that were cut off after the rows had gone, with their notes."""
+def unfinished(context: Context) -> list[tuple[Run, Note]]:
+    """The forget runs that were interrupted after their rows were deleted, with their notes."""
     found = []
     with session.reading(context.engine) as db:
         for row in runs.forgettings(db):
@@ -64,8 +64,8 @@ def unswept(context: Context) -> list[tuple[Run, Note]]:
 
 
 def sweep(run: ActiveRun, note: Note) -> None:
-    """Delete the files, and say in the run's summary what was forgotten. What was deleted already is left out, and so
-    is what another run's rows refer to by now. Raises OSError."""
+    """Delete the note's files that still exist and that no other run's rows refer to, and store in the run's summary
+    what was forgotten. Raises OSError."""
     context = run.context
     with session.reading(context.engine) as db:
         used = forgetting.paths_of_others(db, [one.run_id for one in note.left])

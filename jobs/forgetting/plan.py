@@ -1,4 +1,4 @@
-"""What would be forgotten: which runs, those that were built on them, how many rows and files; and what forbids it."""
+"""What would be forgotten: runs, the runs built on them, numbers of rows and files; and what prevents it."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -18,33 +18,33 @@ from jobs.forgetting.lineage import Lineage
 from jobs.run import owner_of
 
 KIND = "forget"
-"""Of the runs that forget others. They stay: SQLite gives the number of a deleted last row again, and a link or a
-browser's store that speaks of a forgotten run must not find another's."""
+"""The kind of runs that forget others. They are kept: SQLite reuses the number of a deleted last row, and a link or a
+browser's storage that refers to a forgotten run must not find a different one."""
 SHOWN = ("train", "predict", "evaluate", "map")
-"""Kinds of which pages show the run in force."""
+"""Kinds of which pages show the current run."""
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What someone asks to forget: runs, or a dataset with all of its runs."""
+    """What to forget: runs, or a dataset with all of its runs."""
 
     runs: frozenset[int] = frozenset()
     dataset: Dataset | None = None
 
     @property
     def dataset_id(self) -> int | None:
-        """Of the dataset; None where runs are asked for."""
+        """The dataset's id; None for runs."""
         return self.dataset.id if self.dataset else None
 
     @property
     def words(self) -> list[str]:
-        """Its words on the command line."""
+        """The command-line words that request it."""
         return option("dataset", self.dataset.name) if self.dataset else [str(number) for number in sorted(self.runs)]
 
 
 @dataclass(frozen=True)
 class Going:
-    """The runs that would go: those that were asked for, and those that were built on them."""
+    """The runs that would be deleted: those requested, and those built on them."""
 
     asked: frozenset[int]
     dependents: frozenset[int]
@@ -53,59 +53,59 @@ class Going:
 
     @property
     def all(self) -> list[int]:
-        """Every run that would go, in order."""
+        """Every run that would be deleted, in order."""
         return sorted(self.asked | self.dependents)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All that would go, as it stands now."""
+    """Everything that would be deleted, as of now."""
 
     wanted: Wanted
     going: Going
     runs: Sequence[Run]
     rows: dict[str, int]
     reviews: dict[str, int]
-    """Of the dataset, by reader."""
+    """The dataset's number of reviews by reader."""
     tags: int
     left: Sequence[Left]
     size: Size
     thumbnails: Sequence[str]
-    """Pictures, by sha256, whose thumbnails go: no other dataset holds them."""
+    """The sha256 of images whose thumbnails are deleted: no other dataset holds them."""
     strangers: Sequence[str]
-    """Folders of runs that are not this database's, for whose sake thumbnails stay."""
+    """Folders of another database's runs; if there are any, thumbnails are kept."""
     exported: Sequence[str]
-    """Folders that forgotten exports wrote into, which stay."""
+    """Folders that forgotten exports wrote into, which are kept."""
     rescored: Sequence[Run]
-    """Runs of reports that stay, and were scored against predictions that go."""
+    """Report runs that are kept but were scored against predictions that are deleted."""
     successors: Sequence[tuple[str, int | None]]
-    """Kind and number of each run that would come into force in the place of one that goes; None where none would."""
+    """Kind and number of each run that would become current in place of a deleted one; None if there is no other."""
 
     @property
     def command(self) -> str:
-        """The command that does it."""
+        """The command that carries out the plan."""
         more = ["--with-dependents"] * bool(self.going.dependents) + ["--reviews-too"] * self.has_reviews
         return shell("forget", *self.wanted.words, *more, "--yes")
 
     @property
     def has_reviews(self) -> bool:
-        """Whether people's work would go, which no job makes again."""
+        """Whether people's reviews or tags would be deleted, which no job can recreate."""
         return bool(self.reviews or self.tags)
 
     @property
     def scoring(self) -> bool:
-        """Whether reports that stay may have scores of a run, or against a run, that goes."""
+        """Whether kept reports may have scores that were made by, or against, a deleted run."""
         return bool(self.rescored) or any(run.kind in ("score", "report") for run in self.runs)
 
     @property
     def openings(self) -> dict[str, int]:
-        """How many of the runs scored the test split, by the number of its dataset: it stays opened."""
+        """Dataset id -> the number of deleted runs that scored its test split, so that they still count."""
         opened = Counter(str(run.dataset_id) for run in self.runs if runs.opens_test(run))
         return {number: count for number, count in opened.items() if number != str(self.wanted.dataset_id)}
 
 
 def of(context: Context, wanted: Wanted) -> Plan:
-    """All that would go, counted. Raises UsageError or JobError where something cannot."""
+    """Everything that would be deleted. Raises UsageError or JobError if something cannot be deleted."""
     dataset = wanted.dataset
     with session.reading(context.engine) as db:
         found = _going(context, db, wanted)
@@ -141,16 +141,16 @@ def of(context: Context, wanted: Wanted) -> Plan:
 
 
 def confirm(context: Context, db: Session, found: Plan, *, reviews_too: bool) -> None:
-    """Look again while nobody else writes. Raises JobError where other runs would go than were told, or people's work
-    that was not."""
+    """Check the plan again while nobody else writes. Raises JobError if other runs, or reviews that were not in the
+    plan, would be deleted."""
     if _going(context, db, found.wanted, heirs=found.going.heirs) != found.going:
-        raise JobError("other runs were built on what is to be forgotten meanwhile; ask again")
+        raise JobError("other runs were built on these runs in the meantime; run the same command again")
     if not reviews_too and any(_human_work(db, found.wanted.dataset)):
-        raise JobError("somebody reviewed an image of the data set meanwhile; ask again")
+        raise JobError("an image of the dataset was reviewed in the meantime; run the same command again")
 
 
 def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, int] | None = None) -> Going:
-    """The runs that would go. heirs: where they are known already. Raises UsageError or JobError where one cannot."""
+    """The runs that would be deleted. heirs: if already known. Raises UsageError or JobError if one cannot be."""
     asked = _asked(db, wanted)
     known = Lineage.of(db)
     dependents = known.dependents(asked)
@@ -171,7 +171,7 @@ def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, in
 
 
 def _loose(run: Run, found: Going) -> bool:
-    """Whether a run of reports stays, though the predict run goes that they were scored against."""
+    """Whether the report run is kept while the predict run that its reports were scored against is deleted."""
     return run.id not in found.all and run.config.get("predict_run") in found.all
 
 
@@ -193,11 +193,11 @@ def _successors(db: Session, rows: Sequence[Run]) -> list[tuple[str, int | None]
 
 
 def _asked(db: Session, wanted: Wanted) -> set[int]:
-    """The runs that were asked for. Raises UsageError where one is none, or is no run that goes."""
+    """The requested runs. Raises UsageError if one does not exist or cannot be forgotten."""
     if wanted.dataset is not None:
         ingesting = db.scalars(select(Run).where(Run.kind == "ingest", Run.status == "running"))
         for run in ingesting:
-            if runs.status(run) == "running":  # it may be about to need a thumbnail that is there
+            if runs.status(run) == "running":  # it may be about to use an existing thumbnail
                 raise JobError(f"run {run.id} is ingesting a folder; wait for it, or stop process {run.pid}")
         return set(db.scalars(select(Run.id).where(Run.dataset_id == wanted.dataset.id)))
     for number in sorted(wanted.runs):
@@ -205,21 +205,21 @@ def _asked(db: Session, wanted: Wanted) -> set[int]:
         if named is None:
             raise UsageError(f"there is no run {number}; see the Runs page")
         if named.kind == KIND:
-            raise UsageError(f"run {number} tells what was forgotten, and stays; leave it out")
+            raise UsageError(f"run {number} records what was forgotten and cannot be forgotten itself; leave it out")
         if named.kind == "ingest" and named.dataset_id is not None:
             standing = runs.in_force(db, "ingest", named.dataset_id)
             if standing is not None and standing.id == named.id:
                 dataset = db.get_one(Dataset, named.dataset_id)
                 raise UsageError(
-                    f"run {number} is the ingest that dataset '{dataset.name}' stands on; forget the whole of it with: "
+                    f"run {number} is the current ingest of dataset '{dataset.name}'; forget the whole dataset with: "
                     f"{job(KIND, dataset.name)}"
                 )
     return set(wanted.runs)
 
 
 def _refuse_scores_elsewhere(db: Session, wanted: Wanted, rows: Sequence[Run]) -> None:
-    """Raises JobError where reports that stay have scores by the labels of a dataset whose last scoring would go: they
-    would pass for those of the dataset that holds their pictures too. A report has one set of scores."""
+    """Raise JobError if kept reports have scores from a dataset whose last scoring run would be deleted: these scores
+    would then be taken for those of the other dataset with the same images. A report has one set of scores."""
     ids = {run.id for run in rows}
     scoring = {run.dataset_id for run in rows if run.kind in ("score", "report") and run.dataset_id is not None}
     last = lineage.latest_scoring(db, scoring) & ids
@@ -229,6 +229,6 @@ def _refuse_scores_elsewhere(db: Session, wanted: Wanted, rows: Sequence[Run]) -
         held = select(Image.id).where(Image.dataset_id == other.id, stays).limit(1)
         if other.id != wanted.dataset_id and evaluation.scored_for(db, other.id) in names and db.scalar(held):
             raise JobError(
-                f"reports that dataset '{other.name}' shows have their scores by the labels of dataset "
-                f"'{evaluation.scored_for(db, other.id)}'; first score them by its own: {job('score', other.name)}"
+                f"reports of dataset '{other.name}' were last scored against the labels of dataset "
+                f"'{evaluation.scored_for(db, other.id)}'; first rescore them with: {job('score', other.name)}"
             )

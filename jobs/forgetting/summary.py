@@ -1,4 +1,4 @@
-"""What would be forgotten, in lines for people."""
+"""What would be forgotten, as lines of text."""
 
 from collections.abc import Collection, Iterator
 
@@ -7,16 +7,16 @@ from engine.commands import job
 from jobs.forgetting.plan import Plan
 
 NAMED = 8
-"""Runs that a line names; more are counted."""
+"""Maximum number of runs that a line names; the rest are only counted."""
 
 
-def told(found: Plan) -> list[str]:
-    """The runs, those built on them, rows by kind, files, and what is kept."""
+def summary_lines(found: Plan) -> list[str]:
+    """The runs, the runs built on them, rows by kind, files, and what is kept."""
     return [*_runs(found), *_numbers(found), *_kept(found)]
 
 
 def named(numbers: Collection[int]) -> str:
-    """Runs in words, the first of many."""
+    """The runs in words, at most NAMED of them by number."""
     if not numbers:
         return "no run"
     shown = [str(number) for number in sorted(numbers)]
@@ -30,7 +30,7 @@ def counted(number: int, what: str) -> str:
 
 
 def human_work(found: Plan) -> str:
-    """The reviews, by reader, and the tags of the data set."""
+    """The reviews, by reader, and the tags of the dataset."""
     readers = ", ".join(f"{reader} {number:,}" for reader, number in found.reviews.items())
     by = f" ({readers})" if readers else ""
     return f"{counted(sum(found.reviews.values()), 'review')}{by} and {counted(found.tags, 'tag')}"
@@ -41,7 +41,7 @@ def _runs(found: Plan) -> Iterator[str]:
     yield f"forget: {f'dataset {dataset.name!r} with ' if dataset else ''}{named(going.asked)}"
     yield from (_of_run(run) for run in found.runs if run.id in going.asked)
     if going.dependents:
-        yield "built on these, so they would go too:"
+        yield "built on these, so they would be deleted too:"
         yield from (_of_run(run) for run in found.runs if run.id in going.dependents)
 
 
@@ -54,28 +54,28 @@ def _of_run(run: Run) -> str:
 
 def _numbers(found: Plan) -> Iterator[str]:
     wide = max((len(kind) for kind in found.rows), default=0) + 2
-    yield "what goes:"
+    yield "to be deleted:"
     yield from (f"  {kind:<{wide}}{number:>12,}" for kind, number in found.rows.items())
     yield f"  {'files':<{wide}}{found.size.files:>12,}  of {found.size.bytes / 1e6:,.1f} MB"
     if found.has_reviews:
-        yield f"people's work, which no job makes again: {human_work(found)}"
+        yield f"people's work, which cannot be restored: {human_work(found)}"
 
 
 def _kept(found: Plan) -> Iterator[str]:
     heirs = found.going.heirs
     if heirs:
-        yield f"kept: {counted(len(heirs), 'report')} that {named(set(heirs.values()))} asked for too"
+        yield f"kept: {counted(len(heirs), 'report')} also requested by {named(set(heirs.values()))}"
     for dataset in sorted({run.config["dataset"] for run in found.rescored}):
         theirs = [run.id for run in found.rescored if run.config["dataset"] == dataset]
         yield (
-            f"kept: reports of {named(theirs)}, whose texts rest on nothing that goes; their scores do, so afterwards "
-            f"run: {job('score', dataset)}"
+            f"kept: reports of {named(theirs)}, whose texts depend on nothing that is deleted; their scores do, so "
+            f"rescore them afterwards with: {job('score', dataset)}"
         )
     yield from (f"kept: exported files in {folder}" for folder in found.exported)
     if found.strangers:
         yield (
-            f"kept: thumbnails, as no run of this database made {found.strangers[0]} in the artifact folder: another "
-            "database may need them"
+            f"kept: thumbnails, because no run of this database made {found.strangers[0]} in the artifact folder, so "
+            "another database may need them"
         )
-    yield from (f"in force then: {kind} run {number}" for kind, number in found.successors if number is not None)
-    yield from (f"in force then: no {kind} run" for kind, number in found.successors if number is None)
+    yield from (f"current afterwards: {kind} run {number}" for kind, number in found.successors if number is not None)
+    yield from (f"current afterwards: no {kind} run" for kind, number in found.successors if number is None)

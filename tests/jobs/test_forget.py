@@ -150,10 +150,10 @@ def test_without_yes_it_tells_what_would_go_and_changes_nothing(
     assert (told["runs"], told["predictions"], told["reports"]) == ("2", "50", "4")
     assert any(
         line.split()[:2] == [f"{written}", "report,"]
-        for line in lines[lines.index("built on these, so they would go too:") :]
+        for line in lines[lines.index("built on these, so they would be deleted too:") :]
     )
-    assert "in force then: no predict run" in lines
-    assert lines[-1].endswith(f"to do it: python -m jobs forget {number} --with-dependents --yes")
+    assert "current afterwards: no predict run" in lines
+    assert lines[-1].endswith(f"to delete, run: python -m jobs forget {number} --with-dependents --yes")
 
 
 @pytest.mark.parametrize("kind", ["train", "predict", "report", "embed", "audit", "evaluate", "map"])
@@ -212,7 +212,7 @@ def test_a_run_that_others_were_built_on_is_refused_and_goes_with_them_when_they
     before = everything(world.context)
     assert forget.main([str(train.id), "--yes", *common]) == 1
     assert error(capsys) == (
-        f"error: runs {predict.id} and {audit.id} were built on run {train.id}; name them too, or add --with-dependents"
+        f"error: runs {predict.id} and {audit.id} were built on run {train.id}; add their numbers, or --with-dependents"
     )
     assert forget.main([str(train.id), str(predict.id), "--yes", *common]) == 1
     assert f"run {audit.id} was built on runs {train.id} and {predict.id}" in error(capsys)
@@ -290,13 +290,16 @@ def test_numbers_that_are_no_run_or_stay_are_refused_in_one_line(
     assert forget.main(["77", *common]) == 2
     assert error(capsys) == "error: there is no run 77; see the Runs page"
     assert forget.main([str(ingest.id), *common]) == 2
-    assert "stands on; forget the whole of it with: python -m jobs forget --dataset drawn" in error(capsys)
+    assert (
+        "is the current ingest of dataset 'drawn'; forget the whole dataset with: python -m jobs forget --dataset drawn"
+        in error(capsys)
+    )
     assert forget.main([str(number), "--yes", *common]) == 0
     said(capsys)
     assert forget.main([str(number), "--yes", *common]) == 0
-    assert said(capsys) == f"forget: run {number} was forgotten already, by run {number + 1}\n"
+    assert said(capsys) == f"forget: run {number} was already forgotten by run {number + 1}\n"
     assert forget.main([str(number + 1), *common]) == 2
-    assert "tells what was forgotten, and stays" in error(capsys)
+    assert "records what was forgotten and cannot be forgotten itself" in error(capsys)
 
 
 @pytest.mark.parametrize("words", [[], ["3", "--dataset", "drawn"], ["3", "--reviews-too"], ["--dataset", "other"]])
@@ -320,7 +323,7 @@ def test_the_next_latest_is_in_force_and_what_was_forgotten_is_done_again(
     written = reported(world)
     older, newer = world.add_index().id, world.add_index().id
     assert forget.main([str(second), str(written), str(newer), "--yes", *common]) == 0
-    assert f"in force then: predict run {first}" in said(capsys)
+    assert f"current afterwards: predict run {first}" in said(capsys)
     assert in_force(world, "predict") == first
     with session.reading(world.context.engine) as db:
         assert [index.run_id for index in evaluation.indexes(db, world.dataset.id)] == [older]
@@ -345,7 +348,7 @@ def test_a_finished_training_is_not_said_to_be_done_once_it_was_forgotten(world:
 def test_what_begins_to_build_on_a_run_while_it_is_forgotten_is_told(world: World, common: list[str]) -> None:
     train = world.add_train()
     assert forget.main([str(train.id), "--yes", *common]) == 0
-    with pytest.raises(JobError, match=f"run {train.id}, which this builds on, was forgotten meanwhile, by run"):
+    with pytest.raises(JobError, match=f"run {train.id}, which this builds on, was forgotten in the meantime by run"):
         ActiveRun.claim(world.context, kind="predict", config={"train_run": train.id})
 
 
@@ -357,7 +360,7 @@ def test_reports_that_another_run_asked_for_too_go_over_to_it(
     every = reported(world, images="all")
     assert (of_run(world.context, few), of_run(world.context, every)) == (4, 46)
     assert forget.main([str(few), "--yes", *common]) == 0
-    assert f"kept: 4 reports that run {every} asked for too" in said(capsys)
+    assert f"kept: 4 reports also requested by run {every}" in said(capsys)
     assert of_run(world.context, every) == 50
     assert_whole(world.context)
     few = reported(world, images="4")
@@ -382,7 +385,7 @@ def test_reports_whose_texts_rest_on_no_classifier_stay_where_the_predictions_go
     said(capsys)
     assert forget.main([str(wrong), "--with-dependents", "--yes", *common]) == 0
     told = said(capsys)
-    assert f"kept: reports of run {theirs}, whose texts rest on nothing that goes" in told
+    assert f"kept: reports of run {theirs}, whose texts depend on nothing that is deleted" in told
     assert "run: python -m jobs score --dataset drawn" in told
     assert (of_run(world.context, theirs), of_run(world.context, template)) == (4, 0)
     assert_whole(world.context, gone={wrong})
@@ -495,10 +498,12 @@ def test_killed_between_rows_and_files_no_row_names_a_missing_file_and_the_next_
     assert run.folder.exists()
     said(capsys)
     assert forget.main([str(other.id), *common]) == 0
-    assert "was cut off; with --yes the files that it left go first" in said(capsys) and run.folder.exists()
+    assert (
+        "was interrupted; with --yes the files that it left are deleted first" in said(capsys) and run.folder.exists()
+    )
     named = run if after == "the same command" else other
     assert forget.main([str(named.id), "--yes", *common]) == 0
-    assert "which was cut off, is finished" in said(capsys)
+    assert "which was interrupted" in (done := said(capsys)) and "forget: finished run" in done
     assert not run.folder.exists() and other.folder.exists() == (named is run)
     with session.reading(world.context.engine) as db:
         assert {row.status for row in runs.forgettings(db)} == {"finished"}

@@ -1,4 +1,4 @@
-"""forget --dataset: a data set goes with its runs; what other data sets share with it, and people's work, do not."""
+"""forget --dataset: a dataset goes with its runs; what other datasets share with it, and people's work, do not."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_a_data_set_goes_with_images_thumbnails_and_runs_and_the_other_is_as_it_
     assert_whole(context)
     said(capsys)
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 0
-    assert said(capsys).startswith("forget: dataset 'sample' was forgotten already, by run ")
+    assert said(capsys).startswith("forget: dataset 'sample' was already forgotten by run ")
 
 
 def test_peoples_work_is_counted_and_goes_only_when_that_is_said(
@@ -70,7 +70,7 @@ def test_peoples_work_is_counted_and_goes_only_when_that_is_said(
     assert "people's work, which no job makes again: 3 reviews (Anna 2, Ben 1) and 8 tags" in told
     assert told.splitlines()[-1].endswith("forget --dataset sample --reviews-too --yes")
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
-    assert "3 reviews (Anna 2, Ben 1) and 8 tags would go too" in error(capsys)
+    assert "3 reviews (Anna 2, Ben 1) and 8 tags would be deleted too" in error(capsys)
     assert everything(context) == before
     assert forget.main(["--dataset", "sample", "--reviews-too", "--yes", *job_options]) == 0
     with session.reading(context.engine) as db:
@@ -97,7 +97,7 @@ def test_a_review_that_comes_while_it_is_asked_is_not_forgotten(
 
     monkeypatch.setattr(forget.forgetting, "hold", reviewed)
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
-    assert "somebody reviewed an image of the data set meanwhile; ask again" in error(capsys)
+    assert "an image of the dataset was reviewed in the meantime; run the same command again" in error(capsys)
     assert counts(context)["dataset"] == 2
 
 
@@ -155,7 +155,7 @@ def test_scores_by_its_labels_on_reports_that_the_other_shows_are_refused(
     with session.reading(context.engine) as db:
         assert evaluation.scored_for(db, two[1]) == "sample"
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
-    assert "first score them by its own: python -m jobs score --dataset other" in error(capsys)
+    assert "first rescore them with: python -m jobs score --dataset other" in error(capsys)
     with ActiveRun.claim(context, kind="score", config={"of": "other"}, dataset_id=two[1]):
         pass
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 0
@@ -169,7 +169,7 @@ def test_thumbnails_stay_where_another_database_works_in_the_same_folder(
     (stranger / "owner.txt").write_text("of another database\n")
     before = set(context.artifacts.glob("thumbnails/*/*.webp"))
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 0
-    assert "kept: thumbnails, as no run of this database made runs/0003-predict-0a1b2c3d" in said(capsys)
+    assert "kept: thumbnails, because no run of this database made runs/0003-predict-0a1b2c3d" in said(capsys)
     assert set(context.artifacts.glob("thumbnails/*/*.webp")) == before and stranger.is_dir()
 
 
