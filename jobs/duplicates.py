@@ -1,7 +1,7 @@
-"""python -m jobs duplicates [--dataset NAME]: which images are nearly the same picture, within and across splits.
+"""python -m jobs duplicates [--dataset NAME]: find near-duplicate images, within and across splits.
 
-Every pair is compared by perceptual hash, close ones by the cosine of ImageNet features as well. A picture of test that
-stands in train under another name makes a figure too good. The pairs are on the Case page, and counted on Overview.
+All pairs are compared by perceptual hash, and close ones also by the cosine of ImageNet features. A test image that is
+also in train under another name inflates test metrics. The Case page shows the pairs, the Overview page their number.
 """
 
 import hashlib
@@ -20,19 +20,19 @@ from jobs.command import JobError, command, open_context, parser
 from jobs.run import ActiveRun
 
 VERSION = 2
-"""Raised when another pair becomes a near-duplicate."""
+"""Increased when the criterion for near-duplicates changes."""
 SHARD = 2048
-"""Images whose hashes are one file while the run goes on, and are lost at most where it is killed."""
+"""Images whose hashes share a file while the run is active: at most this many are recomputed after a kill."""
 BATCH = 128
 DRAWN = 256
-"""Images whose mean vector is taken from each before cosines are."""
+"""Random images whose mean vector is subtracted before cosines are computed."""
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "duplicates")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)
@@ -56,14 +56,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         across, two = queries.across(db, run.id), queries.of_two_patients(db, run.id)
     print(
         f"duplicates: {found['near_duplicate']} near-duplicate and {found['possible']} possible pairs among "
-        f"{found['images']} images; near-duplicates across splits: {across}, of two patients: {two}"
+        f"{found['images']} images; near-duplicates across splits: {across}, of different patients: {two}"
     )
     print(f"duplicates: {'already done as' if run.already_finished else 'done as'} run {run.id}")
     return 0
 
 
 def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
-    """Hash every image, compare all pairs, store the close ones with a verdict."""
+    """Hash every image, compare all pairs, and store the close ones with a verdict."""
     from engine.retrieval.duplicates import POSSIBLE, near_pairs, verdict
 
     hashes = hashed(run, dataset, images)
@@ -72,12 +72,12 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
     similar = similarities(run, dataset, images, pairs.one, pairs.other)
     rows = []
     for one, other, bits, cosine in zip(pairs.one, pairs.other, pairs.distance, similar, strict=True):
-        said = verdict(int(bits), float(cosine))
-        if said == "different":
+        found = verdict(int(bits), float(cosine))
+        if found == "different":
             continue
         lower, upper = sorted((images[int(one)].id, images[int(other)].id))
         pair = {"image_id": lower, "other_id": upper, "hash_distance": int(bits)}
-        rows.append({"run_id": run.id, **pair, "similarity": float(cosine), "verdict": said})
+        rows.append({"run_id": run.id, **pair, "similarity": float(cosine), "verdict": found})
     with session.transaction(run.context.engine) as db:
         writes.clear(db, NearDuplicate, run.id)
         writes.upsert(db, NearDuplicate, rows, unique=("run_id", "image_id", "other_id"))
@@ -92,7 +92,7 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
 
 
 def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray[np.uint8]:
-    """The perceptual hash of every image, uint8 (n, 32); what an earlier try hashed is kept."""
+    """The perceptual hash of every image, uint8 (n, 32); hashes from an earlier attempt are reused."""
     from engine.images import Ingested, read_batch
     from engine.retrieval.duplicates import BITS, perceptual_hash
 
@@ -114,7 +114,7 @@ def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray
 def similarities(
     run: ActiveRun, dataset: Dataset, images: Sequence[Image], one: NDArray[np.int64], other: NDArray[np.int64]
 ) -> NDArray[np.float64]:
-    """Cosine of each pair of rows in ImageNet features, less the mean of images drawn at random: float64 (p,)."""
+    """Cosine of each pair's ImageNet features, minus the mean of randomly drawn images: float64 (p,)."""
     from engine.images import Ingested, read_fitted
     from engine.retrieval.duplicates import EMBEDDER
     from engine.retrieval.embedders import load_embedder

@@ -1,7 +1,8 @@
-"""python -m jobs embed [--embedder NAME] [--train-run N]: turn every image into a vector and index them.
+"""python -m jobs embed [--embedder NAME] [--train-run N]: embed every image as a vector and index the vectors.
 
-Embedders: imagenet-lite0, resnet50, classifier or classifier:RUN, aligned (the classifier's, found by words as well),
-clip, biomedclip, and open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/NAME.
+Embedders: imagenet-lite0, resnet50, classifier or classifier:RUN, aligned (the classifier's features, also searchable
+by text), clip, biomedclip, and open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/NAME. Only images without a
+vector are embedded; --again embeds all of them, even if the job is already done.
 """
 
 import hashlib
@@ -56,12 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     source = source_of(context, dataset, name, args.train_run)
     refuse_few_labels(dataset, images, name)
     embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
-    run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.anew)
+    run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.again)
     if run.already_finished:
         print(f"embed: already done as run {run.id}")
         return 0
     with run:
-        embed(run, dataset, images, embedder, anew=args.anew, kind=args.index, batch_size=args.batch_size)
+        embed(run, dataset, images, embedder, reuse=not args.again, kind=args.index, batch_size=args.batch_size)
     print_outcome(run, embedder, len(images))
     return 0
 
@@ -69,35 +70,43 @@ def main(argv: Sequence[str] | None = None) -> int:
 def argument_parser() -> ArgumentParser:
     """The command line of this job."""
     options = parser(__doc__, "embed")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--embedder", metavar="NAME", help="see above (default: classifier once trained, else imagenet-lite0)"
+        "--embedder",
+        metavar="NAME",
+        help="embedder, see above (default: classifier if one is trained, else imagenet-lite0)",
     )
     options.add_argument(
         *("--train-run", "--run"),
         type=row_number,
         metavar="N",
-        help="train run whose classifier embeds (default: the one in force)",
+        help="train run whose classifier to use (default: the current run)",
     )
     options.add_argument(
-        "--weights", type=named_file, metavar="PATH", help="pretrained weights to use instead of the known"
+        "--weights", type=named_file, metavar="PATH", help="file of pretrained weights to use instead of the default"
     )
-    options.add_argument("--batch-size", type=positive, default=128, metavar="N", help="images at once (default: 128)")
+    options.add_argument(
+        "--batch-size", type=positive, default=128, metavar="N", help="images per batch (default: 128)"
+    )
     options.add_argument(
         "--index",
         choices=("auto", "exact", "ivf", "hnsw"),
         default="auto",
-        help="how vectors are searched (default: exact up to 20,000 images, ivf beyond)",
+        help="type of index (default: auto, which is exact up to 20,000 images and ivf beyond)",
     )
-    options.add_argument("--list", action="store_true", help="list the embedders and embed nothing")
-    options.add_argument("--anew", action="store_true", help="embed every image, whatever an earlier index holds")
+    options.add_argument("--list", action="store_true", help="list the embedders and exit")
+    options.add_argument(
+        *("--again", "--anew"),
+        action="store_true",
+        help="embed every image again even if it is already done (--anew is an alias)",
+    )
     return options
 
 
 def source_of(context: Context, dataset: Dataset, name: str, number: int | None) -> Run | None:
-    """The train run whose classifier the embedder called `name` is made of, None where it is made of none.
+    """The train run whose classifier the embedder called `name` uses; None if it uses none.
 
-    number: of the train run asked for. Raises UsageError where name and number do not fit each other.
+    number: the requested train run. Raises UsageError if name and number contradict each other.
     """
     try:
         known = spec(name)
@@ -108,43 +117,43 @@ def source_of(context: Context, dataset: Dataset, name: str, number: int | None)
     if asked is not None and not known.learnt:
         raise UsageError(f"embedder '{name}' uses no train run; leave --train-run out, or add --embedder classifier")
     if number not in (None, asked):
-        raise UsageError(f"embedder '{name}' names a train run already; leave --train-run {number} out")
+        raise UsageError(f"embedder '{name}' already names a train run; leave --train-run {number} out")
     return train_run(context, dataset, asked) if known.learnt else None
 
 
 def refuse_few_labels(dataset: Dataset, images: Sequence[Image], name: str) -> None:
-    """Raises JobError where the embedder learns words from labels, and too few training images have one."""
+    """Raise JobError if the embedder fits its text mapping to labels and too few training images have one."""
     if spec(name).mapped and sum(image.label is not None for image in taught(images).images) < FEWEST:
         raise JobError(
-            f"words are aligned by what labels tell, and fewer than {FEWEST} training images of dataset "
-            f"'{dataset.name}' have one; embed with --embedder imagenet-lite0"
+            f"embedder '{name}' needs at least {FEWEST} labelled training images, and dataset '{dataset.name}' has "
+            "fewer; use --embedder imagenet-lite0"
         )
 
 
 def print_outcome(run: ActiveRun, embedder: "Embedder", images: int) -> None:
-    """Print how many images were embedded, and how much of the exact answer the index finds."""
+    """Print how many images were embedded, and the recall of an approximate index."""
     new, recall = run.summary["embedded"], run.summary["recall_at_10"]
     print(
         f"embed: run {run.id} embedded {new} images with '{embedder.name}' ({embedder.dimension} dimensions) in "
-        f"{run.seconds:.0f} s; {images - new} were there already"
+        f"{run.seconds:.0f} s; {images - new} already had a vector"
     )
-    if run.summary["kind"] != "exact" and images > 1:  # one has no neighbour to find
+    if run.summary["kind"] != "exact" and images > 1:  # a single image has no neighbours
         print(f"embed: {run.summary['kind']} finds {recall:.1%} of the exact 10 nearest")
         if recall < approximate.RECALL:
-            print(f"embed: that is under {approximate.RECALL:.0%}; search exactly with --index exact")
+            print(f"embed: that is less than {approximate.RECALL:.0%}; for exact search use --index exact")
 
 
 def show_embedders() -> None:
-    """Print what is known of each embedder before it is loaded."""
-    print(f"{'embedder':<15} {'dimensions':>10}  {'words':<5}  {'licence':<18} weights")
+    """Print each embedder's properties, without loading it."""
+    print(f"{'embedder':<15} {'dimensions':>10}  {'text':<5}  {'licence':<18} weights")
     for name, known in REGISTRY.items():
-        words, size = "yes" if known.reads_text else "no", known.dimension or "as trained"
-        print(f"{name:<15} {size:>10}  {words:<5}  {known.licence:<18} {known.revision}")
-    print("and classifier:RUN, open_clip:ARCHITECTURE/PRETRAINED, open_clip:hf-hub:ORG/NAME")
+        text, size = "yes" if known.reads_text else "no", known.dimension or "as trained"
+        print(f"{name:<15} {size:>10}  {text:<5}  {known.licence:<18} {known.revision}")
+    print("also classifier:RUN, open_clip:ARCHITECTURE/PRETRAINED, open_clip:hf-hub:ORG/NAME")
 
 
 def load(context: Context, name: str, *, train_run_id: int | None, weights: Path | None = None) -> "Embedder":
-    """The embedder called `name`; `classifier` comes from the train run's checkpoint. Raises InputError, JobError."""
+    """The embedder called `name`; `classifier` loads the train run's checkpoint. Raises InputError, JobError."""
     from engine.retrieval.embedders import load_embedder
 
     checkpoint = None
@@ -165,7 +174,7 @@ def claim(
     kind: str,
     again: bool,
 ) -> ActiveRun:
-    """The run for this work."""
+    """The run of this embedding."""
     return ActiveRun.claim(
         context,
         kind="embed",
@@ -177,7 +186,9 @@ def claim(
             "index": kind,
             "format": FORMAT,
             **({"queries": QUERIES_SHA256} if spec(embedder.name).reads_text else {}),
-            **({"words": "known"} if spec(embedder.name).mapped else {}),  # what they were learnt from is kept
+            **(
+                {"words": "known"} if spec(embedder.name).mapped else {}
+            ),  # stored in the index: what they were fitted on
         },
         inputs=hashlib.sha256("\n".join(marks_of(images, spec(embedder.name))).encode()).hexdigest(),
         dataset_id=dataset.id,
@@ -186,8 +197,8 @@ def claim(
 
 
 def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:
-    """The lines that identify an index's inputs, hashed into the run's fingerprint: the images, and which of them the
-    centre is the mean of. An embedder whose words are mapped depends on labels, causes and splits as well."""
+    """The lines that identify an index's inputs, hashed into the run's fingerprint: the images, and which of them
+    determine the centre. An embedder with a text mapping also depends on labels, causes and splits."""
     if not known.mapped:
         learnt = training_images(images).tolist()
         return [f"{image.id} {image.sha256} {is_learnt}" for image, is_learnt in zip(images, learnt, strict=True)]
@@ -200,21 +211,20 @@ def embed(
     images: Sequence[Image],
     embedder: "Embedder",
     *,
-    anew: bool,
+    reuse: bool,
     kind: str,
     batch_size: int,
 ) -> None:
-    """Every image's vector, of an earlier index where one has it; then the index and its row. Images that are gone are
-    left out."""
-    made = vectors_of(run, dataset, images, embedder, anew=anew, batch_size=batch_size)
+    """Embed the images and store the index and its row. reuse: take vectors from earlier indexes where possible."""
+    made = vectors_of(run, dataset, images, embedder, reuse=reuse, batch_size=batch_size)
     words, known = words_for(embedder, images, made.vectors, made.centre)
     chosen = approximate.chosen(kind, len(images))
     recall = store(run, dataset, images, embedder, made, words=words, known=known, kind=chosen)
     if spec(embedder.name).reads_text:
         keep_queries(run, embedder, words)
     run.metrics([MetricValue("recall_at_10", "all", recall, slice=chosen)])
-    told = {"images": len(images), "embedded": made.embedded, "kind": chosen, "recall_at_10": recall}
-    run.summary = {**named(embedder), **told}
+    outcome = {"images": len(images), "embedded": made.embedded, "kind": chosen, "recall_at_10": recall}
+    run.summary = {**identity(embedder), **outcome}
     shutil.rmtree(run.folder / SHARDS, ignore_errors=True)
 
 
@@ -229,7 +239,7 @@ def store(
     known: "Known",
     kind: approximate.Kind,
 ) -> float:
-    """Write the index's folder and its row; returns the share of the exact nearest that it finds."""
+    """Write the index's folder and its row; returns the index's recall@10 against exact search."""
     ids = np.array([image.id for image in images], dtype=np.int64)
     version = run.folder.name.replace(f"-{run.kind}", "")
     folder = run.context.artifacts / "indexes" / folder_name(embedder.name) / version
@@ -242,10 +252,10 @@ def store(
         words=words,
         known=known,
         kind=kind,
-        **named(embedder),
+        **identity(embedder),
     )
     with session.transaction(run.context.engine) as db:
-        row = evaluation.index_of(db, run.id) or VectorIndex(run_id=run.id, dataset_id=dataset.id, **named(embedder))
+        row = evaluation.index_of(db, run.id) or VectorIndex(run_id=run.id, dataset_id=dataset.id, **identity(embedder))
         row.dimension, row.count, row.kind, row.sha256 = embedder.dimension, len(ids), kind, sha256
         row.path = folder.relative_to(run.context.artifacts).as_posix()
         db.add(row)  # a repeated run keeps its row, since evaluations refer to it by id
@@ -254,8 +264,8 @@ def store(
     return recall
 
 
-def named(embedder: "Embedder") -> dict[str, str]:
-    """Which embedder it is, as rows and manifests say."""
+def identity(embedder: "Embedder") -> dict[str, str]:
+    """The columns that identify an embedder in rows and manifests."""
     return {"embedder": embedder.name, "revision": embedder.revision}
 
 

@@ -1,4 +1,4 @@
-"""Which vector index a job asks: of each embedder the one in force, chosen by name, opened after its hashes agree."""
+"""The vector index that a job searches: each embedder's current one, chosen by name, opened after verification."""
 
 import sys
 from functools import partial
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
 
 
 def in_force(context: Context, dataset: Dataset) -> list[VectorIndex]:
-    """The index of each embedder that is in force, the one that came into force last first."""
+    """Each embedder's current index, the latest first."""
     with session.reading(context.engine) as db:
         return evaluation.indexes(db, dataset.id)
 
 
 def choose(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
-    """The index of that embedder, or the one that came into force last. Raises JobError or UsageError where none is."""
+    """The current index of that embedder, or the latest index. Raises JobError or UsageError if there is none."""
     known = in_force(context, dataset)
     if not known:
-        raise JobError(f"no index holds dataset '{dataset.name}'; build one with: {job('embed', dataset.name)}")
+        raise JobError(f"dataset '{dataset.name}' has no vector index; build one with: {job('embed', dataset.name)}")
     for index in known:
         if embedder in (None, index.embedder):
             return index
@@ -34,15 +34,15 @@ def choose(context: Context, dataset: Dataset, embedder: str | None) -> VectorIn
 
 
 def open_index(context: Context, index: VectorIndex) -> "OpenIndex":
-    """The index's folder, verified. Raises engine.retrieval.vector_index.IndexDamagedError, with the way out."""
+    """The index, verified and opened. Raises engine.retrieval.vector_index.IndexDamagedError, with the way out."""
     from engine.retrieval.serving import open_or_raise
 
     return open_or_raise(index, partial(_load, context), rebuild=partial(rebuild, context, index))
 
 
 def serve_index(context: Context, index: VectorIndex) -> "ServedIndex[VectorIndex]":
-    """The index that answers a search; where it is damaged, the last whole one before it, and a line that says so. What
-    is stored under an index's name takes `open_index`. Raises IndexDamagedError where there is none."""
+    """The index that answers a search; if it is damaged, the latest intact one before it, with a note. Use `open_index`
+    for results that are stored under the index's name. Raises IndexDamagedError if there is none."""
     from engine.retrieval.serving import serve
 
     def earlier() -> list[VectorIndex]:
@@ -51,7 +51,7 @@ def serve_index(context: Context, index: VectorIndex) -> "ServedIndex[VectorInde
 
     found = serve(index, partial(_load, context), earlier=earlier, rebuild=partial(rebuild, context, index))
     if found.damage is not None:
-        print(f"note: {found.damage}; the index of run {found.index.run_id} answers instead", file=sys.stderr)
+        print(f"note: {found.damage}; using the earlier index of run {found.index.run_id}", file=sys.stderr)
     return found
 
 

@@ -1,4 +1,4 @@
-"""python -m jobs search --image FILE | --text WORDS | --case ID [--k 5]: find the cases that are most alike."""
+"""python -m jobs search --image FILE | --text WORDS | --case ID [--k 5]: find the most similar cases."""
 
 import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
@@ -65,18 +65,24 @@ def argument_parser() -> ArgumentParser:
     """The command line of this job."""
     options = parser(__doc__, "search")
     query = options.add_mutually_exclusive_group(required=True)
-    query.add_argument("--image", type=named_file, metavar="FILE", help="a radiograph, in the dataset or not")
-    query.add_argument("--text", metavar="WORDS", help="what the picture, or else its report, should show")
-    query.add_argument("--case", type=row_number, metavar="ID", help="an image of the dataset, by its number")
-    options.add_argument("--k", type=positive, default=5, metavar="N", help="cases to find (default: 5)")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--embedder", metavar="NAME", help="index to ask (default: the latest in force)")
-    options.add_argument("--reports", action="store_true", help="look for --text in reports in any case")
-    options.add_argument("--split", choices=SPLITS, help="find only cases of this split")
-    options.add_argument("--label", type=str.lower, choices=tuple(cases.LABELS), help="find only cases with this label")
-    options.add_argument("--cause", metavar="NAME", help="find only cases with this cause, or unknown")
+    query.add_argument(
+        "--image", type=named_file, metavar="FILE", help="radiograph to search with, in the dataset or not"
+    )
+    query.add_argument("--text", metavar="WORDS", help="description of the image, or words of its report")
+    query.add_argument("--case", type=row_number, metavar="ID", help="image of the dataset to search with, by its id")
+    options.add_argument("--k", type=positive, default=5, metavar="N", help="number of hits (default: 5)")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--outcome", choices=("TP", "FP", "TN", "FN", "wrong"), help="find only cases that the classifier gets so"
+        "--embedder", metavar="NAME", help="embedder whose index to search (default: the latest index)"
+    )
+    options.add_argument("--reports", action="store_true", help="search notes and reports for --text, not the images")
+    options.add_argument("--split", choices=SPLITS, help="only cases of this split")
+    options.add_argument("--label", type=str.lower, choices=tuple(cases.LABELS), help="only cases with this label")
+    options.add_argument("--cause", metavar="NAME", help="only cases with this cause, or unknown")
+    options.add_argument(
+        "--outcome",
+        choices=("TP", "FP", "TN", "FN", "wrong"),
+        help="only cases for which the current predict run has this outcome",
     )
     options.add_argument(
         "--attribute",
@@ -84,29 +90,33 @@ def argument_parser() -> ArgumentParser:
         type=name_and_value,
         default=[],
         metavar="NAME=VALUE",
-        help="find only cases with this attribute, such as sex=female or view=unknown; may be repeated",
+        help="only cases with this attribute, such as sex=female or view=unknown; can be repeated",
     )
-    options.add_argument("--exclude-same-patient", action="store_true", help="leave out the query's patient")
-    options.add_argument("--weights", type=named_file, metavar="PATH", help="pretrained weights of the embedder")
+    options.add_argument(
+        "--exclude-same-patient", action="store_true", help="leave out all images of the query's patient"
+    )
+    options.add_argument("--weights", type=named_file, metavar="PATH", help="file of the embedder's pretrained weights")
     output = options.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--csv", action="store_true", help="print CSV")
-    options.add_argument("--grid", type=named_file, metavar="FILE", help="draw query and hits as a PNG")
+    options.add_argument(
+        "--grid", type=named_file, metavar="FILE", help="also draw the query and its hits as a PNG file"
+    )
     return options
 
 
 def refuse_contradictions(args: Namespace) -> None:
-    """Raises UsageError for options that do not go together, or whose value says nothing."""
+    """Raise UsageError for options that cannot be combined or have an unusable value."""
     if args.text is not None and not args.text.strip():
-        raise UsageError("--text is empty; write what the picture or its report should show")
+        raise UsageError("--text is empty; describe what the image or its report should show")
     if args.grid is not None and (args.grid.is_dir() or args.grid.suffix.lower() != ".png"):
-        raise UsageError(f"--grid {args.grid} is no name of a PNG file; give one that ends in .png")
+        raise UsageError(f"--grid {args.grid} is not the name of a PNG file; give one that ends in .png")
     if args.exclude_same_patient and args.text is not None:
-        raise UsageError("--exclude-same-patient leaves out the query's patient, and words have none; drop it")
+        raise UsageError("a --text query has no patient; leave --exclude-same-patient out")
     if args.reports and (args.text is None or args.embedder is not None):
-        raise UsageError("--reports looks for --text in reports; give it with --text, and without --embedder")
+        raise UsageError("--reports searches reports for --text; use it with --text and without --embedder")
     if args.weights is not None and args.case is not None:
-        raise UsageError("--case is answered by vectors that are there, without a model; leave --weights out")
+        raise UsageError("--case uses the case's stored vector and needs no model; leave --weights out")
 
 
 def name_and_value(text: str) -> tuple[str, str]:
@@ -118,10 +128,10 @@ def name_and_value(text: str) -> tuple[str, str]:
 
 
 def subgroup(dataset: Dataset, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
-    """The attributes that hits must have. Raises UsageError for one that the dataset does not know."""
+    """The attributes that hits must have. Raises UsageError for one that the dataset does not have."""
     for name, value in pairs:
         if name not in dataset.attributes:
-            known = ", ".join(dataset.attributes) or "none; labels.csv or a DICOM header may tell some"
+            known = ", ".join(dataset.attributes) or "none; they come from labels.csv or DICOM headers"
             raise UsageError(f"attribute '{name}' is unknown; dataset '{dataset.name}' has: {known}")
         values = [*dataset.attributes[name], cases.UNKNOWN]
         if value not in values:
@@ -132,8 +142,8 @@ def subgroup(dataset: Dataset, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[
 def asked(
     context: Context, dataset: Dataset, question: Question, *, cause: str | None, outcome: str | None
 ) -> Question:
-    """The question narrowed to a cause and an outcome. Raises UsageError for an unknown cause, JobError where outcomes
-    are not known."""
+    """The question narrowed to a cause and an outcome. Raises UsageError for an unknown cause, JobError if there are no
+    outcomes."""
     question = replace(question, cause=cause)
     with session.reading(context.engine) as db:
         known = [*cases.causes(db, dataset.id), cases.UNKNOWN]
@@ -144,24 +154,27 @@ def asked(
         return question
     threshold = predicted.threshold if predicted else None
     if predicted is None or threshold is None:
-        raise JobError(f"outcomes need a predict run with a threshold: {job('predict', dataset.name)}")
+        raise JobError(
+            f"--outcome needs a predict run, and dataset '{dataset.name}' has none; make one with: "
+            f"{job('predict', dataset.name)}"
+        )
     return replace(question, run_id=predicted.id, threshold=float(threshold), outcome=outcome)
 
 
 @dataclass(frozen=True)
 class Search:
-    """A dataset's indexes and reports, narrowed to what the question asks."""
+    """A search of a dataset's indexes and reports."""
 
     context: Context
     dataset: Dataset
     k: int
     question: Question
-    """What hits are narrowed to."""
+    """The filters that hits must pass."""
     other_patients: bool
     weights: Path | None
 
     def by_image(self, path: Path, embedder: str | None) -> SearchResult:
-        """Cases like a picture file; where the dataset holds the very same file, that case is left out."""
+        """Cases similar to an image file; if the dataset contains the same file, that case is left out."""
         from engine.images import read_grey
 
         pixels = read_grey(path)
@@ -172,15 +185,15 @@ class Search:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
         notes = []
         if same is not None:
-            notes.append(f"the picture is case {same.id} of the dataset, {same.path}; it is left out")
+            notes.append(f"the image is case {same.id} of the dataset, {same.path}; it is left out")
         elif self.other_patients:
-            notes.append("the picture is no file of the dataset, so its patient is not known and nobody is left out")
+            notes.append("the image is not in the dataset, so its patient is unknown and no patient is left out")
         if served.vectors.is_out_of_distribution(vectors):
             notes.append(OUT_OF_DISTRIBUTION)
         return self.nearest(served, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> SearchResult:
-        """Cases like one of the dataset, which is left out; needs no model."""
+        """Cases similar to one of the dataset, which is left out; needs no model."""
         index = indexes.choose(self.context, self.dataset, embedder)
         served = indexes.serve_index(self.context, index)
         rows = served.vectors.rows([number])
@@ -189,37 +202,37 @@ class Search:
         return self.nearest(served, served.vectors.vectors[rows], exclude=self.barred(number), notes=[])
 
     def absent(self, number: int, index: VectorIndex) -> str:
-        """Why the index does not hold that case, and the way out."""
+        """Why the index does not contain that case, and the way out."""
         with session.reading(self.context.engine) as db:
             case = db.get(Image, number)
             owner = db.get_one(Dataset, case.dataset_id).name if case else None
         if owner is None:
-            return f"case {number} is in no dataset; the number stands in a case's facts on the dashboard"
+            return f"there is no case {number}; the dashboard's Case page shows each case's number"
         if owner != self.dataset.name:
-            return f"case {number} is of dataset '{owner}', not of '{self.dataset.name}'; name it with --dataset"
+            return f"case {number} is in dataset '{owner}', not '{self.dataset.name}'; choose it with --dataset"
         again = embed_again(owner, index.embedder)
         return f"case {number} is not in the index of '{index.embedder}'; add it with: {again}"
 
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> SearchResult:
-        """Cases that a text describes: by an index that reads text where one can, else by the words of reports."""
+        """Cases that a text describes: by an index that reads text if there is one, else by the words of reports."""
         if embedder is not None:
             return self.by_words(indexes.choose(self.context, self.dataset, embedder), text, notes=[])
         readers = [index for index in indexes.in_force(self.context, self.dataset) if reads_text(index.embedder)]
         notes = []
         if readers and not in_reports:
             try:
-                return self.by_words(readers[0], text, notes=["to search the reports' words, add --reports"])
+                return self.by_words(readers[0], text, notes=["to search notes and reports instead, add --reports"])
             except (InputError, JobError) as error:
-                notes.append(f"the pictures cannot be asked: {error}")
+                notes.append(f"the images cannot be searched: {error}")
         elif readers:
-            notes.append("to search the pictures themselves, leave --reports out")
+            notes.append("to search the images instead, leave --reports out")
         else:
             made = embed_again(self.dataset.name, "aligned")
-            notes.append(f"to search the pictures themselves by text: {made}")
+            notes.append(f"to make the images searchable by text, run: {made}")
         return self.by_reports(text, notes)
 
     def by_words(self, index: VectorIndex, text: str, *, notes: list[str]) -> SearchResult:
-        """Cases whose pictures a text describes, by an index that reads text."""
+        """Cases whose images a text describes, by an index that reads text."""
         served = indexes.serve_index(self.context, index)
         embedder = self.model(served.index)
         vectors = served.vectors.project_texts(embedder.embed_texts([text]))
@@ -227,12 +240,12 @@ class Search:
         return self.nearest(served, vectors, exclude=[], notes=[*([caveat] if caveat else []), *notes])
 
     def by_reports(self, text: str, notes: list[str]) -> SearchResult:
-        """Cases whose notes or generated reports hold the text's words."""
+        """Cases whose notes or generated reports contain the text's words."""
         with session.reading(self.context.engine) as db:
             if not search.any_text(db, self.dataset.id):
                 name = self.dataset.name
                 ways = "; or ".join([job("report", name), *notes[:1]])
-                raise JobError(f"dataset '{name}' has no reports to search; write some with: {ways}")
+                raise JobError(f"dataset '{name}' has no notes or reports to search; write reports with: {ways}")
             found = search.answer(
                 db, self.question, text, limit=self.k, passes=matcher(text), mentions=mention_matcher(text)
             )
@@ -241,13 +254,13 @@ class Search:
             to_hit(rank, hit.score, known[hit.image.id], " ".join(hit.snippet.split()))
             for rank, hit in enumerate(found.hits, start=1)
         ]
-        others = [f"texts hold the words, but {OTHERWISE}: {' '.join(one.snippet.split())}" for one in found.otherwise]
+        others = [f"texts with the words, but {OTHERWISE}: {' '.join(one.snippet.split())}" for one in found.otherwise]
         notes = [*others, *filter(None, [ignored_denial(text)]), *found.limits, *notes]
-        answered_by = "the words of notes and reports (full-text search; what denies them is left out)"
+        answered_by = "full-text search of notes and reports (texts that deny the words are left out)"
         return SearchResult(hits, answered_by, notes)
 
     def picture(self, file: Path | None, number: int) -> "Sample":
-        """The picture that was asked with, and its label where that is known."""
+        """The query image, and its label if that is known."""
         from engine.contact_sheets import Sample
         from engine.images import Ingested, read_grey
 
@@ -259,14 +272,14 @@ class Search:
         return Sample(Path(case.path).name, read_grey(film), case.label)
 
     def barred(self, number: int) -> Sequence[int]:
-        """The query's own case, or all of its patient."""
+        """The query's own case, or all cases of its patient."""
         with session.reading(self.context.engine) as db:
             return cases.of_patient(db, number) if self.other_patients else [number]
 
     def nearest(
         self, served: "ServedIndex[VectorIndex]", vectors: "Vectors", *, exclude: Sequence[int], notes: list[str]
     ) -> SearchResult:
-        """The k cases of the index nearest to one vector, float32 (1, d)."""
+        """The k cases of the index that are nearest to one vector, float32 (1, d)."""
         index = served.index
         with session.reading(self.context.engine) as db:
             allowed = cases.ids_narrowed(db, self.question)
@@ -276,10 +289,12 @@ class Search:
             known = predictions.images(db, [number for number, _ in found])
             total, latest = cases.count(db, Question(self.dataset.id)), datasets.latest_image(db, self.dataset.id)
         hits = [to_hit(rank, similarity, known[number]) for rank, (number, similarity) in enumerate(found, start=1)]
-        fewer = [f"no more than {len(hits)} match"] if len(hits) < self.k else []  # where filters leave fewer
+        fewer = (
+            [f"only {len(hits)} of {self.k} requested cases match"] if len(hits) < self.k else []
+        )  # filters may leave fewer than k
         again, whole = embed_again(self.dataset.name, index.embedder), total == index.count
-        has = "images that the index lacks" if whole else f"{total} images"
-        stale = [f"the dataset has {has}; bring the index up to date with: {again}"]
+        has = "images that are not in the index" if whole else f"{total} images"
+        stale = [f"the dataset has {has}; update the index with: {again}"]
         return SearchResult(
             hits,
             f"the index of {index.embedder} (run {index.run_id}, {index.count} images), cosine similarity",
@@ -288,7 +303,7 @@ class Search:
         )
 
     def model(self, index: VectorIndex) -> "Embedder":
-        """The embedder that made the index. Raises InputError where its weights are others now."""
+        """The embedder that built the index. Raises InputError if its weights have changed since."""
         from engine.retrieval.serving import check_revision
 
         with session.reading(self.context.engine) as db:

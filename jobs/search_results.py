@@ -1,4 +1,4 @@
-"""What a search answers, and how it is shown: a table, JSON, CSV, or a picture of the query and its hits."""
+"""A search's result, and its output as a table, JSON, CSV, or an image of the query and its hits."""
 
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Hit:
-    """One line of the answer. similarity: cosine in [-1, 1], or a text score that compares within one answer alone."""
+    """One hit. similarity: cosine in [-1, 1], or a text score that is comparable only within one answer."""
 
     rank: int
     similarity: float
@@ -29,36 +29,36 @@ class Hit:
     cause: str | None
     path: str
     sha256: str
-    """Of the file that was ingested."""
+    """Of the ingested file."""
     snippet: str | None = None
 
 
 def to_hit(rank: int, similarity: float, image: KnownImage, snippet: str | None = None) -> Hit:
-    """A hit on an image."""
+    """The hit for an image."""
     facts = (image.split, LABEL_NAMES[image.label], image.cause, image.path, image.sha256)
     return Hit(rank, similarity, image.image_id, *facts, snippet)
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The hits, what answered, and what else there is to know."""
+    """The hits, what was searched, and notes for the user."""
 
     hits: list[Hit]
     answered_by: str
     notes: list[str]
     embedder: str | None = None
-    """Of the index that answered; None where words did."""
+    """The embedder of the index that was searched; None for a search of notes and reports."""
 
 
 def as_csv(answer: SearchResult) -> str:
-    """The hits, a line each."""
+    """The hits as CSV, one line each."""
     columns = [field.name for field in fields(Hit)]
     return csv_text(columns, [[getattr(hit, name) for name in columns] for hit in answer.hits])
 
 
 def show(dataset: Dataset, answer: SearchResult, *, as_json: bool, narrowed: bool) -> None:
-    """Print the answer as a table with the neighbours' vote, or as JSON. narrowed: to a label, a cause or an outcome,
-    where the vote tells nothing and the table leaves it out."""
+    """Print the answer as a table with the neighbours' vote, or as JSON. narrowed: filtered by more than the split,
+    which makes the vote meaningless, so that the table omits it."""
     counted = vote([LABELS[hit.label] for hit in answer.hits])
     if as_json:
         voted = {"pneumonia": counted.pneumonia, "known": counted.known, "share": counted.share}
@@ -80,15 +80,15 @@ def show(dataset: Dataset, answer: SearchResult, *, as_json: bool, narrowed: boo
         if hit.snippet:
             print(f"{'':>15} {hit.snippet}")
     if not by_words and not narrowed:
-        print(f"neighbours' vote: {counted.pneumonia} of {counted.known} with a known label are pneumonia")
+        print(f"neighbours' vote: {counted.pneumonia} of {counted.known} labelled hits are pneumonia")
 
 
 def write_grid(path: Path, dataset: Dataset, answer: SearchResult, asked: "Sample | str") -> None:
-    """What was asked, a picture or words, and its hits as a PNG; a hit is green where its label is the picture's and
-    orange where it is the other.
+    """Draw the query, an image or text, and its hits as a PNG; a hit is green if it has the query image's label and
+    orange if it has the other.
 
-    Raises InputError where a hit's file cannot be read, or is another than was ingested; JobError where the PNG cannot
-    be written.
+    Raises InputError if a hit's file cannot be read or has changed since it was ingested; JobError if the PNG cannot be
+    written.
     """
     from engine.contact_sheets import Hit as Tile
     from engine.contact_sheets import Retrieval, Sample, TextRetrieval, retrieval_grid, text_retrieval_grid
@@ -111,4 +111,4 @@ def write_grid(path: Path, dataset: Dataset, answer: SearchResult, asked: "Sampl
         with whole_file(path) as temporary:
             picture.save(temporary, format="PNG")
     except OSError as error:
-        raise JobError(f"--grid {path} cannot be written ({error.strerror}); name another file") from error
+        raise JobError(f"--grid {path} cannot be written ({error.strerror}); choose another file") from error

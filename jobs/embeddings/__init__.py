@@ -1,1 +1,1 @@
-"""What an embed run consists of: the vectors of images, and what maps words among them."""
+"""The parts of an embed run: image vectors, and the mapping of texts into their space."""

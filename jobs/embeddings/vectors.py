@@ -1,4 +1,4 @@
-"""Where the vector of each image comes from: an earlier index, one that lends it, or the embedder; and their centre."""
+"""Obtains each image's vector from an earlier index, an `aligned` index or the embedder, and centres the vectors."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,13 +28,13 @@ if TYPE_CHECKING:
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 SHARD, SHARDS = 512, "shards"
-"""Images whose vectors are one file of this folder while the run goes on, and are lost at most where it is killed."""
+"""Images whose vectors share a file in this folder while the run is active: at most so many are redone after a kill."""
 
 
 @dataclass(frozen=True)
 class EmbeddedImages:
-    """vectors: as they are compared, float32 (n, d), in the images' order. centre: subtracted from each, (d,).
-    embedded: how many of them no earlier index had."""
+    """vectors: centred unit vectors, float32 (n, d), in the images' order. centre: subtracted from each, (d,).
+    embedded: the number of images that were embedded now."""
 
     vectors: "Vectors"
     centre: "Vectors"
@@ -47,20 +47,20 @@ def vectors_of(
     images: Sequence[Image],
     embedder: "Embedder",
     *,
-    anew: bool,
+    reuse: bool,
     batch_size: int,
 ) -> EmbeddedImages:
-    """The vector of every image, copied from an earlier index of the same embedder, cut out of an `aligned` index over
-    the same classifier, or embedded now; centred on the images that are here, as if all were embedded now.
+    """The vector of every image: copied from an earlier index of the same embedder, extracted from an `aligned` index
+    over the same classifier, or embedded now. The centre is that of the current images, as if all were embedded now.
 
-    anew: embed all images.
+    reuse: False embeds all images.
     """
     from engine.retrieval.embedders.aligned import without_zones
 
     ids = np.array([image.id for image in images], dtype=np.int64)
-    earlier = None if anew else reusable_index(run.context, dataset, embedder.name, embedder.revision)
+    earlier = reusable_index(run.context, dataset, embedder.name, embedder.revision) if reuse else None
     there = has_vector(earlier, ids)
-    lender = None if anew or there.all() else lending_index(run.context, dataset, embedder)
+    lender = lending_index(run.context, dataset, embedder) if reuse and not there.all() else None
     lent = has_vector(lender, ids) & ~there
     made = ~(there | lent)
     absent = [image for image, is_made in zip(images, made, strict=True) if is_made]
@@ -77,7 +77,7 @@ def vectors_of(
 def embedded(
     run: ActiveRun, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", *, batch_size: int
 ) -> "Vectors":
-    """The images' vectors, float32 (n, d), in shards, which a run that goes on after a kill keeps."""
+    """The images' vectors, float32 (n, d), computed in shards that a resumed run reuses."""
     from engine.images import Ingested
 
     parts = [np.empty((0, embedder.dimension), np.float32)]
@@ -108,7 +108,7 @@ def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size
 
 
 def reusable_index(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
-    """The latest whole index of that embedder and weights, whose vectors need not be made again."""
+    """The latest intact index with this embedder and these weights, whose vectors can be reused."""
     with session.reading(context.engine) as db:
         known = evaluation.indexes_of(db, dataset.id, name, revision)
     for index in known:
@@ -120,7 +120,7 @@ def reusable_index(context: Context, dataset: Dataset, name: str, revision: str)
 
 
 def lending_index(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
-    """An index of `aligned` over the same classifier, whose vectors have the classifier's in them."""
+    """An index of `aligned` over the same classifier, whose vectors contain the classifier's."""
     from engine.retrieval.embedders.aligned import revision_over
     from engine.retrieval.embedders.features import ClassifierEmbedder
 
@@ -135,8 +135,9 @@ def has_vector(index: "OpenIndex | None", ids: "NDArray[np.int64]") -> "NDArray[
 
 
 def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") -> "Vectors":
-    """What is subtracted from every vector, (d,): the mean of train and val, so that test images never move it, or of
-    all images where there are none. 0 for embedders that compare texts and images in one space, whose means differ."""
+    """What is subtracted from every vector, (d,): the mean of train and val, so that test images never affect it, or of
+    all images if there are none. 0 for embedders with a joint text and image space, since text and image means
+    differ."""
     known = spec(embedder.name)
     if known.reads_text and not known.mapped:
         return np.zeros(embedder.dimension, dtype=np.float32)
@@ -145,10 +146,10 @@ def centre_for(embedder: "Embedder", images: Sequence[Image], raw: "Vectors") ->
 
 
 def centred_on(images: Sequence[Image]) -> str:
-    """Which images the centre is the mean of, as the manifest names them."""
+    """Which images the centre is the mean of, in the manifest's terms: train or all."""
     return "train" if training_images(images).any() else "all"
 
 
 def training_images(images: Sequence[Image]) -> "NDArray[np.bool_]":
-    """Those of train and val: bool (n,)."""
+    """Which images are in train or val: bool (n,)."""
     return np.array([image.split in LEARNT_FROM for image in images])

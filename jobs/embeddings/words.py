@@ -1,4 +1,4 @@
-"""How words find images where texts lie elsewhere than pictures: what maps them, and what it is learnt from."""
+"""Text search for embedders with separate text and image spaces: the text mapping and the images it is fitted on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ def words_for(
     embedder: "Embedder", images: Sequence[Image], whole: "Vectors", centre: "Vectors"
 ) -> "tuple[Vectors | None, Known]":
     """The regression that maps the embedder's texts into the image space, (t + 1, d), and what it was fitted on: the
-    images of train and val, or all where there are none. None where texts and images share a space already.
+    images of train and val, or all if there are none. None if texts and images already share a space.
 
     whole: centred image vectors, float32 (n, d). centre: (d,), what was subtracted from them.
     """
@@ -45,21 +45,21 @@ def words_for(
 
 @dataclass(frozen=True)
 class Taught:
-    """The images that words are learnt from, and their rows, int (m,)."""
+    """The images that the text mapping is fitted on, and their rows, int (m,)."""
 
     images: list[Image]
     rows: "NDArray[np.intp]"
 
 
 def taught(images: Sequence[Image]) -> Taught:
-    """Those of train and val, or all where none is in them."""
+    """The images of train and val, or all if there are none."""
     learnt = training_images(images)
     rows = np.flatnonzero(learnt if learnt.any() else np.ones(len(images), dtype=bool))
     return Taught([images[row] for row in rows.tolist()], rows)
 
 
 def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") -> None:
-    """The written queries as vectors of the index, so that text search is measured and shown without the embedder."""
+    """Store the written queries as vectors of the index, so that text search can be evaluated without the embedder."""
     from engine.retrieval.alignment import mapped
     from engine.retrieval.written_queries import QUERIES
 

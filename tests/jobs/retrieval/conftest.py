@@ -13,7 +13,7 @@ from jobs.command import Context
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A data set in the Kaggle layout."""
+    """A dataset in the Kaggle layout."""
     root = tmp_path / "films"
     for number in range(COUNT):
         split = "test" if number % 3 == 0 else "train"

@@ -45,7 +45,7 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
         assert duplicates.main(options) == 0
     out = capsys.readouterr().out
     assert "3 near-duplicate and 0 possible pairs among 10 images" in out
-    assert "near-duplicates across splits: 2, of two patients: 2" in out
+    assert "near-duplicates across splits: 2, of different patients: 2" in out
     assert "already done as run" in out
     with session.transaction(context.engine) as db:
         pairs = list(db.scalars(select(NearDuplicate)))
@@ -78,7 +78,7 @@ def test_a_copy_that_moved_to_the_split_of_its_twins_crosses_no_split_any_more(
     capsys.readouterr()
     assert duplicates.main(options) == 0
     out = capsys.readouterr().out
-    assert "across splits: 0, of two patients: 2" in out and "already done" in out
+    assert "across splits: 0, of different patients: 2" in out and "already done" in out
 
 
 def test_hashes_that_are_there_are_not_made_again_and_torn_ones_are(

@@ -109,12 +109,12 @@ def test_a_picture_that_is_forgotten_takes_no_hits_place_and_the_index_before_it
     another(folder, options)
     assert embed.main(["--embedder", "small", *options]) == 0
     grown, second = found()
-    assert (len(alone), len(grown)) == (COUNT - 1, COUNT) and "up to date" not in first + second
+    assert (len(alone), len(grown)) == (COUNT - 1, COUNT) and "update the index" not in first + second
     (folder / "train" / "NORMAL" / "IM-0099-0001.png").unlink()
     assert ingest.main([str(folder), "--name", "films", "--prune", *options]) == 0
     left, said = found()
-    assert left == alone and f"no more than {COUNT - 1} match" in said
-    assert f"the dataset has {COUNT} images; bring the index up to date with" in said
+    assert left == alone and f"only {COUNT - 1} of 50 requested cases match" in said
+    assert f"the dataset has {COUNT} images; update the index with" in said
     assert embed.main(["--embedder", "small", *options]) == 0
     assert "already done" in capsys.readouterr().out
     assert found() == (alone, first)
@@ -127,7 +127,7 @@ def test_an_index_of_as_many_images_as_the_dataset_but_others_is_told(
     max((folder / "train" / "NORMAL").iterdir()).write_bytes(png(pixels(96)))  # a film is replaced
     assert ingest.main([str(folder), "--name", "films", "--prune", *options]) == 0
     assert rows(context, Image) == newest_index(context).count
-    stale = "note: the dataset has images that the index lacks; bring the index up to date"
+    stale = "note: the dataset has images that are not in the index; update the index with"
     for is_told in (True, False):
         capsys.readouterr()
         assert search.main(["--case", "1", *options]) == 0
@@ -142,7 +142,7 @@ def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown
     assert not built(context, options).centre.any()
     another(folder, options)
     grown = built(context, options)
-    anew = built(context, options, "--anew")
+    anew = built(context, options, "--again")
     assert anew.centre.any()
     assert_alike(grown, anew)
 
@@ -162,7 +162,7 @@ def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
     for said in ("embedded 1 images", "embedded 0 images"):
         grown = built(context, options)
         assert said in capsys.readouterr().out
-        anew = built(context, options, "--anew")
+        anew = built(context, options, "--again")
         assert np.abs(first.centre - grown.centre).max() > 1e-3
         assert_alike(grown, anew)
         first = grown
@@ -186,7 +186,7 @@ def test_a_centre_of_test_images_gives_way_to_one_of_training_images(
     after = built(context, options)
     assert "embedded 0 images" in capsys.readouterr().out
     assert (before.manifest.centred_on, after.manifest.centred_on) == ("all", "train")
-    anew = built(context, options, "--anew")
+    anew = built(context, options, "--again")
     assert_alike(after, anew)
     assert np.abs(before.centre - after.centre).max() > 1e-3
 
@@ -235,8 +235,8 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     np.testing.assert_array_equal(first.vectors[first.rows(shared)], second.vectors[second.rows(shared)])
     there = len(shared)
     assert "embedded 1 images with 'small' (64 dimensions)" in (said := capsys.readouterr().out)
-    assert f"{there} were there already" in said
-    assert embed.main(["--embedder", "small", "--anew", *options]) == 0
+    assert f"{there} already had a vector" in said
+    assert embed.main(["--embedder", "small", "--again", *options]) == 0
     assert seen == [COUNT, 1, len(now)]
 
 
@@ -308,7 +308,12 @@ sys.exit(code)
 """
 
 
-@pytest.mark.parametrize("asked", [[], ["--anew"]])
+def test_again_may_also_be_spelt_anew() -> None:
+    options = embed.argument_parser()
+    assert [options.parse_args(words).again for words in ([], ["--again"], ["--anew"])] == [False, True, True]
+
+
+@pytest.mark.parametrize("asked", [[], ["--again"]])
 def test_a_killed_embedding_goes_on_with_the_shards_it_has(
     asked: list[str], options: list[str], context: Context
 ) -> None:
@@ -337,7 +342,7 @@ def test_a_train_run_is_refused_where_there_is_none_and_where_the_embedder_uses_
 ) -> None:
     capsys.readouterr()
     for argv, expected in (
-        (["--train-run", "99"], "run 99 is no finished train run"),
+        (["--train-run", "99"], "run 99 is not a finished train run"),
         (["--embedder", "small", "--run", "1"], "embedder 'small' uses no train run; leave --train-run out"),
     ):
         assert embed.main([*argv, *options]) == 2
@@ -488,9 +493,9 @@ def test_a_classifier_takes_its_vectors_from_aligned_and_embeds_what_that_lacks(
     capsys.readouterr()
     assert embed.main(["--embedder", "classifier", *options]) == 0
     assert "embedded 1 images with 'classifier' (4 dimensions)" in (said := capsys.readouterr().out)
-    assert f"{COUNT} were there already" in said
+    assert f"{COUNT} already had a vector" in said
     lent = opened(context)
-    assert embed.main(["--embedder", "classifier", "--anew", *options]) == 0
+    assert embed.main(["--embedder", "classifier", "--again", *options]) == 0
     assert f"embedded {COUNT + 1} images" in capsys.readouterr().out
     made = opened(context)
     np.testing.assert_array_equal(lent.ids, made.ids)

@@ -41,7 +41,7 @@ def test_where_the_newest_index_is_damaged_the_last_good_one_answers(
     said = capsys.readouterr()
     assert "ids.npy is not the file that was written; build it again with: " in said.err
     assert "python -m jobs embed --dataset films --embedder small;" in said.err
-    assert f"the index of run {good.run_id} answers instead" in said.err
+    assert f"using the earlier index of run {good.run_id}" in said.err
     found = json.loads(said.out)
     assert len(found["hits"]) == 5
     assert found["answered_by"].startswith(f"the index of small (run {good.run_id}, {COUNT} images)")
@@ -97,7 +97,7 @@ def test_filters_leave_k_hits_where_k_exist(
     assert len(found["notes"]) == 1
     nothing = answer(options, capsys, "--image", str(inside), "--label", "unknown")
     assert nothing["hits"] == []
-    assert nothing["notes"][1:] == ["no more than 0 match"]
+    assert nothing["notes"][1:] == ["only 0 of 5 requested cases match"]
     assert search.main(["--image", str(inside), "--split", "test", *options]) == 0
     printed = capsys.readouterr().out
     assert "answered by the index of small" in printed
@@ -121,19 +121,21 @@ def test_bad_use_is_one_line_and_an_exit_code(
         assert expected in line
 
     refused(search, 1, "build one with: python -m jobs embed", "--case", "1")
-    refused(search, 1, "has no reports to search; write some with: python -m jobs report", "--text", "effusion")
+    refused(
+        search, 1, "has no notes or reports to search; write reports with: python -m jobs report", "--text", "effusion"
+    )
     refused(embed, 2, "embedder 'clop' is unknown; known: imagenet-lite0, resnet50, classifier", "--embedder", "clop")
-    refused(embed, 2, "run 77 is no finished train run", "--run", "77")
+    refused(embed, 2, "run 77 is not a finished train run", "--run", "77")
     refused(embed, 1, "python -m jobs train", "--embedder", "classifier")
     assert embed.main(["--embedder", "small", *options]) == 0
     refused(search, 1, "notes.txt cannot be used: neither an image nor DICOM", "--image", str(text))
     refused(search, 1, "torn.png cannot be used", "--image", str(torn))
     refused(search, 1, "cannot be read (No such file or directory); check", "--image", str(tmp_path / "absent.png"))
-    refused(search, 2, "case 4711 is in no dataset", "--case", "4711")
+    refused(search, 2, "there is no case 4711", "--case", "4711")
     refused(search, 2, "no index of embedder 'clip'; it has: small", "--case", "1", "--embedder", "clip")
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
     refused(search, 2, "--text is empty", "--text", "  ")
-    refused(search, 2, "the query's patient, and words have none", "--text", "a", "--exclude-same-patient")
+    refused(search, 2, "a --text query has no patient", "--text", "a", "--exclude-same-patient")
     shutil.rmtree(folder / "test")
     assert embed.main(["--embedder", "imagenet-lite0", *options]) == 1
     assert "cannot be read (No such file or directory)" in capsys.readouterr().err
@@ -165,9 +167,9 @@ def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
     assert embed.main(["--embedder", "small", *options]) == 0
     write_reports(context)
     found = answer(options, capsys, "--text", "opacity bronchograms", "--k", "100")
-    assert found["answered_by"].startswith("the words of notes and reports (full-text search; what denies them")
+    assert found["answered_by"].startswith("full-text search of notes and reports (texts that deny the words")
     command = "python -m jobs embed --dataset films --embedder aligned"
-    assert found["notes"] == [f"to search the pictures themselves by text: {command}"]
+    assert found["notes"] == [f"to make the images searchable by text, run: {command}"]
     assert len(found["hits"]) == len({hit["case"] for hit in found["hits"]}) == COUNT // 2
     assert {hit["label"] for hit in found["hits"]} == {"pneumonia"}
     assert all("«bronchograms»" in hit["snippet"] for hit in found["hits"])  # the better of each image's two
@@ -235,7 +237,7 @@ def test_hits_leave_as_csv_and_as_a_picture(
         assert Picture.open(target).size[0] > 3 * 224
     for name in (tmp_path, tmp_path / "hits.jpg"):
         assert search.main(["--case", "1", "--grid", str(name), *options]) == 2
-        assert f"--grid {name} is no name of a PNG file" in capsys.readouterr().err
+        assert f"--grid {name} is not the name of a PNG file" in capsys.readouterr().err
     name = file / "below" / "hits.png"  # no folder, also for who may write everywhere
     assert search.main(["--case", "1", "--grid", str(name), *options]) == 1
     assert f"--grid {name} cannot be written (Not a directory); name another file" in capsys.readouterr().err
@@ -310,7 +312,10 @@ def test_a_picture_of_no_known_patient_leaves_nobody_out_and_says_so(
 def test_outcomes_need_predictions(options: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert embed.main(["--embedder", "small", *options]) == 0
     assert search.main(["--case", "1", "--outcome", "FP", *options]) == 1
-    assert "outcomes need a predict run with a threshold: python -m jobs predict" in capsys.readouterr().err
+    assert (
+        "--outcome needs a predict run, and dataset 'films' has none; make one with: python -m jobs predict"
+        in capsys.readouterr().err
+    )
 
 
 def test_words_that_a_report_denies_do_not_find_it(
@@ -324,10 +329,10 @@ def test_words_that_a_report_denies_do_not_find_it(
         row.text, denied = "No effusion. The opacity is gone.", row.image_id
     refused = answer(options, capsys, "--text", "effusion")
     assert refused["hits"] == []
-    assert refused["notes"][0].startswith("texts hold the words, but deny what they name, only consider it, or place")
+    assert refused["notes"][0].startswith("texts with the words, but deny what they name, only consider it, or place")
     found = answer(options, capsys, "--text", "no effusion")
     assert [hit["case"] for hit in found["hits"]] == [denied]
-    assert not any("texts hold the words" in note for note in found["notes"])
+    assert not any("texts with the words" in note for note in found["notes"])
 
 
 def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_reports(
@@ -339,7 +344,7 @@ def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_repo
     write_reports(context)
     found = answer(options, capsys, "--text", "opacities", "--k", "3")
     assert found["answered_by"].startswith("the index of clip")
-    assert found["notes"] == ["to search the reports' words, add --reports"]
+    assert found["notes"] == ["to search notes and reports instead, add --reports"]
     assert len(found["hits"]) == 3
     for k, words in ((3, ["opacities"]), (2, ["opacities", "--reports"]), (1, ["zebra", "--reports"])):
         grid = tmp_path / "words.png"
@@ -348,18 +353,18 @@ def test_text_is_answered_by_an_index_that_reads_it_and_says_how_to_ask_the_repo
         assert drawn == (0 if words[0] == "zebra" else k)
         assert Picture.open(grid).size[0] > (1 + drawn) * 224
     by_words = answer(options, capsys, "--text", "opacities", "--k", "3", "--reports")
-    assert by_words["notes"] == ["to search the pictures themselves, leave --reports out"]
-    assert by_words["answered_by"].startswith("the words of notes and reports")
+    assert by_words["notes"] == ["to search the images instead, leave --reports out"]
+    assert by_words["answered_by"].startswith("full-text search of notes and reports")
     (tmp_path / "models").rename(tmp_path / "gone")
     without = answer(options, capsys, "--text", "opacities", "--k", "3")
-    assert without["answered_by"].startswith("the words of notes and reports")
+    assert without["answered_by"].startswith("full-text search of notes and reports")
     assert "python -m jobs fetch_models clip" in without["notes"][0]
     (tmp_path / "gone").rename(tmp_path / "models")
     with session.transaction(context.engine) as db:
         (path,) = db.scalars(select(VectorIndex.path).where(VectorIndex.embedder == "clip"))
     (context.artifacts / path / "ids.npy").write_bytes(b"torn")
     torn = answer(options, capsys, "--text", "opacities", "--k", "3")
-    assert torn["answered_by"].startswith("the words of notes and reports")
+    assert torn["answered_by"].startswith("full-text search of notes and reports")
     assert "ids.npy is not the file that was written; build it again with: " in torn["notes"][0]
     assert search.main(["--text", "opacities", "--embedder", "clip", *options]) == 1
 
