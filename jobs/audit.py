@@ -1,8 +1,8 @@
 """python -m jobs audit [--predict-run N]: look for reasons to distrust a classifier: explanations, shortcuts, slices.
 
-Heatmaps: do they change when the weights are drawn anew, and do they show what the probability rests on (deletion,
-insertion)? Shortcuts: what else tells the classes apart? Failures: which training images are nearest, are
-there near-duplicates, and which kinds of image fail most? A killed audit goes on where it was.
+Heatmaps: do they change when the weights are randomised, and do they show what the probability depends on (deletion,
+insertion)? Shortcuts: what besides the lungs separates the classes? Failures: which training images are nearest, are
+there near-duplicates, and which kinds of image fail most? An interrupted audit resumes where it stopped.
 """
 
 import shutil
@@ -39,7 +39,7 @@ QUESTIONS: dict[str, Callable[[Audit], Iterator[MetricValue]]] = {
     "sanity of the heatmaps": explanations.sanity,
     "faithfulness of the heatmaps": explanations.faithfulness,
 }
-"""What is asked, in order; each stores its metrics once it is answered."""
+"""The audit's questions in order; each stores its metrics as soon as it is answered."""
 
 
 @command
@@ -76,25 +76,35 @@ def main(argv: Sequence[str] | None = None) -> int:
 def argument_parser() -> ArgumentParser:
     """The command line of this job."""
     options = parser(__doc__, "audit")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
+    options.add_argument(
+        "--predict-run", type=row_number, metavar="N", help="predict run to use (default: the current run)"
+    )
     options.add_argument(
         "--sample",
         type=positive,
         default=16,
         metavar="N",
-        help="images that deletion and insertion measure of each: called pneumonia, called normal, false alarms, "
-        "misses (16; a large number measures all, at about 130 scored pictures an image)",
+        help="images measured by deletion and insertion in each group: predicted pneumonia, predicted normal, false "
+        "positives, false negatives (default: 16; a large number measures all, at about 130 forward passes per image)",
     )
-    options.add_argument("--folds", type=positive, default=5, help="of the shortcut probes (5)")
-    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
-    options.add_argument("--again", action="store_true", help="audit anew although it is done")
+    options.add_argument(
+        "--folds",
+        type=positive,
+        default=5,
+        metavar="N",
+        help="cross-validation folds of the shortcut probes (default: 5)",
+    )
+    options.add_argument(
+        "--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (default: 1000)"
+    )
+    options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
+    options.add_argument("--again", action="store_true", help="audit again even if it is already done")
     return options
 
 
 def print_outcome(context: Context, run: ActiveRun) -> None:
-    """Print the run's values and what they come to."""
+    """Print the run's metrics and its verdicts."""
     with session.reading(context.engine) as db:
         stored = runs.metrics(db, run.id)
     print("\n".join(table(stored)))
@@ -107,7 +117,7 @@ def print_outcome(context: Context, run: ActiveRun) -> None:
 
 
 def audit(work: Audit) -> None:
-    """Ask every question; one that cannot be answered is skipped and named."""
+    """Answer every question; one that cannot be answered is skipped with its reason."""
     from engine.audit.verdicts import verdicts
 
     counts, skipped = {}, []

@@ -1,4 +1,4 @@
-"""Where a train run's checkpoint is, and the command that makes it again where it is lost."""
+"""The location of a train run's checkpoint, and the command that restores a lost one."""
 
 from pathlib import Path
 
@@ -11,19 +11,19 @@ from jobs.command import Context, JobError
 
 
 def checkpoint_of(context: Context, trained: Run, name: str = "checkpoint") -> Path:
-    """The folder of the weights that the train run keeps under this name. Raises JobError where it is not as the run
-    wrote it, with the command that makes it again."""
+    """The folder of the weights that the train run stores under this name. Raises JobError, with the command to train
+    again, if they are missing or have changed."""
     with session.reading(context.engine) as db:
         made = runs.artifact(db, trained.id, name)
     if made is None or not is_whole(context.artifacts / made.path, made.sha256):
         raise JobError(
-            f"train run {trained.id} has no {name}, or not that which it wrote; train again with: "
+            f"the {name} of train run {trained.id} is missing or damaged; train again with: "
             f"{repeating(context, trained)}"
         )
     return context.artifacts / made.path
 
 
 def repeating(context: Context, run: Run) -> str:
-    """The command that does a run again: its own where that is known, else its job on its dataset."""
+    """The command that repeats a run: its own if that is known, else its job on its dataset."""
     with session.reading(context.engine) as db:
         return run.command or job(run.kind, db.get_one(Dataset, run.dataset_id).name)

@@ -1,6 +1,6 @@
 """python -m jobs evaluate [--dataset NAME]: measure classifier, reports and retrieval, with intervals over patients.
 
-Reads what the runs in force stored; a task without a run is skipped and named with the command that makes it.
+Measures what the current runs stored; a task without a run is skipped, with the command to run first.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,6 @@ from db.writes import MetricValue
 from engine.errors import InputError
 from engine.metrics.names import COVERAGES, DIFFERENCE, SELECTIVE
 from engine.splits import OUT_OF_FOLD
-from engine.tables import times
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
 from jobs.evaluations import caveats
 from jobs.evaluations.reports import agreements_of, report_values
@@ -28,19 +27,25 @@ from jobs.run import ActiveRun
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "evaluate")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--predict-run", type=row_number, metavar="N", help="default: the one in force")
-    options.add_argument("--train-run", type=row_number, metavar="N", help="default: the one behind the predict run")
-    options.add_argument("--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (1000)")
-    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
-    options.add_argument("--again", action="store_true", help="evaluate anew although it is done")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
+    options.add_argument(
+        "--predict-run", type=row_number, metavar="N", help="predict run to use (default: the current run)"
+    )
+    options.add_argument(
+        "--train-run", type=row_number, metavar="N", help="train run to use (default: that of the predict run)"
+    )
+    options.add_argument(
+        "--replicates", type=replicates, default=1000, metavar="N", help="bootstrap replicates (default: 1000)"
+    )
+    options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
+    options.add_argument("--again", action="store_true", help="evaluate again even if it is already done")
     args = options.parse_args(argv)
     context = open_context(args)
     inputs = gather(context, context.dataset(args.dataset), predict_run=args.predict_run, train_run=args.train_run)
     for line in inputs.missing:
         print(f"evaluate: skipped {line}")
     if len(inputs.missing) == 4:
-        raise JobError(f"dataset '{inputs.dataset.name}' has nothing to evaluate yet; the lines above say what to run")
+        raise JobError(f"dataset '{inputs.dataset.name}' has nothing to evaluate yet; see the commands above")
     run = ActiveRun.claim(
         context,
         kind="evaluate",
@@ -64,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     referring = [row for row in curves if row.name in SELECTIVE and row.step in COVERAGES]
     print("\n".join(table([*stored, *referring])))
     if tested:
-        print(f"evaluate: the test split was opened {times(opened)} in this database")
+        print(f"evaluate: times the test split was scored in this database: {opened:,}")
     if run.already_finished:
         print(f"evaluate: already done as run {run.id}")
     else:
@@ -73,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> None:
-    """Measure whatever has a run and store it; results that cannot be read are skipped and named."""
+    """Measure and store the results of every task that has a run; unreadable results are skipped with the reason."""
     measure = {"seed": seed, "replicates": replicates}
     agreements = agreements_of(run.context, inputs)
     tasks: dict[str, Callable[[], Iterator[MetricValue]]] = {}
@@ -104,8 +109,8 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
 def classifier_values(
     context: Context, source: Run, in_force: Run, *, out_of_fold: bool, seed: int, replicates: int
 ) -> Iterator[MetricValue]:
-    """The run's values on its labelled predictions, by split, or together as OUT_OF_FOLD; a row for every file.
-    in_force: the run whose thresholds they are taken at."""
+    """Metrics of the run's labelled predictions, by split, or all together as OUT_OF_FOLD; every file counts once.
+    in_force: the run whose thresholds are used."""
     from engine.classification.calibration import probabilities
     from engine.metrics.classification import HALF, Sample
     from engine.metrics.evaluation import classification
@@ -142,8 +147,9 @@ def classifier_values(
 
 
 def table(metrics: Sequence[Metric]) -> list[str]:
-    """The values as lines of a text table, test before the rest, a coverage as slice where they have one; strategies
-    that do not differ at all, and what retrieval gives for classes and causes alone, are left to the reports."""
+    """The metrics as lines of a text table, test first, with the coverage as slice if they have one. Leaves out
+    differences between strategies that are exactly 0, and retrieval metrics by class or cause, which the exported
+    reports have."""
     metrics = [row for row in metrics if not (row.name.endswith(DIFFERENCE) and row.low == row.high == 0)]
     metrics = [row for row in metrics if row.split == "reports" or " / " not in row.slice]
     slices = [row.slice if row.step < 0 else f"coverage {row.step} %" for row in metrics]

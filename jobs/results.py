@@ -1,4 +1,4 @@
-"""Which results of a data set stand: the runs, reports and indexes that evaluate measures and export shows."""
+"""A dataset's current results: the runs, reports and indexes that `evaluate` measures and `export` shows."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,42 +27,42 @@ if TYPE_CHECKING:
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 VERSION = 11
-"""Raised when a metric is added or changes its meaning, so that finished evaluations are made anew."""
+"""Increased when a metric is added or changes its meaning, so that finished evaluations are redone."""
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What there is to evaluate of a dataset; `missing` names each absent task and the command that makes it."""
+    """What can be evaluated of a dataset; `missing` lists the tasks without results and the commands to run."""
 
     dataset: Dataset
     images: str
-    """Fingerprint of the dataset's images, labels and patients: corrected labels mean another evaluation."""
+    """Fingerprint of the dataset's images, labels and patients: corrected labels require a new evaluation."""
     attributes: str
-    """Fingerprint of what is known of the images beside their labels, "" where nothing is."""
+    """Fingerprint of the images' attributes, "" if they have none."""
     predict: Run | None
     train: Run | None
     indexes: list[VectorIndex]
     reports: list[StandingReport]
     scores: list[Score]
     scored_for: str | None = None
-    """The dataset whose labels made the scores, where it is another; see evaluation.scored_for."""
+    """The dataset whose labels the scores used, if it is not this one; see evaluation.scored_for."""
 
     @property
     def missing(self) -> list[str]:
-        """One line for each task that has nothing to evaluate."""
+        """One line for each task without results."""
         name = self.dataset.name
         imported = self.predict is not None and self.predict.imported
         asked = {
             f"classification on test: no predict run; make one with: {job('predict', name)}": self.predict,
             f"out-of-fold classification: no train run; make one with: {job('train', name)}": self.train or imported,
-            f"reports: none with a score; write some with: {job('report', name)}": self.scores,
+            f"reports: no scored report; write some with: {job('report', name)}": self.scores,
             f"retrieval: no vector index; build one with: {job('embed', name)}": self.indexes,
         }
         return [line for line, found in asked.items() if not found]
 
     @property
     def config(self) -> dict[str, Any]:
-        """Which runs are read, as the evaluation's row remembers them."""
+        """The runs that are read, as stored in the evaluation's row."""
         return {
             "dataset": self.dataset.name,
             "predict_run": self.predict.id if self.predict else None,
@@ -73,14 +73,14 @@ class Inputs:
 
     @property
     def in_force(self) -> Run | None:
-        """The predict run where its classifier is the train run's, else None: out-of-fold values are then taken at its
-        threshold too, so that they compare with the test's."""
+        """The predict run if its classifier is the train run's, else None: out-of-fold values then use its threshold,
+        so that they are comparable with those on test."""
         behind = self.predict.train_run_id if self.predict else None
         return self.predict if self.train is not None and behind == self.train.id else None
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that the values depend on."""
+        """Hash of everything that determines the metrics."""
         marks = [(run.fingerprint, run.checkpoint_sha256) if run else None for run in (self.predict, self.train)]
         parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], self.scores]
         parts += [self.scored_for] if self.scored_for else []
@@ -89,15 +89,15 @@ class Inputs:
 
 
 def finished_run(db: Session, dataset: Dataset, kind: str, number: int | None) -> Run | None:
-    """Run `number`, or where that is None the dataset's run of this kind that is in force, None without one. Raises
-    UsageError where it is not a finished run of this kind on the dataset."""
+    """Run `number`; if `number` is None, the dataset's current run of this kind, or None. Raises UsageError if run
+    `number` is not a finished run of this kind on the dataset."""
     if number is None:
         return runs.in_force(db, kind, dataset.id)
     found = db.get(Run, number)
     if found is None or (found.kind, found.status, found.dataset_id) != (kind, "finished", dataset.id):
         raise UsageError(
-            f"run {number} is no finished {kind} run of dataset '{dataset.name}'; "
-            f"see the Runs page, or leave --{kind}-run out"
+            f"run {number} is not a finished {kind} run of dataset '{dataset.name}'; "
+            f"choose one on the Runs page, or leave --{kind}-run out"
         )
     return found
 
@@ -105,15 +105,16 @@ def finished_run(db: Session, dataset: Dataset, kind: str, number: int | None) -
 def gather(
     context: Context, dataset: Dataset, *, predict_run: int | None = None, train_run: int | None = None
 ) -> Inputs:
-    """The runs asked for, else those in force: of train runs that behind the predict run, so that both speak of one
-    classifier. Raises UsageError where a run asked for is not a finished run of its kind on this dataset."""
+    """The requested runs, or else the current ones; the train run defaults to the one behind the predict run, so that
+    both describe the same classifier. Raises UsageError if a requested run is not a finished run of its kind on this
+    dataset."""
     with session.reading(context.engine) as db:
         predict = finished_run(db, dataset, "predict", predict_run)
         behind = db.get(Run, predict.train_run_id) if predict and predict.train_run_id else None
         if train_run is None and behind and behind.dataset_id == dataset.id:
             train: Run | None = behind
         elif train_run is None and predict and predict.imported:
-            train = None  # it has no out-of-fold values; those of a classifier trained here would be another's
+            train = None  # it has no out-of-fold values; a train run would be of a different classifier
         else:
             train = finished_run(db, dataset, "train", train_run)
         reports = evaluation.reports(db, dataset.id)
@@ -126,20 +127,20 @@ def gather(
 
 
 def unseen(context: Context, source: Run) -> list[PredictedImage]:
-    """The labelled images that the predict run scored, those left out that are no test of its classifier.
+    """The labelled images that the predict run scored, except those of patients its classifier was trained on.
 
-    Raises InputError where nothing is left: a score on patients that were trained on is no result.
+    Raises InputError if there are none: metrics on training patients would be meaningless.
     """
     with session.reading(context.engine) as db:
-        left = predictions.of_run(db, source.id, labelled=True, unseen_by=source.train_run_id)
-        labelled = bool(left) or bool(predictions.of_run(db, source.id, labelled=True))
-    if not left:
+        found = predictions.of_run(db, source.id, labelled=True, unseen_by=source.train_run_id)
+        labelled = bool(found) or bool(predictions.of_run(db, source.id, labelled=True))
+    if not found:
         trained = (
-            "every labelled image that it scored was trained on, or is of a patient with one that was; the out-of-fold "
-            "values speak of unseen patients"
+            "all labelled images that it scored are of patients whom its classifier was trained on; for unseen "
+            "patients see the out-of-fold values"
         )
         raise InputError(f"predict run {source.id}: {trained if labelled else 'no image that it scored has a label'}")
-    return left
+    return found
 
 
 def measured(row: Metric) -> "Measured":
@@ -152,42 +153,44 @@ def measured(row: Metric) -> "Measured":
 
 
 def is_current(inputs: Inputs, evaluated: Run) -> bool:
-    """Whether an evaluation of these inputs would read the same results."""
+    """Whether the evaluation read exactly these inputs."""
     config = {**inputs.config, "replicates": evaluated.config["replicates"]}
     return fingerprint("evaluate", config, inputs.fingerprint, evaluated.seed) == evaluated.fingerprint
 
 
 def thresholds_of(source: Run) -> dict[str, float]:
-    """The run's threshold in force as "all"; where it has them, that for a recall of .97 and Youden's by their names.
+    """The run's decision threshold as "all", and, if stored, those of the operating points "recall97" and "youden".
 
-    Raises InputError where the run remembers no threshold.
+    Raises InputError if the run has no threshold.
     """
     known = {"all": "threshold", "recall97": "threshold_recall97", "youden": "threshold_youden"}
     summary = source.summary or {}
     if source.threshold is None:
-        raise InputError(f"{source.kind} run {source.id} has no threshold; repeat it: python -m jobs {source.kind}")
+        raise InputError(
+            f"{source.kind} run {source.id} has no threshold; repeat it with: python -m jobs {source.kind}"
+        )
     return {name: float(summary[key]) for name, key in known.items() if summary.get(key) is not None}
 
 
 def by_split(images: Sequence[PredictedImage]) -> dict[str, list[PredictedImage]]:
-    """The images of each split; those without one are under UNSPLIT."""
+    """The images of each split; those without a split are under UNSPLIT."""
     names = sorted({image.split or UNSPLIT for image in images})
     return {name: [image for image in images if (image.split or UNSPLIT) == name] for name in names}
 
 
 def attribute_columns(films: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """Each attribute's value of each film, "" where it is unknown, in the order of names."""
+    """Attribute -> its value for each image, "" if unknown; attributes are in alphabetical order."""
     names = sorted({name for film in films for name in film})
     return {name: [film.get(name, "") for film in films] for name in names}
 
 
 Rows = list[tuple[int, KnownImage]]
-"""Rows of an index, each with what is known of its image."""
+"""Row numbers of an index, each with its image."""
 
 
 def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]":
-    """The opened index, and its rows. Raises engine.retrieval.vector_index.IndexDamagedError where the folder is not
-    the one that was written."""
+    """The opened index and its rows. Raises engine.retrieval.vector_index.IndexDamagedError if its folder has changed
+    since it was written."""
     opened = indexes.open_index(context, index)
     with session.reading(context.engine) as db:
         known = predictions.images(db, opened.ids.tolist())
@@ -195,13 +198,13 @@ def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]"
 
 
 def test_rows(rows: Rows) -> tuple[str, Rows]:
-    """Those of test images and the split's name, or all rows and "all" where none is in it."""
+    """ "test" and the rows of test images, or "all" and all rows if there is no test image."""
     test = [(row, image) for row, image in rows if image.split == "test"]
     return "test" if test else "all", test or rows
 
 
 def metric_value(name: str, split: str, where: str, interval: "Interval", *, step: int = -1) -> MetricValue:
-    """An interval on a slice as it is stored; unknown values are NULL."""
+    """A metric with its interval as it is stored; unknown values are NULL."""
     value, low, high = (
         known if math.isfinite(known) else None for known in (interval.value, interval.low, interval.high)
     )

@@ -1,1 +1,1 @@
-"""What an audit consists of: one function for each question, all of them on one subject."""
+"""The parts of an audit: one function for each question, all about one subject."""

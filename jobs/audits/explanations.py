@@ -1,4 +1,4 @@
-"""Whether the heatmaps can be believed: weights drawn anew, deletion and insertion, heat in the outer frame."""
+"""Whether the heatmaps can be trusted: randomised weights, deletion and insertion, heat in the outer frame."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 SANITY_IMAGES, DRAWS = 48, 2
 SHARD = 8
-"""Images whose curves are one file: about a thousand pictures to score."""
+"""Images whose curves are stored in one file; they take about a thousand forward passes."""
 
 
 def sanity(audit: Audit) -> Iterator[MetricValue]:
-    """How similar each sampled image's map is to its map under weights drawn anew, and to another image's map."""
+    """Similarity of each sampled image's heatmap to its heatmap under randomised weights, and to another image's."""
     from engine.audit.sanity import PARTS, randomised, rank_correlation, structural_similarity
     from engine.images import read_batch
 
@@ -46,7 +46,7 @@ def sanity(audit: Audit) -> Iterator[MetricValue]:
 
     for part in PARTS:
         compute = partial(under_new_weights, part)
-        stage = f"drawing the {part} anew"
+        stage = f"randomising the {part}"
         values = audit.sharded(f"sanity-{part}", rows, compute, stage=stage, size=len(rows))
         yield from _similar(audit, part, values, rows)
     other = np.roll(maps, 1, axis=0)
@@ -60,7 +60,7 @@ def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[Predicte
 
 
 def faithfulness(audit: Audit) -> Iterator[MetricValue]:
-    """Deletion and insertion curves, their areas, and what the heatmap gains over other orders, by group of images."""
+    """Deletion and insertion curves, their areas, and the heatmap's gain over other pixel orders, by image group."""
     from engine.audit.faithfulness import MODES, ORDERS, area, curves
     from engine.images import read_batch
 
@@ -69,7 +69,7 @@ def faithfulness(audit: Audit) -> Iterator[MetricValue]:
     groups = grouped(audit, hot)
     places = sorted({place for members in groups.values() for place in members.tolist()})
     if not places:
-        raise InputError("no judged image has any heat to delete or insert")
+        raise InputError("no audited image has any heat to delete or insert")
     rows = [subject.judged[place] for place in places]
     heat = {row.image_id: audit.heat[[place]] for row, place in zip(rows, places, strict=True)}
 
@@ -111,9 +111,9 @@ def faithfulness(audit: Audit) -> Iterator[MetricValue]:
 
 
 def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:
-    """Places of the judged images that are measured: a seeded sample of each group, those without an image left out.
+    """Group -> positions of the audited images to measure, a seeded sample; empty groups are omitted.
 
-    hot: which have any heat (n,); maps without any order nothing.
+    hot: bool (n,), which images have any heat; a map without heat ranks no pixels.
     """
     subject = audit.subject
     called, label = subject.called, column(subject.judged, "label") == 1
@@ -132,7 +132,7 @@ def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]
 
 
 def frame_heat(audit: Audit) -> Iterator[MetricValue]:
-    """The share of each map's heat in the outer frame, by outcome, and the share that an even map would have there."""
+    """The share of each heatmap in the outer frame, by outcome, and the share of a uniform map there."""
     from engine.heat import frame_share
     from engine.metrics.bootstrap import Interval
 
@@ -152,7 +152,7 @@ def frame_heat(audit: Audit) -> Iterator[MetricValue]:
 
 
 def drawn(audit: Audit, places: NDArray[np.intp], count: int, *, stratum: NDArray[Any]) -> NDArray[np.intp]:
-    """A seeded sample of these places of judged images, balanced over `stratum` (n,)."""
+    """A seeded sample of these positions of audited images, balanced over `stratum` (n,)."""
     from engine.reporting.sampling import stratified
 
     judged = audit.subject.judged
@@ -164,7 +164,7 @@ def drawn(audit: Audit, places: NDArray[np.intp], count: int, *, stratum: NDArra
 
 
 def store(audit: Audit, ids: list[int], measures: dict[str, NDArray[Any]]) -> None:
-    """Numbers of single images, by name."""
+    """Store one value per image for each named measure."""
     rows = [
         {"run_id": audit.run.id, "image_id": int(image_id), "name": name, "value": float(value)}
         for name, values in measures.items()

@@ -1,4 +1,4 @@
-"""Which training images are nearest to each failure, and whether training holds near-duplicates of judged images."""
+"""The training images nearest to each failure, and near-duplicates of audited images in the training set."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,13 +17,13 @@ from jobs.results import metric_value
 NEAREST = 5
 EMBEDDER = "classifier"
 CHUNK = 256
-"""Judged images that are compared with all training images at once."""
+"""Audited images that are compared with all training images at once."""
 
 
 def neighbours(audit: Audit) -> Iterator[MetricValue]:
-    """Store the five nearest training images of each failure, and every near-duplicate of any judged image.
+    """Store the five nearest training images of each failure, and every near-duplicate of any audited image.
 
-    Measured: how often the nearest carry the image's own label, and the share of images with a near-duplicate.
+    Measures the share of nearest images with the same label, and the share of images with a near-duplicate.
     """
     from engine.metrics.bootstrap import Interval
     from engine.metrics.proportions import wilson
@@ -73,8 +73,8 @@ def neighbours(audit: Audit) -> Iterator[MetricValue]:
 
 
 def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """The classifier's features of judged and training images, less the training images' mean, each of length 1: from
-    its index, or computed now."""
+    """The classifier's features of audited and training images, minus the training images' mean, as unit vectors: from
+    its index if possible, else computed."""
     from engine.retrieval.vector_index import centre_of, centred
 
     subject = audit.subject
@@ -88,7 +88,7 @@ def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 
 def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
-    """The vectors of the index that `embed` made with this very classifier, or None where it lacks any image."""
+    """The vectors from the index that `embed` built with this same classifier, or None if it lacks any image."""
     from engine.retrieval.vector_index import IndexDamagedError, VectorIndex
 
     subject, context = audit.subject, audit.run.context
@@ -109,7 +109,7 @@ def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] 
 
 
 def embedded(audit: Audit, which: str, rows: list[PredictedImage], root: Path) -> NDArray[np.float32]:
-    """The classifier's features, each of length 1."""
+    """The classifier's features as unit vectors."""
     from engine.images import read_batch
     from engine.retrieval.embedders import unit
 

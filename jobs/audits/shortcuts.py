@@ -1,4 +1,4 @@
-"""How well shortcuts tell the classes apart: probes that see one thing alone, the classifier on occluded images."""
+"""How well shortcuts separate the classes: probes on one kind of input, and the classifier on occluded images."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,12 +19,12 @@ FRAME_ONLY, FRAME_HIDDEN, WHOLE = "classifier, frame only", "classifier, frame h
 
 
 def probes(audit: Audit) -> Iterator[MetricValue]:
-    """AUC of each probe, and how far the classifier's output rises with its score among images of one label.
+    """AUC of each probe, and its score's rank correlation with the classifier's output among images of one label.
 
-    Probes are fitted on other images than the judged (AUC out of fold: split "oof"), which choose nothing. Where
-    predictions were imported and other labelled images are too few, each judged image is scored by a probe that saw
-    none of its fold.
-    Raises InputError where a class has fewer patients than there are folds.
+    Probes are fitted on images other than the audited ones (out-of-fold AUC: split "oof"), which tune nothing. If the
+    predictions were imported and there are too few other labelled images, each audited image is scored by a probe that
+    saw none of its fold.
+    Raises InputError if a class has fewer patients than there are folds.
     """
     from engine.audit.shortcuts import boosted, linear, probe
     from engine.metrics.association import spearman_within
@@ -56,7 +56,7 @@ def probes(audit: Audit) -> Iterator[MetricValue]:
 
 
 def enough(rows: Sequence[SizedImage], folds: int) -> bool:
-    """Whether each class has a patient for every fold."""
+    """Whether each class has at least one patient per fold."""
     patients: dict[int | None, set[str]] = {0: set(), 1: set()}
     for row in rows:
         patients[row.label].add(row.patient_key)
@@ -64,7 +64,7 @@ def enough(rows: Sequence[SizedImage], folds: int) -> bool:
 
 
 def occlusions(audit: Audit) -> Iterator[MetricValue]:
-    """AUC of the classifier itself on the judged images: whole, with the frame alone, and with the frame hidden."""
+    """AUC of the classifier itself on the audited images: whole, frame only, and with the frame hidden."""
     from engine.audit.shortcuts import only_frame, without_frame
     from engine.images import read_batch
 
@@ -88,14 +88,14 @@ def sizes(rows: Sequence[SizedImage]) -> NDArray[np.float64]:
 
 
 def bytes_of(rows: Sequence[SizedImage], appearance: NDArray[np.void]) -> NDArray[np.float64]:
-    """The file's bytes and its bytes a pixel: (n, 2)."""
+    """The file's size in bytes and bytes per pixel: (n, 2)."""
     return np.column_stack([appearance["bytes"], appearance["bytes"] / column(rows, "width") / column(rows, "height")])
 
 
 def auc(
     audit: Audit, rows: Sequence[KnownImage], scores: NDArray[np.floating], folds: NDArray[np.intp] | None = None
 ) -> "Interval":
-    """Area under the ROC curve of the scores, with its interval over patients; with folds (n,) the mean over them."""
+    """Area under the ROC curve, with its interval over patients; with folds (n,) the mean over the folds."""
     from engine.metrics.classification import METRICS, Sample
 
     labels = column(rows, "label")
@@ -104,7 +104,7 @@ def auc(
 
     def mean(weights: NDArray[np.float64]) -> NDArray[np.float64]:
         areas = np.stack([METRICS["auc"](sample, weights[:, part]) for part, sample in samples])
-        known = np.isfinite(areas).sum(axis=0)  # a resampled fold may hold one class alone
+        known = np.isfinite(areas).sum(axis=0)  # a resampled fold may contain only one class
         none = np.full(known.shape, np.nan)
         return np.asarray(np.divide(np.nansum(areas, axis=0), known, out=none, where=known > 0))
 

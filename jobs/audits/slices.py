@@ -1,4 +1,4 @@
-"""Which kinds of judged image the classifier fails on: stored slices, their members, and how they differ."""
+"""The slices of audited images that the classifier fails on: their members, and how they differ."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def slices(audit: Audit) -> Iterator[MetricValue]:
-    """Store every slice with its members; its error rate is a metric too."""
+    """Store every slice with its members; yields their error rates as metrics."""
     from engine.audit.shortcuts import STATISTICS
     from engine.audit.slices import find_slices
     from engine.heat import frame_share
@@ -55,7 +55,7 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
 
 
 def store(audit: Audit, found: "Sequence[Slice]") -> None:
-    """The slices and their members, in the place of those of an earlier try."""
+    """Store the slices and their members, replacing those of an earlier attempt."""
     with session.transaction(audit.run.context.engine) as db:
         writes.clear(db, ErrorSlice, audit.run.id)
         for one in found:

@@ -1,4 +1,4 @@
-"""What is audited: a predict run, its judged images, those its classifier learned from, and how they look."""
+"""What is audited: a predict run, its audited images, its classifier's training images, and their appearance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,15 +32,15 @@ if TYPE_CHECKING:
     from engine.retrieval.embedders import Embedder
 
 VERSION = 4
-"""Raised when an audit measures something else, so that finished ones are made anew."""
+"""Increased when an audit measures something else, so that finished ones are redone."""
 SHARD = 256
-"""Images whose numbers are one file while the run goes on, and are lost at most where it is killed."""
+"""Images whose values share a file while the run is active: at most this many are recomputed after a kill."""
 
 
 @dataclass(frozen=True)
 class Trained:
-    """A classifier that was trained here: its run and weights, and the images that it learned from, with their
-    out-of-fold predictions."""
+    """A classifier that was trained here: its run and weights, and its training images with their out-of-fold
+    predictions."""
 
     run: Run
     checkpoint: Path
@@ -49,7 +49,7 @@ class Trained:
 
     @property
     def root(self) -> Path:
-        """The folder of the images that it learned from."""
+        """The folder of its training images."""
         return Path(self.dataset.root)
 
 
@@ -60,53 +60,53 @@ class Subject:
     dataset: Dataset
     predict: Run
     split: str
-    """That the classifier is judged on: test where there is one."""
+    """The split that is audited: test if there is one."""
     judged: list[PredictedImage]
-    """Labelled images of that split that the classifier did not learn from, with what it said of them."""
+    """The audited images: labelled, in that split and unseen in training, with their predictions."""
     images: str
-    """Fingerprint of the judged dataset's images, labels and patients."""
+    """Fingerprint of the audited dataset's images, labels and patients."""
     attributes: dict[str, list[str]]
-    """Each attribute's value of each judged image, "" where it is unknown."""
+    """Attribute -> its value for each audited image, "" if unknown."""
     trained: "Trained | None"
-    """None of imported predictions, whose classifier is not here."""
+    """None for imported predictions, whose classifier is not available."""
     heatmaps: Path | None
-    """None where predictions were imported without any."""
+    """None for predictions that were imported without heatmaps."""
     others: Sequence[SizedImage]
-    """Labelled images that probes are fitted on, of patients who are not judged: those that the classifier learned
-    from or, of imported predictions, the dataset's images outside the split."""
+    """Labelled images of other patients, on which probes are fitted: the classifier's training images or, for imported
+    predictions, the dataset's images outside the split."""
 
     @property
     def threshold(self) -> float:
-        """From which probability on the classifier says pneumonia."""
+        """The decision threshold: the lowest probability that is predicted positive."""
         return thresholds_of(self.predict)["all"]
 
     @property
     def classifier(self) -> Trained:
-        """The classifier itself. Raises InputError where it is not here to be asked."""
+        """The classifier itself. Raises InputError if its predictions were imported."""
         if self.trained is None:
-            raise InputError(f"{self.predict.recipe} is not here to be asked")
+            raise InputError(f"the predictions of {self.predict.recipe} were imported; its weights are not available")
         return self.trained
 
     @property
     def training(self) -> list[PredictedImage]:
-        """The images that it learned from. Raises InputError where they are not known."""
+        """Its training images. Raises InputError if they are unknown."""
         return self.classifier.images
 
     @property
     def called(self) -> NDArray[np.bool_]:
-        """Whether the classifier says pneumonia of each judged image: (n,)."""
+        """Whether each audited image is predicted positive: bool (n,)."""
         called: NDArray[np.bool_] = column(self.judged, "probability") >= self.threshold
         return called
 
     @property
     def failed(self) -> NDArray[np.bool_]:
-        """Whether it is wrong: (n,)."""
+        """Whether each prediction is wrong: bool (n,)."""
         wrong: NDArray[np.bool_] = self.called != (column(self.judged, "label") == 1)
         return wrong
 
     @property
     def fingerprint(self) -> str:
-        """Hash of everything that an audit's values depend on, options aside."""
+        """Hash of everything except options that determines an audit's results."""
         weights = self.predict.checkpoint_sha256
         learned = self.trained.run.fingerprint if self.trained else None
         parts = [VERSION, self.images, self.predict.fingerprint, learned, weights]
@@ -115,9 +115,9 @@ class Subject:
 
 
 def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subject:
-    """The predict run asked for, or that in force, with all that hangs on it.
+    """The requested predict run, or the current one, with its images and classifier.
 
-    Raises UsageError, JobError or InputError, each with what to run where something is missing.
+    Raises UsageError, JobError or InputError, each with the command to run if something is missing.
     """
     with session.reading(context.engine) as db:
         predict = finished_run(db, dataset, "predict", number)
@@ -145,50 +145,51 @@ def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subj
 
 
 def heatmaps_of(context: Context, dataset: Dataset, predict: Run) -> Path | None:
-    """The predict run's heatmaps; None of predictions that were imported without. Raises JobError where they are gone
+    """The predict run's heatmaps; None for predictions imported without heatmaps. Raises JobError if they are missing
     or damaged."""
     with session.reading(context.engine) as db:
         stored = runs.artifact(db, predict.id, "heatmaps")
     if stored is None and predict.imported:
         return None
     if stored is None or not is_whole(context.artifacts / stored.path, stored.sha256):
-        again = "import them again" if predict.imported else f"repeat it: {job('predict', dataset.name)}"
-        raise JobError(f"predict run {predict.id} has no heatmaps, or not those it wrote; {again}")
+        again = "import them again" if predict.imported else f"predict again with: {job('predict', dataset.name)}"
+        raise JobError(f"the heatmaps of predict run {predict.id} are missing or damaged; {again}")
     return context.artifacts / stored.path
 
 
 def trained_of(context: Context, dataset: Dataset, predict: Run) -> Trained:
-    """The classifier that made the predictions. Raises JobError where it or its images are gone."""
+    """The classifier that made the predictions. Raises JobError if it or its images are missing."""
     again = job("predict", dataset.name)
     with session.reading(context.engine) as db:
         train = db.get(Run, predict.train_run_id) if predict.train_run_id else None
         learned_from = db.get(Dataset, train.dataset_id) if train else None
         training = predictions.of_run(db, train.id, labelled=True) if train else []
     if train is None or learned_from is None or not training:
-        raise JobError(f"predict run {predict.id} does not tell which train run it comes from; repeat it: {again}")
+        raise JobError(f"the train run behind predict run {predict.id} is unknown; predict again with: {again}")
     checkpoint = checkpoint_of(context, train, predict.config.get("checkpoint", "checkpoint"))
     weights = model_json.revision(checkpoint)
     if weights is not None and weights != predict.checkpoint_sha256:
         by_now = job("predict", dataset.name, "--train-run", str(train.id))
         raise JobError(
-            f"predict run {predict.id} asked weights that train run {train.id} has not any more; repeat: {by_now}"
+            f"predict run {predict.id} used weights that train run {train.id} no longer has; predict again with: "
+            f"{by_now}"
         )
     return Trained(train, checkpoint, learned_from, training)
 
 
 def values_of(metrics: Sequence[Metric], split: str) -> "dict[tuple[str, str], Interval]":
-    """The split's values as intervals, by name and slice."""
+    """The split's metrics as intervals, by name and slice."""
     return {(row.name, row.slice): measured(row).interval for row in metrics if row.split == split}
 
 
 def column(images: Sequence[KnownImage], name: str) -> NDArray[Any]:
-    """One fact of every image: (n,)."""
+    """One attribute of every image: (n,)."""
     return np.array([getattr(image, name) for image in images])
 
 
 @dataclass
 class Audit:
-    """An audit at work: its run, its subject, and what several of its questions need."""
+    """An audit in progress: its run, its subject, and what several of its questions need."""
 
     run: ActiveRun
     subject: Subject
@@ -196,18 +197,18 @@ class Audit:
     replicates: int
     folds: int
     sample: int
-    """Images of each group that deletion and insertion measure."""
+    """Images of each group that are measured by deletion and insertion."""
 
     @cached_property
     def classifier(self) -> "AnyClassifier":
-        """The classifier that made the predictions. Raises InputError where it is not here or damaged."""
+        """The classifier that made the predictions. Raises InputError if it is unavailable or damaged."""
         from engine.classification.checkpoints import load_classifier
 
         return load_classifier(self.subject.classifier.checkpoint, device=devices.available())
 
     @cached_property
     def heat(self) -> NDArray[np.float32]:
-        """The judged images' heatmaps: float32 (n, h, w) in [0, 1]. Raises InputError where there are none."""
+        """The audited images' heatmaps: float32 (n, h, w) in [0, 1]. Raises InputError if there are none."""
         if self.subject.heatmaps is None:
             raise InputError(f"the predictions of {self.subject.predict.recipe} were imported without heatmaps")
         stored = np.load(self.subject.heatmaps, mmap_mode="r", allow_pickle=False)
@@ -215,12 +216,12 @@ class Audit:
 
     @cached_property
     def appearance(self) -> NDArray[np.void]:
-        """How the judged images look, a record each; see `look`."""
+        """The appearance of the audited images, one record each; see `look`."""
         return self._appearance("judged", self.subject.judged, Path(self.subject.dataset.root))
 
     @cached_property
     def other_appearance(self) -> NDArray[np.void]:
-        """How the images look that probes are fitted on, a record each."""
+        """The appearance of the images that probes are fitted on, one record each."""
         trained = self.subject.trained
         root = trained.root if trained else Path(self.subject.dataset.root)
         return self._appearance("training" if trained else "other", self.subject.others, root)
@@ -245,7 +246,7 @@ class Audit:
         stage: str,
         size: int = SHARD,
     ) -> NDArray[Any]:
-        """compute(rows) part by part, (n, ...); parts that an earlier try of this run finished are read, not made."""
+        """compute(rows) shard by shard, (n, ...); shards that an earlier attempt finished are read from disk."""
         parts = []
         with self.run.progress(stage, len(rows)) as advance:
             for start in range(0, len(rows), size):
@@ -266,24 +267,24 @@ class Audit:
         return cluster_bootstrap(statistic, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
     def mean(self, values: NDArray[np.floating], rows: Sequence[KnownImage]) -> "Interval":
-        """Their mean, NaN left out and not counted."""
+        """The mean of `values` with its 95 % interval over patients; NaN is ignored and not counted."""
         from engine.metrics.proportions import share
 
         return share(values, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
 
 def files(root: Path, rows: Sequence[KnownImage]) -> "list[Ingested]":
-    """The rows' files below the dataset's folder."""
+    """The rows' files in the dataset's folder."""
     from engine.images import Ingested
 
     return [Ingested(root / row.path, row.sha256) for row in rows]
 
 
 def look(files: "Sequence[Ingested]", embedder: "Embedder") -> NDArray[np.void]:
-    """What audits need of each file's picture, (n,) records.
+    """Image features that audits need, one record per file: (n,).
 
-    statistics: greys, see engine.audit.shortcuts. frame: its pixels. frame_features, features: of the frame alone and
-    of the whole picture, by a frozen ImageNet network. hash: perceptual. bytes: the file's size.
+    statistics: of grey levels, see engine.audit.shortcuts. frame: the frame's pixels. frame_features, features: of the
+    frame alone and of the whole image, from a frozen ImageNet network. hash: perceptual hash. bytes: file size.
     Raises InputError naming a file that cannot be read.
     """
     from engine.audit import shortcuts

@@ -1,1 +1,1 @@
-"""What evaluation measures, a file each kind of result."""
+"""The parts of an evaluation: one module for each kind of result."""

@@ -1,4 +1,4 @@
-"""What a reader of an evaluation should know before believing its figures, in a line each."""
+"""Warnings about an evaluation's metrics, one line each."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -15,39 +15,40 @@ from jobs.evaluations.reports import stale
 from jobs.results import Inputs
 
 CHANCE = 0.5
-"""Of an AUC."""
+"""The AUC of random scores."""
 LEVEL = 0.05
-"""Corrected p-value below which a subgroup is told apart from the others."""
+"""Significance level of the adjusted p-value for a subgroup that differs from the others."""
 SILENT = 0.2
-"""Share of a model's reports without a stance from which on that is said."""
+"""Warn if at least this share of a model's reports has no stance."""
 
 
 def of_inputs(context: Context, inputs: Inputs, agreements: Mapping[int, float]) -> list[str]:
-    """Images without a prediction, reports that could not be read, and scores against another run's predictions.
+    """Warnings about images without a prediction, reports without a stance, and scores against another predict run.
     agreements: of the reports with the evaluated run, see reports.agreements_of."""
     name = inputs.dataset.name
-    found = [*_unscored(context, inputs), *_silent(inputs)]
+    found = [*_unscored(context, inputs), *_without_stance(inputs)]
     old = stale(inputs, agreements)
     if inputs.predict and old:
         found.append(
-            f"{old:,} reports were scored against other predictions than those of run {inputs.predict.id}: pages find "
-            f"them by those, and laterality is not measured; score them anew: {job('score', name)}"
+            f"{old:,} reports were scored against predictions other than those of run {inputs.predict.id}: the pages "
+            f"filter them by those, and laterality is not measured; rescore them with: {job('score', name)}"
         )
     return found
 
 
 def of_values(values: Sequence[MetricValue]) -> list[str]:
-    """A classifier that is surely worse than chance, and subgroups in which it surely does worse than in the others."""
+    """Warnings about an AUC significantly below chance, and subgroups that differ significantly from the others."""
     below = [
-        f"AUC {value.value:.3f} on split {value.split}, worse than chance: are these probabilities of normal?"
+        f"AUC {value.value:.3f} on split {value.split} is below chance; check that the probabilities are of pneumonia, "
+        "not normal"
         for value in values
         if (value.name, value.slice) == ("auc", "all") and _below_chance(value)
     ]
-    return [*below, *_told_apart(values)]
+    return [*below, *_differing_subgroups(values)]
 
 
-def _told_apart(values: Sequence[MetricValue]) -> list[str]:
-    """Subgroups of which a figure differs from that of all others by more than chance, however many were looked at."""
+def _differing_subgroups(values: Sequence[MetricValue]) -> list[str]:
+    """Subgroups with a metric that differs significantly from all other images', adjusted for multiple comparisons."""
     p_values = {(measure(value.name), value.slice): value.value for value in values if value.name.endswith(P_VALUE)}
     found = []
     for value in (value for value in values if value.name.endswith(DIFFERENCE)):
@@ -57,23 +58,23 @@ def _told_apart(values: Sequence[MetricValue]) -> list[str]:
             continue
         apart = f"{abs(difference):.3f}" if name in SCORES else f"{100 * abs(difference):.1f} points"
         side = "lower" if difference < 0 else "higher"
-        where = "out of fold" if value.split == OUT_OF_FOLD else f"on split {value.split}"
+        where = "out-of-fold" if value.split == OUT_OF_FOLD else f"on split {value.split}"
         group = " ".join(subgroup_of(value.slice) or (value.slice,))
         found.append(
-            f"{NAMES[name]} {where} is {apart} {side} on films with {group} than on the others "
-            f"({p_value(p)}, corrected for all subgroups)"
+            f"{NAMES[name]} {where} is {apart} {side} for images with {group} than for the others "
+            f"({p_value(p)}, adjusted for multiple comparisons)"
         )
     return found
 
 
 def _below_chance(area: MetricValue) -> bool:
-    """By the upper end of its interval, or by itself where that is not known, as of an AUC of 0."""
+    """Judged by the upper end of the interval, or by the value itself if that is unknown, as for an AUC of 0."""
     most = area.value if area.high is None else area.high
     return most is not None and most < CHANCE
 
 
 def _unscored(context: Context, inputs: Inputs) -> list[str]:
-    """Labelled images of a split which the predict run scored only a part of."""
+    """Splits of which the predict run scored only some of the labelled images."""
     if inputs.predict is None:
         return []
     with session.reading(context.engine) as db:
@@ -83,22 +84,22 @@ def _unscored(context: Context, inputs: Inputs) -> list[str]:
     for part in holdings:
         there[part.split] += part.images if part.label is not None else 0
     return [
-        f"of split {split} {known[split]:,} of {there[split]:,} labelled images have a prediction of run "
-        f"{inputs.predict.id}: its figures are of these alone"
+        f"only {known[split]:,} of {there[split]:,} labelled images of split {split} have a prediction of run "
+        f"{inputs.predict.id}; its metrics cover only these"
         for split in sorted(filter(None, known))
         if known[split] < there[split]
     ]
 
 
-def _silent(inputs: Inputs) -> list[str]:
-    """Models of whose reports many take no stance that could be read."""
+def _without_stance(inputs: Inputs) -> list[str]:
+    """Models and strategies with many reports in which no stance could be read."""
     names = {report.report_id: f"{report.model} / {report.strategy}" for report in inputs.reports}
     stances = [(names[row.report_id], row.value) for row in inputs.scores if row.metric == "stance"]
     total = Counter(name for name, _ in stances)
     silent = Counter(name for name, value in stances if value is None)
     return [
-        f"in {silent[name]:,} of {total[name]:,} reports of {name} no stance on pneumonia could be read; they are "
-        "read in English, and such a report agrees with no label"
+        f"no stance on pneumonia could be read in {silent[name]:,} of {total[name]:,} reports of {name}; only English "
+        "is read, and a report without a stance agrees with neither label"
         for name in sorted(silent)
         if silent[name] >= SILENT * total[name]
     ]

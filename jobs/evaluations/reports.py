@@ -1,4 +1,4 @@
-"""What is measured of reports: the means of their scores by model and strategy, differences, and kappa."""
+"""Metrics of reports: mean scores by model and strategy, differences between strategies, and kappa."""
 
 from collections.abc import Iterator, Mapping
 
@@ -15,26 +15,27 @@ from jobs.command import Context
 from jobs.results import Inputs, metric_value
 
 UNSCORED = ("stance", "classifier_opposition")
-"""Report scores that say what a report claims, not how good it is."""
+"""Report scores that describe what a report claims, not how good it is."""
 AGREEMENT, LATERALITY = "classifier_agreement", "laterality"
 
 
 def report_values(
     inputs: Inputs, agreements: Mapping[int, float], *, seed: int, replicates: int
 ) -> Iterator[MetricValue]:
-    """The mean of each report score for each model and strategy, under slice "model / strategy"; the paired differences
-    of strategies, under "model / one - other"; and the kappa of stance against label.
+    """The mean of each report score by model and strategy, under slice "model / strategy"; paired differences between
+    strategies, under "model / one - other"; and the kappa of stance against label.
 
-    agreements: with the run which is evaluated, see `agreements_of`; they stand in the place of the stored ones.
-    Laterality, for which its heatmaps would have to be looked at, is left out where the scores were made against
-    another. Raises InputError where the scores are another dataset's.
+    agreements: with the evaluated run, see `agreements_of`; they replace the stored ones. Laterality, which depends on
+    the heatmaps, is left out if the scores were made against another run. Raises InputError if the scores are another
+    dataset's.
     """
     from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 
     if inputs.scored_for is not None:
         again = job("score", inputs.dataset.name)
         raise InputError(
-            f"the scores are those of dataset '{inputs.scored_for}', which holds some of them; run: {again}"
+            f"some reports were last scored for dataset '{inputs.scored_for}', which has the same images; rescore "
+            f"them with: {again}"
         )
     reports = {report.report_id: report for report in inputs.reports}
     left_out = {*UNSCORED, *([LATERALITY] if stale(inputs, agreements) else [])}
@@ -57,15 +58,15 @@ def report_values(
             stances.setdefault((report.model, report.strategy), []).append((report, row.value))
     for (model, strategy), rows in sorted(stances.items()):
         labels = np.array([report.label for report, _ in rows])
-        said = np.array([np.nan if value is None else value for _, value in rows])
+        stance = np.array([np.nan if value is None else value for _, value in rows])
         patients = [report.patient_key for report, _ in rows]
-        interval = kappa(labels, said, patients, seed=seed, replicates=replicates)
+        interval = kappa(labels, stance, patients, seed=seed, replicates=replicates)
         yield metric_value("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
 
 
 def agreements_of(context: Context, inputs: Inputs) -> dict[int, float]:
-    """Of each report on an image that the evaluated predict run scored, 1 where its stance is that run's call, else 0;
-    none without a run, or one that calls nothing."""
+    """Report id -> 1 if the report's stance agrees with the evaluated predict run, else 0, for images that the run
+    scored; empty if there is no run or it has no threshold."""
     if inputs.predict is None or inputs.predict.threshold is None:
         return {}
     threshold = inputs.predict.threshold
@@ -81,6 +82,6 @@ def agreements_of(context: Context, inputs: Inputs) -> dict[int, float]:
 
 
 def stale(inputs: Inputs, agreements: Mapping[int, float]) -> int:
-    """How many reports were scored against another classifier's call than that of the run which is evaluated."""
+    """The number of reports whose stored scores disagree with the evaluated run's predictions."""
     scored = ((row.report_id, row.value) for row in inputs.scores if row.metric == AGREEMENT)
     return sum(value != agreements[number] for number, value in scored if number in agreements)

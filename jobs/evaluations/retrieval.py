@@ -1,4 +1,4 @@
-"""How good an index's neighbours are, of images and of words."""
+"""Retrieval metrics of an index, for image queries and text queries."""
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 LONGEST = Metric.slice.type.length - len(" / ") - Image.cause.type.length
-"""Characters of an embedder's name that a slice has room for beside a cause."""
+"""Maximum characters of an embedder's name in a slice that also names a cause."""
 WAYS = ("", "other_patients_", "from_train_")
-"""How retrieval is measured, by the prefix of its metrics: test images among themselves, each left out of its own hits;
-the same without the query's patient; and test images against those of train and val."""
+"""The ways of measuring retrieval, by metric prefix: leave-one-out among test images; the same without other images of
+the query's patient; and test images against those of train and val."""
 
 
 def retrieval_values(
     context: Context, index: VectorIndex, predict: Run | None, *, seed: int, replicates: int
 ) -> Iterator[MetricValue]:
-    """Every retrieval metric in each of WAYS, under the embedder's name as slice, or "NAME / class or cause"; and what
-    the written queries find, where the embedder reads text. predict: tells where the classifier's evidence lies."""
+    """Every retrieval metric in each of WAYS, with the embedder's name or "NAME / class or cause" as slice, and the
+    precision of the written queries if the embedder reads text. predict: the run whose heatmaps give the lung zones."""
     from engine.metrics.retrieval import Collection, measured
 
     opened, rows = index_rows(context, index)
@@ -53,8 +53,9 @@ def retrieval_values(
 
     queries = collection(judged)
     if len(queries.labels) < 2:
-        seen = " of patients that its classifier was not trained on" if len(judged) < len(of_split) else ""
-        raise InputError(f"fewer than two images in it{seen} have a label")
+        kind = "test images" if split == "test" else "images"
+        whose = " of patients unseen by its classifier" if len(judged) < len(of_split) else ""
+        raise InputError(f"it holds fewer than two labelled {kind}{whose}")
     name = evaluation.shortened(index.embedder, LONGEST)
     for prefix in WAYS:
         base = collection(learnt) if prefix == "from_train_" else None
@@ -65,14 +66,14 @@ def retrieval_values(
             where = name if value.slice == "all" else f"{name} / {value.slice}"
             yield metric_value(f"{prefix}{value.name}", split, where, value.interval)
     if opened.words is not None and not learnt:
-        return  # the words were learnt from these very images
+        return  # the words were fitted on these same images
     for value in text_values(context, index, opened, judged, predict, seed=seed, replicates=replicates):
         where = name if value.slice == "all" else f"{name} / {value.slice}"
         yield metric_value(value.name, split, where, value.interval)
 
 
 def unseen(context: Context, index: VectorIndex, rows: Rows) -> Rows:
-    """Those of the rows that are a test of the classifier that the embedder is made of; all where it is of none."""
+    """The rows of patients unseen by the classifier that the embedder is built on; all rows if there is none."""
     with session.reading(context.engine) as db:
         built = runs.find(db, index.run_id)
         train_run = built.config.get("train_run") if built else None
@@ -92,22 +93,22 @@ def text_values(
     seed: int,
     replicates: int,
 ) -> "Iterator[Measured]":
-    """What the written queries find among the judged images; nothing where the embedder reads no text."""
+    """The precision of the written queries among `judged`; nothing if the embedder reads no text."""
     from engine.metrics.retrieval import text_precision
     from engine.retrieval.written_queries import QUERIES
 
     asked = query_vectors(context, index)
     if asked is None:
         return
-    answering, told = answers(context, [image for _, image in judged], predict)
+    relevant, answerable = answers(context, [image for _, image in judged], predict)
     vectors = opened.vectors[[row for row, _ in judged]]
-    kinds = [QUERIES[number].kind for number in told]
-    yield from text_precision(vectors, asked[told], answering, kinds, seed=seed, replicates=replicates)
+    kinds = [QUERIES[number].kind for number in answerable]
+    yield from text_precision(vectors, asked[answerable], relevant, kinds, seed=seed, replicates=replicates)
 
 
 def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] | None":
-    """The written queries as vectors of the index, float32 (40, d); None where its embedder reads no text, or where
-    they were other queries when it was built."""
+    """The written queries as vectors of the index, float32 (40, d); None if its embedder reads no text, or if it was
+    built with other queries."""
     from engine.retrieval.written_queries import QUERIES_SHA256
 
     with session.reading(context.engine) as db:
@@ -123,26 +124,26 @@ def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] 
 def answers(
     context: Context, images: Sequence[KnownImage], predict: Run | None
 ) -> "tuple[NDArray[np.bool_], NDArray[np.intp]]":
-    """Which of the images answer which written query, bool (q, n), and which queries these are: those left out that no
-    image is known to answer, such as a cause where none is known."""
+    """Which images are relevant to each written query, bool (q, n), and the queries' numbers, int (q,). Queries without
+    a relevant image, such as a cause that no image has, are left out."""
     from engine.retrieval.written_queries import QUERIES, answering
 
     facts = facts_of(context, images, predict)
     found = np.array([answering(query, facts) for query in QUERIES])
-    told = np.flatnonzero(found.any(axis=1))
-    return found[told], told
+    answerable = np.flatnonzero(found.any(axis=1))
+    return found[answerable], answerable
 
 
 def facts_of(context: Context, images: Sequence[KnownImage], predict: Run | None) -> "Facts":
-    """What is known of the images; where the classifier's evidence lies only of those that the run scored."""
+    """Label, cause and lung zones of the images; zones only for images that the predict run scored."""
     from engine.heat import ZONES, evidence, prominent
     from engine.retrieval.alignment import Facts
 
-    said: dict[int, PredictedImage] = {}
+    predicted: dict[int, PredictedImage] = {}
     if predict is not None:
         with session.reading(context.engine) as db:
-            said = {image.image_id: image for image in predictions.of_run(db, predict.id)}
-    rows = [said.get(image.image_id) for image in images]
+            predicted = {image.image_id: image for image in predictions.of_run(db, predict.id)}
+    rows = [predicted.get(image.image_id) for image in images]
     shares = np.array([[((row and row.zones) or {}).get(zone, np.nan) for zone in ZONES] for row in rows])
     found = evidence(shares, np.array([row.probability if row else np.nan for row in rows]))
     labels = np.array([-1 if image.label is None else image.label for image in images])

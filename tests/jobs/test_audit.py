@@ -200,7 +200,8 @@ def test_of_imported_predictions_all_is_answered_that_does_not_need_the_classifi
     assert audit.main([*world.options, *FAST]) == 0
     run, metrics = stored(world)
     assert run.summary is not None and run.config["train_run"] is None
-    absent = {f"{name}: DenseNet-121 is not here to be asked" for name in NEEDS_THE_CLASSIFIER}
+    reason = "the predictions of DenseNet-121 were imported; its weights are not available"
+    absent = {f"{name}: {reason}" for name in NEEDS_THE_CLASSIFIER}
     absent.add("heat in the frame: the predictions of DenseNet-121 were imported without heatmaps")
     assert set(run.summary["skipped"]) == absent
     said = capsys.readouterr().out
@@ -441,7 +442,7 @@ def test_maps_without_any_heat_cost_what_is_asked_of_heat_alone(
         np.save(file, np.zeros((50, 7, 7), np.float16))
         stored_maps.sha256 = file_sha256(file)
     assert audit.main([*world.options, *FAST]) == 0
-    reason = "no judged image has any heat to delete or insert"
+    reason = "no audited image has any heat to delete or insert"
     assert f"audit: skipped faithfulness of the heatmaps: {reason}" in capsys.readouterr().out
     run, metrics = stored(world)
     assert f"faithfulness of the heatmaps: {reason}" in run.summary["skipped"]  # type: ignore[index]  # it is finished
@@ -471,14 +472,14 @@ def test_image_files_that_are_gone_cost_what_needs_them_and_are_looked_for_again
 @pytest.mark.parametrize(
     ("harm", "code", "expected"),
     [
-        ("no heatmaps", 1, "has no heatmaps, or not those it wrote; repeat it: python -m jobs predict --dataset drawn"),
-        ("torn heatmaps", 1, "has no heatmaps, or not those it wrote"),
+        ("no heatmaps", 1, "are missing or damaged; predict again with: python -m jobs predict --dataset drawn"),
+        ("torn heatmaps", 1, "error: the heatmaps of predict run"),
         (
             "no checkpoint",
             1,
-            "has no checkpoint, or not that which it wrote; train again with: python -m jobs train --dataset drawn",
+            "is missing or damaged; train again with: python -m jobs train --dataset drawn",
         ),
-        ("another run", 2, "run 1 is no finished predict run of dataset 'drawn'"),
+        ("another run", 2, "run 1 is not a finished predict run of dataset 'drawn'"),
         ("few replicates", 2, "--replicates: 5 is too few"),
         ("one fold", 2, "--folds 1 leaves nothing to hold out"),
     ],
@@ -519,4 +520,4 @@ def test_without_predictions_the_command_is_named(
     )
     world.add_predict()
     assert audit.main(world.options) == 1
-    assert "does not tell which train run it comes from" in capsys.readouterr().err
+    assert "the train run behind predict run" in (said := capsys.readouterr().err) and "is unknown" in said

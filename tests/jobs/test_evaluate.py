@@ -123,9 +123,7 @@ def test_nothing_to_evaluate_fails_in_one_line_and_leaves_no_run(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert evaluate.main(world.options) == 1
-    assert capsys.readouterr().err == (
-        "error: dataset 'drawn' has nothing to evaluate yet; the lines above say what to run\n"
-    )
+    assert capsys.readouterr().err == ("error: dataset 'drawn' has nothing to evaluate yet; see the commands above\n")
     with session.transaction(world.context.engine) as db:
         assert runs.count(db, kind="evaluate") == 0
 
@@ -150,7 +148,7 @@ def test_evaluating_twice_is_done_once_until_something_new_is_there(
 def test_a_run_of_another_kind_or_data_set_is_refused(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     train = world.add_train()
     assert evaluate.main([*world.options, "--predict-run", str(train.id)]) == 2
-    assert f"run {train.id} is no finished predict run of dataset 'drawn'" in capsys.readouterr().err
+    assert f"run {train.id} is not a finished predict run of dataset 'drawn'" in capsys.readouterr().err
     assert evaluate.main([*world.options, "--replicates", "5"]) == 2
 
 
@@ -179,11 +177,11 @@ def test_how_often_the_test_split_was_opened_is_told_where_there_is_one(
     options = [*world.options, "--replicates", "100", "--again"]
     world.add_train()
     assert evaluate.main(options) == 0
-    assert "the test split was opened never in this database" in capsys.readouterr().out
+    assert "times the test split was scored in this database: 0\n" in capsys.readouterr().out
     world.finish("predict", split="test")
     world.add_train()
     assert evaluate.main(options) == 0
-    assert "the test split was opened once in this database" in capsys.readouterr().out
+    assert "times the test split was scored in this database: 1\n" in capsys.readouterr().out
     with session.transaction(world.context.engine) as db:
         for image in world.images:
             db.get_one(Image, image.id).split = "train"
@@ -303,7 +301,7 @@ def test_subgroups_are_measured_on_every_file_and_anew_where_something_else_is_k
         measured = stored["test", f"view: {view}", "recall"]
         assert (measured.value, measured.n) == (recall, sum(files[number] for number in views if views[number] == view))
     warned = (
-        "Recall (sensitivity) on split test is 100.0 points lower on films with view AP than on the others (p 0.033"
+        "Recall (sensitivity) on split test is 100.0 points lower for images with view AP than for the others (p 0.033"
     )
     assert warned in capsys.readouterr().out
     with session.transaction(world.context.engine) as db:

@@ -39,7 +39,7 @@ class Flat:
 def world(
     context: Context, job_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[World, ActiveRun]:
-    """A data set and its train run, whose weights are called "aaa..."."""
+    """A dataset and its train run, whose weights are called "aaa..."."""
     monkeypatch.setattr("engine.classification.checkpoints.load_classifier", Flat)
     made = make_world(context, job_options, tmp_path / "drawn", synthetic=False)
     train = made.add_train()
@@ -108,6 +108,7 @@ def test_an_audit_of_predictions_by_other_weights_asks_for_new_ones(
     trained(made, train, "b" * 64)
     assert audit.main([*made.options, *FEW]) == 1
     command = f"python -m jobs predict --dataset {made.dataset.name} --train-run {train.id}"
-    assert f"predict run {done} asked weights that train run {train.id} has not any more; repeat: {command}" in (
-        capsys.readouterr().err
+    assert (
+        f"predict run {done} used weights that train run {train.id} no longer has; predict again with: {command}"
+        in (capsys.readouterr().err)
     )
