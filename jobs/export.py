@@ -1,7 +1,7 @@
-"""python -m jobs export [--out FOLDER]: write the latest evaluation's pictures, tables and reports as files.
+"""python -m jobs export [--out FOLDER]: write the latest evaluation's figures, tables and reports to files.
 
-What has no run behind it is left out and named with the command that makes it; what an earlier export left in the
-folder is removed.
+Files that lack their run are skipped, with the command to run first; files that earlier exports left in the folder are
+removed.
 """
 
 import hashlib
@@ -21,11 +21,11 @@ from jobs.exports.source import Export
 from jobs.results import Inputs, gather, is_current
 from jobs.run import ActiveRun
 
-VERSION = 6
-"""Raised when exported files change their look or meaning, so that they are made anew."""
+VERSION = 7
+"""Increased when exported files change in appearance or meaning, so that they are written again."""
 
 LONGEST = 200
-"""Bytes of a data set's name that its folder keeps: file systems take 255 with what is put behind it."""
+"""Maximum bytes of a dataset's name in its folder's name: file systems allow 255 including the suffix."""
 
 GROUPS: dict[str, Callable[[Export], None]] = {
     "training curves": figures.training_curves,
@@ -50,17 +50,17 @@ GROUPS: dict[str, Callable[[Export], None]] = {
     "audit report": audit.audit_report,
     "model card": model_card.model_card,
 }
-"""What is exported, in order: the Markdown reports come last, since they show the pictures that were made."""
+"""The groups of files in order: the Markdown reports come last, since they include the figures."""
 
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "export")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
-    options.add_argument("--embedder", metavar="NAME", help="whose index is shown; default: that which is in force")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
+    options.add_argument("--embedder", metavar="NAME", help="embedder whose index to show (default: the latest index)")
     options.add_argument(
-        "--out", type=named_folder, metavar="FOLDER", help="default: exports/DATASET in the artifact folder"
+        "--out", type=named_folder, metavar="FOLDER", help="folder (default: exports/DATASET in the artifact folder)"
     )
     args = options.parse_args(argv)
     context = open_context(args)
@@ -70,20 +70,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     with session.reading(context.engine) as db:
         found = evaluation.latest(db, dataset.id)
     if found is None:
-        raise JobError(f"dataset '{dataset.name}' is not evaluated yet; run: {job('evaluate', dataset.name)}")
+        raise JobError(f"dataset '{dataset.name}' has not been evaluated; run: {job('evaluate', dataset.name)}")
     evaluated, metrics = found
     inputs = gather(context, dataset)
     refuse_changed(inputs, evaluated)
     if not is_current(inputs, evaluated):
         print(
-            f"export: results that are newer than evaluation run {evaluated.id} are not in it; "
+            f"export: results newer than evaluation run {evaluated.id} are not included; "
             f"to include them, first run: {job('evaluate', dataset.name)}"
         )
     indexes = evaluated_indexes(context, evaluated, args.embedder)
     make_writable(folder, what="export folder", option="--out")
     run = claimed(context, dataset, evaluated, indexes, folder)
     if run.already_finished:
-        tell(run.summary, folder)
+        print_outcome(run.summary, folder)
         print(f"export: already done as run {run.id}")
         return 0
     with run:
@@ -92,26 +92,30 @@ def main(argv: Sequence[str] | None = None) -> int:
         if folder != own:
             export.known = leftovers.written(export)
         write(run, export)
-    tell(run.summary, folder)
+    print_outcome(run.summary, folder)
     print(f"export: run {run.id} took {run.seconds:.1f} s")
     return 0
 
 
 def refuse_changed(inputs: Inputs, evaluated: Run) -> None:
-    """Raises JobError where the evaluation is not of the dataset's images as they are: what is drawn of them now and
-    what was measured then would stand side by side."""
+    """Raise JobError if the dataset's images changed after the evaluation: new figures would be shown beside old
+    metrics."""
     measured = (evaluated.summary or {}).get("images_sha256")
     if measured != inputs.images:
-        why = "an earlier version made it" if measured is None else "images, labels, splits or patients changed since"
+        why = (
+            "it is from an earlier version"
+            if measured is None
+            else "images, labels, splits or patients have changed since"
+        )
         again = job("evaluate", inputs.dataset.name)
         raise JobError(f"evaluation run {evaluated.id} is out of date ({why}); before the export, run: {again}")
 
 
 def folder_name(dataset: Dataset) -> str:
-    """The data set's name as a folder, another for every name.
+    """A folder name for the dataset, unique to its name.
 
-    Whatever a path would obey is replaced, and what a file system has no room for is cut off; then a hash tells 'a b'
-    from 'a_b', after a sign that no kept name holds.
+    Characters that are special in paths are replaced and long names are truncated; a hash after '~', which no unchanged
+    name contains, then distinguishes for example 'a b' from 'a_b'.
     """
     safe = "".join(letter if letter.isalnum() or letter in "-_." else "_" for letter in dataset.name).lstrip(".")
     safe = safe.encode()[:LONGEST].decode(errors="ignore")
@@ -119,8 +123,8 @@ def folder_name(dataset: Dataset) -> str:
 
 
 def evaluated_indexes(context: Context, evaluated: Run, embedder: str | None) -> list[VectorIndex]:
-    """The indexes that were evaluated and are still there: that of `embedder` first, else the one that came into force
-    last. Raises UsageError where that embedder has none."""
+    """The evaluated indexes that still exist: that of `embedder` first, else the latest. Raises UsageError if that
+    embedder has none."""
     known = evaluated.config["indexes"]
     if embedder is not None and embedder not in known:
         has = ", ".join(sorted(known)) or "no index"
@@ -133,7 +137,7 @@ def evaluated_indexes(context: Context, evaluated: Run, embedder: str | None) ->
 def claimed(
     context: Context, dataset: Dataset, evaluated: Run, indexes: Sequence[VectorIndex], folder: Path
 ) -> ActiveRun:
-    """The run of this export; a finished one counts only while all its files are there."""
+    """The run of this export; a finished one is redone unless all its files are still intact."""
     with session.reading(context.engine) as db:
         audited = audits.latest(db, evaluated.config["predict_run"] or 0)
 
@@ -160,7 +164,7 @@ def claimed(
 
 
 def refuse_while_written(run: ActiveRun, folder: Path) -> None:
-    """Raise JobError while another export writes into the folder: both would call the mixture theirs."""
+    """Raise JobError while another export writes into the folder, since their files would be mixed."""
     with session.reading(run.context.engine) as db:
         others = [other for other in runs.exports(db) if other.id != run.id and other.config["folder"] == str(folder)]
     for other in others:
@@ -172,9 +176,9 @@ def refuse_while_written(run: ActiveRun, folder: Path) -> None:
 
 
 def write(run: ActiveRun, export: Export) -> None:
-    """Every group that can be made, recorded as it comes; then what earlier exports left in the folder goes."""
+    """Write and record every group that can be written; then remove files that earlier exports left in the folder."""
     left_out: dict[str, str] = {}
-    run.summary = {"files": export.files, "left_out": left_out}  # stored as far as they came where the run breaks off
+    run.summary = {"files": export.files, "left_out": left_out}  # an interrupted run stores what it has so far
     for name in run.track(list(GROUPS), stage="writing files"):
         before = set(export.files)
         try:
@@ -188,7 +192,7 @@ def write(run: ActiveRun, export: Export) -> None:
 
 
 def record(run: ActiveRun, export: Export, names: Collection[str]) -> None:
-    """Keep the hashes of files inside the artifact folder; from then on they are this run's."""
+    """Store the hashes of files inside the artifact folder as this run's artifacts."""
     paths = export.recorded(names)
     with session.transaction(export.context.engine) as db:
         writes.disown(db, run.id, paths)
@@ -196,17 +200,17 @@ def record(run: ActiveRun, export: Export, names: Collection[str]) -> None:
         run.artifact(Path(path).name, export.context.artifacts / path)
 
 
-def tell(summary: dict[str, object], folder: Path) -> None:
-    """Print what was written, left out and removed."""
+def print_outcome(summary: dict[str, object], folder: Path) -> None:
+    """Print what was written, skipped and removed."""
     files, left_out, removed = (summary[name] for name in ("files", "left_out", "removed"))
     assert isinstance(files, dict)
     assert isinstance(left_out, dict)
     assert isinstance(removed, list)
     print(f"export: {len(files)} files in {folder}: {', '.join(files)}")
     for name, reason in left_out.items():
-        print(f"export: left out {name}: {reason}")
+        print(f"export: skipped {name}: {reason}")
     if removed:
-        print(f"export: removed what earlier exports left: {', '.join(removed)}")
+        print(f"export: removed files of earlier exports: {', '.join(removed)}")
 
 
 if __name__ == "__main__":

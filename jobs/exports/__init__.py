@@ -1,1 +1,1 @@
-"""What an export consists of: one function for each group of files."""
+"""The parts of an export: one function for each group of files."""

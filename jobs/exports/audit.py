@@ -1,4 +1,4 @@
-"""Which files tell of an audit: curves, probes, the failures of each slice, and a Markdown report."""
+"""The exported files about an audit: curves, probes, the failures of each slice, and a Markdown report."""
 
 from pathlib import Path
 
@@ -19,13 +19,13 @@ EACH = 3
 
 
 def audit_of(export: Export) -> Run:
-    """The audit in force of the predict run that the evaluation read. Raises InputError where there is none."""
+    """The current audit of the evaluated predict run. Raises InputError if there is none."""
     predict = export.run("predict")
     with session.reading(export.context.engine) as db:
         found = queries.latest(db, predict.id)
     if found is None:
         made = job("audit", export.dataset.name)
-        raise InputError(f"predict run {predict.id} is not audited; do it with: {made}; then export again")
+        raise InputError(f"predict run {predict.id} has not been audited; audit it with: {made}; then export again")
     return found
 
 
@@ -38,7 +38,7 @@ def curves_chart(export: Export) -> None:
     with session.reading(export.context.engine) as db:
         table = tables.faithfulness(runs.metrics(db, audit.id, curves=True), group=GROUP)
     if table.empty:
-        raise InputError(f"audit run {audit.id} measured no image that is called pneumonia")
+        raise InputError(f"audit run {audit.id} measured no image that is predicted positive")
     chart = charts.faithfulness_curves(table, group=GROUP.replace("_", " "), synthetic=export.synthetic)
     export.chart("deletion_insertion.png", chart)
 
@@ -51,7 +51,7 @@ def probes_chart(export: Export) -> None:
     audit = audit_of(export)
     table = tables.probes(metrics_of(export, audit))
     if table.empty:
-        raise InputError(f"audit run {audit.id} asked no shortcut probe")
+        raise InputError(f"audit run {audit.id} has no shortcut probes")
     export.chart("shortcut_probes.png", charts.shortcut_probes(table, synthetic=export.synthetic))
 
 
@@ -138,6 +138,6 @@ def audit_report(export: Export) -> None:
 
 
 def metrics_of(export: Export, audit: Run) -> list[Metric]:
-    """The audit's final values."""
+    """The audit's metrics."""
     with session.reading(export.context.engine) as db:
         return list(runs.metrics(db, audit.id))

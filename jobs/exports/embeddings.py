@@ -1,4 +1,4 @@
-"""Which arrays an export hands on: the test embeddings, their images and their index."""
+"""The exported arrays: test embeddings, their images and their index."""
 
 from dataclasses import asdict
 from typing import Any
@@ -12,8 +12,8 @@ from jobs.exports.source import Export
 
 
 def test_embeddings(export: Export) -> None:
-    """test_embeddings.npy, test_metadata.json, test_index.faiss: row i of each is the same image; test_centre.npy: what
-    a new image's vector is centred by before it is compared with them."""
+    """test_embeddings.npy, test_metadata.json, test_index.faiss: row i of each is the same image; test_centre.npy: the
+    centre to subtract from a new image's vector before comparing it with them."""
     import faiss
 
     opened, rows, images = export.opened()
@@ -33,13 +33,13 @@ def test_embeddings(export: Export) -> None:
         "dimension": row.dimension,
         "split": split,
         "similarity": "inner product of unit vectors (cosine)",
-        "centred": "each the embedder's unit vector less test_centre.npy, scaled to length 1",
+        "centred": "each is the embedder's unit vector minus test_centre.npy, scaled to length 1",
         "images": [described(image) for image in images],
     }
     export.text("test_metadata.json", json_text(about, indent=1))
 
 
 def described(image: KnownImage) -> dict[str, Any]:
-    """What test_metadata.json says of an image."""
+    """An image's entry in test_metadata.json."""
     facts = asdict(image)
     return {"id": facts.pop("image_id"), **facts, "label_name": label_name(image.label)}

@@ -1,4 +1,4 @@
-"""Which charts an export draws: training, confusion, calibration, ROC, coverage, prompts, P@k and the t-SNE map."""
+"""The exported charts: training, confusion matrix, calibration, ROC, coverage, prompts, P@k and the t-SNE map."""
 
 from dataclasses import asdict
 
@@ -22,7 +22,7 @@ def training_curves(export: Export) -> None:
     with session.reading(export.context.engine) as db:
         curves = evaluation.curves(db, run.id)
     if not curves:
-        raise InputError(f"train run {run.id} stored no curves")
+        raise InputError(f"train run {run.id} has no training curves")
     export.chart("training_curves.png", charts.training_curves(pd.DataFrame(curves), synthetic=export.synthetic))
 
 
@@ -37,7 +37,7 @@ def classifier_charts(export: Export) -> None:
     values = {row.name: int(row.value or 0) for row in export.metrics["classification"] if is_count(row, split)}
     cells = {name.removeprefix("confusion_"): value for name, value in values.items()}
     if not cells:
-        raise InputError(f"evaluation run {export.evaluation.id} measured nothing of split '{split}'")
+        raise InputError(f"evaluation run {export.evaluation.id} has no metrics of split '{split}'")
     for normalised, name in ((False, "confusion_matrix.png"), (True, "confusion_matrix_normalised.png")):
         chart = charts.confusion_matrix(**cells, normalised=normalised, threshold=threshold, synthetic=export.synthetic)
         export.chart(name, chart)
@@ -101,12 +101,12 @@ def prompt_chart(export: Export) -> None:
         if means:
             tables[score] = pd.DataFrame(means)
     if not tables:
-        raise InputError("no report has a score against a label, since no image of theirs has one")
+        raise InputError("no report has a score against a label, since none of their images has a label")
     export.chart("prompt_comparison.png", charts.prompt_comparison(tables, synthetic=export.synthetic))
 
 
 def embedding_map(export: Export) -> None:
-    """tsne_embeddings.png: the test images, or all where there is no test split."""
+    """tsne_embeddings.png: the test images, or all if there is no test split."""
     import pandas as pd
 
     from engine.charts import retrieval as charts

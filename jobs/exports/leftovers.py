@@ -1,4 +1,4 @@
-"""Which files of earlier exports lie in an export's folder without being part of it, and away with them."""
+"""Finds and removes files that earlier exports left in an export's folder."""
 
 from collections import defaultdict
 
@@ -9,8 +9,8 @@ from jobs.exports.source import Export
 
 
 def remove(export: Export) -> list[str]:
-    """Delete what earlier exports left in the folder, and return its names, in order. A file stays where it holds
-    anything but what an export wrote under its name."""
+    """Delete the files that earlier exports left in the folder, and return their names, sorted. A file is kept if its
+    content is not what an export wrote under its name."""
     others = {name: hashes for name, hashes in written(export).items() if name not in export.files}
     removed = []
     for name, hashes in sorted(others.items()):
@@ -24,7 +24,7 @@ def remove(export: Export) -> list[str]:
 
 
 def written(export: Export) -> dict[str, set[str]]:
-    """The files that exports wrote into the folder, this one's earlier tries among them, and the hashes they had."""
+    """File name -> hashes of what exports, including earlier attempts of this one, wrote into the folder."""
     with session.reading(export.context.engine) as db:
         summaries = [run.summary or {} for run in runs.exports(db) if run.config["folder"] == str(export.folder)]
         rows = files.exported(db)
@@ -33,7 +33,7 @@ def written(export: Export) -> dict[str, set[str]]:
         if isinstance(summary.get("files"), dict):  # a list, without hashes, before version 4
             for name, sha256 in summary["files"].items():
                 found[name].add(sha256)
-    for row in rows:  # also where the artifact folder has moved since
+    for row in rows:  # also finds them if the artifact folder was moved
         if row.path in export.recorded([row.name]):
             found[row.name].add(row.sha256)
     return found

@@ -1,4 +1,4 @@
-"""Which facts a model card is written from: the runs behind the evaluation, their data and their audit."""
+"""The facts for a model card: the runs behind the evaluation, their data and their audit."""
 
 import shlex
 from collections.abc import Iterator, Sequence
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
     from engine.model_cards import Holdings
 
 SLICES = 5
-NOT_COMMITTED = "  # and changes that no commit holds, so what it makes may differ"
-TRAINED = "TRAIN_RUN  # the number that train told"
+NOT_COMMITTED = "  # plus uncommitted changes, so results may differ"
+TRAINED = "TRAIN_RUN  # the run number that train printed"
 OPTIONS = ("epochs", "batch_size", "views", "folds", "repeats")
-"""Of a recipe, what the command line can change."""
+"""The settings of a recipe that command-line options can override."""
 
 
 def model_card(export: Export) -> None:
-    """model_card.md, of the classifier that made the predictions. Raises InputError where the evaluation read none, or
-    where its train run does not tell its recipe."""
+    """model_card.md, for the classifier that made the predictions. Raises InputError if the evaluation has no predict
+    run, or if the recipe of its train run is unknown."""
     from engine.classification.backbones import REGISTRY
     from engine.model_cards import Card
     from engine.model_cards import model_card as written
@@ -37,7 +37,7 @@ def model_card(export: Export) -> None:
     recipe: dict[str, Any] = train.config.get("recipe") or {}
     if "name" not in recipe:
         again = repeating(export.context, train)
-        raise InputError(f"train run {train.id} does not tell its recipe; train again with: {again}")
+        raise InputError(f"the recipe of train run {train.id} is unknown; train again with: {again}")
     splits = values_of(export, train)
     judged = evaluated_split(splits.keys() - {OUT_OF_FOLD})
     with session.reading(export.context.engine) as db:
@@ -76,13 +76,13 @@ def model_card(export: Export) -> None:
 
 
 def values_of(export: Export, train: Run) -> "dict[str, list[Measured]]":
-    """Split -> the classifier's metrics; those out of fold where they are this train run's."""
+    """Split -> the classifier's metrics; out-of-fold ones only if they are of this train run."""
     own = export.evaluation.config["train_run"] == train.id
     return {split: values for split, values in export.classified().items() if own or split != OUT_OF_FOLD}
 
 
 def details(export: Export, train: Run, predict: Run, audit: Run | None) -> dict[str, Any]:
-    """Which runs the card speaks of, when and by which code they were made."""
+    """The card's runs, with their dates and code versions."""
     return {
         "recipe": train.config["recipe"]["name"],
         "checkpoint sha256": predict.checkpoint_sha256,
@@ -99,7 +99,7 @@ def protocol(train: Run, predict: Run) -> dict[str, Any]:
     return {
         "folds": "dealt by patient; the test split is never trained on",
         "thresholds and temperature chosen on": chosen.get("chosen_on"),
-        "threshold in force": summary.get("threshold"),
+        "decision threshold": summary.get("threshold"),
         "threshold for a recall of .97": summary.get("threshold_recall97"),
         "Youden's threshold": summary.get("threshold_youden"),
         "temperature": summary.get("temperature"),
@@ -113,15 +113,15 @@ def sliced(one: ErrorSlice) -> tuple[str, str, str]:
 
 
 def trained(export: Export, predict: Run) -> Run:
-    """The train run of the classifier that made the predictions, perhaps another data set's; where they do not tell,
-    that which the evaluation read. Raises InputError where there is none."""
+    """The train run of the classifier that made the predictions, possibly of another dataset; if that is unknown, the
+    evaluated train run. Raises InputError if there is none."""
     with session.reading(export.context.engine) as db:
         behind = db.get(Run, predict.train_run_id) if predict.train_run_id else None
     return behind or export.run("train")
 
 
 def holdings(dataset: Dataset, rows: Sequence[datasets.Holding]) -> "Holdings":
-    """What a part of a data set holds, in the card's words."""
+    """The image counts of a part of a dataset, as the card needs them."""
     from engine.model_cards import Holding, Holdings
 
     return Holdings(
@@ -131,8 +131,8 @@ def holdings(dataset: Dataset, rows: Sequence[datasets.Holding]) -> "Holdings":
 
 
 def named(recipe: dict[str, Any]) -> list[str]:
-    """Every text in a recipe's values, and in those of the recipes that it is an ensemble of; names of backbones are
-    among them."""
+    """Every string among a recipe's values, and those of the recipes in its ensemble; these include the backbones'
+    names."""
     from dataclasses import asdict
 
     from engine.classification.recipes import RECIPES
@@ -144,7 +144,7 @@ def named(recipe: dict[str, Any]) -> list[str]:
 
 
 def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, audit: Run | None) -> Iterator[str]:
-    """What makes these runs again, from a checkout of the code that they name."""
+    """The commands that reproduce these runs, from a checkout of the code that they name."""
     from dataclasses import asdict
 
     from engine.classification.recipes import RECIPES
@@ -181,10 +181,10 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
 
 
 def ingested(dataset: Dataset) -> str:
-    """What brings the data set in."""
+    """The arguments that ingest the dataset."""
     return f"ingest FOLDER --name {shlex.quote(dataset.name)}{' --synthetic' * dataset.synthetic}"
 
 
 def seeded(run: Run) -> str:
-    """The option that gives a run the seed it had."""
+    """The option that sets the run's seed."""
     return "" if run.seed is None else f" --seed {run.seed}"

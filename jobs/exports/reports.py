@@ -1,4 +1,4 @@
-"""Which texts an export holds: every generated report as CSV, and a Markdown report for each task."""
+"""The exported texts: every generated report as CSV and JSON lines, and a Markdown report for each task."""
 
 from contextlib import suppress
 
@@ -19,7 +19,7 @@ RETRIEVAL_PICTURES = ("precision_at_k", "retrieval_results", "text_retrieval_res
 
 
 def all_reports(export: Export) -> None:
-    """all_reports.csv and all_reports.jsonl: a line for each report that was evaluated, with its scores."""
+    """all_reports.csv and all_reports.jsonl: one line per evaluated report, with its scores."""
     from engine.tables import csv_text, json_text
 
     reports, scores = export.reports()
@@ -61,7 +61,7 @@ def classification_report(export: Export) -> None:
                     facts[f"{kind}: {name.replace('_', ' ')}"] = f"{value:.4g}" if isinstance(value, float) else value
     if "test" in splits:
         with session.reading(export.context.engine) as db:
-            facts["test split opened"] = f"{times(runs.test_openings(db, export.dataset.id))} in this database"
+            facts["test split scored"] = f"{times(runs.test_openings(db, export.dataset.id))} in this database"
     ordered = {name: splits[name] for name in sorted(splits, key=lambda name: (name != "test", name))}
     text = written(
         ordered, facts=export.facts(facts), pictures=export.pictures(CLASSIFIER_PICTURES), **export.report_options
@@ -90,12 +90,10 @@ def retrieval_report(export: Export) -> None:
 
     row = export.index()
     values = [measured(metric) for metric in export.metrics["retrieval"]]
-    made: dict[str, object] = {
-        "pictures made with": f"{row.embedder} {row.revision}, {row.count:,} images in the index"
-    }
-    with suppress(InputError):  # where no index reads text
+    made: dict[str, object] = {"figures made with": f"{row.embedder} {row.revision}, {row.count:,} images in the index"}
+    with suppress(InputError):  # no index reads text
         reader = export.reader()
-        made["words answered by"] = f"{reader.embedder} {reader.revision}"
+        made["text queries answered by"] = f"{reader.embedder} {reader.revision}"
     pictures = export.pictures(RETRIEVAL_PICTURES)
     text = written(values, facts=export.facts(made), pictures=pictures, **export.report_options)
     export.text("retrieval_report.md", text)

@@ -1,4 +1,4 @@
-"""Which images an export shows: sample predictions, failures, report cards and retrieval results."""
+"""The exported contact sheets: sample predictions, failures, report cards and retrieval results."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ from db.models import Run
 from db.queries import predictions, runs
 from db.queries.evaluation import StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
+from engine.commands import job
 from engine.errors import InputError
 from jobs.evaluations.retrieval import answers, query_vectors
 from jobs.exports.source import SEED, Export
@@ -29,7 +30,7 @@ SAMPLES, FAILURES, CARDS, QUERIES, HITS = 16, 6, 6, 3, 5
 
 @dataclass(frozen=True)
 class Pictures:
-    """Images as the sheets want them, with probabilities and heatmaps where a predict run has them."""
+    """Images for contact sheets, with probabilities and heatmaps if a predict run has them."""
 
     root: Path
     predicted: dict[int, PredictedImage]
@@ -39,7 +40,7 @@ class Pictures:
 
     @classmethod
     def of(cls, export: Export, run: Run | None) -> "Pictures":
-        """With what `run` predicted; None: without predictions."""
+        """With the predictions of `run`; None means without predictions."""
         rows: list[PredictedImage] = []
         heatmaps = None
         if run is not None:
@@ -52,20 +53,20 @@ class Pictures:
         return cls(Path(export.dataset.root), {row.image_id: row for row in rows}, heatmaps)
 
     def sample(self, image: KnownImage, *, unseen: bool = False) -> "Sample":
-        """One image; an unseen one is only counted, so its file is not read. Raises InputError where it cannot be."""
+        """One image; an unseen one is only counted, so its file is not read. Raises InputError if it cannot be read."""
         from engine.contact_sheets import Sample
         from engine.images import Ingested, read_grey
 
-        said = self.predicted.get(image.image_id)
-        row = said.heatmap_row if said else None
+        predicted = self.predicted.get(image.image_id)
+        row = predicted.heatmap_row if predicted else None
         heat = None if self.heatmaps is None or row is None else np.asarray(self.heatmaps[row], dtype=np.float32)
         film = Ingested(self.root / image.path, image.sha256)
         pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(film)
-        return Sample(Path(image.path).name, pixels, image.label, said.probability if said else None, heat)
+        return Sample(Path(image.path).name, pixels, image.label, predicted.probability if predicted else None, heat)
 
 
 def prediction_sheets(export: Export) -> None:
-    """sample_predictions.png: 16 images, as many of each label; failure_cases.png: the worst of each kind."""
+    """sample_predictions.png: 16 images, balanced over labels; failure_cases.png: the worst of each kind."""
     from engine.contact_sheets import failure_cases, sample_predictions
     from engine.reporting.sampling import stratified
 
@@ -83,14 +84,14 @@ def prediction_sheets(export: Export) -> None:
 
 
 def worst_failures(rows: Sequence[PredictedImage], label: int, threshold: float) -> list[int]:
-    """The images of this label that are wrong by as much as the sheet's last one, or more."""
+    """The misclassified images of this label that are at least as wrong as the last one on the sheet."""
     far = {row.image_id: row.error for row in rows if row.label == label and row.failed(threshold)}
     least = min(sorted(far.values(), reverse=True)[:FAILURES], default=0.0)
     return [image_id for image_id, distance in far.items() if distance >= least]
 
 
 def report_cards(export: Export) -> None:
-    """report_cards.png: 6 reports, of as many labels, strategies and models as they reach."""
+    """report_cards.png: 6 reports that cover as many labels, strategies and models as possible."""
     from engine import contact_sheets
     from engine.contact_sheets import ReportCard
 
@@ -116,7 +117,7 @@ def report_cards(export: Export) -> None:
 
 
 def varied(reports: Sequence[StandingReport], count: int) -> list[StandingReport]:
-    """At most `count` reports that take turns in label, then strategy, model and image, in that order of weight."""
+    """At most `count` reports that alternate in label first, then strategy, model and image."""
 
     def traits(report: StandingReport) -> list[tuple[str, object]]:
         return [(name, getattr(report, name)) for name in ("label", "strategy", "model", "image_id")]
@@ -140,7 +141,7 @@ def retrieval_results(export: Export) -> None:
     opened, rows, images = export.opened()
     labelled = [(row, image) for row, image in zip(rows, images, strict=True) if image.label is not None]
     if not labelled:
-        raise InputError("no image of the vector index has a label to compare")
+        raise InputError("no image in the vector index has a label")
     pictures = Pictures.of(export, None)
     known = {image.image_id: image for image in images}
     found = []
@@ -163,7 +164,7 @@ def retrieval_results(export: Export) -> None:
 
 
 def text_retrieval_results(export: Export) -> None:
-    """text_retrieval_results.png: two written queries of each kind, with the five test images that they find."""
+    """text_retrieval_results.png: two written queries of each kind, with five test images each."""
     from engine.contact_sheets import Hit, TextRetrieval, text_retrieval_grid
     from engine.retrieval.written_queries import QUERIES as WRITTEN
 
@@ -171,11 +172,12 @@ def text_retrieval_results(export: Export) -> None:
     opened, rows, images = export.opened(index)
     asked = query_vectors(export.context, index)
     if asked is None:
-        raise InputError(f"the index of {index.embedder} holds no written queries; embed again with --anew")
-    answering, told = answers(export.context, images, export.predicted())
+        again = job("embed", export.dataset.name, "--embedder", index.embedder, "--again")
+        raise InputError(f"the index of {index.embedder} has no current written queries; embed again with: {again}")
+    relevant, answerable = answers(export.context, images, export.predicted())
     pictures = Pictures.of(export, None)
     shown, per_kind = [], Counter[str]()
-    for number, right in zip(told.tolist(), answering, strict=True):
+    for number, right in zip(answerable.tolist(), relevant, strict=True):
         query = WRITTEN[number]
         per_kind[query.kind] += 1
         if per_kind[query.kind] > 2:
@@ -189,5 +191,5 @@ def text_retrieval_results(export: Export) -> None:
 
 
 def save(export: Export, name: str, picture: "Image.Image") -> None:
-    """A sheet as PNG."""
+    """Write a sheet as PNG."""
     export.write(name, lambda path: picture.save(path, format="PNG"))

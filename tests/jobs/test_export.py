@@ -118,7 +118,7 @@ def test_an_index_that_is_gone_since_it_was_evaluated_leaves_out_what_needs_it_a
     with session.transaction(world.context.engine) as db:
         db.execute(delete(VectorIndex))
     names = {path.name for path in exported(world).iterdir()}
-    assert "no vector index that was evaluated" in capsys.readouterr().out
+    assert "no evaluated vector index" in capsys.readouterr().out
     assert "all_reports.csv" in names and "test_embeddings.npy" not in names
 
 
@@ -218,7 +218,7 @@ def test_the_model_card_repeats_a_classifier_of_another_data_set_from_both_folde
     assert steps[0] == "ingest FOLDER --name drawn"
     assert steps[1] == "ingest FOLDER --name drawn-synthetic --synthetic"
     assert steps[2].startswith("train --dataset drawn --recipe lite0")
-    assert steps[3] == "predict --dataset drawn-synthetic --train-run TRAIN_RUN  # the number that train told"
+    assert steps[3] == "predict --dataset drawn-synthetic --train-run TRAIN_RUN  # the run number that train printed"
     assert [step.split()[0] for step in steps[4:]] == ["evaluate", "export"]
 
 
@@ -234,7 +234,7 @@ def test_the_model_card_checks_out_the_code_of_each_step(world: World, version: 
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     card = (exported(world) / "model_card.md").read_text(encoding="utf-8")
     assert f"```\n{begins}" in card
-    assert "git checkout bbb  # and changes that no commit holds, so what it makes may differ\npython" in card
+    assert "git checkout bbb  # plus uncommitted changes, so results may differ\npython" in card
     assert card.count("git checkout") == 2 + (version != "unknown")
 
 
@@ -262,7 +262,7 @@ def test_the_card_of_a_classifier_on_another_data_set_without_splits_tells_of_bo
     assert f"| AUC | {auc.value:.3f} | {auc.low:.3f} to {auc.high:.3f} |\n" in values
     steps = card.split("## How to repeat it", 1)[1]
     assert steps.index("ingest FOLDER --name drawn\n") < steps.index("ingest FOLDER --name drawn-synthetic --synthetic")
-    assert "predict --dataset drawn-synthetic --train-run TRAIN_RUN  # the number that train told" in steps
+    assert "predict --dataset drawn-synthetic --train-run TRAIN_RUN  # the run number that train printed" in steps
 
 
 def test_an_audit_after_the_export_is_exported_too(world: World) -> None:
@@ -293,7 +293,7 @@ def test_what_has_no_run_is_left_out_and_named_with_its_command(
     assert {path.name for path in folder.iterdir()} == {"training_curves.png", "classification_report.md"}
     said = capsys.readouterr().out
     for group, job in (("classifier charts", "predict"), ("report cards", "report"), ("t-SNE map", "embed")):
-        assert re.search(rf"left out {group}: no .* python -m jobs {job} --dataset drawn", said)
+        assert re.search(rf"skipped {group}: no .* python -m jobs {job} --dataset drawn", said)
     assert "python -m jobs embed --dataset drawn --embedder aligned; then" in said
 
 
@@ -353,7 +353,7 @@ def test_a_later_export_leaves_no_file_of_an_earlier_one_and_every_file_of_other
     assert export.main(options) == 0
     assert {path.name for path in folder.iterdir()} & audited == {"shortcut_probes.png"}
     assert (folder / "mine.png").read_bytes() == b"mine"
-    said = "export: removed what earlier exports left: audit_report.md, deletion_insertion.png, failures_by_slice.png"
+    said = "export: removed files of earlier exports: audit_report.md, deletion_insertion.png, failures_by_slice.png"
     assert said in capsys.readouterr().out.splitlines()
     with session.transaction(world.context.engine) as db:
         recorded = {row.name for run in runs.page(db, kind="export") for row in runs.artifacts(db, run.id)}
@@ -395,7 +395,10 @@ def test_a_file_that_no_export_wrote_is_kept_and_named_until_it_is_moved_away(
     for _ in range(2):
         assert export.main(options) == 1
         assert report.read_text() == "mine"
-        assert f"{report} is not as an export wrote it and is kept; move it away" in capsys.readouterr().err
+        assert (
+            f"{report} was not written by an export, or was changed since, and is kept; move it away"
+            in capsys.readouterr().err
+        )
     report.unlink()
     assert export.main(options) == 0
     world.add_reports()
@@ -422,7 +425,7 @@ def test_an_export_waits_for_another_that_writes_into_its_folder(
 def test_exporting_before_evaluating_names_the_command(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     assert export.main(world.options) == 1
     assert capsys.readouterr().err == (
-        "error: dataset 'drawn' is not evaluated yet; run: python -m jobs evaluate --dataset drawn\n"
+        "error: dataset 'drawn' has not been evaluated; run: python -m jobs evaluate --dataset drawn\n"
     )
 
 
@@ -437,7 +440,7 @@ def test_images_that_changed_since_they_were_evaluated_are_not_exported_beside_i
     assert export.main(world.options) == 1
     said = capsys.readouterr().err
     command = f"python -m jobs evaluate --dataset {world.dataset.name}"
-    assert f"(images, labels, splits or patients changed since); before the export, run: {command}" in said
+    assert f"(images, labels, splits or patients have changed since); before the export, run: {command}" in said
     assert not world.exports.exists()
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     assert (exported(world) / "confusion_matrix.png").exists()
@@ -452,7 +455,7 @@ def test_an_evaluation_that_does_not_tell_its_images_is_made_anew_before_it_is_e
         (run,) = runs.page(db, kind="evaluate")
         run.summary = {"values": {}, "skipped": []}
     assert export.main(world.options) == 1
-    assert "(an earlier version made it); before the export, run: python -m jobs evaluate" in capsys.readouterr().err
+    assert "(it is from an earlier version); before the export, run: python -m jobs evaluate" in capsys.readouterr().err
 
 
 def test_results_that_came_after_the_evaluation_are_told_of_and_left_out(
@@ -462,7 +465,7 @@ def test_results_that_came_after_the_evaluation_are_told_of_and_left_out(
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     world.add_reports()
     assert "all_reports.csv" not in {path.name for path in exported(world).iterdir()}
-    assert "results that are newer than evaluation run 2 are not in it" in capsys.readouterr().out
+    assert "results newer than evaluation run 2 are not included" in capsys.readouterr().out
 
 
 def test_an_image_file_that_is_gone_costs_its_sheets_and_nothing_else(
@@ -475,7 +478,7 @@ def test_an_image_file_that_is_gone_costs_its_sheets_and_nothing_else(
     folder = exported(world)
     assert (folder / "roc_curve.png").is_file()
     assert not (folder / "sample_predictions.png").exists()
-    assert re.search(r"left out sample predictions and failures: .*\d+\.png", capsys.readouterr().out)
+    assert re.search(r"skipped sample predictions and failures: .*\d+\.png", capsys.readouterr().out)
 
 
 def test_exported_embeddings_give_the_stored_precision_by_brute_force(full: World) -> None:

@@ -194,7 +194,7 @@ def test_what_asks_the_classifier_itself_says_that_it_is_not_here(
     assert evaluate.main([*world.options, *FEW]) == 0
     assert export.main(world.options) == 0
     said = capsys.readouterr().out
-    assert f"left out model card: predict run {run.id} is of DenseNet-121, which was not trained here" in said
+    assert f"skipped model card: the predictions of DenseNet-121 (predict run {run.id}) were imported" in said
     assert (world.exports / "roc_curve.png").exists()
 
 
