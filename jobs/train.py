@@ -1,9 +1,9 @@
-"""python -m jobs train [--recipe NAME]: train the pneumonia classifier, with folds that keep patients apart.
+"""python -m jobs train [--recipe NAME]: train the pneumonia classifier with patient-grouped folds.
 
-The official train and val images are dealt into folds by patient; the test split is never read. What each fold trains
-is scored on the patients it did not see; temperature and thresholds are chosen on those out-of-fold predictions alone.
-A killed run goes on with the view or epoch it was at. Several GPUs share the members of a recipe:
-accelerate launch -m jobs train. The recipe `ensemble` trains two others, each as a run of its own, and averages them.
+The train and val images are split into folds by patient; the test split is never read. Each fold's model is scored on
+its held-out patients; temperature and thresholds are chosen on these out-of-fold predictions alone. An interrupted run
+resumes at the last view or epoch. To train the members of a recipe on several GPUs: accelerate launch -m jobs train.
+The recipe `ensemble` trains two other recipes, each as a run of its own, and averages them.
 """
 
 from argparse import ArgumentParser, Namespace
@@ -23,6 +23,15 @@ from jobs.trainings.common import TrainingSet
 if TYPE_CHECKING:
     from engine.classification.recipes import AnyRecipe
 
+OVERRIDES = {
+    "epochs": "number of epochs",
+    "batch_size": "batch size",
+    "views": "number of cached views of each image",
+    "folds": "number of folds",
+    "repeats": "number of times that patients are assigned to folds",
+}
+"""The settings of a recipe that options override."""
+
 
 @command
 def main(argv: Sequence[str] | None = None) -> int:
@@ -40,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         training_set = TrainingSet.of(context, dataset)
         parts = trained_parts(context, dataset, training_set, recipe, args.seed, processes)
         run = claimed(context, dataset, training_set, recipe, args.seed, parts)
-    finally:  # the others wait for this word
+    finally:  # the other processes wait for this
         processes.broadcast(None if run is None or run.already_finished else run.id)
     carry_out(run, training_set, recipe, args.seed, processes, parts)
     return 0
@@ -49,30 +58,28 @@ def main(argv: Sequence[str] | None = None) -> int:
 def argument_parser() -> ArgumentParser:
     """The command line of this job."""
     options = parser(__doc__, "train")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
         "--recipe",
         default="lite0",
         metavar="NAME",
-        help="lite0 (default), restyled, ensemble, best, seed, statistics or quick",
+        help="training recipe: lite0 (default), restyled, ensemble, best, seed, statistics or quick",
     )
-    options.add_argument("--epochs", type=positive, help="override the recipe's")
-    options.add_argument("--batch-size", type=positive, help="override the recipe's")
-    options.add_argument("--views", type=positive, help="cached views of each image; override the recipe's")
-    options.add_argument("--folds", type=positive, help="override the recipe's")
-    options.add_argument("--repeats", type=positive, help="how often folds are dealt anew; override the recipe's")
-    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
+    for name, meaning in OVERRIDES.items():
+        option = f"--{name.replace('_', '-')}"
+        options.add_argument(option, type=positive, metavar="N", help=f"{meaning} (default: the recipe's)")
+    options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
     return options
 
 
 def chosen_recipe(args: Namespace) -> "AnyRecipe":
-    """The recipe as the command line overrides it. Raises UsageError where it is unknown or cannot be so."""
+    """The recipe with the command line's overrides. Raises UsageError if it is unknown or cannot be overridden so."""
     from engine.classification.recipes import RECIPES, EnsembleRecipe
 
     if args.recipe not in RECIPES:
         raise UsageError(f"recipe '{args.recipe}' is unknown; known: {', '.join(RECIPES)}")
     recipe = RECIPES[args.recipe]
-    overridden = {name: getattr(args, name) for name in ("epochs", "batch_size", "views", "folds", "repeats")}
+    overridden = {name: getattr(args, name) for name in OVERRIDES}
     overridden = {name: value for name, value in overridden.items() if value is not None}
     for name in overridden.keys() - {field.name for field in fields(recipe)}:
         raise UsageError(f"recipe '{recipe.name}' has no --{name.replace('_', '-')}; leave it out")
@@ -86,15 +93,15 @@ def chosen_recipe(args: Namespace) -> "AnyRecipe":
 
 
 def refuse_launcher(recipe: "AnyRecipe", processes: Processes) -> None:
-    """Raises UsageError where several processes were launched for a recipe that has no members to share."""
+    """Raise UsageError if several processes were launched for a recipe that has no members to share."""
     from engine.classification.recipes import EnsembleRecipe, StatisticsRecipe
 
     if processes.count > 1 and isinstance(recipe, StatisticsRecipe):
-        raise UsageError(f"recipe '{recipe.name}' fits in seconds; start it without a launcher")
+        raise UsageError(f"recipe '{recipe.name}' trains in one process; start it without a launcher")
     if processes.count > 1 and isinstance(recipe, EnsembleRecipe):
         raise UsageError(
-            f"recipe '{recipe.name}' averages others; train {' and '.join(recipe.parts)} with the launcher, then start "
-            "it without"
+            f"recipe '{recipe.name}' averages other recipes; train {' and '.join(recipe.parts)} with the launcher, "
+            "then start it without one"
         )
 
 
@@ -106,7 +113,7 @@ def trained_parts(
     seed: int,
     processes: Processes,
 ) -> dict[str, int]:
-    """The train run of each recipe that an ensemble averages, trained where it is not yet; {} for other recipes."""
+    """Recipe -> train run for each recipe that an ensemble averages, training it if necessary; {} for other recipes."""
     from engine.classification.recipes import RECIPES, EnsembleRecipe
 
     trained: dict[str, int] = {}
@@ -120,7 +127,7 @@ def trained_parts(
 
 
 def as_part(context: Context, dataset: Dataset, recipe: str, seed: int) -> Context:
-    """The context of a job that was asked for this recipe alone, so that its run tells how to repeat it."""
+    """The context of a job for this recipe alone, so that its run stores the command that repeats it."""
     words = ("python", "-m", "jobs", "train", "--dataset", dataset.name, "--recipe", recipe, "--seed", str(seed))
     return replace(context, command=words if context.command else (), left_open=frozenset())
 
@@ -133,7 +140,7 @@ def claimed(
     seed: int,
     parts: Mapping[str, int] = MappingProxyType({}),
 ) -> ActiveRun:
-    """The run of this training. parts: the runs that an ensemble averages, by recipe."""
+    """The run for this training. parts: recipe -> train run that an ensemble averages."""
     return ActiveRun.claim(
         context,
         kind="train",
@@ -153,7 +160,7 @@ def carry_out(
     processes: Processes,
     parts: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
-    """Train what the run is for, unless it is done."""
+    """Train the run's classifier, unless it is already done."""
     from engine.classification.recipes import EnsembleRecipe, StatisticsRecipe
 
     if run.already_finished:
@@ -173,7 +180,7 @@ def carry_out(
 
 
 def help_along(args: Namespace, recipe: "AnyRecipe", processes: Processes) -> int:
-    """What a process does that does not lead: its share of views and members of the run that the leader claimed."""
+    """Do a non-leading process's share of the views and members of the run that the leader claimed."""
     from engine.classification.recipes import Recipe
 
     assert isinstance(recipe, Recipe)

@@ -1,10 +1,10 @@
-"""python -m jobs validate [--recipe NAME]: how a recipe fares on films unlike those it learned from, before any test.
+"""python -m jobs validate [--recipe NAME]: check a recipe on images unlike its training images, without the test split.
 
-Random folds do not foresee a test split that was taken elsewhere. These checks hold out training patients on purpose:
-conflict: the fifth of each class that looks most like the other class by exposure, contrast, sharpness and borders;
-clusters: groups of films that look alike by the same measures, one after the other; stress: the conflict's films,
-blurred, turned, squeezed and so on (random films are told apart under every stress, and say nothing). One member of
-each backbone is trained for every check. The test split is not read.
+Random folds do not predict performance on a test split that was acquired differently. These checks hold out selected
+training patients: conflict: the fifth of each class that looks most like the other class in exposure, contrast,
+sharpness and borders; clusters: groups of images that are similar in the same measures, one group at a time; stress:
+the conflict images blurred, rotated, squeezed and so on (randomly held-out images would be classified correctly under
+every stress, which shows nothing). Each check trains one member of each backbone. The test split is never read.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,17 +28,17 @@ if TYPE_CHECKING:
     from engine.classification.training import Epoch
 
 VERSION = 2
-"""Raised when a check measures something else."""
+"""Increased when a check measures something else."""
 CONFLICT = "conflict"
 CHECKS = (CONFLICT, "clusters", "stress")
 CLUSTERS = 6
 FEWEST = 10
-"""Images of each class that a cluster needs for an AUC that says something."""
+"""Images of each class that a cluster needs for a meaningful AUC."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """What is held out from training, and which of that is judged: bool (n,) each."""
+    """The images held out from training, and those of them that are scored: bool (n,) each."""
 
     name: str
     judged: np.ndarray
@@ -49,12 +49,17 @@ class Check:
 def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     options = parser(__doc__, "validate")
-    options.add_argument("--dataset", metavar="NAME", help="default: the latest")
+    options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--recipe", default="lite0", metavar="NAME", help="a recipe that trains tails (default: lite0)"
+        "--recipe",
+        default="lite0",
+        metavar="NAME",
+        help="recipe to check; it must have members to train (default: lite0)",
     )
-    options.add_argument("--checks", nargs="+", choices=CHECKS, default=list(CHECKS), help="default: all")
-    options.add_argument("--seed", type=natural, default=0, help="of all that is drawn (default: 0)")
+    options.add_argument(
+        "--checks", nargs="+", choices=CHECKS, default=list(CHECKS), help="checks to run (default: all)"
+    )
+    options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
     args = options.parse_args(argv)
 
     from engine.classification.recipes import RECIPES, Recipe
@@ -62,11 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     recipe = RECIPES.get(args.recipe)
     tails = ", ".join(name for name, known in RECIPES.items() if isinstance(known, Recipe))
     if not isinstance(recipe, Recipe):
-        raise UsageError(f"recipe '{args.recipe}' has no members to train; known that have: {tails}")
+        raise UsageError(f"recipe '{args.recipe}' is unknown or has no members to train; choose one of: {tails}")
     processes = Processes.launched()
     if processes.count > 1:
         raise UsageError(
-            f"validate is one process's work, and {processes.count} were launched; start it without a launcher"
+            f"validate runs in one process, and {processes.count} were launched; start it without a launcher"
         )
     context = open_context(args)
     dataset = context.dataset(args.dataset)
@@ -83,7 +88,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with run:
             validate(run, training_set, recipe, args.checks, seed=args.seed, processes=processes)
     for reason in run.summary.get("left_out", []):
-        print(f"validate: left out {reason}")
+        print(f"validate: skipped {reason}")
     for name, value in run.summary["auc"].items():
         print(f"{name:<24} AUC {value:.4f}")
     print(f"validate: run {run.id}, recipe '{recipe.name}', the test split was not read")
@@ -99,7 +104,7 @@ def validate(
     seed: int,
     processes: Processes,
 ) -> None:
-    """Train each check's members, backbone by backbone, then judge their mean. Raises JobError where no check can be
+    """Train each check's members, backbone by backbone, then measure their mean. Raises JobError if no check can be
     made."""
     from engine.classification.backbones import load_backbone
 
@@ -107,7 +112,7 @@ def validate(
     checks = list(checks_of(training_set, looks, wanted))
     reasons = left_out(checks, wanted)
     if not checks:
-        raise JobError(f"nothing is left to check: {'; '.join(reasons)}; add images, or ask for --checks {CONFLICT}")
+        raise JobError(f"no check is possible: {'; '.join(reasons)}; add images, or run --checks {CONFLICT}")
     run.summary = {"left_out": reasons}
     judged = [check.name for check in checks]
     logits: dict[str, list[np.ndarray]] = {name: [] for name in judged}
@@ -142,12 +147,12 @@ def validate(
 
 
 def show_epoch(advance: Advance, name: str, epoch: "Epoch") -> None:
-    """One step of the bar, and the epoch's AUC beside it."""
+    """Advance the progress bar by one epoch and show its AUC."""
     advance(1, f"{name} AUC {epoch.valid_auc:.4f}")
 
 
 def checks_of(training_set: TrainingSet, looks: np.ndarray, wanted: Sequence[str]) -> Iterator[Check]:
-    """The checks asked for, with the patients that each keeps out of training."""
+    """The requested checks, with the patients that each holds out of training."""
     from engine.classification import acquisition
 
     labels, patients = training_set.labels, training_set.patients
@@ -163,11 +168,11 @@ def checks_of(training_set: TrainingSet, looks: np.ndarray, wanted: Sequence[str
 
 
 def left_out(checks: Sequence[Check], wanted: Sequence[str]) -> list[str]:
-    """What was asked for and is not among the checks, with the reason."""
+    """The requested checks that are not possible, with the reason."""
     missing = CLUSTERS - sum(check.name.startswith("cluster ") for check in checks)
     if "clusters" not in wanted or not missing:
         return []
-    return [f"{missing} of {CLUSTERS} clusters: they have fewer than {FEWEST} images of a class"]
+    return [f"{missing} of {CLUSTERS} clusters, which have fewer than {FEWEST} images of a class"]
 
 
 def stressed_logits(
@@ -180,7 +185,7 @@ def stressed_logits(
     *,
     device: str,
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """For each stress the member's logits of the judged films under it: (m,)."""
+    """Each stress with the member's logits of the scored images under it: (m,)."""
     import torch
 
     from engine.classification.inference import Branch, Classifier
@@ -208,7 +213,7 @@ def store(
     *,
     seed: int,
 ) -> None:
-    """An AUC with its patient-cluster interval for each check and stress, and the means of clusters and stresses."""
+    """Store each check's and stress's AUC with its interval over patients, and the means of clusters and stresses."""
     from engine.metrics.bootstrap import cluster_bootstrap
     from engine.metrics.classification import METRICS, Sample
     from jobs.results import metric_value
@@ -217,9 +222,9 @@ def store(
     scores = {name: np.mean(members, axis=0) for name, members in {**logits, **under_stress}.items()}
     intervals = {}
     for name, scored in scores.items():
-        films = judged[name if name in judged else CONFLICT]
-        sample = Sample.of(training_set.labels[films], scored, threshold=0.0)
-        intervals[name] = cluster_bootstrap(partial(METRICS["auc"], sample), training_set.patients[films], seed=seed)
+        rows = judged[name if name in judged else CONFLICT]
+        sample = Sample.of(training_set.labels[rows], scored, threshold=0.0)
+        intervals[name] = cluster_bootstrap(partial(METRICS["auc"], sample), training_set.patients[rows], seed=seed)
     run.metrics(metric_value("auc", "train", name, interval) for name, interval in intervals.items())
     found = {name: interval.value for name, interval in intervals.items()}
     for kind in ("cluster", "stress"):

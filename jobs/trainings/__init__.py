@@ -1,1 +1,1 @@
-"""How each kind of recipe is carried out: `jobs.train` chooses."""
+"""Training for each kind of recipe; `jobs.train` chooses among them."""

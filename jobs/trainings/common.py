@@ -1,4 +1,4 @@
-"""What every training starts from and ends with: the images to learn from, calibration, predictions, summary."""
+"""What all trainings share: the training images, calibration, predictions and summary."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,18 +23,18 @@ BATCH = 256
 
 @dataclass(frozen=True)
 class TrainingSet:
-    """The images to learn from, in id order."""
+    """The training images, in id order."""
 
     images: Sequence[Image]
     files: list[Ingested]
     labels: np.ndarray
     causes: np.ndarray
-    """Of pneumonia, empty where unknown."""
+    """The cause of each pneumonia, "" if unknown."""
     patients: np.ndarray
 
     @classmethod
     def of(cls, context: Context, dataset: Dataset) -> "TrainingSet":
-        """All labelled images outside the test split. Raises JobError where there is nothing to learn from."""
+        """All labelled images outside the test split. Raises JobError if there are not both classes."""
         with session.reading(context.engine) as db:
             labelled = datasets.images(db, dataset.id, labelled=True)
         images = [image for image in labelled if image.split != "test"]
@@ -42,8 +42,8 @@ class TrainingSet:
         if classes != {0, 1}:
             held = "no labelled images" if not classes else f"only {'pneumonia' if classes == {1} else 'normal'} images"
             raise JobError(
-                f"dataset '{dataset.name}' has {held} outside its test split; training needs normal and pneumonia: "
-                "add the missing ones to the folder and run: python -m jobs ingest FOLDER"
+                f"dataset '{dataset.name}' has {held} outside its test split; training needs normal and pneumonia "
+                "images: add the missing ones to the folder and run: python -m jobs ingest FOLDER"
             )
         return cls(
             images=images,
@@ -54,7 +54,7 @@ class TrainingSet:
         )
 
     def dealt(self, folds: int, *, seed: int) -> np.ndarray:
-        """The fold that holds each image out, see `engine.splits.grouped_folds`."""
+        """The fold in which each image is held out, see `engine.splits.grouped_folds`."""
         from engine.splits import grouped_folds
 
         return grouped_folds(self.labels, self.patients, causes=self.causes, folds=folds, seed=seed)
@@ -67,7 +67,8 @@ class TrainingSet:
 
 
 def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) -> np.ndarray:
-    """How each film was taken, see `acquisition.statistics`: (n, d); described once, by the leading process."""
+    """Acquisition statistics of each image, see `acquisition.statistics`: (n, d); computed once, by the leading
+    process."""
     from engine.classification import acquisition
     from engine.images import read_batch
 
@@ -86,8 +87,8 @@ def calibrate(
 ) -> dict[str, Any]:
     """Temperature and thresholds from out-of-fold logits.
 
-    labels, logits: (n,). under_stress: (n,) or (views, n), the same images varied as well: the threshold for a recall
-    of .97 has to hold on films that are unlike the training's. operating_point: which is in force, see recipes.
+    labels, logits: (n,). under_stress: (n,) or (views, n), including perturbed versions of the images: the threshold
+    for a recall of .97 must hold on images unlike the training images. operating_point: the one to use, see recipes.
     """
     from engine.classification.calibration import fit_temperature, probabilities
     from engine.metrics.classification import HALF, recall_threshold, youden_threshold
@@ -110,12 +111,12 @@ def calibrate(
 
 
 def provenance_of(run: ActiveRun, training_set: TrainingSet, *, seed: int) -> dict[str, Any]:
-    """What a checkpoint remembers of its making."""
+    """The provenance stored in a checkpoint."""
     return {"run": run.id, "seed": seed, "code_version": code_version(), "images": training_set.fingerprint}
 
 
 def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logits: np.ndarray) -> None:
-    """One point on the deal's curve: the AUC of the fold it held out."""
+    """Store one point of the deal's curve: the AUC on its held-out fold."""
     from engine.metrics.classification import auc
 
     value = auc(labels, logits)
@@ -125,7 +126,7 @@ def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logit
 def store_predictions(
     run: ActiveRun, training_set: TrainingSet, dealt: np.ndarray, logits: np.ndarray, summary: dict[str, Any]
 ) -> None:
-    """A row for each image's out-of-fold prediction, and with them the run's summary, see `summary_of`."""
+    """Store each image's out-of-fold prediction, together with the run's summary, see `summary_of`."""
     from engine.classification.calibration import probabilities
 
     calibrated = probabilities(logits, temperature=summary["temperature"])
@@ -143,7 +144,7 @@ def store_predictions(
 
 
 def store_out_of_fold_logits(run: ActiveRun, logits: np.ndarray) -> None:
-    """The logits that the run's predictions are the mean of, (deals, n) or (deals, views, n), as a float32 file."""
+    """Store the logits whose mean the run's predictions are, (deals, n) or (deals, views, n), as a float32 file."""
     run.array("out_of_fold_logits", logits.astype(np.float32))
 
 
@@ -155,7 +156,7 @@ def summary_of(
     calibration: dict[str, Any],
     revision: str,
 ) -> dict[str, Any]:
-    """What the run's row tells at a glance."""
+    """The run's summary: calibration, out-of-fold AUC, recipe and sizes."""
     from engine.metrics.classification import auc
 
     return {

@@ -1,4 +1,4 @@
-"""Averaging classifiers that were trained already: their out-of-fold logits, and their checkpoints as one."""
+"""Averages trained classifiers: their out-of-fold logits, with their checkpoints combined into one."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
 def train(
     run: ActiveRun, training_set: TrainingSet, recipe: "EnsembleRecipe", parts: Mapping[str, int], *, seed: int
 ) -> None:
-    """Average, calibrate, store. parts: the finished train run of each part, by recipe.
+    """Average, calibrate, store. parts: recipe -> its finished train run.
 
-    An image's out-of-fold logit is the mean of the parts' own, each by members that never saw its patient; its fold is
-    the first part's. Raises JobError where a part's checkpoint is not the one that its run wrote.
+    An image's out-of-fold logit is the mean of the parts' logits, each by members that never saw its patient; its fold
+    is the first part's. Raises JobError if a part's checkpoint is missing or has changed.
     """
     from engine.classification.ensemble import save_checkpoint
 
     with session.reading(run.context.engine) as db:
-        said = [runs.predictions(db, number) for number in parts.values()]
+        predicted = [runs.predictions(db, number) for number in parts.values()]
         trained = {name: db.get_one(Run, number) for name, number in parts.items()}
     backbones = [str((part.summary or {})["backbone"]) for part in trained.values()]
     folders = {name: checkpoint_of(run.context, part) for name, part in trained.items()}
     images = [image.id for image in training_set.images]
-    logits = np.mean([[part[image].logit for image in images] for part in said], axis=0)
-    dealt = np.array([said[0][image].fold for image in images])
+    logits = np.mean([[part[image].logit for image in images] for part in predicted], axis=0)
+    dealt = np.array([predicted[0][image].fold for image in images])
     for fold in np.unique(dealt).tolist():
         store_fold(run, 0, fold, training_set.labels[dealt == fold], logits[dealt == fold])
     calibration = calibrate(

@@ -1,4 +1,4 @@
-"""One member of an ensemble: trained unless an earlier try of the run did, and kept in a file until the run ends."""
+"""One member of an ensemble: trained unless an earlier attempt did, and stored in a file until the run ends."""
 
 import hashlib
 import shutil
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from engine.classification.training import Epoch, Views
 
 KEPT = ("last", "best")
-"""Which epochs' weights a member keeps."""
+"""The epochs whose weights a member stores."""
 SEAL = "seal"
-"""The entry of a member's file that tells whether it is whole, and of which training."""
+"""The entry of a member's file that shows whether it is intact, and from which training."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def train_member(
     device: str,
     on_epoch: "Callable[[Epoch], None]",
 ) -> bool:
-    """Train on all but the images held out, bool (n,), and keep the last and best epochs in `path`.
+    """Train on all images except those held out, bool (n,), and store the last and best epochs in `path`.
 
-    False where an earlier try kept this very training's member there, whole.
+    Returns False if an earlier attempt already stored this same training's member there intact.
     """
     import torch
     from safetensors.torch import save_file
@@ -58,7 +58,7 @@ def train_member(
     shas = [image.sha256 for image in training_set.images]
     mark = fingerprint(backbone.spec.name, recipe, shas, training_set.labels, held_out, seed=seed)
     if _is_kept(path, mark):
-        shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # killed after the member was kept, before this
+        shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # killed between storing the member and this line
         return False
     progress = ProgressFolder(path.with_suffix(""), mark)
     result = train_fold(
@@ -83,14 +83,14 @@ def train_member(
 
 
 def _seal(tensors: "dict[str, Tensor]", of: str) -> str:
-    """sha256 of a member's tensors and of the training's fingerprint."""
+    """sha256 of a member's tensors and the training's fingerprint."""
     from safetensors.torch import save
 
     return hashlib.sha256(of.encode() + save(tensors)).hexdigest()
 
 
 def _is_kept(path: Path, of: str) -> bool:
-    """Whether a whole member of the training with this fingerprint is in `path`."""
+    """Whether `path` holds an intact member of the training with this fingerprint."""
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import load_file
 

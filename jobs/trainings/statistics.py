@@ -1,4 +1,4 @@
-"""Fitting a linear classifier on map statistics of frozen backbones, with folds dealt several times."""
+"""Fits a linear classifier on feature map statistics of frozen backbones, with folds redrawn several times."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from engine.classification.recipes import StatisticsRecipe
 
 FILMS = 2
-"""Views 0 and 1 are the film and its mirror image."""
+"""Views 0 and 1 are the image and its mirror image."""
 
 
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe", *, seed: int) -> None:
@@ -71,10 +71,10 @@ def fitted(
     deals: Sequence[np.ndarray],
     described: Sequence[tuple[np.ndarray, ...]],
 ) -> "tuple[list[list[Linear]], np.ndarray]":
-    """For each backbone its models, one a fold of each deal; and the out-of-fold logits (deals, views, n), the mean of
-    the backbones: an image's come from the folds that did not see its patient.
+    """The models of each backbone, one per fold of each deal, and the out-of-fold logits (deals, views, n), averaged
+    over backbones: an image's logits come from folds that did not see its patient.
 
-    deals: the fold that holds each image out, int (n,) each. described: see `described_views`.
+    deals: the fold in which each image is held out, int (n,) each. described: see `described_views`.
     """
     from engine.classification import linear
 
@@ -106,7 +106,7 @@ def described_views(
     seed: int,
     device: str,
 ) -> list[tuple[np.ndarray, ...]]:
-    """For each backbone and view the statistics of every image, float16 (n, d), memory-mapped."""
+    """The statistics of every image for each backbone and view, float16 (n, d), memory-mapped."""
     from functools import partial
 
     from engine.classification import trunk_cache

@@ -1,4 +1,4 @@
-"""Training the last stages and a head of each backbone on its frozen trunk's maps: a member for each fold."""
+"""Trains the last stages and a head of each backbone on its frozen trunk's feature maps: one member per fold."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Deal:
-    """Patients dealt into folds once: dealt is int (n,), the fold that holds each image out."""
+    """One random assignment of patients to folds: dealt is int (n,), the fold in which each image is held out."""
 
     number: int
     backbone: str
@@ -38,7 +38,7 @@ class Deal:
     seed: int
 
     def member_file(self, folder: Path, fold: int) -> Path:
-        """Where the member that holds `fold` out is kept until the run ends."""
+        """The file that stores the member with `fold` held out until the run ends."""
         return folder / f"deal{self.number}-fold{fold}.safetensors"
 
 
@@ -58,14 +58,14 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: 
     for name in dict.fromkeys(deal.backbone for deal in deals):
         backbone = load_backbone(name, models=run.context.models, cut=recipe.cut).to(processes.device)
         views = views_of(run, training_set, recipe, backbone, seed=seed, processes=processes)
-        mine = [
+        own_members = [
             (deal, fold)
             for deal in deals
             for fold in range(recipe.folds)
             if deal.backbone == name and processes.owns(deal.number * recipe.folds + fold)
         ]
-        with run.progress(f"training {name}", len(mine) * recipe.epochs) as advance:
-            for deal, fold in mine:
+        with run.progress(f"training {name}", len(own_members) * recipe.epochs) as advance:
+            for deal, fold in own_members:
                 train_deal_fold(
                     run,
                     training_set,
@@ -91,7 +91,7 @@ def views_of(
     seed: int,
     processes: Processes,
 ) -> "Views":
-    """The trunk's maps of every image in every view, cached, or made anew each time where the recipe says so."""
+    """The trunk's feature maps of every image in every view: cached, or computed each time if the recipe says so."""
     from engine.classification import trunk_cache
     from engine.classification.fresh_views import FreshViews
     from engine.images import read_batch
@@ -138,7 +138,7 @@ def train_deal_fold(
     device: str,
     advance: Advance,
 ) -> None:
-    """The member that holds the fold out, its epochs stored as they come."""
+    """Train the member with this fold held out, storing each epoch's metrics."""
     held_out = deal.dealt == fold
 
     def on_epoch(epoch: "Epoch") -> None:
@@ -160,7 +160,7 @@ def train_deal_fold(
 
 
 def store_epoch(run: ActiveRun, deal: Deal, fold: int, epoch: "Epoch", held_out: int, *, several: bool) -> None:
-    """One point on each of the fold's curves."""
+    """Store one point of each of the fold's curves."""
     measured = asdict(epoch)
     step = measured.pop("epoch")
     where = f"deal{deal.number}-fold{fold}" if several else f"fold{fold}"
@@ -189,7 +189,7 @@ def store(
     *,
     seed: int,
 ) -> None:
-    """Calibrate on the out-of-fold logits, then write both checkpoints, and predictions and summary of the kept one."""
+    """Calibrate on the out-of-fold logits, then store both checkpoints, and the kept one's predictions and summary."""
     from engine.classification.backbones import load_backbone
     from engine.classification.inference import save_checkpoint
     from engine.metrics.classification import auc

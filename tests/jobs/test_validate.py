@@ -52,7 +52,7 @@ def test_a_recipe_is_judged_on_films_unlike_those_it_learned_from(
         sum(m.value or 0 for name, m in stored.items() if name.startswith("stress")) / 14
     )
     absent = 6 - sum(name.startswith("cluster") for name in stored)
-    assert (f"left out {absent} of 6 clusters: they have fewer than 3 images" in said) == (absent > 0)
+    assert (f"skipped {absent} of 6 clusters, which have fewer than 3 images" in said) == (absent > 0)
     assert "conflict" in said and "the test split was not read" in said
     assert not list((context.artifacts / "runs" / f"{run.id:04d}-validate").glob("*.safetensors"))
     assert validate.main(["--recipe", "small", *job_options]) == 0
@@ -65,7 +65,7 @@ def test_clusters_of_a_set_that_is_too_small_for_them_are_no_success(
 ) -> None:
     make_world(context, job_options, tmp_path / "drawn", synthetic=False)
     assert validate.main(["--checks", "clusters", *job_options]) == 1
-    said = "nothing is left to check: 6 of 6 clusters: they have fewer than 10 images of a class; add images, or ask"
+    said = "no check is possible: 6 of 6 clusters, which have fewer than 10 images of a class; add images, or run"
     assert said in capsys.readouterr().err
 
 
@@ -85,7 +85,9 @@ def test_a_recipe_without_members_is_refused_by_name(
 ) -> None:
     for name in ("quick", "none"):
         assert validate.main(["--recipe", name, *job_options]) == 2
-        assert f"recipe '{name}' has no members to train; known that have: lite0, " in capsys.readouterr().err
+        assert (
+            f"recipe '{name}' is unknown or has no members to train; choose one of: lite0, " in capsys.readouterr().err
+        )
 
 
 def test_a_launcher_s_processes_are_refused(
