@@ -1,8 +1,9 @@
 """python -m jobs audit [--predict-run N]: look for reasons to distrust a classifier: explanations, shortcuts, slices.
 
 Heatmaps: do they change when the weights are randomised, and do they show what the probability depends on (deletion,
-insertion)? Shortcuts: what besides the lungs separates the classes? Failures: which training images are nearest, are
-there near-duplicates, and which kinds of image fail most? An interrupted audit resumes where it stopped.
+insertion)? Shortcuts: what apart from disease separates the classes, and does the classifier's output follow it?
+Failures: which training images are nearest, are there near-duplicates, and which kinds of image fail most? An
+interrupted audit resumes where it stopped.
 """
 
 import shutil
@@ -50,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise UsageError(f"--folds {args.folds} leaves nothing to hold out; ask for at least 2")
     context = open_context(args)
     subject = find_subject(context, context.dataset(args.dataset), args.predict_run)
-    asked = {"sample": args.sample, "folds": args.folds, "replicates": args.replicates}
+    settings = {"sample": args.sample, "folds": args.folds, "replicates": args.replicates}
     run = ActiveRun.claim(
         context,
         kind="audit",
@@ -58,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "dataset": subject.dataset.name,
             "predict_run": subject.predict.id,
             "train_run": subject.trained.run.id if subject.trained else None,
-            **asked,
+            **settings,
         },
         inputs=subject.fingerprint,
         dataset_id=subject.dataset.id,
@@ -68,7 +69,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     if not run.already_finished:
         with run:
-            audit(Audit(run, subject, seed=args.seed, **asked))
+            audit(Audit(run, subject, seed=args.seed, **settings))
     print_outcome(context, run)
     return 0
 

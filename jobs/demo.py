@@ -1,4 +1,4 @@
-"""python -m jobs demo [--data FOLDER] [--recipe NAME] [--no-serve]: run the jobs from ingest to export, then serve.
+"""python -m jobs demo [--data FOLDER] [--recipe NAME] [--no-serve]: run ingest to export, then serve the dashboard.
 
 Without --data it first draws synthetic phantoms. Jobs that are already done are skipped.
 """

@@ -113,12 +113,12 @@ def source_of(context: Context, dataset: Dataset, name: str, number: int | None)
     except InputError as error:
         raise UsageError(str(error)) from error
     own = train_run_named(name)
-    asked = number if own is None else own
-    if asked is not None and not known.learnt:
+    requested = number if own is None else own
+    if requested is not None and not known.learnt:
         raise UsageError(f"embedder '{name}' uses no train run; leave --train-run out, or add --embedder classifier")
-    if number not in (None, asked):
+    if number not in (None, requested):
         raise UsageError(f"embedder '{name}' already names a train run; leave --train-run {number} out")
-    return train_run(context, dataset, asked) if known.learnt else None
+    return train_run(context, dataset, requested) if known.learnt else None
 
 
 def refuse_few_labels(dataset: Dataset, images: Sequence[Image], name: str) -> None:

@@ -13,7 +13,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "fetch_models")
     options.add_argument("names", nargs="*", metavar="NAME", help=f"models to download: {', '.join(weights.REGISTRY)}")
     options.add_argument(
-        "--models", type=named_folder, metavar="FOLDER", help="model folder (default: PNEUMOSCOPE_MODELS)"
+        "--models", type=named_folder, metavar="FOLDER", help="model folder (default: PNEUMOSCOPE_MODELS, else models)"
     )
     args = options.parse_args(argv)
     models: Path = args.models or settings_of(args).models

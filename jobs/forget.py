@@ -91,9 +91,8 @@ def refuse(found: Plan, args: Namespace) -> None:
     dependents = found.going.dependents
     if dependents and not args.with_dependents:
         were = "was" if len(dependents) == 1 else "were"
-        raise JobError(
-            f"{named(dependents)} {were} built on {named(found.going.asked)}; add their numbers, or --with-dependents"
-        )
+        requested = named(found.going.requested)
+        raise JobError(f"{named(dependents)} {were} built on {requested}; add their numbers, or --with-dependents")
     if found.has_reviews and not args.reviews_too:
         raise JobError(
             f"{human_work(found)} would be deleted too and cannot be restored; to delete them, add --reviews-too"

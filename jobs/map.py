@@ -27,7 +27,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "map")
     options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--embedder", metavar="NAME", help="embedder whose index to map (default: that of the latest current index)"
+        "--embedder", metavar="NAME", help="embedder whose index to map (default: that of the latest index)"
     )
     known = ",".join(projection.METHODS)
     options.add_argument("--methods", default=known, metavar="A,B", help=f"projections to compute (default: {known})")

@@ -125,13 +125,13 @@ def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tu
     return images, split
 
 
-def checkpoint_name(trained: Run, asked: str | None) -> str:
+def checkpoint_name(trained: Run, requested: str | None) -> str:
     """The artifact that holds the requested weights. Raises UsageError if the recipe keeps only one checkpoint."""
     recipe = trained.config.get("recipe") or {}
     keeps = recipe.get("keep")
-    if asked and not keeps:
+    if requested and not keeps:
         raise UsageError(f"recipe '{recipe.get('name')}' has no epochs to choose from; leave --checkpoint out")
-    return "checkpoint" if asked in (None, keeps) else f"checkpoint_{asked}"
+    return "checkpoint" if requested in (None, keeps) else f"checkpoint_{requested}"
 
 
 def weights_of(context: Context, trained: Run, kept: str) -> str | None:

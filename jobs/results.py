@@ -52,13 +52,13 @@ class Inputs:
         """One line for each task without results."""
         name = self.dataset.name
         imported = self.predict is not None and self.predict.imported
-        asked = {
+        tasks = {
             f"classification on test: no predict run; make one with: {job('predict', name)}": self.predict,
             f"out-of-fold classification: no train run; make one with: {job('train', name)}": self.train or imported,
             f"reports: no scored report; write some with: {job('report', name)}": self.scores,
             f"retrieval: no vector index; build one with: {job('embed', name)}": self.indexes,
         }
-        return [line for line, found in asked.items() if not found]
+        return [line for line, found in tasks.items() if not found]
 
     @property
     def config(self) -> dict[str, Any]:
@@ -178,10 +178,10 @@ def by_split(images: Sequence[PredictedImage]) -> dict[str, list[PredictedImage]
     return {name: [image for image in images if (image.split or UNSPLIT) == name] for name in names}
 
 
-def attribute_columns(films: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
-    """Attribute -> its value for each image, "" if unknown; attributes are in alphabetical order."""
-    names = sorted({name for film in films for name in film})
-    return {name: [film.get(name, "") for film in films] for name in names}
+def attribute_columns(rows: Sequence[Mapping[str, str]]) -> dict[str, list[str]]:
+    """Attribute -> its value for each image, "" if unknown, in alphabetical order. rows: each image's attributes."""
+    names = sorted({name for row in rows for name in row})
+    return {name: [row.get(name, "") for row in rows] for name in names}
 
 
 Rows = list[tuple[int, KnownImage]]

@@ -80,8 +80,8 @@ def code_version() -> str:
     """The checked-out commit, with '+' if files differ from it, or 'unknown' outside a checkout."""
     here = Path(__file__).parent
     try:
-        asked = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
-        return subprocess.run(asked, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+        describe = ["git", "describe", "--always", "--dirty=+", "--abbrev=12", "--exclude=*"]
+        return subprocess.run(describe, cwd=here, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

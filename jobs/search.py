@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args, reads=True)
     dataset = context.dataset(args.dataset)
     question = Question(dataset.id, split=args.split, label=args.label, attributes=subgroup(dataset, args.attribute))
-    question = asked(context, dataset, question, cause=args.cause, outcome=args.outcome)
+    question = narrowed_to(context, dataset, question, cause=args.cause, outcome=args.outcome)
     search_in = Search(context, dataset, args.k, question, args.exclude_same_patient, args.weights)
     if args.text is not None:
         answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
@@ -55,8 +55,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         show(dataset, answer, as_json=args.json, narrowed=question != Question(dataset.id, split=args.split))
     if args.grid is not None:
-        asked_with = args.text or search_in.picture(args.image, args.case)
-        write_grid(args.grid, dataset, answer, asked_with)
+        query = args.text or search_in.picture(args.image, args.case)
+        write_grid(args.grid, dataset, answer, query)
         print(f"search: {args.grid} shows the query and {len(answer.hits)} hits", file=sys.stderr)
     return 0
 
@@ -139,7 +139,7 @@ def subgroup(dataset: Dataset, pairs: Sequence[tuple[str, str]]) -> tuple[tuple[
     return tuple(pairs)
 
 
-def asked(
+def narrowed_to(
     context: Context, dataset: Dataset, question: Question, *, cause: str | None, outcome: str | None
 ) -> Question:
     """The question narrowed to a cause and an outcome. Raises UsageError for an unknown cause, JobError if there are no
@@ -268,8 +268,8 @@ class Search:
             return Sample(file.name, read_grey(file), None)
         with session.reading(self.context.engine) as db:
             case = db.get_one(Image, number)
-        film = Ingested(Path(self.dataset.root) / case.path, case.sha256)
-        return Sample(Path(case.path).name, read_grey(film), case.label)
+        source = Ingested(Path(self.dataset.root) / case.path, case.sha256)
+        return Sample(Path(case.path).name, read_grey(source), case.label)
 
     def barred(self, number: int) -> Sequence[int]:
         """The query's own case, or all cases of its patient."""

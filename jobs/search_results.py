@@ -83,7 +83,7 @@ def show(dataset: Dataset, answer: SearchResult, *, as_json: bool, narrowed: boo
         print(f"neighbours' vote: {counted.pneumonia} of {counted.known} labelled hits are pneumonia")
 
 
-def write_grid(path: Path, dataset: Dataset, answer: SearchResult, asked: "Sample | str") -> None:
+def write_grid(path: Path, dataset: Dataset, answer: SearchResult, query: "Sample | str") -> None:
     """Draw the query, an image or text, and its hits as a PNG; a hit is green if it has the query image's label and
     orange if it has the other.
 
@@ -101,11 +101,11 @@ def write_grid(path: Path, dataset: Dataset, answer: SearchResult, asked: "Sampl
         )
         for hit in answer.hits
     )
-    if isinstance(asked, str):
-        found = TextRetrieval(asked, tiles)
+    if isinstance(query, str):
+        found = TextRetrieval(query, tiles)
         picture = text_retrieval_grid([found], embedder=answer.embedder, synthetic=dataset.synthetic)
     else:
-        seen = Retrieval(asked, tiles)
+        seen = Retrieval(query, tiles)
         picture = retrieval_grid([seen], embedder=answer.embedder or "", synthetic=dataset.synthetic)
     try:
         with whole_file(path) as temporary:

@@ -32,7 +32,7 @@ def probes(audit: Audit) -> Iterator[MetricValue]:
     subject, judged = audit.subject, audit.appearance
     apart = subject.trained is not None or enough(subject.others, audit.folds)
     rows, looks = (subject.others, audit.other_appearance) if apart else (subject.judged, judged)
-    asked = {
+    inputs = {
         "frame pixels": (linear, looks["frame"], judged["frame"]),
         "frame features": (linear, looks["frame_features"], judged["frame_features"]),
         "image size": (boosted, sizes(rows), sizes(subject.judged)),
@@ -41,8 +41,8 @@ def probes(audit: Audit) -> Iterator[MetricValue]:
     }
     labels, patients = column(rows, "label"), column(rows, "patient_key")
     outputs, classes = column(subject.judged, "logit"), column(subject.judged, "label")
-    for name in audit.run.track(list(asked), stage="probing for shortcuts"):
-        model, fitted_on, applied_to = asked[name]
+    for name in audit.run.track(list(inputs), stage="probing for shortcuts"):
+        model, fitted_on, applied_to = inputs[name]
         found = probe(model, fitted_on, labels, patients, applied_to, folds=audit.folds, seed=audit.seed)
         held_out = auc(audit, rows, found.out_of_fold, found.fold)
         if apart:

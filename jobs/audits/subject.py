@@ -121,14 +121,14 @@ def find_subject(context: Context, dataset: Dataset, number: int | None) -> Subj
     """
     with session.reading(context.engine) as db:
         predict = finished_run(db, dataset, "predict", number)
-        images, films = datasets.fingerprint(db, dataset.id), attributes.of_dataset(db, dataset.id)
+        images, by_image = datasets.fingerprint(db, dataset.id), attributes.of_dataset(db, dataset.id)
     if predict is None:
         again = job("predict", dataset.name)
         raise JobError(f"dataset '{dataset.name}' has no predictions to audit; make some with: {again}")
     trained = None if predict.imported else trained_of(context, dataset, predict)
     splits = by_split(unseen(context, predict))
     split = evaluated_split(splits)
-    known = attribute_columns([films.get(image.image_id, {}) for image in splits[split]])
+    known = attribute_columns([by_image.get(image.image_id, {}) for image in splits[split]])
     with session.reading(context.engine) as db:
         others = trained.images if trained else predictions.labelled_outside(db, dataset.id, split)
     return Subject(

@@ -97,13 +97,13 @@ def text_values(
     from engine.metrics.retrieval import text_precision
     from engine.retrieval.written_queries import QUERIES
 
-    asked = query_vectors(context, index)
-    if asked is None:
+    queries = query_vectors(context, index)
+    if queries is None:
         return
     relevant, answerable = answers(context, [image for _, image in judged], predict)
     vectors = opened.vectors[[row for row, _ in judged]]
     kinds = [QUERIES[number].kind for number in answerable]
-    yield from text_precision(vectors, asked[answerable], relevant, kinds, seed=seed, replicates=replicates)
+    yield from text_precision(vectors, queries[answerable], relevant, kinds, seed=seed, replicates=replicates)
 
 
 def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] | None":

@@ -159,13 +159,13 @@ def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, au
     point = predict.config.get("operating_point")
     epoch = str(predict.config.get("checkpoint", "")).removeprefix("checkpoint").removeprefix("_")
     chosen = {"split": split, "operating-point": point, "checkpoint": epoch}
-    asked = "".join(f" --{name} {value}" for name, value in chosen.items() if value)
+    options = "".join(f" --{name} {value}" for name, value in chosen.items() if value)
     elsewhere = learned_from.id != export.dataset.id
     evaluation = export.evaluation
     steps = [
         *((train, ingested(one)) for one in {one.id: one for one in (learned_from, export.dataset)}.values()),
         (train, f"train {trained_on} --recipe {recipe['name']}{changed}{seeded(train)}"),
-        (predict, f"predict {data}{asked}{f' --train-run {TRAINED}' if elsewhere else ''}"),
+        (predict, f"predict {data}{options}{f' --train-run {TRAINED}' if elsewhere else ''}"),
         (evaluation, f"evaluate {data} --replicates {evaluation.config['replicates']}{seeded(evaluation)}"),
     ]
     if audit:

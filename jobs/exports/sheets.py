@@ -60,8 +60,8 @@ class Pictures:
         predicted = self.predicted.get(image.image_id)
         row = predicted.heatmap_row if predicted else None
         heat = None if self.heatmaps is None or row is None else np.asarray(self.heatmaps[row], dtype=np.float32)
-        film = Ingested(self.root / image.path, image.sha256)
-        pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(film)
+        source = Ingested(self.root / image.path, image.sha256)
+        pixels = np.zeros((1, 1), dtype=np.uint8) if unseen else read_grey(source)
         return Sample(Path(image.path).name, pixels, image.label, predicted.probability if predicted else None, heat)
 
 
@@ -170,8 +170,8 @@ def text_retrieval_results(export: Export) -> None:
 
     index = export.reader()
     opened, rows, images = export.opened(index)
-    asked = query_vectors(export.context, index)
-    if asked is None:
+    queries = query_vectors(export.context, index)
+    if queries is None:
         again = job("embed", export.dataset.name, "--embedder", index.embedder, "--again")
         raise InputError(f"the index of {index.embedder} has no current written queries; embed again with: {again}")
     relevant, answerable = answers(export.context, images, export.predicted())
@@ -182,7 +182,7 @@ def text_retrieval_results(export: Export) -> None:
         per_kind[query.kind] += 1
         if per_kind[query.kind] > 2:
             continue
-        near = opened.vectors[rows].astype(np.float64) @ asked[number].astype(np.float64)
+        near = opened.vectors[rows].astype(np.float64) @ queries[number].astype(np.float64)
         best = np.argsort(-np.round(near, 12), kind="stable")[:HITS]
         hits = [Hit(pictures.sample(images[at]), float(near[at])) for at in best.tolist()]
         shown.append(TextRetrieval(query.text, tuple(hits), tuple(right[best].tolist())))

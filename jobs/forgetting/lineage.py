@@ -113,8 +113,8 @@ def heirs_of(context: Context, run_ids: Collection[int]) -> dict[int, int]:
         key = (run.config.get("model"), run.config.get("revision"), json_sha256(run.config.get("settings")))
         same = [row for row in written.get(key, ()) if row.prompt in (run.config.get("strategies") or {}).values()]
         if same:
-            asked = _asked(context, run)
-            chosen = same if asked is None else [row for row in same if row.picture in asked]
+            requested = _requested(context, run)
+            chosen = same if requested is None else [row for row in same if row.picture in requested]
             found = {row.id: run.id for row in chosen} | found
     return found
 
@@ -139,7 +139,7 @@ def _written(db: Session, run_ids: Collection[int]) -> dict[tuple[Any, ...], lis
     return found
 
 
-def _asked(context: Context, run: Run) -> set[str] | None:
+def _requested(context: Context, run: Run) -> set[str] | None:
     """The sha256 of the images that a report run requested. If that is unknown (imported reports, or a forgotten
     predict run): None, meaning any image, if some of its reports had existed before, else the empty set."""
     with session.reading(context.engine) as db:

@@ -46,7 +46,7 @@ class Wanted:
 class Going:
     """The runs that would be deleted: those requested, and those built on them."""
 
-    asked: frozenset[int]
+    requested: frozenset[int]
     dependents: frozenset[int]
     heirs: dict[int, int]
     """See lineage.heirs_of."""
@@ -54,7 +54,7 @@ class Going:
     @property
     def all(self) -> list[int]:
         """Every run that would be deleted, in order."""
-        return sorted(self.asked | self.dependents)
+        return sorted(self.requested | self.dependents)
 
 
 @dataclass(frozen=True)
@@ -151,14 +151,14 @@ def confirm(context: Context, db: Session, found: Plan, *, reviews_too: bool) ->
 
 def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, int] | None = None) -> Going:
     """The runs that would be deleted. heirs: if already known. Raises UsageError or JobError if one cannot be."""
-    asked = _asked(db, wanted)
+    requested = _requested(db, wanted)
     known = Lineage.of(db)
-    dependents = known.dependents(asked)
+    dependents = known.dependents(requested)
     if heirs is None:
-        heirs = lineage.heirs_of(context, asked | dependents)
-    dependents |= lineage.measured_by(db, asked | dependents, heirs) - asked
-    dependents |= known.dependents(asked | dependents)  # the exports of those evaluations
-    found = Going(frozenset(asked), frozenset(dependents), heirs)
+        heirs = lineage.heirs_of(context, requested | dependents)
+    dependents |= lineage.measured_by(db, requested | dependents, heirs) - requested
+    dependents |= known.dependents(requested | dependents)  # the exports of those evaluations
+    found = Going(frozenset(requested), frozenset(dependents), heirs)
     rows = db.scalars(select(Run).where(Run.id.in_(found.all))).all()
     for run in rows:
         if runs.status(run) == "running":
@@ -192,7 +192,7 @@ def _successors(db: Session, rows: Sequence[Run]) -> list[tuple[str, int | None]
     return found
 
 
-def _asked(db: Session, wanted: Wanted) -> set[int]:
+def _requested(db: Session, wanted: Wanted) -> set[int]:
     """The requested runs. Raises UsageError if one does not exist or cannot be forgotten."""
     if wanted.dataset is not None:
         ingesting = db.scalars(select(Run).where(Run.kind == "ingest", Run.status == "running"))

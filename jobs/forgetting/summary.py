@@ -38,8 +38,8 @@ def human_work(found: Plan) -> str:
 
 def _runs(found: Plan) -> Iterator[str]:
     dataset, going = found.wanted.dataset, found.going
-    yield f"forget: {f'dataset {dataset.name!r} with ' if dataset else ''}{named(going.asked)}"
-    yield from (_of_run(run) for run in found.runs if run.id in going.asked)
+    yield f"forget: {f'dataset {dataset.name!r} with ' if dataset else ''}{named(going.requested)}"
+    yield from (_of_run(run) for run in found.runs if run.id in going.requested)
     if going.dependents:
         yield "built on these, so they would be deleted too:"
         yield from (_of_run(run) for run in found.runs if run.id in going.dependents)

@@ -133,13 +133,13 @@ class ReportWriter:
         from engine.reporting.generators import Case
 
         request, generator = self.request, self.request.generator
-        film = Ingested(Path(request.dataset.root) / item.path, item.sha256)
+        source = Ingested(Path(request.dataset.root) / item.path, item.sha256)
         return Case(
             probability=item.probability,
             threshold=self.scorer.threshold,
             high_recall_threshold=min(thresholds_of(request.predicted).values()),
             zones=item.zones,
-            pixels=read_grey(film) if generator.reads_pixels else None,
+            pixels=read_grey(source) if generator.reads_pixels else None,
             nearest=request.labelled.nearest(item, generator.reads_nearest) if request.labelled else (),
             path=item.path,
         )
