@@ -1,7 +1,7 @@
-"""A dashboard over 1,000,000 images: each list query, warm and cold, then each page in a real browser, with its bar.
+"""A dashboard over 1,000,000 images: each list query, warm and cold, then each page in a real browser, with its limit.
 
-PYTHONPATH=. python benchmarks/bench_dashboard.py [--images N] [--folder FOLDER] [--no-browser]. The database is made up
-by large_database.py, in FOLDER, once. A bar holds where the p50 of warm queries, or the p95 of pages, is in it.
+PYTHONPATH=. python benchmarks/bench_dashboard.py [--images N] [--folder FOLDER] [--no-browser]. large_database.py
+generates the database in FOLDER once. Limits apply to the p50 of warm queries and to the p95 of pages.
 """
 
 import argparse
@@ -25,23 +25,23 @@ from db.queries.reports import ReportQuestion
 
 WARM, COLD = 50, 10
 COUNT, PAGE, ROLL_UP = 5.0, 2.0, 2.0
-"""Bars of queries, in milliseconds."""
+"""Limits for queries, in milliseconds."""
 WALK, FILTER, FIRST = 0.5, 0.3, 3.0
-"""Bars of pages, in seconds: any page warm, a filter that changes, the first page after the server's start."""
+"""Limits for pages, in seconds: any page warm, changing a filter, the first page after the server started."""
 ROUNDS = 20
 
 
 @dataclass(frozen=True)
 class Query:
-    """Something that pages ask the database, and the bar in milliseconds; None: none was set."""
+    """A database query of the pages, and its limit in milliseconds, None if it has none."""
 
     name: str
-    bar: float | None
+    limit: float | None
     ask: Callable[[Session], object]
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print a line for each figure."""
+    """Print one line per measurement."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--images", type=int, default=1_000_000)
     options.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "pneumoscope-large")
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     print(f"{args.images:,} images; load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     for query in queries(folder, args.images):
         measured(folder, query)
-    lacking = "it was left out" if args.no_browser else browsing.missing()
+    lacking = "skipped by --no-browser" if args.no_browser else browsing.missing()
     if lacking:
         print(f"pages in a browser: not measured, {lacking}")
     else:
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def queries(folder: Path, images: int) -> list[Query]:
-    """What the pages ask, with the filters that people set."""
+    """The pages' queries, with typical filters."""
     engine = large_database.connected(folder, read_only=True)
     with Session(engine) as db:
         dataset = datasets.every(db)[0].id
@@ -85,7 +85,7 @@ def queries(folder: Path, images: int) -> list[Query]:
 
 
 def case_queries(every: Question, images: int) -> list[Query]:
-    """Counts, first and far pages in each order, the confusion matrix, and where a case stands."""
+    """Counts, first and far pages in each sort order, the confusion matrix, and a case's position."""
     asked = {
         "all": every,
         "test": replace(every, split="test"),
@@ -121,7 +121,7 @@ def case_queries(every: Question, images: int) -> list[Query]:
 
 
 def report_queries(dataset: int, predict: Run, images: int) -> list[Query]:
-    """Counts, first and last pages, and how models and strategies compare."""
+    """Counts, first and last pages, and comparisons of models and strategies."""
     every = ReportQuestion(dataset)
     asked = {
         "all": every,
@@ -166,7 +166,7 @@ def partial(ask: Callable[..., object], question: Any, *more: object, **options:
 
 
 def measured(folder: Path, query: Query) -> None:
-    """Print what the query takes warm, and cold: on a new connection, the file's pages given back to the disk."""
+    """Print the query's warm and cold times; cold means a new connection with the file dropped from the page cache."""
     engine = large_database.connected(folder, read_only=True)
     with Session(engine) as db:
         seconds(query, db)
@@ -176,12 +176,12 @@ def measured(folder: Path, query: Query) -> None:
     cold = [coldly(folder, query) for _ in range(COLD if rounds == WARM else 2)]
     p50, p95 = np.percentile(1000 * np.array(warm), [50, 95])
     first, worst = np.percentile(1000 * np.array(cold), [50, 95])
-    said = f"{query.name}: warm p50 {p50:.2f} ms, p95 {p95:.2f} ms; cold p50 {first:.1f} ms, p95 {worst:.1f} ms"
-    print(said if query.bar is None else f"{said}; {verdict(p50, query.bar, 'ms')}", flush=True)
+    line = f"{query.name}: warm p50 {p50:.2f} ms, p95 {p95:.2f} ms; cold p50 {first:.1f} ms, p95 {worst:.1f} ms"
+    print(line if query.limit is None else f"{line}; {verdict(p50, query.limit, 'ms')}", flush=True)
 
 
 def coldly(folder: Path, query: Query) -> float:
-    """Seconds of one call right after connecting, when nothing of the database is in memory."""
+    """Seconds of one call on a new connection, with nothing of the database in memory."""
     with (folder / "pneumoscope.db").open("rb") as file:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
     engine = large_database.connected(folder, read_only=True)
@@ -201,27 +201,27 @@ def seconds(query: Query, db: Session) -> float:
     return taken
 
 
-def verdict(value: float, bar: float, unit: str) -> str:
-    """Whether a figure is within its bar."""
-    return f"bar {bar:g} {unit} {'holds' if value <= bar else 'DOES NOT HOLD'}"
+def verdict(value: float, limit: float, unit: str) -> str:
+    """Whether a measurement is within its limit."""
+    return f"limit {limit:g} {unit} {'met' if value <= limit else 'EXCEEDED'}"
 
 
 def pages(folder: Path, images: int) -> None:
-    """The first page, every page warm, and filters, in a browser."""
+    """Measure the first page, every page warm, and filters, in a browser."""
     with browsing.chromium() as browser:
         began = time.perf_counter()
         with browsing.served(folder) as server:
             up = time.perf_counter() - began
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             taken = browsing.first(page, server.address)
-            print(f"server's start {up:.2f} s, its first page {taken:.2f} s; {verdict(taken, FIRST, 's')}")
+            print(f"server start {up:.2f} s, first page {taken:.2f} s; {verdict(taken, FIRST, 's')}")
             steps(page, walks(images), WALK)
             steps(page, {"/cases": ("radio:Test", "radio:Test"), "/reports": ("radio:Normal", "radio:Normal")}, FILTER)
             page.close()
 
 
 def walks(images: int) -> dict[str, tuple[str, ...]]:
-    """Where to start from -> the addresses to go to, each warm."""
+    """Start page -> the addresses to go to from it, each warm."""
     middle = images // 2
     return {
         "/runs?kind=train": (
@@ -235,8 +235,8 @@ def walks(images: int) -> dict[str, tuple[str, ...]]:
     }
 
 
-def steps(page: Any, targets: dict[str, tuple[str, ...]], bar: float) -> None:
-    """Print how long each step takes from where it starts."""
+def steps(page: Any, targets: dict[str, tuple[str, ...]], limit: float) -> None:
+    """Print how long each step takes from its start page."""
     for start, ways in targets.items():
         for way in dict.fromkeys(ways):
             taken = []
@@ -245,8 +245,8 @@ def steps(page: Any, targets: dict[str, tuple[str, ...]], bar: float) -> None:
                 taken.append(browsing.step(page, way))
             p50, p95 = np.percentile(taken[1:], [50, 95])
             name = way if way.startswith("/") else f"{start}, {way}"
-            said = f"p50 {p50:.2f} s, p95 {p95:.2f} s, first {taken[0]:.2f} s"
-            print(f"{name}: {said}; {verdict(p95, bar, 's')}", flush=True)
+            times = f"p50 {p50:.2f} s, p95 {p95:.2f} s, first {taken[0]:.2f} s"
+            print(f"{name}: {times}; {verdict(p95, limit, 's')}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""Inference: files to logits by a trained member, against a plain float32 loop over the same weights, batch by batch.
+"""Inference: files to logits with a trained member, compared with a plain batched float32 loop over the same weights.
 
-Both sides read the same files; the largest difference of their logits is printed beside the ratio.
+Both sides read the same files; the largest difference between their logits is printed as well.
 """
 
 import tempfile
@@ -66,8 +66,8 @@ def main() -> None:
         given = logits["plain"]
         apart = np.abs(given - logits["ours"])
         print(
-            f"logits from {given.min():.2f} to {given.max():.2f} differ by {apart.max():.4f} at most, "
-            f"by {np.median(apart):.4f} in the median; {peak_memory()}"
+            f"logits from {given.min():.2f} to {given.max():.2f} differ by at most {apart.max():.4f}, "
+            f"median {np.median(apart):.4f}; {peak_memory()}"
         )
 
 

@@ -1,6 +1,6 @@
-"""Reports: 64 requests to an endpoint that answers in 200 ms, together against one by one; and a model's batches.
+"""Reports: 64 requests to an endpoint that answers in 200 ms, in parallel and one by one; and a model's batches.
 
-The model is a tiny LLaVA with random weights: the ratio of batches to single images is that of its overhead.
+The model is a tiny LLaVA with random weights, so the ratio of batches to single images reflects its overhead only.
 """
 
 import subprocess
@@ -27,7 +27,7 @@ PROMPT = STRATEGIES["basic"]
 
 
 def texts(generator: ReportGenerator, cases: list[Case], *, at_once: int) -> list[str]:
-    """The reports' texts, so many cases handed over at a time."""
+    """The reports' texts, generated from `at_once` cases at a time."""
     batches = [cases[start : start + at_once] for start in range(0, len(cases), at_once)]
     reports = [report for batch in batches for report in in_order(generator.generate(batch, PROMPT))]
     return [report.text for report in reports if isinstance(report, Generated)]
@@ -35,7 +35,7 @@ def texts(generator: ReportGenerator, cases: list[Case], *, at_once: int) -> lis
 
 @contextmanager
 def endpoint() -> Iterator[str]:
-    """The URL of a stub in a process of its own, as a real server is."""
+    """The URL of a stub endpoint in a process of its own, like a real server."""
     command = [sys.executable, "-m", "tests.stub_endpoint", "--seconds", "0.2"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stub:
         assert stub.stdout is not None
@@ -44,7 +44,7 @@ def endpoint() -> Iterator[str]:
 
 
 def phantom(rng: np.random.Generator) -> np.ndarray:
-    """A smooth picture, as films are: uint8 (224, 224)."""
+    """A smooth image, like a radiograph: uint8 (224, 224)."""
     coarse = Image.fromarray(rng.integers(0, 256, (14, 14), dtype=np.uint8))
     return np.asarray(coarse.resize((224, 224), Image.Resampling.BICUBIC))
 
@@ -57,7 +57,9 @@ def main() -> None:
         generator = load(f"openai:stub@{url}")
         slow = seconds(partial(texts, generator, cases, at_once=1))
         quick = seconds(partial(texts, generator, cases, at_once=generator.batch_size))
-    print(f"endpoint, {REQUESTS} requests: one by one {slow:.1f} s, together {quick:.1f} s, ratio {slow / quick:.1f}x")
+    print(
+        f"endpoint, {REQUESTS} requests: one by one {slow:.1f} s, in parallel {quick:.1f} s, ratio {slow / quick:.1f}x"
+    )
     logging.set_verbosity_error()
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:

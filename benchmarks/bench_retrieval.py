@@ -1,6 +1,6 @@
-"""Retrieval: a query among 1,000,000 vectors, all compared against inverted lists; and embedding against a plain loop.
+"""Retrieval: a query among 1,000,000 vectors, exact and by inverted lists; and embedding, compared with a plain loop.
 
-The vectors are synthetic, in groups as those of images are; the films are phantoms.
+The vectors are synthetic and clustered like those of images; the images are phantoms.
 """
 
 import tempfile
@@ -27,7 +27,7 @@ BATCH = 32
 
 
 def grouped(rng: np.random.Generator) -> np.ndarray:
-    """float32 (COUNT, WIDTH), each of length 1."""
+    """Clustered unit vectors: float32 (COUNT, WIDTH)."""
     centres = rng.standard_normal((GROUPS, WIDTH), dtype=np.float32)
     made = np.empty((COUNT, WIDTH), np.float32)
     for start in range(0, COUNT, 50_000):
@@ -39,7 +39,7 @@ def grouped(rng: np.random.Generator) -> np.ndarray:
 
 
 def each(search: Callable[[np.ndarray], object], queries: np.ndarray) -> float:
-    """Median seconds of a query on its own."""
+    """Median seconds per query, one query at a time."""
     taken = []
     for query in queries:
         began = time.perf_counter()
@@ -49,7 +49,7 @@ def each(search: Callable[[np.ndarray], object], queries: np.ndarray) -> float:
 
 
 def million() -> None:
-    """Print both sides' time a query, the build's recall and its time."""
+    """Print both sides' time per query, and the recall and build time of the inverted lists."""
     vectors = grouped(np.random.default_rng(0))
     queries = vectors[:: COUNT // QUERIES]
     flat, _ = approximate.build(vectors, "exact")
@@ -60,13 +60,13 @@ def million() -> None:
     built = time.perf_counter() - began
     quick = each(lambda query: approximate.candidates(lists, query, 64, None), queries)
     print(
-        f"{COUNT:,} x {WIDTH}: exact {1000 * exact:.1f} ms a query, ivf {1000 * quick:.2f} ms at a recall of "
+        f"{COUNT:,} x {WIDTH}: exact {1000 * exact:.1f} ms per query, ivf {1000 * quick:.2f} ms at a recall of "
         f"{recall:.3f} (built in {built:.0f} s), ratio {exact / quick:.0f}x; {peak_memory()}"
     )
 
 
 def embedding() -> None:
-    """Print both sides' films a second and the lowest cosine between their vectors."""
+    """Print both sides' images per second and the lowest cosine between their vectors."""
     with tempfile.TemporaryDirectory() as folder:
         write_phantoms(Path(folder) / "films", seed=0, counts={"test": (FILMS // 2, FILMS // 2)})
         files = sorted(Path(folder).rglob("*.jpeg"))
@@ -88,7 +88,7 @@ def embedding() -> None:
         def ours() -> None:
             found["ours"] = embedder.embed_images(read_fitted(files, embedder.fit))
 
-        ratio("embedding with EfficientNet-Lite0", plain, ours, unit="films", count=len(files))
+        ratio("embedding with EfficientNet-Lite0", plain, ours, unit="images", count=len(files))
         one = found["plain"] / np.linalg.norm(found["plain"], axis=1, keepdims=True)
         print(f"lowest cosine between the two: {(one * found['ours']).sum(axis=1).min():.4f}; {peak_memory()}")
 

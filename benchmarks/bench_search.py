@@ -1,6 +1,6 @@
-"""Search: from an uploaded film's bytes to its hits, warm, among 5,856 images; and the index's share among 100,000.
+"""Search: from an uploaded image's bytes to its hits, warm, among 5,856 images; and the index alone with 100,000.
 
-The classifier has the default recipe's shape with untrained heads; films are phantoms, vectors synthetic, in groups.
+The classifier has the default recipe's shape with untrained heads; images are phantoms, vectors synthetic clusters.
 """
 
 import io
@@ -27,11 +27,11 @@ from engine.retrieval.vector_index import VectorIndex, write_index
 
 COUNT, MANY, WIDTH, GROUPS = 5_856, 100_000, 1_280, 2_000
 FILMS, K, SIDE = 60, 12, 1_600
-"""Films come at SIDE pixels, as cameras write them."""
+"""Uploads have SIDE x SIDE pixels, a typical size of digital radiographs."""
 
 
 def grouped(count: int) -> np.ndarray:
-    """float32 (count, WIDTH), each of length 1."""
+    """Clustered unit vectors: float32 (count, WIDTH)."""
     rng = np.random.default_rng(0)
     centres = rng.standard_normal((GROUPS, WIDTH), dtype=np.float32)
     noise = 0.7 * rng.standard_normal((count, WIDTH), dtype=np.float32)
@@ -39,7 +39,7 @@ def grouped(count: int) -> np.ndarray:
 
 
 def checkpoint(folder: Path) -> Path:
-    """A classifier of the default recipe's shape."""
+    """Save an untrained classifier of the default recipe's shape."""
     recipe = RECIPES["lite0"]
     assert isinstance(recipe, Recipe)
     backbone = load_backbone(recipe.backbones[0], cut=recipe.cut)
@@ -49,14 +49,14 @@ def checkpoint(folder: Path) -> Path:
     return folder
 
 
-def told(name: str, taken: list[float]) -> None:
+def report(name: str, taken: list[float]) -> None:
     """Print the median and the 95th percentile."""
     p50, p95 = np.percentile(1000 * np.array(taken), [50, 95])
     print(f"{name}: p50 {p50:.1f} ms, p95 {p95:.1f} ms; {peak_memory()}")
 
 
 def upload(root: Path) -> None:
-    """Bytes to picture, the classifier's reading with its zones, the vector, and the nearest of 5,856."""
+    """Measure decoding, classification with lung zones, the vector, and the nearest of 5,856."""
     write_phantoms(root / "films", seed=0, counts={"test": (FILMS // 2, FILMS // 2)})
     sent = []
     for file in sorted((root / "films").rglob("*.jpeg")):
@@ -72,18 +72,18 @@ def upload(root: Path) -> None:
     for data in [*sent[:5], *sent]:
         began = time.perf_counter()
         pixels = decoder.decode(data).pixels
-        said = embedder.classifier.run(sized(pixels[None], embedder.classifier.input_size), heatmaps=True)
-        assert said.heatmaps is not None
-        lung_zones(said.heatmaps[0])
-        vectors = index.project_images(embedder.of(said))
+        output = embedder.classifier.run(sized(pixels[None], embedder.classifier.input_size), heatmaps=True)
+        assert output.heatmaps is not None
+        lung_zones(output.heatmaps[0])
+        vectors = index.project_images(embedder.of(output))
         index.is_out_of_distribution(vectors)
         index.search(vectors, K)
         taken.append(time.perf_counter() - began)
-    told(f"upload of {SIDE} x {SIDE} pixels to {K} hits among {COUNT:,}", taken[5:])
+    report(f"upload of {SIDE} x {SIDE} pixels to {K} hits among {COUNT:,}", taken[5:])
 
 
-def share() -> None:
-    """A query of the index that 100,000 images get unasked."""
+def index_alone() -> None:
+    """Measure a query of the index that `embed` chooses by default for 100,000 images."""
     vectors = grouped(MANY)
     kind = approximate.chosen("auto", MANY)
     index, recall = approximate.build(vectors, kind)
@@ -92,10 +92,10 @@ def share() -> None:
         began = time.perf_counter()
         approximate.candidates(index, query[None], 64, None)
         taken.append(time.perf_counter() - began)
-    told(f"index of {MANY:,} x {WIDTH:,} ({kind}, recall {recall:.3f})", taken)
+    report(f"index of {MANY:,} x {WIDTH:,} ({kind}, recall {recall:.3f})", taken)
 
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
         upload(Path(made))
-    share()
+    index_alone()

@@ -1,7 +1,7 @@
-"""20 sessions at once walk through the pages: how long steps take, whether any fails, how the server's memory grows.
+"""20 concurrent sessions browse the pages: how long steps take, whether any fail, how the server's memory grows.
 
-PYTHONPATH=. python benchmarks/bench_sessions.py [--minutes M] [--sessions N] [--images N] [--folder FOLDER]. Growth is
-the median of the last fifth of the time against that of the second; the first fifth is warm-up.
+PYTHONPATH=. python benchmarks/bench_sessions.py [--minutes M] [--sessions N] [--images N] [--folder FOLDER]. Growth
+compares the median memory of the last fifth of the time with that of the second fifth; the first is warm-up.
 """
 
 import argparse
@@ -22,14 +22,14 @@ import large_database
 import numpy as np
 
 GROWTH = 0.10
-"""Bar of the server's memory, as a share."""
+"""Limit of the server's memory growth, as a fraction."""
 PAUSE = 15.0
-"""Seconds that a reader looks at a page, on average; browser and server share the machine."""
+"""Mean seconds that a reader looks at a page; browser and server share the machine."""
 
 
 @dataclass
 class Walked:
-    """What happened so far: seconds of every step, errors, and MiB of the server with the time they were seen at."""
+    """What happened so far: seconds of every step, errors, and the server's memory as (time in s, MiB)."""
 
     steps: list[float] = field(default_factory=list)
     errors: list[str] = field(default_factory=list)
@@ -53,11 +53,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     with browsing.served(folder) as server:
         asyncio.run(sessions(server, walked, args.sessions, 60 * args.minutes, args.images))
         log = server.log.read_text()
-    told(walked, args.sessions, args.minutes, log)
+    report(walked, args.sessions, args.minutes, log)
 
 
 async def sessions(server: browsing.Server, walked: Walked, count: int, seconds: float, images: int) -> None:
-    """Open all sessions, take one through every page, then let all walk at once until the time is over."""
+    """Open all sessions, take one through every page, then let all browse concurrently until the time is over."""
     from playwright.async_api import async_playwright
 
     async with async_playwright() as playwright:
@@ -73,7 +73,7 @@ async def sessions(server: browsing.Server, walked: Walked, count: int, seconds:
 
 
 async def opened(context: Any, server: browsing.Server, walked: Walked) -> Any:
-    """A tab, which is a session of its own; what its page complains of is kept."""
+    """A new tab, which is a session of its own; script errors are recorded."""
     page = await context.new_page()
     page.on("pageerror", lambda error: walked.errors.append(f"script: {error}"))
     await page.goto(server.address, timeout=120_000)
@@ -94,10 +94,10 @@ async def reader(page: Any, walked: Walked, number: int, end: float, images: int
 
 
 async def step(page: Any, target: str, walked: Walked) -> None:
-    """One step, its seconds or its error kept."""
+    """Take one step and record its seconds or its error."""
     try:
         walked.steps.append(await page.evaluate(browsing.STEP, [target, target.startswith("/map"), browsing.QUIET]))
-    except Exception as error:  # whatever it is, it counts
+    except Exception as error:  # any error counts
         heads = await page.locator("h2").all_inner_texts()
         walked.errors.append(f"{target}: {str(error).splitlines()[0]}; at {page.url} under {heads}")
     if await page.get_by_test_id("stException").count():
@@ -105,7 +105,7 @@ async def step(page: Any, target: str, walked: Walked) -> None:
 
 
 def ways(draw: random.Random, images: int) -> list[str]:
-    """Where a reader may go next."""
+    """The addresses a reader may go to next."""
     image = draw.randint(1, images)
     return [
         *("/", "/cases", "/cases?split=test&outcome=FN", f"/cases?page={draw.randint(1, 50)}", f"/case?image={image}"),
@@ -115,27 +115,27 @@ def ways(draw: random.Random, images: int) -> list[str]:
 
 
 async def watch(server: browsing.Server, walked: Walked, end: float) -> None:
-    """See every second how much memory the server holds."""
+    """Record the server's memory every second."""
     while time.monotonic() < end:
         walked.memory.append((time.monotonic(), server.resident))
         await asyncio.sleep(1.0)
 
 
-def told(walked: Walked, count: int, minutes: float, log: str) -> None:
-    """Print what was seen."""
+def report(walked: Walked, count: int, minutes: float, log: str) -> None:
+    """Print the measurements."""
     p50, p95 = np.percentile(walked.steps, [50, 95]) if walked.steps else (np.nan, np.nan)
     load = f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
     taken = f"{len(walked.steps):,} steps, p50 {p50:.2f} s, p95 {p95:.2f} s"
     print(f"{count} sessions for {minutes:g} min: {taken}; {load}")
     failed = len(walked.errors) + log.count("Traceback")
-    said = "DOES NOT HOLD: " + "; ".join(sorted(set(walked.errors))[:5]) if failed else "holds"
-    print(f"errors: {failed}; bar 0 {said}")
+    verdict = "EXCEEDED: " + "; ".join(sorted(set(walked.errors))[:5]) if failed else "met"
+    print(f"errors: {failed}; limit 0 {verdict}")
     parts = np.array_split(np.array([held for _, held in walked.memory]), 5)
     second, last = (float(median(part)) for part in (parts[1], parts[-1]))
     growth = last / second - 1
-    within = "holds" if growth < GROWTH else "DOES NOT HOLD"
+    within = "met" if growth < GROWTH else "EXCEEDED"
     held = f"{second:.0f} MiB after warm-up, {last:.0f} MiB at the end"
-    print(f"server's memory: {held}, growth {growth:+.1%}; bar {GROWTH:.0%} {within}")
+    print(f"server memory: {held}, growth {growth:+.1%}; limit {GROWTH:.0%} {within}")
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""Training: 25 epochs from cached trunk views, against a plain loop that reads, varies and runs the trunk every epoch.
+"""Training: 25 epochs from cached trunk views, compared with a plain loop that reads, augments and runs the trunk.
 
-Both sides train on the same images with the same backbone, cut, batch size and rates, and score the held-out images
-after every epoch; ours includes the making of the cache. The held-out AUC of both is printed with its interval.
+Both sides train on the same images with the same backbone, cut, batch size and learning rates, and score the held-out
+images after every epoch; ours includes building the cache. Both held-out AUCs are printed with their intervals.
 """
 
 import copy
@@ -59,21 +59,21 @@ def main() -> None:
 
         quick, slow = seconds(ours), seconds(plain)
         patients = np.array([file.name.rpartition("_")[0] or file.name for file in files])[held_out]
-        said = []
+        areas = []
         for side in ("plain", "ours"):
             sample = Sample.of(labels[held_out], logits[side], threshold=0.0)
             auc = cluster_bootstrap(partial(METRICS["auc"], sample), patients, seed=0)
-            said.append(f"{side} AUC {auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})")
+            areas.append(f"{side} AUC {auc.value:.3f} ({auc.low:.3f} to {auc.high:.3f})")
         print(
             f"training, {recipe.name}, {EPOCHS} epochs, {len(files)} images, {recipe.views} cached views: "
-            f"plain {slow:,.0f} s, ours {quick:,.0f} s, ratio {slow / quick:.1f}x; {', '.join(said)}; {peak_memory()}"
+            f"plain {slow:,.0f} s, ours {quick:,.0f} s, ratio {slow / quick:.1f}x; {', '.join(areas)}; {peak_memory()}"
         )
 
 
 def plain_loop(
     backbone: Backbone, recipe: Recipe, files: Sequence[Path], labels: np.ndarray, held_out: np.ndarray
 ) -> np.ndarray:
-    """Logits of the held-out images after a loop as most scripts have it: float32, one image read after the other."""
+    """Logits of the held-out images after a typical training loop: float32, images read one after the other."""
     torch.manual_seed(0)
     rng = np.random.default_rng(0)
     member = Member(copy.deepcopy(backbone.tail), make_head(recipe, backbone.spec.feature_dim)).requires_grad_()

@@ -1,7 +1,7 @@
-"""Upload: in a real browser, from choosing a film's file to its hits on the page, warm: p50 and p95 of each round.
+"""Upload: in a real browser, from choosing an image file to its hits on the page, warm: p50 and p95 of each round.
 
 PYTHONPATH=. python benchmarks/bench_upload.py [ARTIFACTS] serves that artifact folder, or else a small one that it
-makes: phantoms, read by a classifier of the default recipe's shape, untrained. Films come at 224 and 1,600 pixels.
+creates: phantoms and an untrained classifier of the default recipe's shape. Images have 224 and 1,600 pixels a side.
 """
 
 import io
@@ -35,13 +35,13 @@ K = 12
 
 
 def main(argv: Sequence[str]) -> None:
-    """Print a line for each round and size."""
+    """Print one line per round and size."""
     lacking = browsing.missing()
     if lacking:
         print(f"upload in a browser: not measured, {lacking}")
         return
     with tempfile.TemporaryDirectory() as made:
-        with redirect_stdout(io.StringIO()):  # what the jobs print
+        with redirect_stdout(io.StringIO()):  # hides the jobs' output
             artifacts = Path(argv[0]) if argv else workbench(Path(made))
         films = test_films(artifacts)
         with browsing.served(artifacts) as server, browsing.chromium() as browser:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str]) -> None:
                     (p50, p95), (shown, _) = np.percentile(np.array(taken).T, [50, 95], axis=1).T
                     print(
                         f"upload of {side} x {side} pixels to {K} hits on the page, round {round_}: p50 {p50:.0f} ms, "
-                        f"p95 {p95:.0f} ms (with thumbnails p50 {shown:.0f} ms), {len(taken)} films; "
+                        f"p95 {p95:.0f} ms (with thumbnails p50 {shown:.0f} ms), {len(taken)} images; "
                         f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores"
                     )
 
@@ -82,7 +82,7 @@ WATCH = """(count) => {
     }, { capture: true, once: true });
   });
 }"""
-"""Milliseconds from the file field's change to new hits, and to their thumbnails as far as they are in sight."""
+"""Milliseconds from the file input's change to new hits, and to those of their thumbnails that are visible."""
 
 
 def upload(page: "Page", data: bytes, name: str) -> tuple[float, float]:
@@ -97,14 +97,14 @@ def upload(page: "Page", data: bytes, name: str) -> tuple[float, float]:
 
 
 def encoded(film: Path, side: int) -> bytes:
-    """The film as a JPEG of that many pixels a side."""
+    """The image as a JPEG with that many pixels a side."""
     stream = io.BytesIO()
     Image.open(film).convert("L").resize((side, side)).save(stream, "JPEG", quality=90)
     return stream.getvalue()
 
 
 def test_films(artifacts: Path) -> list[Path]:
-    """The files of the latest dataset's test split, or of all where it has none, in an order that is not theirs."""
+    """The files of the latest dataset's test split, or of all splits if it has none, shuffled."""
     engine = session.connect(Settings(artifacts=artifacts).database, read_only=True)
     with session.transaction(engine) as db:
         dataset = datasets.every(db)[0]

@@ -1,4 +1,4 @@
-"""How a benchmark serves the dashboard and walks through its pages in a real browser, and how long each step takes."""
+"""Serves the dashboard for a benchmark, browses its pages in a real browser, and times each step."""
 
 import os
 import shutil
@@ -18,7 +18,7 @@ from urllib.request import urlopen
 REPOSITORY = Path(__file__).parent.parent
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 QUIET = 250
-"""Milliseconds without another run of the page's script, after which a step counts as done."""
+"""Milliseconds without another run of the page's script after which a step counts as done."""
 STEP = """
 ([target, chart, quiet]) => new Promise((resolve, reject) => {
   const state = () => document.querySelector("[data-testid=stApp]")?.dataset.testScriptState; // it may be replaced
@@ -35,11 +35,11 @@ STEP = """
     clearTimeout(late);
     resolve((ended - began) / 1000);
   };
-  let drawn = false; // a run may be over before its start is shown: then only what it drew tells of it
+  let drawn = false; // a run may end before its start is shown; then only what it drew shows that it ran
   const observer = new MutationObserver((changes) => {
-    const told = changes.some((change) => change.type === "attributes");
-    if (!told && drawn) return;
-    drawn = drawn || told;
+    const shown = changes.some((change) => change.type === "attributes");
+    if (!shown && drawn) return;
+    drawn = drawn || shown;
     clearTimeout(timer);
     if (state() !== "notRunning") return;
     ended = performance.now();
@@ -62,13 +62,13 @@ STEP = """
   }
 })
 """
-"""Goes to an address inside the session, as the pages' own links do, or presses the button "radio:NAME"; gives the
-seconds until the page's script ended for good, and its chart is there where it has one."""
+"""Goes to an address within the session, as the pages' own links do, or presses the button "radio:NAME"; resolves to
+the seconds until the page's script has finished and its chart, if any, is drawn."""
 
 
 @dataclass(frozen=True)
 class Server:
-    """A dashboard that answers at an address."""
+    """A running dashboard server."""
 
     address: str
     process: "subprocess.Popen[bytes]"
@@ -76,14 +76,14 @@ class Server:
 
     @property
     def resident(self) -> float:
-        """MiB of memory that the server holds."""
+        """The server's resident memory, in MiB."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
 @contextmanager
 def served(artifacts: Path) -> Iterator[Server]:
-    """The dashboard over an artifact folder, without a login. Raises RuntimeError where it does not come up."""
+    """The dashboard over an artifact folder, without a login. Raises RuntimeError if it does not start."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -104,7 +104,7 @@ def served(artifacts: Path) -> Iterator[Server]:
 
 
 def wait(server: Server) -> None:
-    """Until the server answers, two minutes at most."""
+    """Wait until the server answers, at most two minutes."""
     for _ in range(1200):
         if server.process.poll() is not None:
             break
@@ -113,11 +113,11 @@ def wait(server: Server) -> None:
                 return
         except URLError:
             time.sleep(0.1)
-    raise RuntimeError(f"the dashboard did not come up: {server.log.read_text()}")
+    raise RuntimeError(f"the dashboard did not start: {server.log.read_text()}")
 
 
 def missing() -> str | None:
-    """What a browser lacks here, with the way to get it, or None."""
+    """What is missing for a browser, with the command to install it, or None."""
     try:
         import playwright.sync_api  # noqa: F401
     except ImportError:
@@ -127,7 +127,7 @@ def missing() -> str | None:
 
 @contextmanager
 def chromium() -> Iterator[Any]:
-    """Debian's own browser."""
+    """The system's Chromium."""
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
@@ -137,7 +137,7 @@ def chromium() -> Iterator[Any]:
 
 
 def first(page: Any, address: str) -> float:
-    """Seconds from asking for an address to the page as it is drawn, in a browser that has nothing of it yet."""
+    """Seconds from requesting an address to the drawn page, in a browser with an empty cache."""
     began = time.perf_counter()
     page.goto(address)
     page.locator("h2").first.wait_for(timeout=60_000)
@@ -146,5 +146,5 @@ def first(page: Any, address: str) -> float:
 
 
 def step(page: Any, target: str) -> float:
-    """Seconds that one step inside the session takes: to an address, or by a button "radio:NAME"."""
+    """Seconds that one step within the session takes: to an address, or by a button "radio:NAME"."""
     return float(page.evaluate(STEP, [target, target.startswith("/map"), QUIET]))

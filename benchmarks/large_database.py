@@ -1,6 +1,6 @@
-"""python benchmarks/large_database.py FOLDER [--images N]: an artifact folder with a database of N made-up images.
+"""python benchmarks/large_database.py FOLDER [--images N]: an artifact folder with a database of N synthetic images.
 
-Everything in it is drawn at random: hashes, labels, predictions, reports, places on a map. No image file belongs to it.
+Everything in it is random: hashes, labels, predictions, reports, map coordinates. There are no image files.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from db.models import (
 )
 
 VERSION = 2
-"""Raised when other rows are written, so that older folders are made anew."""
+"""Increased when different rows are written, so that older folders are replaced."""
 THRESHOLD = 0.35
 CHUNK = 50_000
 MODELS = ("template", "nearest")
@@ -48,7 +48,7 @@ ZONES = ("upper", "middle", "lower")
 
 
 def made(folder: Path, images: int) -> Path:
-    """The folder with such a database in it, whole and of the newest schema; what is there already stays."""
+    """The folder with such a database of the newest schema; an existing one is kept."""
     mark = folder / "made.json"
     wanted = {"version": VERSION, "images": images}
     if mark.exists() and json.loads(mark.read_text()) == wanted:
@@ -69,13 +69,13 @@ def connected(folder: Path, *, read_only: bool = False) -> Engine:
 
 
 def write(folder: Path, images: int) -> None:
-    """All rows and files, in one transaction; says how long each part takes."""
+    """Write all rows and files, in one transaction; prints how long each part takes."""
     engine = connected(folder)
     session.upgrade(engine)
     draw = np.random.default_rng(0)
     began = time.perf_counter()
 
-    def told(what: str) -> None:
+    def log(what: str) -> None:
         print(f"large database: {what} ({time.perf_counter() - began:.0f} s)", flush=True)
 
     with session.transaction(engine) as db:
@@ -85,24 +85,24 @@ def write(folder: Path, images: int) -> None:
         db.flush()
         labels, shas = write_images(db, draw, dataset.id, images)
         write_attributes(db, draw, images)
-        told(f"{images:,} images, and what is known of them")
+        log(f"{images:,} images and their attributes")
         ingest, train, predict = write_runs(db, dataset.id, images)
         write_skipped(db, ingest, images // 200)
         held_out = np.flatnonzero(np.arange(images) % 10 < 2)
         write_predictions(db, draw, train, held_out, labels, folds=5)
         writes.trained_on(db, train)
         called = write_predictions(db, draw, predict, np.arange(images), labels, folds=None)
-        told(f"{images + len(held_out):,} predictions")
+        log(f"{images + len(held_out):,} predictions")
         described = np.sort(draw.choice(images, images // 20, replace=False))
         count = write_reports(db, draw, dataset.id, described, labels, called, shas)
-        told(f"{count:,} reports with their scores")
+        log(f"{count:,} reports with their scores")
         write_evaluation(db, dataset.id)
         write_twins(db, draw, dataset.id, images)
         write_map(db, draw, folder, dataset.id, labels)
-        told("map, duplicates, evaluation")
+        log("map, duplicates, evaluation")
         db.flush()
         tallies.dataset(db, dataset.id)
-        told("tallies")
+        log("tallies")
     engine.dispose()
 
 
@@ -119,7 +119,7 @@ def fill(db: Session, model: type[Base], columns: dict[str, Any], *, count: int)
 
 
 def listed(value: Any) -> bool:
-    """Whether a column names a value for each row."""
+    """Whether a column has one value per row."""
     return isinstance(value, Sequence | np.ndarray) and not isinstance(value, str)
 
 
@@ -155,7 +155,7 @@ def write_images(db: Session, draw: np.random.Generator, dataset_id: int, images
 
 
 def write_attributes(db: Session, draw: np.random.Generator, images: int) -> None:
-    """The sex and view of most films, and the site of all, one of which has one film in 2,000."""
+    """The sex and view of most images, and the site of all; one site has one image in 2,000."""
     known: dict[str, tuple[tuple[str | None, ...], tuple[float, ...]]] = {
         "sex": (("female", "male", None), (0.47, 0.51, 0.02)),
         "view": (("AP", "PA", "lateral", None), (0.55, 0.35, 0.05, 0.05)),
@@ -170,7 +170,7 @@ def write_attributes(db: Session, draw: np.random.Generator, images: int) -> Non
 
 
 def write_runs(db: Session, dataset_id: int, images: int) -> tuple[int, int, int]:
-    """The runs behind the rows: ingest, train, predict; some failed ones, and many older ones."""
+    """The runs behind the rows: ingest, train and predict, after some failed ones and many older ones."""
     operating = {"threshold": THRESHOLD, "temperature": 1.1}
     for number in range(200):
         run(db, "search", dataset_id, config={"number": number})
@@ -192,7 +192,7 @@ def run(
     summary: dict[str, Any] | None = None,
     status: str = "finished",
 ) -> int:
-    """One ended run; returns its id."""
+    """Store one ended run; returns its id."""
     mark = hashlib.sha256(f"{kind} {json.dumps(config)}".encode()).hexdigest()
     row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config or {}, code_version="bench", seed=0)
     row.status, row.host, row.pid, row.finished, row.seconds = status, "elsewhere", 1, now(), 60.0
@@ -204,7 +204,7 @@ def run(
 
 
 def write_skipped(db: Session, run_id: int, count: int) -> None:
-    """Files that ingest left out."""
+    """Files that ingest skipped."""
     reasons = ("duplicate", "unreadable", "not-an-image")
     columns = {
         "run_id": run_id,
@@ -218,8 +218,8 @@ def write_skipped(db: Session, run_id: int, count: int) -> None:
 def write_predictions(
     db: Session, draw: np.random.Generator, run_id: int, rows: np.ndarray, labels: np.ndarray, *, folds: int | None
 ) -> np.ndarray:
-    """The run's predictions of these rows of the images, about one in thirteen wrong; returns whether each is called
-    pneumonia."""
+    """The run's predictions for these rows of the images, about one in thirteen wrong; returns whether each is
+    positive."""
     truth = np.where(labels[rows] == 1, 2.4, -2.6)
     logits = truth + draw.normal(0.0, 1.7, len(rows))
     probabilities = 1 / (1 + np.exp(-logits))
@@ -245,7 +245,7 @@ def write_reports(
     called: np.ndarray,
     shas: list[str],
 ) -> int:
-    """A report of each of these images by each model under each strategy, with its scores; returns how many."""
+    """A report on each of these images by each model and strategy, with its scores; returns their number."""
     count, first = len(rows), 1
     for model in MODELS:
         made_by = run(db, "report", dataset_id, config={"model": model})
@@ -283,7 +283,7 @@ def write_reports(
 def write_scores(
     db: Session, draw: np.random.Generator, ids: np.ndarray, says: np.ndarray, labels: np.ndarray, called: np.ndarray
 ) -> None:
-    """Twelve scores a report, each with as many distinct values as real ones have."""
+    """Twelve scores per report, each with as many distinct values as real ones have."""
     count = len(ids)
     stance = np.where(draw.random(count) < 0.05, 0.5, says.astype(float))
     stance[draw.random(count) < 0.002] = np.nan
@@ -326,7 +326,7 @@ def write_evaluation(db: Session, dataset_id: int) -> None:
 
 
 def write_twins(db: Session, draw: np.random.Generator, dataset_id: int, images: int) -> None:
-    """Pairs of nearly equal pictures."""
+    """Pairs of near-duplicate images."""
     count = images // 500
     run_id = run(db, "duplicates", dataset_id, summary={"images": images})
     first = np.sort(draw.choice(images - 1, count, replace=False)) + 1
@@ -335,7 +335,7 @@ def write_twins(db: Session, draw: np.random.Generator, dataset_id: int, images:
 
 
 def write_map(db: Session, draw: np.random.Generator, folder: Path, dataset_id: int, labels: np.ndarray) -> None:
-    """Places of all images by two methods, and ten clusters: one cloud for each label, in lumps."""
+    """Coordinates of all images by two methods, and ten clusters: one lumpy cloud per label."""
     summary = {"images": len(labels), "embedder": "classifier", "clusters": 10}
     summary |= {"trustworthiness": {"umap": 0.95, "tsne": 0.97}}
     run_id = run(db, "map", dataset_id, summary=summary)

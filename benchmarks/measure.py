@@ -1,4 +1,4 @@
-"""How a benchmark times two sides in turn, so that a noisy machine is noisy for both."""
+"""Times two sides of a benchmark alternately, so that a noisy machine affects both."""
 
 import resource
 import statistics
@@ -14,14 +14,14 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def peak_memory() -> str:
-    """The most memory this process has held so far, both sides of a benchmark together."""
+    """The peak memory of this process so far, over both sides of a benchmark."""
     return f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB"
 
 
 def ratio(
     name: str, plain: Callable[[], object], ours: Callable[[], object], *, unit: str, count: int, rounds: int = 3
 ) -> float:
-    """Run both sides `rounds` times after one warm-up, in turn; print each side's rate and the median ratio."""
+    """Run both sides alternately `rounds` times after one warm-up; print each side's rate and the median ratio."""
     plain(), ours()
     pairs = [(seconds(plain), seconds(ours)) for _ in range(rounds)]
     quicker = statistics.median(slow / quick for slow, quick in pairs)
