@@ -1,4 +1,4 @@
-"""audit on rows that the tests store and a classifier whose evidence is known: the brightness of one corner."""
+"""audit on rows that the tests store, with a classifier whose evidence is known: the brightness of one corner."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -35,7 +35,7 @@ FAST = ["--replicates", "100", "--sample", "3"]
 
 @dataclass
 class Corner:
-    """Calls a bright upper left quarter pneumonia; its maps are hot there as long as it keeps its weights."""
+    """Predicts pneumonia if the upper left quarter is bright; its heatmaps are hot there while it keeps its weights."""
 
     revision: str = "c" * 64
     input_size: int = SIDE
@@ -63,7 +63,7 @@ def corner_heat() -> np.ndarray:
 
 
 class Thumbnails:
-    """An embedder that costs nothing: the picture itself, made 8 x 8."""
+    """An embedder that costs nothing: the image itself, resized to 8 x 8."""
 
     def fit(self, picture: np.ndarray) -> np.ndarray:
         return resize(picture, SIDE)
@@ -73,7 +73,7 @@ class Thumbnails:
 
 
 def redraw(world: World, image: Image, pixels: np.ndarray) -> None:
-    """Another picture for the image, as if it had been ingested with it."""
+    """Replace the image's file, as if it had been ingested with it."""
     file = Path(world.dataset.root) / image.path
     Picture.fromarray(pixels).save(file)
     image.sha256 = file_sha256(file)
@@ -183,7 +183,7 @@ def test_what_a_killed_audit_found_of_other_weights_is_not_taken_up(world: World
 
 
 def imported(world: World, folder: Path, said: list[float], *more: str) -> None:
-    """Predictions of a classifier that is not here, on the test images."""
+    """Import predictions of an unavailable classifier on the test images."""
     file = folder / "said.csv"
     rows = [f"{image.path},{p}" for image, p in zip(world.of("test"), said, strict=True)]
     file.write_text("\n".join(["path,probability", *rows]))
@@ -227,8 +227,8 @@ def test_heat_in_the_frame_of_imported_heatmaps_is_measured(world: World, tmp_pa
 
 
 def framed(world: World) -> list[float]:
-    """Draw every image with a frame that is brighter or darker by chance, the more often brighter where pneumonia is;
-    returns the test images' brightness in [0, 1]."""
+    """Draw every image with a randomly brighter or darker frame, more often brighter for pneumonia; returns the test
+    images' frame brightness in [0, 1]."""
     draw, found = np.random.default_rng(4), {}
     for image in world.images:
         bright = float(np.clip(draw.normal(0.5 + 0.2 * (image.label or 0), 0.15), 0, 1))
@@ -399,7 +399,9 @@ def test_an_audit_that_was_stopped_goes_on_where_it_was(
     resumed, metrics = stored(world)
     spent = corner.scored - before
     assert resumed.id == run.id
-    assert audit.main([*world.options, *FAST, "--seed", "0", "--folds", "4"]) == 0  # another run: everything anew
+    assert (
+        audit.main([*world.options, *FAST, "--seed", "0", "--folds", "4"]) == 0
+    )  # another run: everything is recomputed
     again, other = stored(world)
     assert again.id != run.id
     assert corner.scored - before - spent > spent

@@ -1,4 +1,4 @@
-"""A checkpoint that is lost is told of with what makes it again."""
+"""The message about a lost checkpoint names the command that restores it."""
 
 from pathlib import Path
 

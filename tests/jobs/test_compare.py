@@ -1,4 +1,4 @@
-"""compare on rows that the tests store: differences, tests, images that changed sides, what cannot be compared."""
+"""compare on rows that the tests store: differences, tests, changed predictions, runs that cannot be compared."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The main job as a user starts it, on phantoms."""
+"""The demo job as a user runs it, on phantoms."""
 
 import re
 import signal
@@ -43,7 +43,7 @@ MADE = [
 
 @pytest.fixture(scope="module")
 def artifacts(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What one demo on phantoms leaves behind."""
+    """The results of one demo on phantoms."""
     folder = tmp_path_factory.mktemp("demo")
     demo = [sys.executable, "-m", "jobs", "demo", "--no-serve", "--artifacts", str(folder)]
     done = subprocess.run(demo, cwd=ROOT, capture_output=True, text=True, timeout=560)

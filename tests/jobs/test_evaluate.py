@@ -1,4 +1,4 @@
-"""evaluate on rows that the tests store: values, what is missing, what is done already."""
+"""evaluate on rows that the tests store: metrics, missing results, repeated runs."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""export on rows that the tests store and pictures that they draw: every file, what is left out, what is done."""
+"""export on rows that the tests store and images that they draw: every file, skipped files, repeated runs."""
 
 import csv
 import json
@@ -43,7 +43,7 @@ def world(context: Context, job_options: list[str], tmp_path: Path) -> World:
 
 @pytest.fixture(scope="module")
 def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A phantom world that is evaluated and exported once: what the files hold does not depend on the database."""
+    """A phantom world, evaluated and exported once, since the files do not depend on the database."""
     root = tmp_path_factory.mktemp("full")
     options = ["--database", f"sqlite:///{root / 'test.db'}", "--artifacts", str(root / "artifacts")]
     (root / "artifacts").mkdir()
@@ -243,7 +243,7 @@ def test_the_card_of_a_classifier_on_another_data_set_without_splits_tells_of_bo
 ) -> None:
     elsewhere = make_world(world.context, world.options[:-2], tmp_path / "elsewhere", synthetic=True)
     train = world.add_train()
-    elsewhere.add_train()  # another classifier, of which the card says nothing
+    elsewhere.add_train()  # another classifier, which the card does not mention
     elsewhere.add_predict(train)
     with session.transaction(world.context.engine) as db:
         db.execute(update(Image).where(Image.dataset_id == elsewhere.dataset.id).values(split=None))

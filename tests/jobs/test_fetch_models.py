@@ -1,4 +1,4 @@
-"""Fetching weights from a hub that the test serves: whole or not at all, the right bytes or none."""
+"""Downloading weights from a hub that the test serves: complete and correct, or not at all."""
 
 import dataclasses
 import errno
@@ -215,7 +215,7 @@ def test_a_server_that_falls_silent_or_speaks_otherwise_is_given_up(
 
 
 def _say(server: socket.socket, answer: bytes) -> None:
-    """Answer one request, and leave the connection open for a while."""
+    """Answer one request, and keep the connection open for a while."""
     connection, _ = server.accept()
     with connection:
         connection.recv(10_000)

@@ -1,4 +1,4 @@
-"""forget: what goes with a run, what stays of others, what is refused, and what is left when it is cut off."""
+"""forget: what is deleted with a run, what is kept, what is refused, and what is left after an interruption."""
 
 import re
 import shutil
@@ -44,12 +44,12 @@ def everything(context: Context) -> dict[str, list[str]]:
 
 
 def counts(context: Context) -> dict[str, int]:
-    """How many rows each table has."""
+    """The number of rows in each table."""
     return {name: len(rows) for name, rows in everything(context).items() if name != "files"}
 
 
 def tallied(context: Context) -> dict[str, list[tuple[Any, ...]]]:
-    """What is counted, without the numbers of the rows."""
+    """The tallies, without row ids."""
     found = {}
     with session.reading(context.engine) as db:
         for name in TALLIES:
@@ -62,14 +62,14 @@ def tallied(context: Context) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def recount(context: Context) -> None:
-    """Count everything from scratch."""
+    """Recount everything."""
     with session.transaction(context.engine) as db:
         for dataset_id in {row.dataset_id for row in db.scalars(select(Image))}:
             tallies.dataset(db, dataset_id)
 
 
 def assert_whole(context: Context, *, gone: Collection[int] = ()) -> None:
-    """What is counted is what there is, no row names a run or a file that is gone, no folder is without its run.
+    """Tallies agree with the rows, no row refers to a deleted run or file, and every run folder has its run.
 
     gone: runs that a run of reports still names.
     """
@@ -98,7 +98,7 @@ def said(capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def numbers(text: str) -> dict[str, int]:
-    """How many rows of each kind, and files, the output says would go."""
+    """The numbers of rows by kind, and of files, that the output lists for deletion."""
     found = re.findall(r"^  ([a-z][a-z -]*?) +([\d,]+)(?:  .*)?$", text, re.MULTILINE)
     return {kind: int(number.replace(",", "")) for kind, number in found}
 
@@ -121,7 +121,7 @@ def predicted(world: World, *, seed: int = 0, name: str = "DenseNet-121") -> int
 
 
 def reported(world: World, *, images: str = "4", strategies: str = "basic") -> int:
-    """A run of `template` on the predict run in force."""
+    """A run of `template` on the current predict run."""
     assert report.main([*world.options, "--images", images, "--strategies", strategies]) == 0
     with session.reading(world.context.engine) as db:
         found = runs.in_force(db, "report", world.dataset.id)
@@ -130,7 +130,7 @@ def reported(world: World, *, images: str = "4", strategies: str = "basic") -> i
 
 
 def of_run(context: Context, run_id: int) -> int:
-    """How many reports are the run's."""
+    """The number of the run's reports."""
     with session.reading(context.engine) as db:
         return db.scalar(select(func.count()).select_from(Report).where(Report.run_id == run_id)) or 0
 
@@ -180,7 +180,7 @@ def test_a_run_goes_with_its_rows_and_files_and_leaves_nothing_behind(
     assert before["prediction"] - after["prediction"] == told.get("predictions", 0)
     assert before["metric"] - after["metric"] == told.get("metrics", 0)
     assert before["report"] - after["report"] == told.get("reports", 0)
-    assert before["run"] - after["run"] == told["runs"] - 1  # what forgot them is a run itself
+    assert before["run"] - after["run"] == told["runs"] - 1  # the forget job is a run itself
     assert after["image"] == before["image"] and after["dataset"] == before["dataset"]
     assert_whole(world.context)
     with session.reading(world.context.engine) as db:
@@ -198,7 +198,7 @@ def test_the_counts_that_are_told_are_those_of_the_rows_that_go(
     assert forget.main([str(train.id), "--with-dependents", "--yes", *common]) == 0
     told = numbers(said(capsys))
     after = counts(world.context)
-    gone = sum(before[name] - after[name] for name in before) + 1  # the run that forgot them came
+    gone = sum(before[name] - after[name] for name in before) + 1  # the forget run was added
     assert gone == sum(told.values()) - told["files"]
     assert (before["trained_on"], after["trained_on"]) == (50, 0)
 
@@ -473,7 +473,7 @@ def removal_killed(monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.MonkeyPat
 
 
 def lost(context: Context) -> None:
-    """No process is behind the runs that did not end."""
+    """Mark the unfinished runs' processes as dead."""
     with session.transaction(context.engine) as db:
         for run in db.scalars(select(Run).where(Run.kind == "forget", Run.status != "finished")):
             run.status, run.pid, run.heartbeat = "running", 2**22 + 1, now()

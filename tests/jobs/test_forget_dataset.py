@@ -1,4 +1,4 @@
-"""forget --dataset: a dataset goes with its runs; what other datasets share with it, and people's work, do not."""
+"""forget --dataset: deletes a dataset with its runs, but not what other datasets share with it, or people's work."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from jobs.run import ActiveRun
 
 @pytest.fixture
 def two(context: Context, tmp_path: Path) -> tuple[int, int]:
-    """Data sets `sample` and `other`, of 12 pictures each; 6 of them both hold."""
+    """Datasets `sample` and `other` with 12 images each, 6 of them shared."""
     made = [
         build(context.engine, context.artifacts, tmp_path / name, pictures=pictures, name=name)
         for name, pictures in (("sample", films(12)), ("other", [*films(6), *films(6, seed=1)]))

@@ -1,4 +1,4 @@
-"""What still holds of runs whose images were forgotten since, and perhaps have come back under other numbers."""
+"""Runs whose images were forgotten, and possibly came back under other ids."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def dataset(context: Context, tmp_path: Path) -> int:
 
 
 def predicted(context: Context, dataset: int, kind: str, **config: object) -> ActiveRun:
-    """The run of this kind, with a prediction of every image; done anew where some are gone."""
+    """The run of this kind, with a prediction for every image; redone if some are missing."""
     with session.reading(context.engine) as db:
         images = datasets.images(db, dataset)
     run = ActiveRun.claim(context, kind=kind, config={"of": 1} | config, dataset_id=dataset, predicts=len(images))
@@ -33,7 +33,7 @@ def predicted(context: Context, dataset: int, kind: str, **config: object) -> Ac
 
 
 def come_and_gone(context: Context, dataset: int) -> None:
-    """All images are forgotten, and found again."""
+    """Forget all images, and ingest them again."""
     with session.transaction(context.engine) as db:
         images = datasets.images(db, dataset)
         kept = [{c.name: getattr(one, c.name) for c in Image.__table__.columns if c.name != "id"} for one in images]

@@ -1,4 +1,4 @@
-"""import_predictions: what a classifier that was trained elsewhere said is a run like any other."""
+"""import_predictions: imported predictions become a run like any other."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def world(context: Context, job_options: list[str], tmp_path: Path) -> World:
 
 
 def file_of(world: World, images: list[Image], *, seed: int = 0, more: str = "") -> Path:
-    """A file with a probability for each of these images, better than chance."""
+    """A file with a better-than-chance probability for each of these images."""
     draw = np.random.default_rng(seed)
     said = [0.3 * (image.label or 0) + 0.7 * draw.random() for image in images]
     lines = [f"{image.path},{value}" for image, value in zip(images, said, strict=True)]

@@ -1,4 +1,4 @@
-"""import_reports: what a model wrote elsewhere is read, scored and kept like any report."""
+"""import_reports: imported reports are read, scored and stored like any other."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -32,7 +32,7 @@ def file_of(world: World, rows: Sequence[tuple[str, ...]], *, columns: str = "pa
 
 
 def written(world: World, count: int, *strategies: str) -> list[tuple[str, ...]]:
-    """A right report on each of the first test images, under each strategy."""
+    """A correct report on each of the first test images, under each strategy."""
     images = world.of("test")[:count]
     return [(image.path, ILL if image.label else WELL, strategy) for image in images for strategy in strategies]
 

@@ -1,4 +1,4 @@
-"""The ingest job, on both databases: what it stores, what it leaves out, and that it can be cut off and repeated."""
+"""The ingest job, on both databases: what it stores and skips, and that it can be interrupted and repeated."""
 
 import errno
 import io
@@ -35,7 +35,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 def draw(path: Path, seed: int, **options: object) -> Path:
-    """A small picture of noise; the seed decides its bytes."""
+    """A small noise image; the seed determines its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
     Picture.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)).save(path, **options)
     return path
@@ -113,7 +113,7 @@ def test_every_file_that_cannot_be_used_is_listed_with_its_reason_and_the_rest_g
     draw(lung / "twice.png", 91)
     draw(folder / "val/PNEUMONIA/leak.png", 6)  # the bytes of test/PNEUMONIA/person2_virus_4.png
     draw(lung / "same.png", 3)
-    draw(lung / "jpeg.png", 92, format="JPEG")  # a wrong extension is no reason
+    draw(lung / "jpeg.png", 92, format="JPEG")  # a wrong extension is no reason to skip it
     (folder / "notes.txt").write_text("notes")
     (folder / "train/NORMAL/.DS_Store").write_bytes(b"x")
     assert run(folder) == 0
@@ -375,7 +375,7 @@ def test_labels_corrected_while_predictions_are_stored_are_what_those_are_judged
     counted = getattr(tallies, counts[first])
 
     def count(*args: object) -> None:
-        """Let the other job come between what is written and its end; it waits, or is done within this time."""
+        """Let the other job run between the writes and the commit; it waits, or finishes within this time."""
         counted(*args)
         if threading.current_thread() is not then and not then.ident:
             then.start()

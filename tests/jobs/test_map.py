@@ -1,4 +1,4 @@
-"""Does `map` store a place, a cluster and a trustworthiness for every image, once?"""
+"""Does `map` store coordinates and a cluster for every image, and each map's trustworthiness, once?"""
 
 from collections.abc import Callable
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Does the report job write each report exactly once, whatever happens to it on the way?"""
+"""Does the report job write each report exactly once, even if it is interrupted?"""
 
 import hashlib
 import os
@@ -27,11 +27,11 @@ REPOSITORY = Path(__file__).parents[2]
 EACH = 12
 """Scores of a report without a reference."""
 IMAGES = 24
-"""A third normal, two thirds pneumonia; of each label, every fourth is misjudged."""
+"""A third normal, two thirds pneumonia; every fourth image of each label is misclassified."""
 
 
 def predicted_dataset(engine: Engine, root: Path, *, name: str = "drawn", threshold: float = 0.6) -> int:
-    """A dataset of small drawn pictures with a finished predict run; returns the run's id."""
+    """A dataset of small drawn images with a finished predict run; returns the run's id."""
     rng = np.random.default_rng(1)
     with session.transaction(engine) as db:
         dataset = Dataset(name=name, root=str(root), synthetic=True)
@@ -202,7 +202,7 @@ sys.exit(report.main(sys.argv[2:]))
 def test_killed_inside_a_transaction_at_several_places_and_rerun_nothing_is_missing_or_doubled(
     engine: Engine, predict_run: int, job_options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    # ten images in batches of 4, 4 and 2 for each strategy; a resumed run scores what is there again, then goes on
+    # ten images in batches of 4, 4 and 2 for each strategy; a resumed run rescores existing reports, then continues
     for place, whole in ((3, 8), (1, 8), (6, 18)):
         command = [sys.executable, "-c", KILLED, str(place), *job_options]
         killed = subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, timeout=60, check=False)
@@ -217,7 +217,7 @@ def test_killed_inside_a_transaction_at_several_places_and_rerun_nothing_is_miss
 
 
 class Looking:
-    """A generator that reads pixels and not the prediction."""
+    """A generator that uses the pixels but not the prediction."""
 
     name, revision, reads_pixels, reads_prediction, reads_nearest, batch_size = "looking", "1", True, False, 0, 3
     settings: dict[str, object] = {"beams": 1}  # noqa: RUF012  # read only
@@ -407,7 +407,9 @@ def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
         (strategy, 20) for strategy in ("basic", "clinical_brief", "clinical_structured", "differential")
     ]
     for row in board:
-        assert row.means["stance_agreement"] == pytest.approx(0.75)  # every fourth of the 20 test images is misjudged
+        assert row.means["stance_agreement"] == pytest.approx(
+            0.75
+        )  # every fourth of the 20 test images is misclassified
         for metric, mean in row.means.items():
             values = [
                 score.value

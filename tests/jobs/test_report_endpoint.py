@@ -1,4 +1,4 @@
-"""Does the report job stand an endpoint's moods, and being killed at any moment?"""
+"""Does the report job survive an endpoint's failures, and being killed at any moment?"""
 
 import random
 import subprocess
@@ -156,7 +156,9 @@ def test_scores_are_made_anew_without_writing_any_report_once_a_reference_is_the
     found = metrics()
     assert (found["stance"], found["bleu"], found["rouge_l"], found["chrf"]) == (80, 40, 40, 40)
     (tmp_path / "reports.csv").unlink()
-    assert score.main(job_options) == score.main(job_options) == 0  # as once before, but other scores were made since
+    assert (
+        score.main(job_options) == score.main(job_options) == 0
+    )  # the same inputs as an earlier scoring, but other scores were made since
     with session.transaction(engine) as db:
         assert db.scalar(select(func.count()).select_from(Run).where(Run.kind == "score")) == 3
     assert metrics()["stance"] == 80 and "bleu" not in metrics()

@@ -1,4 +1,4 @@
-"""Does the report job hand `nearest` the right cases: labelled, learnt from, of other patients, by the index named?"""
+"""Does the report job give `nearest` the right cases: labelled, from training, other patients, by the chosen index?"""
 
 import csv
 import re
@@ -28,7 +28,7 @@ def written(world: World) -> list[tuple[Report, Image]]:
 
 
 def nearest_by_hand(world: World, image: Image) -> list[Image]:
-    """The five most similar images of train, other patients', by plain inner products."""
+    """The five most similar train images of other patients, by plain inner products."""
     folder = next((world.context.artifacts / "indexes" / "classifier").iterdir())
     vectors, ids = np.load(folder / "vectors.npy"), np.load(folder / "ids.npy").tolist()
     own = vectors[ids.index(image.id)].astype(np.float64)

@@ -37,7 +37,7 @@ def row(context: Context, run_id: int) -> Run:
 
 
 def given(words: list[str], job_options: list[str]) -> Run:
-    """The row of a job that is given these words and claims a run; it stops before it has worked."""
+    """The row of a job that claims a run with these words and stops before it works."""
     options = parser("A job.", "train")
     options.add_argument("--dataset")
     options.add_argument("--recipe")
@@ -261,7 +261,7 @@ def test_a_finished_run_whose_file_is_damaged_is_done_again(context: Context) ->
 
 @pytest.fixture
 def second(context: Context, template: Path, tmp_path: Path) -> Iterator[Context]:
-    """Another database on the artifact folder of `context`."""
+    """A second database that uses the artifact folder of `context`."""
     engine = session.connect(f"sqlite:///{shutil.copy(template, tmp_path / 'second.db')}")
     yield replace(context, engine=engine)
     engine.dispose()

@@ -1,4 +1,4 @@
-"""EfficientNet-B3 from training to prediction with random weights: the real ones only need to be present."""
+"""EfficientNet-B3 from training to prediction with random weights in place of the real ones."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from jobs.command import Context
 COMMAND = ["--recipe", "seed", "--epochs", "2", "--folds", "2", "--batch-size", "8"]
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # computation only; other tests use the server
 def test_the_seed_recipe_trains_and_predicts_with_b3(
     context: Context,
     job_options: list[str],
@@ -36,7 +36,7 @@ def test_the_seed_recipe_trains_and_predicts_with_b3(
 
     torch.manual_seed(0)
     network = efficientnet_b3(weights=None)
-    with torch.inference_mode():  # statistics that random weights really have, else nothing reaches the last maps
+    with torch.inference_mode():  # statistics that match random weights, or nothing reaches the last maps
         for _ in range(30):
             network(torch.rand(8, 3, 64, 64))
     file = context.models / "efficientnet_b3" / weights.spec("efficientnet_b3").files[0]

@@ -21,7 +21,7 @@ from jobs.trainings import ensemble
 from jobs.trainings.common import TrainingSet
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # computation only; other tests use the server
 def test_an_ensemble_trains_its_parts_as_runs_of_their_own_and_says_the_mean_of_what_they_say(
     context: Context,
     job_options: list[str],

@@ -33,7 +33,7 @@ SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "2", "--folds", "2", "
 
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with few phantoms."""
+    """A folder with a few phantoms."""
     folder = tmp_path_factory.mktemp("data") / "phantoms"
     write_phantoms(folder, seed=1, counts={"train": (20, 20), "val": (2, 2), "test": (6, 6)})
     return folder
@@ -158,7 +158,7 @@ def test_a_cause_of_few_patients_is_dealt_into_folds_with_the_rest(context: Cont
         assert set(dealt[training_set.labels == label]) == set(range(5))
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # computation only; other tests use the server
 def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_be_predicted_with(
     context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -242,7 +242,7 @@ def test_two_processes_wait_for_days_and_train_the_same_weights_as_one(
         timeout=280,
     )
     assert ended.returncode == 0, ended.stderr
-    lines = re.findall(r"process \d of 2 waits \d+ days", ended.stdout)  # two that print at once may share a line
+    lines = re.findall(r"process \d of 2 waits \d+ days", ended.stdout)  # concurrent output may share a line
     assert sorted(lines) == [f"process {rank} of 2 waits 7 days" for rank in (0, 1)]
     shared = finished(context, "train")
     assert shared.id != alone.id and shared.status == "finished" and ended.stdout.count("train: run") == 1

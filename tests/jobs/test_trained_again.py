@@ -1,4 +1,4 @@
-"""What becomes of what rests on a train run that was trained again in its place, to other weights."""
+"""Runs built on a train run that was retrained in place, to different weights."""
 
 import json
 from pathlib import Path
@@ -20,7 +20,7 @@ FEW = ["--replicates", "100"]
 
 
 class Flat:
-    """A classifier that says the same of every film."""
+    """A classifier with the same output for every image."""
 
     input_size = 64
     recipe = SimpleNamespace(name="flat")
@@ -48,7 +48,7 @@ def world(
 
 
 def trained(world: World, train: ActiveRun, weights: str) -> None:
-    """Leave a checkpoint as the train run does."""
+    """Store a checkpoint as the train run does."""
     folder = train.folder / "checkpoint"
     folder.mkdir(exist_ok=True)
     (folder / "model.json").write_text(json.dumps({"sha256": weights}))

@@ -23,7 +23,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # what is tested computes; others ask the server
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # computation only; other tests use the server
 def test_a_recipe_is_judged_on_films_unlike_those_it_learned_from(
     context: Context,
     job_options: list[str],

@@ -1,4 +1,4 @@
-"""A dataset of small pictures, ingested, with an embedder of its own."""
+"""An ingested dataset of small images, with an embedder of its own."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Twelve small pictures, an embedder that loads nothing, and what the tests of embed and search ask of them."""
+"""Twelve small images, an embedder that loads nothing, and helpers for the tests of embed and search."""
 
 import io
 import json
@@ -20,11 +20,11 @@ from jobs import embed, search
 from jobs.command import Context
 
 COUNT = 12
-"""Pictures: half of them pneumonia, every third of the test split."""
+"""The number of images: half of them pneumonia, every third in the test split."""
 
 
 def pixels(number: int) -> NDArray[np.uint8]:
-    """Pneumonia (odd numbers) is bright below; no two pictures are the same."""
+    """Pneumonia (odd numbers) is bright at the bottom; no two images are the same."""
     grey = np.random.default_rng(number).integers(40, 90, (48, 48))
     grey[24:] += 100 * (number % 2)
     return grey.astype(np.uint8)
@@ -37,7 +37,7 @@ def png(picture: NDArray[np.uint8]) -> bytes:
 
 
 def small_pixels(wanted: EmbedderSpec, _sources: Sources) -> FeatureEmbedder:
-    """An embedder that loads nothing: the picture itself, made small."""
+    """An embedder that loads nothing: the image itself, downsized."""
 
     def features(given: NDArray[np.uint8]) -> NDArray[Any]:
         return np.stack([resize(picture, 8).ravel() - 127.5 for picture in given])
@@ -61,13 +61,13 @@ def opened(context: Context) -> OpenIndex:
 
 
 def built(context: Context, options: list[str], *more: str) -> OpenIndex:
-    """The index that `embed` with the small embedder makes."""
+    """The index that `embed` builds with the small embedder."""
     assert embed.main(["--embedder", "small", *more, *options]) == 0
     return opened(context)
 
 
 def assert_alike(one: OpenIndex, other: OpenIndex) -> None:
-    """Both hold the same vectors, centred alike."""
+    """Assert that both hold the same vectors with the same centre."""
     np.testing.assert_allclose(one.centre, other.centre, atol=1e-6)
     np.testing.assert_allclose(one.vectors, other.vectors, atol=1e-6)
 
@@ -79,7 +79,7 @@ def answer(options: list[str], capsys: pytest.CaptureFixture[str], *asked: str) 
 
 
 def write_reports(context: Context) -> None:
-    """Two reports an image, of which those on pneumonia speak of an opacity."""
+    """Store two reports per image; those on pneumonia mention an opacity."""
     with session.transaction(context.engine) as db:
         dataset = db.scalars(select(Dataset)).one()
         run = Run(kind="report", fingerprint="r", config={}, code_version="", status="finished", host="h", pid=1)

@@ -1,4 +1,4 @@
-"""duplicates: every pair once with its verdict, within and across splits, resumable, and shown where it matters."""
+"""duplicates: every pair once with its verdict, within and across splits, resumable, and shown on the pages."""
 
 import shutil
 from pathlib import Path
@@ -19,7 +19,7 @@ from jobs.command import Context
 
 @pytest.fixture
 def options(context: Context, tmp_path: Path, job_options: list[str]) -> list[str]:
-    """Eight films of train and test; film 0 of train stands in test as a JPEG, and in train once more, darker."""
+    """Eight images of train and test; image 0 of train is also in test as a JPEG, and again in train, darker."""
     root = tmp_path / "films"
     rng = np.random.default_rng(1)
     for number in range(8):

@@ -1,4 +1,4 @@
-"""embed over small pictures, on both databases: exactly once, resumable, incremental, refused where it should be."""
+"""embed on small images, on both databases: exactly once, resumable, incremental, and refused when it should be."""
 
 import dataclasses
 import json
@@ -33,7 +33,7 @@ from jobs.run import ActiveRun
 
 
 def another(folder: Path, options: list[str]) -> None:
-    """One film more, ingested."""
+    """Ingest one more image."""
     (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
     assert ingest.main([str(folder), "--name", "films", *options]) == 0
 
@@ -87,7 +87,7 @@ def test_a_new_picture_makes_a_new_index_and_a_damaged_one_is_built_again(
     assert search.main(["--case", "1", *options]) == 1
     assert "vectors.npy is not the file that was written" in capsys.readouterr().err
     assert embed.main(["--embedder", "small", *options]) == 0
-    assert newest_index(context).id == first.id  # by which an evaluation knows it
+    assert newest_index(context).id == first.id  # evaluations refer to it by id
     assert search.main(["--case", "1", *options]) == 0
     another(folder, options)
     assert embed.main(["--embedder", "small", *options]) == 0
@@ -124,7 +124,7 @@ def test_an_index_of_as_many_images_as_the_dataset_but_others_is_told(
     options: list[str], context: Context, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert embed.main(["--embedder", "small", *options]) == 0
-    max((folder / "train" / "NORMAL").iterdir()).write_bytes(png(pixels(96)))  # a film is replaced
+    max((folder / "train" / "NORMAL").iterdir()).write_bytes(png(pixels(96)))  # replaces an image
     assert ingest.main([str(folder), "--name", "films", "--prune", *options]) == 0
     assert rows(context, Image) == newest_index(context).count
     stale = "note: the dataset has images that are not in the index; update the index with"
@@ -154,7 +154,7 @@ def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The first images may be all of one label: an index that kept their mean would find worse than one without."""
+    """The first images may all have one label: an index that kept their mean would search worse than one without."""
 
     monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_CENTRE", 3)
     first = built(context, options)
@@ -383,7 +383,7 @@ def test_the_default_embedder_is_the_offline_one_until_a_classifier_is_trained(
 
 
 class Reads:
-    """A classifier that reads brightness: bright below is pneumonia, with heat where it is brightest."""
+    """A classifier of brightness: a bright bottom is pneumonia, with heat where it is brightest."""
 
     revision, feature_dim, input_size, device = "2" * 64, 4, 24, "cpu"
 
@@ -397,7 +397,7 @@ class Reads:
 
 @pytest.fixture
 def _aligned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The embedder `aligned` of that classifier, content with three images a sentence."""
+    """The embedder `aligned` of that classifier, with a minimum of three images per sentence."""
 
     def load(wanted: EmbedderSpec, _sources: Sources) -> AlignedEmbedder:
         return AlignedEmbedder(wanted.name, Reads.revision, Reads)

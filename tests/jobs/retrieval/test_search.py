@@ -1,4 +1,4 @@
-"""search over small pictures, on both databases: what is found, what is left out, and honest about what answered."""
+"""search on small images, on both databases: what is found, what is left out, and what is said to have answered."""
 
 import csv
 import io
@@ -238,7 +238,7 @@ def test_hits_leave_as_csv_and_as_a_picture(
     for name in (tmp_path, tmp_path / "hits.jpg"):
         assert search.main(["--case", "1", "--grid", str(name), *options]) == 2
         assert f"--grid {name} is not the name of a PNG file" in capsys.readouterr().err
-    name = file / "below" / "hits.png"  # no folder, also for who may write everywhere
+    name = file / "below" / "hits.png"  # not a folder, even for a user who may write anywhere
     assert search.main(["--case", "1", "--grid", str(name), *options]) == 1
     assert f"--grid {name} cannot be written (Not a directory); name another file" in capsys.readouterr().err
 
