@@ -200,7 +200,7 @@ def stressed_logits(
     classifier.device = device
     pixels = read_batch([training_set.files[row] for row in np.flatnonzero(check.judged)])
     with torch.inference_mode():
-        for stress in run.track(list(STRESSES), stage=f"stressing {backbone.spec.name}"):
+        for stress in run.track(list(STRESSES), stage=f"scoring under stress with {backbone.spec.name}"):
             yield stress, classifier.run(stressed(pixels, stress)).logits
 
 

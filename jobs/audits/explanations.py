@@ -87,7 +87,7 @@ def faithfulness(audit: Audit) -> Iterator[MetricValue]:
             ]
         )
 
-    found = audit.sharded("curves", rows, measured, stage="deleting and inserting", size=SHARD)
+    found = audit.sharded("curves", rows, measured, stage="deletion and insertion", size=SHARD)
     areas = area(found)  # (n, orders, modes)
     gains = np.stack([areas[:, 1:, 0] - areas[:, :1, 0], areas[:, :1, 1] - areas[:, 1:, 1]], axis=2)
     store(audit, [row.image_id for row in rows], {f"{m}_gain": gains[:, 0, i] for i, m in enumerate(MODES)})

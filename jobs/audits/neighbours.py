@@ -81,7 +81,7 @@ def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     indexed = from_index(audit)
     if indexed is not None:
         return indexed
-    judged = embedded(audit, "judged", subject.judged, Path(subject.dataset.root))
+    judged = embedded(audit, "audited", subject.judged, Path(subject.dataset.root))
     training = embedded(audit, "training", subject.training, subject.classifier.root)
     centre = centre_of(training)
     return centred(judged, centre), centred(training, centre)
@@ -117,4 +117,4 @@ def embedded(audit: Audit, which: str, rows: list[PredictedImage], root: Path) -
         pixels = read_batch(files(root, part), size=audit.classifier.input_size)
         return unit(audit.classifier.run(pixels).features)
 
-    return audit.sharded(f"features-{which}", rows, features, stage=f"features of {which} images")
+    return audit.sharded(f"features-{which}", rows, features, stage=f"computing features of {which} images")

@@ -74,7 +74,7 @@ def occlusions(audit: Audit) -> Iterator[MetricValue]:
         pixels = read_batch(files(Path(subject.dataset.root), rows), size=classifier.input_size)
         return np.stack([classifier.run(hide(pixels)).logits for hide in (only_frame, without_frame)], axis=1)
 
-    found = audit.sharded("occluded", subject.judged, scores, stage="hiding frame and inside")
+    found = audit.sharded("occluded", subject.judged, scores, stage="scoring occluded images")
     whole = column(subject.judged, "probability")
     for name, values in {FRAME_ONLY: found[:, 0], FRAME_HIDDEN: found[:, 1], WHOLE: whole}.items():
         yield metric_value("probe_auc", subject.split, name, auc(audit, subject.judged, values))

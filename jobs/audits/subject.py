@@ -217,7 +217,7 @@ class Audit:
     @cached_property
     def appearance(self) -> NDArray[np.void]:
         """The appearance of the audited images, one record each; see `look`."""
-        return self._appearance("judged", self.subject.judged, Path(self.subject.dataset.root))
+        return self._appearance("audited", self.subject.judged, Path(self.subject.dataset.root))
 
     @cached_property
     def other_appearance(self) -> NDArray[np.void]:
@@ -234,7 +234,7 @@ class Audit:
             f"appearance-{which}",
             rows,
             lambda part: look(files(root, part), embedder),
-            stage=f"looking at {which} images",
+            stage=f"describing {which} images",
         )
 
     def sharded(

@@ -106,9 +106,10 @@ def audit_report(export: Export) -> None:
     facts = {
         "audit": f"run {audit.id}, code {audit.code_version}, seed {audit.seed}",
         "predict run": audit.config["predict_run"],
-        "train run": audit.config["train_run"] or "not known",
-        **{"judged images": f"{summary['images']:,} of split {split}", "failures": f"{summary['failures']:,}"},
-        "deleted and inserted": f"{audit.config['sample']} of each group of images",
+        "train run": audit.config["train_run"] or "unknown",
+        "audited images": f"{summary['images']:,} of split {split}",
+        "failures": f"{summary['failures']:,}",
+        "deletion and insertion": f"up to {audit.config['sample']} images per group",
     }
     text = written(
         values_of(metrics, split),

@@ -75,7 +75,9 @@ def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) ->
     path = run.folder / "looks.npy"
     if processes.is_leader and kept_array(path, len(training_set.files)) is None:
         batches = list(writes.batches(training_set.files, BATCH))
-        made = [acquisition.statistics(read_batch(batch)) for batch in run.track(batches, stage="describing looks")]
+        made = [
+            acquisition.statistics(read_batch(batch)) for batch in run.track(batches, stage="measuring acquisition")
+        ]
         save_array(path, np.concatenate(made))
     processes.barrier()
     looks: np.ndarray = np.load(path, allow_pickle=False)

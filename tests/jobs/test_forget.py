@@ -386,7 +386,7 @@ def test_reports_whose_texts_rest_on_no_classifier_stay_where_the_predictions_go
     assert forget.main([str(wrong), "--with-dependents", "--yes", *common]) == 0
     told = said(capsys)
     assert f"kept: reports of run {theirs}, whose texts depend on nothing that is deleted" in told
-    assert "run: python -m jobs score --dataset drawn" in told
+    assert "rescore them afterwards with: python -m jobs score --dataset drawn" in told
     assert (of_run(world.context, theirs), of_run(world.context, template)) == (4, 0)
     assert_whole(world.context, gone={wrong})
     assert score.main(world.options) == 0
