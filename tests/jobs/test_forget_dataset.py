@@ -39,7 +39,7 @@ def test_a_data_set_goes_with_images_thumbnails_and_runs_and_the_other_is_as_it_
         theirs = [run.id for run in db.scalars(select(Run).where(Run.dataset_id == two[1]))]
     assert forget.main(["--dataset", "sample", *job_options]) == 0
     lines = said(capsys).splitlines()
-    assert lines[-1].endswith("to do it: python -m jobs forget --dataset sample --yes")
+    assert lines[-1].endswith("to delete, run: python -m jobs forget --dataset sample --yes")
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 0
     with session.reading(context.engine) as db:
         assert [one.name for one in datasets.every(db)] == ["other"]
@@ -67,7 +67,7 @@ def test_peoples_work_is_counted_and_goes_only_when_that_is_said(
     before = everything(context)
     assert forget.main(["--dataset", "sample", *job_options]) == 0
     told = said(capsys)
-    assert "people's work, which no job makes again: 3 reviews (Anna 2, Ben 1) and 8 tags" in told
+    assert "people's work, which cannot be restored: 3 reviews (Anna 2, Ben 1) and 8 tags" in told
     assert told.splitlines()[-1].endswith("forget --dataset sample --reviews-too --yes")
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
     assert "3 reviews (Anna 2, Ben 1) and 8 tags would be deleted too" in error(capsys)

@@ -72,5 +72,7 @@ def test_images_that_a_classifier_learned_from_are_no_test_of_it_when_they_were_
     with session.transaction(context.engine) as db:
         gone = select(Image.id).where(Image.path.in_(left)).scalar_subquery()
         db.query(Prediction).filter(Prediction.run_id == judged.id, Prediction.image_id.in_(gone)).delete()
-    with pytest.raises(InputError, match="every labelled image that it scored was trained on"):
+    with pytest.raises(
+        InputError, match="all labelled images that it scored are of patients whom its classifier was trained on"
+    ):
         unseen(context, row)

@@ -469,7 +469,10 @@ def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_and_n
         assert scored_for(engine, "drawn") == "other" and scored_for(engine, "other") is None
         assert evaluate.main([*own, "--replicates", "100"]) == 0
         told = capsys.readouterr().out
-        assert "the scores are those of dataset 'other'" in told and "python -m jobs score --dataset drawn" in told
+        assert (
+            "some reports were last scored for dataset 'other'" in told
+            and "python -m jobs score --dataset drawn" in told
+        )
         assert again(own) == 0
         assert stances() == before
         assert scored_for(engine, "drawn") is None

@@ -74,7 +74,7 @@ def test_an_ensemble_trains_its_parts_as_runs_of_their_own_and_says_the_mean_of_
     with pytest.raises(InputError, match="holds other parts than its own; train again"):
         load_classifier(folder)
     (context.artifacts / "runs" / f"{trained['quick'].id:04d}-train" / "checkpoint" / "model.json").write_text("{}")
-    with pytest.raises(JobError, match=r"not that which it wrote; .* --recipe quick --seed 0$"):
+    with pytest.raises(JobError, match=r"is missing or damaged; .* --recipe quick --seed 0$"):
         ensemble.train(
             ActiveRun.helping(context, whole.id),
             TrainingSet.of(context, context.dataset(None)),
