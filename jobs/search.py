@@ -289,9 +289,8 @@ class Search:
             known = predictions.images(db, [number for number, _ in found])
             total, latest = cases.count(db, Question(self.dataset.id)), datasets.latest_image(db, self.dataset.id)
         hits = [to_hit(rank, similarity, known[number]) for rank, (number, similarity) in enumerate(found, start=1)]
-        fewer = (
-            [f"only {len(hits)} of {self.k} requested cases match"] if len(hits) < self.k else []
-        )  # filters may leave fewer than k
+        matching = "only 1 case matches" if len(hits) == 1 else f"only {len(hits)} cases match"
+        fewer = [matching] if len(hits) < self.k else []  # filters may leave fewer than k
         again, whole = embed_again(self.dataset.name, index.embedder), total == index.count
         has = "images that are not in the index" if whole else f"{total} images"
         stale = [f"the dataset has {has}; update the index with: {again}"]

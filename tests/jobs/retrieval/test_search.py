@@ -97,11 +97,11 @@ def test_filters_leave_k_hits_where_k_exist(
     assert len(found["notes"]) == 1
     nothing = answer(options, capsys, "--image", str(inside), "--label", "unknown")
     assert nothing["hits"] == []
-    assert nothing["notes"][1:] == ["only 0 of 5 requested cases match"]
+    assert nothing["notes"][1:] == ["only 0 cases match"]
     assert search.main(["--image", str(inside), "--split", "test", *options]) == 0
     printed = capsys.readouterr().out
     assert "answered by the index of small" in printed
-    assert "2 of 4 with a known label are pneumonia" in printed
+    assert "2 of 4 labelled hits are pneumonia" in printed
     assert search.main(["--image", str(inside), "--label", "normal", *options]) == 0
     assert "with a known label" not in capsys.readouterr().out
 
@@ -240,7 +240,7 @@ def test_hits_leave_as_csv_and_as_a_picture(
         assert f"--grid {name} is not the name of a PNG file" in capsys.readouterr().err
     name = file / "below" / "hits.png"  # not a folder, even for a user who may write anywhere
     assert search.main(["--case", "1", "--grid", str(name), *options]) == 1
-    assert f"--grid {name} cannot be written (Not a directory); name another file" in capsys.readouterr().err
+    assert f"--grid {name} cannot be written (Not a directory); choose another file" in capsys.readouterr().err
 
 
 def test_hits_are_narrowed_to_a_subgroup_and_one_that_is_not_there_is_named(
@@ -304,7 +304,7 @@ def test_a_picture_of_no_known_patient_leaves_nobody_out_and_says_so(
     film = tmp_path / "film.png"
     film.write_bytes(png(np.clip(pixels(5).astype(int) + 1, 0, 255).astype(np.uint8)))
     asked = ("--exclude-same-patient", "--image")
-    assert "its patient is not known" in answer(options, capsys, *asked, str(film))["notes"][0]
+    assert "its patient is unknown" in answer(options, capsys, *asked, str(film))["notes"][0]
     (known,) = answer(options, capsys, *asked, str(next(folder.rglob("person1_*.png"))))["notes"]
     assert known.endswith("it is left out")
 
@@ -489,7 +489,7 @@ def test_a_case_that_the_index_lacks_is_told_why(
     assert ingest.main([str(tmp_path / "copy"), "--name", "copy", *options]) == 0
     assert embed.main(["--embedder", "small", *options]) == 0
     assert search.main(["--case", "1", *options]) == 2
-    assert "case 1 is of dataset 'films', not of 'copy'; name it with --dataset" in capsys.readouterr().err
+    assert "case 1 is in dataset 'films', not 'copy'; choose it with --dataset" in capsys.readouterr().err
 
 
 def test_words_that_are_too_many_to_look_for_are_told(
