@@ -65,7 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             store(run, scored, by_path, maps, args.classifier, args.threshold)
     done = "already done as run" if run.already_finished else "run"
     counted = f"{len(scored):,} images ({split}) by {args.classifier}"
-    print(f"import_predictions: {done} {run.id}, {counted}; now: {' && '.join(next_steps(context, dataset))}")
+    print(f"import_predictions: {done} {run.id}, {counted}; next, run: {' && '.join(next_steps(context, dataset))}")
     return 0
 
 

@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     print_means(dataset, run.summary["means"])
     done = "already done as run" if run.already_finished else "run"
     counted = f"{run.summary['reports']:,} reports by {generator.name}"
-    print(f"import_reports: {done} {run.id}, {counted}; now: {job('evaluate', dataset.name)}")
+    print(f"import_reports: {done} {run.id}, {counted}; next, run: {job('evaluate', dataset.name)}")
     return 0
 
 

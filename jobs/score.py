@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                     scorer.store(db, rows, items, strategies)
                 advance(len(batch))
             run.summary = {"reports": len(there), "references": len(scorer.references)}
-    print(f"score: run {run.id} scored {run.summary['reports']} reports; now: {job('evaluate', dataset.name)}")
+    print(f"score: run {run.id} scored {run.summary['reports']} reports; next, run: {job('evaluate', dataset.name)}")
     return 0
 
 

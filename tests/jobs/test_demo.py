@@ -129,7 +129,7 @@ def test_a_taken_port_is_named_before_any_job_runs(tmp_path: Path, capsys: pytes
         holder.listen()
         port = holder.getsockname()[1]
         assert main(["--artifacts", str(tmp_path), "--port", str(port)]) == 1
-    assert f"port {port} is taken" in capsys.readouterr().err
+    assert f"port {port} is not available" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
 

@@ -46,7 +46,7 @@ def test_foreign_reports_are_scored_and_measured_like_any_others(
 ) -> None:
     rows = [*written(world, 12, "basic", "differential"), *written(world, 14, "clinical_brief")]
     assert imported(world, file_of(world, rows)) == 0
-    assert "38 reports by our-vlm; now: python -m jobs evaluate --dataset drawn" in capsys.readouterr().out
+    assert "38 reports by our-vlm; next, run: python -m jobs evaluate --dataset drawn" in capsys.readouterr().out
     with session.transaction(world.context.engine) as db:
         found = db.query(Report).all()
         assert {(one.model, one.revision, one.strategy) for one in found} == {

@@ -142,7 +142,7 @@ def test_scores_are_made_anew_without_writing_any_report_once_a_reference_is_the
     (tmp_path / "reports.csv").write_text("\n".join(lines))
     assert score.main(job_options) == 0
     said = capsys.readouterr().out
-    assert "scored 80 reports; now: python -m jobs evaluate" in said
+    assert "scored 80 reports; next, run: python -m jobs evaluate" in said
     assert (
         "4 of the reports in reports.csv are on no image of dataset 'drawn': gone-0.png, gone-1.png, gone-2.png, ..."
         in said
