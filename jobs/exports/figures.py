@@ -50,14 +50,14 @@ def classifier_charts(export: Export) -> None:
 
 
 def coverage_chart(export: Export) -> None:
-    """accuracy_by_coverage.png, of the split that the classifier is judged on."""
+    """accuracy_by_coverage.png, for the split that the classifier is evaluated on."""
     from engine.charts import classification as charts
     from engine.charts import tables
 
     _, split, _ = export.judged()
     curve = tables.by_coverage(export.by_coverage, split=split)
     if curve.empty:
-        raise InputError(f"evaluation run {export.evaluation.id} measured no accuracy by coverage of split '{split}'")
+        raise InputError(f"evaluation run {export.evaluation.id} has no accuracy by coverage of split '{split}'")
     chart = charts.accuracy_by_coverage(curve, images=int(curve["n"].max()), synthetic=export.synthetic)
     export.chart("accuracy_by_coverage.png", chart)
 

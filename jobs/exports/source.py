@@ -49,7 +49,7 @@ class Export:
 
     @cached_property
     def by_coverage(self) -> Sequence[Metric]:
-        """The evaluation's figures by coverage, the steps of its curve."""
+        """The evaluation's metrics by coverage, which are the steps of its curves."""
         with session.reading(self.context.engine) as db:
             return runs.metrics(db, self.evaluation.id, curves=True)
 
@@ -165,7 +165,7 @@ class Export:
         return chosen[0] if chosen else None
 
     def classified(self) -> "dict[str, list[Measured]]":
-        """Split -> what the evaluation measured of the classifier, figures by coverage among them."""
+        """Split -> the classifier's metrics in the evaluation, including those by coverage."""
         splits: dict[str, list[Measured]] = {}
         for row in (*self.metrics["classification"], *self.by_coverage):
             splits.setdefault(row.split, []).append(measured(row))
