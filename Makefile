@@ -27,7 +27,7 @@ help:  ## list the targets
 	$(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.lock
 	touch $@
 
-demo: .venv/runtime  ## every job, then the dashboard on 127.0.0.1:8501 (phantoms, or DATA=FOLDER; SERVE=0 stops after the jobs)
+demo: .venv/runtime  ## ingest to export, then the dashboard on 127.0.0.1:8501 (phantoms, or DATA=FOLDER; SERVE=0 stops after the jobs)
 	$(BIN)/python -m jobs demo $(if $(DATA),--data "$(DATA)") $(if $(NAME),--name "$(NAME)") $(if $(RECIPE),--recipe "$(RECIPE)") $(if $(filter 0,$(SERVE)),--no-serve) --port $(PORT)
 
 browser:
