@@ -1,4 +1,4 @@
-"""What is in the database, how good the results are, and what needs attention."""
+"""Overview: what the dataset contains, how good the results are, and what needs attention."""
 
 import streamlit as st
 
@@ -36,33 +36,33 @@ with right:
 
 st.header("Results")
 if evaluated is None:
-    panels.missing("Nothing has been measured on this dataset yet:", panels.chain(dataset, "evaluate"))
+    panels.missing("This dataset has not been evaluated yet. Run:", panels.chain(dataset, "evaluate"))
     st.stop()
 
 run, metrics = evaluated
 worded = any(metric.name.startswith("text_") for metric in metrics["retrieval"])
-told = [
-    f"Intervals are 95 %, over patients{'; by words, over queries' if worded else ''}.",
-    "A linked figure leads to the films that lower it.",
-    classification.judged_on(metrics["classification"]),
+notes = [
+    f"95 % intervals are over patients{' (text search: over queries)' if worded else ''}.",
+    "Linked values open the images that lower them.",
+    classification.evaluated_on(metrics["classification"]),
     figures.ORIGIN if original else "",
     figures.FILES if holdings.has_copies(rows) else "",
 ]
-st.caption(" ".join(filter(None, told)))
+st.caption(" ".join(filter(None, notes)))
 if metrics["classification"]:
     classification.show(dataset, view, run, metrics["classification"], original=original)
     subgroups.show(dataset, next(sides.of_evaluation(view, run, metrics["classification"]), None))
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:
-    panels.missing("No retrieval has been measured yet:", panels.chain(dataset, "evaluate", after="embed"))
+    panels.missing("Retrieval has not been evaluated yet. Run:", panels.chain(dataset, "evaluate", after="embed"))
 if metrics["reports"]:
     named = leaderboard.by_slice(dataset, standings, metrics["reports"])
     labelled = figures.reports(metrics["reports"], named)
     written = wording.count(sum(one.reports for one in standings), "report")
     compared = "" if dataset.synthetic else "; the original tool wrote 40"
-    unlabelled = "Stance and keywords are not measured: no label tells what the reports should say."
+    unlabelled = "Stance and keyword alignment are not measured because they need labels."
     part = leaderboard.unmeasured(dataset, standings, evaluated) if labelled else unlabelled
     st.caption(f"{written}{compared}. {part}")
 else:
-    panels.missing("No report has been scored yet:", panels.chain(dataset, "evaluate", after="report"))
+    panels.missing("No report has been scored yet. Run:", panels.chain(dataset, "evaluate", after="report"))

@@ -1,4 +1,4 @@
-"""How measured values read: tables of metrics with intervals and n, beside the original tool's, and charts."""
+"""Tables of metrics with intervals and n, next to the original tool's values, and charts."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -24,35 +24,34 @@ ORIGINAL = {
     "p_at_5": 0.75,
     "p_at_10": 0.73,
 }
-"""What the tool that this one follows reported."""
+"""Values that the original tool reported."""
 LISTED = 60
-"""Metrics of a run that are listed at once."""
-FILES = "Classification figures count every file, also where files are identical; all others count distinct images."
-ORIGIN = "The original tool's figures are those it reported on the official test split of chest-xray-pneumonia."
+"""Maximum number of metrics listed for a run."""
+FILES = "Classification metrics count every file, including identical copies; all other metrics count distinct images."
+ORIGIN = "The original tool's values are those it reported on the official test split of chest-xray-pneumonia."
 RETRIEVAL = {
     "p_at_1": "P@1",
     "p_at_10": "P@10",
-    "chance": "By chance",
-    "vote_auc": "AUC of the vote",
-    "from_train_p_at_1": "From train, P@1",
-    "from_train_p_at_10": "From train, P@10",
-    "text_p_at_10": "By words, P@10",
+    "chance": "Chance P@k",
+    "vote_auc": "Neighbour-vote AUC",
+    "from_train_p_at_1": "P@1, from train",
+    "from_train_p_at_10": "P@10, from train",
+    "text_p_at_10": "Text search P@10",
 }
-"""Measures on the overview, test images among themselves unless said otherwise."""
+"""Metrics on the overview, with test images as queries and as hits unless stated otherwise."""
 JUDGED = ("stance_agreement", "keyword_alignment")
-"""Scores of reports on the overview."""
+"""Report scores on the overview."""
 
 
 def drawn(chart: Any, *, height: int | Literal["content"] = "content") -> None:
-    """A chart in the page's theme. height: pixels, heading, axes and legend included."""
+    """Draw a chart in the page's theme. height: pixels, including heading, axes and legend."""
     from engine.charts.style import for_page
 
     st.altair_chart(for_page(chart, dark=st.context.theme.type == "dark"), height=height)
 
 
 def retrieval(metrics: Sequence[Metric], *, original: bool) -> None:
-    """A row for each embedder, a column for each measure with its interval, and the original tool's where they are
-    comparable."""
+    """A row for each embedder, a column for each metric with its interval. original: add the original tool's values."""
     found = {(metric.name, metric.slice): metric for metric in metrics}
     embedders = sorted({metric.slice for metric in metrics if " / " not in metric.slice})
     shown = [name for name in RETRIEVAL if any(found.get((name, embedder)) for embedder in embedders)]
@@ -62,12 +61,12 @@ def retrieval(metrics: Sequence[Metric], *, original: bool) -> None:
     if original:
         rows.append(["original tool", *(of_original(name) for name in shown)])
     heads = [f">{RETRIEVAL[name]}" for name in shown]
-    linked.table(["Retrieval", *heads], rows, key="retrieval", caption="Retrieval precision by embedder")
+    linked.table(["Embedder", *heads], rows, key="retrieval", caption="Retrieval precision by embedder")
 
 
 def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, str]]) -> bool:
-    """Stance agreement and keyword alignment by model and strategy; known: the name of each slice that still has
-    reports, as a link to them, and how many were measured. Nothing, and False, where neither was measured of any."""
+    """Stance agreement and keyword alignment by model and strategy; False, without a table, if neither was measured.
+    known: for each slice that still has reports, its name as a link to them and the number measured."""
     found = {(metric.name, metric.slice): metric for metric in metrics if metric.name in JUDGED}
     slices = sorted({where for _, where in found})
     rows: list[list[Cell | str]] = []
@@ -79,7 +78,7 @@ def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, str]]) ->
         return False
     heads = [">Reports", ">Stance", ">95 % interval", ">Keywords", ">95 % interval"]
     linked.table(
-        ["Reports by model / strategy", *heads],
+        ["Report model / strategy", *heads],
         rows,
         key="reports",
         caption="Report scores: stance agreement and keyword alignment",
@@ -88,13 +87,13 @@ def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, str]]) ->
 
 
 def _counted(metric: Metric | None) -> tuple[Cell, Cell]:
-    """Value and interval, with n as a hint."""
+    """Value and interval, with n as a tooltip."""
     value, interval, n = with_interval(metric)
     return (replace(value, help=f"n = {n.text}") if metric else value), interval
 
 
 def with_interval(metric: Metric | None) -> tuple[Cell, Cell, Cell]:
-    """Cells with the metric's value, 95 % interval and n; None, an unmeasured metric, reads as unknown."""
+    """Cells with the metric's value, 95 % interval and n; None (not measured) is shown as unknown."""
     if metric is None:
         return Cell(wording.UNKNOWN, tone="muted"), Cell(""), Cell("")
     return (
@@ -105,24 +104,24 @@ def with_interval(metric: Metric | None) -> tuple[Cell, Cell, Cell]:
 
 
 def tested(by_task: Mapping[str, Sequence[Metric]]) -> bool:
-    """Whether an evaluation measured on a test split, so that the original tool's figures stand beside it."""
+    """Whether the evaluation covers a test split, so that the original tool's values can be shown next to it."""
     return any(metric.split == "test" for task in ("classification", "retrieval") for metric in by_task[task])
 
 
 def of_original(name: str) -> Cell:
-    """What the original tool reported of the metric, if anything."""
+    """The value that the original tool reported for the metric, or an empty cell."""
     return Cell(f"~ {wording.measured(name, ORIGINAL[name])}") if name in ORIGINAL else Cell("")
 
 
 def listing(metrics: Sequence[Metric], *, key: str) -> None:
-    """The final metrics of a run, the first LISTED of those that hold the URL's words; those of all images first, of
-    the test split before others."""
+    """The final metrics of a run, at most LISTED, filtered by the words in the URL; metrics over all images come first,
+    and the test split before others."""
     listed = sorted(metrics, key=lambda metric: (metric.slice != "all", metric.split != "test"))
     rows: list[list[Cell | str]] = [
         [display_name(metric.name), metric.split, metric.slice, *with_interval(metric)] for metric in listed
     ]
     if len(rows) > LISTED:
-        typed = address.words("Only metrics with these words", name="metric", placeholder="recall test").lower().split()
+        typed = address.words("Filter metrics", name="metric", placeholder="recall test").lower().split()
         wanted = [row for row in rows if all(word in " ".join(map(str, row[:3])).lower() for word in typed)]
         st.caption(f"{wording.count(len(wanted))} of {wording.count(len(rows), 'metric')}{_first(len(wanted))}.")
         rows = wanted[:LISTED]
@@ -130,15 +129,15 @@ def listing(metrics: Sequence[Metric], *, key: str) -> None:
 
 
 def _first(number: int) -> str:
-    return f"; the first {LISTED} are listed" if number > LISTED else ""
+    return f"; first {LISTED} shown" if number > LISTED else ""
 
 
 def in_one(metric: Metric | None, *, tone: str = "", link: tuple[str, str] | None = None) -> Cell:
-    """Value and interval in one cell. link: what it leads to, and where that is."""
+    """Value and interval in one cell. link: description and URL of its target."""
     if metric is None:
         return Cell("")
     span = wording.interval(metric.name, metric.low, metric.high)
     value = wording.measured(metric.name, metric.value)
-    said, href = link or ("", None)
+    target, href = link or ("", None)
     n = f"n = {wording.count(metric.n)}"
-    return Cell(f"{value} ({span})" if span else value, href, tone=tone, help=f"{said}, {n}" if said else n)
+    return Cell(f"{value} ({span})" if span else value, href, tone=tone, help=f"{target}, {n}" if target else n)

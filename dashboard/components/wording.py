@@ -1,4 +1,4 @@
-"""How values read on the pages: percentages, intervals, durations, names; what is not known says so."""
+"""How values are formatted on the pages: percentages, intervals, durations and names; unknown values say so."""
 
 import math
 import re
@@ -19,7 +19,7 @@ OUTCOMES = {
 
 
 def known(value: float | None) -> bool:
-    """Whether there is a value to show."""
+    """Whether the value is neither None nor NaN."""
     return value is not None and not math.isnan(value)
 
 
@@ -29,14 +29,13 @@ def percent(value: float | None) -> str:
 
 
 def classifier(run: Run) -> str:
-    """The name of a train or predict run's classifier, and that it is none of ours where that is so; empty where it has
-    no name."""
+    """Name of a train or predict run's classifier, marked if it was imported; empty if it has no name."""
     return ", ".join([*([run.recipe] if run.recipe else []), *(["imported"] if run.imported else [])])
 
 
 def measured(name: str, value: float | None) -> str:
-    """A metric's value: counts as they are, areas and scores with three decimals, shares in percent; differences with
-    their sign, those of shares in percentage points."""
+    """A metric's value: counts unchanged, areas and scores with three decimals, proportions in percent; differences are
+    signed, those of proportions in percentage points."""
     if value is None or not known(value):
         return UNKNOWN
     if name.startswith("confusion"):
@@ -49,13 +48,12 @@ def measured(name: str, value: float | None) -> str:
 
 
 def is_score(name: str) -> bool:
-    """Whether a metric is an area or a score, no share that reads in percent."""
+    """Whether a metric is an area or a score rather than a proportion shown in percent."""
     return name.endswith(P_VALUE) or measure(name) in SCORES
 
 
 def interval(name: str, low: float | None, high: float | None) -> str:
-    """A metric's 95 % interval, in the metric's own unit, which for a difference stands with its value; empty where it
-    has none."""
+    """A metric's 95 % interval in its unit (for a difference, only the value carries the unit); empty if unknown."""
     if low is None or high is None or not (known(low) and known(high)):
         return ""
     if name.endswith(DIFFERENCE):
@@ -64,7 +62,7 @@ def interval(name: str, low: float | None, high: float | None) -> str:
 
 
 def count(value: int | None, one: str = "", many: str = "") -> str:
-    """1234 as "1,234", with the noun in its number where one is given."""
+    """1234 as "1,234", followed by the noun in singular or plural if one is given."""
     if value is None:
         return UNKNOWN
     noun = one if value == 1 else many or f"{one}s"
@@ -99,20 +97,20 @@ def size(number: int) -> str:
 
 
 BREAKS = re.compile(r"https?(?=:)|www(?=\.)|.(?=@)|[<>~-](?=(?:->?|>|=)(?!\S))", re.IGNORECASE)
-"""Where a bare address or an e-mail, which Markdown would make a link, and a sign that Streamlit would draw as another
-(-> as an arrow), can be broken."""
+"""Where to break a bare URL or e-mail address, which Markdown would turn into a link, and a sequence that Streamlit
+would replace with a symbol (-> with an arrow)."""
 INDENT = re.compile(r"^[ \t]+(?=\S)", re.MULTILINE)
 JOINER = "\u2060"
-"""Invisible, and no part of any address."""
+"""Invisible, and not part of any URL."""
 
 
 def plain(text: str) -> str:
-    """Text from data with Markdown's signs escaped and addresses broken: it shows as it is and links nowhere."""
+    """Text from data with Markdown escaped and URLs broken, so that it is shown verbatim and links nowhere."""
     broken = BREAKS.sub(lambda found: found[0] + JOINER, text)
     return "".join(f"\\{sign}" if sign in r"\`*_{}[]()#+-.!|<>~$:^=&" else sign for sign in broken)
 
 
 def lines(markdown: str) -> str:
-    """Markdown that keeps its source's line breaks and indents; indented lines do not become code blocks."""
+    """Markdown that keeps the line breaks and indentation of its source; indented lines do not become code blocks."""
     indented = INDENT.sub(lambda found: "\N{NO-BREAK SPACE}" * len(found[0].expandtabs(4)), markdown)
     return indented.replace("\n", "  \n")

@@ -1,4 +1,4 @@
-"""What each metric is called where people read it, in the order of their tables."""
+"""Display names of metrics, in table order, and how a stored metric name is read."""
 
 NAMES = {
     "auc": "AUC",
@@ -12,7 +12,7 @@ NAMES = {
     "f1": "F1",
     "brier": "Brier score",
     "ece": "Calibration error (ECE)",
-    "ece_by_chance": "ECE by chance alone",
+    "ece_by_chance": "ECE expected by chance",
     "calibration_intercept": "Calibration intercept",
     "calibration_slope": "Calibration slope",
     "aurc": "AURC",
@@ -23,11 +23,11 @@ NAMES = {
     "p_at_10": "P@10",
     "map": "Mean average precision",
     "r_precision": "R-precision",
-    "vote_auc": "AUC of the neighbours' vote",
-    "text_p_at_1": "Words, P@1",
-    "text_p_at_10": "Words, P@10",
+    "vote_auc": "Neighbour-vote AUC",
+    "text_p_at_1": "Text search P@1",
+    "text_p_at_10": "Text search P@10",
     "stance_agreement": "Stance agreement",
-    "stance_kappa": "Kappa of stance against label",
+    "stance_kappa": "Kappa of stance vs label",
     "classifier_agreement": "Agreement with the classifier",
     "unsupported": "Unsupported claims",
     "contradictions": "Contradictions",
@@ -53,41 +53,41 @@ FURTHER = {
     "selective_specificity": "Specificity at a coverage",
     "referred_low": "Referred from probability",
     "referred_high": "Referred below probability",
-    "chance": "By chance",
-    "vote_auc_chance": "AUC of the vote, by chance",
-    "text_p_at_3": "Words, P@3",
-    "text_p_at_5": "Words, P@5",
-    "text_chance": "Words, by chance",
-    "recall_at_10": "Recall@10 of the index",
-    "trustworthiness": "Trustworthiness of the map",
+    "chance": "Chance P@k",
+    "vote_auc_chance": "Neighbour-vote AUC, chance level",
+    "text_p_at_3": "Text search P@3",
+    "text_p_at_5": "Text search P@5",
+    "text_chance": "Text search, chance level",
+    "recall_at_10": "Index recall@10",
+    "trustworthiness": "Map trustworthiness",
     "train_loss": "Training loss",
     "valid_loss": "Validation loss",
     "valid_auc": "Validation AUC",
-    "probe_auc": "AUC of a probe",
+    "probe_auc": "Probe AUC",
     "probe_correlation": "Rank correlation of classifier and probe within a label",
     "deletion_auc": "Deletion AUC",
     "deletion_gain": "Deletion gain",
     "insertion_auc": "Insertion AUC",
     "insertion_gain": "Insertion gain",
-    "occluded_probability": "Probability, occluded",
-    "sanity_rank_correlation": "Heatmap's rank correlation, weights randomised",
-    "sanity_ssim": "Heatmap's SSIM, weights randomised",
+    "occluded_probability": "Probability after occlusion",
+    "sanity_rank_correlation": "Heatmap rank correlation, randomised weights",
+    "sanity_ssim": "Heatmap SSIM, randomised weights",
     "frame_heat": "Heat in the outer frame",
     "error_rate": "Error rate",
-    "neighbour_label_agreement": "Nearest training images with the label",
+    "neighbour_label_agreement": "Nearest training images with the same label",
     "near_duplicates": "Near-duplicates in train",
 }
-"""The same of what stands in no such table."""
+"""Display names of metrics that are in no standard table."""
 
 DECIDES = "auc"
-"""The metric to tell classifiers apart by, since it needs no threshold."""
+"""The primary metric for comparing classifiers, because it needs no threshold."""
 
 CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients"}
-"""What a name starts with where the hits were other ones -> how that reads."""
+"""Prefix of a retrieval metric -> the restriction on its hits, in words."""
 DIFFERENCE = "_difference"
-"""What a name ends with where two things' values were subtracted."""
+"""Suffix of a metric that is the difference of two values."""
 P_VALUE = "_p"
-"""What the name of a difference's p-value ends with, in place of DIFFERENCE."""
+"""Suffix of the p-value of a difference, in place of DIFFERENCE."""
 SCORES = (
     *(
         "auc",
@@ -117,11 +117,11 @@ SCORES = (
     ),
     *("deletion_auc", "deletion_gain", "insertion_auc", "insertion_gain", "sanity_rank_correlation", "sanity_ssim"),
 )
-"""Metrics that are no share of something counted, and so no percentage."""
+"""Metrics that are not a proportion and are therefore not shown as a percentage."""
 SUBGROUP_MEASURES = ("auc", "recall", "specificity")
-"""What is measured of each subgroup of films."""
+"""Metrics computed for each subgroup."""
 SUBGROUP_LEAST = 10
-"""Rows of a class below which nothing is measured of a subgroup: an interval would hold nearly everything."""
+"""Minimum rows of a class for a subgroup metric: with fewer, the interval would cover nearly everything."""
 SELECTIVE = ("selective_accuracy", "selective_recall", "selective_specificity")
 """What is measured of the images called where the least certain are referred; steps are coverages in percent."""
 SELECTIVE_LEAST = 10
@@ -132,27 +132,27 @@ BETWEEN = ": "
 
 
 def subgroup(name: str, value: str) -> str:
-    """The slice that the metrics of films with an attribute's value are stored as: "sex: female"."""
+    """Slice name under which a subgroup's metrics are stored, such as "sex: female"."""
     return f"{name}{BETWEEN}{value}"
 
 
 def subgroup_of(where: str) -> tuple[str, str] | None:
-    """Attribute and value of a subgroup's slice; None of any other slice."""
+    """Attribute and value of a subgroup's slice; None for any other slice."""
     name, between, value = where.partition(BETWEEN)
     return (name, value) if between else None
 
 
 def display_name(metric: str) -> str:
-    """How a stored metric's name reads: "from_train_p_at_1" as "P@1, from train"."""
+    """Display name of a stored metric: "from_train_p_at_1" is "P@1, from train"."""
     base = measure(metric)
-    said = [read for start, read in CONDITIONS.items() if metric.startswith(start)]
-    said += ["difference"] if metric.endswith(DIFFERENCE) else []
-    said += ["p of no difference"] if metric.endswith(P_VALUE) else []
-    return ", ".join([NAMES.get(base) or FURTHER.get(base) or base.replace("_", " ").capitalize(), *said])
+    qualifiers = [words for prefix, words in CONDITIONS.items() if metric.startswith(prefix)]
+    qualifiers += ["difference"] if metric.endswith(DIFFERENCE) else []
+    qualifiers += ["p-value for no difference"] if metric.endswith(P_VALUE) else []
+    return ", ".join([NAMES.get(base) or FURTHER.get(base) or base.replace("_", " ").capitalize(), *qualifiers])
 
 
 def measure(metric: str) -> str:
-    """What is measured, whichever hits and whether one value or a difference: "from_train_p_at_1" is "p_at_1"."""
-    for start in CONDITIONS:
-        metric = metric.removeprefix(start)
+    """The metric without its condition and its difference or p-value suffix: "from_train_p_at_1" is "p_at_1"."""
+    for prefix in CONDITIONS:
+        metric = metric.removeprefix(prefix)
     return metric.removesuffix(DIFFERENCE).removesuffix(P_VALUE)

@@ -64,15 +64,15 @@ def test_wherever_a_run_is_named_an_imported_one_says_so_and_our_own_of_that_nam
     listed = {row[0]["text"]: row[2]["text"] for row in linked(open_page("runs", kind="predict"), "runs")["rows"]}
     assert (listed[str(imported)], listed[str(own)]) == ("ensemble, imported, test", "ensemble")
     assert f"Run {imported}: predict, ensemble, imported, test, finished" in said(open_page("runs", run=imported))
-    heads = {own: "Classifier ensemble, pneumonia from 60.0 %:"}
-    heads[imported] = "Classifier ensemble, imported, pneumonia from 40.0 %:"
+    heads = {own: "Classifier ensemble, threshold 60.0 %:"}
+    heads[imported] = "Classifier ensemble, imported, threshold 40.0 %:"
     evaluation = of_kind(workbench, "evaluate")
     for number, head in heads.items():
         with database.transaction(workbench.engine) as db:
             db.get_one(Run, evaluation).config = {"predict_run": number}
         at = open_page("overview")
         assert linked(at, "classifier")["steps"][0]["text"] == head
-        elsewhere = f"Predict run {imported} (ensemble, imported) is in force"
+        elsewhere = f"predict run {imported} (ensemble, imported) is current"
         assert (elsewhere in said(at).replace("\\", "")) == (number == own)
 
 

@@ -1,4 +1,4 @@
-"""The overview speaks of one classifier: the one that was evaluated, with its failures and the way to its films."""
+"""The overview shows one classifier: the evaluated one, with its failures and links to their images."""
 
 import pytest
 from opened import Workbench, asked, cell, linked, open_page, predicted_since, said
@@ -16,7 +16,7 @@ def run_of(workbench: Workbench, kind: str) -> int:
 
 
 def evaluated(workbench: Workbench) -> tuple[int, int, int]:
-    """The train, predict and evaluation runs, of which the last tells that it read the others."""
+    """The train, predict and evaluation runs; the evaluation is configured to have read the other two."""
     train, predict, evaluation = (run_of(workbench, kind) for kind in ("train", "predict", "evaluate"))
     with database.transaction(workbench.engine) as db:
         run = db.get_one(Run, predict)
@@ -28,7 +28,7 @@ def evaluated(workbench: Workbench) -> tuple[int, int, int]:
 def test_one_line_names_the_classifier_and_leads_to_its_runs(workbench: Workbench) -> None:
     train, predict, evaluation = evaluated(workbench)
     name, *links = linked(open_page("overview"), "classifier")["steps"]
-    assert name["text"] == "Classifier probe, pneumonia from 60.0 %:" and not name["href"]
+    assert name["text"] == "Classifier probe, threshold 60.0 %:" and not name["href"]
     assert [link["text"].split(",")[0] for link in links] == [
         *(f"predict run {predict}", f"train run {train}", f"evaluation run {evaluation}")
     ]
@@ -37,13 +37,13 @@ def test_one_line_names_the_classifier_and_leads_to_its_runs(workbench: Workbenc
     ]
 
 
-def test_failures_are_those_of_the_evaluated_run_also_where_another_predicted_since(workbench: Workbench) -> None:
+def test_failures_are_those_of_the_evaluated_run_even_if_another_run_predicted_since(workbench: Workbench) -> None:
     _, predict, _ = evaluated(workbench)
     before = open_page("overview")
-    assert "is in force" not in said(before)
+    assert "is current" not in said(before)
     later = predicted_since(workbench, predict)
     after = open_page("overview")
-    for failure in ("Pneumonia that the model missed", "False alarms"):
+    for failure in ("Missed pneumonia", "False positives"):
         numbers = [
             next(row[1]["text"] for row in linked(at, "attention")["rows"] if row[0]["text"].startswith(failure))
             for at in (before, after)
@@ -51,21 +51,21 @@ def test_failures_are_those_of_the_evaluated_run_also_where_another_predicted_si
         assert numbers[0] == numbers[1], failure
     assert linked(after, "classifier")["steps"][:2] == linked(before, "classifier")["steps"][:2]
     told = said(after).replace("\\", "")
-    assert f"Predict run {later} is in force, but run {predict} was evaluated last, and this page is of it." in told
+    assert f"This page shows run {predict}, which was evaluated last, but predict run {later} is current." in told
     assert "python -m jobs evaluate --dataset sample" in told
 
 
-def test_without_an_evaluation_the_failures_are_those_of_the_run_in_force(workbench: Workbench) -> None:
+def test_without_an_evaluation_the_failures_are_those_of_the_current_run(workbench: Workbench) -> None:
     later = predicted_since(workbench, run_of(workbench, "predict"))
     with database.transaction(workbench.engine) as db:
         db.get_one(Run, run_of(workbench, "evaluate")).status = "failed"
     at = open_page("overview")
     assert linked(at, "classifier")["steps"][1]["text"] == f"predict run {later}"
-    assert cell(at, "attention", "False alarms") and "missed" not in str(linked(at, "attention")["rows"])
-    assert "is in force" not in said(at)
+    assert cell(at, "attention", "False positives") and "Missed" not in str(linked(at, "attention")["rows"])
+    assert "is current" not in said(at)
 
 
-def test_out_of_fold_figures_of_another_classifier_name_their_run(workbench: Workbench) -> None:
+def test_out_of_fold_metrics_of_another_classifier_name_their_run(workbench: Workbench) -> None:
     train, predict, _ = evaluated(workbench)
     heads = [head["text"] for head in linked(open_page("overview"), "classification")["columns"]]
     assert "Out of fold" in heads
@@ -75,7 +75,7 @@ def test_out_of_fold_figures_of_another_classifier_name_their_run(workbench: Wor
     assert f"Out of fold, run {train}" in heads
 
 
-def test_each_figure_leads_to_the_films_that_lower_it(workbench: Workbench) -> None:
+def test_each_metric_links_to_the_images_that_lower_it(workbench: Workbench) -> None:
     train, predict, evaluation = evaluated(workbench)
     with database.transaction(workbench.engine) as db:
         db.add(Metric(run_id=evaluation, name="threshold", split="oof", value=0.3))
@@ -90,7 +90,7 @@ def test_each_figure_leads_to_the_films_that_lower_it(workbench: Workbench) -> N
         assert marks and marks <= ({"FP", "FN"} if outcome == "wrong" else {outcome})
 
 
-def test_what_a_reader_looks_for_first_stands_in_tiles(workbench: Workbench) -> None:
+def test_key_metrics_are_shown_as_tiles(workbench: Workbench) -> None:
     _, predict, evaluation = evaluated(workbench)
     tiles = {tile["name"]: tile for tile in linked(open_page("overview"), "highlights")["tiles"]}
     assert list(tiles) == ["AUC", "Recall (sensitivity)", "Specificity", "Accuracy", "P@1"]
@@ -98,7 +98,7 @@ def test_what_a_reader_looks_for_first_stands_in_tiles(workbench: Workbench) -> 
     recall, nearest = tiles["Recall (sensitivity)"], tiles["P@1"]
     assert (recall["value"], recall["lines"]) == ("95.0 %", ["Test, 92.0 to 97.0 %"]) and recall["meaning"]
     said, href = recall["link"]
-    assert said == "Missed pneumonias" and asked(href)[1]["outcome"] == "FN"
+    assert said == "False negatives" and asked(href)[1]["outcome"] == "FN"
     assert nearest["lines"][1] == "Embedder imagenet-lite0" and asked(nearest["link"][1]) == ("search", {})
     with database.transaction(workbench.engine) as db:
         db.execute(delete(Metric).where(Metric.run_id == evaluation, Metric.name.in_(["recall", "p_at_1"])))
@@ -108,7 +108,7 @@ def test_what_a_reader_looks_for_first_stands_in_tiles(workbench: Workbench) -> 
     assert tiles["AUC"]["lines"][1] == "Original tool ~ 0.970"
 
 
-def test_what_makes_an_evaluation_doubtful_stands_below_its_tiles(workbench: Workbench) -> None:
+def test_warnings_of_the_evaluation_are_shown_below_the_tiles(workbench: Workbench) -> None:
     _, _, evaluation = evaluated(workbench)
     assert not [one for one in open_page("overview").warning if "worse than chance" in one.value]
     with database.transaction(workbench.engine) as db:
@@ -117,7 +117,7 @@ def test_what_makes_an_evaluation_doubtful_stands_below_its_tiles(workbench: Wor
     assert "\\<b\\>" in told
 
 
-def test_recall_is_told_by_cause_where_it_was_measured(workbench: Workbench) -> None:
+def test_recall_by_cause_is_shown_if_it_was_measured(workbench: Workbench) -> None:
     _, predict, evaluation = evaluated(workbench)
     assert "viral" not in str(linked(open_page("overview"), "classification")["rows"])
     with database.transaction(workbench.engine) as db:
@@ -130,17 +130,17 @@ def test_recall_is_told_by_cause_where_it_was_measured(workbench: Workbench) -> 
     assert (page, parameters) == ("cases", {"split": "test", "run": str(predict), "outcome": "FN", "cause": "viral"})
 
 
-def test_what_is_found_by_words_has_intervals_over_queries_and_says_so(workbench: Workbench) -> None:
+def test_text_search_metrics_say_that_their_intervals_are_over_queries(workbench: Workbench) -> None:
     _, _, evaluation = evaluated(workbench)
     with database.transaction(workbench.engine) as db:
         db.execute(delete(Metric).where(Metric.name.startswith("text_")))
-    assert "Intervals are 95 %, over patients. " in said(open_page("overview"))
+    assert "95 % intervals are over patients. " in said(open_page("overview"))
     with database.transaction(workbench.engine) as db:
         db.add(Metric(run_id=evaluation, name="text_p_at_10", split="test", slice="aligned", value=0.8, n=40))
-    assert "Intervals are 95 %, over patients; by words, over queries. " in said(open_page("overview"))
+    assert "95 % intervals are over patients (text search: over queries). " in said(open_page("overview"))
 
 
-def test_figures_of_images_without_a_split_lead_to_them(workbench: Workbench) -> None:
+def test_metrics_of_images_without_a_split_link_to_them(workbench: Workbench) -> None:
     _, predict, _ = evaluated(workbench)
     with database.transaction(workbench.engine) as db:
         db.execute(update(Metric).where(Metric.split == "test").values(split="all"))
@@ -148,21 +148,21 @@ def test_figures_of_images_without_a_split_lead_to_them(workbench: Workbench) ->
     assert asked(recall["href"])[1] == {"split": "unknown", "run": str(predict), "outcome": "FN"}
 
 
-def test_identical_copies_are_no_files_that_need_attention(workbench: Workbench) -> None:
+def test_identical_copies_do_not_need_attention(workbench: Workbench) -> None:
     ingest = run_of(workbench, "ingest")
     with database.transaction(workbench.engine) as db:
         db.add_all(
             SkippedFile(run_id=ingest, path=f"{number}.png", reason="duplicate", detail="") for number in range(3)
         )
     rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("overview"), "attention")["rows"]}
-    assert rows["Files that ingest left out"] == "1"
+    assert rows["Files skipped by ingest"] == "1"
     with database.transaction(workbench.engine) as db:
         db.execute(delete(SkippedFile).where(SkippedFile.reason != "duplicate"))
     rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("overview"), "attention")["rows"]}
-    assert "Files that ingest left out" not in rows
+    assert "Files skipped by ingest" not in rows
 
 
-def test_subgroups_are_told_with_their_difference_and_lead_to_their_films(workbench: Workbench) -> None:
+def test_subgroups_show_their_difference_and_link_to_their_images(workbench: Workbench) -> None:
     _, predict, evaluation = evaluated(workbench)
     with pytest.raises(AssertionError, match="no component 'subgroups'"):
         linked(open_page("overview"), "subgroups")

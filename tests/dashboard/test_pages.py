@@ -121,7 +121,7 @@ def test_each_outcome_leads_to_as_many_cases_as_it_counts(workbench: Workbench) 
 
 
 def test_what_needs_attention_leads_to_it(workbench: Workbench) -> None:
-    link = cell(open_page("overview"), "attention", "Pneumonia that the model missed")
+    link = cell(open_page("overview"), "attention", "Missed pneumonia")
     page, parameters = asked(link["href"])
     assert (page, parameters) == ("cases", {**PINNED, "outcome": "FN"})
 
@@ -145,7 +145,7 @@ def test_a_data_set_without_a_test_split_shows_the_figures_of_the_split_that_is_
     assert [head["text"] for head in table["columns"]] == ["Classification", "No split", "95 % interval", "n"]
     recall = next([one["text"] for one in row] for row in table["rows"] if row[0]["text"] == "Recall (sensitivity)")
     assert recall == ["Recall (sensitivity)", "95.0 %", "92.0 to 97.0 %", "20"]
-    assert "judged on images that the source puts into no split" in said(at)
+    assert "evaluated on images without a split" in said(at)
     assert figures.ORIGIN not in said(at), "it was measured on a test split"
 
 
@@ -247,7 +247,7 @@ def test_the_overview_holds_each_embedder_against_the_original_tool_on_real_film
     assert phantoms[0]["text"] == "imagenet-lite0"
     real(workbench)
     table = linked(open_page("overview"), "retrieval")
-    assert [head["text"] for head in table["columns"]] == ["Retrieval", "P@1", "P@10"]
+    assert [head["text"] for head in table["columns"]] == ["Embedder", "P@1", "P@10"]
     measured, original = table["rows"]
     assert [cell["text"] for cell in measured[:2]] == ["imagenet-lite0", "90.0 % (88.0 to 92.0 %)"]
     assert [cell["text"] for cell in original[:2]] == ["original tool", "~ 78.0 %"]
@@ -357,7 +357,7 @@ def test_no_page_but_an_upload_loads_torch(workbench: Workbench) -> None:
 
 
 def test_the_overview_counts_patients_with_films_in_test_and_elsewhere(workbench: Workbench) -> None:
-    name = "Patients with films in test and in another split"
+    name = "Patients in test and in another split"
     assert name not in str(linked(open_page("overview"), "attention"))
     with database.transaction(workbench.engine) as db:
         for split in ("train", "test"):
@@ -389,7 +389,7 @@ def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_in
     opposed = sum((row.probability >= THRESHOLD) != (stance[row.id] == 1.0) for row in judged)
     at = open_page("overview")
     rows = {row[0]["text"]: row for row in linked(at, "attention")["rows"]}
-    doubted, contradicting = rows["Labels that a reader doubts"], rows["Reports that contradict the classifier"]
+    doubted, contradicting = rows["Labels disputed by a reader"], rows["Reports that contradict the classifier"]
     assert (doubted[1]["text"], contradicting[1]["text"]) == ("1", str(opposed))
     page, parameters = asked(doubted[0]["href"])
     assert [asked(card["href"])[1]["image"] for card in linked(open_page(page, **parameters), "cases")["cards"]] == [
@@ -397,10 +397,10 @@ def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_in
     ]
     page, parameters = asked(contradicting[0]["href"])
     assert f"{opposed} report" in said(open_page(page, **parameters))
-    assert rows["Index of imagenet-lite0 is stale"][1]["text"] == "59 of 60 images"
+    assert rows["Index imagenet-lite0 is out of date"][1]["text"] == "59 of 60 images"
 
 
-@pytest.mark.parametrize(("shift", "told"), [(0, None), (-1, "lacks the latest images")])
+@pytest.mark.parametrize(("shift", "told"), [(0, None), (-1, "latest images missing")])
 def test_an_index_of_as_many_images_as_the_dataset_but_others_is_stale(
     workbench: Workbench, shift: int, told: str | None
 ) -> None:
@@ -410,5 +410,5 @@ def test_an_index_of_as_many_images_as_the_dataset_but_others_is_stale(
     file = workbench.artifacts / index.path / "ids.npy"
     np.save(file, np.load(file) + shift)
     rows = {row[0]["text"]: row for row in linked(open_page("overview"), "attention")["rows"]}
-    stale = rows.get("Index of imagenet-lite0 is stale")
+    stale = rows.get("Index imagenet-lite0 is out of date")
     assert (stale and stale[1]["text"]) == told

@@ -90,11 +90,11 @@ def test_subgroups_follow_as_the_run_was_measured_and_lead_to_its_films(
     films = {"run": str(runs[kind]), "outcome": "FN", "film.sex": "male"}
     films |= {"split": "test"} if kind == "predict" else {"threshold": "0.25"}
     assert asked(male[1]["href"]) == ("cases", films)
-    told = next(one.value for one in at.caption if "A difference is" in one.value)
-    assert f"as evaluation run {runs['evaluate']} measured" in told
-    assert ("pneumonia from 25.0 %" in told) == (kind == "train")
+    told = next(one.value for one in at.caption if "Each difference compares" in one.value)
+    assert f"from evaluation run {runs['evaluate']}:" in told
+    assert ("at threshold 25.0 %" in told) == (kind == "train")
     with pytest.raises(AssertionError, match="no component 'subgroups'"):
-        linked(open_page("runs", run=later), "subgroups")  # nobody measured this one
+        linked(open_page("runs", run=later), "subgroups")  # not evaluated
 
 
 def test_images_that_the_classifier_was_trained_on_are_no_result(workbench: Workbench) -> None:

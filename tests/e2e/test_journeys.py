@@ -23,7 +23,7 @@ SESSIONS = 20
 def test_from_a_failure_to_why_to_similar_cases_to_the_report_to_a_review(visit: Visit) -> None:
     page = visit.page
     visit.open("/")
-    page.get_by_role("link", name="False alarms (FP)").click()
+    page.get_by_role("link", name="False positives (FP)").click()
     expect(page).to_have_url(f"{visit.address}/cases?outcome=FP&run=3")
     page.locator("a.card").first.click()
     expect(page.get_by_role("heading", name="False positive: normal")).to_be_visible()

@@ -1,1 +1,1 @@
-"""What was measured of a classifier, on the overview and on its run's page."""
+"""Metrics of a classifier, as shown on the overview and on its run page."""

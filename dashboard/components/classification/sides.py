@@ -1,4 +1,4 @@
-"""What was measured of a classifier on one split, and the lists of the films behind it."""
+"""Metrics of a classifier on one split, with links to the images behind them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,22 +8,22 @@ from db.models import Dataset, Metric, Run
 from engine.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 
 SPLITS = {UNSPLIT: "No split", OUT_OF_FOLD: "Out of fold"}
-"""Heads of columns that are not the split's name."""
+"""Column headings that differ from the split's name."""
 FILMS = {
     "accuracy": ("wrong", "All failures"),
-    "recall": ("FN", "Missed pneumonias"),
-    "specificity": ("FP", "False alarms"),
-    "precision": ("FP", "False alarms"),
+    "recall": ("FN", "False negatives"),
+    "specificity": ("FP", "False positives"),
+    "precision": ("FP", "False positives"),
 }
-"""The outcome of the films that lower a figure, and how it reads."""
+"""Metric -> outcome of the images that lower it, and its name."""
 WHOLE = "all"
-"""The slice of all images at the threshold in force."""
+"""The slice of all images at the operating point of the run."""
 
 
 @dataclass(frozen=True)
 class Side:
     """The columns of one split. split: as it is stored; head: their heading. metrics: by name and slice. films: URL
-    parameters of the list of cases that was measured; None where no run of this dataset predicted them."""
+    parameters that list the measured cases; None if no run of this dataset predicted them."""
 
     split: str
     head: str
@@ -32,18 +32,18 @@ class Side:
 
 
 def judged(metrics: Sequence[Metric]) -> str:
-    """The split that the classifier is evaluated on, of those that these metrics are of."""
+    """The split that the classifier is evaluated on, among the splits of these metrics."""
     return evaluated_split({metric.split for metric in metrics} - {OUT_OF_FOLD})
 
 
 def head(split: str) -> str:
-    """The heading of a split's columns."""
+    """Column heading of a split."""
     return SPLITS.get(split, split.capitalize())
 
 
 def of_evaluation(view: filters.View, run: Run, metrics: Sequence[Metric]) -> Iterator[Side]:
-    """The columns of the evaluated split and of the out-of-fold predictions, whose heading names their train run
-    where that is not the one behind the evaluated predictions."""
+    """The columns of the evaluated split and of the out-of-fold predictions. The heading of the latter names their
+    train run if it is not the one behind the evaluated predictions."""
     split = judged(metrics)
     behind = view.run.train_run_id if view.run else None
     read = run.config.get("train_run") or behind
@@ -56,20 +56,20 @@ def of_evaluation(view: filters.View, run: Run, metrics: Sequence[Metric]) -> It
 
 
 def of_run(run: Run, metrics: Sequence[Metric]) -> Side | None:
-    """What an evaluation that read this run measured of it: of a predict run on the evaluated split, of a train run out
-    of fold; None where nothing."""
+    """The metrics of a run in an evaluation that read it: on the evaluated split for a predict run, out of fold for a
+    train run; None if there are none."""
     split = OUT_OF_FOLD if run.kind == "train" else judged(metrics)
     return _side(split, head(split), run, metrics)
 
 
-def _side(split: str, said: str, source: Run | None, metrics: Sequence[Metric]) -> Side | None:
+def _side(split: str, heading: str, source: Run | None, metrics: Sequence[Metric]) -> Side | None:
     found = {(metric.name, metric.slice): metric for metric in metrics if metric.split == split}
-    return Side(split, said, found, _predicted(split, source, found.get(("threshold", WHOLE)))) if found else None
+    return Side(split, heading, found, _predicted(split, source, found.get(("threshold", WHOLE)))) if found else None
 
 
 def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict[str, object] | None:
-    """URL parameters that list the cases of a split as `source` predicted them, at the threshold they were measured at;
-    None without a run."""
+    """URL parameters that list the cases of a split with the predictions of `source`, at the threshold used in the
+    evaluation; None without a run."""
     if source is None:
         return None
     other = threshold.value if threshold and threshold.value != source.threshold else None
@@ -78,9 +78,9 @@ def _predicted(split: str, source: Run | None, threshold: Metric | None) -> dict
 
 
 def films(dataset: Dataset, side: Side, name: str, **narrower: object) -> tuple[str, str] | None:
-    """Of the cases that lower a metric, such as false negatives for recall: what they are called, and the URL of their
-    list. None for a metric that no outcome lowers, or without a list. narrower: further parameters of the URL."""
+    """Name and URL of the cases that lower a metric, such as false negatives for recall; None if no outcome lowers it
+    or there is no list. narrower: additional URL parameters."""
     if side.films is None or name not in FILMS:
         return None
-    outcome, said = FILMS[name]
-    return said, frame.here("cases", dataset, **{**side.films, "outcome": outcome, **narrower})
+    outcome, heading = FILMS[name]
+    return heading, frame.here("cases", dataset, **{**side.films, "outcome": outcome, **narrower})

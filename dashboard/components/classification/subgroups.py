@@ -1,4 +1,4 @@
-"""How a classifier fares on films that share an attribute, such as sex, age group or view."""
+"""Metrics of a classifier by subgroup, such as sex, age group or view."""
 
 from dataclasses import replace
 
@@ -11,14 +11,13 @@ from dashboard.components.classification import sides
 from db.models import Dataset
 from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SUBGROUP_LEAST, SUBGROUP_MEASURES, subgroup_of
 
-TOLD_APART = 0.05
-"""Corrected p-value below which a difference is marked."""
+SIGNIFICANT = 0.05
+"""Adjusted p-value below which a difference is highlighted."""
 
 
-def show(dataset: Dataset, side: sides.Side | None, *, told: str = "") -> None:
-    """A row for each subgroup: its figures, each leading to the films that lower it, and how far they are from the
-    other films'. Nothing where no attribute parts the films. told: how they were measured, where the page does not say.
-    """
+def show(dataset: Dataset, side: sides.Side | None, *, basis: str = "") -> None:
+    """A row for each subgroup: its metrics, linked to the images that lower them, and their difference from all other
+    images; nothing if there are no subgroups. basis: how the metrics were measured, if the page does not say so."""
     groups = sorted({where for _, where in side.metrics if subgroup_of(where)}) if side else []
     if side is None or not groups:
         return
@@ -30,16 +29,16 @@ def show(dataset: Dataset, side: sides.Side | None, *, told: str = "") -> None:
             row += [*_value(dataset, side, name, where), _difference(side, name, where)]
         rows.append(row)
     heads = [head for name in shown for head in (f">{NAMES[name]}", ">n", ">Difference")]
-    linked.table(["Subgroup", *heads], rows, key="subgroups", caption="The classifier by subgroup")
+    linked.table(["Subgroup", *heads], rows, key="subgroups", caption="Classification metrics by subgroup")
     st.caption(
-        f"{side.head}{told}. A difference is from all other films of which the attribute is known, and of two "
-        "subgroups it stands beside the first; p is of no difference, corrected for all that were looked at. Nothing "
-        f"is measured on fewer than {SUBGROUP_LEAST} files."
+        f"{side.head}{basis}. Each difference compares a subgroup with all other images for which the attribute is "
+        "known; of two subgroups, only the first shows it. p: p-value for no difference, adjusted for multiple "
+        f"comparisons (Holm). Nothing is measured on fewer than {SUBGROUP_LEAST} files of a class."
     )
 
 
 def _value(dataset: Dataset, side: sides.Side, name: str, where: str) -> tuple[Cell, Cell]:
-    """The figure with its interval, as a link to the films that lower it, and the files that it rests on."""
+    """The metric with its interval, linked to the images that lower it, and the number of files."""
     metric, attribute = side.metrics.get((name, where)), subgroup_of(where)
     if metric is None or attribute is None:
         return Cell(""), Cell("")
@@ -53,5 +52,5 @@ def _difference(side: sides.Side, name: str, where: str) -> Cell:
     if apart is None:
         return Cell("")
     value = p.value if p else None
-    cell = figures.in_one(apart, tone="wrong" if value is not None and value < TOLD_APART else "muted")
+    cell = figures.in_one(apart, tone="wrong" if value is not None and value < SIGNIFICANT else "muted")
     return replace(cell, text=f"{cell.text}, p {wording.measured(f'{name}{P_VALUE}', value)}")

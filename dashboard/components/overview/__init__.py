@@ -1,1 +1,1 @@
-"""What the overview is made of."""
+"""Components of the overview page."""

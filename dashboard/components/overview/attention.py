@@ -1,4 +1,4 @@
-"""What a reader should look at first, each a link to it: failures, disagreements, leaks, stale indexes, broken runs."""
+"""What to look at first, as links: failures, disagreements, data leaks, outdated indexes, failed runs."""
 
 from collections.abc import Iterator
 from dataclasses import replace
@@ -19,21 +19,21 @@ from db.queries.reports import ReportQuestion
 from engine.commands import embed_again, job
 from engine.retrieval.vector_index import latest_in
 
-FAILURES = (("Pneumonia that the model missed (FN)", "FN"), ("False alarms (FP)", "FP"))
+FAILURES = (("Missed pneumonia (FN)", "FN"), ("False positives (FP)", "FP"))
 RUNS = 3
-SURE = 0.05
-"""p below which a slice is said to fail more than its label."""
+SIGNIFICANT = 0.05
+"""Adjusted p-value below which a slice is listed."""
 SMALL, MOST, FEWER = 20_000, 1000, 100
-"""Images of a small collection; how many of what no tally tells are looked for in it, and how many in a larger one."""
+"""Images of a small dataset; counting limit for items without a tally in a small dataset, and in a larger one."""
 
 COPY = "duplicate"
-"""The reason of files that are byte-identical to an image: nothing is lost with them."""
+"""Skip reason of files that are byte-identical to an image: no information is lost."""
 
 Row = list[Cell | str]
 
 
 def show(dataset: Dataset, view: filters.View) -> None:
-    """Each kind of thing with its number; what is in order is left out. view: whose failures are counted."""
+    """Each kind of item with its count; empty kinds are left out. view: the run whose failures are counted."""
     with resources.reading() as session:
         total = cases.count(session, Question(dataset.id))
         most = MOST if total <= SMALL else FEWER
@@ -46,24 +46,24 @@ def show(dataset: Dataset, view: filters.View) -> None:
             *_broken(session, dataset),
         ]
     if rows:
-        linked.table(["What", ">How many"], rows, key="attention", caption="What needs attention")
+        linked.table(["Item", ">Count"], rows, key="attention", caption="Items that need attention")
     else:
         judged = "no failures, no disagreements, " if view.judged else ""
-        unknown = "" if view.judged else " Failures are unknown until a classifier has seen the images."
-        st.markdown(f"Nothing: {judged}no unlabelled images, no left-out files, no broken runs.{unknown}")
+        unknown = "" if view.judged else " Failures are unknown until a classifier has scored the images."
+        st.markdown(f"Nothing: {judged}no unlabelled images, no skipped files, no failed runs.{unknown}")
 
 
 def _counted(text: str, number: int, href: str) -> Iterator[Row]:
-    """A line, unless there is nothing."""
+    """A row, unless the count is 0."""
     if number:
         yield [Cell(text, href), Cell(f"{number:,}", tone="strong")]
 
 
-def _looked_for(text: str, number: int, href: str, *, most: int) -> Iterator[Row]:
-    """As `_counted`, for what no tally holds: `number` is counted up to most + 1, which reads "more than `most`"."""
+def _capped(text: str, number: int, href: str, *, most: int) -> Iterator[Row]:
+    """As `_counted`, for items without a tally: `number` is counted up to most + 1, shown as "more than `most`"."""
     if number:
-        said = f"more than {most:,}" if number > most else f"{number:,}"
-        yield [Cell(text, href), Cell(said, tone="strong")]
+        shown = f"more than {most:,}" if number > most else f"{number:,}"
+        yield [Cell(text, href), Cell(shown, tone="strong")]
 
 
 def _running(session: Session, dataset: Dataset) -> Iterator[Row]:
@@ -80,8 +80,8 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
         yield from _counted(text, number, frame.here("cases", dataset, outcome=outcome, run=view.run.id))
     audited = audit.latest(session, view.run.id)
     for part in audit.slices(session, audited.id) if audited else []:
-        if part.p_value < SURE:
-            name = f"Slice {part.name} fails more than its label"
+        if part.p_value < SIGNIFICANT:
+            name = f"Slice {part.name}: more errors than other {wording.LABELS[part.label].lower()} images"
             href = frame.here("cases", dataset, slice=part.id, run=view.run.id)
             yield [
                 Cell(name, href, help=part.description),
@@ -89,24 +89,24 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
             ]
     probe = audit.shortcut(session, audited.id) if audited else None
     if probe is not None:
-        name = f"A shortcut tells the classes apart: {probe.slice}"
+        name = f"Possible shortcut: {probe.slice}"
         href = frame.here("runs", dataset, run=probe.run_id)
-        why = "How far a model gets that sees this alone; a classifier can learn the same from it instead of disease."
+        why = "AUC of a model that sees only this. A classifier could learn it instead of disease."
         yield [Cell(name, href, help=why), Cell(f"AUC {wording.measured('auc', probe.value)}", tone="strong")]
     asked = replace(view.question, outcome="wrong", reported="no")
     found = len(case_order.listed(session, asked, limit=most + 1))
     href = frame.here("cases", dataset, outcome="wrong", reported="no", run=view.run.id)
-    yield from _looked_for("Failures that no report describes", found, href, most=most)
+    yield from _capped("Failures without a report", found, href, most=most)
 
 
 def _disagreements(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
     if view.judged:
         found = matches.up_to(ReportQuestion(dataset.id, disagreeing=view.judged), most)
         href = frame.here("reports", dataset, queue="against", run=view.question.run_id)
-        yield from _looked_for("Reports that contradict the classifier", found, href, most=most)
+        yield from _capped("Reports that contradict the classifier", found, href, most=most)
     doubted = cases.count(session, Question(dataset.id, reviewed="doubted"))
     href = frame.here("cases", dataset, reviewed="doubted", sort="file", run=view.question.run_id)
-    yield from _counted("Labels that a reader doubts", doubted, href)
+    yield from _counted("Labels disputed by a reader", doubted, href)
 
 
 def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Row]:
@@ -118,25 +118,25 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
         href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
     if (other := evaluation.scored_for(session, dataset.id)) is not None:
-        name = Cell(f"Report scores are those of dataset {other}", frame.here("reports", dataset))
+        name = Cell(f"Reports were last scored for dataset {other}", frame.here("reports", dataset))
         yield [name, Cell("score again", tone="wrong", help=job("score", dataset.name))]
     ingest = runs.in_force(session, "ingest", dataset.id)
     if ingest is not None:
         href = frame.here("runs", dataset, run=ingest.id)
-        yield from _counted("Patients with films in test and in another split", dataset.patients_across, href)
-        left_out = overview.skipped(session, ingest.id)
-        number = sum(files for reason, files in left_out.items() if reason != COPY)
-        yield from _counted("Files that ingest left out", number, href)
+        yield from _counted("Patients in test and in another split", dataset.patients_across, href)
+        skipped = overview.skipped(session, ingest.id)
+        number = sum(files for reason, files in skipped.items() if reason != COPY)
+        yield from _counted("Files skipped by ingest", number, href)
 
 
 def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:
-    """Indexes that hold other images than the `total` of the dataset."""
+    """Indexes that do not contain exactly the `total` images of the dataset."""
     latest = datasets.latest_image(session, dataset.id)
     for index in evaluation.indexes(session, dataset.id):
         whole = index.count == total
         if not whole or latest_in(resources.artifacts() / index.path) not in (latest, None):
-            name = Cell(f"Index of {index.embedder} is stale", frame.here("runs", dataset, run=index.run_id))
-            held = "lacks the latest images" if whole else f"{index.count:,} of {wording.count(total, 'image')}"
+            name = Cell(f"Index {index.embedder} is out of date", frame.here("runs", dataset, run=index.run_id))
+            held = "latest images missing" if whole else f"{index.count:,} of {wording.count(total, 'image')}"
             yield [name, Cell(held, tone="wrong", help=embed_again(dataset.name, index.embedder))]
 
 
@@ -148,6 +148,6 @@ def _broken(session: Session, dataset: Dataset) -> Iterator[Row]:
 
 @st.cache_data(show_spinner=False, max_entries=8)
 def _across(revision: str, run_id: int) -> int:
-    """How many near-duplicate pairs of the run stand in two splits."""
+    """Number of the run's near-duplicate pairs whose images are in different splits."""
     with resources.reading() as session:
         return duplicates.across(session, run_id)

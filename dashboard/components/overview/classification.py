@@ -1,4 +1,4 @@
-"""How the evaluated classifier fares: its figures, each leading to the films that keep it from being better."""
+"""Metrics of the evaluated classifier, each linked to the images that lower it."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -20,16 +20,16 @@ SHOWN = (
 )
 
 
-def judged_on(metrics: Sequence[Metric]) -> str:
-    """A sentence that names the evaluated split where it is not the test split, else ""."""
+def evaluated_on(metrics: Sequence[Metric]) -> str:
+    """A sentence naming the evaluated split if it is not the test split, else ""."""
     split = sides.judged(metrics)
-    images = "images that the source puts into no split" if split == UNSPLIT else f"split {split}"
-    return "" if split == "test" else f"There are no figures on a test split: the classifier is judged on {images}."
+    images = "images without a split" if split == UNSPLIT else f"split {split}"
+    return "" if split == "test" else f"No test-split metrics: the classifier is evaluated on {images}."
 
 
 def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metric], *, original: bool) -> None:
-    """A row for each figure with interval and n, on the split judged on and out of fold, the original tool's where they
-    are comparable; under recall that of each cause. view: by what the evaluation `run` read."""
+    """A row for each metric with interval and n, on the evaluated split and out of fold, and recall by cause. original:
+    add the original tool's values. view: the predictions that the evaluation `run` read."""
     with resources.reading() as session:
         causes = cases.causes(session, dataset.id)
     columns = list(sides.of_evaluation(view, run, metrics))
@@ -48,7 +48,7 @@ def show(dataset: Dataset, view: filters.View, run: Run, metrics: Sequence[Metri
 def _rows(
     dataset: Dataset, columns: Sequence[Side], name: str, where: str, *, original: bool
 ) -> Iterator[list[Cell | str]]:
-    """The row of a metric on a slice, unless nobody measured it."""
+    """The row of a metric on a slice, if it was measured."""
     if not any((name, where) in side.metrics for side in columns):
         return
     row: list[Cell | str] = [display_name(name) if where == WHOLE else f"\u2013 {where}"]
@@ -61,10 +61,10 @@ def _rows(
 
 
 def _leading(dataset: Dataset, value: Cell, side: Side, name: str, where: str) -> Cell:
-    """The value as a link to the films that lower it, where it has such."""
+    """The value, linked to the images that lower it if there is such a list."""
     cause = None if where == WHOLE else where
     found = sides.films(dataset, side, name, cause=cause)
     if found is None or (name, where) not in side.metrics:
         return value
-    said, href = found
-    return replace(value, href=href, help=f"{said}: {cause}" if cause else said)
+    target, href = found
+    return replace(value, href=href, help=f"{target}: {cause}" if cause else target)

@@ -1,4 +1,4 @@
-"""The few figures that a reader looks for first: how good the classifier is, and how alike what a search finds."""
+"""Key metrics of the classifier and of retrieval, as tiles."""
 
 from collections.abc import Iterator, Sequence
 
@@ -19,8 +19,7 @@ RETRIEVAL = "p_at_1"
 
 
 def show(dataset: Dataset, view: filters.View, evaluated: Evaluation, *, original: bool) -> None:
-    """Each figure with its interval, the original tool's where they are comparable, and a way on; what nobody measured
-    is left out."""
+    """A tile for each measured metric, with its interval and a link. original: add the original tool's values."""
     run, metrics = evaluated
     side = next(sides.of_evaluation(view, run, metrics["classification"]), None)
     tiles = list(_classifier(dataset, side, original=original)) if side else []
@@ -30,7 +29,7 @@ def show(dataset: Dataset, view: filters.View, evaluated: Evaluation, *, origina
 
 
 def warnings(run: Run) -> None:
-    """What a reader should know before believing the figures of an evaluation."""
+    """Warnings that the evaluation stored about its own metrics."""
     lines = (run.summary or {}).get("warnings") or []
     if lines:
         st.warning("  \n".join(wording.plain(f"{line[:1].upper()}{line[1:]}.") for line in lines))
@@ -45,24 +44,24 @@ def _classifier(dataset: Dataset, side: sides.Side, *, original: bool) -> Iterat
 
 
 def _curve(dataset: Dataset, side: sides.Side) -> tuple[str, str] | None:
-    """Where the curve behind an area is, on the page of the run that predicted."""
+    """Link to the ROC curve, on the page of the run that made the predictions."""
     return ("ROC curve", frame.here("runs", dataset, run=side.films["run"])) if side.films else None
 
 
 def _retrieval(dataset: Dataset, metrics: Sequence[Metric], *, original: bool) -> Iterator[Tile]:
-    """That of the index which a search asks unless told otherwise."""
+    """The tile of the index that search uses by default."""
     with resources.reading() as session:
         searched = next((index.embedder for index in evaluation.indexes(session, dataset.id)), None)
     for metric in metrics:
         if (metric.name, metric.slice) == (RETRIEVAL, searched):
-            link = ("Look up similar cases", frame.here("search", dataset))
+            link = ("Find similar cases", frame.here("search", dataset))
             yield _tile(metric, [f"Embedder {searched}"], link, original=original)
 
 
-def _tile(metric: Metric, told: list[str], link: tuple[str, str] | None, *, original: bool) -> Tile:
+def _tile(metric: Metric, notes: list[str], link: tuple[str, str] | None, *, original: bool) -> Tile:
     head = sides.head(metric.split)
     span = wording.interval(metric.name, metric.low, metric.high)
-    lines = [f"{head}, {span}" if span else head, *told]
+    lines = [f"{head}, {span}" if span else head, *notes]
     if original and metric.name in figures.ORIGINAL:
         lines.append(f"Original tool {figures.of_original(metric.name).text}")
     return Tile(display_name(metric.name), wording.measured(metric.name, metric.value), tuple(lines), link)

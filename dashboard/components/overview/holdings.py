@@ -1,4 +1,4 @@
-"""What a dataset holds: images by split and label, each count a link to its cases."""
+"""Images of a dataset by split and label, each count linked to its cases."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ SPLITS = ("train", "val", "test", None)
 
 
 def described(dataset: Dataset, rows: Sequence[Holding], ingest: Run | None) -> str:
-    """The dataset in a sentence; at this machine alone also the folder that it came from."""
+    """The dataset in one sentence; its source folder is shown only if the dashboard serves this machine alone."""
     images, files = sum(row.images for row in rows), sum(row.files for row in rows)
     kind = "Synthetic phantoms" if dataset.synthetic else "Real radiographs"
     copies = f" from {wording.count(files, 'file')}" if has_copies(rows) else ""
@@ -24,13 +24,13 @@ def described(dataset: Dataset, rows: Sequence[Holding], ingest: Run | None) -> 
 
 
 def has_copies(rows: Sequence[Holding]) -> bool:
-    """Whether some of the dataset's files are identical."""
+    """Whether the dataset contains byte-identical files."""
     return any(row.images != row.files for row in rows)
 
 
 def show(dataset: Dataset, rows: Sequence[Holding], view: filters.View) -> None:
-    """Distinct images by split and label, with files and patients. Each count leads to its cases by the run in view,
-    those of training images by the out-of-fold predictions behind it."""
+    """Distinct images by split and label, with files and patients. Each count links to its cases with the predictions
+    of the run in `view`; for training images, with the out-of-fold predictions of its train run."""
     learned = view.behind or next((run for run in view.runs if run.kind == "train"), None)
     found = {(row.split, row.label): row for row in rows}
     labels = [(name, value) for name, value in LABELS.items() if any(key[1] == value for key in found)]

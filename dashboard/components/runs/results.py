@@ -156,8 +156,8 @@ def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
 def _measured(run: Run, evaluated: Run, side: sides.Side) -> str:
     """How the evaluation measured the run, at which threshold where that is not the run's."""
     own = side.metrics.get(("threshold", sides.WHOLE))
-    at = f", pneumonia from {wording.percent(own.value)}" if own and own.value != run.threshold else ""
-    return f"{at}, as evaluation run {evaluated.id} measured: every file counts, intervals are over patients"
+    at = f" at threshold {wording.percent(own.value)}" if own and own.value != run.threshold else ""
+    return f"{at}, from evaluation run {evaluated.id}: every file counts, intervals are over patients"
 
 
 def _share(name: str, share: Interval) -> Cell:
