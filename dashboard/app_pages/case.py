@@ -1,4 +1,4 @@
-"""What is known of one image: picture, heatmap, prediction, reports, similar cases."""
+"""One image: radiograph, heatmap, prediction, reports, reviews, similar cases, near-duplicates."""
 
 import streamlit as st
 
@@ -28,7 +28,7 @@ with resources.reading() as session:
 if case is None or case.dataset_id != dataset.id:
     st.title("No such case")
     asked = wording.plain((address.get("image") or "")[:40])
-    st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {asked}." if asked else "The address names none.")
+    st.markdown(f"Dataset {wording.plain(dataset.name)} has no image {asked}." if asked else "The URL names no image.")
     kept = frame.kept(dataset) | address.pinned()
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/grid_view:", query_params=kept)
     st.stop()
@@ -58,7 +58,7 @@ if not written:
     scored = view.run is not None and view.run.kind == "predict" and case.probability is not None
     before = [] if scored else panels.scored(dataset, view.run, *split)
     written_by = job("report", dataset.name, "--images", "all", *split)
-    panels.missing("No report describes this image yet:", [*before, written_by])
+    panels.missing("This image has no report yet. Run:", [*before, written_by])
 else:
     side_by_side.show([report_view.of_run(row, case, question.threshold) for row in written], view)
     if len(written) > 1:
@@ -69,7 +69,7 @@ of_image.show(case.id)
 
 st.header("Similar cases", anchor=navigation.SIMILAR)
 if not indexes:
-    panels.missing("No vector index holds this dataset yet:", panels.chain(dataset, "embed"))
+    panels.missing("This dataset has no vector index yet. Run:", panels.chain(dataset, "embed"))
 else:
     names = {index.embedder: index.embedder for index in indexes}
     picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
@@ -77,7 +77,7 @@ else:
     with panels.guarded("The similar cases"):
         served = neighbours.serve_index(index)
         held = wording.count(served.index.count, "image")
-        st.caption(f"Index of {index.embedder}, {held}, {neighbours.search_method(served.index)}.")
+        st.caption(f"Index {index.embedder}: {held}, {neighbours.search_method(served.index)}.")
         hits = neighbours.nearest_to_image(served, case.id, NEAREST)
         onwards = {"run": question.run_id, "index": address.get("index")}
         caution = neighbours.caution(index, view)

@@ -1,4 +1,4 @@
-"""Which cases match: filters, outcomes as links, what another threshold would change, cases to pick from."""
+"""Cases that match the filters, with confusion matrix, threshold slider and selection."""
 
 import streamlit as st
 
@@ -25,21 +25,21 @@ with right:
     if counts and any(counts.values()):
         grid.confusion(dataset, counts, chosen=view.question.outcome, key="confusion")
     elif other := counting.elsewhere(view):
-        st.caption("The run in view predicted none of these; there are:")
+        st.caption("The selected run has no predictions for these images. Another run does:")
         href = frame.here("cases", dataset, **filters.parameters(run=other.id))
         linked.row([Cell(filters.named_run(other), href)], key="elsewhere")
 threshold_slider.show(dataset, view)
 
 if view.run is None:
     panels.missing(
-        "Outcomes and probabilities appear once a classifier has seen the images:",
+        "Outcomes and probabilities need predictions. Run:",
         panels.chain(dataset, "predict"),
     )
 page = address.page(total, grid.SIZE)
 with resources.reading() as session:
     shown = cases.page(session, view.question, limit=grid.SIZE, offset=(page - 1) * grid.SIZE)
 if not shown:
-    st.info("No image matches all of these filters. Take one back, or start again from all cases.")
+    st.info("No image matches all of these filters. Remove a filter, or show all cases.")
     kept = frame.kept(dataset) | address.pinned()
     st.page_link(frame.FOLDER / "cases.py", label="All cases", icon=":material/filter_alt_off:", query_params=kept)
 left, right = st.columns([5, 1], vertical_alignment="center")

@@ -1,4 +1,4 @@
-"""Where all images lie on a map, coloured by what is known of them; a box shows what is in it."""
+"""Two-dimensional map of all images, coloured by label, outcome or attribute; a box lists the images inside it."""
 
 import streamlit as st
 
@@ -14,7 +14,7 @@ with resources.reading() as session:
 
 st.title("Map")
 if run is None:
-    panels.missing("No map of this dataset has been drawn yet:", panels.chain(dataset, "map"))
+    panels.missing("This dataset has no map yet. Run:", panels.chain(dataset, "map"))
     st.stop()
 
 summary = run.summary or {}
@@ -22,13 +22,13 @@ drawn = list(summary["trustworthiness"])
 with st.sidebar:
     named = {name: image_map.NAMES[name] for name in drawn}
     method = address.choice("Method", named, name="method", default=drawn[0], drops=["box"]) or drawn[0]
-    by = address.choice("Colour", image_map.colours(dataset, run), name="colour", default="label") or "label"
+    by = address.choice("Colour by", image_map.colours(dataset, run), name="colour", default="label") or "label"
     filters.predictions(view)
 st.caption(
-    f"{wording.count(summary['images'], 'image')} by the index of {wording.plain(summary['embedder'])}; "
-    f"trustworthiness {summary['trustworthiness'][method]:.3f} (1: every neighbour on the map is a neighbour). "
-    "Distances between far groups mean nothing. Drag a box over the map to see what is in it, click beside it or press "
-    "Escape to clear it; click a point to open its case."
+    f"{wording.count(summary['images'], 'image')}, embedder {wording.plain(summary['embedder'])}; "
+    f"trustworthiness {summary['trustworthiness'][method]:.3f} (1: all neighbours on the map are true neighbours). "
+    "Distances between separate groups are not meaningful. Drag a box on the map to list the images in it; click "
+    "outside it or press Escape to clear it. Click a point to open its case."
 )
 with panels.guarded("The map"):
     points = image_map.opened(dataset, run, method, view, by=by)

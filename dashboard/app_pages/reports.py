@@ -1,4 +1,4 @@
-"""Which reports match: filters, how models and strategies compare, and the reports beside their images."""
+"""Reports that match the filters, next to their images, and a comparison of models and strategies."""
 
 import streamlit as st
 
@@ -20,19 +20,19 @@ with resources.reading() as session:
 
 scores = {name: NAMES[name] for name in report_view.SHARES if any(name in one.means for one in compared)}
 with st.sidebar:
-    text = address.words("Words in the report", name="words", placeholder="opacity")
-    label = filters.choose("Label of the image", filters.offered(dataset)[1], name="label")
-    cause = filters.choose("Its cause", filters.causes(dataset), name="cause")
+    text = address.words("Search report text", name="words", placeholder="opacity")
+    label = filters.choose("Image label", filters.offered(dataset)[1], name="label")
+    cause = filters.choose("Image cause", filters.causes(dataset), name="cause")
     outcome = address.choice("Outcome", filters.OUTCOMES, name="outcome", menu=True) if view.judged else None
     strategy = address.choice(
         "Strategy", {name: report_view.named(name) for name in strategies}, name="strategy", menu=True
     )
     model = address.choice("Model", {name: name for name in models}, name="model", menu=True)
-    stance = address.choice("The report", report_view.STANCES, name="stance", menu=True)
+    stance = address.choice("Report stance", report_view.STANCES, name="stance", menu=True)
     problem = address.choice("Problem", report_view.PROBLEMS, name="problem", menu=True)
     score = address.choice("Score", scores, name="score", menu=True)
-    low, high = address.share_range("Its value", low="score_low", high="score_high") if score else (0.0, 1.0)
-    against = address.choice("Queue", report_view.QUEUES, name="queue", menu=True) if view.judged else None
+    low, high = address.share_range("Score range", low="score_low", high="score_high") if score else (0.0, 1.0)
+    against = address.choice("Disagreement", report_view.QUEUES, name="queue", menu=True) if view.judged else None
 
 question = ReportQuestion(
     dataset.id,
@@ -54,13 +54,13 @@ found = matches.page(question, SIZE)
 
 st.title("Reports")
 if not compared and not found.total:
-    panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
+    panels.missing("There are no reports yet. Run:", panels.chain(dataset, "report"))
     st.stop()
 written = sum(one.reports for one in compared)
 with st.container(horizontal=True, horizontal_alignment="distribute", vertical_alignment="center"):
-    st.markdown(found.said(written))
+    st.markdown(found.summary(written))
     exports.button(dataset, question, view, disabled=not found.total)
-with st.expander("Models and strategies compared", expanded=found.total == written):
+with st.expander("Compare models and strategies", expanded=found.total == written):
     leaderboard.show(dataset, compared, evaluated)
 
 report_view.scored_otherwise(dataset, problem, score, view)

@@ -1,4 +1,4 @@
-"""Which cases a page is about: the question in its URL, and the widgets that change it."""
+"""Which cases a page shows: the query in its URL, and the widgets that change it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -20,42 +20,47 @@ SORTS = {
     "uncertain": "Closest to the threshold",
     "high": "Highest probability",
     "low": "Lowest probability",
-    "file": "Order of ingest",
+    "file": "Ingest order",
 }
-REPORTED = {"yes": "Some", "no": "None"}
+REPORTED = {"yes": "Yes", "no": "No"}
 TWINS = {"any": "Any", "apart": "In another split"}
-REVIEWED = {"yes": "By someone", "no": "By nobody", "doubted": "Label doubted"}
-MOVED = {"yes": "Changing side"}
+REVIEWED = {"yes": "Yes", "no": "No", "doubted": "Label disputed"}
+MOVED = {"yes": "Yes"}
 VALUES = {
     **{"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "moved": MOVED, "reported": REPORTED},
     **{"reviewed": REVIEWED, "twins": TWINS, "sort": SORTS},
 }
-"""What the values of a parameter read as."""
+"""Parameter -> display names of its values."""
+HEADINGS = {
+    **{"reported": "has reports", "moved": "prediction changed", "twins": "near-duplicates"},
+    **{"against": "called differently by run", "low": "probability from", "high": "probability to"},
+}
+"""Names of parameters whose URL name is not clear."""
 RARER = ("reported", "reviewed", "tag", "slice", "twins", "against")
-"""Filters behind a fold."""
+"""Filters in the collapsed section."""
 NAMES = (
     *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "twins"),
     *("against", "low", "high", "sort", "run"),
 )
 ATTRIBUTE = "film."
-"""What the parameter of an attribute begins with, so that no column's name is another parameter's: film.sex=female."""
+"""Prefix of attribute parameters, so that no attribute name collides with another parameter: film.sex=female."""
 
 
 @dataclass(frozen=True)
 class View:
-    """A question, the run whose predictions it speaks of (None: there is none), and the runs to choose from."""
+    """A query, the run whose predictions it uses (None if there is none), and the runs to choose from."""
 
     question: Question
     run: Run | None
     runs: list[Run]
     against: Run | None = None
-    """The other run, where only cases are asked for that the two call differently."""
+    """The other run, if only cases that the two runs call differently are shown."""
     part: ErrorSlice | None = None
-    """The audit's slice, where only its cases are asked for."""
+    """The audit slice, if only its cases are shown."""
 
     @property
     def judged(self) -> tuple[int, float] | None:
-        """The run and its threshold, where there is a run that has one."""
+        """The run and its threshold; None if there is no run or it has no threshold."""
         question = self.question
         if question.run_id is None or question.threshold is None:
             return None
@@ -63,14 +68,14 @@ class View:
 
     @property
     def behind(self) -> Run | None:
-        """The train run of the predict run in view: its members said something of the images that they did not see."""
+        """The train run behind the selected predict run, which has out-of-fold predictions of its training images."""
         wanted = self.run.config.get("train_run") if self.run else None
         return next((run for run in self.runs if run.id == wanted), None)
 
 
 def view(dataset: Dataset, *, run: int | None = None) -> View:
-    """The question in the URL; what it does not name, or names wrongly, stays open. Its run is pinned. run: whose
-    predictions it speaks of, whatever the URL names."""
+    """The query in the URL; absent or invalid parameters do not filter. Its run is pinned. run: the run whose
+    predictions are used, whatever the URL names."""
     with resources.reading() as session:
         known = list(cases.runs(session, dataset.id))
         compared = runs.in_force(session, "duplicates", dataset.id) if address.get("twins") in TWINS else None
@@ -118,40 +123,40 @@ def threshold_of(run: Run | None) -> float | None:
 
 
 def whichever(question: Question) -> Question:
-    """The same images, whatever the run said of them."""
+    """The same query without the filters on predictions."""
     return replace(question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
 
 
 def held_out(found: View) -> dict[str, object]:
-    """What the link to a case takes along, so that the case shows what the run behind the one in view said, at the
-    threshold in view."""
+    """URL parameters of a link to a case, so that it shows the out-of-fold prediction of the train run at the selected
+    threshold."""
     run, threshold = found.behind, found.question.threshold
     return {"run": run.id, "threshold": None if threshold_of(run) == threshold else threshold} if run else {}
 
 
 def _others(run: Run, known: Sequence[Run]) -> list[Run]:
-    """The runs that can call a case of this run otherwise."""
+    """The runs that this run can be compared with."""
     return [one for one in known if one.id != run.id and one.kind == run.kind and threshold_of(one) is not None]
 
 
 def _slices(session: Session, run: Run | None) -> Sequence[ErrorSlice]:
-    """The slices that the run's latest audit found."""
+    """The slices of the run's latest audit."""
     audited = audit.latest(session, run.id) if run else None
     return audit.slices(session, audited.id) if audited else []
 
 
 def parameters(**others: object) -> dict[str, object]:
-    """The question's part of the URL with the run in view, to hand on to another page, and `others`."""
+    """The query's URL parameters with the selected run, for links to other pages, and `others`."""
     return {name: address.get(name) for name in named_in_url()} | address.pinned() | others
 
 
 def named_in_url() -> list[str]:
-    """NAMES, and the parameters of attributes in the URL."""
+    """NAMES, and the attribute parameters in the URL."""
     return [*NAMES, *(name for name in st.query_params if name.startswith(ATTRIBUTE))]
 
 
 def draw(dataset: Dataset, found: View) -> None:
-    """The widgets, in the sidebar; what the dataset does not have is not offered."""
+    """Draw the filters in the sidebar; values that the dataset does not have are not offered."""
     splits, labels = offered(dataset)
     with st.sidebar:
         choose("Split", splits, name="split")
@@ -168,40 +173,40 @@ def draw(dataset: Dataset, found: View) -> None:
 
 
 def predictions(found: View) -> None:
-    """A menu of the runs whose predictions the page can speak of, where there are several."""
+    """A menu of the runs whose predictions the page can show, if there are several."""
     if len(found.runs) > 1:
         shown = {str(run.id): named_run(run) for run in found.runs}
         address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True, always=True)
 
 
 def _rarer(dataset: Dataset, found: View) -> None:
-    """The filters behind the fold."""
+    """The filters in the collapsed section."""
     with resources.reading() as session:
         compared = runs.in_force(session, "duplicates", dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
     choose_attributes(dataset)
-    address.choice("Reports", REPORTED, name="reported")
+    address.choice("Has reports", REPORTED, name="reported")
     address.choice("Reviewed", REVIEWED, name="reviewed")
     if tags:
         address.choice("Tag", {name: name for name in tags}, name="tag", menu=True)
     if slices:
-        shown = {str(one.id): f"{one.name}, {wording.percent(one.rate)} wrong" for one in slices}
-        address.choice("Slice of the audit", shown, name="slice", menu=True)
+        shown = {str(one.id): f"{one.name}, error rate {wording.percent(one.rate)}" for one in slices}
+        address.choice("Audit slice", shown, name="slice", menu=True)
     if compared is not None:
         address.choice("Near-duplicates", TWINS, name="twins")
     others = _others(found.run, found.runs) if found.run else []
     if others:
         shown = {str(run.id): named_run(run) for run in others}
-        address.choice("Called otherwise by", shown, name="against", menu=True, placeholder="Any")
+        address.choice("Called differently by", shown, name="against", menu=True, placeholder="Any")
 
 
 def named_run(run: Run) -> str:
-    """Which predictions a run made, in words."""
+    """Name of a run by the predictions it made."""
     return ", ".join(filter(None, [_kind(run), f"run {run.id}", wording.classifier(run)]))
 
 
 def _kind(run: Run) -> str:
-    """Which images the run's predictions are of."""
+    """The images that the run's predictions cover, in words."""
     if run.kind == "train":
         return "Out-of-fold predictions"
     split = SPLITS.get(run.config.get("split") or "")
@@ -209,7 +214,7 @@ def _kind(run: Run) -> str:
 
 
 def offered(dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
-    """The splits and the labels that the dataset has."""
+    """The splits and labels that occur in the dataset."""
     with resources.reading() as session:
         rows = datasets.counts(session, dataset.id)
     splits = {row.split or cases.UNKNOWN for row in rows}
@@ -221,20 +226,20 @@ def offered(dataset: Dataset) -> tuple[dict[str, str], dict[str, str]]:
 
 
 def causes(dataset: Dataset) -> dict[str, str]:
-    """The causes that the dataset's images have; none where none is known."""
+    """The causes that occur in the dataset; empty if none is known."""
     with resources.reading() as session:
         found = cases.causes(session, dataset.id)
     return {name: name.capitalize() for name in found} | ({"unknown": "Unknown"} if found else {})
 
 
 def choose_attributes(dataset: Dataset, head: str = "") -> None:
-    """A menu for each attribute that parts the films. head: what stands before its name."""
+    """A menu for each attribute that divides the images. head: text before its name."""
     for name, values in attributes_of(dataset).items():
         address.choice(f"{head} {name}".strip().capitalize(), values, name=f"{ATTRIBUTE}{name}", menu=True)
 
 
 def attributes_of(dataset: Dataset) -> dict[str, dict[str, str]]:
-    """What films can be told apart by: of each attribute the values, and how they read; none where all are alike."""
+    """Each attribute that divides the images, with its values and their display names; none if all images are alike."""
     with resources.reading() as session:
         images = sum(row.images for row in datasets.counts(session, dataset.id))
     found = {}
@@ -246,38 +251,38 @@ def attributes_of(dataset: Dataset) -> dict[str, dict[str, str]]:
 
 
 def _attributes(dataset: Dataset) -> tuple[tuple[str, str], ...]:
-    """The attributes in the URL that the dataset has."""
+    """The attribute filters in the URL that apply to the dataset."""
     asked = ((name, address.get(f"{ATTRIBUTE}{name}") or "") for name in sorted(dataset.attributes))
     return tuple((name, value) for name, value in asked if value in (*dataset.attributes[name], attributes.UNKNOWN))
 
 
 def choose(label: str, options: dict[str, str], *, name: str) -> str | None:
-    """A filter as buttons, where there is something to choose."""
+    """A filter as buttons, if there is more than one option."""
     return address.choice(label, options, name=name) if len(options) > 1 or address.get(name) in options else None
 
 
 def described(found: View) -> str:
-    """Which predictions and threshold the outcomes come from."""
+    """The predictions and threshold behind the outcomes, in words."""
     if found.run is None:
         return "No predictions yet."
     kind = _kind(found.run)
     if found.question.threshold is None:
         return f"{kind} of run {found.run.id}; its threshold is {wording.UNKNOWN}."
-    said = f"{kind} of run {found.run.id}, pneumonia from {wording.percent(found.question.threshold)}."
-    apart = f" Run {found.against.id} calls them otherwise." if found.against else ""
-    marked = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
-    return f"{said}{apart}{marked}"
+    source = f"{kind} of run {found.run.id}, threshold {wording.percent(found.question.threshold)}."
+    differing = f" Only cases that run {found.against.id} calls differently." if found.against else ""
+    described_slice = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
+    return f"{source}{differing}{described_slice}"
 
 
 def in_words() -> str:
-    """The question in the URL, in a line."""
-    asked = {name: address.get(name) for name in named_in_url()}
-    said = [
-        f"{name.removeprefix(ATTRIBUTE)} {VALUES.get(name, {}).get(value, value)}"
-        for name, value in asked.items()
+    """The query in the URL, in one line."""
+    given = {name: address.get(name) for name in named_in_url()}
+    words = [
+        f"{HEADINGS.get(name, name.removeprefix(ATTRIBUTE))} {VALUES.get(name, {}).get(value, value)}"
+        for name, value in given.items()
         if value
     ]
-    return ", ".join(said).lower() or "all cases"
+    return ", ".join(words).lower() or "all cases"
 
 
 def _named(name: str, options: dict[str, str]) -> str | None:

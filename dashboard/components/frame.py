@@ -1,4 +1,4 @@
-"""What every page has around it: navigation, the dataset in view, the synthetic banner, the state of the database."""
+"""The frame of every page: navigation, the selected dataset, the synthetic-data banner, the state of the database."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -25,14 +25,14 @@ TITLES = {
     "runs": ("Runs", ":material/history:"),
 }
 SUPPOSED = "dataset_supposed"
-"""In the session: the name of the dataset that an address is about which names neither one nor a run."""
+"""Session key: name of the default dataset, for URLs that name neither a dataset nor a run."""
 NAME = "Pneumoscope"
 USE = "Research use, not for diagnosis."
-SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Figures show that the wiring works, nothing else."
+SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Results only show that the software works."
 
 
 def pages() -> list[st.Page]:
-    """All pages for st.navigation; a case is reached by its links."""
+    """All pages for st.navigation; a case page is reached through links only."""
     listed = [
         st.Page(FOLDER / f"{name}.py", title=title, icon=icon, default=name == "overview")
         for name, (title, icon) in TITLES.items()
@@ -41,13 +41,13 @@ def pages() -> list[st.Page]:
 
 
 def entitle(shown: str) -> None:
-    """Name the browser's tab."""
+    """Set the title of the browser tab."""
     st.set_page_config(f"{shown} \N{MIDDLE DOT} {NAME}")
 
 
 def open_dataset(*, stamps: bool = True) -> Dataset:
-    """Draw the frame and return the dataset in view; where there is none, say what to run and stop the page. stamps:
-    whether it is what the page shows, and so what the banner is about."""
+    """Draw the frame and return the selected dataset; if there is none, say what to run and stop the page. stamps:
+    whether the page shows this dataset, so that the banner is drawn for it."""
     address.settle()
     address.pin()
     known, problem = _datasets()
@@ -69,49 +69,49 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
         st.stop()
     if stamps:
         stamp(viewed)
-        _tell_absent_runs()
+        _warn_of_absent_runs()
     return viewed
 
 
 def stamp(dataset: Dataset) -> None:
-    """The banner over everything that is shown of phantoms; of radiographs nothing."""
+    """Draw the banner if the dataset is synthetic."""
     if dataset.synthetic:
         st.warning(SYNTHETIC, icon=":material/science:")
 
 
 def absent_run(number: int) -> str | None:
-    """In a line, that there is no run of this number, and which forgot it; None where there is one."""
+    """A sentence saying that there is no such run, and which run removed it; None if it exists."""
     with resources.reading() as session:
         if runs.find(session, number) is not None:
             return None
         by = runs.forgotten_by(session, number)
-    return f"The database has no run {number}{f': run {by.id} forgot it' if by else ''}."
+    return f"Run {number} does not exist{f'; it was removed by run {by.id}' if by else ''}."
 
 
-def _tell_absent_runs() -> None:
-    """That a run which the address names is not there, where a page shows something else in its place."""
+def _warn_of_absent_runs() -> None:
+    """Say if a run named in the URL does not exist, because the page then shows something else instead."""
     for name in ("run", "against"):
         number = address.number(name)
-        told = absent_run(number) if number is not None else None
-        if told is not None:
-            st.info(f"{told} The page is as if the address did not name it.", icon=":material/history:")
+        absent = absent_run(number) if number is not None else None
+        if absent is not None:
+            st.info(f"{absent} This page ignores it.", icon=":material/history:")
 
 
 def kept(dataset: Dataset | None) -> dict[str, str]:
-    """URL parameters that every link to another page carries: the reviewer, and the dataset where the URL names it or
-    where it is not the one that an address without it would show."""
+    """URL parameters that every link to another page carries: the reviewer, and the dataset if the URL names it or if
+    it is not the default."""
     named = dataset and (address.get("dataset") or st.session_state.get(SUPPOSED, dataset.name) != dataset.name)
     found = {"dataset": dataset.name if dataset and named else None, "reviewer": address.get("reviewer")}
     return {name: value for name, value in found.items() if value}
 
 
 def here(path: str, dataset: Dataset, /, **parameters: object) -> str:
-    """The address of a page about the dataset, with what links keep."""
+    """URL of a page about the dataset, with the parameters that links keep."""
     return address.link(path, **{**kept(dataset), **parameters})
 
 
 def _supposed(known: Sequence[Dataset]) -> Dataset | None:
-    """The dataset that an address without one shows: that of its run, else the first; None where there is none."""
+    """The dataset shown if the URL names none: that of the URL's run, else the first; None if there is none."""
     number = address.number("run")
     if number is None or len(known) < 2:
         return known[0] if known else None
@@ -121,7 +121,7 @@ def _supposed(known: Sequence[Dataset]) -> Dataset | None:
 
 
 def _datasets() -> tuple[list[Dataset], Callable[[], None]]:
-    """The datasets, the latest first, and what to show where there are none."""
+    """The datasets, latest first, and what to show if there are none."""
     try:
         state = resources.schema_state()
         if state == "current":

@@ -1,4 +1,4 @@
-"""How cases look as pictures: a grid of thumbnails, and the counts of outcomes as links to their cases."""
+"""Cases as a grid of thumbnails, and the confusion matrix with links to its cases."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,7 +10,7 @@ from db.models import Dataset
 from db.queries.cases import Case, Outcome
 
 SIZE = 48
-"""Cases on a page of a list."""
+"""Cases per page."""
 
 
 def name(case: Case) -> str:
@@ -20,9 +20,9 @@ def name(case: Case) -> str:
 
 
 def alt(case: Case) -> str:
-    """What the image shows, for those who do not see it."""
-    said = "" if case.probability is None else f"; model says {wording.percent(case.probability)} pneumonia"
-    return f"Chest radiograph {case.id}, {name(case).lower()}{said}"
+    """Alternative text of the image."""
+    predicted = "" if case.probability is None else f"; predicted {wording.percent(case.probability)} pneumonia"
+    return f"Chest radiograph {case.id}, {name(case).lower()}{predicted}"
 
 
 def show(
@@ -41,11 +41,12 @@ def show(
     back: str | None = None,
     whole: bool = False,
 ) -> None:
-    """Thumbnails that lead to their cases, or to a search by them; titles by image id stand in for the probability,
-    lines by image id stand under the usual ones, marks by image id stand in for the outcome. onwards: each has a second
-    link, to the cases like it, which takes these parameters along. instead: parameters by image id that the link to a
-    case has in place of the page's own. back: where a case leads back to, see `address.back_to`; by default where the
-    page itself does. whole: the films themselves stand in for thumbnails."""
+    """Thumbnails that link to their cases, or with `searches` to a search by the image.
+
+    titles, marks: by image id, shown in place of probability and outcome. lines: by image id, shown below the standard
+    ones. onwards: adds a second link, to similar cases, with these parameters. instead: by image id, parameters that
+    replace the page's own in the link to a case. back: where a case links back to, see `address.back_to`; by default
+    where the page itself does. whole: show the images at full size instead of thumbnails."""
     cards, kept = [], filters.parameters(back=back or address.get(address.BACK))
     for case in found:
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
@@ -70,12 +71,12 @@ def show(
 
 
 def _onwards(dataset: Dataset, case: Case, taken: Mapping[str, object]) -> str:
-    """The search for cases like this one."""
+    """URL of the search for cases similar to this one."""
     return frame.here("search", dataset, **{**taken, "by": "image", "image": case.id})
 
 
 def confusion(dataset: Dataset, counts: Mapping[Outcome, int], *, chosen: str | None, key: str) -> None:
-    """The four outcomes as a table whose cells lead to their cases, and back to all where one is chosen already."""
+    """The confusion matrix; each cell links to its cases, or back to all cases if it is selected already."""
 
     def cell(outcome: Outcome) -> Cell:
         target = None if outcome == chosen else outcome
@@ -84,9 +85,9 @@ def confusion(dataset: Dataset, counts: Mapping[Outcome, int], *, chosen: str | 
         return Cell(f"{outcome}  {counts[outcome]:,}", href, tone, wording.OUTCOMES[outcome])
 
     rows = [
-        [Cell("Pneumonia by label"), cell("TP"), cell("FN")],
-        [Cell("Normal by label"), cell("FP"), cell("TN")],
+        [Cell("Labelled pneumonia"), cell("TP"), cell("FN")],
+        [Cell("Labelled normal"), cell("FP"), cell("TN")],
     ]
     linked.table(
-        ["", ">Model says pneumonia", ">Model says normal"], rows, key=key, caption="Confusion matrix, distinct images"
+        ["", ">Called pneumonia", ">Called normal"], rows, key=key, caption="Confusion matrix, distinct images"
     )

@@ -1,4 +1,4 @@
-"""What a call is worth at other prevalences, folded away below the metrics that it follows from."""
+"""Predictive values at other prevalences, in a collapsed section below the metrics."""
 
 from collections.abc import Mapping
 
@@ -11,13 +11,13 @@ from engine.metrics.bootstrap import Interval
 from engine.metrics.prevalence import PREVALENCES, predictive_values
 
 MEANING = (
-    "From recall and specificity, taken to be the same wherever pneumonia is rarer or more common; intervals are 95 %, "
-    "over images (Mercaldo et al. 2007). The films here hold far more pneumonia than most places where a film is taken."
+    "Computed from recall and specificity, assuming that neither changes with prevalence; 95 % intervals over images "
+    "(Mercaldo et al. 2007). Pneumonia is far more common in these images than in most clinical settings."
 )
 
 
 def show(counts: Mapping[str, int]) -> None:
-    """A line for each prevalence. counts: tp, fn, fp and tn; nothing where one label has no image."""
+    """A row for each prevalence; nothing if one label has no image. counts: tp, fn, fp and tn."""
     own = (counts["tp"] + counts["fn"]) / max(1, sum(counts.values()))
     shares = sorted({*PREVALENCES, own})
     found = [made for share in shares if 0 < share < 1 and (made := predictive_values(share, **counts))]
@@ -25,13 +25,13 @@ def show(counts: Mapping[str, int]) -> None:
         return
     rows: list[list[Cell | str]] = [
         [
-            Cell(f"{wording.percent(one.prevalence)}{', as here' if one.prevalence == own else ''}"),
+            Cell(f"{wording.percent(one.prevalence)}{' (these images)' if one.prevalence == own else ''}"),
             _cell(one.ppv),
             _cell(one.npv),
         ]
         for one in found
     ]
-    with st.expander("Predictive values where pneumonia is rarer"):
+    with st.expander("Predictive values at other prevalences"):
         heads = [">Prevalence", ">Precision (PPV)", ">Negative predictive value"]
         linked.table(heads, rows, key="prevalences", caption="Predictive values by prevalence")
         st.caption(MEANING)

@@ -25,24 +25,24 @@ def test_an_audited_case_shows_its_slice_its_measures_and_the_training_images_it
     assert f"slice={number}" in cell(at, "audited", "normal A")["href"]
     rows = {row[0]["text"]: row[1]["text"] for row in linked(at, "audited")["rows"]}
     assert rows == {
-        "normal A": "1 of 2 wrong (50.0 %)",
-        "Heat in the outer frame": "12.5 % (even heat: 36.0 %)",
+        "normal A": "1 of 2 misclassified (50.0 %)",
+        "Heat in the outer frame": "12.5 % (uniform: 36.0 %)",
         "Deletion gain": "+0.210",
         "Insertion gain": "-0.040",
     }
     first, second = linked(at, "learned")["cards"]
     assert (first["title"], second["title"]) == ("Similarity 0.912", "Similarity 0.500")
     assert "near-duplicate" in first["lines"] and "near-duplicate" not in second["lines"]
-    assert any(line.startswith("held out: ") for line in first["lines"])
+    assert any(line.startswith("out of fold: ") for line in first["lines"])
     page, parameters = asked(first["href"])
     there = {row[0]["text"]: row[1]["text"] for row in linked(open_page(page, **parameters), "facts")["rows"]}
     assert there["Prediction"].split(",")[0] in "\n".join(first["lines"])
-    assert "of 2 carry its label" in said(at)
+    assert "of 2 have the label of this case" in said(at)
 
 
 def test_a_case_without_an_audit_says_nothing_of_one(workbench: Workbench) -> None:
     at = open_page("case", image=1)
-    assert "Training images it resembles" not in said(at)
+    assert "Most similar training images" not in said(at)
     assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-audited")]
 
 

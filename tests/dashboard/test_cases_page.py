@@ -1,4 +1,4 @@
-"""The cases as their readers work with them: another threshold, what changes side, picking, tagging, taking away."""
+"""Working with the cases page: another threshold, changed predictions, selecting, tagging, downloading."""
 
 import csv
 import io
@@ -69,37 +69,37 @@ def test_another_threshold_counts_measures_and_marks_anew(workbench: Workbench, 
     cells = [cell["text"] for row in linked(at, "confusion")["rows"] for cell in row]
     assert f"TP  {found}" in cells and f"FN  {ill - found}" in cells
     row = [cell["text"] for cell in linked(at, "at_threshold")["rows"][1]]
-    assert row[0] == f"At {100 * threshold:.1f} %" and row[1].startswith(f"{100 * found / ill:.1f} %")
+    assert row[0] == f"{100 * threshold:.1f} %" and row[1].startswith(f"{100 * found / ill:.1f} %")
     moving = [image for image, (_, called, before) in calls.items() if called != before]
-    assert f"**{len(moving)} case" in said(at)
+    assert f"**{len(moving)} prediction" in said(at)
     if moving:
         link = linked(at, "moved")["steps"][0]
-        assert link["text"] == f"Show what changes side ({len(moving)})"
+        assert link["text"] == f"Show changed predictions ({len(moving)})"
         page, parameters = asked(link["href"])
         there = open_page(page, **parameters)
         assert sorted(shown(there)) == sorted(moving)
         assert all("\N{RIGHTWARDS ARROW}" in card["mark"] for card in linked(there, "cases")["cards"])
 
 
-def test_metrics_say_which_images_they_are_of_where_predictions_are_filtered(workbench: Workbench) -> None:
+def test_metrics_say_which_images_they_cover_if_predictions_are_filtered(workbench: Workbench) -> None:
     other_run(workbench)
     first = min(run.id for run in runs(workbench) if run.kind == "predict")
     n = len(scored(workbench))
     for parameters, words in (
-        ({"low": 0.4, "high": 0.6}, "whatever their probability:"),
-        ({"against": first}, "whatever the other run calls them:"),
+        ({"low": 0.4, "high": 0.6}, "the filter on probability and cover"),
+        ({"against": first}, "the filter on the other run's call and cover"),
         (
             {"low": 0.4, "threshold": 0.2, "moved": "yes"},
-            "whatever their probability and whether they change side or not:",
+            "the filter on probability and changed predictions and cover",
         ),
     ):
         at = open_page("cases", **parameters)
-        assert f"Metrics are of all {n} images" in said(at) and words in said(at), parameters
+        assert f"cover all {n} images left by the other filters" in said(at) and words in said(at), parameters
         assert linked(at, "at_threshold")["rows"][0][-1]["text"] == str(n)
-    assert "Metrics are of all" not in said(open_page("cases", outcome="FN", label="pneumonia"))
+    assert "Metrics ignore" not in said(open_page("cases", outcome="FN", label="pneumonia"))
 
 
-def test_the_runs_own_threshold_is_not_in_the_address_and_moves_nothing(workbench: Workbench) -> None:
+def test_the_runs_own_threshold_is_not_in_the_url_and_changes_nothing(workbench: Workbench) -> None:
     at = open_page("cases")
     assert at.slider(key="url_threshold").value == THRESHOLD
     assert len(linked(at, "at_threshold")["rows"]) == 1
@@ -109,12 +109,12 @@ def test_the_runs_own_threshold_is_not_in_the_address_and_moves_nothing(workbenc
     assert at.query_params == PINNED
 
 
-def test_a_threshold_that_reads_as_the_runs_own_is_the_runs_own(workbench: Workbench) -> None:
+def test_a_threshold_equal_to_the_runs_own_when_rounded_is_the_runs_own(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         run = db.scalars(select(Run).where(Run.kind == "predict")).one()
         run.summary = {**(run.summary or {}), "threshold": 0.39985}
     at = open_page("cases", threshold=0.4004)
-    assert [row[0]["text"] for row in linked(at, "at_threshold")["rows"]] == ["At 40.0 %, the run's own"]
+    assert [row[0]["text"] for row in linked(at, "at_threshold")["rows"]] == ["40.0 % (run default)"]
     at.slider(key="url_threshold").set_value(0.25).run()
     at.slider(key="url_threshold").set_value(0.4).run()
     assert at.query_params == PINNED
@@ -129,7 +129,7 @@ def test_the_threshold_goes_along_to_the_case_and_its_neighbours_in_the_list(wor
     assert facts["Threshold"] == "20.0 %" and facts["Prediction"].endswith("false positive")
 
 
-def test_cases_that_another_run_calls_otherwise_show_both_probabilities(workbench: Workbench) -> None:
+def test_cases_that_another_run_calls_differently_show_both_probabilities(workbench: Workbench) -> None:
     other = other_run(workbench)
     known = scored(workbench)
     run = open_page("cases").selectbox(key="url_run").value
@@ -144,17 +144,17 @@ def test_cases_that_another_run_calls_otherwise_show_both_probabilities(workbenc
     for card in linked(at, "cases")["cards"]:
         probability = known[int(asked(card["href"])[1]["image"])][1]
         assert f"run {first}: {100 * probability:.1f} %" in card["lines"]
-    assert f"Run {first} calls them otherwise." in said(at)
+    assert f"Only cases that run {first} calls differently." in said(at)
 
 
-def test_a_tag_goes_on_the_picked_cases_filters_by_it_and_comes_off_again(workbench: Workbench) -> None:
+def test_a_tag_is_added_to_the_selected_cases_filters_them_and_is_removed_again(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         writes.tag(db, [2], "rotated film")
     at = open_page("cases", chosen="3.1.999999.x.-4")
     assert "**2 selected**" in said(at)
     at.selectbox(key="tag_name").set_value("rotated film").run()
     at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
-    assert "Tag rotated film: put on 2 cases." in said(at)
+    assert "Tag rotated film: added to 2 cases." in said(at)
     with database.transaction(workbench.engine) as db:
         assert sorted(tag.image_id for tag in db.scalars(select(ImageTag))) == [1, 2, 3]
     there = open_page("cases", tag="rotated film")
@@ -166,9 +166,7 @@ def test_a_tag_goes_on_the_picked_cases_filters_by_it_and_comes_off_again(workbe
 
 
 @pytest.mark.parametrize(("serial", "picked"), [(1, "1.2"), (8, "3"), ("x", "1.2")])
-def test_what_was_picked_in_a_session_that_was_lost_changes_nothing(
-    workbench: Workbench, serial: object, picked: str
-) -> None:
+def test_a_selection_from_a_lost_session_changes_nothing(workbench: Workbench, serial: object, picked: str) -> None:
     def script() -> None:
         import streamlit as st
 
@@ -192,22 +190,22 @@ def test_cases_picked_in_one_dataset_are_not_picked_in_another(workbench: Workbe
     assert "**All 4 that match**" in said(open_page("cases", dataset="others", chosen="1.2"))
 
 
-def test_at_the_runs_own_threshold_nothing_is_left_out_for_not_moving(workbench: Workbench) -> None:
+def test_at_the_runs_own_threshold_the_filter_on_changed_predictions_hides_nothing(workbench: Workbench) -> None:
     assert shown(open_page("cases", moved="yes")) == shown(open_page("cases"))
     assert shown(open_page("cases", moved="yes", threshold=0.2)) != shown(open_page("cases", threshold=0.2))
 
 
-def test_what_changes_side_is_said_of_all_cases_and_listed_of_those_asked_for(workbench: Workbench) -> None:
+def test_changed_predictions_are_counted_for_all_cases_and_listed_for_the_filtered_ones(workbench: Workbench) -> None:
     known = scored(workbench)
     moving = [p for _, p in known.values() if 0.2 <= p < THRESHOLD]
     at = open_page("cases", threshold=0.2, split="test", low=0.3)
-    assert f"**{len(moving)} case" in said(at)
+    assert f"**{len(moving)} prediction" in said(at)
     listed = sum(p >= 0.3 for p in moving)
-    assert linked(at, "moved")["steps"][0]["text"] == f"Show what changes side ({listed})"
+    assert linked(at, "moved")["steps"][0]["text"] == f"Show changed predictions ({listed})"
 
 
 @pytest.mark.parametrize("name", ["cases", "case", "search", "map", "reviews"])
-def test_whatever_stands_in_the_address_besides_breaks_no_page(workbench: Workbench, name: str) -> None:
+def test_odd_parameters_in_the_url_break_no_page(workbench: Workbench, name: str) -> None:
     other_run(workbench)
     for odd in ({"path": "x", "dataset": "sample"}, {"cause": "\x00", "tag": "\x00"}, {"box": "nan,0,1e999,1"}):
         at = open_page(name, **{"image": 1, "by": "image", **odd})
@@ -215,11 +213,11 @@ def test_whatever_stands_in_the_address_besides_breaks_no_page(workbench: Workbe
         assert not at.error, odd
 
 
-def test_other_predictions_are_offered_only_where_there_are_images_that_the_run_has_not_seen(
+def test_another_run_is_offered_only_for_images_that_the_selected_run_has_not_scored(
     workbench: Workbench,
 ) -> None:
     other_run(workbench)
-    hint = "The run in view predicted none of these"
+    hint = "The selected run has no predictions for these images"
     at = open_page("cases", split="train", cause="viral", outcome="wrong")
     assert hint in said(at)
     assert not [one for one in at.slider if one.key == "url_threshold"]
@@ -238,13 +236,13 @@ def test_other_predictions_are_offered_only_where_there_are_images_that_the_run_
 @pytest.mark.parametrize(
     ("usual", "tried", "words"),
     [
-        ((5, 4), (4, 2), "1 more pneumonia missed, 2 fewer false alarms."),
-        ((5, 4), (7, 5), "2 more pneumonias found, 1 more false alarm."),
-        ((5, 4), (5, 3), "1 case changes side: 1 fewer false alarm."),
-        ((5, 4), (5, 4), "No case changes side."),
+        ((5, 4), (4, 2), "1 more pneumonia missed, 2 fewer false positives."),
+        ((5, 4), (7, 5), "2 more pneumonias detected, 1 more false positive."),
+        ((5, 4), (5, 3), "1 prediction changes: 1 fewer false positive."),
+        ((5, 4), (5, 4), "No prediction changes."),
     ],
 )
-def test_what_changes_side_is_told_in_the_right_number(
+def test_changed_predictions_are_described_in_singular_and_plural(
     workbench: Workbench, usual: tuple[int, int], tried: tuple[int, int], words: str
 ) -> None:
     def script(workbench_id: int, usual: tuple[int, int], tried: tuple[int, int]) -> None:
@@ -263,7 +261,7 @@ def test_what_changes_side_is_told_in_the_right_number(
     assert words in said(at).replace("**", "")
 
 
-def test_a_click_that_comes_with_another_tag_puts_on_that_tag(workbench: Workbench) -> None:
+def test_a_click_together_with_another_tag_applies_that_tag(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         for name in ("rotated film", "expiration"):
             writes.tag(db, [3], name)
@@ -271,15 +269,15 @@ def test_a_click_that_comes_with_another_tag_puts_on_that_tag(workbench: Workben
     at.selectbox(key=selection.TAG).set_value("rotated film").run()
     at.selectbox(key=selection.TAG).set_value("expiration")
     at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
-    assert "Tag expiration: put on 2 cases." in said(at)
+    assert "Tag expiration: added to 2 cases." in said(at)
     at.button[[button.label for button in at.button].index("Tag 2 cases")].click().run()
     assert "Tag expiration: nothing to change." in said(at)
 
 
-def test_a_tag_that_is_no_tag_is_refused_in_one_line(workbench: Workbench) -> None:
+def test_an_invalid_tag_is_refused_in_one_line(workbench: Workbench) -> None:
     selection.put_on(lambda: [1], "x" * 61)
-    told = st.session_state[selection.TOLD].replace("\\", "")
-    assert told == "Nothing was tagged: a tag has 61 characters; 60 are allowed"
+    told = st.session_state[selection.MESSAGE].replace("\\", "")
+    assert told == "No tags were changed: a tag has 61 characters; 60 are allowed"
     with database.transaction(workbench.engine) as db:
         assert db.scalars(select(ImageTag)).all() == []
 
@@ -301,7 +299,7 @@ def test_a_slice_of_the_audit_is_a_filter(workbench: Workbench) -> None:
         number = audited(db, members=(1, 7)).id
     at = open_page("cases", slice=number)
     assert sorted(shown(at)) == [1, 7]
-    assert "normal A, 50.0 % wrong" in at.selectbox(key="url_slice").options
+    assert "normal A, error rate 50.0 %" in at.selectbox(key="url_slice").options
     assert len(shown(open_page("cases", slice=number + 1))) == 48
 
 
@@ -331,7 +329,7 @@ def test_files_hold_every_case_of_the_list_in_its_order(workbench: Workbench) ->
     assert [row["image"] for row in picked] == [3, 1]
 
 
-def test_a_case_shows_what_each_run_said_of_it_at_its_own_threshold(workbench: Workbench) -> None:
+def test_a_case_shows_the_prediction_of_each_run_at_the_runs_own_threshold(workbench: Workbench) -> None:
     other = other_run(workbench)
     image, (label, probability) = next(iter(scored(workbench).items()))
     rows = linked(open_page("case", image=image, split="test"), "history")["rows"]
@@ -343,7 +341,7 @@ def test_a_case_shows_what_each_run_said_of_it_at_its_own_threshold(workbench: W
     assert linked(open_page(page, **parameters), "history")["rows"][1][0]["tone"] == "chosen"
 
 
-def test_each_filter_in_force_can_be_taken_back_by_itself(workbench: Workbench) -> None:
+def test_each_active_filter_can_be_removed_by_itself(workbench: Workbench) -> None:
     at = open_page("cases", label="pneumonia", low="0.2", high="0.7", outcome="FN", run=2)
     steps = {one["text"]: one["href"] for one in linked(at, "filters")["steps"]}
     assert list(steps) == [
@@ -368,7 +366,7 @@ def test_picked_cases_are_reviewed_as_a_queue_of_their_own(workbench: Workbench)
     assert any("chosen by hand" in str(one.value) for one in queue.warning)
 
 
-def test_films_are_narrowed_to_a_subgroup_which_stands_above_the_list_and_in_every_link(workbench: Workbench) -> None:
+def test_a_subgroup_filter_is_shown_above_the_list_and_kept_in_every_link(workbench: Workbench) -> None:
     whole = shown(open_page("cases"))
     at = open_page("cases", **{"film.sex": "female", "film.view": "AP"})
     narrowed = shown(at)
@@ -382,7 +380,7 @@ def test_films_are_narrowed_to_a_subgroup_which_stands_above_the_list_and_in_eve
     assert shown(open_page("cases", **{"film.sex": "nonsense", "film.height": "tall"})) == whole
 
 
-def test_films_of_which_an_attribute_is_unknown_are_a_subgroup_and_files_tell_what_is_known(
+def test_images_with_an_unknown_attribute_are_a_subgroup_and_files_contain_the_known_values(
     workbench: Workbench,
 ) -> None:
     narrowed = shown(open_page("cases", **{"film.sex": "unknown"}))

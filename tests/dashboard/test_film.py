@@ -27,10 +27,10 @@ def test_the_viewer_gets_addresses_on_our_own_server_and_what_the_film_shows_in_
     data = shown()
     assert data["src"] == f"/app/static/image/{sha256}"
     assert data["heat"]["src"].startswith(f"/app/static/heat/3/{sha256}.webp?v=")
-    assert data["alt"].startswith("Chest radiograph 1, normal; model says")
+    assert data["alt"].startswith("Chest radiograph 1, normal; predicted")
     assert data["caption"] == "Radiograph, 64 x 64 pixels, as ingested"
     assert data["heat"]["alt"] == "most heat in the right lower zone"
-    assert data["heat"]["caption"] == "Evidence for pneumonia (Grad-CAM), against this film's own peak"
+    assert data["heat"]["caption"] == "Evidence for pneumonia (Grad-CAM), scaled to this image's maximum"
     assert (data["heat"]["colours"][0], data["heat"]["colours"][-1]) == ("#000004", "#fcffa4")
     assert (data["view"], data["usual"]) == (USUAL, USUAL)
 
@@ -72,7 +72,7 @@ def test_without_a_heatmap_the_film_is_there_and_the_page_says_so(workbench: Wor
         db.execute(update(Prediction).values(heatmap_row=None))
     at = open_page("case", image=1)
     assert linked(at, "film")["heat"] is None
-    assert "No heatmap: the run in view has not explained this image." in said(at)
+    assert "The selected run has no heatmap of this image." in said(at)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from db.queries import runs
 from jobs import forget
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-TOLD = "The page is as if the address did not name it."
+NOTICE = "This page ignores it."
 
 
 def forgotten(workbench: Workbench, *words: str) -> int:
@@ -37,32 +37,30 @@ def ageless(told: str) -> str:
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page != "runs"])
-def test_an_address_that_names_a_forgotten_run_says_so_in_a_line_and_shows_what_is_in_force(
-    workbench: Workbench, page: str
-) -> None:
+def test_a_url_that_names_a_forgotten_run_says_so_and_shows_the_current_run(workbench: Workbench, page: str) -> None:
     later = predicted_since(workbench, int(PINNED["run"]))
-    assert TOLD not in shown(page, run=later, image=1)
+    assert NOTICE not in shown(page, run=later, image=1)
     by = forgotten(workbench, str(later))
-    told, line = shown(page, run=later, image=1), f"The database has no run {later}: run {by} forgot it. {TOLD}"
+    told, line = shown(page, run=later, image=1), f"Run {later} does not exist; it was removed by run {by}. {NOTICE}"
     assert line in told.splitlines()
     in_force = shown(page, image=1) if page == "overview" else shown(page, **PINNED, image=1)
     assert ageless(told.replace(f"\n{line}", "")) == ageless(in_force)
 
 
-def test_a_number_that_never_was_a_run_is_told_as_well_also_where_another_run_is_compared(workbench: Workbench) -> None:
-    assert f"The database has no run 99. {TOLD}" in shown("cases", run=99)
-    assert f"The database has no run 98. {TOLD}" in shown("cases", **PINNED, against=98)
-    assert TOLD not in shown("cases", **PINNED)
+def test_a_run_number_that_never_existed_is_reported_too_also_for_the_compared_run(workbench: Workbench) -> None:
+    assert f"Run 99 does not exist. {NOTICE}" in shown("cases", run=99)
+    assert f"Run 98 does not exist. {NOTICE}" in shown("cases", **PINNED, against=98)
+    assert NOTICE not in shown("cases", **PINNED)
 
 
-def test_the_page_of_a_forgotten_run_leads_to_the_run_that_forgot_it_which_tells_what_went(
+def test_the_page_of_a_forgotten_run_names_the_run_that_removed_it_which_lists_what_was_removed(
     workbench: Workbench,
 ) -> None:
     later = predicted_since(workbench, int(PINNED["run"]))
     by = forgotten(workbench, str(later))
     told = shown("runs", run=later)
-    assert "No such run" in told and f"The database has no run {later}: run {by} forgot it." in told
-    assert TOLD not in told
+    assert "No such run" in told and f"Run {later} does not exist; it was removed by run {by}." in told
+    assert NOTICE not in told
     told = shown("runs", run=by)
     assert f"Run {by}: forget, run {later}, finished" in told and '"predictions": ' in told
     assert "The command that did it:" in told and "forgets it" not in told

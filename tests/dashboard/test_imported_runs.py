@@ -60,7 +60,7 @@ def test_wherever_a_run_is_named_an_imported_one_says_so_and_our_own_of_that_nam
     rows = {row[0]["text"]: row[1]["text"] for row in linked(case, "history")["rows"]}
     assert (rows[str(imported)], rows[str(own)]) == ("ensemble, imported", "ensemble")
     facts = {row[0]["text"]: row[1]["text"] for row in linked(case, "facts")["rows"]}
-    assert facts["By"] == f"run {imported} (predict, ensemble, imported)"
+    assert facts["Predicted by"] == f"run {imported} (predict, ensemble, imported)"
     listed = {row[0]["text"]: row[2]["text"] for row in linked(open_page("runs", kind="predict"), "runs")["rows"]}
     assert (listed[str(imported)], listed[str(own)]) == ("ensemble, imported, test", "ensemble")
     assert f"Run {imported}: predict, ensemble, imported, test, finished" in said(open_page("runs", run=imported))
@@ -81,9 +81,11 @@ def test_a_case_of_imported_predictions_has_no_heatmap_and_leads_to_the_run_that
 ) -> None:
     own, image = of_kind(workbench, "predict"), image_of(workbench, "test")
     at = open_page("case", image=image, threshold=0.7)
-    assert "These predictions were imported without a heatmap." in said(at) and "has not explained" not in said(at)
+    assert "These predictions were imported without a heatmap." in said(
+        at
+    ) and "The selected run has no heatmap" not in said(at)
     (link,) = linked(at, "explained")["steps"]
-    assert link["text"] == f"Run {own}, ensemble, has one"
+    assert link["text"] == f"Run {own}, ensemble, has a heatmap"
     page, parameters = asked(link["href"])
     assert (page, parameters) == ("case", {"image": str(image), "run": str(own)})
     there = open_page(page, **parameters)
@@ -142,11 +144,11 @@ def test_neighbours_are_no_second_opinion_on_the_classifier_whose_features_they_
         db.get_one(Run, train).summary = {"threshold": 0.6, "recipe": "lite0"}
     for page, asked_for in {"case": {}, "search": {"by": "image"}}.items():
         told = said(open_page(page, image=image, **asked_for))
-        assert f"These are features of train run {train}'s classifier (lite0), not of the one in view." in told
+        assert f"This index uses features of train run {train}'s classifier (lite0), not of the selected one." in told
         assert "second opinion" not in told
         for number in (own, train):
             told = said(open_page(page, image=image, run=number, **asked_for))
-            assert "so no second opinion" in told and "not of the one in view" not in told
+            assert "not a second opinion" in told and "not of the selected one" not in told
 
 
 def test_a_part_s_features_are_no_second_opinion_on_the_ensemble_that_averages_it(

@@ -1,6 +1,7 @@
-"""Does the map page draw what the job stored, and say what a box in its URL holds?"""
+"""The map page draws what the job stored and describes the images in the box of its URL."""
 
 import json
+import re
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ def test_the_map_is_drawn_with_its_trustworthiness(workbench: Workbench, drawn: 
 
 def test_a_box_in_the_url_holds_its_images_the_most_wrong_first(workbench: Workbench, drawn: list[int]) -> None:
     at = open_page("map", box="1,3,-1,100")
-    assert f"**{len(drawn)} images** in the box, {len(drawn)} with the label pneumonia." in said(at)
+    assert f"**{len(drawn)} images** in the box, {len(drawn)} labelled pneumonia." in said(at)
     assert "and is wrong on **" in said(at)
     cards = linked(at, "boxed")["cards"]
     assert len(cards) == len(drawn) and {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
@@ -106,7 +107,7 @@ def test_the_images_of_a_box_are_tagged_together(workbench: Workbench, drawn: li
     at = open_page("map", box="1,3,-1,100")
     at.selectbox(key="tag_name").set_value("corner").run()
     at.button[[button.label for button in at.button].index(f"Tag {len(drawn)} cases")].click().run()
-    assert f"Tag corner: put on {len(drawn) - 1} cases." in said(at)
+    assert f"Tag corner: added to {len(drawn) - 1} cases." in said(at)
     with database.transaction(workbench.engine) as db:
         assert sorted(tag.image_id for tag in db.query(ImageTag)) == drawn
 
@@ -146,9 +147,9 @@ def test_the_map_speaks_of_the_run_that_is_chosen(workbench: Workbench, drawn: l
     at = open_page("map", box="-1,3,-1,100")
     with database.transaction(workbench.engine) as db:
         predict, train = (db.query(Run).filter_by(kind=kind).one().id for kind in ("predict", "train"))
-    assert f"Run {predict} judged 20" in said(at)
+    assert re.search(rf"Run {predict} is wrong on .* of 20 with an outcome\)", said(at))
     at.selectbox(key="url_run").set_value(str(train)).run()
-    assert f"Run {train} judged 40" in said(at)
+    assert re.search(rf"Run {train} is wrong on .* of 40 with an outcome\)", said(at))
     assert at.query_params["run"] == str(train)
 
 
@@ -163,13 +164,13 @@ def test_of_many_images_all_failures_and_some_others_are_drawn_but_a_box_counts_
         question = Question(workbench.dataset_id, run_id=run.id, threshold=THRESHOLD, outcome="wrong")
         wrong = cases.count(db, question)
     assert 0 < wrong < 12
-    text = f"Drawn are 12 of 60 images, always the same: {wrong} of the {wrong} that the classifier gets wrong, and"
+    text = f"The map shows a fixed sample of 12 of 60 images: {wrong} of the {wrong} that the classifier gets wrong and"
     assert f"{text} {12 - wrong} of the others." in said(at)
     assert "n = 60 images, 12 of them drawn" in json.dumps(chart(at))
     assert "normal (n = 30)" in json.dumps(chart(at))
-    assert "**60 images** in the box, 30 with the label pneumonia." in said(at)
-    assert "Shown are 48 of them" in said(at)
-    assert "Shown are" not in said(open_page("map", box="1,3,-1,100"))
+    assert "**60 images** in the box, 30 labelled pneumonia." in said(at)
+    assert "Showing 48 of them" in said(at)
+    assert "Showing" not in said(open_page("map", box="1,3,-1,100"))
 
 
 def test_an_image_that_is_gone_is_left_out(workbench: Workbench, drawn: list[int]) -> None:
@@ -188,12 +189,12 @@ def test_predictions_by_another_run_are_seen_at_once(workbench: Workbench, drawn
         db.flush()
         db.add_all(Prediction(run_id=run.id, image_id=number, logit=9.0, probability=0.999) for number in drawn)
     after = said(open_page("map", box="1,3,-1,100"))
-    assert f"Run {old.id} judged" in before
-    assert f"Run {run.id} judged {len(drawn)} and is wrong on **0.0 %** (0)." in after
+    assert f"Run {old.id} is wrong on" in before
+    assert f"Run {run.id} is wrong on **0.0 %** (0 of {len(drawn)} with an outcome)." in after
 
 
 def test_a_map_whose_file_is_gone_says_so(workbench: Workbench, drawn: list[int]) -> None:
     (workbench.artifacts / "runs" / "map" / "umap.npy").unlink()
     at = open_page("map")
     assert not at.exception
-    assert "umap.npy is missing; draw the map again: python -m jobs map" in said(at)
+    assert "umap.npy is missing; create the map again: python -m jobs map" in said(at)

@@ -118,7 +118,7 @@ def test_without_the_artifact_folder_each_page_says_what_is_gone_and_the_rest_is
     at = open_page(name, image=1, by="image")
     assert not at.exception
     assert at.title
-    broken = {"case": "index", "search": "index", "map": "draw the map again: python -m jobs map"}
+    broken = {"case": "index", "search": "index", "map": "create the map again: python -m jobs map"}
     if name in broken:
         assert broken[name] in " ".join(str(one.value) for one in at.error)
     else:
@@ -141,4 +141,4 @@ def test_a_dataset_that_lost_all_its_images_breaks_no_page(workbench: Workbench,
     at = open_page(name, image=1)
     assert not at.exception
     told = " ".join(str(one.value) for one in at.error)
-    assert ("is there any more; draw it again: python -m jobs map" in told) == (name == "map")
+    assert ("exists any more; create it again: python -m jobs map" in told) == (name == "map")

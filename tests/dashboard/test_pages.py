@@ -277,10 +277,10 @@ def test_the_overview_counts_the_reports_of_a_model_whose_long_name_is_shortened
 def test_reports_are_filtered_by_label_strategy_and_words(workbench: Workbench) -> None:
     at = open_page("reports", label="pneumonia", strategy="basic", words="right lower")
     assert at.text_input(key="url_words").value == "right lower"
-    assert "3 reports of 24" in said(at)
+    assert "3 of 24 reports" in said(at)
     at.text_input(key="url_words").set_value("nodule").run()
     assert at.query_params == {**PINNED, "label": "pneumonia", "strategy": "basic", "words": "nodule"}
-    assert "0 reports of 24" in said(at)
+    assert "0 of 24 reports" in said(at)
 
 
 def test_a_report_with_markup_in_it_shows_as_it_was_written(workbench: Workbench) -> None:

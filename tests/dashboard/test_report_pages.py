@@ -77,10 +77,15 @@ def test_reports_are_filtered_by_what_is_wrong_with_them_and_by_score(
 ) -> None:
     at = open_page("reports", **asked_for)
     assert not at.exception
-    assert f"{count} report{'s' * (count != 1)} of 24" in said(at)
+    assert f"{count} of 24 reports" in said(at)
     if asked_for == {"problem": "side"}:
         told = said(at)
-        for problem in ("not what the label says", "contradicts itself", "side against the heatmap", "breaks off"):
+        for problem in (
+            "disagrees with the label",
+            "contradicts itself",
+            "side disagrees with the heatmap",
+            "truncated",
+        ):
             assert f"**{problem}**" in told
 
 
@@ -97,11 +102,11 @@ def test_a_problem_names_what_it_rests_on_as_plain_text_and_nothing_is_told_that
             db.add(ReportScore(report_id=first.id, metric=metric, value=value, detail=detail))
     for at in (open_page("reports", problem="contradiction"), open_page("case", image=first.image_id)):
         told = said(at).replace("\\", "")
-        assert "**claims without support** (Pneumonia: the image is labelled normal; *12 mm*: no scale)" in told
+        assert "**unsupported claims** (Pneumonia: the image is labelled normal; *12 mm*: no scale)" in told
         assert "**contradicts itself** (air bronchogram: both)" in told
-        assert "**not in the form asked for** (verdict: missing)" in told
+        assert "**not in the required format** (verdict: missing)" in told
         assert "\\*12 mm\\*" in said(at)
-        assert "written in" not in told and "stance agreement" not in told.lower()
+        assert "generated in" not in told and "stance agreement" not in told.lower()
 
 
 @pytest.mark.parametrize(
@@ -121,7 +126,7 @@ def test_reports_are_narrowed_to_the_classifiers_outcomes_and_to_causes(
     with database.reading(workbench.engine) as db:
         matching = set(cases.listed(db, question, limit=1000))
         count = sum(number in matching for number in db.scalars(select(Report.image_id)))
-    assert f"{count} report{'s' * (count != 1)} of 24" in said(open_page("reports", **asked_for))
+    assert f"{count} of 24 reports" in said(open_page("reports", **asked_for))
 
 
 def test_all_reports_that_match_leave_as_csv_in_the_list_s_order_and_no_spreadsheet_runs_them(
@@ -137,7 +142,7 @@ def test_all_reports_that_match_leave_as_csv_in_the_list_s_order_and_no_spreadsh
     assert set(rows[0]) == set(exports.COLUMNS) and len(rows) == 6
     last = rows[-1]
     assert last["text"] == '\'=HYPERLINK("http://evil.example")' and last["laterality"] == "0.5"
-    assert "not what the label says; contradicts itself" in last["problems"]
+    assert "disagrees with the label; contradicts itself" in last["problems"]
     assert float(last["probability"]) > 0 and last["outcome"] in ("TP", "FN", "FP", "TN")
     assert "CSV" in [one.proto.label for one in open_page("reports").get("download_button")]
 
@@ -170,7 +175,7 @@ def test_contradicting_the_classifier_and_being_uncertain_where_it_decides_are_t
     assert opposed in said(open_page("reports", problem="classifier"))
     assert opposed in said(open_page("reports", queue="against"))
     undecided = said(open_page("reports", problem="undecided"))
-    assert "1 report of 24" in undecided and "**uncertain where the classifier decides**" in undecided
+    assert "1 of 24 reports" in undecided and "**uncertain, unlike the classifier**" in undecided
 
 
 def test_a_remark_on_a_report_is_about_the_run_in_view_and_a_list_tells_which_run_found_it(
@@ -210,10 +215,10 @@ def test_a_remark_on_a_report_is_about_the_run_in_view_and_a_list_tells_which_ru
         (1.0, False),
         (0.0, True),
     ]
-    found_by = f"predictions that reports were scored against, of run {scored}; remarks are about run {later}."
+    found_by = f"scores against the predictions of run {scored}; the notes below each report are about run {later}."
     assert found_by in said(open_page("reports", problem="classifier", run=later))
     for asked_for in ({"problem": "side", "run": scored}, {"problem": "label", "run": later}):
-        assert "remarks are about run" not in said(open_page("reports", **asked_for))
+        assert "the notes below each report" not in said(open_page("reports", **asked_for))
 
 
 def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_place_among_cases(
@@ -225,7 +230,7 @@ def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_pl
     page, parameters = asked(linked(at, name.rpartition("-")[2])["cards"][0]["href"])
     there = open_page(page, **parameters)
     (back,) = linked(there, "steps")["steps"]
-    assert back["text"] == "To the reports"
+    assert back["text"] == "Back to reports"
     assert asked(back["href"]) == ("reports", PINNED | asked_for)
 
 
@@ -245,7 +250,7 @@ def test_beside_figures_stands_how_many_reports_were_measured_of_those_that_are_
     for page, key in (("reports", "standings"), ("overview", "reports")):
         at = open_page(page)
         assert [row[1]["text"] for row in linked(at, key)["rows"]] == ["6"] * 4
-        assert "measure again" not in said(at) and "Measured were" not in said(at)
+        assert "to include them" not in said(at) and "The evaluation covers" not in said(at)
     with database.transaction(workbench.engine) as db:
         db.execute(update(Metric).where(Metric.split == "reports").values(n=5))
         db.execute(delete(Metric).where(Metric.slice == "template / differential"))
@@ -257,19 +262,22 @@ def test_beside_figures_stands_how_many_reports_were_measured_of_those_that_are_
         assert counts["template / Basic"] == "5 of 6"
         assert counts.get("template / Differential", "0 of 6") == "0 of 6"
         told = said(at).replace("\\", "")
-        assert "Measured were 15 of 24 reports. Others were written since; measure again: python -m jobs ev" in told
+        assert (
+            "The evaluation covers 15 of 24 reports. Others were added since; to include them, run: python -m jobs ev"
+            in told
+        )
     with database.transaction(workbench.engine) as db:
         db.scalars(select(Run).where(Run.kind == "evaluate")).one().in_force = now()
     told = said(open_page("reports"))
-    assert "The others are of another revision, prompt or settings" in told and "measure again" not in told
+    assert "The others are from an earlier model revision, prompt or settings" in told and "to include" not in told
 
 
 def test_where_no_label_judges_reports_the_overview_says_so_in_place_of_an_empty_table(workbench: Workbench) -> None:
-    assert "Stance and keywords are not measured" not in said(open_page("overview"))
+    assert "Stance and keyword alignment are not measured" not in said(open_page("overview"))
     with database.transaction(workbench.engine) as db:
         db.execute(update(Metric).where(Metric.name == "keyword_alignment").values(name="format"))
     at = open_page("overview")
-    assert "24 reports. Stance and keywords are not measured: no label tells" in said(at)
+    assert "24 reports. Stance and keyword alignment are not measured because" in said(at)
     assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-reports")]
 
 
@@ -279,8 +287,8 @@ def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(
     second = other_model(workbench, first, first.text.replace("FINDINGS", "FINDINGS: a nodule on the left;"))
     at = open_page("case", image=first.image_id)
     assert {"llava", "template"} <= {heading.value for heading in at.subheader}
-    assert [one.value for one in at.caption].count("none written") == 3
-    assert "and whole sentences that have no similar one" in said(at)
+    assert [one.value for one in at.caption].count("no report") == 3
+    assert "as are whole sentences without a similar one" in said(at)
     at.selectbox(key="url_first").set_value(str(first.id)).run()
     at.selectbox(key="url_second").set_value(str(second)).run()
     compared = {"image": str(first.image_id), "first": str(first.id), "second": str(second)}
@@ -305,7 +313,7 @@ def test_a_very_long_report_scrolls_in_a_box_of_its_own_and_is_coloured_to_its_e
         drawn = [one.value for one in boxes(at) for one in one.markdown]
         assert any(":red-background[**effusion**]" in text for text in drawn)
         assert len(drawn) == (2 if page == "case" else 1)  # the report, and beside another where they are compared
-        assert f"{len(long):,} characters: scroll the text to read all of it." in said(at)
+        assert f"{len(long):,} characters; scroll to read all of it." in said(at)
 
 
 def boxes(at: AppTest) -> list[Block]:
@@ -340,16 +348,16 @@ def test_a_run_lists_the_reports_that_it_could_not_write_with_their_reasons(
 def test_a_list_that_no_tally_counts_ends_where_nobody_reads_on(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "24 reports of 24." in said(open_page("reports", words="e"))
+    assert "24 of 24 reports." in said(open_page("reports", words="e"))
     monkeypatch.setattr(matches, "MOST", 12)
     matches._found.clear()
     at = open_page("reports", words="e", page=2)
-    assert "More than 12 reports of 24; the first 12 are listed." in said(at)
+    assert "More than 12 of 24 reports; the first 12 are listed." in said(at)
     assert len([one for one in at.get("bidi_component") if "film_" in one.proto.id]) == 2
 
 
 def test_what_is_remembered_of_a_list_goes_with_the_next_write(workbench: Workbench) -> None:
-    assert "0 reports of 24." in said(open_page("reports", words="cardiomegaly"))
+    assert "0 of 24 reports." in said(open_page("reports", words="cardiomegaly"))
     with database.transaction(workbench.engine) as db:
         db.scalars(select(Report).order_by(Report.id).limit(1)).one().text = "Cardiomegaly."
-    assert "1 report of 24." in said(open_page("reports", words="cardiomegaly"))
+    assert "1 of 24 reports." in said(open_page("reports", words="cardiomegaly"))

@@ -266,7 +266,7 @@ def test_a_case_that_a_search_found_leads_back_to_it_and_claims_no_place_among_c
     onwards = open_page("case", **asked(linked(there, similar)["cards"][0]["href"])[1])
     for case in (there, onwards):
         (back,) = linked(case, "steps")["steps"]
-        assert back["text"] == "To the search"
+        assert back["text"] == "Back to search"
         assert asked(back["href"]) == ("search", {**PINNED, **question, "dataset": "sample", "reviewer": "Ada"})
 
 
@@ -462,7 +462,7 @@ def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workb
     assert len(cards) == 2
     perhaps = open_page("case", image=images[-1].id)
     assert linked(perhaps, "twins")["cards"][0]["title"] == "Possible" and "Nearly the same" not in said(perhaps)
-    assert "No other image is nearly the same picture" in said(open_page("case", image=images[-2].id))
+    assert "No near-duplicates found" in said(open_page("case", image=images[-2].id))
 
 
 def test_the_embedder_loads_while_a_picture_is_chosen_and_its_absence_waits_for_one(

@@ -67,7 +67,7 @@ def test_a_failure_leads_from_the_overview_to_its_reports_and_back(visit: Visit)
     expect(page.get_by_role("heading", name="False negative: pneumonia")).to_be_visible()
     expect(page.get_by_role("heading", name="Reports (4)")).to_be_visible()
     expect(page.get_by_text("Opacity in the right lower zone").first).to_be_visible()
-    expect(page.get_by_role("img", name="under the heatmap: most heat in")).to_be_visible()
+    expect(page.get_by_role("img", name="with heatmap: most heat in")).to_be_visible()
     expect(page.locator(".st-key-similar a.card, a.card").first).to_be_visible()
     page.go_back()
     expect(page).to_have_url(f"{visit.address}/cases?outcome=FN&run=3")
@@ -83,7 +83,7 @@ def test_a_case_leads_to_the_parts_of_its_page_and_to_its_place_on_the_map(visit
         page.get_by_role("link", name=name, exact=True).click()
         expect(page.get_by_role("heading", name=name)).to_be_in_viewport()
         expect(page).to_have_url(f"{visit.address}/case?image=1")
-    page.get_by_role("link", name="Search with it").click()
+    page.get_by_role("link", name="Search with this image").click()
     expect(page).to_have_url(f"{visit.address}/search?by=image&image=1&run=3")
 
 
@@ -244,7 +244,7 @@ def test_an_uploaded_image_of_the_dataset_is_left_out_of_its_own_hits(visit: Vis
 def test_in_a_narrow_window_the_name_of_a_row_is_not_broken_after_every_word(visit: Visit, width: int) -> None:
     visit.page.set_viewport_size({"width": width, "height": 844})
     visit.open("/cases?split=test")
-    name = visit.page.locator("tbody th").filter(has_text="the run's own")
+    name = visit.page.locator("tbody th").filter(has_text="(run default)")
     expect(name).to_be_visible()
     box = name.bounding_box()
     assert box is not None and box["height"] < 70  # two lines

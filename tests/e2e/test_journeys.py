@@ -27,7 +27,7 @@ def test_from_a_failure_to_why_to_similar_cases_to_the_report_to_a_review(visit:
     expect(page).to_have_url(f"{visit.address}/cases?outcome=FP&run=3")
     page.locator("a.card").first.click()
     expect(page.get_by_role("heading", name="False positive: normal")).to_be_visible()
-    expect(page.get_by_text("Evidence for pneumonia (Grad-CAM), against this film's own peak")).to_be_visible()
+    expect(page.get_by_text("Evidence for pneumonia (Grad-CAM), scaled to this image's maximum")).to_be_visible()
     expect(page.get_by_role("heading", name="Similar cases")).to_be_visible()
     expect(page.get_by_role("heading", name="Reports (4)")).to_be_visible()
     case = page.url
@@ -49,7 +49,7 @@ def test_from_a_threshold_to_what_changes_side_to_a_file_of_it(visit: Visit, tmp
     for _ in range(3):
         page.keyboard.press("PageDown")
     expect(page).to_have_url(re.compile(r"threshold=0\.\d+"))
-    link = page.get_by_role("link", name="Show what changes side")
+    link = page.get_by_role("link", name="Show changed predictions")
     expect(link).to_be_visible()
     page.wait_for_timeout(500)  # until the last of the keys has been heard
     visit.drawn()
@@ -80,7 +80,7 @@ def test_picked_cases_are_tagged_and_found_by_the_tag(visit: Visit) -> None:
     field.fill("low inspiration")
     page.keyboard.press("Enter")
     page.get_by_role("button", name="Tag 4 cases").click()
-    expect(page.get_by_text("Tag low inspiration: put on 4 cases.")).to_be_visible()
+    expect(page.get_by_text("Tag low inspiration: added to 4 cases.")).to_be_visible()
     visit.open("/cases?tag=low+inspiration")
     expect(page.get_by_text("4 distinct images.")).to_be_visible()
     expect(page.locator("a.card")).to_have_count(4)
@@ -94,7 +94,7 @@ def test_several_tags_are_put_on_one_after_the_other(visit: Visit) -> None:
         page.get_by_test_id("stPopoverBody").get_by_role("combobox", name="Tag").fill(name)
         page.keyboard.press("Enter")
         page.get_by_role("button", name="Tag 2 cases").click()
-        expect(page.get_by_text(f"Tag {name}: put on 2 cases.")).to_be_visible()
+        expect(page.get_by_text(f"Tag {name}: added to 2 cases.")).to_be_visible()
         visit.drawn()
 
 
@@ -111,7 +111,7 @@ def test_what_was_picked_before_the_server_restarted_is_cleared_for_good(chromiu
     expect(connected).to_have_count(0)
     with running(tmp_path, port=port):
         expect(connected).to_be_attached()
-        page.get_by_role("button", name="Clear").click()
+        page.get_by_role("button", name="Clear selection").click()
         expect(page.get_by_text("that match", exact=False).first).to_be_visible()
         expect(page.locator("input.pick:checked")).to_have_count(0)
         boxes.nth(2).click()
@@ -125,7 +125,7 @@ def test_from_a_disagreement_to_the_reports_side_by_side(visit: Visit) -> None:
     visit.open("/reports?queue=against")
     page.locator("a.card").first.click()
     expect(page.get_by_role("heading", name="Reports (4)")).to_be_visible()
-    page.get_by_text("Compare two of them").click()
+    page.get_by_text("Compare two reports").click()
     expect(page.get_by_text("Choose two reports", exact=False)).to_be_visible()
 
 

@@ -94,7 +94,7 @@ def test_a_box_is_cleared_on_the_map_or_beside_its_figures(visit: Visit, mapped:
     elif way == "key":
         page.keyboard.press("Escape")
     else:
-        page.get_by_role("button", name="Clear the box").click()
+        page.get_by_role("button", name="Clear box").click()
     expect(page.get_by_text("in the box")).to_have_count(0)
     expect(page).to_have_url(f"{visit.address}/map?run=3")
 

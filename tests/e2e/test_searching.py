@@ -89,7 +89,7 @@ def test_a_filter_keeps_the_picture_and_another_picture_keeps_the_filter(visit: 
     hits(visit).first.click()
     expect(visit.page.get_by_role("heading", name="Similar cases")).to_be_visible()
     expect(visit.page.get_by_text("in the list")).to_have_count(0)
-    visit.page.get_by_role("link", name="To the search").click()
+    visit.page.get_by_role("link", name="Back to search").click()
     expect(hits(visit)).to_have_text(found, use_inner_text=True)
     expect(visit.page).to_have_url(f"{visit.address}/search?k=6&run=3")
 

@@ -57,14 +57,14 @@ def canvas(page: Page) -> Locator:
 
 
 def scale(page: Page) -> int:
-    """Screen pixels per film pixel, in percent, once a film is drawn."""
+    """Screen pixels per image pixel, in percent, once a film is drawn."""
     return int(page.locator(".viewer .scale").evaluate(SCALE))
 
 
 def drawn(page: Page) -> NDArray[np.int64]:
     """The pixels (64, 64, 3) in the middle of the canvas; at 1:1 they are the film's own."""
     if scale(page) != 100:
-        page.get_by_role("button", name="One film pixel on one screen pixel").click()
+        page.get_by_role("button", name="one image pixel per screen pixel").click()
         expect(page.locator(".viewer .scale")).to_have_text("100 %")
     return np.array(canvas(page).evaluate(READ, SIDE)).reshape(SIDE, SIDE, 4)[..., :3]
 
@@ -191,7 +191,7 @@ def test_the_wheel_zooms_about_the_pointer(visit: Visit) -> None:
 def test_a_film_smaller_than_fitted_zooms_both_ways_and_lets_the_page_scroll_at_the_end(visit: Visit) -> None:
     page = visit.page
     visit.open(CASE)
-    page.get_by_role("button", name="One film pixel on one screen pixel").click()
+    page.get_by_role("button", name="one image pixel per screen pixel").click()
     for key, shown in (("+", 125), ("+", 156), ("-", 125), ("-", 100), ("-", 100)):
         page.keyboard.press(key)
         assert scale(page) == shown, key
@@ -359,8 +359,8 @@ def test_every_control_is_reached_by_tab_and_has_a_name(visit: Visit) -> None:
     assert names[:4] == [
         "Zoom out",
         "Zoom in",
-        "Fit the film into the viewer",
-        "1:1, one film pixel on one screen pixel",
+        "Fit image to viewer",
+        "1:1, one image pixel per screen pixel",
     ]
     assert names[4] == "Invert"
     assert (names[7:9], names[9:11]) == (["slider", "slider"], ["Heatmap", "slider"])

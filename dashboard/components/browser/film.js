@@ -1,15 +1,15 @@
-// A radiograph on a canvas. Window, centre and invert turn each of its grey levels into another by a table of 256
-// entries, pixel by pixel at the film's own size; what comes of it is scaled onto the canvas, and the heatmap is drawn
-// over that, so its colours stay as they are. Text goes in as text nodes only.
+// A radiograph on a canvas. Window, centre and invert map grey levels through a 256-entry lookup table at the image's
+// own resolution; the result is scaled onto the canvas, and the heatmap is drawn on top, so that its colours are not
+// changed. Text is inserted as text nodes only.
 
-const STEP = 1.25; // zoom of a button or a key
-const MOST = 16; // screen pixels per film pixel
+const STEP = 1.25; // zoom factor of a button or key
+const MOST = 16; // maximum screen pixels per image pixel
 const DRAG = 0.6; // grey levels per screen pixel of a window drag
-const SETTLED = 250; // milliseconds after the last change before it goes into the address
+const SETTLED = 250; // milliseconds between the last change and its update of the URL
 const TYPING = "textarea, select, [contenteditable=true], [role=textbox], [role=combobox], [role=listbox], " +
   "[role=menu], [role=grid], [role=dialog], input:not([type=range], [type=checkbox], [type=radio], [type=button])";
 
-const viewers = new WeakMap(); // Streamlit calls with the same element after each rerun: zoom and pan stay
+const viewers = new WeakMap(); // Streamlit passes the same element after each rerun: zoom and pan are kept
 
 const clamp = (value, low, high) => Math.min(Math.max(value, low), high);
 
@@ -23,8 +23,8 @@ function element(tag, className, children = [], attributes = {}) {
 
 // --- pixels ---
 
-// What a grey level is shown as: the linear VOI LUT of DICOM (PS3.3, C.11.2.1.2.1) from 8 bits to 8 bits, and its
-// complement where inverted. Width 256 about centre 128 leaves every level as it is.
+// Displayed value of a grey level: the linear VOI LUT of DICOM (PS3.3, C.11.2.1.2.1) from 8 to 8 bits, complemented if
+// inverted. Width 256 with centre 128 is the identity.
 function shade(level, { window, centre, invert }) {
   const half = (window - 1) / 2;
   let share = (level - (centre - 0.5)) / (window - 1) + 0.5;
@@ -34,7 +34,7 @@ function shade(level, { window, centre, invert }) {
   return invert ? 255 - shown : shown;
 }
 
-// A picture of our own server as it is stored, upright, without colour management. Throws a sentence for the reader.
+// Fetch an image from our own server, upright and without colour management. Throws a message for the user.
 async function fetched(url, signal) {
   const fail = (why) => (error) => {
     throw signal.aborted ? error : new Error(why);
@@ -47,14 +47,14 @@ async function fetched(url, signal) {
     throw new Error(`file missing: ${said}`);
   }
   const options = { colorSpaceConversion: "none", imageOrientation: "from-image" };
-  return createImageBitmap(await answer.blob(), options).catch(fail("file unreadable: the browser cannot draw it"));
+  return createImageBitmap(await answer.blob(), options).catch(fail("file unreadable: the browser cannot decode it"));
 }
 
-// Grey levels of a bitmap, uint8: ITU-R 601 luma in whole numbers, which leaves grey pixels as they are.
+// Grey levels of a bitmap, uint8: integer ITU-R 601 luma, which leaves grey pixels unchanged.
 function greyOf(bitmap) {
   const { width, height } = bitmap;
   const brush = element("canvas", "", [], { width, height }).getContext("2d", { willReadFrequently: true });
-  brush.fillRect(0, 0, width, height); // what is transparent is black
+  brush.fillRect(0, 0, width, height); // transparent areas become black
   brush.drawImage(bitmap, 0, 0);
   const pixels = brush.getImageData(0, 0, width, height).data;
   const levels = new Uint8Array(width * height);
@@ -64,7 +64,7 @@ function greyOf(bitmap) {
   return levels;
 }
 
-// A film as read: its levels, and a canvas of its own size that holds them as shown.
+// A loaded image: its grey levels, and a canvas of the same size that holds them as displayed.
 function filmOf(bitmap) {
   const { width, height } = bitmap;
   const canvas = element("canvas", "", [], { width, height });
@@ -80,7 +80,7 @@ function develop(film, view) {
   film.canvas.getContext("2d").putImageData(film.picture, 0, 0);
 }
 
-// The window from the 0.5th to the 99.5th percentile of the film's levels.
+// The window from the 0.5th to the 99.5th percentile of the image's grey levels.
 function windowOf(levels) {
   const counts = new Array(256).fill(0);
   for (const level of levels) counts[level] += 1;
@@ -92,7 +92,7 @@ function windowOf(levels) {
   return { window: high - low + 1, centre: clamp(Math.round((low + high + 1) / 2), 0, 255) };
 }
 
-// --- what the reader touches ---
+// --- controls ---
 
 function button(text, label, key, act) {
   const made = element("button", "", [text], { type: "button", "aria-label": label });
@@ -102,7 +102,8 @@ function button(text, label, key, act) {
   return made;
 }
 
-// A labelled slider; `set` hears each movement, `settle` the release. Arrow keys stay in it: elsewhere they turn films.
+// A labelled slider; `set` is called on each movement, `settle` on release. It keeps arrow keys, which change the case
+// elsewhere.
 function slider(text, range, set, settle) {
   const input = element("input", "", [], { type: "range", ...range });
   const value = element("span", "value", [], { "aria-hidden": "true" });
@@ -111,10 +112,10 @@ function slider(text, range, set, settle) {
   input.addEventListener("keydown", (event) => {
     if (event.key.startsWith("Arrow")) event.stopPropagation();
   });
-  const show = (number, said) => {
+  const show = (number, text) => {
     input.value = number;
-    input.setAttribute("aria-valuetext", said);
-    value.textContent = said;
+    input.setAttribute("aria-valuetext", text);
+    value.textContent = text;
   };
   return { input, show, row: element("label", "slider", [element("span", "", [text]), input, value]) };
 }
@@ -128,12 +129,12 @@ function controlsOf(viewer) {
   };
   const made = {
     out: button("\u2212", "Zoom out", "-", () => viewer.zoom(1 / STEP)),
-    scale: element("span", "value scale", [], { title: "Screen pixels per film pixel" }),
+    scale: element("span", "value scale", [], { title: "Screen pixels per image pixel" }),
     in: button("+", "Zoom in", "+", () => viewer.zoom(STEP)),
-    fit: button("Fit", "Fit the film into the viewer", "0", () => viewer.fit()),
-    same: button("1:1", "1:1, one film pixel on one screen pixel", "", () => viewer.scaleTo(1)),
+    fit: button("Fit", "Fit image to viewer", "0", () => viewer.fit()),
+    same: button("1:1", "1:1, one image pixel per screen pixel", "", () => viewer.scaleTo(1)),
     invert: button("Invert", "Invert", "i", () => once({ invert: !viewer.view.invert })),
-    auto: button("Auto", "Auto: window from the 0.5th to the 99.5th percentile of this film", "", () => {
+    auto: button("Auto", "Auto: window from the 0.5th to the 99.5th percentile of this image", "", () => {
       if (viewer.film) once(windowOf(viewer.film.levels));
     }),
     reset: button("Reset", "Reset window width and centre", "", () => {
@@ -147,7 +148,7 @@ function controlsOf(viewer) {
   return made;
 }
 
-// The parts under one root: the stage with the film, the controls, what stands under them.
+// All elements under one root: the stage with the image, the controls, the captions below.
 function layOut(viewer) {
   const controls = controlsOf(viewer);
   const canvas = element("canvas", "", [], { role: "img" });
@@ -168,10 +169,10 @@ function layOut(viewer) {
     element("span", "bar", [heat, legend]), controls.opacity.row, element("p", "caption looked"),
   ]);
   const about = element("p", "caption about");
-  const heatKey = element("span", "", [" h shows or hides the heatmap,"]);
+  const heatKey = element("span", "", [" h toggles the heatmap,"]);
   const hint = element("p", "caption", [
-    "Wheel or pinch zooms, drag moves, Shift-drag or right-drag sets the window. " +
-    "Keys: + and \u2212 zoom, 0 fits, i inverts,", heatKey, " Shift with arrows moves.",
+    "Wheel or pinch to zoom, drag to pan, Shift-drag or right-drag to set the window. " +
+    "Keys: + and \u2212 zoom, 0 fits, i inverts,", heatKey, " Shift+arrows pan.",
   ]);
   const root = element("div", "viewer", [stage, bar, window, heated, about, hint]);
   return { root, stage, canvas, said, legend, heated, heatKey, about, looked: heated.lastChild, controls };
@@ -181,9 +182,9 @@ function layOut(viewer) {
 
 class Viewer {
   constructor(parent) {
-    this.ended = new AbortController(); // takes every listener with it
+    this.ended = new AbortController(); // removes every listener
     this.view = {};
-    this.at = null; // {scale, x, y}: screen pixels per film pixel, film point in the middle; null: fitted
+    this.at = null; // {scale, x, y}: screen pixels per image pixel, image point in the middle; null: fitted
     this.parts = layOut(this);
     parent.querySelector(".viewer")?.remove();
     parent.appendChild(this.parts.root);
@@ -202,12 +203,12 @@ class Viewer {
     clearTimeout(this.timer);
   }
 
-  // New data from the page. The reader's own latest change stands until an answer to it, or to nothing newer, comes.
+  // New data from the page. The user's latest change is kept until an answer to it arrives.
   update(data, send) {
-    const turned = data.src !== this.src; // to another film, or to the first
-    // A change that no answer has shown yet, or had when the link was followed, which did not take it along.
+    const turned = data.src !== this.src; // to another image, or to the first one
+    // A change that has not been answered yet, or had not been when the link was followed, so that the link lacks it.
     const unseen = this.behind || this.serial > this.seen;
-    if (this.serial === undefined || data.serial < this.seen) this.serial = data.serial; // a new session counts anew
+    if (this.serial === undefined || data.serial < this.seen) this.serial = data.serial; // a new session starts counting again
     this.send = send;
     this.seen = data.serial;
     this.usual = data.usual;
@@ -230,7 +231,7 @@ class Viewer {
     this.show();
   }
 
-  // Fetch the film (where it is another one) and the heatmap; the former film goes at once, not when the next is there.
+  // Fetch the image (if it changed) and the heatmap; the previous image is removed at once, not when the next arrives.
   load(src, turned, heatSrc) {
     this.loading?.abort();
     const { signal } = (this.loading = new AbortController());
@@ -254,14 +255,14 @@ class Viewer {
     }
   }
 
-  // Hand a picture on, or why there is none; neither once another film is wanted.
+  // Pass on an image, or the reason why there is none; neither if another image has been requested meanwhile.
   take(url, signal, arrived, failed) {
     fetched(url, signal)
       .then((bitmap) => signal.aborted || arrived(bitmap))
       .catch((error) => signal.aborted || failed(error.message));
   }
 
-  // The reader changes part of the view; `settle` sends it to the address once the hand is off.
+  // The user changes part of the view; `settle` writes it to the URL after release.
   change(part) {
     if (!this.changing) this.serial += 1;
     this.changing = true;
@@ -277,20 +278,20 @@ class Viewer {
       const { view, usual } = this;
       const sent = { serial: this.serial };
       for (const name of Object.keys(usual)) {
-        sent[name] = view[name] === usual[name] ? null : String(Number(view[name])); // null takes it out of the address
+        sent[name] = view[name] === usual[name] ? null : String(Number(view[name])); // null removes it from the URL
       }
       this.send("changed", sent);
     }, SETTLED);
   }
 
-  // --- where the film lies on the canvas ---
+  // --- position of the image on the canvas ---
 
-  // Screen pixels per film pixel when fitted.
+  // Screen pixels per image pixel when fitted.
   fitted() {
     return Math.min(this.parts.canvas.width / this.film.width, this.parts.canvas.height / this.film.height);
   }
 
-  // Scale, and the canvas point of the film's upper left corner; the film covers the canvas or is in its middle.
+  // Scale, and the canvas point of the image's upper left corner; the image covers the canvas or is centred.
   placed() {
     const { canvas } = this.parts;
     const scale = this.at ? this.at.scale : this.fitted();
@@ -310,7 +311,7 @@ class Viewer {
     this.ask();
   }
 
-  // Zoom so that the film point at a canvas point (the middle where none is given) stays there.
+  // Zoom so that the image point at a canvas point (by default the middle) stays there.
   scaleTo(wanted, point) {
     if (!this.film) return;
     const { canvas } = this.parts;
@@ -325,12 +326,12 @@ class Viewer {
     this.ask();
   }
 
-  // Whether zooming out changes nothing: the film is fitted, or at 1:1 and smaller than that.
+  // Whether zooming out has no effect: the image is fitted, or at 1:1 and smaller than that.
   least() {
     return !this.at || this.at.scale <= Math.min(this.fitted(), 1);
   }
 
-  // Zoom by a factor; out of a film that is larger than fitted, not beyond that.
+  // Zoom by a factor; zooming out of an image larger than fitted stops there.
   zoom(factor, point) {
     if (!this.film) return;
     const { scale } = this.placed();
@@ -339,7 +340,7 @@ class Viewer {
     else if (factor !== 1) this.scaleTo(scale * factor, point);
   }
 
-  // Move the film by canvas pixels.
+  // Move the image by canvas pixels.
   move(x, y) {
     if (!this.film || !this.at) return;
     this.at.x -= x / this.at.scale;
@@ -356,7 +357,7 @@ class Viewer {
     this.ask();
   }
 
-  // Bring the controls in line with the view, and ask for a drawing.
+  // Update the controls to the view, and request a redraw.
   show() {
     const { parts, view } = this;
     const { controls } = parts;
@@ -368,11 +369,11 @@ class Viewer {
     controls.invert.setAttribute("aria-pressed", view.invert);
     controls.heat.setAttribute("aria-pressed", heated);
     parts.legend.classList.toggle("off", !heated);
-    parts.canvas.setAttribute("aria-label", heated ? `${this.alt}, under the heatmap: ${this.heat.alt}` : this.alt);
+    parts.canvas.setAttribute("aria-label", heated ? `${this.alt}, with heatmap: ${this.heat.alt}` : this.alt);
     this.ask();
   }
 
-  // One drawing a frame, however many changes ask for it.
+  // One redraw per frame, however many changes request it.
   ask() {
     this.frame ??= requestAnimationFrame(() => {
       this.frame = undefined;
@@ -399,7 +400,7 @@ class Viewer {
     const place = [left, top, this.film.width * scale, this.film.height * scale];
     brush.imageSmoothingQuality = "high";
     brush.drawImage(this.film.canvas, ...place);
-    brush.globalAlpha = this.view.opacity; // the layer's alpha is its heat: a colour weighs opacity times heat
+    brush.globalAlpha = this.view.opacity; // the layer's alpha is its heat: a colour is weighted by opacity times heat
     if (this.layer && this.view.opacity) brush.drawImage(this.layer, ...place);
     brush.globalAlpha = 1;
     controls.scale.textContent = `${Math.round(scale * 100)} %`;
@@ -418,7 +419,7 @@ class Viewer {
     const ways = { ArrowLeft: [1, 0], ArrowRight: [-1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
     if (bound[event.key]) {
       event.preventDefault();
-      if (!event.repeat || "+=-".includes(event.key)) bound[event.key].click(); // held, a switch would flicker
+      if (!event.repeat || "+=-".includes(event.key)) bound[event.key].click(); // a toggle would flicker while the key is held
     } else if (event.shiftKey && ways[event.key] && event.composedPath().includes(this.parts.stage)) {
       event.preventDefault();
       this.move(...ways[event.key].map((way) => way * this.parts.canvas.width / 10));
@@ -426,11 +427,11 @@ class Viewer {
   }
 }
 
-// Wheel and fingers zoom, a drag moves, the right button or Shift with the left sets the window.
+// Wheel and pinch zoom, a drag pans, the right button or Shift with the left button sets the window.
 function listenToPointers(viewer) {
   const { stage, canvas } = viewer.parts;
-  const down = new Map(); // pointer: where it last was, in canvas pixels
-  let windowing = null; // where a window drag began, and the view then
+  const down = new Map(); // pointer id -> its last position, in canvas pixels
+  let windowing = null; // start of a window drag, and the view at that time
 
   const point = (event) => {
     const box = canvas.getBoundingClientRect();
@@ -492,7 +493,7 @@ export default function ({ data, parentElement, setTriggerValue }) {
   viewers.set(parentElement, viewer);
   viewer.update(data, setTriggerValue);
   return () => {
-    if (viewer.parts.root.isConnected) return; // called for an answer that a later one overtook
+    if (viewer.parts.root.isConnected) return; // called for an outdated answer
     viewer.close();
     viewers.delete(parentElement);
   };

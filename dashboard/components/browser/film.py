@@ -1,4 +1,4 @@
-"""How a radiograph is looked at: a viewer that zooms, windows and inverts it, with the heatmap as a layer over it."""
+"""Radiograph viewer with zoom, window, inversion and the heatmap as an overlay."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,16 +13,16 @@ from engine.overlays import STOPS
 HERE = Path(__file__).parent
 KEY = "film"
 SERIAL = "film_serial"
-"""In the session: the number of the browser's change that was last written to the URL. Each answer carries it back, so
-that the viewer knows an answer to an earlier change from one to its latest."""
+"""Session key: number of the browser's change that was last written to the URL. Each answer returns it, so that the
+viewer can distinguish an answer to an earlier change from one to its latest."""
 
 
 @dataclass(frozen=True)
 class View:
-    """How the film is shown; the defaults leave its grey levels as they are.
+    """Display settings of the radiograph; the defaults leave its grey levels unchanged.
 
-    opacity: of the heatmap where it is hottest, 0 (off) to 1. window: how many of the 256 grey levels are spread from
-    black to white, 1 to 256. centre: the level in their middle, 0 to 255. Both as in DICOM (PS3.3, C.11.2.1.2.1).
+    opacity: of the heatmap at its maximum, 0 (off) to 1. window: window width, the number of grey levels from black to
+    white, 1 to 256. centre: window centre, 0 to 255. Both as in DICOM (PS3.3, C.11.2.1.2.1).
     """
 
     opacity: float = 0.4
@@ -33,7 +33,7 @@ class View:
 
 @dataclass(frozen=True)
 class Heat:
-    """The heatmap as a layer: where it is, what it says in words, what stands under it."""
+    """The heatmap as an overlay: its URL, its description in words, its caption."""
 
     src: str
     alt: str
@@ -41,7 +41,7 @@ class Heat:
 
 
 def view() -> View:
-    """The view in the URL; what it does not name, or names wrongly, is as by default."""
+    """The view in the URL, with defaults for absent or invalid parameters."""
     window, centre = address.number("window", low=1, high=256), address.number("centre", high=255)
     return View(
         opacity=address.share("opacity", View.opacity),
@@ -52,14 +52,14 @@ def view() -> View:
 
 
 def kept() -> dict[str, object]:
-    """The view's part of the URL, for a link to another film."""
+    """The view's URL parameters, for a link to another case."""
     now, usual = view(), View()
-    said = {"opacity": f"{now.opacity:g}", "window": now.window, "centre": now.centre, "invert": int(now.invert)}
-    return {name: value if getattr(now, name) != getattr(usual, name) else None for name, value in said.items()}
+    given = {"opacity": f"{now.opacity:g}", "window": now.window, "centre": now.centre, "invert": int(now.invert)}
+    return {name: value if getattr(now, name) != getattr(usual, name) else None for name, value in given.items()}
 
 
 def show(*, src: str, alt: str, caption: str, heat: Heat | None) -> None:
-    """The film at this URL, large, with what changes its view under it; heat is None where there is no heatmap."""
+    """The image at this URL, large, with display controls below it; heat is None if there is no heatmap."""
     data = {
         "src": src,
         "alt": alt,
@@ -73,7 +73,7 @@ def show(*, src: str, alt: str, caption: str, heat: Heat | None) -> None:
 
 
 def _changed() -> None:
-    """Write what the reader set in the viewer to the URL; what is odd in it is left aside when the URL is read."""
+    """Write the user's settings to the URL; invalid values are ignored when the URL is read."""
     sent = st.session_state[KEY].get("changed")
     if not isinstance(sent, Mapping):
         return

@@ -1,1 +1,1 @@
-"""What the page of one case is made of."""
+"""Components of the case page."""

@@ -1,4 +1,4 @@
-"""What every classifier said of one image, run after run."""
+"""Predictions of all runs for one image."""
 
 import streamlit as st
 
@@ -12,12 +12,12 @@ from db.queries import cases
 from db.queries.cases import Case
 
 LATEST = 8
-"""Runs that are told beside the one in view."""
+"""Maximum number of runs listed besides the selected one."""
 
 
 def show(dataset: Dataset, case: Case, view: filters.View) -> None:
-    """A table of the latest predictions of the case and that of the run in view, which is marked, and how many more
-    there are; nothing where there is one."""
+    """A table of the latest predictions of the case, with the selected run highlighted, and the number of further runs;
+    nothing if there is only one prediction."""
     with resources.reading() as session:
         found = cases.predictions(session, case.id)
     if len(found) < 2:
@@ -29,7 +29,7 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
             continue
         threshold = filters.threshold_of(run)
         outcome = cases.outcome(case.label, prediction.probability, threshold)
-        held_out = "" if prediction.fold is None else f", fold {prediction.fold} held it out"
+        held_out = "" if prediction.fold is None else f", held out in fold {prediction.fold}"
         rows.append(
             [
                 Cell(f"{run.id}", navigation.in_run(run), tone="chosen" if run.id == view.question.run_id else ""),
@@ -39,7 +39,7 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
                 Cell(outcome or "", tone="wrong" if outcome in ("FP", "FN") else ""),
             ]
         )
-    st.markdown("**Predictions, run by run**")
+    st.markdown("**Predictions by run**")
     heads = [">Run", "Classifier", ">Probability", ">Threshold", "Outcome"]
     linked.table(heads, rows, key="history", caption="Predictions of this case by run")
     if others[LATEST:]:

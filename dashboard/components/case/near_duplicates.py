@@ -1,4 +1,4 @@
-"""Which images are nearly the same picture as a case, and whether one of them gives a figure away."""
+"""Near-duplicates of a case, and whether one of them leaks across splits."""
 
 import streamlit as st
 
@@ -10,7 +10,7 @@ from db.queries.cases import Case, Question
 
 
 def show(dataset: Dataset, case: Case, view: filters.View) -> None:
-    """The near-duplicates of a case with their verdicts; where nothing was compared yet, the command that does it."""
+    """The near-duplicates of a case with their verdicts, or the command that searches for them."""
     with resources.reading() as session:
         run = runs.in_force(session, "duplicates", dataset.id)
         found = duplicates.of_image(session, run.id, case.id) if run else []
@@ -20,21 +20,21 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
     compared = (run.summary or {}).get("images") if run else None
     if run is not None and compared not in (None, total):
         panels.missing(
-            f"Images have come or gone since run {run.id} looked for nearly equal pictures; look again:",
+            f"Images were added or removed since run {run.id} searched for near-duplicates. Run again:",
             panels.chain(dataset, "duplicates"),
         )
     if run is None:
-        panels.missing("Nearly equal pictures have not been looked for yet:", panels.chain(dataset, "duplicates"))
+        panels.missing("Near-duplicates have not been searched for yet. Run:", panels.chain(dataset, "duplicates"))
         return
     if not found and compared in (None, total):
-        st.caption(f"No other image is nearly the same picture (run {run.id}).")
+        st.caption(f"No near-duplicates found (run {run.id}).")
     if not found:
         return
     apart = {twin.image.split for twin in found if twin.pair.verdict == duplicates.NEAR_DUPLICATE} - {case.split}
     if apart:
         splits = ", ".join(sorted(split or "no split" for split in apart))
         st.warning(
-            f"Nearly the same picture stands in {wording.plain(splits)}: figures that hold the two apart are too good.",
+            f"A near-duplicate is in {wording.plain(splits)}: metrics that rely on separate splits are too optimistic.",
             icon=":material/content_copy:",
         )
     lines = {twin.image.id: _facts(case, twin) for twin in found}
@@ -45,5 +45,5 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
 def _facts(case: Case, twin: duplicates.NearDuplicateCase) -> list[str]:
     pair = twin.pair
     alike = "" if pair.similarity is None else f", similarity {pair.similarity:.3f}"
-    patient = "same patient" if twin.image.patient_key == case.patient_key else "another patient by its name"
-    return [f"{pair.hash_distance} of 256 bits differ{alike}", patient]
+    patient = "same patient" if twin.image.patient_key == case.patient_key else "different patient key"
+    return [f"{pair.hash_distance} of 256 hash bits differ{alike}", patient]

@@ -1,4 +1,4 @@
-"""How a reader walks through a list of cases: to the one before, the one after, and back to the list."""
+"""Steps through a list of cases: previous, next, and back to the list."""
 
 from urllib.parse import parse_qsl
 
@@ -8,25 +8,25 @@ from dashboard.components.browser.linked import Cell
 from db.models import Dataset
 from db.queries.cases import Place
 
-ELSEWHERE = {"search": "To the search", "reports": "To the reports"}
-"""Pages whose hits and rows lead to cases that are in no list of cases; see `address.back_to`."""
+ELSEWHERE = {"search": "Back to search", "reports": "Back to reports"}
+"""Pages other than the list of cases that link to cases; see `address.back_to`."""
 
 
 def listed() -> bool:
-    """Whether the reader comes from a list of cases, as far as the URL tells."""
+    """Whether the user came from a list of cases, according to the URL."""
     return _came_from()[0] not in ELSEWHERE
 
 
 def show(dataset: Dataset, place: Place | None, total: int) -> None:
-    """Links in a row, also on the arrow keys; place is None where the case is not in the list of the URL. Who comes
-    from a search or a list of reports is led back to it, and has no place in a list of cases."""
+    """Links in a row, also bound to the arrow keys. place: None if the case is not in the list of the URL. After a
+    search or a list of reports, the only link is back to it."""
     origin, question = _came_from()
     if origin in ELSEWHERE:
         back = frame.here(origin, dataset, **dict(parse_qsl(question)))
         linked.row([Cell(ELSEWHERE[origin], back)], key="steps")
         return
     if place is None:
-        linked.row([Cell("To the cases", frame.here("cases", dataset, **filters.parameters()))], key="steps")
+        linked.row([Cell("Back to cases", frame.here("cases", dataset, **filters.parameters()))], key="steps")
         return
     page = -(-place.position // grid.SIZE)
     back = frame.here("cases", dataset, **filters.parameters(page=page if page > 1 else None))
@@ -41,7 +41,7 @@ def show(dataset: Dataset, place: Place | None, total: int) -> None:
 
 
 def _came_from() -> tuple[str, str]:
-    """The page that the URL leads back to, and its question."""
+    """The page that the URL links back to, and its query."""
     page, _, question = (address.get(address.BACK) or "").partition("?")
     return page, question
 
@@ -50,4 +50,4 @@ def _step(text: str, image_id: int | None, dataset: Dataset, *, key: str) -> Cel
     if image_id is None:
         return Cell(text, tone="muted")
     href = frame.here("case", dataset, **filters.parameters(image=image_id, **film.kept()))
-    return Cell(text, href, help=f"Key: {key}", key=key)
+    return Cell(text, href, help=f"Shortcut: {key}", key=key)

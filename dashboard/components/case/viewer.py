@@ -1,4 +1,4 @@
-"""How one case looks large: the radiograph under its heatmap, and the facts beside it."""
+"""The radiograph of a case with its heatmap, and the facts next to it."""
 
 from collections.abc import Iterator
 
@@ -13,14 +13,14 @@ from db.models import Dataset
 from db.queries import attributes, cases, runs
 from db.queries.cases import Case
 
-GRAD_CAM, IMPORTED = "Evidence for pneumonia (Grad-CAM)", "Heatmap as it was imported"
+GRAD_CAM, IMPORTED = "Evidence for pneumonia (Grad-CAM)", "Imported heatmap"
 ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
 
-NO_HEATMAP = "No heatmap: the run in view has not explained this image."
+NO_HEATMAP = "The selected run has no heatmap of this image."
 
 
 def show(case: Case, view: filters.View) -> None:
-    """The radiograph, and over it the heatmap of the run in view; without one, why, and the way to one of another."""
+    """The radiograph with the heatmap of the selected run; without one, the reason and a link to a run that has one."""
     heat = _heat(case, view)
     film.show(
         src=pictures.image_url(case.sha256),
@@ -36,23 +36,23 @@ def show(case: Case, view: filters.View) -> None:
 
 
 def _elsewhere(case: Case) -> None:
-    """The way to the case in a run that has a heatmap of it, where there is one."""
+    """A link to the case in a run that has a heatmap of it, if there is one."""
     with resources.reading() as session:
         run = cases.explained(session, case.id)
     if run is not None:
         named = ", ".join(filter(None, [f"Run {run.id}", wording.classifier(run)]))
-        linked.row([Cell(f"{named}, has one", navigation.in_run(run))], key="explained", left=True)
+        linked.row([Cell(f"{named}, has a heatmap", navigation.in_run(run))], key="explained", left=True)
 
 
 def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
-    """What is known of the case, as a table."""
+    """Facts about the case, as a table."""
     cause = f" ({case.cause})" if case.cause else ""
     rows: list[list[Cell | str]] = [
         ["Image", str(case.id)],
         ["Label", f"{wording.LABELS[case.label]}{cause}"],
         ["Prediction", _prediction(case)],
         ["Threshold", wording.percent(view.question.threshold)],
-        ["By", _source(case, view)],
+        ["Predicted by", _source(case, view)],
         *_attributes(dataset, case),
         ["Split", case.split or "none"],
         ["Patient", case.patient_key],
@@ -60,11 +60,11 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         ["Copies", wording.count(case.file_count, "file")],
         ["Dataset", dataset.name],
     ]
-    linked.table(["", "This case"], rows, key="facts", caption="What is known of this case")
+    linked.table(["", "This case"], rows, key="facts", caption="Facts about this case")
 
 
 def _attributes(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:
-    """What is known of the film, each with the way to the cases that share it."""
+    """The attributes of the image, each linked to the cases that share it."""
     with resources.reading() as session:
         known = attributes.of_images(session, [case.id]).get(case.id, {})
     for name, value in known.items():
@@ -73,7 +73,7 @@ def _attributes(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:
 
 
 def zones(case: Case) -> None:
-    """The share of the heatmap in each lung zone, the patient's right on the left, as on the film."""
+    """The share of the heatmap in each lung zone, with the patient's right on the left, as on the radiograph."""
     if not case.zones:
         return
     shares = {zone: float(case.zones.get(zone, 0.0)) for zone in ZONES}
@@ -90,7 +90,7 @@ def zones(case: Case) -> None:
 
 
 def zones_in_words(case: Case) -> str:
-    """The zone with most of the heat."""
+    """The zone with most heat, in words."""
     if not case.zones:
         return "no heat in either lung"
     zone = max(case.zones, key=lambda name: float((case.zones or {})[name]))
@@ -105,23 +105,23 @@ def _heat(case: Case, view: filters.View) -> film.Heat | None:
     return film.Heat(
         src=pictures.heat_url(view.run.id, case.sha256, version=heatmaps.sha256 if heatmaps else ""),
         alt=zones_in_words(case),
-        caption=f"{IMPORTED if view.run.imported else GRAD_CAM}, against this film's own peak",
+        caption=f"{IMPORTED if view.run.imported else GRAD_CAM}, scaled to this image's maximum",
     )
 
 
 def _prediction(case: Case) -> Cell:
     if case.probability is None:
-        return Cell("not predicted by the run in view", tone="muted")
-    said = f"{wording.percent(case.probability)} pneumonia"
+        return Cell("not predicted by the selected run", tone="muted")
+    predicted = f"{wording.percent(case.probability)} pneumonia"
     if case.outcome is None:
-        return Cell(said)
+        return Cell(predicted)
     tone = "wrong" if case.outcome in ("FP", "FN") else "strong"
-    return Cell(f"{said}, {wording.OUTCOMES[case.outcome].lower()}", tone=tone)
+    return Cell(f"{predicted}, {wording.OUTCOMES[case.outcome].lower()}", tone=tone)
 
 
 def _source(case: Case, view: filters.View) -> str:
     if view.run is None or case.probability is None:
-        return "no run in view scored it"
-    held_out = f", fold {case.fold} held it out" if case.fold is not None else ""
-    told = ", ".join(filter(None, [view.run.kind, wording.classifier(view.run)]))
-    return f"run {view.run.id} ({told}{held_out})"
+        return "none"
+    held_out = f", held out in fold {case.fold}" if case.fold is not None else ""
+    source = ", ".join(filter(None, [view.run.kind, wording.classifier(view.run)]))
+    return f"run {view.run.id} ({source}{held_out})"

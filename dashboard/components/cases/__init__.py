@@ -1,1 +1,1 @@
-"""What the list of cases and the map are made of."""
+"""Components of the cases page and the map page."""

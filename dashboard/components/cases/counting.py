@@ -1,4 +1,4 @@
-"""How many cases there are, counted once for each state of the database: what no tally tells is counted row by row."""
+"""Counts of cases, cached per state of the database, because counts without a tally go through all rows."""
 
 from dataclasses import replace
 
@@ -12,18 +12,18 @@ from db.queries.cases import Outcome, Question
 
 
 def total(question: Question) -> int:
-    """How many distinct images match."""
+    """Number of distinct images that match."""
     return _total(resources.revision(), question)
 
 
 def outcomes(question: Question) -> dict[Outcome, int] | None:
-    """How many of each outcome, whichever the question asks for; None where there is no run or no threshold."""
+    """Number of images with each outcome, ignoring the outcome filter; None without a run or a threshold."""
     return _outcomes(resources.revision(), question)
 
 
 def elsewhere(view: filters.View) -> Run | None:
-    """Where the run in view predicted none of the question's images: a run that did, the one behind it before others;
-    None where there is none."""
+    """If the selected run has no predictions for the matching images, a run that has, preferably its train run; else
+    None."""
     asked = filters.whichever(view.question)
     for run in filter(None, (view.run, view.behind, *view.runs)):
         threshold = filters.threshold_of(run)

@@ -1,4 +1,4 @@
-"""How a list of cases leaves the page: as CSV or as JSON lines, made when it is asked for."""
+"""Download of a list of cases as CSV or JSON lines, generated on request."""
 
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -14,7 +14,7 @@ from db.queries import attributes, cases, reviews
 from engine.tables import csv_text, json_text
 
 MOST = 200_000
-"""Cases in a file."""
+"""Maximum number of cases in a file."""
 COLUMNS = (
     *("image", "file", "sha256", "split", "label", "cause", "patient", "copies", "run", "probability", "threshold"),
     *("outcome", "error", "fold", "zones", "attributes", "tags"),
@@ -22,8 +22,8 @@ COLUMNS = (
 
 
 def buttons(dataset: Dataset, view: filters.View, picked: Callable[[], Sequence[int]], *, disabled: bool) -> None:
-    """Two downloads: of the picked cases, or of all that match where there are none, in the list's order. picked: tells
-    their ids when a file is asked for."""
+    """Two download buttons, for the selected cases or, if none is selected, for all that match, in list order. picked:
+    returns the selected ids when a file is requested."""
     kinds: tuple[tuple[str, str, str, Callable[[Iterator[dict[str, Any]]], str]], ...] = (
         ("CSV", "csv", "text/csv", as_csv),
         ("JSON lines", "jsonl", "application/jsonl", as_json_lines),
@@ -36,7 +36,7 @@ def buttons(dataset: Dataset, view: filters.View, picked: Callable[[], Sequence[
             mime=mime,
             on_click="ignore",
             disabled=disabled,
-            help=f"At most {MOST:,} cases, in the order of the list.",
+            help=f"At most {MOST:,} cases, in list order.",
         )
 
 
@@ -47,7 +47,7 @@ def _made(
 
 
 def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """What is known of each case, a value for each of COLUMNS; None where it is unknown."""
+    """One row for each case with a value for each of COLUMNS; None if unknown."""
     question = view.question
     with resources.reading() as session:
         wanted = picked or cases.listed(session, question, limit=MOST)
@@ -77,5 +77,5 @@ def as_csv(found: Iterator[dict[str, Any]]) -> str:
 
 
 def as_json_lines(found: Iterator[dict[str, Any]]) -> str:
-    """A JSON object a line."""
+    """One JSON object per line."""
     return "".join(f"{json_text(row)}\n" for row in found)

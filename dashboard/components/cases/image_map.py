@@ -1,4 +1,4 @@
-"""How the map of all images reads: the chart, a point that leads to its case, and what a box over it holds."""
+"""The map of all images: the chart, points that open their case, and a box that lists the images inside it."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -24,43 +24,43 @@ from engine.map_points import OUTCOMES, Points, drawn, inside, most_wrong
 BY = {"label": "Label", "outcome": "Outcome", "probability": "Probability", "cluster": "Cluster"}
 NAMES = {"umap": "UMAP", "tsne": "t-SNE"}
 SHOWN = 48
-"""Images of a box that are shown; it is counted whole."""
+"""Maximum number of images shown of a box; counts cover the whole box."""
 WHOLE = 6_000
-"""Images up to which all are drawn."""
+"""Up to this number of images, all are drawn."""
 DRAWN, FAILURES = 3_000, 1_000
-"""Points drawn of more images, so that a browser shows them in half a second, and failures among them that come before
-the rest."""
+"""Points drawn if there are more images, so that a browser needs half a second, and how many of them are reserved for
+failures."""
 
 MOST_VALUES = 7
-"""Values up to which an attribute has a colour for each."""
+"""Maximum number of values of an attribute that can be used as colours."""
 NAMED = 1_000
-"""Points up to which each is an element of the page, with a name; more are painted, twice as quickly."""
+"""Up to this number, points are SVG elements with accessible names; more are drawn on a canvas, twice as fast."""
 
 DRAGGED = "map_dragged"
-"""In the session: how often a box was dragged over the map, or cleared on it."""
-TOLD = "map_told"
-"""In the session: the chart that told the last of these, and what."""
+"""Session key: how often a box was dragged on the map or cleared."""
+REPORTED = "map_reported"
+"""Session key: the chart that reported the last of these, and the box."""
 
 HAIR = 0.01
-"""Of the map's units: edges that differ by less are the same, since a pixel is more."""
+"""In map units: edges that differ by less are equal, because a pixel is larger."""
 
 
 def colours(dataset: Dataset, run: Run) -> dict[str, str]:
-    """What the run's points can be coloured by; attributes of few values among it."""
+    """What the run's points can be coloured by, including attributes with few values."""
     clustered = "clusters" in (run.summary or {})
-    usual = {name: said for name, said in BY.items() if clustered or name != "cluster"}
+    usual = {name: shown for name, shown in BY.items() if clustered or name != "cluster"}
     few = (name for name in filters.attributes_of(dataset) if len(dataset.attributes[name]) <= MOST_VALUES)
     return usual | {f"{filters.ATTRIBUTE}{name}": name.capitalize() for name in few}
 
 
 def opened(dataset: Dataset, run: Run, method: str, view: filters.View, *, by: str) -> Points:
-    """The run's map by that method with what is known of its images, and what its points are coloured by; images that
-    are gone are left out. Raises InputError where a file is missing."""
+    """The run's map by this method, with the data of its images and the values for colouring; images that were removed
+    are left out. Raises InputError if a file is missing."""
     with resources.reading() as session:
         made = {one.name: (one.path, one.sha256) for one in runs.artifacts(session, run.id)}
         ingest = runs.in_force(session, "ingest", view.question.dataset_id)
     if method not in made or "ids" not in made:
-        raise InputError(f"run {run.id} has no map by {method}; draw it: python -m jobs map")
+        raise InputError(f"run {run.id} has no {method} map; create it: python -m jobs map")
     mark = [made["ids"][1], *(str((one.id, one.finished)) for one in (ingest, view.run) if one)]
     points = _points(
         made["ids"],
@@ -72,7 +72,9 @@ def opened(dataset: Dataset, run: Run, method: str, view: filters.View, *, by: s
         mark=mark,
     )
     if not len(points.ids):
-        raise InputError(f"no image on the map of run {run.id} is there any more; draw it again: python -m jobs map")
+        raise InputError(
+            f"none of the images on the map of run {run.id} exists any more; create it again: python -m jobs map"
+        )
     name = by.removeprefix(filters.ATTRIBUTE)
     if name == by:
         return points
@@ -95,7 +97,7 @@ def _points(
     threshold: float | None,
     mark: list[str],
 ) -> Points:
-    """The points, and what follows from them, for all sessions."""
+    """The points and values derived from them, shared by all sessions."""
     here, labels, probabilities = _known(*ids, dataset_id, run_id, mark)
 
     def left(file: File) -> Any:
@@ -105,10 +107,10 @@ def _points(
     return Points(left(ids), left(places), labels, probabilities, threshold, grouped)
 
 
-@st.cache_resource(show_spinner="Reading what is known of the images on the map.", max_entries=4)
+@st.cache_resource(show_spinner="Loading the image data of the map.", max_entries=4)
 def _values(_ids: Any, dataset_id: int, name: str, names: tuple[str, ...], mark: list[str]) -> Any:
-    """Which of `names` each image's value of an attribute is, int16 (n,). mark: see `_known`, the map's file among it,
-    which the ids follow from."""
+    """Index into `names` of each image's attribute value, int16 (n,). mark: see `_known`; includes the map's file,
+    which determines the ids."""
     code = {value: number for number, value in enumerate(names)}
     with resources.reading() as session:
         parts = columns.attribute(session, dataset_id, name)
@@ -118,31 +120,31 @@ def _values(_ids: Any, dataset_id: int, name: str, names: tuple[str, ...], mark:
 
 @st.cache_resource(show_spinner=False, max_entries=8)
 def _array(path: str, sha256: str) -> Any:
-    """An array of the map, left on disk. sha256: of the file, so that a map drawn anew is read anew."""
+    """A memory-mapped array of the map. sha256: of the file, so that a new map is loaded again."""
     file = resources.artifacts() / path
     if not file.exists():
-        raise InputError(f"{path} is missing; draw the map again: python -m jobs map")
+        raise InputError(f"{path} is missing; create the map again: python -m jobs map")
     return np.load(file, mmap_mode="r", allow_pickle=False)
 
 
-@st.cache_resource(show_spinner="Reading what is known of the images on the map.", max_entries=4)
+@st.cache_resource(show_spinner="Loading the image data of the map.", max_entries=4)
 def _known(path: str, sha256: str, dataset_id: int, run_id: int | None, mark: list[str]) -> tuple[Any, Any, Any]:
-    """Which of the map's images are still there, (n,), and of those the labels and probabilities, (m,) each.
+    """Mask of the map's images that still exist, (n,), and their labels and probabilities, (m,) each.
 
-    mark: the ingest and the predictions behind them. The database's revision would do as well, but it changes with
-    every heartbeat of a job, and a million rows take seconds.
+    mark: identifies the ingest and the predictions. The database's revision would work too, but it changes with every
+    heartbeat of a job, and loading a million rows takes seconds.
     """
     wanted = np.asarray(_array(path, sha256))
     with resources.reading() as session:
         labels = _of(wanted, columns.labels(session, dataset_id), -2.0)
-        said = columns.probabilities(session, run_id) if run_id is not None else []
-        probabilities = _of(wanted, said, np.nan)
+        stored = columns.probabilities(session, run_id) if run_id is not None else []
+        probabilities = _of(wanted, stored, np.nan)
     here = labels > -2.0
     return here, labels[here].astype(np.int8), probabilities[here]
 
 
 def _of(wanted: Any, parts: Iterable[columns.Part], missing: float) -> Any:
-    """The value of each wanted id, float64 (n,), from parts of rows of id and value."""
+    """The value of each wanted id, float64 (n,), from batches of (id, value) rows."""
     flat = (np.fromiter(chain.from_iterable(part), np.float64, 2 * len(part)).reshape(-1, 2) for part in parts)
     table = np.concatenate([np.empty((0, 2)), *flat])
     table = table[np.argsort(table[:, 0], kind="stable")]
@@ -153,15 +155,15 @@ def _of(wanted: Any, parts: Iterable[columns.Part], missing: float) -> Any:
 
 
 def chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: int | None) -> None:
-    """The map; a box that is dragged goes into the URL, a point that is clicked leads to its case. marked: the image
-    that a ring makes out."""
+    """Draw the map; a dragged box is written to the URL, a clicked point opens its case. marked: the image highlighted
+    with a ring."""
     _chart(dataset, points, method=method, by=by, marked=marked, dragged=_dragged())
 
 
 @st.fragment
 def _chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: int | None, dragged: int) -> None:
-    """The map as a fragment: whatever the chart reports, also the box that it was drawn with, redraws the map alone.
-    Only where a box was dragged since the page was drawn is the whole page run again.
+    """The map as a fragment: events of the chart, including the box that it was drawn with, redraw only the map. The
+    whole page is rerun only if a box was dragged since the page was drawn.
 
     dragged: how often a box had been dragged when the page was drawn.
     """
@@ -179,7 +181,7 @@ def _chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: in
     table["probability"] = points.probabilities[rows]
     for name in {"label", "outcome", by} - {"probability"}:
         table[name] = points.column(name, rows)
-    with debug_mode(False):  # its check of a specification that never changes would take half of the page's time
+    with debug_mode(False):  # validating an unchanging specification would take half of the page's time
         made = image_map(
             table,
             method=NAMES.get(method, method),
@@ -190,8 +192,8 @@ def _chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: in
             marked=marked,
             synthetic=dataset.synthetic,
         )
-    said(points, rows)
-    # Under a key that was there before, the browser may bring back the box that was dragged, after a step back as well.
+    describe_sample(points, rows)
+    # If a key is reused, the browser may restore the dragged box, also after a step back.
     key = f"map_{method}_{by}_{address.get('box')}_{dragged}"
     shown = for_page(made, dark=st.context.theme.type == "dark")
     if len(rows) > NAMED:
@@ -202,7 +204,7 @@ def _chart(dataset: Dataset, points: Points, *, method: str, by: str, marked: in
 
 
 def marked(dataset: Dataset, points: Points, run: Run) -> int | None:
-    """The image that the URL names, with the way back to its case; of one that is not on the map, why it is not."""
+    """The image that the URL names, with a link to its case; if it is not on the map, say why and return None."""
     number = address.number("image")
     if number is None:
         return None
@@ -214,38 +216,38 @@ def marked(dataset: Dataset, points: Points, run: Run) -> int | None:
             st.markdown(f"Dataset {wording.plain(dataset.name)} has no {name}.")
             return None
         again = job("map", dataset.name)
-        st.markdown(f"Of {name} run {run.id} drew no point. Draw the map again: {wording.plain(again)}")
+        st.markdown(f"I{name[1:]} is not on the map of run {run.id}. Create the map again: {wording.plain(again)}")
         return None
     back = frame.here("case", dataset, **filters.parameters(image=number))
-    linked.row([Cell("The ring is around"), Cell(name, back)], key="marked", left=True)
+    linked.row([Cell("The ring marks"), Cell(name, back)], key="marked", left=True)
     return number
 
 
-def said(points: Points, rows: Any) -> None:
-    """Which part of the images is drawn, where not all are."""
+def describe_sample(points: Points, rows: Any) -> None:
+    """Say which images are drawn, if not all are."""
     total = len(points.ids)
     if len(rows) == total:
         return
     wrong, shown = int(points.failures.sum()), int(points.failures[rows].sum())
     st.caption(
-        f"Drawn are {len(rows):,} of {total:,} images, always the same: {shown:,} of the {wrong:,} that the classifier "
-        f"gets wrong, and {len(rows) - shown:,} of the others. So failures look more frequent than they are; the "
-        "legend and a box count all images."
+        f"The map shows a fixed sample of {len(rows):,} of {total:,} images: {shown:,} of the {wrong:,} that the "
+        f"classifier gets wrong and {len(rows) - shown:,} of the others. Failures therefore look more frequent than "
+        "they are; the counts in the legend and of a box cover all images."
     )
 
 
 def _follow(dataset: Dataset, selection: Any) -> None:
-    """Go where the chart was clicked."""
+    """Open the case of a clicked point."""
     clicked = selection.get("image") or []
     if clicked:
         redirect.to(frame.here("case", dataset, **filters.parameters(image=int(clicked[0]["image_id"]))))
 
 
 def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
-    """Write the box that was dragged over the chart to the URL, or remove it where it was cleared.
+    """Write a dragged box to the URL, or remove it from the URL if it was cleared.
 
-    drawn: the box that the chart was drawn with. The chart reports that one too, perhaps after the URL has changed, so
-    it is ignored.
+    drawn: the box that the chart was drawn with, which is ignored: the chart reports it too, perhaps after the URL has
+    changed.
     """
     selection = st.session_state[key].selection
     box = selection.get("box") or {}
@@ -259,10 +261,10 @@ def _boxed(key: str, drawn: tuple[float, ...] | None) -> None:
 
 
 def _put(key: str, box: str | None) -> None:
-    """Write a box that the chart reported to the URL, once: after a quick step back the browser may report it again."""
-    if st.session_state.get(TOLD) == (key, box):
+    """Write a reported box to the URL once: after a quick step back the browser may report it again."""
+    if st.session_state.get(REPORTED) == (key, box):
         return
-    st.session_state[TOLD] = (key, box)
+    st.session_state[REPORTED] = (key, box)
     st.session_state[DRAGGED] = _dragged() + 1
     address.put(box=box)
 
@@ -272,7 +274,7 @@ def _dragged() -> int:
 
 
 def edges_in_url() -> tuple[float, float, float, float] | None:
-    """The URL's box: left and right, lower and upper edge; None where it names none."""
+    """The box in the URL: left, right, lower and upper edge; None if there is none."""
     try:
         one, other, low, high = (float(edge) for edge in (address.get("box") or "").split(","))
     except ValueError:
@@ -283,33 +285,33 @@ def edges_in_url() -> tuple[float, float, float, float] | None:
 
 
 def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
-    """How many images the URL's box holds, how often the classifier is wrong on them, and the most wrong of them."""
+    """The number of images in the URL's box, the classifier's error rate on them, and the most wrong of them."""
     edges = edges_in_url()
     if edges is None:
         return
     rows = inside(points, edges)
     ill = int((points.labels[rows] == 1).sum())
     judged = int((points.outcomes[rows] != OUTCOMES.index("not judged")).sum())
-    told = f"**{wording.count(len(rows), 'image')}** in the box, {ill:,} with the label pneumonia."
+    summary = f"**{wording.count(len(rows), 'image')}** in the box, {ill:,} labelled pneumonia."
     if judged:
         wrong = int(points.failures[rows].sum())
         rate = wording.percent(wrong / judged)
-        told += f" Run {view.question.run_id} judged {judged:,} and is wrong on **{rate}** ({wrong:,})."
+        summary += f" Run {view.question.run_id} is wrong on **{rate}** ({wrong:,} of {judged:,} with an outcome)."
     wrongest = partial(_wrongest, points, rows)
-    selection.tell()
+    selection.show_message()
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(told, width="content")
-        st.button("Clear the box", on_click=partial(address.put, box=None))
+        st.markdown(summary, width="content")
+        st.button("Clear box", on_click=partial(address.put, box=None))
         if len(rows):
             selection.take_away(dataset, view, partial(wrongest, limit=exports.MOST), len(rows))
     ids = wrongest(limit=SHOWN)
     if len(rows) > len(ids):
-        st.caption(f"Shown are {len(ids)} of them, those on which the classifier is most wrong first.")
+        st.caption(f"Showing {len(ids)} of them, most wrong first.")
     with resources.reading() as session:
         found = cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)
     grid.show(dataset, [found[number] for number in ids if number in found], key="boxed")
 
 
 def _wrongest(points: Points, rows: Any, *, limit: int) -> list[int]:
-    """Ids of the images of these rows, those on which the classifier is most wrong first."""
+    """Ids of the images of these rows, most wrong first."""
     return list(points.ids[most_wrong(points, rows, limit=limit)].tolist())

@@ -1,4 +1,4 @@
-"""How a page of the list of cases looks: as a grid of thumbnails or as a table, each with boxes to pick from."""
+"""A page of the list of cases as a grid of thumbnails or as a table, both with selection boxes."""
 
 from collections.abc import Sequence
 
@@ -16,12 +16,12 @@ KEY = "cases"
 
 
 def look() -> str:
-    """The look that the URL names, as buttons."""
-    return address.choice("Look", LOOKS, name="look", default="grid", labelled=False) or "grid"
+    """The view selected in the URL, drawn as buttons."""
+    return address.choice("View as", LOOKS, name="look", default="grid", labelled=False) or "grid"
 
 
 def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: str) -> None:
-    """The cases in one of LOOKS."""
+    """Draw the cases in one of LOOKS."""
     ids = [case.id for case in shown]
     other = view.question.flipped
     with resources.reading() as session:
@@ -39,7 +39,7 @@ def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: s
 
 
 def _mark(view: filters.View, case: Case) -> str:
-    """The outcome, or where another threshold changes it both, such as "FN > TP"."""
+    """The outcome, or both outcomes if another threshold changes it, such as "FN > TP"."""
     usual = cases.outcome(case.label, case.probability, view.question.own_threshold)
     return f"{usual} \N{RIGHTWARDS ARROW} {case.outcome}" if usual != case.outcome and usual else case.outcome or ""
 
@@ -70,4 +70,4 @@ def _table(
         )
     heads = [">Image", "Label", ">Probability", *other, "Outcome", "Split", "Patient", "File", "Tags"]
     picking = selection.picking(dataset, KEY, [case.id for case in shown])
-    linked.table(heads, rows, key=KEY, caption="Cases of this page", picking=picking)
+    linked.table(heads, rows, key=KEY, caption="Cases on this page", picking=picking)

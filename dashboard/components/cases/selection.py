@@ -1,4 +1,4 @@
-"""Which cases of a list are picked, and what can be done with them: tag, take a tag off, take away as a file."""
+"""Selected cases of a list, and actions on them: add or remove a tag, download, review."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,21 +20,21 @@ from db.queries import cases, reviews
 from db.session import DatabaseUnavailableError
 
 SERIAL = "chosen_serial"
-"""In the session: the number of the browser's change that was last written to the URL. A session counts from its start
-in milliseconds, so that a change the browser still holds of a lost session has a lower number."""
+"""Session key: number of the browser's change that was last written to the URL. A session starts counting at its start
+time in milliseconds, so that a change the browser still holds from a lost session has a lower number."""
 TAG = "tag_name"
-"""In the session: the tag in the form."""
-TOLD = "chosen_told"
-"""In the session: what came of the last action, until it has been shown."""
+"""Session key: the tag in the form."""
+MESSAGE = "chosen_message"
+"""Session key: result of the last action, until it has been shown."""
 TAGGED = 20_000
-"""Cases that are tagged at once."""
+"""Maximum number of cases tagged at once."""
 
 Ids = Callable[[], Sequence[int]]
-"""Tells the ids of some cases when they are wanted."""
+"""Returns the ids of some cases on request."""
 
 
 def chosen(dataset: Dataset) -> list[int]:
-    """The picked cases of the dataset, in the order they were picked; others stay picked in no other dataset."""
+    """The selected cases that belong to the dataset, in the order of selection."""
     named = address.numbers(PICKED, most=MOST_PICKED)
     if not named:
         return []
@@ -44,13 +44,13 @@ def chosen(dataset: Dataset) -> list[int]:
 
 
 def picking(dataset: Dataset, key: str, ids: Sequence[int]) -> linked.Picking:
-    """Boxes beside the cases of a grid or table with that key."""
+    """Selection boxes for the cases of the grid or table with this key."""
     serial = st.session_state.setdefault(SERIAL, time.time_ns() // 1_000_000)
     return linked.Picking(ids, chosen(dataset), serial, partial(_changed, key))
 
 
 def _changed(key: str) -> None:
-    """Write what was picked to the URL; what is no number in it is left aside when it is read."""
+    """Write the selection to the URL, without values that are not numbers."""
     sent = st.session_state[key].get(PICKED)
     if not isinstance(sent, Mapping) or not isinstance(sent.get("ids"), list):
         return
@@ -66,38 +66,38 @@ def _choose(ids: Sequence[int]) -> None:
 
 
 def actions(dataset: Dataset, view: filters.View, total: int, shown: Sequence[int]) -> None:
-    """A row of what can be done with the picked cases, or with all that match where none is picked."""
+    """A row of actions on the selected cases, or on all that match if none is selected."""
     picked = chosen(dataset)
     number = len(picked) or total
-    tell()
+    show_message()
     with st.container(horizontal=True, vertical_alignment="center"):
-        said = f"{wording.count(len(picked))} selected" if picked else f"All {wording.count(total)} that match"
-        st.markdown(f"**{said}**")
+        scope = f"{wording.count(len(picked))} selected" if picked else f"All {wording.count(total)} that match"
+        st.markdown(f"**{scope}**")
         _choosing("Select this page", [*dict.fromkeys([*picked, *shown])][:MOST_PICKED])
         if picked:
-            _choosing("Clear", [])
+            _choosing("Clear selection", [])
         take_away(dataset, view, partial(tuple, picked), number)
         if total:
             _offer_review(picked)
 
 
-def tell() -> None:
-    """Show what came of the last action, once."""
+def show_message() -> None:
+    """Show the result of the last action, once."""
     place = st.empty()  # keeps its place, so that the form below it stays open
-    if told := st.session_state.pop(TOLD, None):
-        place.info(told)
+    if message := st.session_state.pop(MESSAGE, None):
+        place.info(message)
 
 
 def take_away(dataset: Dataset, view: filters.View, picked: Ids, number: int) -> None:
-    """Tag or download the picked cases, or all of the view where none is picked. number: how many that are. picked:
-    tells their ids when they are wanted."""
+    """Buttons to tag or download the selected cases, or all of the view if none is selected. number: how many these
+    are. picked: returns the selected ids on request."""
     with st.popover("Tag", disabled=not number or number > TAGGED):
         _tagging(dataset, view, picked, number)
     exports.buttons(dataset, view, picked, disabled=not number)
 
 
 def _choosing(label: str, ids: Sequence[int]) -> None:
-    """A button that picks these; no callback, which a session that begins with the click does not know yet."""
+    """A button that selects these cases; not a callback, which a session that starts with the click would not know."""
     if st.button(label):
         _choose(ids)
         st.rerun()
@@ -115,17 +115,17 @@ def _offer_review(picked: Sequence[int]) -> None:
 def _tagging(dataset: Dataset, view: filters.View, picked: Ids, number: int) -> None:
     with resources.reading() as session:
         known = list(reviews.tags_in_use(session, dataset.id))
-    name = st.selectbox("Tag", known, index=None, key=TAG, accept_new_options=True, placeholder="New, or one in use")
+    name = st.selectbox("Tag", known, index=None, key=TAG, accept_new_options=True, placeholder="New or existing tag")
     on, off = st.columns(2)
-    said = wording.count(number, "case")
+    cases_in_words = wording.count(number, "case")
     ids = partial(_ids, view, picked)
     unnamed = not (name or "").strip()
-    on.button(f"Tag {said}", disabled=unnamed, on_click=_as_named, args=(put_on, ids), width="stretch")
-    off.button("Take it off", disabled=unnamed, on_click=_as_named, args=(take_off, ids), width="stretch")
+    on.button(f"Tag {cases_in_words}", disabled=unnamed, on_click=_as_named, args=(put_on, ids), width="stretch")
+    off.button("Remove tag", disabled=unnamed, on_click=_as_named, args=(take_off, ids), width="stretch")
 
 
 def _as_named(write: Callable[[Ids, str], None], ids: Ids) -> None:
-    """Write the tag that the form names now: a quick click comes before the page is drawn with it."""
+    """Apply the tag that the form holds now: a quick click arrives before the page is redrawn with it."""
     write(ids, (st.session_state.get(TAG) or "").strip())
 
 
@@ -135,13 +135,13 @@ def _ids(view: filters.View, picked: Ids) -> Sequence[int]:
 
 
 def put_on(ids: Ids, name: str) -> None:
-    """Tag the cases; what came of it is told when the page is drawn next."""
-    _write(writes.tag, "put on", ids, name)
+    """Tag the cases; the result is shown when the page is next drawn."""
+    _write(writes.tag, "added to", ids, name)
 
 
 def take_off(ids: Ids, name: str) -> None:
-    """Take the tag off the cases again, as `put_on` put it there."""
-    _write(writes.untag, "taken off", ids, name)
+    """Remove a tag that `put_on` added to the cases."""
+    _write(writes.untag, "removed from", ids, name)
 
 
 def _write(work: Callable[[Session, Sequence[int], str], int], done: str, ids: Ids, name: str) -> None:
@@ -152,8 +152,8 @@ def _write(work: Callable[[Session, Sequence[int], str], int], done: str, ids: I
             number = work(session, wanted, settled)
     except (review_rules.RefusedError, DatabaseUnavailableError, DBAPIError) as error:
         cause = error.orig if isinstance(error, DBAPIError) else error
-        st.session_state[TOLD] = f"Nothing was tagged: {wording.plain(str(cause))}"
+        st.session_state[MESSAGE] = f"No tags were changed: {wording.plain(str(cause))}"
         return
-    # one that already carries the tag, or carries none, counts as nothing done
-    came = f"{done} {wording.count(number, 'case')}" if number else "nothing to change"
-    st.session_state[TOLD] = f"Tag {wording.plain(settled)}: {came}."
+    # a case that already has the tag, or has none to remove, does not count
+    result = f"{done} {wording.count(number, 'case')}" if number else "nothing to change"
+    st.session_state[MESSAGE] = f"Tag {wording.plain(settled)}: {result}."

@@ -1,1 +1,1 @@
-"""What the page of reports is made of."""
+"""Components of the reports page."""

@@ -1,4 +1,4 @@
-"""How a list of reports leaves the page: as CSV, made when it is asked for."""
+"""Download of a list of reports as CSV, generated on request."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -15,7 +15,7 @@ from db.queries.reports import ReportQuestion
 from engine.tables import csv_text
 
 MOST = 20_000
-"""Reports in a file."""
+"""Maximum number of reports in a file."""
 SCORES = (
     *("stance_agreement", "classifier_agreement", "keyword_alignment", "unsupported", "contradictions", "laterality"),
     *("format", "words", "repetition", "truncated", "bleu", "rouge_l", "chrf"),
@@ -27,7 +27,7 @@ COLUMNS = (
 
 
 def button(dataset: Dataset, question: ReportQuestion, view: filters.View, *, disabled: bool) -> None:
-    """A download of all reports that match, in the list's order. view: the run whose outcomes are told."""
+    """A download button for all reports that match, in list order. view: the run whose outcomes are included."""
     st.download_button(
         "CSV",
         lambda: as_csv(question, view).encode(),
@@ -35,17 +35,17 @@ def button(dataset: Dataset, question: ReportQuestion, view: filters.View, *, di
         mime="text/csv",
         on_click="ignore",
         disabled=disabled,
-        help=f"At most {MOST:,} reports, in the order of the list.",
+        help=f"At most {MOST:,} reports, in list order.",
     )
 
 
 def as_csv(question: ReportQuestion, view: filters.View) -> str:
-    """CSV with a header line, a line for each report."""
+    """CSV with a header line and a line for each report."""
     return csv_text(COLUMNS, ([row[name] for name in COLUMNS] for row in rows(question, view)))
 
 
 def rows(question: ReportQuestion, view: filters.View) -> Iterator[dict[str, Any]]:
-    """What is known of each report and its image, a value for each of COLUMNS; None where it is unknown."""
+    """One row for each report and its image with a value for each of COLUMNS; None if unknown."""
     run_id, threshold = view.question.run_id, view.question.threshold
     with resources.reading() as session:
         for part in batches(reports.ids(session, question, limit=MOST)):

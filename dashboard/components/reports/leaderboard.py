@@ -1,4 +1,4 @@
-"""How report models and strategies compare: means with intervals, each row a link to its reports."""
+"""Comparison of report models and strategies: mean scores with intervals, each row linked to its reports."""
 
 from collections.abc import Sequence
 
@@ -23,18 +23,18 @@ SHOWN = {
     "format": "Format",
     "keyword_alignment": "Keywords",
 }
-"""Scores in the table, by the heads of their columns."""
-ALL = "mean over all reports that are written"
+"""Scores in the table -> column headings."""
+ALL = "mean over all reports"
 MEANING = (
-    "Stance: share whose stance is the label. Kappa: the same beyond chance. Classifier: share that agrees with the "
-    "classifier's call. Unsupported: claims that rest on nothing, in the mean report. Format: share of what the prompt "
-    "demanded. Keywords: the original tool's keyword alignment."
+    "Stance: share of reports whose stance matches the label. Kappa: the same agreement beyond chance. Classifier: share "
+    "that agrees with the classifier's call. Unsupported: mean number of unsupported claims. Format: share of the "
+    "elements required by the prompt. Keywords: keyword alignment, the original tool's score."
 )
 
 
 def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evaluation | None) -> None:
-    """A row for each model and strategy. Where the evaluation has a value, it is shown with its interval, beside how
-    many reports it measured; the others are means over all reports, without one."""
+    """A row for each model and strategy. Values of the evaluation are shown with their intervals and the number of
+    reports it measured; the others are means over all reports, without intervals."""
     metrics = evaluated[1]["reports"] if evaluated else ()
     values = {(metric.slice, metric.name): metric for metric in metrics}
     named = by_slice(dataset, standings, metrics)
@@ -47,15 +47,15 @@ def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evalu
     linked.table(heads, rows, key="standings", caption="Mean scores, with 95 % intervals over patients")
     st.caption(MEANING)
     if evaluated and values:
-        whose = f"Values are those of evaluation run {evaluated[0].id}, over the reports that it measured; "
-        st.caption(f"{whose}where it has none, means over all. {unmeasured(dataset, standings, evaluated)}")
+        source = f"Values are from evaluation run {evaluated[0].id} and cover the reports that it measured; "
+        st.caption(f"{source}missing values are means over all. {unmeasured(dataset, standings, evaluated)}")
 
 
 def by_slice(
     dataset: Dataset, standings: Sequence[LeaderboardRow], metrics: Sequence[Metric]
 ) -> dict[str, tuple[Cell, str]]:
-    """The name of each model and strategy, a link to its reports, and their number, by the evaluation's slice; "5 of
-    633" where the evaluation, whose values `metrics` are, measured 5."""
+    """By evaluation slice: the name of each model and strategy as a link to its reports, and their number, such as "5 of
+    633" if the evaluation with these metrics measured 5."""
     measured = _measured(metrics)
     found = {}
     for one in standings:
@@ -66,7 +66,7 @@ def by_slice(
 
 
 def unmeasured(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evaluation) -> str:
-    """How many reports the evaluation measured and why not all, in a sentence or two; empty where it measured all."""
+    """How many reports the evaluation measured and why not all, in a sentence or two; empty if it measured all."""
     run, by_task = evaluated
     measured = _measured(by_task["reports"])
     written = {report_slice(one.model, one.strategy): one.reports for one in standings}
@@ -74,15 +74,15 @@ def unmeasured(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated:
         return ""
     with resources.reading() as session:
         last = reports.latest_written(session, dataset.id)
-    told = f"Measured were {sum(measured.values()):,} of {sum(written.values()):,} reports."
+    coverage = f"The evaluation covers {sum(measured.values()):,} of {sum(written.values()):,} reports."
     if last is not None and last > run.in_force:
         again = wording.plain(job("evaluate", dataset.name))
-        return f"{told} Others were written since; measure again: {again}"
-    return f"{told} The others are of another revision, prompt or settings than those that stand, or have no value."
+        return f"{coverage} Others were added since; to include them, run: {again}"
+    return f"{coverage} The others are from an earlier model revision, prompt or settings, or have no score."
 
 
 def _measured(metrics: Sequence[Metric]) -> dict[str, int]:
-    """How many reports of each slice the evaluation measured."""
+    """Number of reports that the evaluation measured, by slice."""
     found: dict[str, int] = {}
     for metric in metrics:
         if metric.name in SHOWN:
@@ -105,7 +105,7 @@ def _cell(metric: Metric | None, name: str, mean: float | None) -> Cell:
 
 
 def _short(name: str, metric: Metric) -> str:
-    """Value and interval in as few characters as a wide table has room for; the whole is the cell's hint."""
+    """Value and interval, shortened for a wide table; the full interval is the cell's tooltip."""
     if metric.value is None or metric.low is None or metric.high is None or metric.low == metric.high:
         return wording.measured(name, metric.value)
     if wording.is_score(name):

@@ -1,4 +1,4 @@
-"""Which reports a question has, a page at a time: counted from tallies, or found once and then remembered."""
+"""The reports that match a query, one page at a time: counted from tallies, or searched once and cached."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -12,26 +12,25 @@ from db.queries import reports
 from db.queries.reports import ReportQuestion, ReportRow
 
 MOST = 1000
-"""Reports that are looked for where no tally tells how many there are."""
+"""Maximum number of reports searched for if no tally has the count."""
 
 
 @dataclass(frozen=True)
 class Page:
-    """The reports on the page that the URL names, and how many the list has; more: there are others, not listed."""
+    """The reports on the current page and the length of the list; more: there are others that are not listed."""
 
     rows: list[ReportRow]
     total: int
     more: bool = False
 
-    def said(self, written: int) -> str:
-        """How many of those written, in words, and that not all are listed where that is so."""
-        found = wording.count(self.total, "report")
+    def summary(self, written: int) -> str:
+        """How many of all reports match, in words, and whether only some of them are listed."""
         listed = f"; the first {self.total:,} are listed" * self.more
-        return f"{'More than ' * self.more}{found} of {written:,}{listed}."
+        return f"{'More than ' * self.more}{self.total:,} of {wording.count(written, 'report')}{listed}."
 
 
 def page(question: ReportQuestion, size: int) -> Page:
-    """What the question has on its page."""
+    """The current page of the reports that match."""
     with resources.reading() as session:
         total = reports.tallied(session, question)
         if total is not None:
@@ -47,12 +46,12 @@ def page(question: ReportQuestion, size: int) -> Page:
 
 
 def up_to(question: ReportQuestion, most: int) -> int:
-    """How many reports the question has; most + 1 where there are more than `most`."""
+    """Number of reports that match; most + 1 if there are more than `most`."""
     return len(_found(resources.revision(), question, most + 1))
 
 
-@st.cache_data(show_spinner="Looking through the reports.", max_entries=64)
+@st.cache_data(show_spinner="Searching the reports.", max_entries=64)
 def _found(revision: str, question: ReportQuestion, limit: int) -> Any:
-    """The ids of the first that match, int64 (n,), n <= limit. revision: of the database that they are true of."""
+    """Ids of the first reports that match, int64 (n,), n <= limit. revision: of the database, as cache key."""
     with resources.reading() as session:
         return np.array(reports.ids(session, question, limit=limit), dtype=np.int64)

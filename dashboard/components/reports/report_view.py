@@ -1,4 +1,4 @@
-"""How reports read on a page: the text as it was written, who wrote it, its scores and what is wrong with it."""
+"""A report on a page: its text with findings highlighted, its source, its scores and its problems."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,30 +29,30 @@ STANCES = {
     "normal": "says normal",
     "none": "takes no stance",
 }
-QUEUES = {"against": "Contradicts, surest call first"}
-"""Reports whose stance is the opposite of the classifier's call, the most confident call first."""
+QUEUES = {"against": "Contradicts the classifier, most confident first"}
+"""Reports whose stance is the opposite of the classifier's call, most confident call first."""
 PROBLEMS = {
-    "label": "not what the label says",
+    "label": "disagrees with the label",
     "classifier": "contradicts the classifier",
-    "undecided": "uncertain where the classifier decides",
-    "unsupported": "claims without support",
+    "undecided": "uncertain, unlike the classifier",
+    "unsupported": "unsupported claims",
     "contradiction": "contradicts itself",
-    "side": "side against the heatmap",
-    "form": "not in the form asked for",
+    "side": "side disagrees with the heatmap",
+    "form": "not in the required format",
     "repetition": "repeats itself",
-    "truncated": "breaks off",
+    "truncated": "truncated",
 }
 OF_A_RUN = ("classifier", "undecided", "side")
-"""Problems that a report has with a predict run: a list finds them by that which it was scored against, and remarks are
-about the one in view."""
+"""Problems that depend on a predict run: lists use the run that the report was scored against, notes below a report use
+the selected run."""
 SHARES = ("keyword_alignment", "format", "laterality", "repetition", "bleu", "rouge_l", "chrf")
-"""Scores that a range in [0, 1] can be asked of."""
+"""Scores that can be filtered by a range in [0, 1]."""
 SLOW = 0.1
-"""Seconds from which it is worth telling how long a report took."""
+"""Minimum generation time that is shown, in seconds."""
 LONG, BOX = 1_500, 420
-"""Characters from which on a report has a box that scrolls, and the box's height in pixels."""
+"""Length in characters above which a report is shown in a scrolling box, and the box's height in pixels."""
 EXCERPT = 110
-"""Characters of a report's excerpt."""
+"""Maximum length of an excerpt, in characters."""
 COLOURS: dict[Polarity, str] = {
     "present": "red",
     "absent": "green",
@@ -60,27 +60,27 @@ COLOURS: dict[Polarity, str] = {
     "historical": "violet",
     "hypothetical": "gray",
 }
-"""How a finding is coloured by what the report says of it."""
+"""Highlight colour of a finding by its polarity."""
 SIGNS: dict[Polarity, str] = {"present": "**", "absent": "", "uncertain": "*", "historical": "*", "hypothetical": "*"}
-"""What sets it apart without colour: bold where present, slanted where it is not said of now for certain."""
+"""Marks that do not rely on colour: bold if present, italic if uncertain, historical or hypothetical."""
 
 
 REASONS: dict[str, Callable[[Mapping[str, Any]], Iterable[str]]] = {
     "unsupported": lambda detail: detail.get("claims", ()),
     "contradiction": lambda detail: (f"{name.replace('_', ' ')}: both" for name in detail.get("findings", ())),
     "side": lambda detail: (
-        f"the heat lies {wording.percent(share)} {side}" for side, share in detail.get("heat", {}).items()
+        f"{wording.percent(share)} of the heat is on the {side}" for side, share in detail.get("heat", {}).items()
     ),
     "form": lambda detail: (f"{name}: missing" for name in detail.get("missing", ())),
 }
-"""Problem -> what the detail of its score names, in words."""
+"""Problem -> the reasons in the detail of its score, in words."""
 MOST_REASONS = 4
-"""Reasons that are named of one problem."""
+"""Maximum number of reasons listed for a problem."""
 
 
 def coloured(text: str) -> str:
-    """The report as Markdown that shows its text as it is, each finding marked by its polarity; words for health, which
-    name none, are not."""
+    """The report as Markdown that shows its text verbatim, with each finding highlighted by its polarity, except words
+    for normality."""
     parts, at = [], 0
     for mention in read(text):
         if mention.tier != "normality":
@@ -95,14 +95,14 @@ def _marked(term: str, polarity: Polarity) -> str:
 
 
 def legend() -> None:
-    """Which colour and which letters mean what."""
-    said = " ".join(_marked(polarity, polarity) for polarity in COLOURS)
-    st.markdown(f":small[Findings as they are read: {said}. Research use only.]")
+    """Legend of the highlighting."""
+    samples = " ".join(_marked(polarity, polarity) for polarity in COLOURS)
+    st.markdown(f":small[Extracted findings: {samples}. Research use only.]")
 
 
 def show(row: ReportRow, view: filters.View, *, brief: bool = False) -> None:
-    """One report in a box; brief where model and strategy stand around it. view: where its run is not the one that the
-    report was written from, that is told."""
+    """One report in a box. view: if its run is not the one that the report was based on, that is noted. brief: without
+    model, strategy and facts, which are shown around it."""
     report = row.report
     with st.container(border=True):
         if not brief:
@@ -111,23 +111,23 @@ def show(row: ReportRow, view: filters.View, *, brief: bool = False) -> None:
             st.markdown(coloured(report.text))
         wrong = (f"**{PROBLEMS[name]}**{wording.plain(_grounds(row, name))}" for name in row.problems)
         judged = "; ".join([STANCES[row.stance].capitalize(), *wrong])
-        st.caption(" · ".join([judged, *_source(row, view), *([] if brief else _told(row))]))
+        st.caption(" · ".join([judged, *_source(row, view), *([] if brief else _facts(row))]))
 
 
 @contextmanager
 def folded(text: str) -> Iterator[None]:
-    """Around what is drawn of a text: of a long one a box that scrolls by itself, with its length under it."""
+    """Put what is drawn inside a scrolling box with the text length below it, if the text is long."""
     if len(text) <= LONG:
         yield
         return
     with st.container(height=BOX, border=False):
         yield
-    st.caption(f"{len(text):,} characters: scroll the text to read all of it.")
+    st.caption(f"{len(text):,} characters; scroll to read all of it.")
 
 
 def of_run(row: ReportRow, case: Case, threshold: float | None) -> ReportRow:
-    """The report with those of its scores that rest on a classifier as the run is in view has them. case: its image as
-    that run sees it. threshold: the run's, None where it has none."""
+    """The report with its classifier-dependent scores computed for the selected run. case: its image with that run's
+    prediction. threshold: the run's, None if it has none."""
     called = None if case.probability is None or threshold is None else case.probability >= threshold
     found = against_classifier(row.scores.get("stance"), called)
     sides = row.details.get("laterality", {}).get("sides")
@@ -138,7 +138,7 @@ def of_run(row: ReportRow, case: Case, threshold: float | None) -> ReportRow:
 
 
 def scored_otherwise(dataset: Dataset, problem: str | None, score: str | None, view: filters.View) -> None:
-    """Tell that a list was found by other predictions than those in view, where it may have been."""
+    """Say if the list may be filtered by scores against other predictions than the selected ones."""
     if view.run is None or (problem not in OF_A_RUN and score != "laterality"):
         return
     with resources.reading() as session:
@@ -146,40 +146,40 @@ def scored_otherwise(dataset: Dataset, problem: str | None, score: str | None, v
     if others:
         named = " and ".join(map(str, others))
         again = wording.plain(job("score", dataset.name, "--predict-run", str(view.run.id)))
-        by_it = f" To find by it: {again}" if view.run.kind == "predict" else ""
-        told = f"Found by the predictions that reports were scored against, of run {named}; remarks are about run"
-        st.caption(f"{told} {view.run.id}.{by_it}")
+        command = f" To filter by run {view.run.id}, run: {again}" if view.run.kind == "predict" else ""
+        basis = f"Filtered by scores against the predictions of run {named}; the notes below each report are about run"
+        st.caption(f"{basis} {view.run.id}.{command}")
 
 
 def problems(row: ReportRow) -> list[str]:
-    """Each problem of the report, with what it rests on, as text."""
+    """Each problem of the report with its reasons, as text."""
     return [PROBLEMS[name] + _grounds(row, name) for name in row.problems]
 
 
 def _grounds(row: ReportRow, problem: str) -> str:
-    """What the problem rests on, in parentheses, where something is told."""
+    """The reasons for a problem, in parentheses; empty if there are none."""
     reasons = list(dict.fromkeys(REASONS[problem](row.grounds(problem)))) if problem in REASONS else []
     more = [f"and {len(reasons) - MOST_REASONS} more"] if len(reasons) > MOST_REASONS else []
     return f" ({'; '.join([*reasons[:MOST_REASONS], *more])})" if reasons else ""
 
 
 def _source(row: ReportRow, view: filters.View) -> Iterator[str]:
-    """Which run's probability the report was written from, where that is not the one in view."""
+    """The run whose probability the report was based on, if it is not the selected one."""
     if row.predict_run is not None and view.run is not None and row.predict_run != view.run.id:
-        yield f"written from run {row.predict_run}'s probability"
+        yield f"based on the probability of run {row.predict_run}"
 
 
-def _told(row: ReportRow) -> Iterator[str]:
-    """The facts below a report that differ from report to report: keyword alignment, and a long writing time."""
+def _facts(row: ReportRow) -> Iterator[str]:
+    """The facts below a report: keyword alignment, and generation time if it is long."""
     aligned, seconds = row.scores.get("keyword_alignment"), row.report.seconds
     if wording.known(aligned):
         yield f"{NAMES['keyword_alignment'].lower()} {wording.percent(aligned)}"
     if seconds >= SLOW:
-        yield f"written in {wording.duration(seconds)}"
+        yield f"generated in {wording.duration(seconds)}"
 
 
 def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.View) -> None:
-    """The reports of a list under each other, each beside the image it describes, which leads back to the list."""
+    """The reports of a list, each next to its image, whose case page links back to the list."""
     known = _cases([row.image.id for row in rows], view)
     back = address.back_to("reports")
     for row in rows:
@@ -188,7 +188,7 @@ def beside_images(dataset: Dataset, rows: Sequence[ReportRow], view: filters.Vie
 
 
 def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None:
-    """What a full-text search found, each beside its image, which leads back to the search, the found words bold."""
+    """Full-text hits with matching words in bold, each next to its image, whose case page links back to the search."""
     known, back = _cases([hit.image.id for hit in hits], view), address.back_to("search")
     for hit in hits:
         beside = _beside(dataset, known[hit.image.id], key=f"found_{hit.kind}_{hit.text_id}", back=back)
@@ -201,7 +201,7 @@ def found(dataset: Dataset, hits: Sequence[TextHit], view: filters.View) -> None
 
 @contextmanager
 def _beside(dataset: Dataset, case: Case, *, key: str, back: str) -> Iterator[None]:
-    """The case's thumbnail at the left; the body draws at the right. back: where the case leads back to."""
+    """The case's thumbnail on the left; the body draws on the right. back: where the case page links back to."""
     film, text = st.columns([1, 5], gap="medium")
     with film:
         grid.show(dataset, [case], key=key, width=120, back=back)
@@ -215,14 +215,14 @@ def _cases(ids: Sequence[int], view: filters.View) -> dict[int, Case]:
 
 
 def excerpt(text: str) -> str:
-    """A report's conclusion in one line: the first sentence of its impression, or of all of it."""
+    """A report's conclusion in one line: the first sentence of its impression, or else of the whole text."""
     text = answered(text)
     parts = [part for part in sections(text) if part.name == "impression"]
-    said = " ".join((text[parts[-1].body : parts[-1].end] if parts else text).split())
-    first = next(iter(sentences(said)), "")
+    conclusion = " ".join((text[parts[-1].body : parts[-1].end] if parts else text).split())
+    first = next(iter(sentences(conclusion)), "")
     return first if len(first) <= EXCERPT else f"{first[:EXCERPT].rpartition(' ')[0]} \N{HORIZONTAL ELLIPSIS}"
 
 
 def named(strategy: str) -> str:
-    """A prompt strategy in words."""
+    """Display name of a prompt strategy."""
     return strategy.replace("_", " ").capitalize()

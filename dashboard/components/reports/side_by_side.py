@@ -1,4 +1,4 @@
-"""How the reports on one image stand side by side, a column for each strategy, and how two of them differ."""
+"""The reports on one image side by side, one column per strategy, and the differences between two of them."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ from engine.reporting.findings import read
 
 
 def show(rows: Sequence[ReportRow], view: filters.View) -> None:
-    """All reports: a row for each model, a column for each strategy, the latest report of each in its place. view: the
-    run that the page speaks of."""
+    """All reports: a row for each model, a column for each strategy, showing the latest report of each. view: the
+    selected run."""
     report_view.legend()
     latest: dict[tuple[str, str], ReportRow] = {}
     earlier: dict[tuple[str, str], list[ReportRow]] = {}
@@ -29,23 +29,23 @@ def show(rows: Sequence[ReportRow], view: filters.View) -> None:
             with column:
                 st.caption(report_view.named(strategy))
                 if (model, strategy) not in latest:
-                    st.caption("none written")
+                    st.caption("no report")
                     continue
                 report_view.show(latest[model, strategy], view, brief=True)
                 if (model, strategy) in earlier:
-                    with st.popover(wording.count(len(earlier[model, strategy]), "earlier one")):
+                    with st.popover(wording.count(len(earlier[model, strategy]), "earlier report")):
                         for row in earlier[model, strategy]:
                             report_view.show(row, view)
 
 
 def differences(rows: Sequence[ReportRow]) -> None:
-    """Two reports chosen in the URL (first, second): their own words marked, and the findings they do not agree on."""
+    """Two reports chosen in the URL (first, second): differing words highlighted, and the findings they disagree on."""
     names = {
         str(row.report.id): f"{report_view.named(row.report.strategy)} · {row.report.model}, report {row.report.id}"
         for row in sorted(rows, key=lambda row: row.report.id)
     }
     known = {str(row.report.id): row.report.text for row in rows}
-    with st.expander("Compare two of them", expanded=bool(address.get("first") or address.get("second"))):
+    with st.expander("Compare two reports", expanded=bool(address.get("first") or address.get("second"))):
         left, right = st.columns(2)
         with left:
             first = address.choice("First report", names, name="first", menu=True, placeholder="Choose a report")
@@ -53,8 +53,8 @@ def differences(rows: Sequence[ReportRow]) -> None:
             second = address.choice("Second report", names, name="second", menu=True, placeholder="Choose a report")
         if first is None or second is None:
             st.caption(
-                "Choose two reports: marked are words that differ between two similar sentences, and whole sentences "
-                "that have no similar one."
+                "Choose two reports. Words that differ between similar sentences are highlighted, as are whole sentences "
+                "without a similar one."
             )
             return
         both = known[first], known[second]
@@ -63,14 +63,14 @@ def differences(rows: Sequence[ReportRow]) -> None:
                 st.markdown(marked(pieces))
         apart = findings_apart(read(known[first]), read(known[second]))
         if not apart:
-            st.markdown("Both say the same of every finding.")
+            st.markdown("Both reports agree on every finding.")
             return
-        table = [[name.replace("_", " ").capitalize(), *map(_said, said)] for name, *said in apart]
-        linked.table(["Finding", "First says", "Second says"], table, key="apart", caption="Findings that differ")
+        table = [[name.replace("_", " ").capitalize(), *map(_statement, both)] for name, *both in apart]
+        linked.table(["Finding", "First report", "Second report"], table, key="apart", caption="Findings that differ")
 
 
 def marked(pieces: Sequence[Piece]) -> str:
-    """Pieces as Markdown that shows their text as it is, a report's own words bold on colour."""
+    """Pieces as Markdown that shows their text verbatim, with words that only this report has bold and coloured."""
     parts = []
     for piece in pieces:
         text = wording.plain(piece.text)
@@ -84,5 +84,5 @@ def marked(pieces: Sequence[Piece]) -> str:
     return wording.lines("".join(parts))
 
 
-def _said(told: Sequence[str]) -> str:
-    return ", ".join(told) or "not mentioned"
+def _statement(parts: Sequence[str]) -> str:
+    return ", ".join(parts) or "not mentioned"
