@@ -1,17 +1,17 @@
-"""What readers say of the films: a queue to judge blind, how far they agree, and all reviews as a list."""
+"""Readers' reviews: a queue for blind review, reader agreement, and a list of all reviews."""
 
 import streamlit as st
 
 from dashboard.components import address, filters, frame
 from dashboard.components.reviews import agreement, blind_queue, review_list
 
-WAYS = {"judge": "Judge blind", "agreement": "Agreement", "list": "All reviews"}
+WAYS = {"judge": "Blind review", "agreement": "Agreement", "list": "All reviews"}
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
 
 st.title("Reviews")
-way = address.choice("Show", WAYS, name="view", default="judge")
+way = address.choice("View", WAYS, name="view", default="judge")
 if way == "list":
     review_list.show(dataset, view)
     st.stop()

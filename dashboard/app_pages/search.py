@@ -1,4 +1,4 @@
-"""Which cases are like a query: an image of the dataset, an uploaded one, or words."""
+"""Similar cases to a dataset image or an uploaded image, and cases that match a text."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from db.queries import cases, evaluation
 from engine.retrieval.embedders import reads_text
 
 COUNTS = {"6": "6", "12": "12", "24": "24", "48": "48"}
-WAYS = {"upload": "Upload an image", "image": "Image of the dataset", "words": "Words"}
+WAYS = {"upload": "Upload an image", "image": "Dataset image", "words": "Text"}
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
@@ -21,7 +21,7 @@ with resources.reading() as session:
 st.title("Search")
 if not indexes:
     panels.missing(
-        "No vector index holds this dataset yet, so words find notes and reports alone. Make one:",
+        "This dataset has no vector index yet, so only notes and reports can be searched. To build one, run:",
         panels.chain(dataset, "embed"),
     )
 
@@ -29,16 +29,16 @@ way = address.choice("Search by", WAYS, name="by", default="upload") if indexes 
 asked = {name: index for name, index in indexes.items() if way != "words" or reads_text(name)}
 
 with st.sidebar:
-    k = int(address.choice("Cases to find", COUNTS, name="k", default="12") or 12)
+    k = int(address.choice("Number of hits", COUNTS, name="k", default="12") or 12)
     splits, labels = filters.offered(dataset)
-    split = filters.choose("Only from split", splits, name="split")
-    label = filters.choose("Only with label", labels, name="label")
+    split = filters.choose("Hits from split", splits, name="split")
+    label = filters.choose("Hits with label", labels, name="label")
     with resources.reading() as session:
         causes = {name: name.capitalize() for name in cases.causes(session, dataset.id)}
-    cause = address.choice("Only with cause", causes, name="cause", menu=True) if causes else None
+    cause = address.choice("Hits with cause", causes, name="cause", menu=True) if causes else None
     outcomes = filters.OUTCOMES if view.judged else {}
-    outcome = address.choice("Only the classifier's", outcomes, name="outcome", menu=True) if outcomes else None
-    filters.choose_attributes(dataset, "only with")
+    outcome = address.choice("Hits with outcome", outcomes, name="outcome", menu=True) if outcomes else None
+    filters.choose_attributes(dataset, "hits with")
     if way != "words":
         by_picture.other_patients()
     index = next(iter(asked.values()), None)
@@ -54,7 +54,7 @@ if outcome and view.judged:
 
 
 def find() -> None:
-    """The question's picture or words beside, or above, what they find."""
+    """Draw the query, image or text, next to or above its hits."""
     query, answer = (st.container(), st.container()) if way == "words" else st.columns([1, 3], gap="large")
     found = None
     with query, panels.guarded("The search"):
@@ -66,7 +66,7 @@ def find() -> None:
         if found is not None:
             if way != "words":
                 st.caption(
-                    f"Answered by the index of {found.index.embedder} (revision {found.index.revision[:8]}, "
+                    f"Searched index {found.index.embedder} (revision {found.index.revision[:8]}, "
                     f"{wording.count(found.index.count, 'image')}, run {found.index.run_id}): "
                     f"{neighbours.search_method(found.index)}."
                 )
@@ -88,5 +88,5 @@ def find() -> None:
                 found.film()
 
 
-# Another picture changes nothing but this part of the page, so no more is run again.
+# Another image changes only this part of the page, so nothing else is rerun.
 (st.fragment(find) if way == "upload" else find)()

@@ -1,4 +1,4 @@
-"""The queue of films to judge: blind until the verdict is stored, nothing lost or stored twice."""
+"""The review queue: blind until the verdict is stored, nothing lost or stored twice."""
 
 import json
 from collections.abc import Iterator
@@ -89,7 +89,7 @@ def test_the_address_of_a_queue_never_names_the_films_number(workbench: Workbenc
 
 def test_without_a_name_no_verdict_can_be_given_and_the_page_says_so(workbench: Workbench) -> None:
     at = open_page("reviews")
-    assert "Give your name first" in said(at)
+    assert "Enter your name first" in said(at)
     assert not at.button
     assert "control character" in said(open_page("reviews", reviewer="An\u202ena"))
     at.text_input(key="url_reviewer").set_value("Anna").run()
@@ -100,11 +100,11 @@ def test_without_a_name_no_verdict_can_be_given_and_the_page_says_so(workbench: 
 def test_a_name_that_is_taken_is_no_field_that_keys_could_change_and_can_be_given_anew(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna")
     assert not at.text_input
-    assert "Read by **Anna**" in said(at)
+    assert "Reader: **Anna**" in said(at)
     at.button(key="rename").click().run()
     assert at.query_params == PINNED
     at.text_input(key="url_reviewer").set_value("Ben").run()
-    assert "Read by **Ben**" in said(at)
+    assert "Reader: **Ben**" in said(at)
 
 
 def test_who_is_logged_in_reviews_under_that_name_whatever_the_address_says(
@@ -130,7 +130,7 @@ def test_a_verdict_is_stored_with_its_note_and_tags_and_then_all_is_told(workben
         own = select(Prediction.probability).join(Run).where(Prediction.image_id == image.id, Run.kind == "predict")
         probability = db.scalar(own)
     told = revealed(at)
-    assert told["You said"] == f"Pneumonia, {'as' if image.label else 'not as'} the label"
+    assert told["Your verdict"] == f"Pneumonia, {'agrees' if image.label else 'disagrees'} with the label"
     assert told["Label"].startswith("Pneumonia" if image.label else "Normal")
     assert told["Model"].startswith(f"{100 * float(probability or 0):.1f} % pneumonia")
     href = next(row[1]["href"] for row in linked(at, "revealed")["rows"] if row[0]["text"] == "Case")
@@ -159,9 +159,9 @@ def test_two_tabs_on_one_film_store_one_verdict_and_say_so_where_they_differ(wor
     judge(tabs[0], "normal")
     judge(tabs[1], "normal")
     assert not tabs[1].error
-    assert revealed(tabs[1])["You said"].startswith("Normal")
+    assert revealed(tabs[1])["Your verdict"].startswith("Normal")
     judge(tabs[2], "pneumonia")
-    assert "in the meantime, as normal; pneumonia was not stored" in tabs[2].error[0].value
+    assert "in the meantime as normal; pneumonia was not stored" in tabs[2].error[0].value
     assert [verdict for _, _, verdict, _ in stored(workbench)] == ["normal"]
     assert not tabs[2].run().error
 
@@ -204,12 +204,12 @@ def test_a_queue_ends_and_says_how_many_were_judged(workbench: Workbench) -> Non
     for image in of_test(workbench)[:-1]:
         give(workbench, image.id, "Anna", "normal")
     at = open_page("reviews", reviewer="Anna")
-    assert at.get("progress")[0].proto.text == "19 of 20 judged"
+    assert at.get("progress")[0].proto.text == "19 of 20 reviewed"
     judge(at, "normal")
     at.button(key="next").click().run()
-    assert "All 20 images of this queue are judged." in at.success[0].value
-    assert at.get("progress")[0].proto.text == "20 of 20 judged"
-    assert "0 of 20 judged" in open_page("reviews", reviewer="Ben").get("progress")[0].proto.text
+    assert "All 20 images in this queue have been reviewed." in at.success[0].value
+    assert at.get("progress")[0].proto.text == "20 of 20 reviewed"
+    assert "0 of 20 reviewed" in open_page("reviews", reviewer="Ben").get("progress")[0].proto.text
     assert "No image matches" in said(open_page("reviews", reviewer="Ben", cause="none"))
 
 
@@ -254,7 +254,7 @@ def test_a_queue_chosen_by_what_is_hidden_says_that_it_gives_something_away(work
     assert not open_page("reviews", reviewer="Anna", split="train").warning[1:]
     for parameters, word in (({"label": "normal"}, "label"), ({"outcome": "FN"}, "outcome"), ({"low": 0.9}, "prob")):
         at = open_page("reviews", reviewer="Anna", **parameters)
-        assert any(f"chosen by {word}" in str(one.value) for one in at.warning), parameters
+        assert any(f"selected by {word}" in str(one.value) for one in at.warning), parameters
 
 
 def test_what_the_reader_had_been_told_is_kept_with_the_verdict(workbench: Workbench) -> None:
@@ -264,7 +264,7 @@ def test_what_the_reader_had_been_told_is_kept_with_the_verdict(workbench: Workb
     judge(blind, "pneumonia")
     judge(open_page("reviews", reviewer="Ben", label="normal", low=0.1), "normal")
     from_case = open_page("reviews", reviewer="Cleo", image=1)
-    assert "come from the film's case" in " ".join(str(one.value) for one in from_case.warning)
+    assert "came from the case page" in " ".join(str(one.value) for one in from_case.warning)
     judge(from_case, "normal")
     judge(open_page("reviews", reviewer="Dora"), "normal")
     with database.transaction(workbench.engine) as db:
@@ -274,9 +274,9 @@ def test_what_the_reader_had_been_told_is_kept_with_the_verdict(workbench: Workb
 
 def test_the_queue_is_of_the_test_split_unless_the_address_says_otherwise(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna")
-    assert "of 20 judged" in at.get("progress")[0].proto.text
+    assert "of 20 reviewed" in at.get("progress")[0].proto.text
     at.segmented_control(key="url_split").set_value("all").run()
-    assert "of 60 judged" in at.get("progress")[0].proto.text
+    assert "of 60 reviewed" in at.get("progress")[0].proto.text
     assert at.query_params == {**PINNED, "reviewer": "Anna", "split": "all"}
 
 
@@ -303,12 +303,12 @@ def test_one_image_is_judged_by_its_number_and_judged_again(workbench: Workbench
     assert image_of(workbench, film(at)).id == 1
     judge(at, "normal")
     again = open_page("reviews", reviewer="Anna", image=1)
-    assert revealed(again)["You said"].startswith("Normal")
+    assert revealed(again)["Your verdict"].startswith("Normal")
     again.button(key="again").click().run()
-    assert "You have judged this film before" in said(again)
+    assert "You have reviewed this image before" in said(again)
     judge(again, "pneumonia")
     assert [(image, verdict) for image, _, verdict, _ in stored(workbench)] == [(1, "normal"), (1, "pneumonia")]
-    assert revealed(again)["You said"].startswith("Pneumonia")
+    assert revealed(again)["Your verdict"].startswith("Pneumonia")
     queue = said(open_page("reviews", reviewer="Anna", image=999))
     assert "no such image" in queue
     assert "does not count as blind" not in queue
@@ -319,8 +319,8 @@ def test_two_datasets_have_queues_of_their_own(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna", dataset="sample")
     judge(at, "normal")
     assert at.query_params["dataset"] == "sample"
-    assert "1 of 20 judged" in at.get("progress")[0].proto.text
-    assert "0 of 2 judged" in open_page("reviews", reviewer="Anna", dataset="later").get("progress")[0].proto.text
+    assert "1 of 20 reviewed" in at.get("progress")[0].proto.text
+    assert "0 of 2 reviewed" in open_page("reviews", reviewer="Anna", dataset="later").get("progress")[0].proto.text
     assert "0 reviews" in said(open_page("reviews", view="list", dataset="later"))
 
 
@@ -329,7 +329,7 @@ def test_without_any_run_films_are_judged_all_the_same(workbench: Workbench) -> 
         db.execute(delete(Run).where(Run.kind.in_(("predict", "train"))))
     at = open_page("reviews", reviewer="Anna")
     judge(at, "pneumonia")
-    assert revealed(at)["Model"] == "not predicted by the run in view"
+    assert revealed(at)["Model"] == "not predicted by the selected run"
     at = open_page("reviews", view="agreement")
     assert not at.exception
     assert linked(at, "against_model")["rows"][0][2]["text"] == "unknown"

@@ -362,8 +362,8 @@ def test_picked_cases_are_reviewed_as_a_queue_of_their_own(workbench: Workbench)
     (link,) = [one for one in at.get("page_link") if one.proto.label == "Review these"]
     assert link.proto.query_string == "split=all&chosen=1.3"
     queue = open_page("reviews", reviewer="Anna", split="all", chosen="1.3")
-    assert "of 2 judged" in queue.get("progress")[0].proto.text
-    assert any("chosen by hand" in str(one.value) for one in queue.warning)
+    assert "of 2 reviewed" in queue.get("progress")[0].proto.text
+    assert any("selected by hand" in str(one.value) for one in queue.warning)
 
 
 def test_a_subgroup_filter_is_shown_above_the_list_and_kept_in_every_link(workbench: Workbench) -> None:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 def test_a_case_shows_its_reviews_and_its_tags(workbench: Workbench) -> None:
-    assert "No reader has judged this image yet." in said(open_page("case", image=1))
+    assert "No reader has reviewed this image yet." in said(open_page("case", image=1))
     give(workbench, 1, "Anna", "normal", note="first", tags=["tube"])
     with database.transaction(workbench.engine) as db:
         first = db.scalars(select(Review.id)).one()
@@ -50,7 +50,7 @@ def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
             give(workbench, image.id, reviewer, verdicts[reviewer][at])
     page = open_page("reviews", view="agreement")
     assert not page.exception
-    assert "20 images judged by 2 readers" in said(page)
+    assert "20 images reviewed by 2 readers" in said(page)
     (pair,) = [[one["text"] for one in row] for row in linked(page, "pairs")["rows"]]
     kappa = cohen_kappa_score(verdicts["Anna"], verdicts["Ben"])
     assert pair[:2] == ["Anna and Ben", "20"]
@@ -79,20 +79,20 @@ def test_verdicts_that_were_not_blind_count_for_agreement_where_they_are_asked_f
     images = of_test(workbench)
     give(workbench, images[0].id, "Anna", "normal", unblinded_by="outcome")
     at = open_page("reviews", view="agreement")
-    assert "judged blind yet" in said(at) and "1 verdict of readers who had been told something" in said(at)
+    assert "reviewed blind yet" in said(at) and "1 verdict not known to be blind" in said(at)
     give(workbench, images[1].id, "Ben", "normal")
     give(workbench, images[2].id, "Ben", "normal")
     with database.transaction(workbench.engine) as db:
         db.execute(update(Review).where(Review.image_id == images[2].id).values(unblinded_by=None))
     at = open_page("reviews", view="agreement")
-    assert "1 image judged by 1 reader" in said(at) and "2 verdicts of readers who had been told" in said(at)
+    assert "1 image reviewed by 1 reader" in said(at) and "2 verdicts not known to be blind" in said(at)
     at.segmented_control(key="url_counted").set_value("all").run()
-    assert "3 images judged by 2 readers" in said(at)
+    assert "3 images reviewed by 2 readers" in said(at)
     assert "describe that choice" in " ".join(str(one.value) for one in at.warning)
 
 
 def test_agreement_of_one_reader_and_of_nobody_is_said_in_words(workbench: Workbench) -> None:
-    assert "No image of these has been judged yet." in said(open_page("reviews", view="agreement"))
+    assert "None of these images has been reviewed yet." in said(open_page("reviews", view="agreement"))
     give(workbench, of_test(workbench)[0].id, "Anna", "normal")
     at = open_page("reviews", view="agreement")
     assert not at.exception

@@ -81,9 +81,8 @@ def test_a_case_of_imported_predictions_has_no_heatmap_and_leads_to_the_run_that
 ) -> None:
     own, image = of_kind(workbench, "predict"), image_of(workbench, "test")
     at = open_page("case", image=image, threshold=0.7)
-    assert "These predictions were imported without a heatmap." in said(
-        at
-    ) and "The selected run has no heatmap" not in said(at)
+    assert "These predictions were imported without a heatmap." in said(at)
+    assert "The selected run has no heatmap" not in said(at)
     (link,) = linked(at, "explained")["steps"]
     assert link["text"] == f"Run {own}, ensemble, has a heatmap"
     page, parameters = asked(link["href"])

@@ -58,7 +58,7 @@ def test_the_map_is_drawn_with_its_trustworthiness(workbench: Workbench, drawn: 
 def test_a_box_in_the_url_holds_its_images_the_most_wrong_first(workbench: Workbench, drawn: list[int]) -> None:
     at = open_page("map", box="1,3,-1,100")
     assert f"**{len(drawn)} images** in the box, {len(drawn)} labelled pneumonia." in said(at)
-    assert "and is wrong on **" in said(at)
+    assert "is wrong on **" in said(at)
     cards = linked(at, "boxed")["cards"]
     assert len(cards) == len(drawn) and {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
     assert "in the box" not in said(open_page("map", box="1,x"))
@@ -88,10 +88,10 @@ def test_an_image_without_a_point_is_drawn_by_another_map_and_one_that_the_datas
         added = later.id
     at = open_page("map", image=added)
     told = said(at).replace("\\", "")
-    assert f"Of image {added} run" in told and "python -m jobs map --dataset sample" in told
+    assert f"Image {added} is not on the map of run" in told and "python -m jobs map --dataset sample" in told
     assert marked_points(at) == []
     told = said(open_page("map", image=999999))
-    assert "Dataset sample has no image 999999." in told and "Draw the map again" not in told
+    assert "Dataset sample has no image 999999." in told and "Create the map again" not in told
 
 
 def marked_points(at: AppTest) -> list[int]:

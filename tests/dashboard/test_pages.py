@@ -396,7 +396,7 @@ def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_in
         str(ill.id)
     ]
     page, parameters = asked(contradicting[0]["href"])
-    assert f"{opposed} report" in said(open_page(page, **parameters))
+    assert f"{opposed} of 24 reports" in said(open_page(page, **parameters))
     assert rows["Index imagenet-lite0 is out of date"][1]["text"] == "59 of 60 images"
 
 

@@ -171,7 +171,7 @@ def test_contradicting_the_classifier_and_being_uncertain_where_it_decides_are_t
             db.add(ReportScore(report_id=number, metric="classifier_opposition", value=value))
         db.flush()
         report_tallies.add(db, list(opposition))
-    opposed = f"{list(opposition.values()).count(1.0)} reports of 24"
+    opposed = f"{list(opposition.values()).count(1.0)} of 24 reports"
     assert opposed in said(open_page("reports", problem="classifier"))
     assert opposed in said(open_page("reports", queue="against"))
     undecided = said(open_page("reports", problem="undecided"))

@@ -19,6 +19,7 @@ from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, V
 from db.queries.cases import Question
 from engine.errors import InputError
 from engine.heat import ZONES
+from engine.reporting.matching import OTHERWISE
 from engine.retrieval.alignment import Known
 from engine.retrieval.vector_index import write_index
 
@@ -29,15 +30,15 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_query_out(workbench: Workbench) -> None:
     at = open_page("search", by="image", image=1, k=6, label="pneumonia", split="train")
-    assert "Answered by the index of imagenet-lite0" in said(at)
+    assert "Searched index imagenet-lite0" in said(at)
     cards = linked(at, "hits")["cards"]
     assert len(cards) == 6
     assert {card["lines"][0].split(",")[0] for card in cards} == {"Pneumonia"}
     assert all(card["lines"][1].startswith("train") for card in cards)
-    assert "**6 cases** of those that match the filters, nearest first." in said(at)
-    assert "No more than" not in said(at)
+    assert "**6 cases** that match the filters, most similar first." in said(at)
+    assert "Only 6 match" not in said(at)
     few = open_page("search", by="image", image=1, k=48, label="pneumonia", split="test")
-    assert f"No more than {len(linked(few, 'hits')['cards'])} match." in said(few)
+    assert f"Only {len(linked(few, 'hits')['cards'])} match." in said(few)
     with database.transaction(workbench.engine) as db:
         normal = db.scalars(select(Image).where(Image.label == 0).order_by(Image.id)).all()
         normal[1].patient_key = normal[0].patient_key
@@ -57,7 +58,7 @@ def test_labels_of_hits_are_counted_only_where_the_filters_leave_them_open(
 ) -> None:
     at = open_page("search", by="image", image=1, k=6, **narrowed)
     assert linked(at, "hits")["cards"]
-    assert ("nearest cases carry the label pneumonia" in said(at)) is (narrowed.keys() <= {"split"})
+    assert ("nearest cases are labelled pneumonia" in said(at)) is (narrowed.keys() <= {"split"})
 
 
 @pytest.mark.parametrize("typed", [" 1 ", "#1", "# 1"])
@@ -69,8 +70,8 @@ def test_an_image_number_may_have_spaces_and_its_sign(workbench: Workbench, type
 
 def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) -> None:
     at = open_page("search", by="words", q="right lower zone")
-    assert "Answered by full-text search in readers' notes and generated reports" in said(at)
-    assert "3 images with a text that holds any of these words" in said(at)
+    assert "Full-text search in readers' notes and generated reports" in said(at)
+    assert "3 images with a text that contains any of these words" in said(at)
     assert "Opacity in the **right** **lower** **zone**" in said(at)
     assert "0 images" in said(open_page("search", by="words", q="right", label="normal"))
 
@@ -110,9 +111,9 @@ def test_an_uploaded_picture_is_there_for_whoever_comes_back_until_it_is_removed
     at.switch_page("app_pages/search.py").run(timeout=120)
     assert at.file_uploader[0].value is None
     assert [card["src"] for card in linked(at, "hits")["cards"]] == hits
-    next(one for one in at.button if one.label == "Remove the picture").click().run()
+    next(one for one in at.button if one.label == "Remove image").click().run()
     assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-hits")]
-    assert "Remove the picture" not in [one.label for one in at.button]
+    assert "Remove image" not in [one.label for one in at.button]
 
 
 def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
@@ -124,7 +125,7 @@ def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
     monkeypatch.setattr(inference, "read", read)
     monkeypatch.setattr(by_picture, "model", lambda index: None)
     film = workbench.films[1].data
-    for data, told in ((film, "it is left out of the hits"), (film + b"\n", "its patient is not known")):
+    for data, told in ((film, "it is excluded from the hits"), (film + b"\n", "its patient is unknown")):
         at = open_page("search", patients="others")
         at.file_uploader[0].upload("film.png", data, "image/png").run(timeout=120)
         assert not at.error
@@ -204,8 +205,8 @@ def test_hits_say_what_the_model_and_the_reports_say_and_which_zones_they_share(
     test = next(card for card in cards if card["lines"][1].startswith("test"))
     train = next(card for card in cards if card["lines"][1].startswith("train"))
     assert any(line.startswith("Model: ") for line in test["lines"])
-    assert "Both: right lower" in test["lines"]
-    assert any(line.startswith("Model (held out): ") for line in train["lines"])
+    assert "Shared zones: right lower" in test["lines"]
+    assert any(line.startswith("Model (out of fold): ") for line in train["lines"])
     text, href = test["more"]
     page, parameters = asked(href)
     assert (text, page, parameters["by"], parameters["k"]) == ("Cases like this", "search", "image", "48")
@@ -221,7 +222,7 @@ def test_a_hit_that_the_run_in_view_did_not_score_opens_as_its_card_says(
         train.summary = {**(train.summary or {}), "threshold": threshold}
     for at, key in ((open_page("search", by="image", image=1, k=12), "hits"), (open_page("case", image=1), "similar")):
         cards = linked(at, key)["cards"]
-        card = next(card for card in cards if any(line.startswith("Model (held out): ") for line in card["lines"]))
+        card = next(card for card in cards if any(line.startswith("Model (out of fold): ") for line in card["lines"]))
         (told,) = [line.partition(": ")[2] for line in card["lines"] if line.startswith("Model")]
         page, parameters = asked(card["href"])
         assert parameters["run"] == str(train.id) and ("threshold" in parameters) == (threshold != 0.6)
@@ -261,7 +262,7 @@ def test_a_case_that_a_search_found_leads_back_to_it_and_claims_no_place_among_c
     at = open_page("search", **question, dataset="sample", reviewer="Ada")
     name = next(one.proto.id for one in at.get("bidi_component") if f"-{key}" in one.proto.id)
     cards = linked(at, name.rpartition("-")[2])["cards"]
-    held_out = next((card for card in cards if any("held out" in line for line in card["lines"])), cards[0])
+    held_out = next((card for card in cards if any("out of fold" in line for line in card["lines"])), cards[0])
     there, similar = open_page("case", **asked(held_out["href"])[1]), "similar"
     onwards = open_page("case", **asked(linked(there, similar)["cards"][0]["href"])[1])
     for case in (there, onwards):
@@ -325,7 +326,7 @@ def test_the_csv_marks_the_same_hits_as_held_out_as_the_cards(workbench: Workben
     assert set(told.values()) == {"yes", "no", ""}
     for card in linked(open_page("search", by="image", image=2, k=48), "hits")["cards"]:
         model = next((line for line in card["lines"] if line.startswith("Model")), "")
-        assert told[int(asked(card["href"])[1]["image"])] == (model and ("yes" if "held out" in model else "no"))
+        assert told[int(asked(card["href"])[1]["image"])] == (model and ("yes" if "out of fold" in model else "no"))
 
 
 def test_words_find_texts_where_there_is_no_index_and_the_page_says_how_to_make_one(workbench: Workbench) -> None:
@@ -333,7 +334,7 @@ def test_words_find_texts_where_there_is_no_index_and_the_page_says_how_to_make_
         db.execute(delete(VectorIndex))
     at = open_page("search", by="upload", q="right lower zone")
     assert "python -m jobs embed --dataset sample" in said(at)
-    assert "3 images with a text that holds any of these words" in said(at)
+    assert "3 images with a text that contains any of these words" in said(at)
     assert not at.exception
 
 
@@ -342,8 +343,8 @@ def test_words_that_texts_only_deny_say_so(workbench: Workbench) -> None:
         db.add(Review(image_id=1, reviewer="A", verdict="normal", note="No pneumothorax."))
     at = open_page("search", by="words", q="pneumothorax", **{"in": "texts"})
     assert "0 images with a text" in said(at)
-    assert "Texts hold these words, but deny what they name" in said(at)
-    assert "Texts hold these words" not in said(open_page("search", by="words", q="zebra", **{"in": "texts"}))
+    assert f"Texts contain these words, but {OTHERWISE}" in said(at)
+    assert "Texts contain these words" not in said(open_page("search", by="words", q="zebra", **{"in": "texts"}))
 
 
 def test_words_offer_the_pictures_and_say_how_to_have_them_read(workbench: Workbench) -> None:
@@ -388,7 +389,7 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
             VectorIndex(run_id=run.id, dataset_id=workbench.dataset_id, path="indexes/aligned/1", sha256=sha, **known)
         )
     at = open_page("search", by="words", q="pneumonia", k=6, index="imagenet-lite0", patients="others")
-    assert "Answered by the pictures, through aligned" in said(at)
+    assert "Searched the images through index aligned" in said(at)
     (menu,) = [one for one in at.selectbox if one.label == "Embedder"]
     assert (menu.options, menu.value) == (["aligned"], "aligned")
     assert "Patients" not in [one.label for one in at.button_group]
@@ -398,7 +399,7 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
     at = open_page("search", by="words", q="viral pneumonia", k=6)
     assert any("This index was taught" in str(one.value) and "normal" in str(one.value) for one in at.warning)
     at = open_page("search", **{"by": "words", "q": "right lower zone", "in": "texts"})
-    assert "Answered by full-text search" in said(at)
+    assert "Full-text search" in said(at)
     assert "Embedder" not in [one.label for one in at.selectbox]
 
 
@@ -450,7 +451,7 @@ def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workb
         last = {"image_id": right.id, "other_id": images[-1].id, "verdict": "possible"}
         db.add(NearDuplicate(run_id=run.id, hash_distance=30, similarity=0.99, **last))
     at = open_page("case", image=left.id)
-    assert "Nearly the same picture stands in test" in said(at)
+    assert "A near-duplicate is in test" in said(at)
     (card,) = linked(at, "twins")["cards"]
     assert (card["title"], card["lines"][2]) == ("Near-duplicate", "4 of 256 bits differ, similarity 0.980")
     rows = linked(open_page("overview"), "attention")["rows"]
@@ -461,7 +462,7 @@ def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workb
     cards = linked(open_page("cases", **parameters), "cases")["cards"]
     assert len(cards) == 2
     perhaps = open_page("case", image=images[-1].id)
-    assert linked(perhaps, "twins")["cards"][0]["title"] == "Possible" and "Nearly the same" not in said(perhaps)
+    assert linked(perhaps, "twins")["cards"][0]["title"] == "Possible" and "A near-duplicate is in" not in said(perhaps)
     assert "No near-duplicates found" in said(open_page("case", image=images[-2].id))
 
 

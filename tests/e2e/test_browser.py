@@ -200,9 +200,9 @@ def test_an_uploaded_image_gets_similar_cases_from_the_live_index(visit: Visit, 
     page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         {"name": "film.jpg", "mimeType": "image/jpeg", "buffer": larger.getvalue()}
     )
-    expect(page.get_by_text("Answered by the index of imagenet-lite0")).to_be_visible(timeout=90_000)
+    expect(page.get_by_text("Searched index imagenet-lite0")).to_be_visible(timeout=90_000)
     expect(page.locator("a.card")).to_have_count(12)
-    expect(page.get_by_text("nearest cases carry the label pneumonia")).to_be_visible()
+    expect(page.get_by_text("nearest cases are labelled pneumonia")).to_be_visible()
     names = page.locator("a.card .line").all_inner_texts()
     assert any(Path(twin.path).name in name for name in names), names
     page.locator("a.card").first.click()
@@ -221,10 +221,10 @@ def test_an_image_of_the_dataset_is_picked_by_its_thumbnail(visit: Visit) -> Non
     page = visit.page
     visit.open("/search?by=image&split=test")
     page.locator("a.card").first.click()
-    expect(page.get_by_text("Answered by the index of imagenet-lite0")).to_be_visible()
+    expect(page.get_by_text("Searched index imagenet-lite0")).to_be_visible()
     assert re.search(r"[?&]image=\d+", page.url)
     page.go_back()
-    expect(page.get_by_text("Pick one, or give the number")).to_be_visible()
+    expect(page.get_by_text("Pick an image, or enter an image number")).to_be_visible()
 
 
 def test_an_uploaded_image_of_the_dataset_is_left_out_of_its_own_hits(visit: Visit, pictures: list[Film]) -> None:
@@ -233,7 +233,7 @@ def test_an_uploaded_image_of_the_dataset_is_left_out_of_its_own_hits(visit: Vis
     visit.page.get_by_test_id("stFileUploaderDropzoneInput").set_input_files(
         {"name": "film.jpg", "mimeType": "image/jpeg", "buffer": twin.data}
     )
-    expect(visit.page.get_by_text("it is left out of the hits")).to_be_visible(timeout=90_000)
+    expect(visit.page.get_by_text("it is excluded from the hits")).to_be_visible(timeout=90_000)
     expect(visit.page.locator("a.card")).to_have_count(1 + 12, timeout=90_000)
     own, *hits = visit.page.locator("a.card").all_inner_texts()
     assert Path(twin.path).name in own

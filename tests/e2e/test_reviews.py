@@ -29,7 +29,7 @@ WHOLE = """() => {
 
 
 def judged(visit: Visit, number: int, total: int = 20) -> None:
-    expect(visit.page.get_by_text(f"{number} of {total} judged")).to_be_visible()
+    expect(visit.page.get_by_text(f"{number} of {total} reviewed")).to_be_visible()
     visit.drawn()
 
 
@@ -38,7 +38,7 @@ def test_three_films_are_judged_by_keyboard_one_taken_back_and_all_leave_as_csv(
 ) -> None:
     page = visit.page
     visit.open("/reviews")
-    expect(page.get_by_text("Give your name first")).to_be_visible()
+    expect(page.get_by_text("Enter your name first")).to_be_visible()
     page.get_by_label("Your name").fill("Anna")
     page.get_by_label("Your name").press("Enter")
     judged(visit, 0)
@@ -48,7 +48,7 @@ def test_three_films_are_judged_by_keyboard_one_taken_back_and_all_leave_as_csv(
         page.keyboard.press("ArrowRight")  # no key of this page
         page.keyboard.press(key)
         judged(visit, number)
-        expect(page.get_by_role("table")).to_contain_text("You said")
+        expect(page.get_by_role("table")).to_contain_text("Your verdict")
         found = NAME.search(page.url)
         assert found is not None
         seen.append(found[1])
@@ -85,7 +85,7 @@ def test_a_double_click_stores_one_verdict_with_the_note_that_was_just_typed(vis
     note = page.get_by_label("Note")
     note.fill("seen 1 tube, 2 lines")
     note.press("1")  # typed, not given
-    expect(page.get_by_text("0 of 20 judged")).to_be_visible()
+    expect(page.get_by_text("0 of 20 reviewed")).to_be_visible()
     page.get_by_role("combobox", name="Tags").fill("tube")
     page.keyboard.press("Enter")
     page.keyboard.press("Escape")

@@ -113,7 +113,7 @@ def test_a_text_pasted_with_its_picture_stays_where_it_was_meant(visit: Visit, p
 
 def test_another_way_of_asking_takes_no_picture(visit: Visit, pictures: list[Film]) -> None:
     ready(visit)
-    visit.page.get_by_role("radio", name="Words").click()
+    visit.page.get_by_role("radio", name="Text", exact=True).click()
     expect(visit.page.locator("span.pasting")).to_have_count(0)
     pasted(visit, "body", brighter(pictures[1]))
     visit.page.get_by_role("radio", name="Upload an image").click()
@@ -134,14 +134,14 @@ def test_a_near_duplicate_leads_to_its_twin_and_back_and_is_counted_and_filtered
     expect(page.get_by_role("radio", name="In another split")).to_be_checked()
     page.locator("a.card").first.click()
     expect(page.get_by_role("heading", name="Near-duplicates")).to_be_visible()
-    expect(page.get_by_text("Nearly the same picture stands in test")).to_be_visible()
+    expect(page.get_by_text("A near-duplicate is in test")).to_be_visible()
     twin = page.get_by_role("link", name="twin.png").last
     expect(twin).to_contain_text("of 256 bits differ")
     expect(twin).to_contain_text("another patient by its name")
     twin.click()
-    expect(page.get_by_text("Nearly the same picture stands in train")).to_be_visible()
+    expect(page.get_by_text("A near-duplicate is in train")).to_be_visible()
     page.go_back()
-    expect(page.get_by_text("Nearly the same picture stands in test")).to_be_visible()
+    expect(page.get_by_text("A near-duplicate is in test")).to_be_visible()
     visit.open("/")
     page.get_by_role("link", name="Near-duplicate pairs across splits").click()
     expect(page.get_by_text("2 distinct images")).to_be_visible()

@@ -26,15 +26,15 @@ SHOWN = {
 """Scores in the table -> column headings."""
 ALL = "mean over all reports"
 MEANING = (
-    "Stance: share of reports whose stance matches the label. Kappa: the same agreement beyond chance. Classifier: share "
-    "that agrees with the classifier's call. Unsupported: mean number of unsupported claims. Format: share of the "
+    "Stance: share of reports whose stance matches the label. Kappa: the same beyond chance. Classifier: share that "
+    "agrees with the classifier's call. Unsupported: mean number of unsupported claims. Format: share of the "
     "elements required by the prompt. Keywords: keyword alignment, the original tool's score."
 )
 
 
 def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evaluation | None) -> None:
-    """A row for each model and strategy. Values of the evaluation are shown with their intervals and the number of
-    reports it measured; the others are means over all reports, without intervals."""
+    """A row for each model and strategy. Values of the evaluation are shown with their intervals and the number
+    of reports it measured; the others are means over all reports, without intervals."""
     metrics = evaluated[1]["reports"] if evaluated else ()
     values = {(metric.slice, metric.name): metric for metric in metrics}
     named = by_slice(dataset, standings, metrics)
@@ -54,8 +54,8 @@ def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evalu
 def by_slice(
     dataset: Dataset, standings: Sequence[LeaderboardRow], metrics: Sequence[Metric]
 ) -> dict[str, tuple[Cell, str]]:
-    """By evaluation slice: the name of each model and strategy as a link to its reports, and their number, such as "5 of
-    633" if the evaluation with these metrics measured 5."""
+    """By evaluation slice: the name of each model and strategy as a link to its reports, and their number, such as "5
+    of 633" if the evaluation with these metrics measured 5."""
     measured = _measured(metrics)
     found = {}
     for one in standings:

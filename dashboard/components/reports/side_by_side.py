@@ -39,7 +39,7 @@ def show(rows: Sequence[ReportRow], view: filters.View) -> None:
 
 
 def differences(rows: Sequence[ReportRow]) -> None:
-    """Two reports chosen in the URL (first, second): differing words highlighted, and the findings they disagree on."""
+    """Two reports chosen in the URL (first, second): differing words highlighted, and findings that differ."""
     names = {
         str(row.report.id): f"{report_view.named(row.report.strategy)} · {row.report.model}, report {row.report.id}"
         for row in sorted(rows, key=lambda row: row.report.id)
@@ -53,8 +53,8 @@ def differences(rows: Sequence[ReportRow]) -> None:
             second = address.choice("Second report", names, name="second", menu=True, placeholder="Choose a report")
         if first is None or second is None:
             st.caption(
-                "Choose two reports. Words that differ between similar sentences are highlighted, as are whole sentences "
-                "without a similar one."
+                "Choose two reports. Words that differ between similar sentences are highlighted, as are whole "
+                "sentences without a similar one."
             )
             return
         both = known[first], known[second]

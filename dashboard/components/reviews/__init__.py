@@ -1,1 +1,1 @@
-"""What the page of reviews is made of."""
+"""Components of the reviews page."""

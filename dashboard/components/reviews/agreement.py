@@ -1,4 +1,4 @@
-"""How far readers agree with each other, with the label and with the model, and where they do not."""
+"""Agreement of readers with each other, with the label and with the model, and the images they disagree on."""
 
 import hashlib
 from collections.abc import Sequence
@@ -18,65 +18,64 @@ from engine.metrics.bootstrap import Interval
 from engine.metrics.readers import GroupAgreement, Judgement, PairAgreement, ReaderStudy, ReferenceAgreement
 
 READERS = 8
-"""Readers compared; those who judged fewer images are left out, and the page says so."""
+"""Maximum number of readers compared; readers with fewer reviews are left out, and the page says so."""
 SIZE = 24
-COUNTED = {"blind": "Blind", "all": "All"}
-KINDS = {"readers": "Readers differ", "label": "Reader against label", "model": "Reader against model"}
+COUNTED = {"blind": "Blind only", "all": "All"}
+KINDS = {"readers": "Between readers", "label": "Reader vs label", "model": "Reader vs model"}
 MEANING = (
-    "Kappa is agreement beyond chance: 1 is full agreement, 0 is chance. Intervals are 95 %, resampled over patients. "
-    "A reader's first verdict on an image counts, as label, model and other readers are shown after it. Between "
-    "readers, uncertain and unreadable are verdicts of their own; against label and model they are left out, and their "
+    "Kappa is agreement beyond chance: 1 is perfect, 0 is chance. 95 % intervals are bootstrapped over patients. Only "
+    "a reader's first verdict on an image counts, because label, prediction and other verdicts are shown after it. "
+    "Between readers, uncertain and unreadable count as verdicts; against label and model they are excluded, and their "
     "number is shown."
 )
 
 SELECTED = (
-    "Verdicts of readers who had been told something of the film count too. Figures of a queue chosen by outcome, "
-    "probability or slice describe that choice, and are no estimate for other films."
+    "Includes verdicts that were not blind. Statistics of a queue selected by outcome, probability or slice describe "
+    "that selection and do not generalise to other images."
 )
 
 
 def show(dataset: Dataset, question: Question, view: filters.View) -> None:
-    """The tables, and the images that verdicts differ on."""
+    """Draw the tables and the images with differing verdicts."""
     counted = address.choice("Verdicts", COUNTED, name="counted", default="blind")
     with resources.reading() as session:
         every = reviews.verdicts(session, question, blind=False)
         rows = every if counted == "all" else reviews.verdicts(session, question, blind=True)
     if not rows:
-        said = "judged blind" if every else "judged"
-        more = f" {_otherwise(len(every))}" if every else ""
-        st.info(f"No image of these has been {said} yet.{more}")
+        reviewed = "reviewed blind" if every else "reviewed"
+        more = f" {_not_blind(len(every))}" if every else ""
+        st.info(f"None of these images has been {reviewed} yet.{more}")
         return
     judgements = [_judgement(row, question.threshold) for row in rows]
     study = ReaderStudy(judgements, readers=READERS)
     everybody = len({row.reviewer for row in rows})
-    judged = wording.count(len({row.image_id for row in rows}), "image")
-    st.markdown(f"{judged} judged by {wording.count(everybody, 'reader')}. {filters.described(view)}")
+    reviewed_images = wording.count(len({row.image_id for row in rows}), "image")
+    st.markdown(f"{reviewed_images} reviewed by {wording.count(everybody, 'reader')}. {filters.described(view)}")
     if everybody > READERS:
-        st.caption(f"Shown are the {READERS} who judged most.")
+        st.caption(f"Only the {READERS} readers with the most reviews are shown.")
     st.caption(MEANING)
     if counted == "all":
         st.warning(SELECTED, icon=":material/visibility:")
     elif len(rows) < len(every):
-        st.caption(_otherwise(len(every) - len(rows)))
+        st.caption(_not_blind(len(every) - len(rows)))
     digest = hashlib.sha256(repr(judgements).encode()).hexdigest()
     pairs, together, by_label, by_model = _measured(digest, study)
-    st.header("Among readers")
+    st.header("Between readers")
     _among(pairs, together)
     st.header("Against label and model")
     _against(by_label, by_model)
     _differing(dataset, study, view)
 
 
-def _otherwise(number: int) -> str:
-    given = wording.count(number, "verdict")
-    return f"{given} of readers who had been told something of the film, or may have been, count under All."
+def _not_blind(number: int) -> str:
+    return f"{wording.count(number, 'verdict')} not known to be blind: choose All to include."
 
 
 @st.cache_data(show_spinner="Resampling the verdicts", max_entries=20)
 def _measured(
     digest: str, _study: ReaderStudy
 ) -> tuple[list[PairAgreement], GroupAgreement, list[ReferenceAgreement], list[ReferenceAgreement]]:
-    """All figures; digest stands for the study."""
+    """All statistics; digest identifies the study."""
     return _study.pairs(), _study.together(), _study.against_label(), _study.against_model()
 
 
@@ -95,24 +94,24 @@ def _judgement(row: FirstVerdict, threshold: float | None) -> Judgement:
 
 def _among(pairs: Sequence[PairAgreement], together: GroupAgreement) -> None:
     if not pairs:
-        st.caption("Agreement needs two readers who judged the same image.")
+        st.caption("Agreement needs two readers who reviewed the same image.")
         return
     rows: list[list[Cell | str]] = [
         [f"{pair.first} and {pair.second}", f"{pair.kappa.n:,}", _share(pair.agreement), _kappa(pair.kappa)]
         for pair in pairs
     ]
     linked.table(
-        ["Cohen's kappa", ">Images", ">Agreement", ">Kappa (95 %)"],
+        ["Readers", ">Images", ">Agreement", ">Cohen's kappa"],
         rows,
         key="pairs",
-        caption="Cohen's kappa of every two readers",
+        caption="Cohen's kappa of each pair of readers",
     )
     overall: list[list[Cell | str]] = [
         [f"Fleiss' kappa, images with {together.verdicts} verdicts each", *_overall(together.fleiss)],
-        ["Krippendorff's alpha, images with two verdicts or more", *_overall(together.alpha)],
+        ["Krippendorff's alpha, images with at least two verdicts", *_overall(together.alpha)],
     ]
     linked.table(
-        ["All readers", ">Images", ">Value (95 %)"], overall, key="together", caption="Agreement of all readers at once"
+        ["All readers", ">Images", ">Value (95 %)"], overall, key="together", caption="Agreement of all readers"
     )
 
 
@@ -120,11 +119,11 @@ def _against(by_label: Sequence[ReferenceAgreement], by_model: Sequence[Referenc
     rows: list[list[Cell | str]] = [
         [*_agreed(one), _share(one.sensitivity), _share(one.specificity), *_left_out(one, "label")] for one in by_label
     ]
-    heads = ["Against the label", ">Images", ">Kappa (95 %)", ">Agreement"]
+    heads = ["Reader vs label", ">Images", ">Kappa (95 %)", ">Agreement"]
     heads += [">Reader's recall (sensitivity)", ">Reader's specificity", ">Uncertain or unreadable"]
     linked.table(heads, rows, key="against_label", caption="Each reader against the label")
-    rows = [[*_agreed(one), *_left_out(one, "call")] for one in by_model]
-    heads = ["Against the model", *heads[1:4], heads[-1]]
+    rows = [[*_agreed(one), *_left_out(one, "prediction")] for one in by_model]
+    heads = ["Reader vs model", *heads[1:4], heads[-1]]
     linked.table(heads, rows, key="against_model", caption="Each reader against the model")
 
 
@@ -137,9 +136,9 @@ def _left_out(one: ReferenceAgreement, what: str) -> list[Cell]:
 
 
 def _differing(dataset: Dataset, study: ReaderStudy, view: filters.View) -> None:
-    """Images that verdicts differ on, as cards with what each reader said."""
+    """Images with differing verdicts, as cards with the verdict of each reader."""
     st.header("Disagreements")
-    kind = address.choice("Which", KINDS, name="differ", default="readers") or "readers"
+    kind = address.choice("Disagreement", KINDS, name="differ", default="readers") or "readers"
     found = study.apart(kind)
     page = address.page(len(found), SIZE)
     wanted = found[(page - 1) * SIZE : page * SIZE]
@@ -151,7 +150,7 @@ def _differing(dataset: Dataset, study: ReaderStudy, view: filters.View) -> None
         return
     st.markdown(f"{wording.count(len(found), 'image')}.")
     lines = {
-        image: [f"{VERDICTS.get(said, said)}: {reader}" for reader, said in study.verdicts(image).items()]
+        image: [f"{VERDICTS.get(verdict, verdict)}: {reader}" for reader, verdict in study.verdicts(image).items()]
         for image in wanted
     }
     grid.show(dataset, [known[image] for image in wanted if image in known], key="differing", lines=lines, width=180)
@@ -161,8 +160,8 @@ def _differing(dataset: Dataset, study: ReaderStudy, view: filters.View) -> None
 def _kappa(interval: Interval | None) -> str:
     if interval is None or not wording.known(interval.value):
         return wording.UNKNOWN
-    told = interval.low != interval.high  # the bootstrap gives no width where (nearly) all verdicts agree
-    within = wording.interval("stance_kappa", interval.low, interval.high) if told else ""
+    has_width = interval.low != interval.high  # the bootstrap gives none if (nearly) all verdicts agree
+    within = wording.interval("stance_kappa", interval.low, interval.high) if has_width else ""
     return f"{interval.value:.3f} ({within})" if within else f"{interval.value:.3f}"
 
 

@@ -1,4 +1,4 @@
-"""How films are judged blind: who reads, which film is next, the verdict's form, skipping and taking back."""
+"""Blind review: the reader's name, the next image, the verdict form, skipping and undoing."""
 
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -21,58 +21,58 @@ from db.review_rules import VERDICTS, RefusedError
 from db.session import DatabaseUnavailableError
 
 PICKED, MOST_PICKED = "chosen", 500
-"""Cases that are picked one by one, in the URL: the parameter, and how many it names."""
+"""URL parameter of individually selected cases, and the maximum number of them."""
 ALL = "all"
-"""The split's value in the URL where the queue is of every split."""
-TELLING = {
+"""Value of the split parameter for all splits."""
+UNBLINDING = {
     **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
     **{"moved": "outcome", "flipped": "outcome", "slice_id": "slice", "reviewed": "reviews", "tag": "tag"},
     "attributes": "attributes",
     "among": "hand",
 }
-"""Sides of a question that say something of each of its films, in words."""
+"""Filters that reveal something about every image in the queue -> name of what they reveal."""
 CASE, EARLIER = "case", "earlier look"
-"""The same of a film that is judged from its case, or once more."""
+"""The same for an image reviewed from its case page, or for the second time."""
 PROBLEM = "review_problem"
-"""In the session: why the last verdict was not stored, until it has been shown."""
+"""Session key: why the last verdict was not stored, until it has been shown."""
 
 
 def of_filters() -> dict[str, str]:
-    """The parameters of a blind queue of what the filters in the URL leave, for a link to the page."""
+    """URL parameters of a blind queue of the cases that match the filters in the URL."""
     kept = {name: address.get(name) for name in ("dataset", "reviewer")}
-    told = filters.parameters(split=address.get("split") or ALL, sort=None, **kept)
-    return {name: str(value) for name, value in told.items() if value is not None}
+    given = filters.parameters(split=address.get("split") or ALL, sort=None, **kept)
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def of_picked() -> dict[str, str]:
-    """The parameters of a blind queue of the cases that are picked in the URL, whatever its filters."""
+    """URL parameters of a blind queue of the selected cases, ignoring filters."""
     kept = {name: address.get(name) for name in ("dataset", "reviewer", "run", PICKED)}
     return {"split": ALL} | {name: value for name, value in kept.items() if value}
 
 
 def of_image(image_id: int) -> dict[str, str]:
-    """The parameters under which one image is judged, for a link to the page."""
+    """URL parameters for reviewing one image."""
     known = {"dataset": address.get("dataset"), "reviewer": address.get("reviewer"), **address.pinned()}
     return {name: value for name, value in known.items() if value} | {"image": str(image_id)}
 
 
 def queue(dataset: Dataset, view: filters.View) -> Question:
-    """The question in the URL, of the test split where it names none; draws the choice of the split."""
+    """Draw the choice of the split; returns the query in the URL, by default for the test split."""
     splits, _ = filters.offered(dataset)
     default = "test" if "test" in splits else ALL
-    split = address.choice("Films of", {ALL: "All splits", **splits}, name="split", default=default)
+    split = address.choice("Split", {ALL: "All splits", **splits}, name="split", default=default)
     picked = tuple(address.numbers(PICKED, most=MOST_PICKED)) if address.get(PICKED) else None
     return replace(view.question, split=None if split == ALL else split, among=picked, sort="file")
 
 
 def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
-    """The next film with the form for a verdict, or what is known of it once the verdict is given."""
+    """The next image with the verdict form or, after the verdict, what is known about the image."""
     naming, progress = st.columns([2, 3], gap="large", vertical_alignment="bottom")
     with naming:
         reviewer = _reader()
     with resources.reading() as session:
         named = _named(session, dataset)
-    unblinded_by = _told(question, named)
+    unblinded_by = _unblinded_by(question, named)
     _warn(unblinded_by)
     if reviewer is None:
         return
@@ -82,8 +82,8 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
         own = reviews.latest(session, shown.image_id, reviewer) if shown else None
         last = reviews.last(session, dataset.id, reviewer)
         tags = list(reviews.tags_in_use(session, dataset.id))
-    progress.progress(done / total if total else 0.0, f"{done:,} of {total:,} judged")
-    place = st.empty()  # keeps its place, so that the film below it keeps its zoom and window
+    progress.progress(done / total if total else 0.0, f"{done:,} of {total:,} reviewed")
+    place = st.empty()  # reserves its place, so that the viewer below keeps its zoom and window
     if problem := st.session_state.pop(PROBLEM, None):
         place.error(problem, icon=":material/error:")
     if shown is None:
@@ -97,15 +97,15 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
         if own is not None and not address.get("again"):
             revealed.show(dataset, own, view)
             st.button("Next", key="next", shortcut="n", type="primary", width="stretch", on_click=_go_on)
-            st.button("Judge again", key="again", width="stretch", on_click=partial(address.put, again=1))
+            st.button("Review again", key="again", width="stretch", on_click=partial(address.put, again=1))
         else:
             _form(shown, reviewer, own, tags, ", ".join(unblinded_by))
         _offer_undo(reviewer, last)
 
 
 def _reader() -> str | None:
-    """Under whose name verdicts are kept: who is logged in, or else who the URL says is reading; None, and a word why,
-    where there is no usable name."""
+    """The name under which verdicts are stored: the logged-in user, or else the name in the URL; None, with a message,
+    if there is no valid name."""
     known = login.reader()
     given = known or (address.get("reviewer") or "").strip()[: review_rules.NAME_LENGTH]
     name, problem = None, ""
@@ -118,65 +118,69 @@ def _reader() -> str | None:
     if problem:
         st.error(problem, icon=":material/error:")
     elif name is None:
-        st.info("Give your name first: every verdict is kept under one.", icon=":material/badge:")
+        st.info("Enter your name first: each verdict is stored with it.", icon=":material/badge:")
     return name
 
 
 def _naming(name: str | None) -> None:
-    """A field for the reader's name; once there is one it stands as text, so that the keys go to the film."""
+    """A field for the reader's name; a given name is shown as text, so that the viewer gets the keyboard."""
     if name is None:
         limit = review_rules.NAME_LENGTH
-        address.words("Your name", name="reviewer", placeholder="Verdicts are kept under it", limit=limit)
+        address.words("Your name", name="reviewer", placeholder="Stored with each verdict", limit=limit)
         return
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"Read by **{wording.plain(name)}**", width="content")
-        st.button("Change", key="rename", help="Read under another name", on_click=partial(address.put, reviewer=None))
+        st.markdown(f"Reader: **{wording.plain(name)}**", width="content")
+        st.button(
+            "Change", key="rename", help="Review under another name", on_click=partial(address.put, reviewer=None)
+        )
 
 
-def _told(question: Question, named: Film | None) -> list[str]:
-    """What unblinds the reader: what the queue's filters tell, the page of the case, or an earlier verdict. named: the
-    film that the URL names, where there is one."""
+def _unblinded_by(question: Question, named: Film | None) -> list[str]:
+    """What unblinds the reader: the queue's filters, the case page, or an earlier verdict. named: the image that the
+    URL names, if any."""
     if named is not None and address.number("image") is not None:
         return [CASE]
     if address.get("again"):
         return [EARLIER]
     usual = {field.name: field.default for field in fields(Question)}
-    return sorted({TELLING[name] for name in TELLING.keys() & usual.keys() if getattr(question, name) != usual[name]})
+    return sorted(
+        {UNBLINDING[name] for name in UNBLINDING.keys() & usual.keys() if getattr(question, name) != usual[name]}
+    )
 
 
-def _warn(told: list[str]) -> None:
-    """Say so where a verdict is not blind."""
-    if not told:
+def _warn(unblinded_by: list[str]) -> None:
+    """Say so if a verdict is not blind."""
+    if not unblinded_by:
         return
-    why = f"This queue is chosen by {' and '.join(told)}, so that a film's being in it gives something away."
-    if told == [CASE]:
-        why = "You come from the film's case, where its label and prediction stand."
-    elif told == [EARLIER]:
+    why = f"This queue was selected by {' and '.join(unblinded_by)}, which reveals something about its images."
+    if unblinded_by == [CASE]:
+        why = "You came from the case page, which shows label and prediction."
+    elif unblinded_by == [EARLIER]:
         why = "Label and prediction were shown after your earlier verdict."
-    st.warning(f"{why} The verdict is kept, and does not count as blind.", icon=":material/visibility:")
+    st.warning(f"{why} Your verdict is stored but does not count as blind.", icon=":material/visibility:")
 
 
 def _hash(name: str) -> str | None:
-    """A film's name in the URL, or None where it is something else."""
+    """An image's hash prefix in the URL, or None if it is something else."""
     text = address.get(name) or ""
     return text if len(text) == reviews.PREFIX and set(text) <= set("0123456789abcdef") else None
 
 
 def _named(session: Session, dataset: Dataset) -> Film | None:
-    """The film that the URL names: one that was just judged or taken back, or an image by its number."""
+    """The image that the URL names: one just reviewed or undone, or an image by its number."""
     name, number = _hash("film"), address.number("image")
     if name is not None:
         return reviews.named(session, dataset.id, name)
     found = reviews.film(session, dataset.id, number) if number is not None else None
     if found is None and address.get("image"):
-        st.info(f"Dataset {wording.plain(dataset.name)} has no such image; here is the queue.")
+        st.info(f"Dataset {wording.plain(dataset.name)} has no such image; showing the queue instead.")
     return found
 
 
 def _form(shown: Film, reviewer: str, own: ListedReview | None, tags: list[str], unblinded_by: str) -> None:
-    """Four verdicts, tags and a note; a verdict stores all of it at once."""
+    """Buttons for the four verdicts, tags and a note; a verdict stores all of them."""
     if own is not None:
-        st.caption("You have judged this film before. The new verdict will count; the earlier one is kept.")
+        st.caption("You have reviewed this image before. A new verdict supersedes the earlier one, which is kept.")
     since = own.review.id if own else None
     for number, (verdict, words) in enumerate(VERDICTS.items(), start=1):
         give = partial(_give, shown, reviewer, verdict, unblinded_by, since)
@@ -198,7 +202,7 @@ def _key(what: str, shown: Film) -> str:
 
 
 def _give(shown: Film, reviewer: str, verdict: str, unblinded_by: str, since: int | None) -> None:
-    """Store the form; what cannot be stored stays in it."""
+    """Store the form; if that fails, its contents are kept."""
     note = st.session_state.get(_key("note", shown)) or ""
     tags = st.session_state.get(_key("tags", shown)) or []
     stored = False
@@ -225,9 +229,9 @@ def _give(shown: Film, reviewer: str, verdict: str, unblinded_by: str, since: in
         kept = None if now is None else (now.review.verdict, now.review.note or "", {*now.tags})
         if now is not None and kept != (verdict, review_rules.note(note), {*review_rules.tags(list(tags))}):
             st.session_state[PROBLEM] = (
-                f"You have judged this film in the meantime, as {VERDICTS[now.review.verdict].lower()}; "
+                f"You reviewed this image in the meantime as {VERDICTS[now.review.verdict].lower()}; "
                 f"{VERDICTS[verdict].lower()} was not stored, nor were the tags and note below. Give the "
-                "verdict again to change that."
+                "verdict again to replace it."
             )
             address.put(film=shown.name, image=None, again=1)
             return
@@ -245,25 +249,25 @@ def _go_on() -> None:
 def _offer_undo(reviewer: str, last: ListedReview | None) -> None:
     if last is None:
         return
-    said = f"{VERDICTS.get(last.review.verdict, last.review.verdict).lower()}, {wording.ago(last.review.created)}"
+    verdict = f"{VERDICTS.get(last.review.verdict, last.review.verdict).lower()}, {wording.ago(last.review.created)}"
     st.button(
-        "Undo the last verdict",
+        "Undo last verdict",
         key=f"undo_{last.review.id}",
         shortcut="u",
         width="stretch",
-        help=wording.plain(f"Takes back: {said}"),
+        help=wording.plain(f"Removes: {verdict}"),
         on_click=partial(_undo, reviewer, last.review.id, last.image.sha256[: reviews.PREFIX]),
     )
 
 
 def _undo(reviewer: str, review_id: int, name: str) -> None:
-    """Take a verdict back and show its film again; a second click finds nothing to take back."""
-    if _written(partial(writes.take_back, review_id=review_id, reviewer=reviewer), "The verdict was not taken back"):
+    """Undo a verdict and show its image again; a second click has no effect."""
+    if _written(partial(writes.take_back, review_id=review_id, reviewer=reviewer), "The verdict was not undone"):
         address.put(film=name, image=None, again=1)
 
 
 def _written(work: Callable[[Session], object], failed: str) -> bool:
-    """Whether the work was committed; where it was not, the page says why in one line."""
+    """Whether the work was committed; if not, the page shows the reason in one line."""
     try:
         with resources.writing() as session:
             work(session)
@@ -279,8 +283,8 @@ def _written(work: Callable[[Session], object], failed: str) -> bool:
 
 def _nothing_left(dataset: Dataset, total: int) -> None:
     if total:
-        st.success(f"All {wording.count(total, 'image')} of this queue are judged.", icon=":material/done_all:")
+        st.success(f"All {wording.count(total, 'image')} in this queue have been reviewed.", icon=":material/done_all:")
     else:
         st.info("No image matches the filters of this queue.")
         page, kept = frame.FOLDER / "reviews.py", frame.kept(dataset)
-        st.page_link(page, label="The whole queue", icon=":material/filter_alt_off:", query_params=kept)
+        st.page_link(page, label="Whole queue", icon=":material/filter_alt_off:", query_params=kept)

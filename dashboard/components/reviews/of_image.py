@@ -1,4 +1,4 @@
-"""What readers said of one image: who, when, with which note and tags; and the way to judge it."""
+"""Reviews of one image with reader, time, note and tags, and a link to review it."""
 
 import streamlit as st
 
@@ -12,17 +12,17 @@ from db.queries.reviews import ListedReview
 
 
 def show(image_id: int) -> None:
-    """A table of reviews, the latest first, those that their reader has superseded muted."""
+    """A table of reviews, latest first; superseded ones are muted."""
     with resources.reading() as session:
         found = reviews.of_image(session, image_id)
         tags = reviews.tags_alone(session, image_id)
     if found:
         heads = ["Reader", "Verdict", "When", "Tags", "Note"]
-        linked.table(heads, [_row(said) for said in found], key="reviews", caption="Reviews of this image")
+        linked.table(heads, [_row(one) for one in found], key="reviews", caption="Reviews of this image")
     else:
-        st.caption("No reader has judged this image yet.")
+        st.caption("No reader has reviewed this image yet.")
     if tags:
-        st.caption(f"Tags of the image: {', '.join(map(wording.plain, tags))}")
+        st.caption(f"Image tags: {', '.join(map(wording.plain, tags))}")
     st.page_link(
         frame.FOLDER / "reviews.py",
         label="Review this case",
@@ -31,13 +31,13 @@ def show(image_id: int) -> None:
     )
 
 
-def _row(said: ListedReview) -> list[Cell | str]:
-    tone, superseded = ("muted", ", superseded") if said.superseded else ("", "")
-    moment = said.review.created
+def _row(one: ListedReview) -> list[Cell | str]:
+    tone, superseded = ("muted", ", superseded") if one.superseded else ("", "")
+    moment = one.review.created
     return [
-        Cell(said.review.reviewer, tone=tone),
-        Cell(f"{revealed.in_words(said)}{superseded}", tone=tone),
+        Cell(one.review.reviewer, tone=tone),
+        Cell(f"{revealed.in_words(one)}{superseded}", tone=tone),
         Cell(wording.ago(moment), tone=tone, help=f"{moment:%Y-%m-%d %H:%M} UTC"),
-        Cell(", ".join(said.tags), tone=tone),
-        Cell(said.review.note, tone=tone),
+        Cell(", ".join(one.tags), tone=tone),
+        Cell(one.review.note, tone=tone),
     ]

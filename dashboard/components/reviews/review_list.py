@@ -1,4 +1,4 @@
-"""Which reviews there are: a list by reader, verdict and tag, a page at a time, and all of it as CSV."""
+"""List of reviews, filtered by reader, verdict and tag, with a CSV download."""
 
 from functools import partial
 
@@ -18,7 +18,7 @@ from engine.tables import csv_text
 
 SIZE = 25
 EXCERPT = 160
-"""Characters of a note in the list; the whole is the cell's hint."""
+"""Maximum length of a note in the list; the full note is the cell's tooltip."""
 HEADS = (
     *("dataset", "image", "file", "sha256", "reviewer", "verdict", "tags", "note", "time", "label", "probability"),
     *("superseded", "unblinded_by"),
@@ -26,17 +26,17 @@ HEADS = (
 
 
 def show(dataset: Dataset, view: filters.View) -> None:
-    """The filters, the list, the file to take away."""
+    """Draw the filters, the list and the download button."""
     listed = _asked(dataset)
     with resources.reading() as session:
         total = reviews.count(session, listed)
         page = address.page(total, SIZE)
         rows = reviews.page(session, listed, limit=SIZE, offset=(page - 1) * SIZE)
-    said, download = st.columns([4, 1], vertical_alignment="center")
-    with said:
-        st.markdown(f"{wording.count(total, 'review')}. Labels and other readers' verdicts are shown here.")
+    summary, download = st.columns([4, 1], vertical_alignment="center")
+    with summary:
+        st.markdown(f"{wording.count(total, 'review')}. This list reveals labels and other readers' verdicts.")
     if not rows:
-        st.info("No review matches." if listed != ReviewQuestion(dataset.id) else "No image has been judged yet.")
+        st.info("No review matches." if listed != ReviewQuestion(dataset.id) else "No image has been reviewed yet.")
         return
     with download:
         st.download_button(
@@ -48,12 +48,12 @@ def show(dataset: Dataset, view: filters.View) -> None:
         )
     heads = ["Image", "Reader", "Verdict", "Label", "When", "Tags", "Note"]
     table = [_row(dataset, one, view.question.run_id) for one in rows]
-    linked.table(heads, table, key="listed", caption="Reviews, the latest first")
+    linked.table(heads, table, key="listed", caption="Reviews, latest first")
     address.pages(total, SIZE)
 
 
 def csv(dataset: Dataset, listed: ReviewQuestion, run_id: int | None) -> str:
-    """All reviews that match, a line each, the latest first; the probability is the run's."""
+    """All reviews that match, one line each, latest first, with the run's probability."""
     with resources.reading() as session:
         found = reviews.page(session, listed)
         probabilities = reviews.probabilities(session, run_id, listed)
@@ -61,15 +61,15 @@ def csv(dataset: Dataset, listed: ReviewQuestion, run_id: int | None) -> str:
     for one in found:
         review, image = one.review, one.image
         which = (dataset.name, image.id, image.path, image.sha256)
-        said = (review.reviewer, review.verdict, "; ".join(one.tags), review.note, review.created.isoformat())
-        told = "unknown" if review.unblinded_by is None else review.unblinded_by
-        known = (label_name(image.label), probabilities.get(image.id), "yes" if one.superseded else "no", told)
-        rows.append((*which, *said, *known))
+        given = (review.reviewer, review.verdict, "; ".join(one.tags), review.note, review.created.isoformat())
+        unblinded_by = "unknown" if review.unblinded_by is None else review.unblinded_by
+        known = (label_name(image.label), probabilities.get(image.id), "yes" if one.superseded else "no", unblinded_by)
+        rows.append((*which, *given, *known))
     return csv_text(HEADS, rows)
 
 
 def _asked(dataset: Dataset) -> ReviewQuestion:
-    """The list's filters, in the sidebar; what is not in use is not offered."""
+    """Draw the list's filters in the sidebar; unused values are not offered."""
     with resources.reading() as session:
         names, tags = reviews.reviewers(session, dataset.id), reviews.tags_in_use(session, dataset.id)
     with st.sidebar:

@@ -1,1 +1,1 @@
-"""What the search page is made of."""
+"""Components of the search page."""

@@ -1,4 +1,4 @@
-"""How a search is asked by a picture: an uploaded or pasted one, or an image of the dataset."""
+"""Search by image: an uploaded or pasted one, or one of the dataset."""
 
 import hashlib
 from collections.abc import Callable, Collection
@@ -25,29 +25,29 @@ from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 
 MEGABYTES = 20
 PREVIEW = 640
-"""Pixels a side of the film beside its hits, on a screen of two pixels a point."""
+"""Size in pixels of the query image next to its hits, for a screen with two pixels per point."""
 WIDEST = 1460
-"""Pixels that Streamlit lets a picture be wide; of a wider one that is a line it would leave no pixel of height."""
+"""Maximum image width of Streamlit in pixels; it would scale a wider, line-like image to a height of 0."""
 OFFERED = 24
-"""Images to pick from."""
+"""Number of images offered to pick from."""
 KEPT = "uploaded_picture"
-"""In the session: the name and the bytes of the picture that was uploaded last."""
-PATIENTS = {"others": "Leave out the query's patient"}
+"""Session key: name and bytes of the last uploaded image."""
+PATIENTS = {"others": "Exclude the query's patient"}
 
 
 def other_patients() -> bool:
-    """Whether the query's own patient is left out, as the URL says; draws the choice."""
+    """Draw the choice whether to exclude the query's patient; returns the choice in the URL."""
     return address.choice("Patients", PATIENTS, name="patients") == "others"
 
 
 def allowed(question: Question) -> Collection[int] | None:
-    """The images that hits may be; None for all."""
+    """Ids of the images allowed as hits; None for all."""
     with resources.reading() as session:
         return cases.ids_narrowed(session, question)
 
 
 def _barred(image_id: int) -> Collection[int]:
-    """The query's own image, or all of its patient where the URL asks for that."""
+    """The query's own image, or all images of its patient if the URL says so."""
     if address.get("patients") not in PATIENTS:
         return [image_id]
     with resources.reading() as session:
@@ -55,23 +55,25 @@ def _barred(image_id: int) -> Collection[int]:
 
 
 def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> SearchResult | None:
-    """Ask with a new picture; it stays in the session's memory and is never stored. Raises InputError where it is no
-    picture."""
-    decoder = resources.decoder()  # its libraries load while a file is chosen
+    """Search with an uploaded image, which stays in the session's memory and is never stored. Raises InputError if it
+    is not an image."""
+    decoder = resources.decoder()  # its libraries load while the user chooses a file
     file = st.file_uploader(
-        f"A chest radiograph (JPEG, PNG, TIFF, DICOM), at most {MEGABYTES} MB: choose, drop or paste it (Ctrl+V). It "
-        "stays in memory and is not stored",
+        f"Chest radiograph (JPEG, PNG, TIFF or DICOM, at most {MEGABYTES} MB): choose, drop or paste it (Ctrl+V). It "
+        "is kept in memory only and not stored",
         max_upload_size=MEGABYTES,
         on_change=_forget,
     )
     clipboard.listen()
     if file is not None:
         st.session_state[KEPT] = (file.name, file.getvalue())
-    elif KEPT in st.session_state:  # whoever comes back to the page finds the picture, though not in the field
-        st.button("Remove the picture", on_click=_forget)
+    elif (
+        KEPT in st.session_state
+    ):  # when the user returns to the page, the image is still there, though not in the field
+        st.button("Remove image", on_click=_forget)
     else:
-        with suppress(InputError):  # is shown once there is a picture to search with
-            inference.classifier_of(view, model(index))  # loads while a file is chosen
+        with suppress(InputError):  # is shown once there is an image to search with
+            inference.classifier_of(view, model(index))  # loads while the user chooses a file
         return None
     name, data = st.session_state[KEPT]
     if len(data) > MEGABYTES * 2**20:
@@ -103,7 +105,7 @@ def _nearest(
     pixels: Pixels,
     film: Callable[[], None],
 ) -> SearchResult:
-    """What is nearest to a picture, uint8 (h, w), in a file of these bytes. film: draws it."""
+    """Nearest images to an image, uint8 (h, w), from a file with these bytes. film: draws the image."""
     served = neighbours.serve_index(index)
     reading = inference.read(view, pixels, model(served.index))
     vectors = served.vectors.project_images(reading.vectors)
@@ -114,22 +116,22 @@ def _nearest(
     strange = served.vectors.is_out_of_distribution(vectors)
     if strange:
         st.warning(f"{OUT_OF_DISTRIBUTION[0].upper()}{OUT_OF_DISTRIBUTION[1:]}.", icon=":material/help:")
-    if reading.said is not None:
-        said = f"if it is one, {reading.said}" if strange else reading.said
-        st.markdown(f"{said[0].upper()}{said[1:]}.")
+    if reading.summary is not None:
+        summary = f"if it is a chest radiograph, {reading.summary}" if strange else reading.summary
+        st.markdown(f"{summary[0].upper()}{summary[1:]}.")
     if same is not None:
-        st.caption(f"This picture is image {same.id} of the dataset; it is left out of the hits.")
+        st.caption(f"This is image {same.id} of the dataset; it is excluded from the hits.")
         with resources.reading() as session:
             case = neighbours.seen(session, [same.id], view)[same.id]
         neighbours.query(dataset, case, view, width=110)
     elif address.get("patients") in PATIENTS:
-        st.caption("This picture is no file of the dataset, so its patient is not known and nobody is left out.")
+        st.caption("This image is not in the dataset, so its patient is unknown and no patient is excluded.")
     return SearchResult(hits, served.index, reading.zones, film)
 
 
 def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
-    """Draw an uploaded picture, made smaller by a whole factor, to PREVIEW pixels or more: Streamlit would encode all
-    of it, which takes as long as the classifier."""
+    """Draw an uploaded image, reduced by an integer factor to PREVIEW pixels or more, because encoding the full image
+    in Streamlit takes as long as the classifier."""
     height, width = decoded.pixels.shape
     picture = Picture.fromarray(decoded.pixels).reduce(max(1, min(height, width) // PREVIEW))
     picture.thumbnail((WIDEST, picture.height))
@@ -138,11 +140,12 @@ def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
 
 
 def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> SearchResult | None:
-    """Ask with an image that is in the index; needs no model."""
+    """Search with an image that is in the index; needs no model."""
     typed = address.words("Image number or file name", name="image", placeholder="1")
     if not typed:
         st.caption(
-            "Pick one, or give the number or file that a case's facts tell. The filters at the left narrow the choice."
+            "Pick an image, or enter an image number or file name from a case page. The filters on the left also apply "
+            "here."
         )
         with resources.reading() as session:
             offered = cases.page(session, view.question, limit=OFFERED, offset=0)
@@ -155,7 +158,7 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
         case = neighbours.seen(session, [number], view).get(number)
     if case is None or case.dataset_id != dataset.id:
         raise InputError(
-            f"dataset '{dataset.name}' has no image '{typed}'; number and file name stand in a case's facts"
+            f"dataset '{dataset.name}' has no image '{typed}'; case pages show image numbers and file names"
         )
     neighbours.query(dataset, case, view, width=240, whole=True)
     served = neighbours.serve_index(index)
@@ -164,7 +167,7 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
 
 
 def model(index: VectorIndex) -> Embedder:
-    """The embedder that made the index. Raises InputError where it has other weights now."""
+    """The embedder that built the index. Raises InputError if its weights have changed since."""
     with resources.reading() as session:
         run = runs.find(session, index.run_id)
         checkpoint = runs.checkpoint(session, run) if run else None
@@ -172,6 +175,6 @@ def model(index: VectorIndex) -> Embedder:
     asked = index.embedder, path, sha256, index.revision
     loaded = resources.embedder(*asked)
     if loaded.revision != index.revision:
-        resources.embedder.clear(*asked)  # so that weights which are put right are read at the next try
+        resources.embedder.clear(*asked)  # so that corrected weights are loaded at the next attempt
     check_revision(loaded, index.revision, rebuild=partial(neighbours.rebuild, index))
     return loaded

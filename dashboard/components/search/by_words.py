@@ -1,4 +1,4 @@
-"""How a search is asked by words: of the pictures, by an index that reads text, or of the notes and reports."""
+"""Search by text: of images, through an index that supports text, or of notes and reports."""
 
 import streamlit as st
 
@@ -12,24 +12,23 @@ from db.queries import search
 from db.queries.cases import Question
 from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
 
-PLACES = {"pictures": "The pictures", "texts": "Notes and reports"}
+PLACES = {"pictures": "Images", "texts": "Notes and reports"}
 
 
 def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question) -> SearchResult | None:
-    """Ask with words, of whichever of the two the URL names; the pictures where an index reads text. The hits of
-    pictures, or None where texts answered, which are shown at once. index: one that reads text, None where none
-    does."""
+    """Search images or texts, as the URL says; by default images if an index supports text. Returns the image hits;
+    hits in texts are drawn at once, and None is returned. index: one that supports text, or None."""
     where, typed = st.columns([1, 2], vertical_alignment="bottom")
     with where:
-        place = address.choice("Look in", PLACES, name="in", default="pictures" if index else "texts")
+        place = address.choice("Search in", PLACES, name="in", default="pictures" if index else "texts")
     with typed:
-        text = address.words("Words", name="q", placeholder="opacity in the right lower zone")
+        text = address.words("Text", name="q", placeholder="opacity in the right lower zone")
     if place == "texts":
         if text:
             texts(dataset, text, k, question)
     elif index is None:
         panels.missing(
-            "No index reads words yet. This one maps them to the classifier's features, with nothing to download:",
+            "No index supports text search yet. This one maps text to classifier features and needs no download:",
             panels.chain(dataset, "embed", "--embedder", "aligned", after="train"),
         )
     elif text:
@@ -38,13 +37,13 @@ def ask(dataset: Dataset, index: VectorIndex | None, k: int, question: Question)
 
 
 def pictures(index: VectorIndex, text: str, k: int, question: Question) -> SearchResult:
-    """The images nearest to the words, with what the embedder cannot tell."""
+    """The images nearest to the text, with the embedder's caveat."""
     served = neighbours.serve_index(index)
     embedder = by_picture.model(served.index)
     vectors = served.vectors.project_texts(embedder.embed_texts([text]))
     st.caption(
-        f"Answered by the pictures, through {index.embedder} (run {served.index.run_id}). What was written about them "
-        "is searched under \u201cNotes and reports\u201d."
+        f"Searched the images through index {index.embedder} (run {served.index.run_id}). To search what was written "
+        "about them, choose \u201cNotes and reports\u201d."
     )
     caveat = embedder.caveat(text, known=served.vectors.known)
     if caveat:
@@ -55,24 +54,26 @@ def pictures(index: VectorIndex, text: str, k: int, question: Question) -> Searc
 
 
 def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
-    """What notes and reports say, negation heeded."""
+    """Full-text search of notes and reports that respects negation."""
     with resources.reading() as session:
         found = search.answer(session, question, text, limit=k, passes=matcher(text), mentions=mention_matcher(text))
         written = search.any_text(session, dataset.id)
     if not written:
-        panels.missing("No report has been written yet:", panels.chain(dataset, "report"))
+        panels.missing("There are no notes or reports yet. Run:", panels.chain(dataset, "report"))
         return
     st.caption(
-        "Answered by full-text search in readers' notes and generated reports, best first. The films themselves are "
-        "searched under \u201cThe pictures\u201d."
+        "Full-text search in readers' notes and generated reports, best match first. To search the images themselves, "
+        "choose \u201cImages\u201d."
     )
     number = len(found.hits)
     st.markdown(
-        f"{wording.count(number, 'image')}{', or more,' * (number == k)} with a text that holds any of these words and "
-        "does not deny what they name. Images without a text cannot be found so."
+        f"{wording.count(number, 'image')}{' or more' * (number == k)} with a text that contains any of these words "
+        "and does not negate them. Images without a text cannot be found this way."
     )
     for other in found.otherwise:
-        st.info(f"Texts hold these words, but {OTHERWISE}, such as: {wording.plain(' '.join(other.snippet.split()))}")
-    for told in filter(None, [ignored_denial(text), *found.limits]):
-        st.warning(f"{told[0].upper()}{wording.plain(told[1:])}.", icon=":material/help:")
+        st.info(
+            f"Texts contain these words, but {OTHERWISE}, such as: {wording.plain(' '.join(other.snippet.split()))}"
+        )
+    for caveat in filter(None, [ignored_denial(text), *found.limits]):
+        st.warning(f"{caveat[0].upper()}{wording.plain(caveat[1:])}.", icon=":material/help:")
     report_view.found(dataset, found.hits, filters.view(dataset))

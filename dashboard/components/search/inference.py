@@ -1,4 +1,4 @@
-"""What the trained classifier says of a picture that is not in the dataset, and the picture's vector."""
+"""Classifier prediction and embedding of an image that is not in the dataset."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,43 +17,42 @@ from engine.retrieval.embedders.features import ClassifierEmbedder
 from engine.retrieval.embedders.protocol import Vectors, sized
 
 MADE_OF_ONE = (ClassifierEmbedder, AlignedEmbedder)
-"""Embedders that are made of a classifier, and take what it read."""
+"""Embedders that are built on a classifier and can use its output."""
 
 
 @dataclass(frozen=True)
 class Reading:
-    """vectors: of the embedder, float32 (1, d). zones: share of the classifier's heat in each lung zone, {} without
-    heat, None where there is no classifier. said: what the classifier makes of the picture, a clause in
-    Markdown, or None."""
+    """vectors: of the embedder, float32 (1, d). zones: share of the heatmap in each lung zone, {} without heat, None
+    without a classifier. summary: the classifier's prediction as a clause in Markdown, or None."""
 
     vectors: Vectors
     zones: Mapping[str, float] | None = None
-    said: str | None = None
+    summary: str | None = None
 
 
 def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
-    """Embed a grey picture, uint8 (h, w), and tell what the classifier of the run in view reads; the two in one pass
-    where the embedder is made of that classifier."""
+    """Embed a grey image, uint8 (h, w), and predict it with the classifier of the selected run, in one pass if the
+    embedder is built on that classifier."""
     classifier = classifier_of(view, embedder)
     if classifier is None:
         return Reading(embedder.embed_images(pixels[None]))
-    said = classifier.run(sized(pixels[None], classifier.input_size), heatmaps=True)
+    output = classifier.run(sized(pixels[None], classifier.input_size), heatmaps=True)
     if isinstance(embedder, MADE_OF_ONE) and embedder.classifier is classifier:
-        vectors = embedder.of(said)
+        vectors = embedder.of(output)
     else:
         vectors = embedder.embed_images(pixels[None])
-    zones = {} if said.heatmaps is None else lung_zones(said.heatmaps[0])
-    probability, threshold, called = float(said.probabilities[0]), view.question.threshold, ""
+    zones = {} if output.heatmaps is None else lung_zones(output.heatmaps[0])
+    probability, threshold, called = float(output.probabilities[0]), view.question.threshold, ""
     if threshold is not None:
         call = "pneumonia" if probability >= threshold else "normal"
-        called = f", {call} at the threshold of {wording.percent(threshold)}"
+        called = f" ({call} at threshold {wording.percent(threshold)})"
     where = " and ".join(zone.replace("_", " ") for zone in leading_zones(zones))
-    told = f"the classifier reads **{wording.percent(probability)} pneumonia**{called}"
-    return Reading(vectors, zones, f"{told}{f'; most of its heat lies in the {where} zone' if where else ''}")
+    summary = f"the classifier predicts **{wording.percent(probability)} pneumonia**{called}"
+    return Reading(vectors, zones, f"{summary}{f', with most heat in the {where} zone' if where else ''}")
 
 
 def classifier_of(view: filters.View, embedder: Embedder) -> Any:
-    """The classifier behind the run in view, the embedder's own where it is that one; None where it cannot be read."""
+    """The classifier of the selected run, reusing the embedder's if it is the same; None if it cannot be loaded."""
     run = view.run
     if run is None:
         return None

@@ -1,4 +1,4 @@
-"""Which cases are nearest in a vector index, found live, and how they look."""
+"""Nearest cases in a vector index, searched on request, and their display."""
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,41 +26,40 @@ from engine.tables import csv_text
 
 @dataclass(frozen=True)
 class Hit:
-    """A found image and its cosine similarity in [-1, 1]."""
+    """A hit and its cosine similarity in [-1, 1]."""
 
     image_id: int
     similarity: float
 
 
 Served = ServedIndex[VectorIndex]
-"""An index that answers: what the database knows of it, and its vectors."""
+"""An index ready for search: its database row and its vectors."""
 
 
 @dataclass(frozen=True)
 class SearchResult:
-    """The hits of a picture or text by an index, and the share of the query's heat in each lung zone where that is
-    known."""
+    """The hits of an image or text query in an index, and the share of the query's heat in each lung zone if known."""
 
     hits: list[Hit]
     index: VectorIndex
     zones: Mapping[str, float] | None = None
     film: Callable[[], None] | None = None
-    """Draws the query's picture, which comes after its hits: they are what is waited for."""
+    """Draws the query image, after the hits, because users wait for those."""
 
 
-OWN = "These are the classifier's own features: neighbours tend to share its errors, so no second opinion."
+OWN = "These are the classifier's own features: similar cases tend to share its errors and are not a second opinion."
 
 
 def caution(index: VectorIndex, view: filters.View) -> str:
-    """A warning where the index was built from a trained classifier's features, else "".
+    """A warning if the index was built from a trained classifier's features, else "".
 
-    Features of the classifier in view, or of a part of that ensemble, are no second opinion on it; of any other
-    classifier its train run is named.
+    Features of the selected classifier, or of a member of that ensemble, are not a second opinion on it; for any other
+    classifier, its train run is named.
     """
     try:
         if not spec(index.embedder).learnt:
             return ""
-    except InputError:  # of an embedder that is not known here any more
+    except InputError:  # the embedder is no longer available
         return ""
     with resources.reading() as session:
         made = runs.find(session, index.run_id)
@@ -70,18 +69,18 @@ def caution(index: VectorIndex, view: filters.View) -> str:
     if trained is None or (seen is not None and _members(trained) & _members(seen)):
         return OWN
     named = f" ({wording.plain(trained.recipe)})" if trained.recipe else ""
-    other = ", not of the one in view" if view.run else ""
-    return f"These are features of train run {trained.id}'s classifier{named}{other}."
+    other = ", not of the selected one" if view.run else ""
+    return f"This index uses features of train run {trained.id}'s classifier{named}{other}."
 
 
 def _members(run: Run) -> set[int]:
-    """A train run, and of an ensemble those that it averages."""
+    """Ids of a train run and, for an ensemble, of the runs that it averages."""
     return {run.id, *(run.config.get("parts") or {}).values()}
 
 
 def serve_index(index: VectorIndex) -> Served:
-    """The index's folder; where it is damaged, the last whole one before it, with a word on the page. Raises InputError
-    where there is none."""
+    """Load the index; if it is damaged, the last intact one before it, with a warning on the page. Raises InputError if
+    there is none."""
 
     def load(one: VectorIndex) -> OpenIndex:
         return resources.vector_index(one.path, one.sha256)
@@ -92,12 +91,12 @@ def serve_index(index: VectorIndex) -> Served:
 
     found = serve(index, load, earlier=earlier, rebuild=partial(rebuild, index))
     if found.damage is not None:
-        st.warning(f"{wording.plain(found.damage)}\n\nThe index of run {found.index.run_id} answers instead.")
+        st.warning(f"{wording.plain(found.damage)}\n\nThe index of run {found.index.run_id} is used instead.")
     return found
 
 
 def rebuild(index: VectorIndex) -> str:
-    """The command that brings the index up to date."""
+    """The command that rebuilds the index."""
     with resources.reading() as session:
         dataset = session.get_one(Dataset, index.dataset_id)
     return embed_again(dataset.name, index.embedder)
@@ -111,8 +110,8 @@ def nearest_to_image(
     allowed: Collection[int] | None = None,
     exclude: Collection[int] | None = None,
 ) -> list[Hit]:
-    """The k nearest to an image that is in the index; no model is needed. exclude: what is left out, by default the
-    image itself. Raises InputError where it is not in it."""
+    """The k nearest images to an image in the index; needs no model. exclude: ids to leave out, by default the image
+    itself. Raises InputError if the image is not in the index."""
     rows = served.vectors.rows([image_id])
     if not len(rows):
         raise InputError(
@@ -145,30 +144,29 @@ def show(
     back: str | None = None,
     narrowed: bool = False,
 ) -> None:
-    """What the neighbours' labels say together, and the neighbours, nearest first, with what the classifier and the
-    latest report say of each, and which lung zones they share with the query.
+    """Draw a summary of the hits' labels and the hits, most similar first, with prediction, excerpt of the latest
+    report and the lung zones shared with the query.
 
-    wanted: how many were asked for. caution: what to know of the vectors, see `caution`. zones: share of the
-    query's heat in each lung zone. onwards: what the search for cases like a hit takes along in its URL. back:
-    as `grid.show` takes it. narrowed: whether label, cause or outcome were asked for: the neighbours' labels tell
-    nothing then.
+    wanted: number of hits requested. caution: see `caution`. zones: share of the query's heat in each lung zone.
+    onwards: URL parameters of the search for cases similar to a hit. back: see `grid.show`. narrowed: whether hits were
+    filtered by label, cause or outcome, so that their labels carry no information.
     """
     with resources.reading() as session:
         known = seen(session, [hit.image_id for hit in hits], view)
-        said = reports.latest_of(session, [case.sha256 for case in known.values()])
+        latest = reports.latest_of(session, [case.sha256 for case in known.values()])
     found = [known[hit.image_id] for hit in hits if hit.image_id in known]
     if not found:
-        st.info("No image of the dataset matches.")
+        st.info("No image matches.")
         return
     votes, download = st.columns([4, 1], vertical_alignment="center")
     with votes:
-        fewer = f" No more than {len(found)} match." if len(found) < wanted else ""
-        matching = f"**{wording.count(len(found), 'case')}** of those that match the filters, nearest first."
+        fewer = f" Only {len(found)} match." if len(found) < wanted else ""
+        matching = f"**{wording.count(len(found), 'case')}** that match the filters, most similar first."
         st.markdown(f"{matching if narrowed else vote_in_words([case.label for case in found])}{fewer}")
     if caution:
         st.caption(caution)
     titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
-    excerpts = {case.id: report_view.excerpt(said[case.sha256].text) for case in found if case.sha256 in said}
+    excerpts = {case.id: report_view.excerpt(latest[case.sha256].text) for case in found if case.sha256 in latest}
     lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
     instead = _instead(found, view)
     grid.show(
@@ -186,8 +184,7 @@ def show(
 
 
 def query(dataset: Dataset, case: Case, view: filters.View, *, width: int, whole: bool = False) -> None:
-    """An image of the dataset that is searched with, as a card like the hits', which leads to its case. case: as `seen`
-    gives it."""
+    """The query image as a card like those of the hits, linked to its case. case: from `seen`."""
     titles, lines = {case.id: f"Image {case.id}"}, {case.id: list(_reasons(case, None))}
     instead, back = _instead([case], view), address.back_to("search")
     grid.show(
@@ -196,14 +193,13 @@ def query(dataset: Dataset, case: Case, view: filters.View, *, width: int, whole
 
 
 def _instead(found: Sequence[Case], view: filters.View) -> dict[int, dict[str, object]]:
-    """By image id, the URL parameters of the link to a case that was scored out of fold: its page then shows
-    that prediction."""
+    """By image id, URL parameters of the link to a case with an out-of-fold prediction, so that its page shows it."""
     return {case.id: filters.held_out(view) for case in found if case.fold is not None}
 
 
 def seen(session: Session, wanted: Sequence[int], view: filters.View) -> dict[int, Case]:
-    """The images by id, with the prediction of the run in view; images that it did not score have the out-of-fold
-    prediction of the train run behind it."""
+    """The images by id, with the prediction of the selected run or, for images that it did not score, the out-of-fold
+    prediction of its train run."""
     question = view.question
     known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
     unscored = [number for number, case in known.items() if case.probability is None]
@@ -213,24 +209,24 @@ def seen(session: Session, wanted: Sequence[int], view: filters.View) -> dict[in
 
 
 def _reasons(case: Case, zones: Mapping[str, float] | None) -> Iterator[str]:
-    """What the classifier says of a hit, and where its evidence lies in the query as well."""
+    """The prediction of a hit, and the lung zones that it shares with the query."""
     if case.probability is not None:
-        held_out = "" if case.fold is None else " (held out)"
+        held_out = "" if case.fold is None else " (out of fold)"
         yield f"Model{held_out}: {wording.percent(case.probability)} pneumonia"
     if zones and case.zones:
         both = shared(zones, case.zones)
-        yield f"Both: {', '.join(both)}" if both else "No zone in common"
+        yield f"Shared zones: {', '.join(both)}" if both else "No shared zone"
 
 
 def shared(one: Mapping[str, float], other: Mapping[str, float]) -> list[str]:
-    """The lung zones that hold the evidence in both, in words."""
+    """The lung zones with most heat in both, in words."""
     return [zone.replace("_", " ") for zone in leading_zones(one) if zone in leading_zones(other)]
 
 
 def _csv(
     hits: Sequence[Hit], known: Mapping[int, Case], zones: Mapping[str, float] | None, excerpts: Mapping[int, str]
 ) -> str:
-    """The hits, a line each, with all that stands on their cards."""
+    """The hits, one line each, with the contents of their cards."""
     heads = ["rank", "similarity", "image", "split", "label", "cause", "probability", "held_out"]
     heads += ["shared_zones", "report", "path"]
     rows = []
@@ -240,20 +236,20 @@ def _csv(
             continue
         both = "; ".join(shared(zones, case.zones)) if zones and case.zones else None
         held_out = None if case.probability is None else "no" if case.fold is None else "yes"
-        told = (case.id, case.split, cases.label_name(case.label), case.cause, case.probability, held_out)
-        rows.append((rank, hit.similarity, *told, both, excerpts.get(case.id), case.path))
+        facts = (case.id, case.split, cases.label_name(case.label), case.cause, case.probability, held_out)
+        rows.append((rank, hit.similarity, *facts, both, excerpts.get(case.id), case.path))
     return csv_text(heads, rows)
 
 
 def search_method(index: VectorIndex) -> str:
-    """How the index is searched, in words."""
+    """Search method of the index, in words."""
     exact = index.kind in ("exact", "IndexFlatIP")
     return f"cosine similarity, {'exact search' if exact else f'approximate search ({index.kind})'}"
 
 
 def vote_in_words(labels: Sequence[int | None]) -> str:
-    """What the neighbours' labels say."""
+    """Summary of the hits' labels."""
     counted = vote(labels)
-    share = f"**{counted.pneumonia} of {counted.known}** nearest cases carry the label pneumonia"
+    share = f"**{counted.pneumonia} of {counted.known}** nearest cases are labelled pneumonia"
     unknown = len(labels) - counted.known
     return f"{share} ({wording.percent(counted.share)}){f'; {unknown} have no label' if unknown else ''}."
