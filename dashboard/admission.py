@@ -1,4 +1,4 @@
-"""Which requests are let in, by host, origin and login, before anything else; and what every answer forbids."""
+"""Access control by host, origin and login for all requests, and security headers for all responses."""
 
 import re
 from base64 import b64encode
@@ -18,13 +18,13 @@ from dashboard import identity, resources
 
 HERE = ("localhost", "127.0.0.1", "[::1]")
 OPEN = re.compile(r"/[^/]*|/static/.*|/auth/(login|logout)|/_stcore/(health|host-config|stream)")
-"""What works without a login: the empty shell of each page, Streamlit's own scripts, and the way to the login.
-Everything else holds data: pictures, files, uploads, components, figures of the server."""
+"""Paths that work without a login: the empty shell of each page, Streamlit's own scripts, and the login itself.
+Everything else holds data: images, files, uploads, components, server metrics."""
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 
 def _inline_scripts() -> str:
-    """The scripts that stand in Streamlit's own page, by hash; no other inline script runs."""
+    """Hashes of the inline scripts in Streamlit's own page; no other inline script may run."""
     page = (Path(file_util.get_static_dir()) / "index.html").read_text(encoding="utf-8")
     scripts = re.findall(r"<script>(.*?)</script>", page, re.DOTALL)
     return " ".join(f"'sha256-{b64encode(sha256(one.encode()).digest()).decode()}'" for one in scripts)
@@ -45,9 +45,9 @@ PAGE = "; ".join(
         "frame-ancestors 'self'",
     ]
 )
-"""Pages load nothing from elsewhere, send nothing there and run no inline script; styles they do write inline."""
+"""Pages load nothing from other hosts, send nothing there and run no inline scripts; inline styles are allowed."""
 DATA = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'self'"
-"""Pictures and files run nothing, whatever is in them."""
+"""Images and files must not run anything, whatever they contain."""
 HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "SAMEORIGIN",
@@ -58,7 +58,7 @@ HEADERS = {
 
 
 class Origins:
-    """Refuse what another site's page sends: uploads, deletions and the socket, whatever cookies come along."""
+    """Refuse uploads, deletions and web sockets from other sites, whatever cookies they send."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -75,7 +75,7 @@ class Origins:
 
 
 class Logins:
-    """Where a login is demanded, refuse data to whoever has none (401) or is not let in (403)."""
+    """If logins are required, refuse data to users without a login (401) or without access (403)."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -88,12 +88,12 @@ class Logins:
         if status == 200:
             await self._app(scope, receive, _privately(send))
             return
-        reason = "log in first, on any page" if status == 401 else "this account is not let in"
+        reason = "log in first, on any page" if status == 401 else "this account has no access"
         await PlainTextResponse(reason, status, headers={"Cache-Control": "no-store"})(scope, receive, send)
 
 
 class Protections:
-    """Put on every answer what keeps browsers from guessing types, framing pages and running what is data."""
+    """Add security headers to every response, against type sniffing, framing and running data as code."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -110,14 +110,14 @@ class Protections:
                 headers.update(HEADERS)
                 headers["Content-Security-Policy"] = DATA if path.startswith(("/app/", "/media/")) else PAGE
                 if path == "/auth/logout":
-                    headers["Clear-Site-Data"] = '"cache"'  # pictures are kept for good while somebody is logged in
+                    headers["Clear-Site-Data"] = '"cache"'  # images are cached permanently while a user is logged in
             await send(message)
 
         await self._app(scope, receive, sent)
 
 
 def middleware() -> list[Middleware]:
-    """For st.App, the outermost first."""
+    """Middleware for st.App, outermost first."""
     hosts = sorted({*HERE, *resources.settings().allowed_hosts})
     return [
         Middleware(Protections),
@@ -138,7 +138,7 @@ def _status(scope: Scope) -> int:
 
 
 def _privately(send: Send) -> Send:
-    """What one reader may see is kept by their own browser alone, and by no cache on the way."""
+    """Let only the user's own browser cache responses, not shared caches."""
 
     async def sent(message: Message) -> None:
         if message["type"] == "http.response.start":

@@ -1,4 +1,4 @@
-"""Which pages there are. Served by dashboard/server.py; see it for the command."""
+"""Navigation of the app. Served by dashboard/server.py, which has the command."""
 
 from pathlib import Path
 
@@ -10,6 +10,6 @@ ICON = Path(__file__).with_name("icon.svg")
 
 st.set_page_config(layout="wide", page_icon=str(ICON), initial_sidebar_state="auto")
 page = st.navigation(frame.pages(), position="hidden")
-frame.entitle(page.title)  # or the browser's tab keeps the number of the case that was left
+frame.entitle(page.title)  # otherwise the browser tab keeps the title of the previous case
 login.demand()
 page.run()

@@ -1,4 +1,4 @@
-"""How a run's files leave the workbench: by the artifact's number, whole as the run wrote them, folders as one zip."""
+"""Download of a run's files by artifact id, verified against the recorded hash; folders as one zip."""
 
 import re
 import zipfile
@@ -20,45 +20,45 @@ from engine import digests
 
 CHUNK = 1 << 20
 LARGEST_ID = 2**31 - 1
-"""What both databases take as a number of a row."""
+"""Largest row id that both databases accept."""
 UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 
 
 class GoneError(AbsentError):
-    """The run wrote it, and it is no longer there."""
+    """The file that the run wrote no longer exists."""
 
 
 def url(artifact: Artifact) -> str:
-    """Where the file, or the folder as a zip, can be had."""
+    """URL of the file, or of the folder as a zip."""
     return f"{PREFIX}/artifact/{artifact.id}"
 
 
 def located(artifact: Artifact) -> Path:
-    """The artifact's file or folder, links followed.
+    """The artifact's file or folder, with links resolved.
 
-    Raises AbsentError where it is gone, has another size than the run wrote, or leads out of the artifact folder.
+    Raises AbsentError if it is missing, differs in size from what the run wrote, or is outside the artifact folder.
     """
     root = resources.artifacts()
     path = (root / artifact.path).resolve()
     if path == root or not path.is_relative_to(root):
         raise AbsentError(f"{artifact.path} is not inside the artifact folder")
     if not path.exists():
-        raise GoneError(f"{artifact.path} is gone")
+        raise GoneError(f"{artifact.path} is missing")
     if any(not member.resolve().is_relative_to(path) for member in _files(path)):
-        raise AbsentError(f"{artifact.path} holds a link that leads out of it")
+        raise AbsentError(f"{artifact.path} contains a link that leads out of it")
     if sum(member.stat().st_size for member in _files(path)) != artifact.bytes:
-        raise AbsentError(f"{artifact.path} changed since the run wrote it")
+        raise AbsentError(f"{artifact.path} has changed since the run wrote it")
     return path
 
 
 def name_of(artifact: Artifact, path: Path) -> str:
-    """What a download is called: the run and the file's own name, in letters that every file system takes."""
+    """File name of a download: the run and the file's own name, in characters valid on every file system."""
     name = f"run-{artifact.run_id}-{UNSAFE.sub('_', path.name)}"
     return f"{name}.zip" if path.is_dir() else name
 
 
 def zipped(folder: Path, top: str) -> Iterator[bytes]:
-    """The folder's files as a zip, stored, below `top`, in pieces as they are read; the same files, the same bytes."""
+    """The folder's files as an uncompressed, deterministic zip below `top`, in chunks as they are read."""
     written = _Written()
     with zipfile.ZipFile(written, "w") as archive:
         for file in digests.members(folder):
@@ -73,7 +73,7 @@ def zipped(folder: Path, top: str) -> Iterator[bytes]:
 
 
 class _Written:
-    """Where a zip is written to: what came since it was last taken."""
+    """Write target of a zip: holds what was written since it was last taken."""
 
     def __init__(self) -> None:
         self._pieces: list[bytes] = []
@@ -83,7 +83,7 @@ class _Written:
         return len(piece)
 
     def flush(self) -> None:
-        """Nothing waits elsewhere."""
+        """Nothing is buffered elsewhere."""
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -98,12 +98,12 @@ def _files(path: Path) -> list[Path]:
 
 
 def _is_whole(path: Path, sha256: str) -> bool:
-    """Whether the contents are those recorded; what has not been touched since it was read is not read again."""
+    """Whether the contents have the recorded hash; unmodified files are not read again."""
     return _sha256(path, _touched(path)) == sha256
 
 
 Touched = tuple[tuple[str, int, int], ...]
-"""Name, size and time of each file."""
+"""Name, size and modification time of each file."""
 
 
 def _touched(path: Path) -> Touched:
@@ -127,18 +127,18 @@ def _found(number: str) -> tuple[Artifact, Run]:
         artifact = runs.artifact_by_id(session, int(number)) if there else None
         run = runs.find(session, artifact.run_id) if artifact else None
     if artifact is None or run is None:
-        raise AbsentError(f"no run wrote a file with the number {number[:20]}")
+        raise AbsentError(f"there is no file with the number {number[:20]}")
     return artifact, run
 
 
 def _remedy(run: Run) -> str:
-    """How the file comes back: the job finds that it is not whole, and does its work again."""
+    """How to restore the file: the job detects that it is not intact and runs again."""
     again = f": {run.command}" if run.command else ""
-    return f"the command of run {run.id} makes it again{again}"
+    return f"the command of run {run.id} recreates it{again}"
 
 
 def _artifact(request: Request) -> Response:
-    """The file or the zip; 304 where the browser has it; 404 or 503 in one line that says why and what to do."""
+    """The file or zip; 304 if the browser has it; 404 or 503 with one line that says why and what to do."""
     try:
         artifact, run = _found(request.path_params["number"])
     except AbsentError as error:
@@ -157,7 +157,7 @@ def _artifact(request: Request) -> Response:
 def _sent(request: Request, artifact: Artifact) -> Response:
     path = located(artifact)
     if not _is_whole(path, artifact.sha256):
-        raise AbsentError(f"{artifact.path} changed since the run wrote it")
+        raise AbsentError(f"{artifact.path} has changed since the run wrote it")
     name = name_of(artifact, path)
     headers = {
         "ETag": f'"{artifact.sha256}"',

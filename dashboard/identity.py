@@ -1,4 +1,4 @@
-"""Who a request comes from: the login that Streamlit keeps in a signed cookie, and whether that reader is let in."""
+"""Identity of a request: the login in Streamlit's signed cookie, and whether that user has access."""
 
 import json
 from collections.abc import Collection, Mapping
@@ -17,20 +17,20 @@ from engine.errors import InputError
 SHORTEST_SECRET = 32
 WAY_OUT = "see docs/serving.md, then start the dashboard again"
 Claims = Mapping[str, Any]
-"""What the issuer says of somebody: the id token's claims."""
+"""The claims of the id token."""
 
 
 @lru_cache(maxsize=1)
 def required() -> bool:
-    """Whether a login is demanded, as the secrets file says when the server starts.
+    """Whether logins are required, according to the secrets file when the server starts.
 
-    Raises InputError, and so opens no page, where that file cannot be read or its [auth] section lacks something;
-    Streamlit itself takes an unreadable file for none.
+    Raises InputError, so that no page opens, if that file cannot be read or its [auth] section is incomplete; Streamlit
+    itself treats an unreadable file as absent.
     """
     if not secrets_singleton.load_if_toml_exists():
         there = [file for file in config.get_option("secrets.files") if Path(file).exists()]
         if there:
-            raise InputError(f"secrets file {there[0]} cannot be read, and it may ask for logins; {WAY_OUT}")
+            raise InputError(f"secrets file {there[0]} cannot be read, but may require logins; {WAY_OUT}")
         return False
     if secrets_singleton.get("auth") is None:
         return False
@@ -50,14 +50,14 @@ def required() -> bool:
 
 
 def providers() -> list[str]:
-    """The issuers that may be asked, by Streamlit's names: 'default', or those of the [auth.NAME] sections."""
+    """The configured issuers by Streamlit's names: 'default', or those of the [auth.NAME] sections."""
     section = auth_util.get_secrets_auth_section()
     named = [name for name, value in section.items() if isinstance(value, Mapping) and name != "client_kwargs"]
     return named if named and "client_id" not in section else ["default"]
 
 
 def claims_in(cookies: Mapping[str, str]) -> Claims | None:
-    """Whose login the cookies hold; None where it is missing, forged, too old or made for another address."""
+    """The claims of the login in the cookies; None if it is missing, forged, expired or for another address."""
     secret = get_cookie_secret()
 
     def signed(name: str) -> bytes | None:
@@ -74,14 +74,14 @@ def claims_in(cookies: Mapping[str, str]) -> Claims | None:
 
 
 def name(claims: Claims) -> str:
-    """The e-mail address; where the issuer gives none, its own key for the reader."""
-    return str(claims.get("email") or claims.get("sub") or "a reader without a name")
+    """The e-mail address or, if the issuer gives none, its subject id."""
+    return str(claims.get("email") or claims.get("sub") or "unnamed user")
 
 
 def admitted(claims: Claims, allowed: Collection[str]) -> bool:
-    """Whether the address, or its domain, is among `allowed` (lower case); nothing allowed means all are.
+    """Whether the address or its domain is in `allowed` (lower case); an empty `allowed` admits everyone.
 
-    An address that the issuer calls unverified is anybody's, so it is not admitted by its looks.
+    An address that the issuer marks as unverified could belong to anyone, so it is not admitted.
     """
     if not allowed:
         return True

@@ -1,6 +1,6 @@
-"""How pictures reach the browser: by URL, named by content hash, cached for good, from the server that has the pages.
+"""Images by URL, named by content hash and cached permanently, served by the same server as the pages.
 
-Streamlit passes URLs below /app/static/ to the browser as they are, so `st.image` and our components can name these.
+Streamlit passes URLs below /app/static/ to the browser unchanged, so `st.image` and our components can use them.
 """
 
 import hashlib
@@ -27,47 +27,47 @@ from engine.overlays import layer
 PREFIX = "/app/static"
 SHA256, RUN = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9]{1,9}")
 HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
-AWAY = "the database does not answer; try again once it does"
+AWAY = "the database cannot be reached; try again later"
 HEAT_SIDE = 256
-"""Pixels a side of a heatmap as a layer, whatever the radiograph's shape: it is smooth, the browser stretches it."""
+"""Width and height of a heatmap overlay in pixels, for any image shape: it is smooth, and the browser stretches it."""
 
 
 def thumbnail_url(sha256: str) -> str:
-    """Where the image's thumbnail (WebP, at most 256 px) is."""
+    """URL of the image's thumbnail (WebP, at most 256 px)."""
     return f"{PREFIX}/thumbnail/{sha256}.webp"
 
 
 def image_url(sha256: str) -> str:
-    """Where the image itself is, at its full size."""
+    """URL of the image at full size."""
     return f"{PREFIX}/image/{sha256}"
 
 
 def heat_url(run_id: int, sha256: str, *, version: str) -> str:
-    """Where the run's heatmap of the image is, as a layer to lay over it; version is the heatmaps' own hash."""
+    """URL of the run's heatmap of the image as an overlay; version is the hash of the heatmaps."""
     return f"{PREFIX}/heat/{run_id}/{sha256}.webp?v={version[:12]}"
 
 
 class AbsentError(Exception):
-    """There is nothing to show at this URL; the message says why."""
+    """Nothing can be shown at this URL; the message says why."""
 
 
 def refused(reason: str, status: int) -> Response:
-    """Why there is nothing, in a line that no browser keeps."""
+    """A response with the reason in one line, which browsers do not cache."""
     headers = {"Cache-Control": "no-store", "X-Content-Type-Options": "nosniff"}
     return PlainTextResponse(reason, status, headers=headers)
 
 
 def confined(root: Path, relative: str) -> Path:
-    """`relative` inside `root`, links followed. Raises AbsentError where it leads outside or to no file."""
+    """`relative` inside `root`, with links resolved. Raises AbsentError if it is outside or not a file."""
     root = root.resolve()
     path = (root / relative).resolve()
     if not path.is_relative_to(root) or not path.is_file():
-        raise AbsentError(f"file {relative} is gone, or leads out of its folder")
+        raise AbsentError(f"file {relative} is missing, or outside its folder")
     return path
 
 
 def original(sha256: str) -> bytes:
-    """The bytes that were ingested under this hash. Raises AbsentError where no dataset folder has them any more."""
+    """The bytes that were ingested under this hash. Raises AbsentError if no dataset folder has them any more."""
     with resources.reading() as session:
         places = files.places(session, sha256)
     if not places:
@@ -79,12 +79,12 @@ def original(sha256: str) -> bytes:
             continue
         if hashlib.sha256(data).hexdigest() == sha256:
             return data
-    relative = places[0][1]  # the folder itself is told at this machine alone, by the overview
-    raise AbsentError(f"file {relative} is gone from the dataset's folder, or changed since it was ingested")
+    relative = places[0][1]  # the folder itself is shown only locally, on the overview
+    raise AbsentError(f"file {relative} is missing from the dataset's folder, or has changed since it was ingested")
 
 
 def _answer(function: Callable[[Request, str], Response]) -> Callable[[Request], Response]:
-    """Check the hash in the URL; what cannot be shown is 404, or 503 while the database is away, and a line why."""
+    """Check the hash in the URL; errors are 404, or 503 without a database, with one line that says why."""
 
     @wraps(function)
     def endpoint(request: Request) -> Response:
@@ -115,7 +115,9 @@ def _image(_request: Request, sha256: str) -> Response:
     data = original(sha256)
     if data.startswith(b"\xff\xd8\xff"):
         return Response(data, media_type="image/jpeg", headers=HEADERS)
-    if data.startswith(b"\x89PNG") and data[24:25] <= b"\x08":  # deeper ones need a window, which browsers do not apply
+    if (
+        data.startswith(b"\x89PNG") and data[24:25] <= b"\x08"
+    ):  # higher bit depths need windowing, which browsers do not apply
         return Response(data, media_type="image/png", headers=HEADERS)
     encoded = io.BytesIO()
     Picture.fromarray(decode(data).pixels).save(encoded, "PNG", compress_level=1)
@@ -135,12 +137,14 @@ def _heat(request: Request, sha256: str) -> Response:
     try:
         heatmaps = np.load(confined(resources.artifacts(), relative), mmap_mode="r", allow_pickle=False)
     except ValueError as error:
-        raise AbsentError("the heatmap file is torn; predict again") from error
+        raise AbsentError("the heatmap file is damaged; run predict again") from error
     if heatmaps.ndim != 3 or not 0 <= row < len(heatmaps):
-        raise AbsentError("the heatmap file is not the one that the run wrote; predict again")
+        raise AbsentError("the heatmap file is not the one that the run wrote; run predict again")
     coloured = layer(np.asarray(heatmaps[row], dtype=np.float32), HEAT_SIDE, HEAT_SIDE)
     encoded = io.BytesIO()
-    Picture.fromarray(coloured).save(encoded, "WEBP", lossless=True, exact=True, method=2)  # colours under alpha 0 too
+    Picture.fromarray(coloured).save(
+        encoded, "WEBP", lossless=True, exact=True, method=2
+    )  # keep colours where alpha is 0
     return Response(encoded.getvalue(), media_type="image/webp", headers=HEADERS)
 
 

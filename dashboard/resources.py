@@ -1,4 +1,4 @@
-"""What all sessions share: settings, database engines, vector indexes and the models behind them."""
+"""Resources shared by all sessions: settings, database engines, vector indexes and models."""
 
 import gc
 import sys
@@ -24,18 +24,18 @@ if TYPE_CHECKING:
     from engine.retrieval.embedders import Embedder
 
 PATIENCE = 10.0
-"""Seconds that a reader's review waits for a job that is writing."""
+"""Seconds that storing a review waits for a job that is writing."""
 
 
 @st.cache_resource(show_spinner=False)
 def settings() -> Settings:
     """The environment's settings, read once."""
-    given: dict[str, Any] = {}  # all from the environment; mypy does not know that Settings reads it
+    given: dict[str, Any] = {}  # all from the environment, which mypy does not know
     return Settings(**given)
 
 
 def serves_here_alone() -> bool:
-    """Whether this machine's own names are all that the dashboard answers to."""
+    """Whether the dashboard answers only to this machine's own host names."""
     return not settings().allowed_hosts
 
 
@@ -45,13 +45,13 @@ def artifacts() -> Path:
 
 
 def engine() -> Engine:
-    """A read-only engine; another one once the SQLite file was replaced. Raises DatabaseUnavailableError."""
+    """A read-only engine; a new one if the SQLite file was replaced. Raises DatabaseUnavailableError."""
     url = settings().database
     return _engine(url, _file_number(url))
 
 
 def schema_state() -> session.SchemaState:
-    """Where the schema stands; only a current one is remembered, so that the page follows the job that mends it."""
+    """State of the schema; only "current" is cached, so that a page recovers as soon as a job migrates it."""
     state = _schema_state(_file_number(settings().database))
     if state != "current":
         _schema_state.clear()
@@ -59,7 +59,7 @@ def schema_state() -> session.SchemaState:
 
 
 def absent_database() -> str | None:
-    """The SQLite file that the settings name, where no job has made it yet or it went; else None."""
+    """Path of the configured SQLite file if it does not exist; else None."""
     url = settings().database
     return make_url(url).database if url.startswith("sqlite") and _file_number(url) is None else None
 
@@ -68,7 +68,7 @@ def _file_number(url: str) -> int | None:
     try:
         parsed = make_url(url)
     except (ArgumentError, ValueError):
-        return None  # connecting says what is wrong with it
+        return None  # connecting reports the error
     file = Path(parsed.database) if parsed.database and parsed.get_backend_name() == "sqlite" else None
     return file.stat().st_ino if file and file.exists() else None
 
@@ -84,20 +84,20 @@ def _schema_state(number: int | None) -> session.SchemaState:
 
 
 def settle_memory() -> None:
-    """Take what is loaded by now out of garbage collection, which Streamlit runs in full after every page.
+    """Exclude everything loaded so far from garbage collection, which Streamlit runs in full after every page.
 
-    Modules live as long as the process anyway; going through torch's objects costs each page 150 ms, going through
-    Streamlit's own 100 ms.
+    Modules live as long as the process anyway; scanning torch's objects costs 150 ms per page, Streamlit's own
+    100 ms.
     """
     gc.collect()
     gc.freeze()
 
 
 def _settle() -> None:
-    """After a model is loaded: one thread a film, and its modules out of garbage collection.
+    """After a model is loaded: use one thread per image, and exclude its modules from garbage collection.
 
-    A film of 160 to 224 pixels is too small to share. On a busy machine, or where two readers ask at once, threads that
-    wait for each other make it ten times as slow.
+    An image of 160 to 224 pixels is too small to parallelise. On a busy machine, or with two users at once, threads
+    that wait for each other make it ten times slower.
     """
     torch = sys.modules.get("torch")
     if torch is not None:
@@ -107,13 +107,13 @@ def _settle() -> None:
 
 @contextmanager
 def reading() -> Iterator[Session]:
-    """A short-lived session for one page's reads; never cached, because a Session belongs to one thread."""
+    """A short-lived session for the reads of one page; never cached, because a Session belongs to one thread."""
     with Session(engine(), expire_on_commit=False) as opened:
         yield opened
 
 
 def revision() -> str:
-    """What changes whenever anyone has written to the database: the key of an answer that is costly and cached."""
+    """A value that changes with every write to the database; the cache key of expensive results."""
     url = settings().database
     return _watch(url, _file_number(url)).revision()
 
@@ -125,9 +125,9 @@ def _watch(url: str, number: int | None) -> Watch:
 
 @contextmanager
 def writing() -> Iterator[Session]:
-    """A session whose work is committed as a whole at the end, for what readers write: reviews and tags. Everything
-    else on the pages is read-only. Raises DatabaseUnavailableError or DBAPIError where the database takes no writes,
-    or is still held by another writer after PATIENCE seconds."""
+    """A session that commits as a whole at the end, for reviews and tags, the only writes of the pages. Raises
+    DatabaseUnavailableError or DBAPIError if the database accepts no writes or is still locked by another writer after
+    PATIENCE seconds."""
     url = settings().database
     with session.transaction(_writing_engine(url, _file_number(url))) as opened:
         yield opened
@@ -140,13 +140,13 @@ def _writing_engine(url: str, number: int | None) -> Engine:
 
 @st.cache_resource(show_spinner=False)
 def decoder() -> GuardedDecoder:
-    """The process that decodes uploads; the first call starts it and does not wait."""
+    """The process that decodes uploads; the first call starts it without waiting."""
     return GuardedDecoder()
 
 
 def vector_index(folder: str, sha256: str) -> VectorIndex:
-    """An index folder of the artifact folder, every file checked when it is opened, and again once one has changed on
-    the disk: its vectors are read from there. Raises IndexDamagedError."""
+    """Open an index folder; every file is verified when it is opened, and again if it changes on disk, from where its
+    vectors are read. Raises IndexDamagedError."""
     here = artifacts() / folder
     stats = {file.name: file.stat() for file in sorted(here.iterdir())} if here.is_dir() else {}
     return _vector_index(folder, sha256, tuple((name, one.st_size, one.st_mtime_ns) for name, one in stats.items()))
@@ -157,10 +157,10 @@ def _vector_index(folder: str, sha256: str, files: tuple[tuple[str, int, int], .
     return VectorIndex.open(artifacts() / folder, sha256=sha256)
 
 
-@st.cache_resource(show_spinner="Loading the embedder; the first search takes some seconds.", max_entries=2)
+@st.cache_resource(show_spinner="Loading the embedder; the first search takes a few seconds.", max_entries=2)
 def embedder(name: str, checkpoint: str | None, sha256: str | None, revision: str) -> "Embedder":
-    """The model that turns a new picture or text into a vector; torch is imported here and not before. sha256: of the
-    checkpoint folder, revision: of the index that asks, so that other weights in their place are seen."""
+    """The model that embeds a new image or text; torch is imported here and not before. sha256: of the checkpoint
+    folder. revision: of the index. Both are cache keys, so that changed weights are noticed."""
     from engine.retrieval.embedders import load_embedder
 
     folder = artifacts() / checkpoint if checkpoint else None
@@ -169,17 +169,17 @@ def embedder(name: str, checkpoint: str | None, sha256: str | None, revision: st
     return loaded
 
 
-@st.cache_resource(show_spinner="Loading the classifier; the first picture takes some seconds.", max_entries=2)
+@st.cache_resource(show_spinner="Loading the classifier; the first image takes a few seconds.", max_entries=2)
 def classifier_within(_embedder: Any, revision: str) -> "AnyClassifier":
-    """The classifier inside an embedder, cached by the embedder's revision; loading it takes seconds the first time."""
+    """The classifier inside an embedder, cached by the embedder's revision; first loading takes seconds."""
     loaded: AnyClassifier = _embedder.classifier
     _settle()
     return loaded
 
 
-@st.cache_resource(show_spinner="Loading the classifier; the first picture takes some seconds.", max_entries=2)
+@st.cache_resource(show_spinner="Loading the classifier; the first image takes a few seconds.", max_entries=2)
 def classifier(checkpoint: str, sha256: str) -> "AnyClassifier":
-    """The classifier in a checkpoint folder. sha256: of the folder, so that another one in its place is seen."""
+    """The classifier in a checkpoint folder. sha256: of the folder, so that a changed one is noticed."""
     from engine.classification.checkpoints import load_classifier
 
     loaded = load_classifier(artifacts() / checkpoint)

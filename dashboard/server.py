@@ -1,4 +1,4 @@
-"""The dashboard as one server, pages and pictures: python -m streamlit run dashboard/server.py (127.0.0.1:8501)."""
+"""The dashboard server with pages and images: python -m streamlit run dashboard/server.py (127.0.0.1:8501)."""
 
 import logging
 from importlib import import_module
@@ -16,13 +16,13 @@ log = logging.getLogger(__name__)
 
 
 def explain(error: Exception) -> bool:
-    """Say in one line that the database went away while a page was drawn; other errors show as Streamlit shows them."""
+    """Say in one line that the database failed while a page was drawn; Streamlit shows all other errors."""
     log.error("a page failed", exc_info=error)
     if not isinstance(error, OperationalError | InterfaceError | DatabaseUnavailableError):
         return False
     cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
     st.error(
-        f"The database stopped answering: {cause}. Reload the page once it is back.", icon=":material/database_off:"
+        f"Lost connection to the database: {cause}. Reload the page once it is back.", icon=":material/database_off:"
     )
     return True
 
@@ -38,5 +38,5 @@ app = st.App(
     on_script_error=explain,
 )
 for name in ("pandas", *(one.name for one in walk_packages(components.__path__, f"{components.__name__}."))):
-    import_module(name)  # while nobody waits, and not with the first page
+    import_module(name)  # at startup, so that the first page does not wait for it
 resources.settle_memory()

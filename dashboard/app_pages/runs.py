@@ -1,4 +1,4 @@
-"""How runs stand: a list, and for one run its progress, curves, command, configuration, error, metrics and files."""
+"""List of runs, and for one run its progress, curves, command, configuration, error, metrics and files."""
 
 import streamlit as st
 
@@ -20,7 +20,7 @@ if chosen is not None and seen is not None:
 
 @st.fragment(run_every=2.0 if seen == "running" else 10.0)
 def live() -> None:
-    """The part that changes while jobs run; once what is shown starts or ends, the whole page is drawn anew."""
+    """The part that changes while jobs run; when a shown run starts or ends, the whole page is rerun."""
     if run_view.standing_of(chosen) != seen:
         st.rerun()
     if chosen is not None:
@@ -31,7 +31,7 @@ def live() -> None:
         total = runs.count(session, kind=kind)
         page = address.page(total, SIZE)
         rows = runs.page(session, kind=kind, limit=SIZE, offset=(page - 1) * SIZE)
-    st.markdown(f"{wording.count(total, 'run')}. A run without a living process behind it shows as lost.")
+    st.markdown(f"{wording.count(total, 'run')}. A run whose process has died is shown as lost.")
     run_list.show(dataset, rows)
     address.pages(total, SIZE)
 

@@ -1,4 +1,4 @@
-"""Where a login is demanded: the way in, who is reading, and the way out."""
+"""Login: sign-in page, current user, and logout."""
 
 import streamlit as st
 
@@ -8,7 +8,7 @@ from dashboard.components.browser import login_redirect
 
 
 def demand() -> None:
-    """Show nothing but the way in to whoever is not logged in, and one line to whoever is not let in."""
+    """Show only the login to users who are not logged in, and one line to users without access."""
     if not identity.required():
         return
     claims = st.user.to_dict()
@@ -19,22 +19,22 @@ def demand() -> None:
         st.stop()
     if not identity.admitted(claims, resources.settings().allowed_emails):
         who = wording.plain(identity.name(claims))
-        st.error(f"{who} is not let in here; ask whoever runs this dashboard.", icon=":material/block:")
-        _way_out()
+        st.error(f"{who} has no access to this dashboard; ask its administrator.", icon=":material/block:")
+        _logout()
         st.stop()
 
 
 def badge() -> None:
-    """Who is logged in, and the way out; nothing where no login is demanded."""
+    """The logged-in user and a logout button; nothing if no login is required."""
     who = reader()
     if who is not None:
         st.caption(f"Logged in as {wording.plain(who)}")
-        _way_out()
+        _logout()
         login_redirect.go()
 
 
 def reader() -> str | None:
-    """The e-mail address of who is logged in (their issuer's key where there is none); None without logins."""
+    """The e-mail address of the logged-in user (or the issuer's subject id if there is none); None without logins."""
     claims = st.user.to_dict() if identity.required() else {}
     return identity.name(claims) if claims.get("is_logged_in") else None
 
@@ -46,5 +46,5 @@ def _offer() -> None:
         st.button(label, key=f"login-{name}", type="primary", on_click=st.login, args=(name,))
 
 
-def _way_out() -> None:
+def _logout() -> None:
     st.button("Log out", on_click=st.logout)

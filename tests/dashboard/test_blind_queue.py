@@ -356,4 +356,4 @@ def test_every_side_of_a_question_that_tells_something_is_known(workbench: Workb
 
     silent = {"dataset_id", "run_id", "threshold", "own_threshold", "split", "reported", "sought", "twin", "sort"}
     silent |= {"rarest"}  # of the attributes, which are known
-    assert {field.name for field in fields(Question)} - silent == set(blind_queue.TELLING)
+    assert {field.name for field in fields(Question)} - silent == set(blind_queue.UNBLINDING)

@@ -182,7 +182,7 @@ def altered(path: Path) -> None:
     path.write_bytes(bytes([data[0] ^ 1]) + data[1:])
 
 
-@pytest.mark.parametrize(("happened", "said"), [(vanished, "is gone"), (grown, "changed"), (altered, "changed")])
+@pytest.mark.parametrize(("happened", "said"), [(vanished, "is missing"), (grown, "changed"), (altered, "changed")])
 def test_a_file_that_is_gone_or_no_longer_what_the_run_wrote_says_so_and_how_it_comes_back(
     client: TestClient, workbench: Workbench, heatmaps: Artifact, happened: Callable[[Path], None], said: str
 ) -> None:
@@ -202,4 +202,4 @@ def test_a_database_that_does_not_answer_is_said_in_one_line(
         connection.execute(text("DROP TABLE artifact"))
     answer = client.get(downloads.url(heatmaps))
     assert answer.status_code == 503
-    assert answer.text == "the database does not answer; try again once it does"
+    assert answer.text == "the database cannot be reached; try again later"

@@ -63,7 +63,7 @@ def test_the_page_of_a_forgotten_run_names_the_run_that_removed_it_which_lists_w
     assert NOTICE not in told
     told = shown("runs", run=by)
     assert f"Run {by}: forget, run {later}, finished" in told and '"predictions": ' in told
-    assert "The command that did it:" in told and "forgets it" not in told
+    assert "The command of this run:" in told and "To remove this run" not in told
     assert cell(open_page("runs"), "runs", f"{by}")["href"].endswith(f"run={by}")
 
 

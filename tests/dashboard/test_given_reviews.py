@@ -33,7 +33,7 @@ def test_a_case_shows_its_reviews_and_its_tags(workbench: Workbench) -> None:
         ("Anna", "Pneumonia", "", HOSTILE),
         ("Anna", "Normal, superseded", "tube", "first"),
     ]
-    assert r"Tags of the image: a\*b" in said(at)
+    assert r"Image tags: a\*b" in said(at)
     (link,) = [one for one in at.get("page_link") if one.proto.label == "Review this case"]
     assert "image=1" in link.proto.query_string
 
@@ -62,7 +62,7 @@ def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
         assert cell == f"100.0 % ({100 * wilson(1.0, count)[0]:.1f} to 100.0 %)"
     assert rows["Anna"][-1] == "3"
     meant = [column["meaning"] for column in linked(page, "against_label")["columns"][4:6]]
-    assert all("on which the reader decided" in one for one in meant)
+    assert all("uncertain and unreadable verdicts are excluded" in one for one in meant)
     ben = cohen_kappa_score(["pneumonia" if image.label else "normal" for image in images], verdicts["Ben"])
     assert rows["Ben"][2].startswith(f"{ben:.3f} (")
     assert rows["Ben"][1] == "20"
@@ -88,7 +88,7 @@ def test_verdicts_that_were_not_blind_count_for_agreement_where_they_are_asked_f
     assert "1 image reviewed by 1 reader" in said(at) and "2 verdicts not known to be blind" in said(at)
     at.segmented_control(key="url_counted").set_value("all").run()
     assert "3 images reviewed by 2 readers" in said(at)
-    assert "describe that choice" in " ".join(str(one.value) for one in at.warning)
+    assert "describe that selection" in " ".join(str(one.value) for one in at.warning)
 
 
 def test_agreement_of_one_reader_and_of_nobody_is_said_in_words(workbench: Workbench) -> None:

@@ -165,7 +165,7 @@ def test_a_part_s_features_are_no_second_opinion_on_the_ensemble_that_averages_i
         db.flush()
         db.get_one(Run, own).config = {"train_run": both.id}
     told = said(open_page("case", image=image_of(workbench, "test"), run=own))
-    assert "so no second opinion" in told
+    assert "not a second opinion" in told
 
 
 def test_a_report_written_from_another_run_s_probability_says_so(workbench: Workbench, imported: int) -> None:
@@ -175,7 +175,7 @@ def test_a_report_written_from_another_run_s_probability_says_so(workbench: Work
         db.get_one(Run, first.run_id).config = {"model": "template", "predict_run": own}
         first.settings = {"classifier": {"threshold": 0.6}}
         image = first.image_id
-    source = f"written from run {own}'s probability"
+    source = f"based on the probability of run {own}"
     for page, asked_for in {"case": {"image": image}, "reports": {"page": 3}}.items():
         assert said(open_page(page, **asked_for)).count(source) == 1
         assert source not in said(open_page(page, run=own, **asked_for))

@@ -97,7 +97,7 @@ def test_a_file_that_changed_since_it_was_ingested_is_not_shown(client: TestClie
     (workbench.folder / one.path).write_bytes((workbench.folder / image(workbench, 2).path).read_bytes())
     answer = client.get(pictures.image_url(one.sha256))
     assert answer.status_code == 404
-    assert "changed since it was ingested" in answer.text
+    assert "has changed since it was ingested" in answer.text
 
 
 def test_a_path_that_leaves_the_datasets_folder_is_not_followed(
@@ -131,7 +131,7 @@ def test_a_database_that_does_not_answer_is_said_in_one_line(
     monkeypatch.setenv("DATABASE_URL", "postgresql+psycopg://reader:secret@127.0.0.1:9/none")
     for url in urls:
         answer = client.get(url)
-        assert (answer.status_code, answer.text) == (503, "the database does not answer; try again once it does")
+        assert (answer.status_code, answer.text) == (503, "the database cannot be reached; try again later")
         assert answer.headers["cache-control"] == "no-store"
 
 

@@ -47,12 +47,12 @@ def test_a_classifier_its_predictions_and_what_judges_them_lead_to_each_other(wo
     }
     of_train, of_predict = links(train), links(predict)
     assert of_train == {
-        "Its out-of-fold cases": ("cases", {"run": str(train)}),
+        "Out-of-fold cases": ("cases", {"run": str(train)}),
         **judges,
         f"Run {predict}, predict": ("runs", {"run": str(predict)}),
     }
     assert of_predict == {
-        "Its cases": ("cases", {"run": str(predict)}),
+        "Cases": ("cases", {"run": str(predict)}),
         f"Run {train}, train, probe": ("runs", {"run": str(train)}),
         **judges,
     }
@@ -69,19 +69,19 @@ def test_an_ensemble_leads_to_its_parts(workbench: Workbench) -> None:
 
 def test_what_a_run_made_is_one_link_away_while_it_is_in_force(workbench: Workbench) -> None:
     embed, report = run_of(workbench, "embed"), run_of(workbench, "report")
-    assert links(report) == {"Its reports": ("reports", {"model": "template"})}
-    assert links(embed) == {"Search by its index": ("search", {"index": "imagenet-lite0"})}
+    assert links(report) == {"Reports": ("reports", {"model": "template"})}
+    assert links(embed) == {"Search with this index": ("search", {"index": "imagenet-lite0"})}
     twins, mapped = add(workbench, "duplicates"), add(workbench, "map")
-    assert links(twins) == {"Cases with twins": ("cases", {"twins": "any"})}
+    assert links(twins) == {"Cases with near-duplicates": ("cases", {"twins": "any"})}
     assert links(mapped) == {"Map": ("map", {})}
     later = add(workbench, "map", embedder="aligned")
-    assert links(mapped) == {f"Run {later}, map, aligned, in force": ("runs", {"run": str(later)})}
+    assert links(mapped) == {f"Run {later}, map, aligned, current": ("runs", {"run": str(later)})}
     again = add(workbench, "embed", embedder="imagenet-lite0")
     with database.transaction(workbench.engine) as db:
         old = db.scalars(select(VectorIndex)).one()
         columns = {column.name: getattr(old, column.name) for column in VectorIndex.__table__.columns}
         db.add(VectorIndex(**{**columns, "id": None, "run_id": again}))
-    assert list(links(embed)) == [f"Run {again}, embed, imagenet-lite0, in force"]
+    assert list(links(embed)) == [f"Run {again}, embed, imagenet-lite0, current"]
 
 
 def test_the_links_of_another_data_sets_run_lead_to_that_data_set(workbench: Workbench) -> None:
@@ -92,7 +92,7 @@ def test_the_links_of_another_data_sets_run_lead_to_that_data_set(workbench: Wor
         db.flush()
         done = {"config": {}, "code_version": "", "status": "finished", "host": "", "pid": 1}
         db.add(Run(kind="ingest", fingerprint="l" * 64, dataset_id=later.id, **done))
-    assert links(predict)["Its cases"] == ("cases", {"dataset": "sample", "run": str(predict)})
+    assert links(predict)["Cases"] == ("cases", {"dataset": "sample", "run": str(predict)})
 
 
 def test_a_run_that_nothing_belongs_to_has_no_links(workbench: Workbench) -> None:

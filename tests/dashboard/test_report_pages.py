@@ -197,7 +197,10 @@ def test_a_remark_on_a_report_is_about_the_run_in_view_and_a_list_tells_which_ru
     later = predicted_since(workbench, scored)  # calls pneumonia
     with database.transaction(workbench.engine) as db:
         db.query(Prediction).filter_by(image_id=first.image_id, run_id=later).update({"zones": {"right_lower": 1.0}})
-    against, beside = "**contradicts the classifier**", "**side against the heatmap** (the heat lies 100.0 % right"
+    against, beside = (
+        "**contradicts the classifier**",
+        "**side disagrees with the heatmap** (100.0 % of the heat is on the right",
+    )
 
     def told(page: str, **asked_for: object) -> list[bool]:
         text = said(open_page(page, **asked_for)).replace("\\", "")
@@ -340,7 +343,7 @@ def test_a_run_lists_the_reports_that_it_could_not_write_with_their_reasons(
         key |= {"prompt_sha256": first.prompt_sha256, "settings_sha256": "0" * 64}
         db.add(ReportFailure(run_id=run.id, image_id=image.id, reason="<b>no</b> answer within 3 s", **key))
     at = open_page("runs", run=run.id)
-    assert "1 report; the same command tries them again" in said(at)
+    assert "1 report; run the same command to retry" in said(at)
     assert cell(at, "unwritten", "<b>no</b> answer within 3 s")
     assert asked(cell(at, "unwritten", "Image")["href"]) == ("case", {"image": str(image.id)})
 

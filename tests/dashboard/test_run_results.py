@@ -105,7 +105,7 @@ def test_images_that_the_classifier_was_trained_on_are_no_result(workbench: Work
         seen = db.scalars(select(Prediction).where(Prediction.run_id == train)).all()
         db.add_all(Prediction(run_id=predict, image_id=one.image_id, logit=5.0, probability=0.99) for one in seen)
     at = open_page("runs", run=predict)
-    assert "20 distinct images that its classifier was not trained on" in said(at)
+    assert "20 distinct images not used to train its classifier" in said(at)
 
 
 def test_of_one_label_there_is_no_curve(workbench: Workbench) -> None:
@@ -147,5 +147,5 @@ def test_an_audit_shows_what_it_asked_and_found(workbench: Workbench) -> None:
     probes, curves = drawn(at)
     assert {"probe", "where", "value"} <= probes and {"mode", "order", "share"} <= curves
     (group,) = [one for one in at.button_group if one.label == "Deletion and insertion"]
-    assert group.options == ["Called pneumonia", "Missed"]
+    assert group.options == ["Called pneumonia", "False negatives"]
     assert at.query_params == {"run": str(number)}

@@ -1,4 +1,4 @@
-"""The Runs page: what repeats a run, what takes it up again, how it differs from others, its curves, its files."""
+"""The runs page: commands that repeat or resume a run, comparison with other runs, curves, files."""
 
 import io
 from datetime import timedelta
@@ -89,14 +89,14 @@ def test_the_command_that_repeats_a_run_can_be_copied_from_its_page(workbench: W
     run = change(workbench, "predict", command="python -m jobs predict --dataset sample")
     at = open_page("runs", run=run)
     assert commands(at) == ["python -m jobs predict --dataset sample"]
-    assert "repeats it" in said(at)
+    assert "repeats this run" in said(at)
 
 
 def test_a_run_without_a_stored_command_shows_none(workbench: Workbench) -> None:
     at = open_page("runs", run=change(workbench, "predict"))
     assert not at.exception
     assert commands(at) == []
-    assert "repeats it" not in said(at)
+    assert "repeats this run" not in said(at)
     assert "was not recorded" in said(at)
 
 
@@ -108,7 +108,7 @@ def test_a_run_that_did_not_end_well_shows_the_command_that_takes_it_up_again(
     run = change(workbench, "report", status=status, error="why", command=COMMAND, heartbeat=silent)
     at = open_page("runs", run=run)
     assert commands(at) == [COMMAND]
-    assert "takes it up where it stopped" in said(at)
+    assert "resumes it where it stopped" in said(at)
     assert [str(one.value) for one in at.error] == ["its process died" if status == "running" else "why"]
 
 
@@ -116,7 +116,7 @@ def test_a_lost_run_without_a_stored_command_says_that_the_same_one_takes_it_up(
     run = change(workbench, "report", status="running", heartbeat=now() - timedelta(hours=1))
     at = open_page("runs", run=run)
     assert commands(at) == []
-    assert "The same command takes it up where it stopped." in said(at)
+    assert "The same command resumes it where it stopped." in said(at)
 
 
 def test_a_command_with_markup_in_it_shows_as_it_is(workbench: Workbench) -> None:
@@ -131,7 +131,7 @@ def test_every_kind_of_run_can_be_held_against_others_of_its_kind_finished_or_no
         first, second = change(workbench, kind), another(workbench, kind, status="failed", config={"asked": "else"})
         at = open_page("runs", run=first, against=second)
         assert not at.exception, kind
-        assert ["asked", "absent", "else"] in texts(at, "settings"), kind
+        assert ["asked", "not set", "else"] in texts(at, "settings"), kind
         assert [head["text"] for head in linked(at, "settings")["columns"]][1:] == [f"Run {first}", f"Run {second}"]
         offered = at.selectbox(key="url_against").options
         assert len(offered) == 1, kind
@@ -195,7 +195,7 @@ def test_an_image_that_changed_sides_opens_in_both_runs_and_more_of_them_as_a_li
         assert not case.exception and "No such case" not in said(case)
         link, order = linked(at, "moved")["steps"]
         number = len(linked(at, "changed")["cards"])
-        assert link["text"] == f"{number} images changed sides" and "shown" not in order["text"]
+        assert link["text"] == f"{number} images with different outcomes" and "shown" not in order["text"]
         assert asked(link["href"]) == ("cases", {"run": str(run), "against": str(other)})
         assert len(linked(open_page("cases", run=run, against=other), "cases")["cards"]) == number
     monkeypatch.setattr("dashboard.components.runs.run_comparison.SHOWN", 2)
@@ -278,7 +278,7 @@ def test_a_hash_among_the_settings_is_shortened_and_whole_in_its_hint(workbench:
 
 def test_two_runs_that_were_asked_the_same_say_so(workbench: Workbench) -> None:
     first, second = change(workbench, "embed"), another(workbench, "embed")
-    assert "asked the same" in said(open_page("runs", run=second, against=first))
+    assert "Both runs have the same settings" in said(open_page("runs", run=second, against=first))
 
 
 def test_evaluations_show_beside_each_other_only_what_came_out_differently(workbench: Workbench) -> None:
@@ -298,7 +298,7 @@ def test_metrics_that_read_alike_do_not_count_as_different(workbench: Workbench)
     measure(workbench, first, accuracy=0.90001, auc=0.97, confusion_tp=380.0)
     measure(workbench, second, accuracy=0.9, auc=0.97004, confusion_tp=380.0)
     at = open_page("runs", run=first, against=second)
-    assert "0 of 3 metrics differ in the digits that are shown." in said(at)
+    assert "0 of 3 metrics differ in the displayed digits." in said(at)
     assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-values")]
 
 
@@ -320,7 +320,7 @@ def test_many_metrics_are_listed_in_part_and_narrowed_by_words(
     monkeypatch.setattr("dashboard.components.figures.LISTED", 3)
     at = open_page("runs", run=run)
     assert len(texts(at, "run_metrics")) == 3
-    assert "4 of 4 metrics; the first 3 are listed." in said(at)
+    assert "4 of 4 metrics; first 3 shown." in said(at)
     at.text_input(key="url_metric").set_value("test BRIER").run()
     assert [row[0] for row in texts(at, "run_metrics")] == ["Brier score"]
     assert at.query_params["metric"] == "test BRIER" and "1 of 4 metrics." in said(at)
@@ -329,12 +329,12 @@ def test_many_metrics_are_listed_in_part_and_narrowed_by_words(
 def test_the_comparison_says_to_decide_by_the_auc_and_how_sure_each_verdict_is(workbench: Workbench) -> None:
     first, second = opposed(workbench, threshold=0.2)
     at = open_page("runs", run=first, against=second)
-    assert "Decide by the AUC" in said(at) and "exploratory" in said(at)
+    assert "Compare by AUC" in said(at) and "exploratory" in said(at)
     assert "tests take images for independent" in said(at)
     threshold, auc, *others = linked(at, "differences")["rows"]
     assert [row[0]["text"] for row in (threshold, auc)] == ["Threshold", "AUC"] and len(others) == 11
-    assert auc[5]["text"] == f"run {first}" and auc[5]["help"].startswith("p = ") and "corrected" not in auc[5]["help"]
-    assert all(row[5]["help"].endswith(", corrected") for row in others)
+    assert auc[5]["text"] == f"run {first}" and auc[5]["help"].startswith("p = ") and "adjusted" not in auc[5]["help"]
+    assert all(row[5]["help"].endswith(", adjusted") for row in others)
 
 
 def test_the_run_with_the_lower_area_under_the_risk_coverage_curve_is_the_better_one(workbench: Workbench) -> None:
@@ -348,7 +348,7 @@ def test_a_figure_that_one_run_does_not_have_is_unknown_and_nobody_is_better(wor
     first, second = opposed(workbench, threshold=0.99)  # which calls nothing pneumonia, and so has no precision
     rows = texts(open_page("runs", run=first, against=second), "differences")
     _, _, lacking, apart, interval, better = next(row for row in rows if row[0].startswith("Precision"))
-    assert (lacking, apart, interval, better) == ("unknown", "unknown", "", "not told apart")
+    assert (lacking, apart, interval, better) == ("unknown", "unknown", "", "not significant")
     assert "nan" not in str(rows)
 
 

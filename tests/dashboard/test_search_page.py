@@ -453,7 +453,7 @@ def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workb
     at = open_page("case", image=left.id)
     assert "A near-duplicate is in test" in said(at)
     (card,) = linked(at, "twins")["cards"]
-    assert (card["title"], card["lines"][2]) == ("Near-duplicate", "4 of 256 bits differ, similarity 0.980")
+    assert (card["title"], card["lines"][2]) == ("Near-duplicate", "4 of 256 hash bits differ, similarity 0.980")
     rows = linked(open_page("overview"), "attention")["rows"]
     (row,) = [row for row in rows if row[0]["text"] == "Near-duplicate pairs across splits"]
     assert row[1]["text"] == "1"

@@ -105,7 +105,7 @@ def test_an_address_that_is_not_allowed_is_told_so_in_one_line(
     with logged_in(context, served):
         page = context.pages[0]
         line = page.get_by_role("alert").inner_text()
-        assert line.endswith(f"eve{JOINER}@elsewhere.net is not let in here; ask whoever runs this dashboard.")
+        assert line.endswith(f"eve{JOINER}@elsewhere.net has no access to this dashboard; ask its administrator.")
         assert page.get_by_role("button").count() == 1
         assert status(context, served, served.picture) == 403
 

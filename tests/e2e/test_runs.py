@@ -65,14 +65,14 @@ def test_the_curves_of_a_training_grow_and_its_end_is_seen_while_another_run_goe
         learn(engine, training, step)
         expect_epochs(page, step + 1)
     expect(page.get_by_text("training 3 of 10, 58 s left")).to_be_visible()
-    expect(page.get_by_text("The command that repeats it:")).to_be_visible()
+    expect(page.get_by_text("The command that repeats this run:")).to_be_visible()
     with database.transaction(engine) as db:
         row = db.get_one(Run, training)
         row.status, row.error, row.traceback = "failed", "no space left on the disk", "Traceback"
     expect(page.get_by_role("heading", name=f"Run {training}: train, failed")).to_be_visible(timeout=SLOW)
     expect(page.get_by_test_id("stExpander").filter(has_text="Traceback")).to_be_visible(timeout=SLOW)
-    expect(page.get_by_text("This command takes it up where it stopped:")).to_be_visible()
-    expect(page.get_by_text("The command that repeats it:")).to_have_count(0)
+    expect(page.get_by_text("This command resumes it where it stopped:")).to_be_visible()
+    expect(page.get_by_text("The command that repeats this run:")).to_have_count(0)
     expect_epochs(page, 3)
 
 
@@ -98,7 +98,7 @@ def test_a_file_that_cannot_be_had_says_why_in_a_tab_of_its_own(visit: Visit, en
         path.write_bytes(b"x" + whole[1:])
         with visit.page.expect_popup() as opened:
             visit.page.get_by_role("link", name="heatmaps").click()
-        expect(opened.value.locator("body")).to_contain_text("changed since the run wrote it")
+        expect(opened.value.locator("body")).to_contain_text("has changed since the run wrote it")
     finally:
         path.write_bytes(whole)
     expect(visit.page.get_by_role("heading", name=f"Run {heatmaps.run_id}: predict")).to_be_visible()

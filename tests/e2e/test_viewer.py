@@ -409,7 +409,7 @@ def test_a_film_whose_file_is_gone_says_so_in_its_place(visit: Visit, pictures: 
     film = pictures[57]
     (folder / "films" / film.path).unlink()
     visit.open("/case?image=58")
-    expect(visit.page.get_by_text(f"file missing: file {film.path} is gone from")).to_be_visible()
+    expect(visit.page.get_by_text(f"file missing: file {film.path} is missing from")).to_be_visible()
     assert np.array(canvas(visit.page).evaluate(READ, SIDE)).max() == 0
     visit.complaints[:] = [said for said in visit.complaints if "/app/static/image/" not in said]  # the 404 itself
 

@@ -1,1 +1,1 @@
-"""What the page of runs is made of."""
+"""Components of the runs page."""

@@ -1,26 +1,26 @@
-"""A few words that distinguish a run from others of its kind, from its settings and its outcome."""
+"""Short descriptions that distinguish a run from others of its kind."""
 
 from typing import Any
 
 from dashboard.components import wording
 from db.models import Dataset, Run
 
-TELLING = ("recipe", "recipe.name", "model", "embedder", "split")
-"""Settings, or what came of them, by which runs of a kind are told apart."""
+DISTINCTIVE = ("recipe", "recipe.name", "model", "embedder", "split")
+"""Settings that distinguish runs of the same kind."""
 
 
-def telling(run: Run) -> list[str]:
-    """The words, such as recipe and split, or the run that it looked at."""
+def description(run: Run) -> list[str]:
+    """The parts of the description, such as recipe and split, or the run that it evaluated."""
     named = wording.classifier(run)
     known = {**flat({"recipe": named} if named else {}), **flat(run.config)}
-    told = dict.fromkeys(known[name] for name in TELLING if name in known)
+    settings = dict.fromkeys(known[name] for name in DISTINCTIVE if name in known)
     point, looked_at = known.get("operating_point"), run.config.get("predict_run") or run.config.get("evaluate_run")
-    more = [f"threshold {point}"] if point else []
-    return [*told, *more, *([f"of run {looked_at}"] if looked_at else []), *_forgotten(run)]
+    more = [f"operating point {point}"] if point else []
+    return [*settings, *more, *([f"of run {looked_at}"] if looked_at else []), *_forgotten(run)]
 
 
 def _forgotten(run: Run) -> list[str]:
-    """What a run forgot that forgets others."""
+    """What a forget run removed; empty for other kinds."""
     if run.kind != "forget":
         return []
     numbers = run.config["runs"]
@@ -29,12 +29,12 @@ def _forgotten(run: Run) -> list[str]:
 
 
 def of_dataset(dataset: Dataset) -> str:
-    """The dataset's name, and that it is of phantoms where it is."""
+    """The dataset's name, marked if it is synthetic."""
     return f"{dataset.name}{', synthetic' * dataset.synthetic}"
 
 
 def flat(given: dict[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested settings as one level of texts."""
+    """Nested settings flattened to one level, with values as text."""
     found: dict[str, str] = {}
     for name, value in given.items():
         if isinstance(value, dict):

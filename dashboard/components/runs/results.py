@@ -1,4 +1,4 @@
-"""What came of a run: how its predictions fare, how well hits match, what an audit found of heatmaps and shortcuts."""
+"""Results of a run: classification metrics, retrieval precision, or an audit of heatmaps and shortcuts."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ from engine.metrics.proportions import of_confusion
 GROUPS = {
     "called_pneumonia": "Called pneumonia",
     "called_normal": "Called normal",
-    "misses": "Missed",
-    "false_alarms": "False alarms",
+    "misses": "False negatives",
+    "false_alarms": "False positives",
 }
-"""Groups of images of which an audit deletes and inserts pixels."""
+"""Groups of images for the deletion and insertion test of an audit."""
 SQUARE = 520
-"""Height of a chart that stands beside another, in pixels."""
+"""Height of a chart next to another one, in pixels."""
 
 
 def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
-    """What a finished run of predictions, an evaluation or an audit amounts to; of other kinds nothing. dataset: the
+    """Draw the results of a finished prediction, evaluation or audit run; nothing for other kinds. dataset: the
     run's."""
     with panels.guarded("The results"):
         if run.kind in comparison.KINDS:
@@ -45,7 +45,7 @@ def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
 
 @dataclass(frozen=True)
 class Judged:
-    """How a run's calls compare with the labels."""
+    """A run's calls compared with the labels."""
 
     images: int
     tested: bool
@@ -53,16 +53,15 @@ class Judged:
     counts: dict[str, int]
     """tp, fn, fp and tn."""
     causes: dict[str, dict[str, int]]
-    """tp and fn of each cause of pneumonia, where causes are known."""
+    """tp and fn of each cause of pneumonia, if causes are known."""
     histogram: Any
     charts: tuple[Any, ...]
-    """ROC curve and calibration; none where only one label is there."""
+    """ROC curve and calibration; empty if only one label occurs."""
 
 
 def _predictions(dataset: Dataset, run: Run) -> None:
-    """The four outcomes, each leading to its cases, the subgroups, the ROC curve, the calibration and the accuracy by
-    coverage of what the run judged: the test split where it scored one, of a train run what was held out. Subgroups
-    and coverages are as the evaluation in force measured them."""
+    """Confusion matrix with links to its cases, subgroups, ROC curve, calibration and accuracy by coverage: on the test
+    split if the run scored one, out of fold for a train run. Subgroups and coverages come from the current evaluation."""
     threshold = filters.threshold_of(run)
     with resources.reading() as session:
         ingest = runs.in_force(session, "ingest", run.dataset_id)
@@ -72,11 +71,11 @@ def _predictions(dataset: Dataset, run: Run) -> None:
     if not judged.images:
         return
     st.header("Results")
-    unseen = "held out" if run.kind == "train" else "that its classifier was not trained on"
+    unseen = "scored out of fold" if run.kind == "train" else "not used to train its classifier"
     st.caption(
-        f"{wording.count(judged.images, 'distinct image')} {'of split test' if judged.tested else unseen}; called "
-        f"pneumonia from {wording.percent(threshold)}, the run's threshold. Intervals: 95 %, Wilson, over images. The "
-        "overview counts every file, also where files are identical."
+        f"{wording.count(judged.images, 'distinct image')} {'in split test' if judged.tested else unseen}, at the "
+        f"run's threshold of {wording.percent(threshold)}. 95 % Wilson intervals over images. The overview counts "
+        "every file, including identical copies."
     )
     _confusion(dataset, run, judged)
     with resources.reading() as session:
@@ -93,10 +92,10 @@ def _predictions(dataset: Dataset, run: Run) -> None:
         referral.show(dataset, side, curves, told=told)
 
 
-@st.cache_resource(show_spinner="Reading the run's predictions.", max_entries=16)
+@st.cache_resource(show_spinner="Loading the run's predictions.", max_entries=16)
 def _judged(run_id: int, threshold: float, synthetic: bool, mark: str) -> Judged:
-    """mark: the ingest that the labels are of. The database's revision would do as well, but it changes with every
-    heartbeat of a job, and a million rows take seconds."""
+    """mark: identifies the ingest that set the labels. The database's revision would work too, but it changes with
+    every heartbeat of a job, and loading a million rows takes seconds."""
     import pandas as pd
 
     from engine.charts import classification as charts
@@ -129,7 +128,7 @@ def _judged(run_id: int, threshold: float, synthetic: bool, mark: str) -> Judged
 
 
 def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
-    """True labels by calls, with recall and specificity beside them; pneumonia by cause as well."""
+    """Confusion matrix with recall and specificity; pneumonia also by cause."""
     counts = judged.counts
     split = "test" if judged.tested else None
 
@@ -141,20 +140,20 @@ def _confusion(dataset: Dataset, run: Run, judged: Judged) -> None:
         calls = (cell(outcome, counts[outcome]) for outcome in (normal, ill))
         return [head, *calls, NAMES[name], _share(name, of_confusion(**counts)[name])]
 
-    rows = [row("Label normal", "tn", "fp", "specificity"), row("Label pneumonia", "fn", "tp", "recall")]
+    rows = [row("Labelled normal", "tn", "fp", "specificity"), row("Labelled pneumonia", "fn", "tp", "recall")]
     for cause, of_it in judged.causes.items():
         calls = (cell(outcome, of_it[outcome], cause) for outcome in ("fn", "tp"))
         recall = of_confusion(**of_it, fp=0, tn=0)["recall"]
         rows.append([f"\u2013 {cause}", *calls, NAMES["recall"], _share("recall", recall)])
     called = (f"{counts[one] + counts[other]:,}" for one, other in (("tn", "fn"), ("fp", "tp")))
-    rows.append(["Both", *called, NAMES["accuracy"], _share("accuracy", of_confusion(**counts)["accuracy"])])
-    heads = ["", ">Called normal", ">Called pneumonia", "", ">Share right (95 %)"]
-    linked.table(heads, rows, key="confusion", caption="Labels by what the run called them")
+    rows.append(["Total", *called, NAMES["accuracy"], _share("accuracy", of_confusion(**counts)["accuracy"])])
+    heads = ["", ">Called normal", ">Called pneumonia", "Metric", ">Value (95 %)"]
+    linked.table(heads, rows, key="confusion", caption="Confusion matrix with recall, specificity and accuracy")
     prevalence.show(counts)
 
 
 def _measured(run: Run, evaluated: Run, side: sides.Side) -> str:
-    """How the evaluation measured the run, at which threshold where that is not the run's."""
+    """How the evaluation measured the run, and at which threshold if that is not the run's."""
     own = side.metrics.get(("threshold", sides.WHOLE))
     at = f" at threshold {wording.percent(own.value)}" if own and own.value != run.threshold else ""
     return f"{at}, from evaluation run {evaluated.id}: every file counts, intervals are over patients"
@@ -176,7 +175,7 @@ def _precision(dataset: Dataset, metrics: Sequence[Metric]) -> None:
 
 
 def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
-    """What tells the classes apart, and whether heatmaps are faithful."""
+    """Shortcut probes and faithfulness of the heatmaps."""
     from engine.charts import audit as charts
     from engine.charts import tables
 
@@ -187,8 +186,8 @@ def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
     st.header("Results")
     verdicts = (run.summary or {}).get("verdicts") or {}
     if verdicts:
-        rows = [[Cell(name.capitalize()), Cell(said)] for name, said in verdicts.items()]
-        linked.table(["Question", "Answer"], rows, key="verdicts", caption="What the audit asked and found")
+        rows = [[Cell(name.capitalize()), Cell(verdict)] for name, verdict in verdicts.items()]
+        linked.table(["Question", "Answer"], rows, key="verdicts", caption="Questions and answers of the audit")
     if not probes.empty:
         figures.drawn(charts.shortcut_probes(probes, synthetic=dataset.synthetic))
     related = tables.probes(metrics, metric="probe_correlation")

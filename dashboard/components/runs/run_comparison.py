@@ -1,4 +1,4 @@
-"""Two runs beside each other: what they were asked, what came out, how surely, and which images changed sides."""
+"""Comparison of two runs: settings, metrics with significance, and images with different outcomes."""
 
 import re
 from collections.abc import Sequence
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 SHOWN = 60
 REPLICATES = 1000
 MEANING = (
-    "**Decide by the AUC**: it needs no threshold. The others are exploratory: they compare each classifier at its own "
-    "threshold, and call a run better only where that outlasts a correction for how many they are (Holm, 5 %). "
-    "Intervals draw whole patients, and what is better rests on the same draws; DeLong's and McNemar's tests take "
-    "images for independent, which those of one patient are not."
+    "**Compare by AUC**, which needs no threshold. The other metrics are exploratory: each classifier is at its own "
+    "threshold, and a run is called better only if the difference is significant after adjustment for multiple "
+    "comparisons (Holm, 5 %). Intervals and significance are bootstrapped over patients; DeLong's and McNemar's tests "
+    "assume independent images, which images of one patient are not."
 )
 LOWER_IS_BETTER = ("brier", "ece", "aurc")
 HASH = re.compile(r"[0-9a-f]{40,64}")
 
 
 def offer(dataset: Dataset, run: Run) -> None:
-    """A menu of the other runs of its kind, and how the chosen one differs."""
+    """A menu of other runs of this kind, and the comparison with the chosen one."""
     with resources.reading() as session:
         others = {str(other.id): other for other in comparison.partners(session, run)}
     if not others:
@@ -42,21 +42,21 @@ def offer(dataset: Dataset, run: Run) -> None:
     chosen = address.choice("Compare with", shown, name="against", menu=True, placeholder="Choose a run")
     if chosen in others:
         st.header(f"Compared with run {chosen}")
-        _beside(dataset, run, others[chosen])
+        _compare(dataset, run, others[chosen])
 
 
 def previous(dataset: Dataset, run: Run) -> None:
-    """Folded, how the run of its kind before it differs; nothing beside another comparison."""
+    """Differences from the previous run of this kind, collapsed; nothing if another comparison is shown."""
     with resources.reading() as session:
         before = comparison.previous(session, run)
     if before is None or address.number("against") is not None:
         return
-    with st.expander(f"What differs from run {before.id}, the {run.kind} run before it"):
-        _beside(dataset, run, before, briefly=True)
+    with st.expander(f"Differences from run {before.id}, the previous {run.kind} run"):
+        _compare(dataset, run, before, briefly=True)
 
 
-def _beside(dataset: Dataset, first: Run, second: Run, *, briefly: bool = False) -> None:
-    """All that can be said of two runs of a kind; briefly: without what has to be computed first."""
+def _compare(dataset: Dataset, first: Run, second: Run, *, briefly: bool = False) -> None:
+    """Compare two runs of one kind; briefly: without what has to be computed first."""
     _settings(first, second)
     if first.kind not in comparison.KINDS:
         _values(first, second)
@@ -73,12 +73,12 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
     for run in (first, second):
         if run.threshold is None:
             again = wording.plain(job(run.kind, dataset.name))
-            st.markdown(f"These runs cannot be compared: run {run.id} has no threshold; repeat it: {again}")
+            st.markdown(f"These runs cannot be compared: run {run.id} has no threshold. To repeat it, run: {again}")
             return
     with resources.reading() as session:
         rows = comparison.paired(session, first, second)
     if not rows:
-        st.markdown("The two runs scored no labelled image in common of a patient that neither was trained on.")
+        st.markdown("The two runs share no labelled image of a patient that neither was trained on.")
         return
     try:
         found = _measured(
@@ -91,8 +91,8 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
     auc, verdicts = found.auc, found.verdicts
     st.markdown(
         f"{wording.count(found.images, 'distinct image')}, each run at its own threshold. "
-        f"DeLong's test of the AUCs: {_p(auc.p, '.3g')}. McNemar's test of the verdicts: only run {first.id} right "
-        f"{verdicts.first_only}, only run {second.id} right {verdicts.second_only}, exact p = {verdicts.p_exact:.3g}."
+        f"DeLong's test of the AUCs: {_p(auc.p, '.3g')}. McNemar's test of the calls: {verdicts.first_only} correct "
+        f"only in run {first.id}, {verdicts.second_only} only in run {second.id}, exact p = {verdicts.p_exact:.3g}."
     )
     st.markdown(MEANING)
     _differences(found, first, second)
@@ -116,9 +116,9 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
     for name in sorted(found.differences, key=lambda name: name != DECIDES):
         interval, (one, other) = found.differences[name], found.values[name]
         better = (interval.value > 0) != (name in LOWER_IS_BETTER)
-        verdict = f"run {first.id if better else second.id}" if interval.told_apart else "not told apart"
+        verdict = f"run {first.id if better else second.id}" if interval.told_apart else "not significant"
         known = wording.known(interval.p)
-        p = f"{_p(interval.p, '.2g')}{', corrected' if known and name != DECIDES else ''}"
+        p = f"{_p(interval.p, '.2g')}{', adjusted' if known and name != DECIDES else ''}"
         table.append(
             [
                 display_name(name),
@@ -129,7 +129,7 @@ def _differences(found: "Comparison", first: Run, second: Run) -> None:
             ]
         )
     heads = ["Metric", f">Run {first.id}", f">Run {second.id}", ">Difference", ">95 % interval", "Better"]
-    linked.table(heads, table, key="differences", caption="Thresholds and metrics of both runs and their differences")
+    linked.table(heads, table, key="differences", caption="Thresholds and metrics of both runs, and their differences")
 
 
 def _p(value: float, digits: str) -> str:
@@ -143,29 +143,29 @@ def _threshold(run: Run) -> float:
 
 
 def _settings(first: Run, second: Run) -> None:
-    """What the two runs were asked differently."""
+    """Settings in which the two runs differ."""
     one, other = (
         naming.flat({**run.config, "seed": run.seed, "code version": run.code_version}) for run in (first, second)
     )
     table: list[list[Cell | str]] = [
-        [name, *(_setting(side.get(name, "absent")) for side in (one, other))]
+        [name, *(_setting(side.get(name, "not set")) for side in (one, other))]
         for name in sorted(one.keys() | other.keys())
         if one.get(name) != other.get(name)
     ]
     if not table:
-        st.markdown("Both were asked the same, of the same code.")
+        st.markdown("Both runs have the same settings and code version.")
         return
     heads = ["Setting", f"Run {first.id}", f"Run {second.id}"]
     linked.table(heads, table, key="settings", caption="Settings in which the runs differ")
 
 
 def _setting(value: str) -> Cell:
-    """A setting's value; of a hash its beginning, and the whole of it as a hint."""
+    """A setting's value; a hash is shortened, with the full hash as tooltip."""
     return Cell(f"{value[:12]}...", help=value) if HASH.fullmatch(value) else Cell(value)
 
 
 def _values(first: Run, second: Run) -> None:
-    """The final metrics that read differently, beside each other; those of all images first, of the test split."""
+    """The final metrics whose displayed values differ, side by side; those over all images and the test split first."""
     with resources.reading() as session:
         one, other = (
             {(row.name, row.split, row.slice): row for row in runs.metrics(session, run.id)} for run in (first, second)
@@ -175,7 +175,7 @@ def _values(first: Run, second: Run) -> None:
     )
     rows = [_value(key, one.get(key), other.get(key)) for key in known if _read(one.get(key)) != _read(other.get(key))]
     if known:
-        st.markdown(f"{len(rows):,} of {wording.count(len(known), 'metric')} differ in the digits that are shown.")
+        st.markdown(f"{len(rows):,} of {wording.count(len(known), 'metric')} differ in the displayed digits.")
     if rows:
         heads = ["Metric", "Split", "Slice", f">Run {first.id}", f">Run {second.id}", ">Difference"]
         linked.table(heads, rows, key="values", caption="Metrics in which the runs differ")
@@ -194,12 +194,12 @@ def _value(key: tuple[str, str, str], one: Metric | None, other: Metric | None) 
 
 
 def _read(metric: Metric | None) -> str:
-    """The metric's value in the digits that are shown."""
+    """The metric's value as displayed."""
     return wording.measured(metric.name, metric.value) if metric is not None else wording.UNKNOWN
 
 
 def _number(metric: Metric | None) -> float | None:
-    """The metric's value, None where there is none."""
+    """The metric's value, or None."""
     return metric.value if metric is not None and wording.known(metric.value) else None
 
 
@@ -208,7 +208,7 @@ def _less(one: float | None, other: float | None) -> float | None:
 
 
 def _apart(name: str, difference: float | None) -> Cell:
-    """The first value less the second, in the metric's own unit."""
+    """First value minus second, in the metric's unit."""
     if difference is None or not wording.known(difference):
         return Cell(wording.UNKNOWN, tone="muted")
     unit = "" if wording.is_score(name) or name.startswith("confusion") else " points"
@@ -216,22 +216,22 @@ def _apart(name: str, difference: float | None) -> Cell:
 
 
 def _change(name: str, difference: float) -> str:
-    """A difference without its unit: of shares in percentage points."""
+    """A difference without its unit; proportions in percentage points."""
     if wording.is_score(name):
         return f"{difference:+.3f}"
     return f"{difference:+,.0f}" if name.startswith("confusion") else f"{100 * difference:+.1f}"
 
 
 def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: Run) -> None:
-    said = f"{wording.count(len(rows), 'image')} changed sides"
+    summary = f"{wording.count(len(rows), 'image')} with different outcomes"
     if not rows:
-        st.markdown(f"{said}.")
+        st.markdown(f"{summary}.")
         return
     moved = any(row.first != row.second for row in rows)
-    order = "those that moved furthest first" if moved else "by the threshold alone: the probabilities are the same"
+    order = "largest change in probability first" if moved else "due to the threshold alone: probabilities are equal"
     part = f"; {SHOWN} are shown" if len(rows) > SHOWN else ""
     href = frame.here("cases", dataset, run=first.id, against=second.id)
-    linked.row([Cell(said, href), Cell(f"{order}{part}")], key="moved", left=True)
+    linked.row([Cell(summary, href), Cell(f"{order}{part}")], key="moved", left=True)
     cards = []
     for row in rows[:SHOWN]:
         right = comparison.right(row, first, second)
@@ -240,9 +240,9 @@ def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: 
             Card(
                 href=frame.here("case", dataset, image=row.image_id, run=first.id, against=second.id),
                 src=pictures.thumbnail_url(row.sha256),
-                alt=f"Chest radiograph {row.image_id}, {label.lower()}, right in run {right.id}",
+                alt=f"Chest radiograph {row.image_id}, {label.lower()}, correct in run {right.id}",
                 title=f"{wording.percent(row.first)} / {wording.percent(row.second)}",
-                mark=f"right: {right.id}",
+                mark=f"correct: {right.id}",
                 lines=(label, row.path.rpartition("/")[2]),
             )
         )
@@ -250,7 +250,7 @@ def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: 
 
 
 def _named(run: Run) -> str:
-    """What tells a run from others of its kind."""
+    """Name of a run in the menu."""
     standing = runs.status(run)
     ended = [] if standing == "finished" else [standing]
-    return ", ".join([f"Run {run.id}", *naming.telling(run), *ended, wording.ago(run.started)])
+    return ", ".join([f"Run {run.id}", *naming.description(run), *ended, wording.ago(run.started)])

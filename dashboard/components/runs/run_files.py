@@ -1,4 +1,4 @@
-"""Which files a run left, which of them are still there, and the links that lead to them."""
+"""Files that a run wrote, whether they still exist, and links to download them."""
 
 from collections.abc import Sequence
 
@@ -13,9 +13,9 @@ from db.models import Artifact
 
 
 def listing(files: Sequence[Artifact]) -> None:
-    """The files as a table; what is there is linked by its name."""
+    """The files as a table; available ones are linked."""
     st.header("Files")
-    st.markdown("A name leads to its file; a folder comes as a zip.")
+    st.markdown("Click a name to download the file; folders are downloaded as zip archives.")
     table = [_row(file) for file in files]
     linked.table(["Name", "Path", ">Size", ">Shape", "State"], table, key="files", caption="Files")
 
@@ -28,4 +28,4 @@ def _row(file: Artifact) -> list[Cell | str]:
         state = "missing" if isinstance(error, downloads.GoneError) else "changed"
         return [file.name, *facts, Cell(state, tone="wrong", help=str(error))]
     name = downloads.name_of(file, path)
-    return [Cell(file.name, downloads.url(file), help=f"Saves {name}"), *facts, "there"]
+    return [Cell(file.name, downloads.url(file), help=f"Download {name}"), *facts, "available"]

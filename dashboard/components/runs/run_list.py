@@ -1,4 +1,4 @@
-"""How runs read in a list: what each did and how it ended, and of classifiers how they fare."""
+"""The list of runs with their settings and status, and metrics of classifiers."""
 
 from collections.abc import Mapping, Sequence
 
@@ -18,14 +18,14 @@ FIGURES = ("auc", "recall", "specificity", "threshold")
 
 
 def show(dataset: Dataset, rows: Sequence[Run]) -> None:
-    """Runs as a table, the latest first; figures, progress and errors have columns where a run has them."""
+    """Runs as a table, latest first; metrics, progress and errors have columns if any run has them."""
     with resources.reading() as session:
         names = {one.id: naming.of_dataset(one) for one in datasets.every(session)}
         found = evaluation.of_classifiers(session, [run.id for run in rows], FIGURES)
     measured = {number: _judged(metrics) for number, metrics in found.items()}
-    said = {run.id: run_view.progress(run, runs.status(run)) for run in rows}
+    messages = {run.id: run_view.progress(run, runs.status(run)) for run in rows}
     figures = FIGURES if measured else ()
-    told = ("Progress or error",) if any(said.values()) else ()
+    extra = ("Progress or error",) if any(messages.values()) else ()
     table: list[list[Cell | str]] = []
     for run in rows:
         standing = runs.status(run)
@@ -35,23 +35,25 @@ def show(dataset: Dataset, rows: Sequence[Run]) -> None:
             [
                 Cell(f"{run.id}", href),
                 Cell(run.kind, href),
-                ", ".join(naming.telling(run)),
+                ", ".join(naming.description(run)),
                 Cell(standing, tone=tone),
                 names.get(run.dataset_id or 0, ""),
-                *([said[run.id]] if told else []),
+                *([messages[run.id]] if extra else []),
                 *(_figure(measured.get(run.id, {}).get(name)) for name in figures),
                 Cell(wording.ago(run.started), tone="muted"),
                 wording.duration(run.seconds),
             ]
         )
-    heads = [">Run", "Kind", "Of what", "Status", "Dataset", *told, *(f">{display_name(name)}" for name in figures)]
-    linked.table([*heads, ">Started", ">Took"], table, key="runs", caption="Runs, the latest first")
+    heads = [">Run", "Kind", "Details", "Status", "Dataset", *extra, *(f">{display_name(name)}" for name in figures)]
+    linked.table([*heads, ">Started", ">Duration"], table, key="runs", caption="Runs, latest first")
     if measured:
-        st.caption("Figures are the evaluation's: of predictions on the split judged on, of train runs out of fold.")
+        st.caption(
+            "Metrics are from the evaluation: on the evaluated split for predictions, out of fold for train runs."
+        )
 
 
 def _judged(metrics: Mapping[tuple[str, str], Metric]) -> dict[str, Metric]:
-    """By name, on the split that the run is judged on."""
+    """By name, on the split that the run is evaluated on."""
     split = evaluated_split({split for _, split in metrics})
     return {name: metric for (name, where), metric in metrics.items() if where == split}
 

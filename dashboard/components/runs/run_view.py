@@ -1,4 +1,4 @@
-"""How a run reads: its progress, and everything it left behind."""
+"""The page of a run: its progress, settings and results."""
 
 import json
 from collections.abc import Sequence
@@ -21,11 +21,11 @@ KINDS = (
 )
 BROKEN = ("failed", "lost", "interrupted")
 SKIPPED = 200
-"""Left-out files and unwritten reports that are listed; their counts are whole."""
+"""Maximum number of skipped files and failed reports that are listed; counts are complete."""
 
 
 def whose(run_id: int | None, dataset: Dataset) -> Dataset:
-    """The dataset that the run is of, which it is stamped by and leads to; the one in view without a run or of none."""
+    """The run's dataset, for its banner and links; the selected dataset if there is no run or it has none."""
     with resources.reading() as session:
         run = runs.find(session, run_id) if run_id is not None else None
         own = session.get(Dataset, run.dataset_id) if run and run.dataset_id else None
@@ -33,7 +33,7 @@ def whose(run_id: int | None, dataset: Dataset) -> Dataset:
 
 
 def standing_of(run_id: int | None) -> str | None:
-    """How the run stands now, None where there is none; without a number, "running" where any run is."""
+    """Current status of the run, None if it does not exist; without a number, "running" if any run is."""
     with resources.reading() as session:
         if run_id is None:
             return "running" if overview.running(session) else None
@@ -42,7 +42,7 @@ def standing_of(run_id: int | None) -> str | None:
 
 
 def one(dataset: Dataset, run_id: int) -> None:
-    """A run's state now, and while it runs its curves as they grow. dataset: the run's, see `whose`."""
+    """Current state of a run and, while it runs, its growing curves. dataset: the run's, see `whose`."""
     with resources.reading() as session:
         run = runs.find(session, run_id)
     st.page_link(
@@ -53,7 +53,7 @@ def one(dataset: Dataset, run_id: int) -> None:
         st.markdown(frame.absent_run(run_id) or "")
         return
     standing = runs.status(run)
-    st.title(f"Run {run.id}: {', '.join([run.kind, *map(wording.plain, naming.telling(run)), standing])}")
+    st.title(f"Run {run.id}: {', '.join([run.kind, *map(wording.plain, naming.description(run)), standing])}")
     related.show(dataset, run)
     if standing == "running":
         share = min(1.0, run.done / run.total) if run.total else 0.0
@@ -63,31 +63,30 @@ def one(dataset: Dataset, run_id: int) -> None:
     rows: list[list[Cell | str]] = [
         ["Dataset", Cell(naming.of_dataset(dataset), frame.here("", dataset)) if run.dataset_id else "none"],
         ["Started", f"{run.started:%Y-%m-%d %H:%M} UTC, {wording.ago(run.started)}"],
-        ["Took", wording.duration(run.seconds)],
-        ["Last sign of life", wording.ago(run.heartbeat)],
+        ["Duration", wording.duration(run.seconds)],
+        ["Last heartbeat", wording.ago(run.heartbeat)],
         ["Process", f"{run.pid} on {run.host}"],
         ["Code version", run.code_version],
         ["Seed", wording.count(run.seed) if run.seed is not None else "none"],
     ]
-    linked.table(["", "This run"], rows, key="run", caption="The run's state")
+    linked.table(["", "This run"], rows, key="run", caption="State of the run")
     if standing == "running":
         _curves(dataset, run_id)
 
 
 def _stopped(run: Run, standing: str) -> None:
-    """Why the run did not end well, and the command that takes it up again, where it is known."""
-    reason = "its process died" if standing == "lost" else run.error or "it stopped, and left no reason"
+    """Why the run did not finish, and the command that resumes it, if known."""
+    reason = "its process died" if standing == "lost" else run.error or "it stopped without an error message"
     st.error(wording.plain(reason), icon=":material/error:")
     if run.command:
-        st.markdown("This command takes it up where it stopped:")
+        st.markdown("This command resumes it where it stopped:")
         st.code(run.command, language=None, wrap_lines=True)
     else:
-        st.markdown("The same command takes it up where it stopped.")
+        st.markdown("The same command resumes it where it stopped.")
 
 
 def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
-    """What a run was asked, and what it left. dataset: the run's, see `whose`; standing: how it stands, see
-    `standing_of`."""
+    """Settings and results of a run. dataset: the run's, see `whose`; standing: its status, see `standing_of`."""
     with resources.reading() as session:
         run = runs.find(session, run_id)
         if run is None:
@@ -102,10 +101,10 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
         results.show(dataset, run, metrics)
     audit_findings.slices(dataset, run)
     if run.command and standing not in BROKEN:
-        st.markdown("The command that repeats it:" if run.kind != "forget" else "The command that did it:")
+        st.markdown("The command that repeats this run:" if run.kind != "forget" else "The command of this run:")
         st.code(run.command, language=None, wrap_lines=True)
     elif standing not in BROKEN:
-        st.caption("The command that made it was not recorded.")
+        st.caption("The command of this run was not recorded.")
     if run.traceback:
         with st.expander("Traceback"):
             st.code(run.traceback, language=None, wrap_lines=True)
@@ -124,40 +123,42 @@ def details(dataset: Dataset, run_id: int, standing: str | None) -> None:
     if lost:
         _unwritten(dataset, lost, unwritten)
     if reasons:
-        st.header("Left-out files")
+        st.header("Skipped files")
         st.markdown(", ".join(f"{wording.plain(reason)}: {number:,}" for reason, number in reasons.items()) + ".")
         table: list[list[Cell | str]] = [
             [one.path, one.reason, _detail(dataset, one.image_id, one.detail)] for one in skipped
         ]
-        linked.table(["File", "Reason", "Detail"], table, key="skipped", caption="Files that ingest left out")
+        linked.table(["File", "Reason", "Detail"], table, key="skipped", caption="Files skipped by ingest")
 
 
 def _forgetting(dataset: Dataset, run: Run, standing: str | None) -> None:
-    """The command that removes the run, of the ingest in force that of its dataset; none while it runs, nor for what
-    was removed. dataset: the run's, see `whose`."""
+    """The command that removes the run or, for the current ingest, its dataset; nothing while it runs, nor for forget
+    runs. dataset: the run's, see `whose`."""
     if standing == "running" or run.kind == "forget":
         return
     with resources.reading() as session:
         ingest = runs.in_force(session, "ingest", run.dataset_id) if run.kind == "ingest" and run.dataset_id else None
     whole = ingest is not None and ingest.id == run.id
-    what = "the dataset, this run with it" if whole else "it"
-    st.markdown(f"The command that forgets {what}; first it only tells what would go, and what was built on it:")
+    what = "the dataset, including this run" if whole else "this run"
+    st.markdown(
+        f"To remove {what}, run this command with `--yes`; without, it only lists what would go and what depends on it:"
+    )
     st.code(job("forget", dataset.name) if whole else shell("forget", str(run.id)), language=None, wrap_lines=True)
 
 
 def _unwritten(dataset: Dataset, total: int, failed: Sequence[ReportFailure]) -> None:
-    """The reports that the run could not write, each with its reason."""
-    st.header("Reports that could not be written")
-    st.markdown(f"{wording.count(total, 'report')}; the same command tries them again.")
+    """The reports that the run failed to generate, with reasons."""
+    st.header("Failed reports")
+    st.markdown(f"{wording.count(total, 'report')}; run the same command to retry.")
     table: list[list[Cell | str]] = [
         [Cell(f"Image {one.image_id}", frame.here("case", dataset, image=one.image_id)), one.strategy, one.reason]
         for one in failed
     ]
-    linked.table(["Image", "Strategy", "Reason"], table, key="unwritten", caption="Reports that could not be written")
+    linked.table(["Image", "Strategy", "Reason"], table, key="unwritten", caption="Failed reports")
 
 
 def progress(run: Run, standing: str) -> str:
-    """How far a running run is, or why one that did not end well stopped."""
+    """Progress of a running run, or the error of one that did not finish."""
     if standing == "running":
         counted = f" {run.done:,} of {run.total:,}" if run.total else ""
         left = f", {wording.duration(run.eta_seconds)} left" if run.eta_seconds is not None else ""
@@ -170,7 +171,7 @@ def _detail(dataset: Dataset, image_id: int | None, detail: str) -> Cell:
 
 
 def _curves(dataset: Dataset, run_id: int) -> None:
-    """Loss and AUC by epoch, or AUC by fold; pandas and altair are imported only where a run has curves."""
+    """Loss and AUC by epoch, or AUC by fold; pandas and altair are imported only if a run has curves."""
     with resources.reading() as session:
         curves = evaluation.curves(session, run_id)
     if not curves:
