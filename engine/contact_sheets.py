@@ -1,4 +1,4 @@
-"""What the picture sheets show: sample predictions, failures, report cards and retrieval results, as Pillow images."""
+"""Contact sheets of sample predictions, failures, report cards and retrieval results, as Pillow images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,21 +33,21 @@ from engine.sheet_layout import (
 
 NAMES = {1: "pneumonia", 0: "normal", None: "unknown"}
 TILE = 264
-"""Side of a picture in a grid, pixels."""
+"""Side of an image in a grid, in pixels."""
 PAIR = 212
-"""Side of each of two pictures that stand together."""
+"""Side of each of two paired images, in pixels."""
 CARD = 800
 REPORT_LINES = 22
 HEAT_OPACITY = 0.55
-"""On paper there is no slider: a little stronger than on screen."""
+"""Slightly stronger than on screen, because there is no slider on paper."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """One image as the classifier sees it.
+    """One image with its prediction.
 
-    name: what the caption calls it. pixels: uint8 (h, w), grey. label: 1 pneumonia, 0 normal, None unknown.
-    probability: in [0, 1], None where it was not predicted. heatmap: float (a, b) in [0, 1], None where there is none.
+    name: shown in the caption. pixels: uint8 (h, w), grey. label: 1 pneumonia, 0 normal, None unknown.
+    probability: in [0, 1], None if not predicted. heatmap: float (a, b) in [0, 1], None if there is none.
     """
 
     name: str
@@ -59,7 +59,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class ReportCard:
-    """A report beside its image. scores: name -> value; what is None is unknown and not shown."""
+    """A report next to its image. scores: name -> value; None is unknown and not shown."""
 
     sample: Sample
     model: str
@@ -70,7 +70,7 @@ class ReportCard:
 
 @dataclass(frozen=True)
 class Hit:
-    """An image that was found. similarity: cosine, in [-1, 1], or the score of a text search, 0 or more."""
+    """A retrieved image. similarity: cosine in [-1, 1], or the score of a full-text search, 0 or more."""
 
     sample: Sample
     similarity: float
@@ -78,7 +78,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Retrieval:
-    """A query image and its neighbours, the most similar first."""
+    """A query image and its neighbours, most similar first."""
 
     query: Sample
     hits: tuple[Hit, ...]
@@ -86,9 +86,9 @@ class Retrieval:
 
 @dataclass(frozen=True)
 class TextRetrieval:
-    """A query in words and the images it finds, the best first.
+    """A text query and its hits, best first.
 
-    answers: whether each image is what was asked for; None where nobody knows, as for words of one's own.
+    answers: whether each image matches the query; None if unknown, as for free text.
     """
 
     text: str
@@ -97,23 +97,23 @@ class TextRetrieval:
 
 
 def sample_predictions(samples: Sequence[Sample], *, threshold: float, synthetic: bool) -> Image.Image:
-    """A grid of images with truth, probability and whether the call was right, in the order given.
+    """A grid of images with ground truth, probability and whether the call was correct, in the order given.
 
     threshold: in [0, 1]; a probability at or above it is a call of pneumonia.
     """
     _some(samples, "sample predictions")
     tiles = [_tile(sample, threshold, synthetic=synthetic) for sample in samples]
     subtitle = (
-        f"Truth and predicted probability of pneumonia; at or above {threshold:.2f} (yellow tick) the call is "
+        f"Ground truth and predicted probability of pneumonia; at or above {threshold:.2f} (yellow tick) the call is "
         "pneumonia. Green border: correct; orange: wrong."
     )
     return sheet("Sample predictions", subtitle, grid(tiles, columns=4), synthetic=synthetic)
 
 
 def failure_cases(samples: Sequence[Sample], *, threshold: float, synthetic: bool, each: int = 6) -> Image.Image:
-    """The worst false negatives and false positives among `samples`, at most `each`, the furthest off first.
+    """The worst false negatives and false positives among `samples`, at most `each` of both, worst first.
 
-    Each is shown plain and with its heatmap. Samples without label or probability are passed over.
+    Each is shown without and with its heatmap. Samples without label or probability are skipped.
     """
     known = [(s, s.probability) for s in samples if s.probability is not None and s.label is not None]
     misses = sorted(((p, s.name, s) for s, p in known if s.label == 1 and p < threshold), key=itemgetter(0, 1))
@@ -126,20 +126,20 @@ def failure_cases(samples: Sequence[Sample], *, threshold: float, synthetic: boo
         ("False alarms (false positives), highest probability first", alarms, 0),
     ):
         total = sum(s.label == of for s, _ in known)
-        shown = f"{min(each, len(found))} of {len(found)} shown; {total} images with this truth"
+        shown = f"{min(each, len(found))} of {len(found)} shown; {total} images with this label"
         blocks.append(column([text_block(heading, width=width), _faint(shown, width)], gap=2))
         tiles = [_pair_tile(s, threshold, synthetic=synthetic) for *_, s in found[:each]]
         blocks.append(grid(tiles, columns=columns) if tiles else text_block("None.", width=width))
-    subtitle = f"Operating threshold {threshold:.2f} (yellow tick). Each image plain, then with its evidence as heat."
+    subtitle = f"Decision threshold {threshold:.2f} (yellow tick). Each image without and with its heatmap."
     return sheet("Failure cases", subtitle, column(blocks), synthetic=synthetic, legend=heat_legend())
 
 
 def failures_by_slice(
     slices: Sequence[tuple[str, str, Sequence[Sample]]], *, threshold: float, synthetic: bool, each: int = 3
 ) -> Image.Image:
-    """The failures of each slice, at most `each`, in the order given; slices: heading, what is known of it, failures.
+    """The failures of each slice, at most `each`, in the order given; slices: heading, description, failures.
 
-    Each failure is shown plain and with its heatmap. Raises InputError where no slice has a failure.
+    Each failure is shown without and with its heatmap. Raises InputError if no slice has a failure.
     """
     _some([sample for *_, samples in slices for sample in samples], "failures by slice")
     width = each * (2 * PAIR + 6) + (each - 1) * GAP
@@ -149,12 +149,12 @@ def failures_by_slice(
             blocks.append(column([text_block(heading, width=width), _faint(known, width)], gap=2))
             tiles = [_pair_tile(sample, threshold, synthetic=synthetic) for sample in samples[:each]]
             blocks.append(grid(tiles, columns=each))
-    subtitle = f"Images that look alike, with how often the classifier is wrong on them (threshold {threshold:.2f})."
+    subtitle = f"Similar-looking images, with the classifier's error rate on them (threshold {threshold:.2f})."
     return sheet("Failures by slice", subtitle, column(blocks), synthetic=synthetic, legend=heat_legend())
 
 
 def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bool) -> Image.Image:
-    """Cards with image, heatmap, report text and scores, in the order given; cards of one row have one height."""
+    """Cards with image, heatmap, report text and scores, in the order given; cards in a row have the same height."""
     _some(cards, "report cards")
     blocks = [_card(card, threshold, synthetic=synthetic) for card in cards]
     rows, columns = [], 2
@@ -162,12 +162,12 @@ def report_cards(cards: Sequence[ReportCard], *, threshold: float, synthetic: bo
         height = max(block.height for block in blocks[at : at + columns])
         panels = [padded(block, pad=0, width=CARD, height=height) for block in blocks[at : at + columns]]
         rows.append(row(panels))
-    subtitle = "Reports as they were written, beside the image and the classifier's evidence for pneumonia as heat."
+    subtitle = "Reports as written, next to the image and the heatmap of the classifier's evidence for pneumonia."
     return sheet("Report cards", subtitle, column(rows), synthetic=synthetic, legend=heat_legend())
 
 
 def retrieval_grid(retrievals: Sequence[Retrieval], *, embedder: str, synthetic: bool) -> Image.Image:
-    """One row for each query: the query, then its neighbours with label, similarity and whether the labels match."""
+    """One row per query: the query, then its neighbours with label, similarity and whether the labels match."""
     _some(retrievals, "retrieval results")
     side = 224
     rows = []
@@ -180,15 +180,15 @@ def retrieval_grid(retrievals: Sequence[Retrieval], *, embedder: str, synthetic:
         query = _captioned(picture, [*caption, found.query.name])
         rows.append(row([query, spacer(GAP), *_hits(found, side, synthetic)], gap=10))
     subtitle = (
-        f"Nearest neighbours by cosine similarity, embedder {embedder}; the query itself is left out. "
-        "Green border: the query's label; orange: the other label."
+        f"Nearest neighbours by cosine similarity, embedder {embedder}; the query itself is excluded. "
+        "Green border: same label as the query; orange: the other label."
     )
     return sheet("Similar cases", subtitle, column(rows), synthetic=synthetic)
 
 
 def text_retrieval_grid(retrievals: Sequence[TextRetrieval], *, embedder: str | None, synthetic: bool) -> Image.Image:
-    """One row for each query: its words, then the images they find and, where it is known, whether each is what they
-    ask for. embedder: None where notes and reports were searched."""
+    """One row per query: its text, then its hits and, if known, whether each matches the query. embedder: None if notes
+    and reports were searched."""
     _some(retrievals, "text retrieval results")
     side = 224
     measure = "score" if embedder is None else "similarity"
@@ -207,16 +207,16 @@ def text_retrieval_grid(retrievals: Sequence[TextRetrieval], *, embedder: str | 
         ]
         rows.append(row([column(beside), spacer(GAP), *tiles], gap=10))
     subtitle = (
-        "Images whose notes or reports hold the words and do not deny them, best first."
+        "Images whose notes or reports contain the words and do not negate them, best match first."
         if embedder is None
-        else f"Images nearest to the words by cosine similarity, embedder {embedder}."
+        else f"Images nearest to the text by cosine similarity, embedder {embedder}."
     )
     if any(found.answers is not None for found in retrievals):
         subtitle += (
-            " Green border: label, cause and the zone with more of the classifier's evidence than in most are what the "
-            "words ask for; orange: they are not."
+            " Green border: label, cause and the zones with more of the classifier's evidence than in most pneumonias "
+            "match the text; orange: they do not."
         )
-    return sheet("Found by words", subtitle, column(rows), synthetic=synthetic)
+    return sheet("Text search", subtitle, column(rows), synthetic=synthetic)
 
 
 def _hits(found: Retrieval, side: int, synthetic: bool) -> list[Image.Image]:
@@ -237,7 +237,7 @@ def _hit(
 
 
 def _judged(called: int | None, label: int | None) -> tuple[str, Colour]:
-    """In a word and a colour, whether a call (or a neighbour's label) is the label."""
+    """Whether a call (or a neighbour's label) matches the label, as a word and a colour."""
     if called is None or label is None:
         return "not judged", FAINT
     return ("correct", RIGHT) if called == label else ("wrong", WRONG)
@@ -247,8 +247,8 @@ def _call(sample: Sample, threshold: float) -> int | None:
     return None if sample.probability is None else int(sample.probability >= threshold)
 
 
-def _said(sample: Sample, threshold: float) -> list[str]:
-    """Caption lines: the truth, then the call with its probability."""
+def _call_lines(sample: Sample, threshold: float) -> list[str]:
+    """Caption lines: the ground truth, then the call with its probability."""
     called = _call(sample, threshold)
     if sample.probability is None:
         return [f"Truth: {NAMES[sample.label]}", "no prediction"]
@@ -259,7 +259,7 @@ def _said(sample: Sample, threshold: float) -> list[str]:
 
 
 def _captioned(picture: Image.Image, lines: Sequence[str], bar: Image.Image | None = None) -> Image.Image:
-    """A picture with lines below it; the last line is the faint one."""
+    """An image with lines below it; the last line is faint."""
     width = picture.width
     texts = [text_block(line, width=width, size=SMALL) for line in lines[:-1]]
     return column([picture, *([bar] if bar else []), *texts, _faint(lines[-1], width)], gap=3)
@@ -272,7 +272,7 @@ def _faint(text: str, width: int) -> Image.Image:
 def _tile(sample: Sample, threshold: float, *, synthetic: bool) -> Image.Image:
     colour = _judged(_call(sample, threshold), sample.label)[1]
     picture = radiograph(sample.pixels, side=TILE, border=colour, synthetic=synthetic)
-    return _captioned(picture, [*_said(sample, threshold), sample.name], _bar(sample, threshold, TILE))
+    return _captioned(picture, [*_call_lines(sample, threshold), sample.name], _bar(sample, threshold, TILE))
 
 
 def _bar(sample: Sample, threshold: float, width: int) -> Image.Image | None:
@@ -280,7 +280,7 @@ def _bar(sample: Sample, threshold: float, width: int) -> Image.Image | None:
 
 
 def _pair(sample: Sample, synthetic: bool) -> Image.Image:
-    """The image plain and with its heatmap, or with a note that there is none."""
+    """The image without and with its heatmap, or with a note that there is none."""
     plain = radiograph(sample.pixels, side=PAIR, synthetic=synthetic)
     if sample.heatmap is None:
         note = text_block("no heatmap", width=PAIR - 40, colour=FAINT, background=PANEL)
@@ -291,7 +291,7 @@ def _pair(sample: Sample, synthetic: bool) -> Image.Image:
 
 def _pair_tile(sample: Sample, threshold: float, *, synthetic: bool) -> Image.Image:
     pair = _pair(sample, synthetic)
-    return _captioned(pair, [*_said(sample, threshold), sample.name], _bar(sample, threshold, pair.width))
+    return _captioned(pair, [*_call_lines(sample, threshold), sample.name], _bar(sample, threshold, pair.width))
 
 
 def _card(card: ReportCard, threshold: float, *, synthetic: bool) -> Image.Image:
@@ -299,7 +299,7 @@ def _card(card: ReportCard, threshold: float, *, synthetic: bool) -> Image.Image
     inner = CARD - 2 * pad
     pair = _pair(card.sample, synthetic)
     width = inner - pair.width - GAP
-    facts = [card.strategy.replace("_", " "), *_said(card.sample, threshold)]
+    facts = [card.strategy.replace("_", " "), *_call_lines(card.sample, threshold)]
     scores = [
         f"{name.replace('_', ' ')} {f'{value:.0f}' if value.is_integer() else f'{value:.2f}'}"
         for name, value in card.scores.items()

@@ -1,4 +1,4 @@
-"""What a reader is told of a task: Markdown reports for classification, generated reports and retrieval."""
+"""Markdown reports on classification, report generation and retrieval."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -19,111 +19,114 @@ from engine.metrics.names import (
 from engine.metrics.prevalence import PREVALENCES, predictive_values
 from engine.tables import markdown_table, number, p_value, plain, span
 
-BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values show that the program works, and nothing else."
-SAID = (
+BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values only show that the software works."
+CONTENT = (
     *("stance_agreement", "stance_kappa", "classifier_agreement", "unsupported", "contradictions", "laterality"),
     *("keyword_alignment", "bleu", "rouge_l", "chrf"),
 )
 FORM = ("format", "words", "repetition", "truncated")
 INTERVALS = (
-    "Intervals are 95 % percentile bootstrap intervals (Efron & Tibshirani 1993) over {replicates:,} replicates that "
-    "draw whole {unit} with replacement, since images of one patient are not independent; of a share that is 0 or 1 "
-    "they are Wilson's (1927), with {unit} for trials. They say how the value varies with the {unit} at hand, not with "
-    "another training run or another hospital."
+    "Intervals are 95 % percentile bootstrap intervals (Efron & Tibshirani 1993) from {replicates:,} replicates that "
+    "resample whole {unit} with replacement, because images of one patient are not independent; for a proportion of 0 "
+    "or 1 they are Wilson intervals (1927), with {unit} as trials. They describe the sampling variation over {unit}, "
+    "not over training runs or hospitals."
 )
 CLASSIFICATION = """
-- **AUC**: chance that a random pneumonia image scores above a random normal one, ties counted half. Needs no threshold.
-- **Average precision**: sum of precision times gain in recall over the distinct scores, without interpolation.
+- **AUC**: probability that a random pneumonia image scores above a random normal one; ties count half. Needs no
+  threshold.
+- **Average precision**: sum of precision times increase in recall over the distinct scores, without interpolation.
 - **Recall (sensitivity)**: TP / (TP + FN). **Specificity**: TN / (TN + FP). **Precision**: TP / (TP + FP).
-- **Recall at specificity .90**: the best recall of any threshold whose specificity is at least .90, chosen on the very
-  images it is measured on: a point of the ROC curve, not a promise.
-- **F1**: 2 TP / (2 TP + FP + FN). **Accuracy**: (TP + TN) / n. An image is positive from the threshold up.
-- **Brier score**: mean squared difference of probability and label; 0 is perfect, .25 is a constant .5.
+- **Recall at specificity .90**: the best recall of any threshold whose specificity is at least .90. The threshold is
+  chosen on the same images, so this is a point of the ROC curve and not an expected result.
+- **F1**: 2 TP / (2 TP + FP + FN). **Accuracy**: (TP + TN) / n. An image is called positive at or above the threshold.
+- **Brier score**: mean squared difference between probability and label; 0 is perfect, a constant .5 gives .25.
 - **ECE**: mean over images of |share of pneumonia - mean probability| in 15 bins of equal width (Guo et al. 2017). It
-  is never below 0 and resampling shifts it, so it has no interval; **ECE by chance alone** is what probabilities that
-  are exactly right would have among as many images, and its range.
-- **Calibration intercept** and **slope**: calibration in the large (0 is best, below it probabilities are too high) and
-  the slope of the log odds against the logit of the probability (1 is best, below it they are too extreme); intervals
-  are clustered by patient. Temperature scaling sets a scale and no intercept.
-- **PPV** and **NPV** at another prevalence follow from recall and specificity by Bayes, taken to be the same there;
-  intervals are over images (Mercaldo et al. 2007).
-- **By coverage**: accuracy, recall and specificity of the images that are called where those nearest to the threshold
-  on the log-odds scale are referred, equally near ones together. **AURC**: the mean over all images of the error rate
-  among images at least as far from the threshold (Geifman et al. 2019); 0 is best, and in random order it is the error
-  rate. **Excess AURC**: AURC less that of the order in which all errors are referred first.
-- **By subgroup**: images that share an attribute (sex, age group, view and the like). A difference is from the value of
-  all other images of which the attribute is known, beside the first of two or each of several; p is of no difference,
-  by the larger of the replicates' standard error and that of two groups of one value (Student's t over the patients of
-  the smaller), corrected for all that were looked at (Holm 1979).
-- **By patient**: a patient's probability is the mean of its images', and it has pneumonia where one of them has.
-- n is the number of images that a value rests on: pneumonia for recall, normal for specificity, called positive for
-  precision; by patient, of patients. Byte-identical copies count as often as the data set holds them.
+  is never below 0 and resampling biases it, so it has no interval; **ECE expected by chance** is the ECE of perfectly
+  calibrated probabilities on this many images, with its range.
+- **Calibration intercept** and **slope**: calibration in the large (0 is best; below 0 probabilities are too high) and
+  the slope of the log odds against the logit of the probability (1 is best; below 1 probabilities are too extreme);
+  intervals are clustered by patient. Temperature scaling sets the scale but no intercept.
+- **PPV** and **NPV** at another prevalence follow from recall and specificity by Bayes' theorem, assuming that neither
+  changes with prevalence; intervals are over images (Mercaldo et al. 2007).
+- **By coverage**: accuracy, recall and specificity of the called images when those closest to the threshold, on the
+  log-odds scale, are referred; equally close ones together. **AURC**: the mean over all images of the error rate among
+  images at least as far from the threshold (Geifman et al. 2019); 0 is best, and a random order gives the error rate.
+  **Excess AURC**: AURC minus that of the order in which all errors are referred first.
+- **By subgroup**: images that share an attribute such as sex, age group or view. Each difference compares a subgroup
+  with all other images for which the attribute is known; of two subgroups, only the first shows it. p is the p-value
+  for no difference, from Student's t over the patients of the smaller group and the larger of two standard errors
+  (that of the replicates and that of two groups with equal values), adjusted for multiple comparisons (Holm 1979).
+- **By patient**: a patient's probability is the mean over the patient's images; the patient is positive if any of them
+  is labelled pneumonia.
+- n is the number of images behind a value: pneumonia for recall, normal for specificity, called positive for precision;
+  by patient, of patients. Byte-identical copies count as often as the data set contains them.
 """
 REPORTS = """
-- **Keyword alignment**: share of the keywords found in a report that suit the image's label. It looks at words and not
-  at what is said about them: 'no pneumonia' counts as a keyword of pneumonia.
-- **Stance agreement**: 1 where what the report says about pneumonia, negation understood, is the image's label; else 0,
-  also where it is uncertain or says nothing.
-- **Kappa**: Cohen's, of stance against label; uncertain and none are classes of their own that no label has.
-- **Agreement with the classifier**: as stance agreement, against the classifier's call.
-- **Unsupported claims**: how many claims of a report rest on nothing its writer was shown: pneumonia or a sign of it
-  on an image labelled normal, a finding that the reference report lacks, measurements, earlier studies, history.
-- **Contradictions**: findings that a report both asserts and denies in one place. **Laterality**: share of the sided
-  claims of pneumonia and its signs that lie where the heatmap does.
-- **Format**: share of the elements that the prompt demanded which the answer holds. **Repetition**: share of the runs
-  of four words that came before. **Truncated**: share of reports that break off.
-- **BLEU, ROUGE-L, chrF**: likeness to the reference report, where reports.csv has one (sacrebleu, rouge-score).
-- Differences of two strategies are over the images that both describe, and their intervals are the pairs'.
-- n is the number of reports that have the score. None of these scores says that a report is fit for a patient.
+- **Keyword alignment**: share of the keywords found in a report that fit the image's label. It counts words and ignores
+  negation: 'no pneumonia' counts as a keyword of pneumonia.
+- **Stance agreement**: 1 if the report's stance on pneumonia, with negation understood, matches the image's label; else
+  0, including reports that are uncertain or take no stance.
+- **Kappa**: Cohen's kappa of stance vs label; uncertain and no stance are separate classes that no label has.
+- **Agreement with the classifier**: as stance agreement, with the classifier's call in place of the label.
+- **Unsupported claims**: number of claims in a report without support: pneumonia or a sign of it on an image labelled
+  normal, a finding that the reference report lacks, and measurements, prior studies or history that its author was
+  not given.
+- **Contradictions**: findings that a report both asserts and denies in the same location. **Laterality**: share of the
+  claims of pneumonia and its signs with a side whose side matches the heatmap.
+- **Format**: share of the elements required by the prompt that the answer contains. **Repetition**: share of four-word
+  sequences that occurred before. **Truncated**: share of reports that end abruptly.
+- **BLEU, ROUGE-L, chrF**: similarity to the reference report, if reports.csv has one (sacrebleu, rouge-score).
+- Differences between two strategies are over the images described by both, with paired intervals.
+- n is the number of reports with the score. None of these scores shows that a report is fit for patient care.
 """
 RETRIEVAL = """
-- **P@k**: mean over the queries of the share of the k most similar images that carry the query's label. Every image is
-  the query once and is never its own hit (leave one out). Similarity is the cosine of the embeddings.
-- **Among other patients**: the same, where images of the query's patient are not searched either. **Against train**:
-  the queries are the test images, the hits those of train and val.
-- **mAP**: mean over the queries of the average precision of all candidates in order. **R-precision**: the share that
-  carries the query's label among its first R candidates, R being how many carry it at all.
-- **AUC of the vote**: area under the ROC curve of the share of pneumonia among the 10 nearest labelled images. A cause
-  is told from all normal queries. By chance it is below one half where the query is left out of its own hits, as the
-  rest holds fewer of its label; the column says by how much.
-- **Found by words**: 40 written queries (normal, pneumonia, cause, zone) against the test images. An image answers by
-  its label and cause; a zone is where more of the classifier's evidence lies than in four fifths of the pneumonias,
-  which no reader has confirmed. Intervals draw the queries, n is their number.
-- **Chance**: the expected P@k of hits that are drawn at random from the candidates.
-- n is the number of queries. Byte-identical images are one image. Intervals are 95 % and draw the queries' patients;
-  the collection that is searched stays as it is.
+- **P@k**: mean over queries of the share of the k most similar images that have the query's label. Every image is the
+  query once and is never its own hit (leave-one-out). Similarity is the cosine of the embeddings.
+- **Among other patients**: the same, excluding all images of the query's patient. **Against train**: queries are the
+  test images, hits come from train and val.
+- **mAP**: mean over queries of the average precision of the ranked candidates. **R-precision**: share of the first R
+  candidates that have the query's label, where R is the number of candidates with that label.
+- **Neighbour-vote AUC**: area under the ROC curve of the share of pneumonia among the 10 nearest labelled images. Each
+  cause is evaluated against all normal queries. The chance level is below one half when the query is excluded from
+  its own hits, because the remaining images contain fewer with its label; the column shows it.
+- **Text search**: 40 written queries (normal, pneumonia, cause, zone) against the test images. An image matches by its
+  label and cause, or by a zone that holds more of the classifier's evidence than in four fifths of the pneumonias,
+  which no reader has confirmed. Intervals resample the queries; n is their number.
+- **Chance**: the expected P@k of hits drawn at random from the candidates.
+- n is the number of queries. Byte-identical images count as one. 95 % intervals resample the queries' patients; the
+  searched collection is fixed.
 """
 RETRIEVED = {
     "": "Test images among themselves",
     "other_patients_": "Among other patients",
     "from_train_": "Against train",
-    "text_": "Found by words",
+    "text_": "Text search",
 }
-"""Prefix of the metrics -> how hits were found."""
+"""Prefix of the metrics -> section title."""
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading with paragraphs, tables and pictures, each a block of Markdown."""
+    """A heading with paragraphs, tables and images, each a block of Markdown."""
 
     title: str
     blocks: Sequence[str]
 
 
 THRESHOLDS = {
-    "recall97": "the threshold for a recall of .97 out of fold",
-    "youden": "Youden's threshold out of fold",
-    "half": "a probability of one half",
+    "recall97": "the threshold with an out-of-fold recall of .97",
+    "youden": "the out-of-fold Youden threshold",
+    "half": "threshold .5",
 }
-"""Slices of values at thresholds of which one, in force, is told of first."""
+"""Slices with values at each operating point; the current one is also reported first."""
 BESIDE = {
-    BY_PATIENT: "By patient, the mean of each patient's images",
+    BY_PATIENT: "By patient (mean over each patient's images)",
     UNSCALED: "Calibration before temperature scaling",
 }
-"""Slices of all images that are looked at in another way."""
+"""Slices with alternative analyses of all images."""
 OOF_NOTE = (
-    "The thresholds were chosen on these very predictions, which flatters the values at a threshold; and so does a "
-    "recipe that keeps the epoch which did best on the patients held out."
+    "The thresholds were chosen on these same predictions, so values at a threshold are optimistic; so are those of a "
+    "recipe that keeps the epoch with the best result on the held-out patients."
 )
 
 
@@ -135,7 +138,8 @@ def classification_report(
     replicates: int,
     synthetic: bool,
 ) -> str:
-    """by_split: the values of "test", "oof" and so on. facts: what made them. pictures: files beside the report."""
+    """by_split: the values of "test", "oof" and so on. facts: how they were made. pictures: image files next to
+    the report."""
     titles = {"oof": "Out-of-fold (train and val, each image scored by the member that did not train on it)"}
     notes = {"oof": OOF_NOTE}
     sections = []
@@ -146,7 +150,7 @@ def classification_report(
             if any(value.slice == where for value in values):
                 blocks += [f"### At {title}", _at_threshold(values, where), _confusion(values, where)]
         if predictive := _predictive(values):
-            blocks += ["### Predictive values by prevalence, at the threshold in force", predictive]
+            blocks += ["### Predictive values by prevalence, at the run's threshold", predictive]
         for where, title in BESIDE.items():
             if any(value.slice == where for value in values):
                 blocks += [f"### {title}", _at_threshold(values, where)]
@@ -155,9 +159,9 @@ def classification_report(
             rows = [(plain(value.slice), *_cells(value)) for value in values if value.slice in causes]
             blocks += ["### By cause, each against all normal images", _table(("cause",), rows)]
         if covered := coverage_table(values):
-            blocks += ["### By coverage, the images nearest to the threshold referred first", covered]
-        if parted := subgroup_table(values):
-            blocks += ["### By subgroup, at the threshold in force", parted]
+            blocks += ["### By coverage, with the images closest to the threshold referred", covered]
+        if by_subgroup := subgroup_table(values):
+            blocks += ["### By subgroup, at the run's threshold", by_subgroup]
         sections.append(Section(titles.get(split, f"Split: {split}"), blocks))
     method = INTERVALS.format(replicates=replicates, unit="patients")
     sections.append(Section("Definitions", [CLASSIFICATION.strip(), method]))
@@ -171,8 +175,7 @@ def causes_of(values: Sequence[Measured]) -> list[str]:
 
 
 def subgroup_table(values: Sequence[Measured]) -> str:
-    """A line for each subgroup: what was measured of it, and how far that is from the other images' value; empty where
-    nothing was."""
+    """A row for each subgroup with its metrics and their difference from the other images; empty if there are none."""
     found = {(value.slice, value.name): value.interval for value in values if subgroup_of(value.slice)}
     groups = sorted({where for where, _ in found})
     shown = [name for name in SUBGROUP_MEASURES if any((where, name) in found for where in groups)]
@@ -215,8 +218,8 @@ def generation_report(
 ) -> str:
     """values: report scores under slice "model / strategy". examples: (caption, report text)."""
     known = {(value.slice, value.name): value for value in values}
-    sections = [Section("Use", ["Research use only: no report here may reach a patient's record."])]
-    for title, names in (("What the reports say", SAID), ("Their form", FORM)):
+    sections = [Section("Use", ["Research use only: these reports must not enter a patient's record."])]
+    for title, names in (("Content", CONTENT), ("Form", FORM)):
         columns = [name for name in names if any(value.name == name for value in values)]
         rows = [
             (plain(where), *(_mean(known.get((where, name))) for name in columns))
@@ -227,15 +230,16 @@ def generation_report(
             sections.append(Section(title, [table]))
     apart = [value for value in values if value.name.endswith(DIFFERENCE) and not value.name.startswith("words")]
     if apart:
-        told = [value for value in apart if value.interval.low > 0 or value.interval.high < 0]
-        rows = [(plain(v.slice), display_name(measure(v.name)), *_cells(v)[1:]) for v in told]
+        significant = [value for value in apart if value.interval.low > 0 or value.interval.high < 0]
+        rows = [(plain(v.slice), display_name(measure(v.name)), *_cells(v)[1:]) for v in significant]
         heads = ("model / pair", "score", "difference", "95 % interval", "n")
         tables = [markdown_table(heads, rows)] if rows else []
         unknown = sum(not math.isfinite(value.interval.low) for value in apart)
-        lacking = f", and of {unknown:,} it is not known" if unknown else ""
+        lacking = f" and is unknown for {unknown:,}" if unknown else ""
         rest = (
-            f"Of {len(apart):,} paired differences the interval of {len(apart) - len(told) - unknown:,} holds "
-            f"0{lacking}. They are not corrected for their number: by chance alone one in twenty leaves out 0."
+            f"Of {len(apart):,} paired differences, the interval contains 0 for "
+            f"{len(apart) - len(significant) - unknown:,}{lacking}. They are not adjusted for multiple "
+            "comparisons: by chance alone, one interval in twenty excludes 0."
         )
         sections.append(Section("Strategies that differ", [*tables, rest]))
     if examples:
@@ -247,7 +251,7 @@ def generation_report(
 
 
 def _mean(value: Measured | None) -> str:
-    """Mean with interval, in one cell; without an interval where it has no width."""
+    """Mean with interval in one cell; without the interval if it has no width."""
     if value is None:
         return ""
     interval = value.interval
@@ -256,7 +260,7 @@ def _mean(value: Measured | None) -> str:
 
 
 def _counted(rows: Sequence[tuple[str, ...]], values: Sequence[Measured]) -> list[tuple[str, ...]]:
-    """The rows, the number of reports told after each slice."""
+    """The rows, with the number of reports after each slice."""
     most: dict[str, int] = {}
     for value in values:
         where = plain(value.slice)
@@ -284,11 +288,11 @@ def retrieval_report(
 def document(
     title: str, sections: Sequence[Section], *, facts: Mapping[str, object], pictures: Sequence[str], synthetic: bool
 ) -> str:
-    """The report's text: title, banner where synthetic, what made it, sections, pictures."""
+    """The report's text: title, banner if synthetic, facts, sections, images."""
     parts = [f"# {title} report{' (SYNTHETIC)' if synthetic else ''}"]
     if synthetic:
         parts.append(BANNER)
-    parts.append(markdown_table(("what", "value"), [(plain(name), plain(value)) for name, value in facts.items()]))
+    parts.append(markdown_table(("item", "value"), [(plain(name), plain(value)) for name, value in facts.items()]))
     for section in sections:
         parts += [f"## {section.title}", *section.blocks]
     if pictures:
@@ -297,7 +301,7 @@ def document(
 
 
 def quoted(text: str) -> str:
-    """A generated text as a Markdown quotation that obeys none of its marks."""
+    """A generated text as a Markdown quotation with its markup escaped."""
     return "\n".join(f"> {plain(line)}  " if line.strip() else ">" for line in text.strip().splitlines())
 
 
@@ -307,7 +311,7 @@ def _cells(value: Measured) -> tuple[str, str, str, str]:
 
 
 def _retrieved(values: Sequence[Measured], prefix: str) -> str:
-    """A line for each embedder, class and cause, a column for each measure; empty where there is none."""
+    """A row for each embedder, class and cause, a column for each metric; empty if there are none."""
     start = f"{prefix}p_at_"
     ks = sorted({int(value.name.removeprefix(start)) for value in values if value.name.startswith(start)})
     found = {(value.slice, value.name): value for value in values}
@@ -322,9 +326,9 @@ def _retrieved(values: Sequence[Measured], prefix: str) -> str:
         *(f"P@{k}" for k in ks),
         "mAP",
         "R-precision",
-        "AUC of the vote",
-        "by chance",
-        "P@k by chance",
+        "neighbour-vote AUC",
+        "its chance level",
+        "chance P@k",
         "n",
     )
     return markdown_table(heads, rows) if rows else ""
@@ -340,7 +344,7 @@ def _at_threshold(values: Sequence[Measured], where: str) -> str:
 
 
 def _predictive(values: Sequence[Measured]) -> str:
-    """PPV and NPV where pneumonia is rarer or more common than here; empty without images of both labels."""
+    """PPV and NPV at other prevalences; empty without images of both labels."""
     cells = ("tp", "fn", "fp", "tn")
     here = {value.name: value.interval.value for value in values if value.slice == "all"}
     counts = {cell: int(here.get(f"confusion_{cell}", 0)) for cell in cells}

@@ -1,6 +1,6 @@
-"""How a page's state lives in its URL: widgets that read their value from it and write it back.
+"""Page state in the URL: widgets that read their value from it and write it back.
 
-The URL is the only state: every run reads it first, so links, reloads and the browser's back and forward all work.
+The URL is the only state: every rerun reads it first, so links, reloads and the browser's back and forward all work.
 (Streamlit's own bind="query-params" replaces history entries and ignores links to the page it is on.)
 """
 
@@ -13,26 +13,26 @@ import streamlit as st
 
 PAGE, BACK = "page", "back"
 PINNED = "pinned_parameters"
-"""In the session: what `pin` was given last."""
+"""Session key: the last arguments of `pin`."""
 
 
 def get(name: str) -> str | None:
-    """The parameter's value without control characters, which no database takes; None where it is absent or empty."""
+    """The parameter's value without control characters, which databases reject; None if it is absent or empty."""
     return "".join(one for one in st.query_params.get(name, "") if category(one) not in ("Cc", "Cs")) or None
 
 
 def number(name: str, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
-    """The parameter as an integer in [low, high], or None where it is something else."""
+    """The parameter as an integer in [low, high]; None if it is anything else."""
     return whole(get(name) or "", low=low, high=high)
 
 
 def whole(text: str, *, low: int = 0, high: int = 2**31 - 1) -> int | None:
-    """A text as an integer in [low, high], or None where it is something else."""
+    """A text as an integer in [low, high]; None if it is anything else."""
     return int(text) if text.isdecimal() and len(text) < 11 and low <= int(text) <= high else None
 
 
 def share(name: str, default: float) -> float:
-    """The parameter as a number in [0, 1], or `default` where it is something else."""
+    """The parameter as a number in [0, 1]; `default` if it is anything else."""
     try:
         value = float(get(name) or default)
     except ValueError:
@@ -41,50 +41,50 @@ def share(name: str, default: float) -> float:
 
 
 def thousandth(name: str, default: float) -> float:
-    """The parameter as a number in [0, 1]; `default` where it is no such number, or equals `default` when both are
-    rounded to three decimals, as a slider shows them."""
+    """The parameter as a number in [0, 1]; `default` if it is anything else, or equals `default` when both are rounded
+    to three decimals, as a slider shows them."""
     value = share(name, default)
     return default if round(value, 3) == round(default, 3) else value
 
 
 def bounds(low: str = "low", high: str = "high") -> tuple[float, float]:
-    """Two parameters as a range inside [0, 1]; the whole of it where they are something else or the wrong way round."""
+    """Two parameters as a range within [0, 1]; the whole range if they are invalid or in the wrong order."""
     first, last = share(low, 0.0), share(high, 1.0)
     return (first, last) if first <= last else (0.0, 1.0)
 
 
 def link(path: str, /, **parameters: object) -> str:
-    """The address of a page with these parameters, those that are None left out."""
+    """URL of a page with these parameters; None values are left out."""
     given = {name: value for name, value in parameters.items() if value is not None}
     return f"/{path}?{urlencode(given)}" if given else f"/{path}"
 
 
 def pin(**parameters: object) -> None:
-    """Fix parameters that the page chose by default, such as the run in force: every later write to the URL and every
-    link to the same view names them, so that the address shows the same when the default has changed."""
+    """Fix parameters that the page chose by default, such as the current run: every later write to the URL and every
+    link to the same view names them, so that the URL still shows the same after the default has changed."""
     st.session_state[PINNED] = {name: str(value) for name, value in parameters.items() if value is not None}
 
 
 def pinned() -> dict[str, str]:
-    """What is pinned."""
+    """The pinned parameters."""
     return dict(st.session_state.get(PINNED, {}))
 
 
 def onwards(**parameters: object) -> dict[str, object]:
-    """The whole question in the URL, and what is pinned, with these parameters changed, for a link to the same page."""
-    apart = {PAGE, "dataset"}  # the dataset goes where `frame.here` puts it
+    """The whole query in the URL and the pinned parameters, with these parameters changed, for a link to the same
+    page."""
+    apart = {PAGE, "dataset"}  # `frame.here` adds the dataset
     question = {name: value for name, value in st.query_params.to_dict().items() if name not in apart}
     return question | pinned() | parameters
 
 
 def back_to(path: str) -> str:
-    """The page with the whole question in the URL, as the parameter `back` by which a case leads back to it."""
+    """The page with the whole query in the URL, as the parameter `back` with which a case links back to it."""
     return link(path, **onwards(page=get(PAGE))).removeprefix("/")
 
 
 def put(**parameters: object) -> None:
-    """Write parameters, and what is pinned, to the URL (None takes one out); another question starts again at its first
-    page."""
+    """Write these and the pinned parameters to the URL (None removes one); a changed query starts at its first page."""
     given = {name: str(value) for name, value in parameters.items()}
     kept = st.query_params.to_dict() | given | {name: value for name, value in pinned().items() if name not in given}
     absent = {name for name, value in parameters.items() if value is None}
@@ -93,7 +93,7 @@ def put(**parameters: object) -> None:
 
 
 def settle() -> None:
-    """Make the browser's address agree with what the page shows, after a link from a page to itself."""
+    """Synchronise the browser's URL with the page, after a link from a page to itself."""
     st.query_params.from_dict(st.query_params.to_dict())
 
 
@@ -109,10 +109,10 @@ def choice(
     drops: Sequence[str] = (),
     always: bool = False,
 ) -> str | None:
-    """One of `options` (value in the URL: what is shown), or `default`; as buttons, or as a menu.
+    """Choose one of `options` (value in the URL -> display name), or `default`; drawn as buttons or as a menu.
 
-    placeholder: what a menu says where nothing is chosen. labelled: False keeps the label for screen readers alone.
-    drops: parameters that mean nothing under another option. always: the URL names the default too.
+    placeholder: text of a menu without a selection. labelled: False shows the label to screen readers only. drops:
+    parameters that are removed when another option is chosen. always: write the default to the URL too.
     """
     current = get(name)
     _show(name, current if current in options else default)
@@ -130,7 +130,7 @@ def choice(
 
 
 def share_range(label: str, *, low: str = "low", high: str = "high") -> tuple[float, float]:
-    """A range inside [0, 1], two parameters in the URL."""
+    """A range within [0, 1], stored as two URL parameters."""
     key = _key(low)
     between = bounds(low, high)
     st.session_state[key] = between
@@ -144,33 +144,33 @@ def share_range(label: str, *, low: str = "low", high: str = "high") -> tuple[fl
 
 
 def level(label: str, *, name: str, default: float, help: str | None = None) -> float:
-    """A number in [0, 1] on a slider, in thousandths."""
+    """A slider for a number in [0, 1], in steps of .001."""
     _show(name, thousandth(name, default))
     picked: float = st.slider(label, 0.0, 1.0, step=0.001, format="%.3f", help=help, **_bound(name, round(default, 3)))
     return picked
 
 
 def numbers(name: str, *, most: int) -> list[int]:
-    """The parameter's integers, each once, in order, the first `most` of them; what is none is left out."""
+    """The parameter's distinct integers in order, at most `most`; anything else is left out."""
     given = (get(name) or "").split(".")
     found = dict.fromkeys(int(text) for text in given if text.isdecimal() and len(text) < 11)
     return [number for number in found if number < 2**31][:most]
 
 
 def words(label: str, *, name: str, placeholder: str = "", limit: int = 200) -> str:
-    """A line of text."""
+    """A single-line text field."""
     _show(name, (get(name) or "")[:limit])
     typed: str = st.text_input(label, placeholder=placeholder, max_chars=limit, **_bound(name, ""))
     return typed.strip()
 
 
 def page(total: int, size: int) -> int:
-    """The page number in the URL, from 1, held inside the pages that there are."""
+    """The page number in the URL, from 1, clamped to the existing pages."""
     return min(number(PAGE, low=1) or 1, _last(total, size))
 
 
 def pages(total: int, size: int) -> None:
-    """Page buttons, where there is more than one page."""
+    """Page buttons, if there is more than one page."""
     if _last(total, size) > 1:
         _show(PAGE, page(total, size))
         st.pagination(_last(total, size), **_bound(PAGE, 1))

@@ -1,1 +1,1 @@
-"""How figures look: tables of results -> Altair charts, the same on the pages and in the exported PNGs."""
+"""Altair charts of result tables, used on the pages and for the exported PNGs."""

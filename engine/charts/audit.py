@@ -1,4 +1,4 @@
-"""Figures of an audit: whether heatmaps are faithful, and what else tells the classes apart."""
+"""Charts of an audit: faithfulness of heatmaps and shortcut probes."""
 
 from typing import Any
 
@@ -10,14 +10,14 @@ from engine.charts.style import GREY, ORDER_COLOURS, PALETTE, counted, finished,
 
 
 def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = False) -> alt.HConcatChart:
-    """Mean probability while pixels are deleted and inserted, in each order, with its interval as a band.
+    """Mean probability while pixels are deleted and inserted, for each order, with intervals as bands.
 
     table: columns mode (deletion, insertion), order, share (of the pixels, in [0, 1]), value, low, high, n (images).
     """
     orders = [name for name in ORDER_COLOURS if (table["order"] == name).any()]
     scale = alt.Scale(domain=orders, range=[ORDER_COLOURS[name] for name in orders])
     legend = alt.Legend(orient="bottom", symbolOpacity=1)
-    colour = alt.Color("order:N", title="Order of the pixels", scale=scale, legend=legend)
+    colour = alt.Color("order:N", title="Pixel order", scale=scale, legend=legend)
     level = alt.Scale(domain=[0, 1])
 
     def panel(mode: str, title: str) -> Any:
@@ -26,25 +26,23 @@ def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = Fa
         band = base.mark_area(opacity=0.15).encode(alt.Y("low:Q", scale=level), alt.Y2("high:Q"))
         return (band + base.mark_line(strokeWidth=2.5).encode(y=value)).properties(width=380, height=280)
 
-    charts = alt.hconcat(
-        panel("deletion", "Share of the pixels deleted"), panel("insertion", "Share of the pixels inserted")
-    )
-    subtitle = f"{group}, {counted(table['n'])} images; bands: 95 % intervals; a faithful map falls and rises first"
+    charts = alt.hconcat(panel("deletion", "Share of pixels deleted"), panel("insertion", "Share of pixels inserted"))
+    subtitle = f"{group}, {counted(table['n'])} images; bands: 95 % intervals; faithful heatmaps fall and rise fastest"
     return finished(charts, "Deletion and insertion", subtitle, synthetic)
 
 
 def shortcut_probes(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:
-    """AUC of each probe with its interval, and the line of chance.
+    """AUC of each probe with its interval, and the chance level.
 
     table: columns probe, where (such as "test"), value, low, high (NaN where unknown), n (images).
     """
     wheres = sorted(table["where"].unique())
     scale = alt.Scale(domain=wheres, range=PALETTE[: len(wheres)])
-    colour = alt.Color("where:N", title="Measured", scale=scale, legend=alt.Legend(orient="bottom"))
+    colour = alt.Color("where:N", title="Evaluated", scale=scale, legend=alt.Legend(orient="bottom"))
     axis = alt.Scale(domain=[min(0.4, floor(table["low"].min(), table["value"].min())), 1], nice=False)
     chart = _by_probe(table, alt.X("value:Q", title="AUC", scale=axis), colour, axis, none=0.5)
     subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: chance"
-    return finished(chart, "What tells the classes apart", subtitle, synthetic)
+    return finished(chart, "Shortcut probes", subtitle, synthetic)
 
 
 def probe_correlations(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:

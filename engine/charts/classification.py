@@ -1,4 +1,4 @@
-"""Figures of a classifier: its training, and what it says of labelled images."""
+"""Charts of a classifier: training curves, and predictions on labelled images."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from engine.metrics.classification import Sample, measure, reliability, youden_t
 from engine.metrics.classification import roc_curve as roc_points
 
 BARS = 40
-"""Of a histogram of probabilities."""
+"""Number of bars in the probability histogram."""
 COVERAGE_LOOKS: dict[str, tuple[str, list[int]]] = {
     "Accuracy": (BLUE, [1, 0]),
     "Recall": (VERMILION, [7, 3]),
@@ -21,14 +21,14 @@ COVERAGE_LOOKS: dict[str, tuple[str, list[int]]] = {
 }
 """Colour and dashes of each line of `accuracy_by_coverage`."""
 CORNERS = 1_000
-"""Points of a ROC curve that are drawn: of a million images every one would be more than the figure has pixels."""
+"""Maximum number of points drawn of a ROC curve: a million images would give more points than pixels."""
 
 
 def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> Any:
-    """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean. Where there were no
-    epochs, as for a linear classifier or an average of others, the AUC of each fold that was held out.
+    """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean. Without epochs, as for a
+    linear classifier or an average of others, the AUC of each held-out fold.
 
-    curves: columns split ("fold0", ..., "deal0-fold0", ... of several deals, or "deal0", ... where there were no
+    curves: columns split ("fold0", ..., "deal0-fold0", ... with several deals, or "deal0", ... without
     epochs), name (train_loss, valid_loss, valid_auc), step (epoch, or else fold, from 0), value.
     """
     if curves["split"].str.fullmatch(r"deal\d+").all():
@@ -61,26 +61,26 @@ def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> Any:
     charts = alt.hconcat(
         panel(["train_loss", "valid_loss"], "Loss (cross-entropy, nats)"), panel(["valid_auc"], "Validation AUC")
     )
-    told = f"thick: mean of {folds} folds; thin: each fold" if folds > 1 else "one fold so far"
-    return finished(charts, "Training curves", told, synthetic)
+    subtitle = f"thick: mean of {folds} folds; thin: each fold" if folds > 1 else "one fold so far"
+    return finished(charts, "Training curves", subtitle, synthetic)
 
 
 def _held_out(curves: pd.DataFrame, *, synthetic: bool) -> Any:
     """A point for each fold of each deal of patients into folds, and their mean as a line."""
     table = curves.assign(fold=curves["step"] + 1)
-    value = alt.Y("value:Q", title="AUC of the fold that was held out", scale=alt.Scale(zero=False))
+    value = alt.Y("value:Q", title="AUC on the held-out fold", scale=alt.Scale(zero=False))
     tips = ["split:N", "fold:O", alt.Tooltip("value:Q", format=".4f")]
     points = alt.Chart(table).mark_point(size=60, filled=True, opacity=1, color=VERMILION)
     points = points.encode(x=alt.X("fold:O", title="Fold", axis=alt.Axis(labelAngle=0)), y=value, tooltip=tips)
     mean = alt.Chart(table).mark_rule(strokeDash=[4, 4], color=BLUE).encode(y=alt.Y("mean(value):Q"))
-    told = f"dashed: mean, {table['value'].mean():.4f}; n = {len(table)} folds held out"
-    return finished((mean + points).properties(width=480, height=280), "Held-out AUC", told, synthetic)
+    subtitle = f"dashed: mean, {table['value'].mean():.4f}; n = {len(table)} held-out folds"
+    return finished((mean + points).properties(width=480, height=280), "Held-out AUC", subtitle, synthetic)
 
 
 def confusion_matrix(
     *, tp: int, fp: int, tn: int, fn: int, normalised: bool = False, threshold: float | None = None, synthetic: bool
 ) -> alt.LayerChart:
-    """The four counts; normalised: each row as the share of its true label."""
+    """The four counts; normalised: each row as a share of its true label."""
     rows = [("normal", "normal", tn), ("normal", "pneumonia", fp), ("pneumonia", "normal", fn)]
     table = pd.DataFrame([*rows, ("pneumonia", "pneumonia", tp)], columns=["truth", "called", "images"])
     table["share"] = table["images"] / table.groupby("truth")["images"].transform("sum")
@@ -111,8 +111,7 @@ def confusion_matrix(
 def roc_curve(
     predictions: pd.DataFrame, *, threshold: float | None = None, auc: Interval | None = None, synthetic: bool = False
 ) -> alt.LayerChart:
-    """ROC curve with the point of the threshold in force where that is given, and its own Youden point, which says that
-    it was chosen on this very curve.
+    """ROC curve with its Youden point, marked as chosen on this curve, and the point of the current threshold if given.
 
     predictions: columns label (0 or 1), probability. Raises InputError where only one class is present.
     """
@@ -120,14 +119,14 @@ def roc_curve(
     line = pd.DataFrame({"x": curve.false_positive_rate, "y": curve.true_positive_rate})
     line = line.iloc[np.unique(np.linspace(0, len(line) - 1, CORNERS).astype(int))]
     youden = youden_threshold(predictions["label"], predictions["probability"])
-    named = {"Youden, on this very curve": youden}
-    named |= {} if threshold is None else {"Threshold in force": threshold}
+    named = {"Youden threshold chosen on this curve": youden}
+    named |= {} if threshold is None else {"Threshold of the run": threshold}
     points = pd.DataFrame([_operating_point(predictions, value, name) for name, value in named.items()])
     x = alt.X("x:Q", title="False positive rate (1 - specificity)", scale=alt.Scale(domain=[0, 1]))
     y = alt.Y("y:Q", title="Recall (sensitivity)", scale=alt.Scale(domain=[0, 1]))
     roc = alt.Chart(line).mark_line(color=BLUE, strokeWidth=2.5).encode(x=x, y=y, order="y:Q")
     diagonal = alt.Chart(pd.DataFrame({"x": [0, 1], "y": [0, 1]})).mark_line(color=GREY, strokeDash=[5, 4])
-    two_lines = "split(datum.label, ': ')"  # on a phone one line would be cut off
+    two_lines = "split(datum.label, ': ')"  # a single line would be cut off on a phone
     look = {"direction": "vertical", "labelLimit": 400, "symbolStrokeWidth": 2.5, "labelExpr": two_lines}
     legend = alt.Legend(title=None, orient="bottom", **look)
     texts = points["text"].tolist()
@@ -154,10 +153,10 @@ def _operating_point(predictions: pd.DataFrame, threshold: float, name: str) -> 
 
 
 def probability_histogram(predictions: pd.DataFrame, *, threshold: float, synthetic: bool = False) -> alt.LayerChart:
-    """How many images of each label have which probability, and the threshold; what is wrong stands on its wrong side.
+    """Histogram of probabilities by label with the threshold; errors are on its wrong side.
 
-    predictions: columns label (0 or 1), probability. The counts' axis is logarithmic above 1, so that few show.
-    """
+    predictions: columns label (0 or 1), probability. The count axis is logarithmic above 1, so that small bars are
+    visible."""
     edges = np.linspace(0, 1, BARS + 1)
     parts = []
     for label, name in enumerate(("normal", "pneumonia")):
@@ -190,9 +189,9 @@ def calibration(
     by_chance: Interval | None = None,
     synthetic: bool = False,
 ) -> alt.LayerChart:
-    """Reliability diagram: share of pneumonia against mean probability in 15 bins; area of a point: its images.
+    """Reliability diagram: share of pneumonia against mean probability in 15 bins; point area: number of images.
 
-    predictions: columns label (0 or 1), probability. by_chance: what the ECE would be were the probabilities right.
+    predictions: columns label (0 or 1), probability. by_chance: the ECE of perfectly calibrated probabilities.
     """
     bins = reliability(predictions["label"], predictions["probability"])
     table = pd.DataFrame({"predicted": bins.predicted, "observed": bins.observed, "images": bins.count})
@@ -205,8 +204,8 @@ def calibration(
     tips = [alt.Tooltip("images:Q"), *(alt.Tooltip(f"{name}:Q", format=".3f") for name in ("predicted", "observed"))]
     points = base.mark_circle(color=BLUE, opacity=0.8).encode(size=size, tooltip=tips)
     chart = alt.layer(ideal.encode(x=x, y=y), base.mark_line(color=BLUE, strokeWidth=1.5), points)
-    beside = f"by chance {by_chance.low:.3f} to {by_chance.high:.3f}; " if by_chance else ""
-    subtitle = f"{shown('ECE', ece)}{beside}n = {len(predictions):,} images; dashed: perfect calibration"
+    expected = f"expected by chance {by_chance.low:.3f} to {by_chance.high:.3f}; " if by_chance else ""
+    subtitle = f"{shown('ECE', ece)}{expected}n = {len(predictions):,} images; dashed: perfect calibration"
     return finished(chart.properties(width=400, height=380), "Calibration", subtitle, synthetic)
 
 

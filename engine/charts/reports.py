@@ -1,4 +1,4 @@
-"""Figures of reports: prompt strategies and models beside each other."""
+"""Charts of reports: comparison of prompt strategies and models."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ from engine.charts.style import PALETTE, counted, finished, numbers, whiskers
 
 
 def prompt_comparison(tables: Mapping[str, pd.DataFrame], *, synthetic: bool = False) -> alt.HConcatChart:
-    """Mean report scores of each prompt strategy and model, with intervals, a panel for each score.
+    """Mean report scores of each prompt strategy and model, with intervals, one panel per score.
 
-    tables: name of the score -> columns model, strategy, value, low, high (NaN where unknown), n (reports). Strategies
-    stand in every panel as the first score orders them.
+    tables: name of the score -> columns model, strategy, value, low, high (NaN where unknown), n (reports). Every
+    panel orders strategies by the first score.
     """
     first = next(iter(tables.values()))
     order = first.groupby("strategy")["value"].mean().sort_values(ascending=False).index.tolist()
@@ -34,5 +34,5 @@ def prompt_comparison(tables: Mapping[str, pd.DataFrame], *, synthetic: bool = F
         layers = alt.layer(whiskers(base, "x", scale, colour), points, numbers(base, x, dy=-12))
         panels.append(layers.properties(width=400, height=alt.Step(34)))
     chart = alt.hconcat(*panels, spacing=30)
-    subtitle = f"{counted(pd.concat(tables.values())['n'])} reports a point; bars: 95 % intervals"
+    subtitle = f"{counted(pd.concat(tables.values())['n'])} reports per point; bars: 95 % intervals"
     return finished(chart, "Reports by prompt strategy", subtitle, synthetic)

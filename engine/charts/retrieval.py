@@ -1,4 +1,4 @@
-"""Figures of embeddings: how precise their hits are, and all images laid out in the plane."""
+"""Charts of embeddings: retrieval precision, and two-dimensional maps of all images."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -23,17 +23,17 @@ from engine.charts.style import (
 Box = tuple[float, float, float, float]
 """Left, right, lower and upper edge."""
 LAYERS = {"not judged": 0, "TP": 1, "TN": 1}
-"""Which outcomes lie under which on the map; what is not named lies above."""
+"""Drawing order of outcomes on the map; outcomes not listed are drawn on top."""
 FAILED, MARKED = "datum.outcome === 'FN' || datum.outcome === 'FP'", "datum.marked"
-"""Which points of the map stand out, as Vega reads it."""
+"""Vega expressions for the highlighted points of the map."""
 UNKNOWN = "unknown"
-"""What points are called of which it is not known what they are coloured by."""
+"""Name of points whose colour value is unknown."""
 CLEAR = "dblclick, window:keydown[event.key === 'Escape']"
-"""What takes a box off the map, as Vega names events; a click beside it does by itself."""
+"""Vega events that clear the box on the map, in addition to a click outside it."""
 
 
 def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, synthetic: bool = False) -> alt.LayerChart:
-    """P@k of each embedder with its interval, and the line that random hits would reach.
+    """P@k of each embedder with its interval, and the chance level.
 
     table: columns embedder, k, value, low, high (NaN where unknown), n (queries). chance: in [0, 1].
     """
@@ -43,7 +43,7 @@ def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, syntheti
         scale=alt.Scale(range=PALETTE),
         legend=alt.Legend(orient="bottom", labelLimit=400),
     )
-    x, offset = alt.X("k:O", title="Hits looked at (k)", axis=alt.Axis(labelAngle=0)), alt.XOffset("embedder:N")
+    x, offset = alt.X("k:O", title="Number of hits (k)", axis=alt.Axis(labelAngle=0)), alt.XOffset("embedder:N")
     width = max(400, 48 * len(table))
     scale = alt.Scale(domain=[floor(table["low"].min(), table["value"].min(), chance), 1], nice=False, clamp=True)
     y = alt.Y("value:Q", title="Share of hits with the query's label (P@k)", scale=scale)
@@ -63,9 +63,9 @@ def precision_at_k(table: pd.DataFrame, *, chance: float | None = None, syntheti
 
 
 def embedding_map(points: pd.DataFrame, *, method: str, embedder: str, synthetic: bool = False) -> alt.Chart:
-    """Each image's place in a 2-D projection, coloured by label. Selection "image" picks points by image_id.
+    """Position of each image in a 2-D projection, coloured by label. Selection "image" picks points by image_id.
 
-    points: columns image_id, x, y, label (1, 0 or missing); split, outcome and path show in the tooltip where given.
+    points: columns image_id, x, y, label (1, 0 or missing); split, outcome and path are shown in the tooltip if given.
     """
     names = points["label"].map({0: "normal", 1: "pneumonia"}).fillna("unknown")
     shown = [name for name in LABEL_COLOURS if (names == name).any()]
@@ -103,29 +103,29 @@ def image_map(
     marked: int | None = None,
     synthetic: bool = False,
 ) -> alt.Chart:
-    """All images on a map, to be looked into. Interval selection "box" gives x and y, point selection "image" image_id.
+    """Interactive map of all images. Interval selection "box" gives x and y, point selection "image" gives image_id.
 
     points: columns image_id, x, y, label (in words), outcome (TP, FP, TN, FN, not judged), probability (in [0, 1] or
-    missing), and what by names; all images or a part of them. by: label, outcome, probability, cluster or another
-    column of at most as many values as PALETTE has colours, what the points are coloured by. counts: images under each
-    of its names, and total: images on the map, those that are not drawn included. box: what is selected at first, as
-    left, right, lower and upper edge. marked: the image_id of the point that a ring makes out.
+    missing), and the column named in `by`; all images or a sample. by: column that colours the points: label, outcome,
+    probability, cluster or another column with at most as many values as PALETTE has colours. counts: number of images
+    for each value, and total: of all, including images that are not drawn. box: initial selection as left, right, lower
+    and upper edge. marked: image_id of the point highlighted with a ring.
     """
     colouring = _by_probability(points) if by == "probability" else _by_name(points, by, counts)
     table, lacking = colouring.table, colouring.lacking
     full = alt.value(0.6)
     faint = (
         alt.value(0.25) if colouring.known_of_some else full
-    )  # pale beside points that are known; at full strength where none is
+    )  # pale next to known points; at full opacity if none is known
     sought = f"{MARKED} || {FAILED}" if by == "outcome" else MARKED
     shade = alt.when(sought).then(alt.value(1))
     shade = (shade.when(lacking).then(faint) if by in ("outcome", "probability") else shade).otherwise(full)
     size = alt.when(MARKED).then(alt.value(300)).when(sought).then(alt.value(60)).otherwise(alt.value(22))
     chosen = {} if box is None else {"value": {"x": list(box[:2]), "y": list(box[2:])}}
     bare = alt.Axis(labels=False, ticks=False, grid=False)
-    # one text, made here: the browser would work out four of them for each of thousands of points
+    # one text computed here, because the browser would compute four of them for each of thousands of points
     facts = table[["image_id", "label", "outcome", "probability"]].itertuples(index=False)
-    table = table.assign(said=[_told(*point) for point in facts], marked=table["image_id"] == marked)
+    table = table.assign(text=[_tooltip(*point) for point in facts], marked=table["image_id"] == marked)
     table = table.sort_values("marked", kind="stable")
     chart = (
         alt.Chart(table)
@@ -138,32 +138,32 @@ def image_map(
             size=size,
             stroke=alt.when(MARKED).then(alt.value(GREEN)).otherwise(alt.value(None)),
             strokeWidth=alt.when(MARKED).then(alt.value(5)).otherwise(alt.value(0)),
-            tooltip="said:N",
+            tooltip="text:N",
         )
         .add_params(alt.selection_interval(name="box", clear=CLEAR, **chosen))
         .add_params(alt.selection_point(name="image", fields=["image_id"]))
         .properties(width="container", height=560)
     )
-    part = "" if len(table) == total else f", {len(table):,} of them drawn"
+    part = "" if len(table) == total else f", {len(table):,} shown"
     return finished(chart, f"{method} of all images", f"n = {total:,} images{part}{colouring.note}", synthetic)
 
 
 @dataclass(frozen=True)
 class _Colouring:
-    """How the points of a map are coloured."""
+    """Colouring of the points of a map."""
 
     table: pd.DataFrame
-    """The points in the order that they are drawn, the last on top."""
+    """The points in drawing order, the last on top."""
     colour: Any
     lacking: str
-    """Of which points nothing is known, as Vega reads it."""
+    """Vega expression for the points without a value."""
     known_of_some: bool
     note: str = ""
-    """What the heading tells of it."""
+    """Addition to the subtitle."""
 
 
 def _by_probability(points: pd.DataFrame) -> _Colouring:
-    """From dark to light by the probability of pneumonia; grey, and below, where it is missing."""
+    """Dark to light by the probability of pneumonia; points without one are grey and drawn below."""
     lacking = "!isValid(datum.probability)"
     table = points.sort_values("probability", key=lambda values: values.notna(), kind="stable")
     scale = alt.Scale(scheme="viridis", domain=[0, 1])
@@ -174,7 +174,7 @@ def _by_probability(points: pd.DataFrame) -> _Colouring:
 
 
 def _by_name(points: pd.DataFrame, by: str, counts: Mapping[str, int]) -> _Colouring:
-    """A colour for each name in the column `by`, with how many images it has in the legend; failures on top."""
+    """A colour for each value of the column `by`, with its number of images in the legend; failures on top."""
     table = points.sort_values("outcome", key=lambda names: names.map(LAYERS).fillna(2), kind="stable")
     usual = {"label": LABEL_COLOURS, "outcome": OUTCOME_COLOURS, "cluster": None}
     palette = usual[by] if by in usual else _coloured(counts)
@@ -192,11 +192,11 @@ def _by_name(points: pd.DataFrame, by: str, counts: Mapping[str, int]) -> _Colou
 
 
 def _coloured(names: Iterable[str]) -> dict[str, str]:
-    """A colour for each name, grey for what is unknown."""
+    """A colour for each name, grey for unknown."""
     known = [name for name in names if name != UNKNOWN]
     return {**dict(zip(known, PALETTE, strict=False)), UNKNOWN: GREY}
 
 
-def _told(image_id: int, label: str, outcome: str, probability: float) -> str:
+def _tooltip(image_id: int, label: str, outcome: str, probability: float) -> str:
     odds = "not predicted" if probability != probability else f"{probability:.3f}"  # NaN
     return f"image {image_id}: {label}, {outcome}, {odds}"

@@ -1,4 +1,4 @@
-"""How every figure looks: colours, headings, intervals, and how it gets onto a page or into a file."""
+"""Common style of all charts: colours, headings, intervals, and output to a page or a file."""
 
 from pathlib import Path
 from typing import Any
@@ -15,19 +15,19 @@ YELLOW = "#F0E442"
 GREY, INK, GRID, FAINT = "#8A8A8A", "#222222", "#E4E4E4", "#5A5A5A"
 LIGHT_INK, DARK_GRID, LIGHT_FAINT = "#E4E7EA", "#363C42", "#A9AFB5"
 PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, YELLOW]
-"""Okabe & Ito 2008: told apart by colour-blind readers."""
+"""Okabe & Ito 2008: distinguishable by colour-blind readers."""
 LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": GREY}
 OUTCOME_COLOURS = {"TP": BLUE, "TN": SKY, "FN": VERMILION, "FP": ORANGE, "not judged": GREY}
 ORDER_COLOURS = {"heatmap": VERMILION, "random": GREY, "centre": BLUE}
 PADDING = dict.fromkeys(("left", "right", "top", "bottom"), 14)
-"""Pixels around a chart; side by side, since one number breaks Streamlit's charts."""
+"""Pixels around a chart, given per side because a single number breaks Streamlit's charts."""
 SYNTHETIC = "SYNTHETIC phantoms: not a result on radiographs"
 
 
 def save_png(chart: alt.TopLevelMixin, path: Path, *, scale: float = 2) -> None:
-    """Draw the chart without a browser or a network, into a PNG that appears whole or not at all. Raises OSError.
+    """Render the chart without browser or network into a PNG that is written atomically. Raises OSError.
 
-    scale: 2 gives 144 pixels an inch.
+    scale: 2 gives 144 pixels per inch.
     """
     import vl_convert
 
@@ -36,14 +36,14 @@ def save_png(chart: alt.TopLevelMixin, path: Path, *, scale: float = 2) -> None:
 
 
 def for_page(chart: Any, *, dark: bool) -> Any:
-    """The chart as a page shows it: on a transparent background, in light ink where the page's theme is dark."""
+    """The chart for a page: transparent background, and light ink in the dark theme."""
     ink, grid, faint = (LIGHT_INK, DARK_GRID, LIGHT_FAINT) if dark else (INK, GRID, FAINT)
     warned = chart.config.title.subtitleColor == VERMILION
     return _inked(chart.properties(background="transparent"), ink, grid, VERMILION if warned else faint)
 
 
 def finished(chart: Any, title: str, subtitle: str, synthetic: bool) -> Any:
-    """The chart under its title, and under the warning where it shows no radiographs."""
+    """The chart with its title and, if it is synthetic, the warning."""
     lines = [subtitle, SYNTHETIC] if synthetic else [subtitle]
     heading = alt.TitleParams(title, subtitle=lines, anchor="start", offset=12)
     made = chart.properties(title=heading, background="white", padding=PADDING).configure_view(stroke=None)
@@ -69,14 +69,14 @@ def _inked(chart: Any, ink: str, grid: str, subtitle: str) -> Any:
 
 
 def whiskers(base: Any, axis: str, scale: Any, colour: Any) -> Any:
-    """Interval bars along `axis`, for the rows that have an interval."""
+    """Interval bars along `axis`, for rows with an interval."""
     known = base.transform_filter("isValid(datum.low) && isValid(datum.high)").mark_rule(strokeWidth=2)
     channel, second = (alt.X, alt.X2) if axis == "x" else (alt.Y, alt.Y2)
     return known.encode(channel("low:Q", scale=scale), second("high:Q"), color=colour)
 
 
 def numbers(base: Any, at: Any, *, dy: int) -> Any:
-    """Values beside their points, to three decimals."""
+    """Values next to their points, with three decimals."""
     return base.mark_text(fontSize=11, dy=dy).encode(at, text=alt.Text("value:Q", format=".3f"))
 
 
@@ -87,13 +87,13 @@ def floor(*values: float | None) -> float:
 
 
 def counted(counts: "pd.Series[int]") -> str:
-    """How many there are behind each of the points."""
+    """Number of observations per point, as "n = ..."."""
     low, high = int(counts.min()), int(counts.max())
     return f"n = {low:,}" if low == high else f"n = {low:,} to {high:,}"
 
 
 def shown(name: str, interval: Interval | None) -> str:
-    """A metric with its interval, for the begin of a subtitle; nothing where it is not known."""
+    """A metric with its interval, for the start of a subtitle; empty if unknown."""
     if interval is None:
         return ""
     span = f" (95 % {interval.low:.3f} to {interval.high:.3f})" if np.isfinite(interval.low) else ""

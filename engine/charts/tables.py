@@ -1,4 +1,4 @@
-"""Which of a run's stored values a figure draws, as the table that it takes; without rows where none was stored."""
+"""Tables for charts from a run's stored values; empty if none was stored."""
 
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -10,7 +10,7 @@ from engine.metrics.names import SELECTIVE
 
 
 class Value(Protocol):
-    """A stored value: its name, the split and slice it is of, its interval (None where unknown), n images behind it."""
+    """A stored value with its name, split, slice, interval (None if unknown) and number of images."""
 
     @property
     def split(self) -> str: ...

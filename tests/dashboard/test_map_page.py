@@ -166,7 +166,7 @@ def test_of_many_images_all_failures_and_some_others_are_drawn_but_a_box_counts_
     assert 0 < wrong < 12
     text = f"The map shows a fixed sample of 12 of 60 images: {wrong} of the {wrong} that the classifier gets wrong and"
     assert f"{text} {12 - wrong} of the others." in said(at)
-    assert "n = 60 images, 12 of them drawn" in json.dumps(chart(at))
+    assert "n = 60 images, 12 shown" in json.dumps(chart(at))
     assert "normal (n = 30)" in json.dumps(chart(at))
     assert "**60 images** in the box, 30 labelled pneumonia." in said(at)
     assert "Showing 48 of them" in said(at)

@@ -1,4 +1,4 @@
-"""Charts are really drawn, say what they measure, and mark what is synthetic."""
+"""Charts are rendered, state what they measure, and mark synthetic data."""
 
 from pathlib import Path
 from typing import Any
@@ -187,7 +187,7 @@ def test_a_class_without_images_has_no_share() -> None:
 def test_roc_marks_its_own_youden_point_and_the_threshold_in_use() -> None:
     youden, used = rows(classification.roc_curve(PREDICTIONS, threshold=0.5), "text")
     best = youden_threshold(PREDICTIONS["label"], PREDICTIONS["probability"])
-    assert f"Youden, on this very curve, {best:.3f}" in youden["text"]
+    assert f"Youden threshold chosen on this curve, {best:.3f}" in youden["text"]
     called = PREDICTIONS["probability"] >= 0.5
     assert used["y"] == pytest.approx(called[PREDICTIONS["label"] == 1].mean())
     assert used["x"] == pytest.approx(called[PREDICTIONS["label"] == 0].mean())

@@ -1,4 +1,4 @@
-"""Do the picture sheets show what they are given: the right images, marked right or wrong, with no text lost?"""
+"""Contact sheets show the given images, marked right or wrong, without losing text."""
 
 from pathlib import Path
 

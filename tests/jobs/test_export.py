@@ -57,7 +57,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 
 def test_what_words_find_stands_in_the_retrieval_report_and_nowhere_else(full: World) -> None:
-    assert "## Found by words" in (full.exports / "retrieval_report.md").read_text()
+    assert "## Text search" in (full.exports / "retrieval_report.md").read_text()
     assert "aligned" not in (full.exports / "classification_report.md").read_text()
 
 

@@ -1,5 +1,5 @@
-// A picture that is pasted anywhere on the page goes to the page's file field, as if it had been chosen there. The
-// field takes what is pasted while it has the focus by itself.
+// An image pasted anywhere on the page goes to the page's file uploader, as if it had been chosen there. While the
+// uploader has the focus, it handles pasting itself.
 
 const FIELD = "[data-testid=stFileUploaderDropzoneInput]";
 const ITSELF = "[data-testid=stFileUploaderDropzone]";
@@ -13,7 +13,7 @@ function take(event) {
   const from = event.composedPath().filter((node) => node instanceof Element);
   if (from.some((node) => node.matches(ITSELF))) return;
   const text = event.clipboardData.types.includes("text/plain");
-  if (text && from.some((node) => node.matches(TYPING))) return; // a text with a picture of itself, meant for a field
+  if (text && from.some((node) => node.matches(TYPING))) return; // text with an image of itself, meant for a text field
   event.preventDefault();
   const chosen = new DataTransfer();
   chosen.items.add(file);
@@ -22,7 +22,7 @@ function take(event) {
 }
 
 export default function ({ parentElement }) {
-  const mark = document.createElement("span"); // tells that it listens by now
+  const mark = document.createElement("span"); // marks that the listener is active
   mark.className = "pasting";
   mark.hidden = true;
   parentElement.replaceChildren(mark);

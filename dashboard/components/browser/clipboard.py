@@ -1,4 +1,4 @@
-"""How a picture on the clipboard gets into the page's file field, wherever the focus is."""
+"""Paste an image from the clipboard into the page's file uploader, wherever the focus is."""
 
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 
 
 def listen() -> None:
-    """Hand what is pasted anywhere on the page to its file uploader. Draws nothing."""
+    """Pass anything pasted on the page to its file uploader. Draws nothing."""
     _component()(key="pasting")
 
 

@@ -1,4 +1,4 @@
-// Draws link cards and link tables from data. Text goes in as text nodes only, so data can never become markup.
+// Draws linked cards and tables from data. Text is inserted as text nodes only, so data can never become markup.
 
 function element(tag, className, children = []) {
   const made = document.createElement(tag);
@@ -8,42 +8,42 @@ function element(tag, className, children = []) {
 }
 
 const SCROLLED = "pneumoscope.scrolled ";
-let returning = null; // how far down the page is to be scrolled that is being drawn
-let place = location.pathname; // of the page whose parts were drawn last
+let returning = null; // scroll position to restore on the page being drawn
+let place = location.pathname; // path of the page drawn last
 
 function scrolling() {
   return document.querySelector("[data-testid=stMain]");
 }
 
-// A step of the browser's own leads to where the reader was on the page; the one that `navigate` makes, to its top.
+// Browser back and forward restore the scroll position; navigation by `navigate` starts at the top.
 addEventListener("popstate", (event) => {
   returning = event.isTrusted ? Number(sessionStorage.getItem(SCROLLED + location.href)) || null : null;
 });
 
-// Another page begins at its top. Not by itself: where it comes at once with the end of the former one, a slow browser
-// never sees an empty page, and stays where that was.
+// A new page starts at the top. This needs code: if it arrives together with the end of the previous page, a slow
+// browser never sees an empty page and keeps its scroll position.
 function arrive() {
   if (location.pathname !== place) returning ??= 0;
   place = location.pathname;
   settle();
 }
 
-// The page grows while it is drawn: scroll once it is long enough, and hold it there until it has been whole for half a
-// second, unless the reader scrolls.
+// The page grows while it is drawn: scroll once it is long enough, and hold the position until it has been complete for
+// half a second, unless the user scrolls.
 function settle(until = 0, whole = 0) {
   const page = scrolling();
   if (returning === null || !page) return;
   if (page.scrollHeight - page.clientHeight >= returning) page.scrollTo({ top: returning, behavior: "instant" });
   const drawing = document.querySelector("[data-testid=stApp][data-test-script-state=running]") !== null;
   const held = drawing || Math.abs(page.scrollTop - returning) > 1 ? 0 : whole + 1;
-  if (drawing || !until) until = performance.now() + 10_000; // it may be shorter now, and never long enough
+  if (drawing || !until) until = performance.now() + 10_000; // the page may be shorter now, and never become long enough
   if (held < 30 && performance.now() < until) requestAnimationFrame(() => settle(until, held));
   else returning = null;
 }
 for (const act of ["wheel", "keydown", "pointerdown"]) addEventListener(act, () => (returning = null), { passive: true });
 
-// Changes page inside the session, the way the browser's back button does. Until the page that was asked for is drawn,
-// the links of the former one are still there: following one twice is one step.
+// Changes the page within the session, as the browser's back button does. Until the new page is drawn, the links of the
+// previous one are still there: following one twice counts as one step.
 function navigate(href) {
   if (href === location.href) return;
   sessionStorage.setItem(SCROLLED + location.href, scrolling()?.scrollTop ?? 0);
@@ -51,8 +51,8 @@ function navigate(href) {
   window.dispatchEvent(new PopStateEvent("popstate"));
 }
 
-// A plain click stays in the session; other clicks open a new tab, as for any link. A file is no page: the browser
-// saves it, or shows in a tab of its own why it cannot be had. What leads to a part of this page is no step: it scrolls.
+// A plain click stays in the session; other clicks open a new tab, as for any link. A file is not a page: the browser
+// saves it, or shows the error in a new tab. A link to a section of this page scrolls there.
 function anchor(href, className, children) {
   const made = element("a", className, children);
   made.href = href;
@@ -76,7 +76,7 @@ function anchor(href, className, children) {
   return made;
 }
 
-// A box that picks an item. With shift the items between it and the one picked last are picked as well.
+// A checkbox that selects an item. With shift, all items since the last selected one are selected as well.
 function pick(items, at, picked, send) {
   const made = element("input", "pick");
   made.type = "checkbox";
@@ -107,7 +107,7 @@ function card(item) {
   const title = element("span", "title", [element("span", "", [item.title]), mark]);
   const lines = item.lines.map((line) => {
     const made = element("span", "line", [line]);
-    made.title = line; // for what the card is too narrow
+    made.title = line; // shows text that is cut off on narrow cards
     return made;
   });
   const main = anchor(item.href, "card", [element("span", "film", [image]), title, ...lines]);
@@ -116,14 +116,14 @@ function card(item) {
   return element("li", "", [main, more].filter(Boolean));
 }
 
-// A term with what it means, shown on pointing and on focus.
+// A term with its definition, shown on hover and on focus.
 function term(text, meaning) {
   if (!meaning) return text;
   const made = element("span", "term", [text, element("span", "meaning", [meaning])]);
   made.tabIndex = 0;
   const shown = made.lastChild;
   shown.setAttribute("role", "tooltip");
-  const place = () => { // fixed, because the table cuts off what leaves it
+  const place = () => { // fixed position, because the table clips its content
     const { left, bottom } = made.getBoundingClientRect();
     shown.style.left = `${Math.max(8, Math.min(left, innerWidth - 300))}px`;
     shown.style.top = `${bottom + 4}px`;
@@ -133,7 +133,7 @@ function term(text, meaning) {
   return made;
 }
 
-// A value and what stands in brackets after it: where the table is narrow that goes under the value, and neither breaks.
+// A value and the text in brackets after it: in a narrow table the latter wraps below the value, and neither is broken.
 function pieces(text) {
   return text.split(/ (?=\()/).flatMap((piece, at) => [at ? " " : "", element("span", "whole", [piece])]);
 }
@@ -144,7 +144,7 @@ function cell(content, column, head) {
   const inner = content.href ? [anchor(content.href, "", text)] : told;
   const made = element(head ? "th" : "td", `${column.align || "left"} ${content.tone || ""}`, inner);
   if (head) made.scope = "row";
-  // on a phone the table scrolls rather than set one word below the other
+  // on a phone the table scrolls instead of wrapping after each word
   if (content.text.length > 40) made.classList.add("prose");
   else if (head && content.text.includes(" ")) made.classList.add("words");
   if (/\S{25}/.test(content.text)) made.classList.add("long");
@@ -166,7 +166,7 @@ function step(content) {
   return made;
 }
 
-// Arrow keys follow the links that name them, unless a slider or a field has the focus and needs them itself.
+// Arrow keys follow the links bound to them, unless a slider or field that uses them has the focus.
 function follow(steps, event) {
   if (event.repeat || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || event.shiftKey) return;
   if (event.target.closest?.("input, textarea, select, [role=slider], [role=radiogroup], [contenteditable=true]")) return;
@@ -191,7 +191,7 @@ function table(data, box) {
     element("thead", "", [element("tr", "", heads)]),
     element("tbody", "", rows),
   ]);
-  return element("div", "wide", [made]); // scrolls by itself where the window is narrower
+  return element("div", "wide", [made]); // scrolls horizontally in a narrow window
 }
 
 function draw(data, box) {
@@ -203,10 +203,10 @@ function draw(data, box) {
   return element("ul", "cards", drawn);
 }
 
-const selections = new WeakMap(); // what is picked, and the number of the last change that was sent
+const selections = new WeakMap(); // the selection, and the number of the last change sent
 
-// An answer to an earlier change than the latest must not undo what was picked meanwhile. After a session is lost the
-// next one's numbers are higher, so what it says is taken.
+// An answer to an outdated change must not undo what was selected since. After a lost session, the numbers of the next
+// one are higher, so its answers are accepted.
 function selection(data, parentElement, setStateValue) {
   const known = selections.get(parentElement) || { picked: new Set(), serial: 0 };
   if (data.select.serial >= known.serial) {
@@ -222,7 +222,7 @@ function selection(data, parentElement, setStateValue) {
   return (place) => pick(data.select.ids.map((id) => ({ id })), place, known.picked, send);
 }
 
-const listening = new WeakMap(); // Streamlit draws anew in the same element without cleaning up what was before
+const listening = new WeakMap(); // Streamlit redraws in the same element without cleaning up
 
 export default function ({ data, parentElement, setStateValue }) {
   const drawn = draw(data, data.select ? selection(data, parentElement, setStateValue) : null);

@@ -1,4 +1,4 @@
-"""How anything that leads to another page is drawn: grids of images, figures, and tables whose cells are links."""
+"""Linked components: image grids, metric tiles, and tables whose cells are links."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 
 @dataclass(frozen=True)
 class Card:
-    """An image that leads somewhere: src and alt of the image, a title with a mark at its right, lines under it."""
+    """A linked image: src and alt of the image, a title with a mark on its right, lines below."""
 
     href: str
     src: str
@@ -25,50 +25,50 @@ class Card:
     tone: str = ""
     """"wrong" colours the mark."""
     more: tuple[str, str] | None = None
-    """A second link under the card: its text and where it leads."""
+    """A second link below the card: text and URL."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """A table's cell: a text, perhaps a link, a tone (strong, muted, wrong, chosen) and a hint."""
+    """A table cell: text, optional link, tone (strong, muted, wrong, chosen) and tooltip."""
 
     text: str
     href: str | None = None
     tone: str = ""
     help: str = ""
     key: str = ""
-    """In `row`: the keyboard key that follows the link, as in KeyboardEvent.key."""
+    """In `row`: keyboard shortcut of the link, as in KeyboardEvent.key."""
     meaning: str = ""
-    """What a term means; `table` fills it in from the glossary."""
+    """Definition of a term; `table` adds it from the glossary."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """A figure that is read from afar: what it is, its value, lines under it, and perhaps where it leads."""
+    """A key metric in large type: name, value, lines below, and an optional link."""
 
     name: str
     value: str
     lines: tuple[str, ...] = ()
     link: tuple[str, str] | None = None
-    """A text and where it leads."""
+    """Text and URL."""
 
 
 @dataclass(frozen=True)
 class Picking:
-    """Boxes to tick beside the items of a grid or table."""
+    """Checkboxes for the items of a grid or table."""
 
     ids: Sequence[int]
-    """The number of each item."""
+    """The id of each item."""
     chosen: Sequence[int]
-    """The numbers that are ticked."""
+    """The ids that are checked."""
     serial: int
-    """The number of the browser's last change that `chosen` includes; the browser ignores older answers."""
+    """Number of the browser's last change that `chosen` includes; the browser ignores older answers."""
     changed: Callable[[], None]
-    """Called when the reader ticks or unticks one."""
+    """Called when the user checks or unchecks one."""
 
 
 def cards(items: Sequence[Card], *, key: str, width: int = 150, picking: Picking | None = None) -> None:
-    """Images in a grid, each at least `width` pixels wide."""
+    """Draw images in a grid, each at least `width` pixels wide."""
     _mount(key, {"cards": [asdict(item) for item in items], "width": width}, picking)
 
 
@@ -80,7 +80,7 @@ def table(
     caption: str,
     picking: Picking | None = None,
 ) -> None:
-    """A table for reading; a column whose name starts with ">" is aligned to the right. The caption is for readers."""
+    """Draw a table; columns whose name starts with ">" are right-aligned. The caption is for screen readers."""
     heads = [
         {
             "text": name.lstrip(">"),
@@ -94,18 +94,18 @@ def table(
 
 
 def _explained(cell: Cell | str, *, first: bool) -> Cell:
-    """The cell, with what its term means where it heads a row."""
+    """The cell, with the definition of its term if it heads a row."""
     made = Cell(cell) if isinstance(cell, str) else cell
     return replace(made, meaning=glossary.meaning(made.text)) if first else made
 
 
 def row(steps: Sequence[Cell], *, key: str, left: bool = False) -> None:
-    """Links beside each other, at the right or at the left."""
+    """Draw links side by side, right- or left-aligned."""
     _mount(key, {"steps": [asdict(step) for step in steps], "left": left})
 
 
 def tiles(items: Sequence[Tile], *, key: str) -> None:
-    """Figures beside each other."""
+    """Draw tiles side by side."""
     _mount(key, {"tiles": [{**asdict(item), "meaning": glossary.meaning(item.name)} for item in items]})
 
 

@@ -1,5 +1,5 @@
-// A login leads back to the first page, whatever page asked for it: this remembers that one on the way in, in this tab
-// alone, and goes there once, inside the session.
+// A login always returns to the start page: this remembers the requested page before the login, in this tab only, and
+// goes there once afterwards, within the session.
 
 const KEY = "pneumoscope.asked";
 

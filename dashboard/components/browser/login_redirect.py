@@ -1,4 +1,4 @@
-"""How whoever logs in gets to the page that they asked for: the issuer sends everybody to the first one."""
+"""Return to the requested page after a login, because the issuer sends everyone to the start page."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,12 @@ import streamlit as st
 
 
 def remember() -> None:
-    """Remember the page that asks for a login."""
+    """Remember the page that requires the login."""
     _component()(key="returning", data={"asking": True})
 
 
 def go() -> None:
-    """Go to it, once, after the login."""
+    """Go to that page once after the login."""
     _component()(key="returning", data={"asking": False})
 
 

@@ -1,4 +1,4 @@
-// Goes to an address as soon as it is drawn, inside the session, so that the browser's back button leads here again.
+// Opens a URL as soon as it is drawn, within the session, so that the browser's back button returns here.
 
 const gone = new WeakMap();
 

@@ -1,6 +1,6 @@
-"""Sends the browser to another page from code, as a link would: this page stays behind it in the history.
+"""Open another page from code, as a link would, so that this page stays in the browser history.
 
-(st.switch_page writes the other page's parameters to this page's address first, and back leads there.)
+(st.switch_page first writes the other page's parameters to this page's URL, and back would lead there.)
 """
 
 from pathlib import Path
@@ -10,7 +10,7 @@ import streamlit as st
 
 
 def to(href: str) -> None:
-    """Open the address as soon as the browser has drawn what came before, and stop the script."""
+    """Open the URL as soon as the browser has drawn the page so far, and stop the script."""
     _component()(key=f"going_{href}", data={"href": href})
     st.stop()
 
