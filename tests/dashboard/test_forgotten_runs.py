@@ -94,7 +94,7 @@ def test_the_search_falls_back_to_the_index_that_was_built_before(workbench: Wor
     told = shown("search", by="image", image=1)
     assert f"run {made.id}" in told and f"run {later.id}" not in told
     forgotten(workbench, str(made.id))
-    assert "No vector index holds this dataset yet" in shown("search")
+    assert "This dataset has no vector index yet" in shown("search")
 
 
 def test_pages_show_the_other_data_set_once_one_was_forgotten_and_then_none(workbench: Workbench) -> None:

@@ -20,7 +20,7 @@ def shown(at: AppTest) -> list[tuple[str, str]]:
 def test_links_of_the_overview_and_of_lists_show_the_same_films_after_another_predict_run(workbench: Workbench) -> None:
     listed = open_page("cases", sort="file")
     links = [
-        *(cell(open_page("overview"), "attention", name) for name in ("Pneumonia that the model missed", "False")),
+        *(cell(open_page("overview"), "attention", name) for name in ("Missed pneumonia", "False positives")),
         *(cell(listed, "confusion", name) for name in ("TP", "FN")),
         linked(open_page("case", image=1), "steps")["steps"][0],
     ]
@@ -79,7 +79,7 @@ def test_another_dataset_is_chosen_without_the_run_of_the_one_before(workbench: 
         ("case", {"image": 99999}, "All cases"),
         ("cases", {"cause": "fungal"}, "All cases"),
         ("reports", {"words": "xylophone"}, "All reports"),
-        ("reviews", {"reviewer": "A", "label": "unknown"}, "The whole queue"),
+        ("reviews", {"reviewer": "A", "label": "unknown"}, "Whole queue"),
     ],
 )
 def test_what_starts_again_from_all_stays_in_the_dataset(

@@ -59,9 +59,9 @@ def test_outcomes_are_counted_and_lead_to_their_cases(workbench: Workbench, kind
         assert parameters["cause"] == "bacterial"
     rare = linked(at, "prevalences")["rows"]
     assert [row[0]["text"] for row in rare][:2] == ["1.0 %", "2.0 %"] and any(
-        "as here" in row[0]["text"] for row in rare
+        "(these images)" in row[0]["text"] for row in rare
     )
-    own = next(row for row in rare if "as here" in row[0]["text"])
+    own = next(row for row in rare if "(these images)" in row[0]["text"])
     assert own[1]["text"].startswith(f"{100 * counts['TP'] / (counts['TP'] + counts['FP']):.1f} %")
     assert len(drawn(at)) == 3 + (kind == "train")
     assert not at.exception and not at.error

@@ -161,23 +161,25 @@ def test_predictions_that_cannot_be_compared_say_why_under_the_settings(workbenc
     assert f"run {second} is a failed predict run" in said(at).replace("\\", "")
 
 
-def test_without_a_choice_the_difference_to_the_run_before_is_folded_in(workbench: Workbench) -> None:
+def test_without_a_choice_the_differences_from_the_previous_run_are_collapsed(workbench: Workbench) -> None:
     first = change(workbench, "embed")
     second = another(workbench, "embed", config={"embedder": "other"})
     third = another(workbench, "embed", config={"embedder": "third"})
     at = open_page("runs", run=third)
-    folded = next(one for one in at.expander if "differs" in one.label)
+    folded = next(one for one in at.expander if "Differences from" in one.label)
     assert f"run {second}" in folded.label
     assert not folded.proto.expanded
     assert ["embedder", "third", "other"] in texts(at, "settings")
-    assert not any("differs" in one.label for one in open_page("runs", run=first).expander)
+    assert not any("Differences from" in one.label for one in open_page("runs", run=first).expander)
 
 
-def test_images_that_changed_sides_come_by_how_far_they_moved_beside_both_thresholds(workbench: Workbench) -> None:
+def test_images_with_different_outcomes_are_ordered_by_change_in_probability_and_show_both_thresholds(
+    workbench: Workbench,
+) -> None:
     first, second = opposed(workbench, threshold=0.2)
     at = open_page("runs", run=first, against=second)
     assert texts(at, "differences")[0] == ["Threshold", "60.0 %", "20.0 %", "+40.0 points", "", ""]
-    assert linked(at, "moved")["steps"][1]["text"] == "those that moved furthest first"
+    assert linked(at, "moved")["steps"][1]["text"] == "largest change in probability first"
     shares = [[float(one.strip(" %")) for one in card["title"].split("/")] for card in linked(at, "changed")["cards"]]
     apart = [abs(one - other) for one, other in shares]
     assert len(apart) > 5 and apart == sorted(apart, reverse=True)
@@ -326,11 +328,11 @@ def test_many_metrics_are_listed_in_part_and_narrowed_by_words(
     assert at.query_params["metric"] == "test BRIER" and "1 of 4 metrics." in said(at)
 
 
-def test_the_comparison_says_to_decide_by_the_auc_and_how_sure_each_verdict_is(workbench: Workbench) -> None:
+def test_the_comparison_says_to_compare_by_auc_and_how_certain_each_result_is(workbench: Workbench) -> None:
     first, second = opposed(workbench, threshold=0.2)
     at = open_page("runs", run=first, against=second)
     assert "Compare by AUC" in said(at) and "exploratory" in said(at)
-    assert "tests take images for independent" in said(at)
+    assert "assume independent images" in said(at)
     threshold, auc, *others = linked(at, "differences")["rows"]
     assert [row[0]["text"] for row in (threshold, auc)] == ["Threshold", "AUC"] and len(others) == 11
     assert auc[5]["text"] == f"run {first}" and auc[5]["help"].startswith("p = ") and "adjusted" not in auc[5]["help"]
@@ -352,12 +354,12 @@ def test_a_figure_that_one_run_does_not_have_is_unknown_and_nobody_is_better(wor
     assert "nan" not in str(rows)
 
 
-def test_a_run_without_a_threshold_is_not_compared_and_says_what_mends_it(workbench: Workbench) -> None:
+def test_a_run_without_a_threshold_is_not_compared_and_the_page_says_what_to_run(workbench: Workbench) -> None:
     first, second = opposed(workbench, threshold=0.2)
     change(workbench, "predict", summary={})
     at = open_page("runs", run=second, against=first)
     told = said(at).replace("\\", "")
-    assert f"run {first} has no threshold; repeat it: python -m jobs predict --dataset sample" in told
+    assert f"run {first} has no threshold. To repeat it, run: python -m jobs predict --dataset sample" in told
     assert not at.exception and not [one for one in at.get("bidi_component") if one.proto.id.endswith("-differences")]
 
 
