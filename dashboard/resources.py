@@ -34,7 +34,7 @@ def settings() -> Settings:
     return Settings(**given)
 
 
-def serves_here_alone() -> bool:
+def serves_locally_only() -> bool:
     """Whether the dashboard answers only to this machine's own host names."""
     return not settings().allowed_hosts
 

@@ -36,7 +36,7 @@ HEADINGS = {
     **{"against": "called differently by run", "low": "probability from", "high": "probability to"},
 }
 """Names of parameters whose URL name is not clear."""
-RARER = ("reported", "reviewed", "tag", "slice", "twins", "against")
+MORE = ("reported", "reviewed", "tag", "slice", "twins", "against")
 """Filters in the collapsed section."""
 NAMES = (
     *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "twins"),
@@ -67,7 +67,7 @@ class View:
         return question.run_id, question.threshold
 
     @property
-    def behind(self) -> Run | None:
+    def train_run(self) -> Run | None:
         """The train run behind the selected predict run, which has out-of-fold predictions of its training images."""
         wanted = self.run.config.get("train_run") if self.run else None
         return next((run for run in self.runs if run.id == wanted), None)
@@ -122,7 +122,7 @@ def threshold_of(run: Run | None) -> float | None:
     return run.threshold if run else None
 
 
-def whichever(question: Question) -> Question:
+def ignoring_predictions(question: Question) -> Question:
     """The same query without the filters on predictions."""
     return replace(question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
 
@@ -130,7 +130,7 @@ def whichever(question: Question) -> Question:
 def held_out(found: View) -> dict[str, object]:
     """URL parameters of a link to a case, so that it shows the out-of-fold prediction of the train run at the selected
     threshold."""
-    run, threshold = found.behind, found.question.threshold
+    run, threshold = found.train_run, found.question.threshold
     return {"run": run.id, "threshold": None if threshold_of(run) == threshold else threshold} if run else {}
 
 
@@ -167,9 +167,9 @@ def draw(dataset: Dataset, found: View) -> None:
             address.share_range("Probability of pneumonia")
             address.choice("Sort", SORTS, name="sort", default="wrong", menu=True)
         predictions(found)
-        rarer = any(address.get(name) for name in RARER) or bool(found.question.attributes)
-        with st.expander("More filters", expanded=rarer):
-            _rarer(dataset, found)
+        expanded = any(address.get(name) for name in MORE) or bool(found.question.attributes)
+        with st.expander("More filters", expanded=expanded):
+            _more_filters(dataset, found)
 
 
 def predictions(found: View) -> None:
@@ -179,7 +179,7 @@ def predictions(found: View) -> None:
         address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True, always=True)
 
 
-def _rarer(dataset: Dataset, found: View) -> None:
+def _more_filters(dataset: Dataset, found: View) -> None:
     """The filters in the collapsed section."""
     with resources.reading() as session:
         compared = runs.in_force(session, "duplicates", dataset.id)

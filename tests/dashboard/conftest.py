@@ -37,7 +37,7 @@ def served(database_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 @pytest.fixture
 def workbench(engine: Engine, served: Path, tmp_path: Path) -> Workbench:
-    """60 tiny pictures, marked synthetic, with one finished run of every kind and one that failed."""
+    """60 tiny images, marked synthetic, with one finished run of every kind and one that failed."""
     pictures = films(60)
     folder = tmp_path / "films"
     return Workbench(engine, served, folder, build(engine, served, folder, pictures=pictures), pictures)

@@ -1,4 +1,4 @@
-"""How a test opens a page and reads what is on it."""
+"""Helpers that open a page and read its contents."""
 
 import json
 from collections.abc import Sequence
@@ -19,13 +19,13 @@ from db.models import ErrorSlice, Prediction, Run, SliceMember, now
 
 APP = Path(__file__).parent.parent.parent / "dashboard" / "app.py"
 PINNED = {"run": "3"}
-"""The sample's predict run in force, which whatever is written to an address names."""
+"""The sample's current predict run, which everything written to the URL includes."""
 PAGES = ("overview", "cases", "case", "reports", "search", "map", "reviews", "runs")
 
 
 @dataclass(frozen=True)
 class Workbench:
-    """Where the sample is."""
+    """The sample and its location."""
 
     engine: Engine
     artifacts: Path
@@ -35,7 +35,7 @@ class Workbench:
 
 
 def open_page(name: str, **parameters: object) -> AppTest:
-    """The page after a visit to its address."""
+    """The page opened at its URL."""
     at = AppTest.from_file(APP, default_timeout=30)
     at.run()
     if name != "overview":
@@ -46,7 +46,7 @@ def open_page(name: str, **parameters: object) -> AppTest:
 
 
 def said(at: AppTest) -> str:
-    """All text of the page."""
+    """All text on the page."""
     heads = [*at.title, *at.header, *at.subheader]
     parts = [*heads, *at.markdown, *at.caption, *at.code, *at.error, *at.warning, *at.info]
     return "\n".join(str(part.value) for part in parts)
@@ -60,12 +60,12 @@ def linked(at: AppTest, key: str) -> dict[str, Any]:
 
 
 def cell(at: AppTest, key: str, text: str) -> dict[str, Any]:
-    """The first cell of a table whose text starts so."""
+    """The first cell of a table whose text starts with `text`."""
     return next(one for row in linked(at, key)["rows"] for one in row if one["text"].startswith(text))
 
 
 def audited(db: Session, *, members: Sequence[int]) -> ErrorSlice:
-    """A finished audit of the predict run, and its one slice, which holds these images."""
+    """A finished audit of the predict run with a single slice of these images; returns the slice."""
     predict = db.scalars(select(Run).where(Run.kind == "predict")).one()
     kept = ("dataset_id", "code_version", "status", "host", "pid", "finished")
     made = {name: getattr(predict, name) for name in kept}
@@ -87,7 +87,7 @@ def asked(href: str) -> tuple[str, dict[str, str]]:
 
 
 def predicted_since(workbench: Workbench, first: int) -> int:
-    """A predict run that came into force later and calls every image pneumonia; its id."""
+    """Id of a later, current predict run that calls every image pneumonia."""
     with database.transaction(workbench.engine) as db:
         known = db.get_one(Run, first)
         copied = {column.name: getattr(known, column.name) for column in Run.__table__.columns if column.name != "id"}

@@ -1,4 +1,4 @@
-"""What reviewers do and see: verdicts given, by hand or straight into the database, and what is then told."""
+"""Helpers for reviews: verdicts given on the page or directly in the database, and what is shown afterwards."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ HOSTILE = "<b>Eve</b> [x](http://evil.example) =1+1"
 
 
 def film(at: AppTest) -> str:
-    """The hash of the film that the page shows."""
+    """Hash of the image on the page."""
     return str(linked(at, "film")["src"].rpartition("/")[2])
 
 

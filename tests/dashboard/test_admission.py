@@ -1,4 +1,4 @@
-"""Which requests are let in by host, origin and login, and what every answer forbids."""
+"""Access control by host, origin and login, and security headers."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,7 +24,7 @@ AUTH = (
 
 @pytest.fixture(autouse=True)
 def unset() -> Iterator[None]:
-    """Settings and secrets are read anew before and after each test."""
+    """Settings and secrets are reloaded before and after each test."""
     for clear in (resources.settings.clear, identity.required.cache_clear, secrets_singleton._reset):
         clear()
     yield
@@ -35,7 +35,7 @@ def unset() -> Iterator[None]:
 
 @pytest.fixture
 def secrets_file(tmp_path: Path) -> Path:
-    """Where the secrets are looked for; nothing is there."""
+    """Path of the secrets file, which does not exist."""
     file = tmp_path / "secrets.toml"
     config.set_option("secrets.files", [str(file)])
     return file

@@ -45,7 +45,7 @@ def image_of(workbench: Workbench, sha256: str) -> Image:
 
 
 def test_before_the_verdict_nothing_on_the_page_depends_on_what_is_hidden(workbench: Workbench) -> None:
-    """Whatever label, file, patient, prediction, report or another reader says: the page is the same, byte by byte."""
+    """The page is identical byte by byte, whatever the label, file, patient, prediction, report or other reviews."""
     first = open_page("reviews", reviewer="Anna")
     sha256 = film(first)
     image = image_of(workbench, sha256)

@@ -1,4 +1,4 @@
-"""What the Case page gives its viewer: addresses, words, and the view that the URL asks for."""
+"""Data that the case page passes to the viewer: URLs, texts, and the view in the URL."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ USUAL = {"opacity": 0.4, "window": 256, "centre": 128, "invert": False}
 
 
 def shown(**parameters: object) -> dict[str, Any]:
-    """What the viewer gets at this address."""
+    """Data passed to the viewer at this URL."""
     return linked(open_page("case", image=1, **parameters), "film")
 
 

@@ -1,4 +1,4 @@
-"""Reviews that were given: on the case, in the list, as CSV, and how far readers agree."""
+"""Stored reviews: on the case page, in the list, as CSV, and reader agreement."""
 
 import csv
 import io

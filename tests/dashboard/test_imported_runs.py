@@ -16,7 +16,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def imported(workbench: Workbench) -> int:
-    """A finished run in force of predictions that were made elsewhere, of the test split, by one "ensemble"; its id."""
+    """Id of a finished, current run of imported predictions of the test split by a classifier named "ensemble"."""
     with database.transaction(workbench.engine) as db:
         known = db.scalars(select(Run).where(Run.kind == "predict")).one()
         known.summary = {**(known.summary or {}), "recipe": "ensemble"}

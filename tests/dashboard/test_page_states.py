@@ -1,4 +1,4 @@
-"""Every page in every state between nothing and all: images alone, a single one, files that are gone."""
+"""Every page in every state between empty and complete: images only, a single image, missing files."""
 
 import shutil
 from pathlib import Path

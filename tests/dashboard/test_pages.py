@@ -1,4 +1,4 @@
-"""The pages as their readers meet them: whole, outdated, broken in part; their addresses say it all."""
+"""The pages in complete, outdated and partly broken states, with all state in the URL."""
 
 import os
 import subprocess
@@ -237,7 +237,7 @@ def test_every_page_says_what_it_is_not_for(page: str, workbench: Workbench) -> 
 
 
 def real(workbench: Workbench) -> None:
-    """Take the sample for real films."""
+    """Mark the sample as real radiographs."""
     with database.transaction(workbench.engine) as db:
         db.scalars(select(Dataset)).one().synthetic = False
 
@@ -404,7 +404,7 @@ def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_in
 def test_an_index_of_as_many_images_as_the_dataset_but_others_is_stale(
     workbench: Workbench, shift: int, told: str | None
 ) -> None:
-    """As after a film was replaced: its former vector is there, that of the new one is not."""
+    """As after an image was replaced: the old vector is present, the new one is missing."""
     with database.transaction(workbench.engine) as db:
         index = db.scalars(select(VectorIndex)).one()
     file = workbench.artifacts / index.path / "ids.npy"

@@ -1,4 +1,4 @@
-"""Pictures by URL: the right bytes, cached for good, and nothing that was not ingested."""
+"""Images by URL: the right bytes, cached permanently, and nothing that was not ingested."""
 
 import io
 import os
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 @pytest.fixture
 def client(workbench: Workbench) -> TestClient:
-    """The picture routes alone."""
+    """The image routes only."""
     return TestClient(Starlette(routes=pictures.ROUTES))
 
 

@@ -1,4 +1,4 @@
-"""A link reproduces the view: it names the run whose predictions it speaks of, and so the dataset."""
+"""Links reproduce the view: they name the run whose predictions they show, and thereby the dataset."""
 
 import pytest
 from opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
@@ -32,7 +32,7 @@ def test_links_of_the_overview_and_of_lists_show_the_same_films_after_another_pr
     assert [shown(open_page(page, **parameters)) for page, parameters in places] == before
     assert all(before)
     assert linked(open_page(case, **parameters), "facts")["rows"][2] == told
-    assert shown(open_page("cases", outcome="FN")) == [], "an address that names no run shows what is in force"
+    assert shown(open_page("cases", outcome="FN")) == [], "a URL without a run shows the current run"
 
 
 def test_a_filter_that_is_set_names_the_run_in_the_address_and_none_is_named_before(workbench: Workbench) -> None:

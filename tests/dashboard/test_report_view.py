@@ -1,4 +1,4 @@
-"""Is a report shown as its text, with its findings coloured by what is said of them?"""
+"""A report is shown verbatim, with findings coloured by polarity."""
 
 import re
 from collections.abc import Callable
@@ -17,7 +17,7 @@ SPAN = re.compile(r":(\w+)-background\[\**((?:\\.|[^\]\\*])*)\**\]")
 
 
 def shown(markdown: str) -> str:
-    """What a reader sees of it: colours resolved, escapes undone."""
+    """The visible text: colours resolved, escapes undone."""
     spaced = SPAN.sub(r"\2", markdown).replace("  \n", "\n").replace("\N{NO-BREAK SPACE}", " ")
     return re.sub(r"\\(.)", r"\1", spaced).replace(JOINER, "")
 

@@ -1,4 +1,4 @@
-"""The search page: by a picture, an image of the dataset or words; what hits say of themselves; near-duplicates."""
+"""The search page: by uploaded image, dataset image or text; information on hits; near-duplicates."""
 
 import csv
 import io

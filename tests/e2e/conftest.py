@@ -24,7 +24,7 @@ def pictures() -> list[Film]:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What is served: artifacts, database, and the films in a folder of that name."""
+    """The served folder: artifacts, database, and the images in a subfolder "films"."""
     return tmp_path_factory.mktemp("served")
 
 

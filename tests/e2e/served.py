@@ -22,13 +22,13 @@ REPOSITORY = Path(__file__).parent.parent.parent
 
 @dataclass(frozen=True)
 class Served:
-    """Where it is, what it logs and remembers, and a picture that it has."""
+    """Its address, log, database, and a picture that it serves."""
 
     address: str
     log: Path
     database: Path
     picture: str
-    """The path of a film's thumbnail."""
+    """URL path of an image's thumbnail."""
 
     @property
     def host(self) -> str:

@@ -20,9 +20,9 @@ from playwright.sync_api import Page, sync_playwright
 REPOSITORY = Path(__file__).parent.parent.parent
 WIDTH = 1440
 HEIGHTS = {"case": 1500, "map": 1200, "search-words": 1000, "reports": 1000, "overview": 1000, "run": 1300}
-"""Of the pages that are not 900 pixels high."""
+"""Heights of pages that are not 900 pixels high."""
 SLOW = 120_000
-"""Milliseconds that a page may take that loads a model first."""
+"""Timeout in milliseconds for a page that first loads a model."""
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def served() -> Iterator[str]:
 
 
 def opened(page: Page, address: str) -> None:
-    """Go to an address and wait until its page stands still."""
+    """Open a URL and wait until the page is stable."""
     page.goto(address)
     page.locator("h1").first.wait_for(timeout=SLOW)
     page.locator("[data-testid=stApp][data-test-script-state=notRunning]").wait_for(state="attached", timeout=SLOW)
@@ -57,7 +57,7 @@ def opened(page: Page, address: str) -> None:
 
 
 def places(page: Page, root: str) -> dict[str, str]:
-    """Each picture's name and address: of what the database holds, the most wrong case and what follows from it."""
+    """Name and URL of each picture, for the most wrong case in the database and pages derived from it."""
     opened(page, f"{root}/cases?outcome=wrong")
     first = page.locator("a.card").first.get_attribute("href") or ""
     case = re.search(r"image=(\d+)", first)
@@ -84,7 +84,7 @@ def places(page: Page, root: str) -> dict[str, str]:
 
 
 def boxed(page: Page) -> None:
-    """Drag a box over the middle of the map, where there is one, and wait for what it holds."""
+    """Drag a box over the middle of the map, if there is one, and wait for its images."""
     drawing = page.locator("[data-testid=stVegaLiteChart] :is(canvas, svg.marks)")
     if not drawing.count():
         return

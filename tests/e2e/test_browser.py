@@ -1,4 +1,4 @@
-"""A reader's day in a real browser: each page, a failure and its reports, an upload and its neighbours, back and on."""
+"""Walks through the app in a real browser: pages, a failure and its reports, an upload and its hits, history."""
 
 import io
 import re
@@ -317,7 +317,7 @@ def test_on_a_phone_the_legend_of_a_curve_is_whole(visit: Visit) -> None:
 
 @pytest.fixture
 def much_measured(folder: Path, address: str) -> Iterator[None]:
-    """Every figure that a table has a column for, with its interval, and two predictions of each test film."""
+    """All metrics that tables have columns for, with intervals, and two predictions of each test image."""
     engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")
     retrieved = {("test", "classifier", name) for name in figures.RETRIEVAL}
     scored = {("reports", "template / clinical_structured", name) for name in leaderboard.SHOWN}

@@ -1,4 +1,4 @@
-"""A reader's session in a real browser: films judged blind by keyboard, taken back, and taken away as CSV."""
+"""A reader's session in a real browser: blind reviews by keyboard, undo, and CSV download."""
 
 import csv
 import re
@@ -129,7 +129,7 @@ def test_a_film_is_judged_on_a_phone(visit: Visit) -> None:
 
 @pytest.fixture
 def named_at_length(folder: Path, address: str) -> Iterator[None]:
-    """Two readers with the longest names there may be, one of them a single word, who judged the same films."""
+    """Two readers with names of maximum length, one of them a single word, who reviewed the same images."""
     engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")
     names = ["Radiologist" * 10, "Professor of radiology " * 5]
     said = {"verdict": "normal", "note": "opacity" * 40}

@@ -1,4 +1,4 @@
-"""A run in a real browser: without a reload its curves grow and its end is seen; its files can be taken away."""
+"""A run in a real browser: curves and status update without a reload; files can be downloaded."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -28,7 +28,7 @@ def engine(folder: Path, address: str) -> Iterator[Engine]:
 
 @pytest.fixture
 def training(engine: Engine) -> Iterator[int]:
-    """A training that runs elsewhere, beside a run that goes on when it ends; its id."""
+    """Id of a training that runs on another host, alongside a run that continues after it."""
     alive = {"status": "running", "host": "elsewhere", "pid": 1, "heartbeat": now() + timedelta(hours=1)}
     known = {"dataset_id": 1, "config": {}, "code_version": "0", "command": COMMAND}
     with database.transaction(engine) as db:

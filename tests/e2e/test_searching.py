@@ -1,4 +1,4 @@
-"""A search and a near-duplicate in a real browser: a picture from the clipboard, and a case's twin in another split."""
+"""Search and near-duplicates in a real browser: an image from the clipboard, and a near-duplicate in another split."""
 
 import base64
 import io
@@ -31,7 +31,7 @@ COPY = """async (given) => {
 
 
 def brighter(film: Film) -> bytes:
-    """The film as a PNG, a little brighter, so that it is none of the dataset's files."""
+    """The image as a PNG, slightly brighter, so that it is not a file of the dataset."""
     stream = io.BytesIO()
     grey = np.asarray(Picture.open(io.BytesIO(film.data)).convert("L"))
     Picture.fromarray(np.clip(grey.astype(int) + 3, 0, 255).astype(np.uint8)).save(stream, "PNG")
@@ -40,7 +40,7 @@ def brighter(film: Film) -> bytes:
 
 @pytest.fixture(scope="module")
 def pictures() -> list[Film]:
-    """60 films, and the first of train once more in test under another name."""
+    """60 images, with the first of train repeated in test under another name."""
     made = films(60)
     first = next(film for film in made if film.split == "train")
     return [*made, replace(first, data=brighter(first), path="test/NORMAL/twin.png", split="test")]
@@ -51,7 +51,7 @@ def hits(visit: Visit) -> Locator:
 
 
 def ready(visit: Visit) -> None:
-    """Open the search by a picture, and wait until it listens to the clipboard."""
+    """Open the search by image, and wait until it listens to the clipboard."""
     visit.open("/search")
     expect(visit.page.locator("span.pasting")).to_be_attached()
 

@@ -1,4 +1,4 @@
-"""The film on the Case page, by its pixels: window, invert, heatmap, zoom, and how the address carries them."""
+"""The viewer on the case page, tested by its pixels: window, inversion, heatmap, zoom, and their URL parameters."""
 
 import io
 import re
@@ -48,7 +48,7 @@ STEP_ON_INVERT = """() => {
     setTimeout(() => document.dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" })), 40);
   };
 }"""
-"""Steps to the next film once the address holds the change, while the links of the page are still without it."""
+"""Steps to the next case once the URL holds the change, while the links on the page still lack it."""
 CASE = "/case?split=test&sort=file&image=1"
 
 
@@ -57,12 +57,12 @@ def canvas(page: Page) -> Locator:
 
 
 def scale(page: Page) -> int:
-    """Screen pixels per image pixel, in percent, once a film is drawn."""
+    """Screen pixels per image pixel, in percent, once an image is drawn."""
     return int(page.locator(".viewer .scale").evaluate(SCALE))
 
 
 def drawn(page: Page) -> NDArray[np.int64]:
-    """The pixels (64, 64, 3) in the middle of the canvas; at 1:1 they are the film's own."""
+    """The pixels (64, 64, 3) in the middle of the canvas; at 1:1 they are those of the image."""
     if scale(page) != 100:
         page.get_by_role("button", name="one image pixel per screen pixel").click()
         expect(page.locator(".viewer .scale")).to_have_text("100 %")

@@ -171,7 +171,7 @@ function layOut(viewer) {
   const about = element("p", "caption about");
   const heatKey = element("span", "", [" h toggles the heatmap,"]);
   const hint = element("p", "caption", [
-    "Wheel or pinch to zoom, drag to pan, Shift-drag or right-drag to set the window. " +
+    "Wheel or pinch to zoom, drag to pan, Shift- or right-drag to set the window. " +
     "Keys: + and \u2212 zoom, 0 fits, i inverts,", heatKey, " Shift+arrows pan.",
   ]);
   const root = element("div", "viewer", [stage, bar, window, heated, about, hint]);

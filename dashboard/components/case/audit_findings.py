@@ -79,7 +79,7 @@ def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:
             near for near in found if near.image.dataset_id == dataset.id
         ]  # the classifier may be from another dataset
         wanted = [near.image.id for near in found]
-        source, threshold = view.behind or view.run, view.question.threshold
+        source, threshold = view.train_run or view.run, view.question.threshold
         known = cases.several(session, wanted, run_id=source.id if source else None, threshold=threshold)
     if run is None or not found:
         return

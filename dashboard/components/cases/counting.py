@@ -24,8 +24,8 @@ def outcomes(question: Question) -> dict[Outcome, int] | None:
 def elsewhere(view: filters.View) -> Run | None:
     """If the selected run has no predictions for the matching images, a run that has, preferably its train run; else
     None."""
-    asked = filters.whichever(view.question)
-    for run in filter(None, (view.run, view.behind, *view.runs)):
+    asked = filters.ignoring_predictions(view.question)
+    for run in filter(None, (view.run, view.train_run, *view.runs)):
         threshold = filters.threshold_of(run)
         found = outcomes(replace(asked, run_id=run.id, threshold=threshold, own_threshold=threshold))
         if found and any(found.values()):

@@ -28,7 +28,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
     own = view.question.own_threshold
     if own is None or view.question.threshold is None:
         return
-    asked = filters.whichever(view.question)
+    asked = filters.ignoring_predictions(view.question)
     usual, tried = counting.outcomes(replace(asked, threshold=own)), counting.outcomes(asked)
     if usual is None or tried is None or not sum(usual.values()):
         return

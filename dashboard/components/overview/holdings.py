@@ -19,7 +19,7 @@ def described(dataset: Dataset, rows: Sequence[Holding], ingest: Run | None) -> 
     kind = "Synthetic phantoms" if dataset.synthetic else "Real radiographs"
     copies = f" from {wording.count(files, 'file')}" if has_copies(rows) else ""
     when = f", ingested {wording.ago(ingest.finished)}" if ingest else ""
-    folder = f" {wording.plain(dataset.root)}" if resources.serves_here_alone() else ""
+    folder = f" {wording.plain(dataset.root)}" if resources.serves_locally_only() else ""
     return f"{kind}: {wording.count(images, 'distinct image')}{copies}{when}.{folder}"
 
 
@@ -31,7 +31,7 @@ def has_copies(rows: Sequence[Holding]) -> bool:
 def show(dataset: Dataset, rows: Sequence[Holding], view: filters.View) -> None:
     """Distinct images by split and label, with files and patients. Each count links to its cases with the predictions
     of the run in `view`; for training images, with the out-of-fold predictions of its train run."""
-    learned = view.behind or next((run for run in view.runs if run.kind == "train"), None)
+    learned = view.train_run or next((run for run in view.runs if run.kind == "train"), None)
     found = {(row.split, row.label): row for row in rows}
     labels = [(name, value) for name, value in LABELS.items() if any(key[1] == value for key in found)]
     table: list[list[Cell | str]] = []

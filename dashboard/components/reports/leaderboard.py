@@ -48,7 +48,7 @@ def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evalu
     st.caption(MEANING)
     if evaluated and values:
         source = f"Values are from evaluation run {evaluated[0].id} and cover the reports that it measured; "
-        st.caption(f"{source}missing values are means over all. {unmeasured(dataset, standings, evaluated)}")
+        st.caption(f"{source}scores that it lacks are means over all. {unmeasured(dataset, standings, evaluated)}")
 
 
 def by_slice(

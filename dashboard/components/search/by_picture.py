@@ -46,7 +46,7 @@ def allowed(question: Question) -> Collection[int] | None:
         return cases.ids_narrowed(session, question)
 
 
-def _barred(image_id: int) -> Collection[int]:
+def _excluded(image_id: int) -> Collection[int]:
     """The query's own image, or all images of its patient if the URL says so."""
     if address.get("patients") not in PATIENTS:
         return [image_id]
@@ -111,7 +111,7 @@ def _nearest(
     vectors = served.vectors.project_images(reading.vectors)
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
-    among, exclude = allowed(question), _barred(same.id) if same else None
+    among, exclude = allowed(question), _excluded(same.id) if same else None
     hits = neighbours.nearest_to_vectors(served, vectors, k, allowed=among, exclude=exclude)
     strange = served.vectors.is_out_of_distribution(vectors)
     if strange:
@@ -162,7 +162,7 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
         )
     neighbours.query(dataset, case, view, width=240, whole=True)
     served = neighbours.serve_index(index)
-    hits = neighbours.nearest_to_image(served, case.id, k, allowed=allowed(question), exclude=_barred(case.id))
+    hits = neighbours.nearest_to_image(served, case.id, k, allowed=allowed(question), exclude=_excluded(case.id))
     return SearchResult(hits, served.index, case.zones)
 
 

@@ -203,8 +203,8 @@ def seen(session: Session, wanted: Sequence[int], view: filters.View) -> dict[in
     question = view.question
     known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
     unscored = [number for number, case in known.items() if case.probability is None]
-    if view.behind and unscored:
-        known |= cases.several(session, unscored, run_id=view.behind.id, threshold=question.threshold)
+    if view.train_run and unscored:
+        known |= cases.several(session, unscored, run_id=view.train_run.id, threshold=question.threshold)
     return known
 
 
