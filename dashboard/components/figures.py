@@ -61,7 +61,7 @@ def retrieval(metrics: Sequence[Metric], *, original: bool) -> None:
     if original:
         rows.append(["original tool", *(of_original(name) for name in shown)])
     heads = [f">{RETRIEVAL[name]}" for name in shown]
-    linked.table(["Embedder", *heads], rows, key="retrieval", caption="Retrieval precision by embedder")
+    linked.table(["Retrieval by embedder", *heads], rows, key="retrieval", caption="Retrieval precision by embedder")
 
 
 def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, str]]) -> bool:
@@ -78,7 +78,7 @@ def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, str]]) ->
         return False
     heads = [">Reports", ">Stance", ">95 % interval", ">Keywords", ">95 % interval"]
     linked.table(
-        ["Report model / strategy", *heads],
+        ["Reports by model / strategy", *heads],
         rows,
         key="reports",
         caption="Report scores: stance agreement and keyword alignment",

@@ -22,10 +22,10 @@ def test_an_audited_case_shows_its_slice_its_measures_and_the_training_images_it
         db.add(Neighbour(**of_run, neighbour_id=second, rank=2, **near | {"similarity": 0.5, "verdict": "different"}))
         number = part.id
     at = open_page("case", image=1)
-    assert f"slice={number}" in cell(at, "audited", "normal A")["href"]
+    assert f"slice={number}" in cell(at, "audited", "Slice normal A")["href"]
     rows = {row[0]["text"]: row[1]["text"] for row in linked(at, "audited")["rows"]}
     assert rows == {
-        "normal A": "1 of 2 misclassified (50.0 %)",
+        "Slice normal A": "1 of 2 misclassified (50.0 %)",
         "Heat in the outer frame": "12.5 % (uniform: 36.0 %)",
         "Deletion gain": "+0.210",
         "Insertion gain": "-0.040",

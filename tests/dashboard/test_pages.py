@@ -247,7 +247,7 @@ def test_the_overview_holds_each_embedder_against_the_original_tool_on_real_film
     assert phantoms[0]["text"] == "imagenet-lite0"
     real(workbench)
     table = linked(open_page("overview"), "retrieval")
-    assert [head["text"] for head in table["columns"]] == ["Embedder", "P@1", "P@10"]
+    assert [head["text"] for head in table["columns"]] == ["Retrieval by embedder", "P@1", "P@10"]
     measured, original = table["rows"]
     assert [cell["text"] for cell in measured[:2]] == ["imagenet-lite0", "90.0 % (88.0 to 92.0 %)"]
     assert [cell["text"] for cell in original[:2]] == ["original tool", "~ 78.0 %"]

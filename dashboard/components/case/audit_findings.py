@@ -27,7 +27,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
     if part is not None:
         href = frame.here("cases", dataset, slice=part.id, run=view.question.run_id)
         wrong = f"{part.failures:,} of {part.images:,} misclassified ({wording.percent(part.rate)})"
-        rows.append([Cell(part.name, href), Cell(wrong, help=part.description)])
+        rows.append([Cell(f"Slice {part.name}", href), Cell(wrong, help=part.description)])
     rows += [
         [display_name(name), f"{found[name]:+.3f}" if wording.is_score(name) else _with_uniform(found[name])]
         for name in MEASURES
