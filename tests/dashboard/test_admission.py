@@ -106,7 +106,7 @@ def test_the_server_is_started_with_this_middleware() -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/cases", "/missing"])
-def test_a_page_loads_nothing_from_elsewhere_and_stands_in_nobodys_frame(path: str) -> None:
+def test_a_page_loads_nothing_from_other_hosts_and_cannot_be_framed(path: str) -> None:
     headers = client().get(path).headers
     assert headers["x-frame-options"] == "SAMEORIGIN"
     assert headers["x-content-type-options"] == "nosniff"

@@ -46,7 +46,7 @@ def test_a_case_without_an_audit_says_nothing_of_one(workbench: Workbench) -> No
     assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-audited")]
 
 
-def test_a_slice_that_fails_more_than_its_label_leads_from_the_overview_to_what_marks_its_cases(
+def test_a_slice_with_excess_errors_links_from_the_overview_to_its_cases(
     workbench: Workbench,
 ) -> None:
     with database.transaction(workbench.engine) as db:

@@ -97,7 +97,7 @@ def test_without_a_name_no_verdict_can_be_given_and_the_page_says_so(workbench: 
     assert len(at.button) == 6
 
 
-def test_a_name_that_is_taken_is_no_field_that_keys_could_change_and_can_be_given_anew(workbench: Workbench) -> None:
+def test_a_given_name_is_not_an_editable_field_and_can_be_changed(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna")
     assert not at.text_input
     assert "Reader: **Anna**" in said(at)
@@ -107,7 +107,7 @@ def test_a_name_that_is_taken_is_no_field_that_keys_could_change_and_can_be_give
     assert "Reader: **Ben**" in said(at)
 
 
-def test_who_is_logged_in_reviews_under_that_name_whatever_the_address_says(
+def test_a_logged_in_user_reviews_under_that_name_whatever_the_url_says(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(login, "reader", lambda: "anna@example.org")
@@ -117,7 +117,7 @@ def test_who_is_logged_in_reviews_under_that_name_whatever_the_address_says(
     assert [reviewer for _, reviewer, _, _ in stored(workbench)] == ["anna@example.org"]
 
 
-def test_a_verdict_is_stored_with_its_note_and_tags_and_then_all_is_told(workbench: Workbench) -> None:
+def test_a_verdict_is_stored_with_its_note_and_tags_and_then_everything_is_shown(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna")
     sha256 = film(at)
     at.multiselect(key=f"tags_{sha256[:16]}").set_value(["tube"])
@@ -200,7 +200,7 @@ def test_undo_takes_the_last_verdict_back_and_shows_its_film_again(workbench: Wo
     assert [image for image, *_ in stored(workbench)] == [image_of(workbench, first).id]
 
 
-def test_a_queue_ends_and_says_how_many_were_judged(workbench: Workbench) -> None:
+def test_a_finished_queue_says_how_many_were_reviewed(workbench: Workbench) -> None:
     for image in of_test(workbench)[:-1]:
         give(workbench, image.id, "Anna", "normal")
     at = open_page("reviews", reviewer="Anna")
@@ -257,7 +257,7 @@ def test_a_queue_chosen_by_what_is_hidden_says_that_it_gives_something_away(work
         assert any(f"selected by {word}" in str(one.value) for one in at.warning), parameters
 
 
-def test_what_the_reader_had_been_told_is_kept_with_the_verdict(workbench: Workbench) -> None:
+def test_what_unblinded_the_reader_is_stored_with_the_verdict(workbench: Workbench) -> None:
     blind = judge(open_page("reviews", reviewer="Anna"), "normal")
     next(button for button in blind.button if button.key.startswith("undo_")).click().run()
     assert "after your earlier verdict" in " ".join(str(one.value) for one in blind.warning)
@@ -297,7 +297,7 @@ def test_a_link_to_a_blind_queue_takes_the_filters_along(workbench: Workbench) -
         assert json.loads(at.run().json[0].value) == wanted
 
 
-def test_one_image_is_judged_by_its_number_and_judged_again(workbench: Workbench) -> None:
+def test_one_image_is_reviewed_by_its_number_and_reviewed_again(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna", image=1)
     assert film(at) == image_of(workbench, film(at)).sha256
     assert image_of(workbench, film(at)).id == 1
@@ -324,7 +324,7 @@ def test_two_datasets_have_queues_of_their_own(workbench: Workbench) -> None:
     assert "0 reviews" in said(open_page("reviews", view="list", dataset="later"))
 
 
-def test_without_any_run_films_are_judged_all_the_same(workbench: Workbench) -> None:
+def test_images_can_be_reviewed_without_any_run(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         db.execute(delete(Run).where(Run.kind.in_(("predict", "train"))))
     at = open_page("reviews", reviewer="Anna")
@@ -344,12 +344,12 @@ def test_without_any_run_films_are_judged_all_the_same(workbench: Workbench) -> 
         {"view": "list", "by": "nobody", "verdict": "x", "tagged": "x", "page": "99999"},
     ],
 )
-def test_nonsense_in_the_address_is_left_aside(workbench: Workbench, parameters: dict[str, str]) -> None:
+def test_invalid_parameters_in_the_url_are_ignored(workbench: Workbench, parameters: dict[str, str]) -> None:
     give(workbench, 1, "Anna", "normal")
     assert not open_page("reviews", **{"reviewer": "Anna", **parameters}).exception
 
 
-def test_every_side_of_a_question_that_tells_something_is_known(workbench: Workbench) -> None:
+def test_every_filter_that_unblinds_is_known(workbench: Workbench) -> None:
     from dataclasses import fields
 
     from db.queries.cases import Question

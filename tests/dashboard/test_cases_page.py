@@ -59,7 +59,7 @@ def runs(workbench: Workbench) -> list[Run]:
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.2, 0.333, 0.9, 1.0])
-def test_another_threshold_counts_measures_and_marks_anew(workbench: Workbench, threshold: float) -> None:
+def test_another_threshold_updates_counts_metrics_and_marks(workbench: Workbench, threshold: float) -> None:
     known = scored(workbench)
     at = open_page("cases", threshold=threshold, split="test")
     assert at.slider(key="url_threshold").value == threshold

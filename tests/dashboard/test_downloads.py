@@ -195,7 +195,7 @@ def test_a_file_that_is_gone_or_no_longer_what_the_run_wrote_says_so_and_how_it_
     assert str(workbench.artifacts) not in answer.text
 
 
-def test_a_database_that_does_not_answer_is_said_in_one_line(
+def test_an_unreachable_database_is_reported_in_one_line(
     client: TestClient, workbench: Workbench, heatmaps: Artifact
 ) -> None:
     with workbench.engine.begin() as connection:

@@ -38,7 +38,7 @@ def test_a_case_shows_its_reviews_and_its_tags(workbench: Workbench) -> None:
     assert "image=1" in link.proto.query_string
 
 
-def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
+def test_agreement_matches_scikit_learn(workbench: Workbench) -> None:
     images = of_test(workbench)
     verdicts = {"Anna": [], "Ben": []}
     for at, image in enumerate(images):
@@ -75,7 +75,7 @@ def test_agreement_says_what_scikit_learn_says(workbench: Workbench) -> None:
     assert {int(asked(card["href"])[1]["image"]) for card in linked(page, "differing")["cards"]} == wrong
 
 
-def test_verdicts_that_were_not_blind_count_for_agreement_where_they_are_asked_for(workbench: Workbench) -> None:
+def test_verdicts_that_were_not_blind_count_for_agreement_if_requested(workbench: Workbench) -> None:
     images = of_test(workbench)
     give(workbench, images[0].id, "Anna", "normal", unblinded_by="outcome")
     at = open_page("reviews", view="agreement")
@@ -91,7 +91,7 @@ def test_verdicts_that_were_not_blind_count_for_agreement_where_they_are_asked_f
     assert "describe that selection" in " ".join(str(one.value) for one in at.warning)
 
 
-def test_agreement_of_one_reader_and_of_nobody_is_said_in_words(workbench: Workbench) -> None:
+def test_agreement_of_one_reader_and_of_nobody_is_explained(workbench: Workbench) -> None:
     assert "None of these images has been reviewed yet." in said(open_page("reviews", view="agreement"))
     give(workbench, of_test(workbench)[0].id, "Anna", "normal")
     at = open_page("reviews", view="agreement")

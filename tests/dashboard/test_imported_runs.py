@@ -107,7 +107,7 @@ def test_an_image_that_imported_predictions_leave_out_is_to_be_imported_and_not_
     assert "python -m jobs predict --dataset sample --split train" in said(own)
 
 
-def test_of_many_runs_a_case_tells_the_latest_and_the_one_in_view_and_leads_to_the_others(
+def test_of_many_runs_a_case_lists_the_latest_and_the_selected_one_and_links_to_the_others(
     workbench: Workbench, imported: int
 ) -> None:
     image, first = image_of(workbench, "test"), of_kind(workbench, "predict")
@@ -150,9 +150,7 @@ def test_neighbours_are_no_second_opinion_on_the_classifier_whose_features_they_
             assert "not a second opinion" in told and "not of the selected one" not in told
 
 
-def test_a_part_s_features_are_no_second_opinion_on_the_ensemble_that_averages_it(
-    workbench: Workbench, imported: int
-) -> None:
+def test_features_of_a_member_are_not_a_second_opinion_on_its_ensemble(workbench: Workbench, imported: int) -> None:
     train, own = of_kind(workbench, "train"), of_kind(workbench, "predict")
     learnt(workbench, train)
     with database.transaction(workbench.engine) as db:

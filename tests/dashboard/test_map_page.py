@@ -143,7 +143,7 @@ def test_coloured_by_probability_the_map_tells_how_many_have_one(workbench: Work
     )
 
 
-def test_the_map_speaks_of_the_run_that_is_chosen(workbench: Workbench, drawn: list[int]) -> None:
+def test_the_map_shows_the_chosen_run(workbench: Workbench, drawn: list[int]) -> None:
     at = open_page("map", box="-1,3,-1,100")
     with database.transaction(workbench.engine) as db:
         predict, train = (db.query(Run).filter_by(kind=kind).one().id for kind in ("predict", "train"))

@@ -79,7 +79,7 @@ def test_images_alone_are_shown_and_each_page_names_the_commands_that_make_the_r
         ("map", [], ["map"]),
     ],
 )
-def test_what_is_there_already_is_not_among_the_commands(
+def test_commands_leave_out_what_exists_already(
     workbench: Workbench, page: str, gone: list[str], left: list[str]
 ) -> None:
     with database.transaction(workbench.engine) as db:
@@ -87,7 +87,7 @@ def test_what_is_there_already_is_not_among_the_commands(
     assert chains(open_page(page)) == [left]
 
 
-def test_an_overview_without_retrieval_or_reports_names_what_they_rest_on(workbench: Workbench) -> None:
+def test_an_overview_without_retrieval_or_reports_lists_the_required_jobs(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         db.execute(delete(Metric).where(or_(Metric.split == "reports", Metric.name.startswith("p_at_"))))
     assert chains(open_page("overview")) == [["evaluate"], ["evaluate"]]

@@ -104,7 +104,7 @@ def test_the_second_page_goes_on_where_the_first_ends(workbench: Workbench) -> N
         {"image": "99999999999999999999", "k": "1000000", "by": "x", "index": "../..", "kind": "x", "dataset": "x"},
     ],
 )
-def test_nonsense_in_the_address_is_left_aside(workbench: Workbench, parameters: dict[str, str]) -> None:
+def test_invalid_parameters_in_the_url_are_ignored(workbench: Workbench, parameters: dict[str, str]) -> None:
     for name in PAGES:
         assert not open_page(name, **parameters).exception, name
 
@@ -120,13 +120,13 @@ def test_each_outcome_leads_to_as_many_cases_as_it_counts(workbench: Workbench) 
         assert {card["mark"] for card in shown} <= {outcome}
 
 
-def test_what_needs_attention_leads_to_it(workbench: Workbench) -> None:
+def test_items_that_need_attention_are_links(workbench: Workbench) -> None:
     link = cell(open_page("overview"), "attention", "Missed pneumonia")
     page, parameters = asked(link["href"])
     assert (page, parameters) == ("cases", {**PINNED, "outcome": "FN"})
 
 
-def test_figures_stand_beside_their_interval_their_n_and_the_original_tool(workbench: Workbench) -> None:
+def test_metrics_are_shown_with_interval_n_and_the_original_tool(workbench: Workbench) -> None:
     real(workbench)
     rows = linked(open_page("overview"), "classification")["rows"]
     recall = next([one["text"] for one in row] for row in rows if row[0]["text"] == "Recall (sensitivity)")
@@ -254,7 +254,7 @@ def test_the_overview_holds_each_embedder_against_the_original_tool_on_real_film
 
 
 @pytest.mark.parametrize("hosts", ["", "films.example.org"])
-def test_the_folder_of_a_dataset_is_told_at_this_machine_alone_and_as_it_is_written(
+def test_the_folder_of_a_dataset_is_shown_only_locally_and_verbatim(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, hosts: str
 ) -> None:
     with database.transaction(workbench.engine) as db:
@@ -373,7 +373,7 @@ def test_the_overview_counts_patients_with_films_in_test_and_elsewhere(workbench
     assert "Run 1: ingest" in said(open_page(page, **parameters))
 
 
-def test_the_overview_leads_to_doubted_labels_contradicting_reports_and_stale_indexes(workbench: Workbench) -> None:
+def test_the_overview_links_to_disputed_labels_contradicting_reports_and_outdated_indexes(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         ill = db.scalars(select(Image).where(Image.label == 1)).first()
         assert ill is not None

@@ -124,7 +124,7 @@ def test_a_run_that_stored_no_heatmap_of_an_image_has_none_to_show(client: TestC
     assert answer.headers["cache-control"] == "no-store"
 
 
-def test_a_database_that_does_not_answer_is_said_in_one_line(
+def test_an_unreachable_database_is_reported_in_one_line(
     client: TestClient, workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     urls = [pictures.image_url(image(workbench).sha256), heat_url(workbench)]

@@ -89,7 +89,7 @@ def test_reports_are_filtered_by_what_is_wrong_with_them_and_by_score(
             assert f"**{problem}**" in told
 
 
-def test_a_problem_names_what_it_rests_on_as_plain_text_and_nothing_is_told_that_says_nothing(
+def test_a_problem_lists_its_reasons_as_plain_text_and_trivial_facts_are_omitted(
     workbench: Workbench, first: Report
 ) -> None:
     claims = ["Pneumonia: the image is labelled normal", "*12 mm*: no scale", "*12 mm*: no scale"]
@@ -178,7 +178,7 @@ def test_contradicting_the_classifier_and_being_uncertain_where_it_decides_are_t
     assert "1 of 24 reports" in undecided and "**uncertain, unlike the classifier**" in undecided
 
 
-def test_a_remark_on_a_report_is_about_the_run_in_view_and_a_list_tells_which_run_found_it(
+def test_notes_on_a_report_are_about_the_selected_run_and_a_list_names_the_run_it_is_filtered_by(
     workbench: Workbench, first: Report
 ) -> None:
     scored = in_view(workbench).question.run_id
@@ -224,7 +224,7 @@ def test_a_remark_on_a_report_is_about_the_run_in_view_and_a_list_tells_which_ru
         assert "the notes below each report" not in said(open_page("reports", **asked_for))
 
 
-def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_place_among_cases(
+def test_a_case_reached_from_a_list_of_reports_links_back_to_it_and_has_no_position_in_a_list(
     workbench: Workbench,
 ) -> None:
     asked_for = {"score": "keyword_alignment", "score_low": "0.5", "strategy": "basic", "page": "1"}
@@ -237,7 +237,7 @@ def test_a_case_reached_from_a_list_of_reports_leads_back_to_it_and_claims_no_pl
     assert asked(back["href"]) == ("reports", PINNED | asked_for)
 
 
-def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: Workbench) -> None:
+def test_models_and_strategies_are_shown_with_the_intervals_of_the_evaluation(workbench: Workbench) -> None:
     rows = linked(open_page("reports"), "standings")["rows"]
     assert [row[0]["text"] for row in rows] == [
         f"template / {name}" for name in ("Basic", "Clinical brief", "Clinical structured", "Differential")
@@ -249,7 +249,7 @@ def test_models_and_strategies_stand_with_the_evaluations_intervals(workbench: W
     assert any(" to " in one["text"] for row in rows for one in row[1:])
 
 
-def test_beside_figures_stands_how_many_reports_were_measured_of_those_that_are_written(workbench: Workbench) -> None:
+def test_scores_show_how_many_of_all_reports_were_measured(workbench: Workbench) -> None:
     for page, key in (("reports", "standings"), ("overview", "reports")):
         at = open_page(page)
         assert [row[1]["text"] for row in linked(at, key)["rows"]] == ["6"] * 4
@@ -284,7 +284,7 @@ def test_where_no_label_judges_reports_the_overview_says_so_in_place_of_an_empty
     assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-reports")]
 
 
-def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(
+def test_reports_of_two_models_are_in_rows_and_their_differences_are_highlighted(
     workbench: Workbench, first: Report
 ) -> None:
     second = other_model(workbench, first, first.text.replace("FINDINGS", "FINDINGS: a nodule on the left;"))
@@ -301,7 +301,7 @@ def test_reports_of_two_models_stand_in_rows_and_their_differences_are_marked(
     assert [one["text"] for one in row] == ["Nodule", "not mentioned", "present left"]
 
 
-def test_a_very_long_report_scrolls_in_a_box_of_its_own_and_is_coloured_to_its_end(
+def test_a_very_long_report_scrolls_in_its_own_box_and_is_coloured_to_its_end(
     workbench: Workbench, first: Report
 ) -> None:
     short = "No pneumonia."

@@ -83,7 +83,7 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     assert len(SPAN.findall(said)) == sum(mention.tier != "normality" for mention in read(text))
 
 
-def test_words_for_health_are_not_marked_whatever_is_said_of_them() -> None:
+def test_words_for_normality_are_not_marked_whatever_their_polarity() -> None:
     for text in ("The lungs are clear.", "The lungs are not clear.", "Normal radiograph: less likely."):
         assert read(text) and not SPAN.findall(coloured(text))
     assert SPAN.findall(coloured("Normal radiograph; no effusion.")) == [("green", "effusion")]

@@ -208,7 +208,7 @@ def test_an_image_that_changed_sides_opens_in_both_runs_and_more_of_them_as_a_li
 
 @pytest.mark.parametrize("viewed", ["", "sample", "real"])
 @pytest.mark.parametrize("own", ["sample", "real"])
-def test_a_run_is_stamped_and_leads_on_by_its_own_data_set_whichever_is_in_view(
+def test_a_run_has_the_banner_and_links_of_its_own_dataset_whichever_is_selected(
     workbench: Workbench, own: str, viewed: str
 ) -> None:
     pictures = films(40, seed=1)
@@ -265,7 +265,7 @@ def test_a_kind_that_there_is_not_leaves_the_list_whole(workbench: Workbench) ->
     assert len(linked(open_page("runs", kind="nonsense"), "runs")["rows"]) == len(listed)
 
 
-def test_the_menu_of_other_runs_and_the_comparison_stand_above_the_results(workbench: Workbench) -> None:
+def test_the_menu_of_other_runs_and_the_comparison_are_above_the_results(workbench: Workbench) -> None:
     first, second = opposed(workbench, threshold=0.4)
     drawn = [str(one.proto.id) for one in open_page("runs", run=first, against=second).get("bidi_component")]
     at = {name: next(at for at, one in enumerate(drawn) if one.endswith(f"-{name}")) for name in ("run", "differences")}
@@ -283,7 +283,7 @@ def test_two_runs_that_were_asked_the_same_say_so(workbench: Workbench) -> None:
     assert "Both runs have the same settings" in said(open_page("runs", run=second, against=first))
 
 
-def test_evaluations_show_beside_each_other_only_what_came_out_differently(workbench: Workbench) -> None:
+def test_compared_evaluations_show_only_metrics_that_differ(workbench: Workbench) -> None:
     first, second = another(workbench, "evaluate"), another(workbench, "evaluate")
     measure(workbench, first, accuracy=0.9, auc=0.97, recall=0.8, brier=0.1)
     measure(workbench, second, accuracy=0.88, auc=0.97, recall=0.8)

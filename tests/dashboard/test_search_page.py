@@ -76,7 +76,7 @@ def test_search_by_words_says_that_the_reports_answered(workbench: Workbench) ->
     assert "0 images" in said(open_page("search", by="words", q="right", label="normal"))
 
 
-def test_words_that_are_too_many_to_look_for_are_told(workbench: Workbench) -> None:
+def test_too_many_search_words_are_reported(workbench: Workbench) -> None:
     many = open_page("search", by="words", q=" ".join(["zone", *(f"w{number}" for number in range(40))]))
     assert "Only the first 32 of the 41 different words are looked for." in said(many)
     assert "different words" not in said(open_page("search", by="words", q="zone"))
@@ -97,7 +97,7 @@ def test_an_upload_against_an_index_of_other_weights_is_refused(workbench: Workb
     assert any("build it again with: python -m jobs embed" in str(one.value) for one in at.error)
 
 
-def test_an_uploaded_picture_is_there_for_whoever_comes_back_until_it_is_removed(
+def test_an_uploaded_image_is_kept_when_the_user_returns_until_it_is_removed(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
@@ -234,9 +234,7 @@ def test_a_hit_that_the_run_in_view_did_not_score_opens_as_its_card_says(
 
 
 @pytest.mark.parametrize("split", ["test", "train"])
-def test_the_query_is_a_card_that_tells_what_the_classifier_says_and_leads_to_its_case(
-    workbench: Workbench, split: str
-) -> None:
+def test_the_query_is_a_card_that_shows_its_prediction_and_links_to_its_case(workbench: Workbench, split: str) -> None:
     with database.transaction(workbench.engine) as db:
         image = db.scalars(select(Image.id).where(Image.split == split).order_by(Image.id)).first()
     (card,) = linked(open_page("search", by="image", image=image, k=6), "query")["cards"]
@@ -256,7 +254,7 @@ def test_the_query_is_a_card_that_tells_what_the_classifier_says_and_leads_to_it
         ("found_report", {"by": "words", "q": "Lungs & \u201eHerz\u201c = 100 %?", "in": "texts"}),
     ],
 )
-def test_a_case_that_a_search_found_leads_back_to_it_and_claims_no_place_among_cases(
+def test_a_case_found_by_a_search_links_back_to_it_and_has_no_position_in_a_list(
     workbench: Workbench, key: str, question: dict[str, str]
 ) -> None:
     at = open_page("search", **question, dataset="sample", reviewer="Ada")
@@ -271,7 +269,7 @@ def test_a_case_that_a_search_found_leads_back_to_it_and_claims_no_place_among_c
         assert asked(back["href"]) == ("search", {**PINNED, **question, "dataset": "sample", "reviewer": "Ada"})
 
 
-def test_where_a_case_leads_back_to_is_a_page_of_this_workbench(workbench: Workbench) -> None:
+def test_a_case_links_back_only_to_pages_of_this_app(workbench: Workbench) -> None:
     for back in ("//example.org/", "https://example.org", "javascript:alert(1)", "overview", "?", "search/../x"):
         first, *_ = linked(open_page("case", image=1, back=back), "steps")["steps"]
         assert asked(first["href"])[0] == "cases" and "in the list" in first["text"]
@@ -437,7 +435,7 @@ def test_a_readers_note_is_shown_as_such(workbench: Workbench) -> None:
     assert "**Zebra** pattern" in said(at)
 
 
-def test_near_duplicates_stand_on_the_case_are_counted_and_filter_the_list(workbench: Workbench) -> None:
+def test_near_duplicates_are_shown_on_the_case_counted_and_used_as_a_filter(workbench: Workbench) -> None:
     assert "python -m jobs duplicates" in said(open_page("case", image=1))
     with database.transaction(workbench.engine) as db:
         images = list(db.scalars(select(Image).order_by(Image.id)))

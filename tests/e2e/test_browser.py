@@ -113,7 +113,7 @@ def test_back_and_forward_step_through_the_filters(visit: Visit) -> None:
 SCROLLED = "() => document.querySelector('[data-testid=stMain]').scrollTop"
 
 
-def test_back_from_a_case_leads_to_where_the_reader_was_in_the_list(visit: Visit) -> None:
+def test_back_from_a_case_restores_the_scroll_position_of_the_list(visit: Visit) -> None:
     page = visit.page
     main = page.locator("[data-testid=stMain]")
     card = page.locator("a.card").nth(30)
@@ -262,7 +262,7 @@ def test_in_a_narrow_window_no_choice_is_cut_off(visit: Visit, path: str) -> Non
     assert beyond and max(beyond) <= 1
 
 
-def test_in_a_narrow_window_a_film_stands_beside_its_report_and_not_under_it(visit: Visit) -> None:
+def test_in_a_narrow_window_an_image_is_next_to_its_report_and_not_below_it(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 1024, "height": 800})
     visit.open("/reports")
     card = visit.page.locator("a.card").first
@@ -272,7 +272,7 @@ def test_in_a_narrow_window_a_film_stands_beside_its_report_and_not_under_it(vis
     assert film and column and film["x"] + film["width"] <= column["x"] + column["width"] + 1
 
 
-def test_on_a_phone_hits_stand_two_by_two_and_none_of_their_lines_is_cut(visit: Visit) -> None:
+def test_on_a_phone_hits_are_two_per_row_and_none_of_their_lines_is_cut_off(visit: Visit) -> None:
     visit.page.set_viewport_size({"width": 390, "height": 844})
     visit.open("/case?image=1")
     cards = visit.page.locator(".st-key-similar a.card")

@@ -98,7 +98,7 @@ def test_a_reader_logs_in_sees_pictures_logs_out_and_is_refused(context: Browser
     assert shown == 401, "the browser's cache still has the picture"
 
 
-def test_an_address_that_is_not_allowed_is_told_so_in_one_line(
+def test_an_email_address_without_access_gets_one_line_that_says_so(
     context: BrowserContext, served: Served, issuer: Issuer
 ) -> None:
     issuer.person = {"sub": "2", "email": "eve@elsewhere.net", "email_verified": True}

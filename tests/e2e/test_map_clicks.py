@@ -84,7 +84,7 @@ def test_back_undoes_a_box(visit: Visit, mapped: list[int], quick: bool) -> None
 
 
 @pytest.mark.parametrize("way", ["click", "button", "key"])
-def test_a_box_is_cleared_on_the_map_or_beside_its_figures(visit: Visit, mapped: list[int], way: str) -> None:
+def test_a_box_is_cleared_on_the_map_or_with_the_button(visit: Visit, mapped: list[int], way: str) -> None:
     page = visit.page
     visit.open("/map?box=-1,1,-1,1")
     expect(page.get_by_text("1 image in the box")).to_be_visible()

@@ -33,7 +33,7 @@ def judged(visit: Visit, number: int, total: int = 20) -> None:
     visit.drawn()
 
 
-def test_three_films_are_judged_by_keyboard_one_taken_back_and_all_leave_as_csv(
+def test_three_images_are_reviewed_by_keyboard_one_is_undone_and_all_are_downloaded_as_csv(
     visit: Visit, pictures: list[Film], tmp_path: Path
 ) -> None:
     page = visit.page
@@ -118,7 +118,7 @@ def test_no_file_name_label_or_number_is_in_the_page_before_the_verdict(visit: V
     expect(page.get_by_role("table")).to_contain_text("Label")
 
 
-def test_a_film_is_judged_on_a_phone(visit: Visit) -> None:
+def test_an_image_is_reviewed_on_a_phone(visit: Visit) -> None:
     page = visit.page
     page.set_viewport_size({"width": 390, "height": 844})
     visit.open("/reviews?reviewer=Dora")

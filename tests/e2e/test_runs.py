@@ -88,7 +88,9 @@ def test_a_file_is_saved_by_its_link_and_the_page_stays(visit: Visit, engine: En
     assert visit.page.url.endswith(f"/runs?run={heatmaps.run_id}")
 
 
-def test_a_file_that_cannot_be_had_says_why_in_a_tab_of_its_own(visit: Visit, engine: Engine, folder: Path) -> None:
+def test_a_file_that_cannot_be_downloaded_shows_the_reason_in_a_new_tab(
+    visit: Visit, engine: Engine, folder: Path
+) -> None:
     with database.transaction(engine) as db:
         heatmaps = db.scalars(select(Artifact).where(Artifact.name == "heatmaps")).one()
     path = folder / "artifacts" / heatmaps.path

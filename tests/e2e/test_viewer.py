@@ -156,7 +156,7 @@ def test_opacity_zero_shows_no_colour_and_h_brings_it_back_without_another_reque
     assert len([url for url in asked if "/heat/" in url]) == 1
 
 
-def test_the_film_is_there_whatever_the_size_of_the_viewer(visit: Visit) -> None:
+def test_the_image_is_drawn_whatever_the_size_of_the_viewer(visit: Visit) -> None:
     film = io.BytesIO()
     Picture.fromarray(np.full((224, 224), 100, np.uint8)).save(film, "PNG")  # 225 / (225 / 224) < 224 in a double
     visit.page.route("**/static/image/*", lambda route: route.fulfill(body=film.getvalue(), content_type="image/png"))
@@ -428,7 +428,7 @@ def test_a_colour_jpeg_is_shown_in_the_grey_that_the_classifier_sees(
     assert (drawn(visit.page) == decode(encoded.getvalue()).pixels[..., None]).all()
 
 
-def test_without_a_heatmap_nothing_speaks_of_one(visit: Visit) -> None:
+def test_without_a_heatmap_nothing_mentions_one(visit: Visit) -> None:
     page = visit.page
     visit.open("/case?image=2&run=3")  # of the training split: the prediction run did not see it
     assert scale(page) > 100

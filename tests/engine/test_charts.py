@@ -285,14 +285,14 @@ def coloured(made: alt.Chart, colour: str, tmp_path: Path) -> int:
     return int((np.abs(picture - wanted) < 8).all(axis=2).sum())
 
 
-def test_failures_are_drawn_larger_where_outcomes_are_looked_at(tmp_path: Path) -> None:
+def test_failures_are_drawn_larger_if_points_are_coloured_by_outcome(tmp_path: Path) -> None:
     counts = LAID["outcome"].value_counts().to_dict()
     made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=counts, total=120)
     assert coloured(made, style.OUTCOME_COLOURS["FN"], tmp_path) > 20 * 22  # what the others' size would cover
 
 
 @pytest.mark.parametrize("by", ["outcome", "probability"])
-def test_where_nothing_is_judged_points_are_as_dark_as_where_labels_are_looked_at(by: str, tmp_path: Path) -> None:
+def test_without_outcomes_points_are_as_dark_as_when_coloured_by_label(by: str, tmp_path: Path) -> None:
     unseen = LAID.assign(outcome="not judged", probability=np.nan)
     made = retrieval.image_map(unseen, method="UMAP", by=by, counts={"not judged": 120}, total=120)
     assert darkest(made, tmp_path) == darkest(
