@@ -60,7 +60,7 @@ def test_the_browsers_tab_names_the_page_its_case_or_run_and_the_tool(visit: Vis
 def test_a_failure_leads_from_the_overview_to_its_reports_and_back(visit: Visit) -> None:
     page = visit.page
     visit.open("/")
-    page.get_by_role("link", name="Pneumonia that the model missed (FN)").click()
+    page.get_by_role("link", name="Missed pneumonia (FN)").click()
     expect(page).to_have_url(f"{visit.address}/cases?outcome=FN&run=3")
     page.locator("a.card").first.click()
     page.wait_for_url("**/case?outcome=FN&run=3&image=*")

@@ -35,7 +35,7 @@ def test_from_a_failure_to_why_to_similar_cases_to_the_report_to_a_review(visit:
     page.get_by_label("Your name").fill("Reader One")
     page.get_by_label("Your name").press("Enter")
     page.get_by_role("button", name="Normal").click()
-    expect(page.get_by_role("table").first).to_contain_text("You said")
+    expect(page.get_by_role("table").first).to_contain_text("Your verdict")
     image = re.search(r"image=(\d+)", case)[1]  # type: ignore[index]
     visit.open(f"/case?image={image}")
     expect(page.get_by_role("table").filter(has_text="Reader One")).to_contain_text("Normal")

@@ -137,7 +137,7 @@ def test_a_near_duplicate_leads_to_its_twin_and_back_and_is_counted_and_filtered
     expect(page.get_by_text("A near-duplicate is in test")).to_be_visible()
     twin = page.get_by_role("link", name="twin.png").last
     expect(twin).to_contain_text("of 256 hash bits differ")
-    expect(twin).to_contain_text("another patient by its name")
+    expect(twin).to_contain_text("different patient key")
     twin.click()
     expect(page.get_by_text("A near-duplicate is in train")).to_be_visible()
     page.go_back()
