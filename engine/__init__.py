@@ -1,1 +1,1 @@
-"""What computes: images, classifiers, reports, retrieval and metrics; knows no database, page or command line."""
+"""Everything that computes: images, classifiers, reports, retrieval, metrics; knows no database, pages or jobs."""

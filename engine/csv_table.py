@@ -1,4 +1,4 @@
-"""How the rows of a CSV file that people make are read: between commas, semicolons or tabs, none cut in silence."""
+"""Reading CSV files made by people: comma, semicolon or tab as the delimiter; a malformed row is an error."""
 
 import csv
 from collections.abc import Callable, Iterator, Sequence
@@ -11,19 +11,18 @@ SPOKEN = {",": "a comma", ";": "a semicolon", "\t": "a tab"}
 
 
 class Table(NamedTuple):
-    """heads: of the columns, stripped, in small letters. rows: (line number, cells) of each row that has any."""
+    """heads: column names, stripped and lower-cased. rows: (line number, cells) of each row that is not empty."""
 
     heads: list[str]
     rows: Iterator[tuple[int, list[str]]]
 
 
 def table(stream: TextIO, *, name: str, fits: Callable[[Sequence[str]], bool]) -> Table:
-    """A stream, opened with newline="", from its head on; whose delimiter is the first by which the heads fit, else the
-    comma.
+    """The table in a stream opened with newline="", header line first.
 
-    Raises InputError that names file and line, also while rows are read: where quotation marks are not in pairs, a row
-    has more cells than there are heads, as a decimal comma or a text without quotation marks makes of one, or what is
-    read is no text.
+    fits: whether column names are the expected ones; the first delimiter whose column names fit is used, else a comma.
+    Raises InputError that names file and line, also while rows are being read: for unbalanced quotation marks, for a
+    row with more cells than columns (an unquoted decimal comma or text, for example), and for content that is not text.
     """
     first = stream.readline()
     _refuse_binary(first, name, 1)
@@ -52,14 +51,15 @@ def _rows(stream: TextIO, mark: str, name: str, columns: int) -> Iterator[tuple[
         _refuse_binary("".join(row), name, line)
         if any(cell.strip() for cell in row[columns:]):
             raise InputError(
-                f"{name}, line {line}: {len(row)} cells under {columns} heads; put a cell that holds {SPOKEN[mark]} "
-                "between quotation marks"
+                f"{name}, line {line}: {len(row)} cells for {columns} columns; put a cell that contains {SPOKEN[mark]} "
+                "in quotation marks"
             )
         if any(row):
             yield line, row
 
 
 def _refuse_binary(text: str, name: str, line: int) -> None:
-    """Raises InputError for NUL, which UTF-16 without a mark is full of, and PostgreSQL keeps none of."""
+    """Raises InputError for NUL characters: UTF-16 without a byte order mark is full of them, and PostgreSQL cannot
+    store them."""
     if "\0" in text:
-        raise InputError(f"{name}, line {line}: holds NUL, which no text does; save it as CSV UTF-8")
+        raise InputError(f"{name}, line {line}: contains NUL characters, so it is not UTF-8 text; save it as CSV UTF-8")

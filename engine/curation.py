@@ -1,4 +1,4 @@
-"""Which of a folder's files become images of the dataset, and why each of the others does not."""
+"""Which files of a folder become images of the dataset, and why each of the others is skipped."""
 
 import hashlib
 import os
@@ -15,15 +15,15 @@ from engine.errors import UnreadableImageError
 
 PATIENT = "patient-"
 Name = tuple[str, str]
-"""What files of one patient share: whether it is a group, a published key or one image alone, and which."""
+"""An identifier that files of one patient share: its kind ("group", published "key" or single "image") and value."""
 SPLIT_ORDER = ("test", "val", "train", None)
-"""Of copies in several splits the first is kept: a test image must not be seen in training."""
+"""Of copies in several splits, the copy in the first of these is kept: a test image must not be seen in training."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """A file that decodes: its content's hash, its upright size, a token that groups its patient's files, and the
-    attributes that its record or header tell."""
+    """A file that decodes: hash of its content, upright size in pixels, a token that groups the patient's files, and
+    the attributes from its record or header."""
 
     record: Record
     sha256: str
@@ -35,7 +35,7 @@ class Inspected:
 
 @dataclass(frozen=True)
 class CuratedImage:
-    """One distinct image. file_count: its byte-identical files of the same split and label."""
+    """One distinct image. file_count: the number of byte-identical files with its split and label, itself included."""
 
     sha256: str
     path: str
@@ -51,17 +51,17 @@ class CuratedImage:
 
 @dataclass(frozen=True)
 class Curated:
-    """Distinct images and left-out files, both in path order."""
+    """Distinct images and skipped files, both sorted by path."""
 
     images: tuple[CuratedImage, ...]
     skipped: tuple[Skipped, ...]
 
 
 def inspect(root: Path, record: Record, *, artifacts: Path, key: bytes) -> Inspected | Skipped:
-    """Read, hash and decode one file and write its thumbnail; content that has a thumbnail is not decoded again.
+    """Read, hash and decode one file and write its thumbnail; content that already has a thumbnail is not decoded.
 
-    key: random bytes that patients' numbers are hashed with; see engine.dicom.patient_token.
-    Raises OSError where the thumbnail cannot be written; a file that cannot be read is skipped.
+    key: random bytes that patient numbers are hashed with; see engine.dicom.patient_token.
+    Raises OSError if the thumbnail cannot be written; a file that cannot be read is returned as Skipped.
     """
     try:
         data = images.read_bytes(root / record.path)
@@ -87,7 +87,7 @@ def inspect(root: Path, record: Record, *, artifacts: Path, key: bytes) -> Inspe
 
 
 def _write(path: Path, data: bytes) -> None:
-    """The whole file or none. Not flushed to the disk one by one: that would take longer than everything else."""
+    """Write the file whole or not at all. Without fsync: for each thumbnail it would take longer than all the rest."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{os.getpid()}-{threading.get_ident()}")
     try:
@@ -98,13 +98,13 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def curate(files: Iterable[Inspected], *, known_keys: Mapping[str, str]) -> Curated:
-    """Distinct images out of decoded files.
+    """Distinct images from decoded files.
 
-    Equal bytes under both labels, or a file whose name or sheet gives a cause of pneumonia while its label is NORMAL,
-    are mislabelled and skipped. Of other copies one is kept (SPLIT_ORDER, then path) and the rest are duplicates.
-    Files with one patient_group get one patient key, and so do the patients whose film the same bytes are said to be.
-    known_keys: sha256 to patient key, from earlier ingests, so that keys stay as they are when a patient's files are
-    added later.
+    Identical bytes with both labels, or a file labelled NORMAL whose name or sheet gives a cause of pneumonia, are
+    skipped as mislabelled. Of other identical files one is kept (by SPLIT_ORDER, then path); the rest are duplicates.
+    Files with the same patient_group get the same patient key. If identical files are assigned to different patients,
+    those patients are merged. known_keys: sha256 -> patient key from earlier ingests, so that keys stay stable when
+    files of a patient are added later.
     """
     copies: dict[str, list[Inspected]] = defaultdict(list)
     for file in files:
@@ -126,7 +126,7 @@ def curate(files: Iterable[Inspected], *, known_keys: Mapping[str, str]) -> Cura
 
 
 def _mislabelled(same: Sequence[Inspected]) -> list[Skipped]:
-    """Every copy, where their labels contradict each other or a known cause."""
+    """All copies as skipped, if their labels contradict each other or a known cause; else []."""
     by_label: dict[int | None, str] = {file.record.label: file.record.path for file in reversed(same)}
     if 0 in by_label and 1 in by_label:
         return [
@@ -145,7 +145,7 @@ def _mislabelled(same: Sequence[Inspected]) -> list[Skipped]:
 
 
 def _image(same: Sequence[Inspected]) -> CuratedImage:
-    """The image that the copies, best first, stand for; its patient key is still to come."""
+    """The image for these copies, the preferred one first; the patient key is filled in later."""
     best = same[0]
     label = next((file.record.label for file in same if file.record.label is not None), None)
     cause = next((file.record.cause for file in same if file.record.cause is not None), None)
@@ -172,7 +172,7 @@ def _patient_name(file: Inspected) -> Name:
 
 
 def _joined(copies: Mapping[str, Sequence[Inspected]]) -> dict[Name, Name]:
-    """Each name of a patient, and the one name that stands for all that copies of a film join (union-find)."""
+    """Each patient identifier -> the representative of all identifiers that identical files connect (union-find)."""
     above: dict[Name, Name] = {}
 
     def top(name: Name) -> Name:
@@ -191,8 +191,8 @@ def _patient_keys(
 ) -> dict[str, str]:
     """Each kept image's sha256 -> pseudonymous patient key.
 
-    A patient who is known by a sheet's or DICOM's number is called after one of their own images: nothing can be
-    computed back from that, and no key or list has to be kept secret to continue it.
+    A patient known by a number from a sheet or DICOM header is named after the hash of one of their own images: the
+    number cannot be recovered from it, and no secret key or list is needed to extend it later.
     """
     joined = _joined(copies)
     published: dict[Name, str] = {}

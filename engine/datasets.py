@@ -1,4 +1,4 @@
-"""Which files a folder holds, and what their places, names and label sheet say about them."""
+"""The files of a dataset folder, and what their paths, names and the label sheet say about them."""
 
 import hashlib
 import os
@@ -18,13 +18,13 @@ SPLITS = ("train", "val", "test")
 LABELS = {"normal": 0, "pneumonia": 1}
 SHEET = "labels.csv"
 REPORTS = "reports.csv"
-"""What a person wrote of the images; see engine.reporting.reference_reports."""
+"""Reference reports written by people; see engine.reporting.reference_reports."""
 SHEET_LABELS = {"": None, "0": 0, "1": 1, "0.0": 0, "1.0": 1, **LABELS}
 SHEET_SPLITS = ("", *SPLITS)
 SHEET_COLUMNS = ("file", "label", "split", "patient", "cause")
-"""Columns of a label sheet that are no attributes."""
+"""Columns of a label sheet that are not attributes."""
 MOST_VALUES = 50
-"""Different values of an attribute; a column with more tells patients apart, not groups of them."""
+"""Maximum number of distinct values of an attribute; a column with more identifies patients rather than groups."""
 SHEET_CAUSES = {"": None, "bacterial": "bacterial", "bacteria": "bacterial", "viral": "viral", "virus": "viral"}
 SUFFIXES = (".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp", ".gif", ".jp2", ".j2k", ".pgm", ".ppm", ".dcm")
 IGNORED = ("__macosx", "thumbs.db", "desktop.ini")
@@ -34,22 +34,22 @@ NORMAL_NAME = re.compile(r"((?:NORMAL\d{0,9}-)?IM-\d{1,9})(?:-\d+)+", re.IGNOREC
 
 @dataclass(frozen=True)
 class Record:
-    """One file that may be an image. path: posix, relative to the folder. None is unknown."""
+    """One file that may be an image. path: POSIX, relative to the folder. None means unknown."""
 
     path: str
     split: str | None = None
     label: int | None = None
     cause: str | None = None
     patient_key: str | None = None
-    """From a name of the Kaggle set, and pseudonymous as that is."""
+    """From a file name of the Kaggle set, which is already pseudonymous."""
     patient_group: str | None = None
-    """From the label sheet: groups files, is never stored."""
+    """From the label sheet; used to group files and never stored."""
     attributes: Attributes = ()
 
 
 @dataclass(frozen=True)
 class Skipped:
-    """One file that is left out. reason: a slug to count by; duplicate_of: sha256 of the image that stands for it."""
+    """One skipped file. reason: a slug to count by; duplicate_of: sha256 of the image that represents it."""
 
     path: str
     reason: str
@@ -59,7 +59,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Listing:
-    """A folder's files before any is read. layout: kaggle, sheet or unlabelled; fingerprint: sha256, hex."""
+    """A folder's files before any is opened. layout: kaggle, sheet or unlabelled. fingerprint: sha256, hex."""
 
     root: Path
     layout: str
@@ -69,13 +69,13 @@ class Listing:
 
 
 def list_folder(folder: Path, *, further: Sequence[str] = ()) -> Listing:
-    """What `folder` holds, in path order; hidden files, __MACOSX, Thumbs.db, desktop.ini and its reports.csv do not
-    count.
+    """The files of `folder`, sorted by path; hidden files, __MACOSX, Thumbs.db, desktop.ini and its reports.csv are
+    ignored.
 
-    A labels.csv wins over folder names; train|val|test/NORMAL|PNEUMONIA may be in any case, one level down, or without
-    splits; anything else is unlabelled. The fingerprint changes with any file's path, size or modification time.
-    further: columns of the label sheet that are attributes beside attributes.KNOWN.
-    Raises InputError for a missing or empty folder, one with several data sets, or a label sheet that is not usable.
+    A labels.csv takes precedence over folder names. train|val|test/NORMAL|PNEUMONIA may be in any case, one level down,
+    or without splits; any other layout is unlabelled. The fingerprint changes with any file's path, size or
+    modification time. further: columns of the label sheet that are attributes in addition to attributes.KNOWN.
+    Raises InputError for a missing or empty folder, one with several datasets, or an unusable label sheet.
     """
     root = folder.resolve()
     if not root.is_dir():
@@ -103,8 +103,8 @@ def list_folder(folder: Path, *, further: Sequence[str] = ()) -> Listing:
 def patient_of(name: str) -> tuple[str | None, str | None]:
     """(patient key, cause) from a file name of the Kaggle set, (None, None) from any other.
 
-    person100_bacteria_475.jpeg: ('bacterial-100', 'bacterial'), for the numbering restarts with each cause, so that
-    only number and cause together make a patient. NORMAL2-IM-1427-0001.jpeg: ('NORMAL2-IM-1427', None).
+    person100_bacteria_475.jpeg gives ('bacterial-100', 'bacterial'): the numbering restarts with each cause, so only
+    number and cause together identify a patient. NORMAL2-IM-1427-0001.jpeg gives ('NORMAL2-IM-1427', None).
     """
     stem = PurePosixPath(name).stem
     if found := PNEUMONIA_NAME.fullmatch(stem):
@@ -116,10 +116,10 @@ def patient_of(name: str) -> tuple[str | None, str | None]:
 
 
 def spelling(held: set[str]) -> Callable[[str], str]:
-    """What makes of a path in a sheet the path below the folder that it means; one that means none stays as it is.
+    """A function that maps a path as written in a sheet to the folder's spelling of it; unknown paths stay unchanged.
 
-    held: the folder's paths, whose spelling counts: macOS may write as two characters (NFD) what the sheet has as one
-    (NFC), and the sheet may have Windows' backslashes.
+    held: the folder's paths, in the spelling to return. macOS may store as two characters (NFD) what the sheet writes
+    as one (NFC), and the sheet may use Windows backslashes.
     """
     composed = {unicodedata.normalize("NFC", path): path for path in sorted(held)}
 
@@ -135,7 +135,7 @@ def _below(path: str) -> PurePosixPath:
 
 
 def _walk(root: Path, skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
-    """(relative path, bytes, mtime in ns) of every regular file; what cannot be looked at goes to `skipped`."""
+    """(relative path, size in bytes, mtime in ns) of every regular file; anything else is added to `skipped`."""
 
     def unreadable(error: OSError) -> None:
         path = Path(os.fsdecode(error.filename)).relative_to(root).as_posix()
@@ -157,7 +157,7 @@ def _walk(root: Path, skipped: list[Skipped]) -> Iterator[tuple[str, int, int]]:
 
 
 def _look(root: Path, file: Path) -> tuple[str, str, int, int]:
-    """(reason to skip or '', detail, bytes, mtime in ns), without opening the file."""
+    """(reason to skip or '', detail, size in bytes, mtime in ns), without opening the file."""
     try:
         if file.is_symlink() and not file.resolve(strict=True).is_relative_to(root):
             return "link", "a link that leaves the folder is not followed", 0, 0
@@ -176,12 +176,15 @@ def _counts(name: str) -> bool:
 
 
 def _printable(path: str) -> str:
-    """`path` as it can be stored: bytes that are not UTF-8 escaped."""
+    """`path` in a form that can be stored: bytes that are not UTF-8 are escaped."""
     return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _kaggle_base(root: Path, paths: Sequence[str]) -> tuple[str, ...] | None:
-    """The folder parts above split or class folders: () or one name; None where the layout is another."""
+    """The folder parts above the split or class folders: () or one name; None if the layout is a different one.
+
+    Raises InputError where several folders hold splits or classes.
+    """
     bases = set()
     for path in paths:
         folders = PurePosixPath(path).parts[:-1]
@@ -194,14 +197,14 @@ def _kaggle_base(root: Path, paths: Sequence[str]) -> tuple[str, ...] | None:
     if len(bases) > 1:
         names = ", ".join(sorted("/".join(base) for base in bases))
         raise InputError(
-            f"folder {root} holds several data sets ({names}); ingest one of them at a time, or where they are splits "
-            "of one, call them train, val and test"
+            f"folder {root} holds several datasets ({names}); ingest them one at a time, or if they are splits of one "
+            "dataset, rename them train, val and test"
         )
     return bases.pop()
 
 
 def _split_and_label(folders: Sequence[str]) -> tuple[str | None, int] | None:
-    """What SPLIT/CLASS or CLASS at the start of `folders` means; None where they are neither."""
+    """(split or None, label) for folders that start with SPLIT/CLASS or CLASS; None for any others."""
     names = [name.lower() for name in folders[:2]]
     if len(names) == 2 and names[0] in SPLITS and names[1] in LABELS:
         return names[0], LABELS[names[1]]
@@ -221,23 +224,23 @@ def _by_folders(base: tuple[str, ...], paths: Sequence[str], skipped: list[Skipp
 
 
 def _outside(path: str, detail: str) -> Skipped:
-    """A file that the layout has no place for."""
+    """A skipped file that is not part of the layout."""
     if PurePosixPath(path).suffix.lower() in SUFFIXES:
         return Skipped(path, "not-listed", detail)
     return Skipped(path, "not-an-image", "neither an image nor DICOM by its name")
 
 
 def _by_name(record: Record) -> Record:
-    """The record with what its file name says added."""
+    """The record completed with what its file name says."""
     key, cause = patient_of(record.path)
-    told = attributes.merged(record.attributes, attributes.of_file_name(key, record.label))
-    return replace(record, patient_key=key, cause=record.cause or cause, attributes=told)
+    known = attributes.merged(record.attributes, attributes.of_file_name(key, record.label))
+    return replace(record, patient_key=key, cause=record.cause or cause, attributes=known)
 
 
 def _by_sheet(
     root: Path, sheet: str, paths: Sequence[str], skipped: list[Skipped], further: Sequence[str]
 ) -> list[Record]:
-    """Records in the sheet's order; its files that are absent, and the folder's that it does not name, are skipped."""
+    """Records in the sheet's order; files listed but absent, and files present but not listed, are skipped."""
     present = set(paths) - {sheet}
     held = present | {file.path for file in skipped}
     spelled = spelling(held)
@@ -246,7 +249,7 @@ def _by_sheet(
         record = replace(record, path=spelled(record.path))
         earlier = named.setdefault(record.path, record)
         if earlier != record:
-            raise InputError(f"{SHEET}, line {line}: '{record.path}' is named twice, and differently; keep one line")
+            raise InputError(f"{SHEET}, line {line}: '{record.path}' is listed twice with different values; keep one")
     _refuse_identifiers(record.attributes for record in named.values())
     absent = named.keys() - held
     skipped += [Skipped(path, "absent", f"{SHEET} names it, the folder does not hold it") for path in absent]
@@ -255,7 +258,7 @@ def _by_sheet(
 
 
 def _refuse_identifiers(known: Iterable[Attributes]) -> None:
-    """Raises InputError where an attribute has more than MOST_VALUES values."""
+    """Raises InputError if an attribute has more than MOST_VALUES distinct values."""
     values: dict[str, set[str]] = {}
     for name, value in (pair for pairs in known for pair in pairs):
         values.setdefault(name, set()).add(value)
@@ -268,35 +271,36 @@ def _refuse_identifiers(known: Iterable[Attributes]) -> None:
 
 
 def _sheet_rows(sheet: Path, further: Sequence[str]) -> Iterator[tuple[int, Record]]:
-    """(line number, record) of each row of labels.csv. Raises InputError for columns or values that are not known."""
+    """(line number, record) of each row of labels.csv. Raises InputError for missing columns or invalid values."""
     try:
         with sheet.open(encoding="utf-8-sig", newline="") as stream:
             columns, rows = table(stream, name=SHEET, fits=lambda heads: {"file", "label"} <= set(heads))
             if missing := [name for name in ("file", "label") if name not in columns]:
                 raise InputError(
-                    f"{SHEET} lacks column {' and '.join(missing)}; expected file, label and if known split, patient, "
-                    f"cause, found: {', '.join(columns) or 'nothing'}"
+                    f"{SHEET} lacks column {' and '.join(missing)}; expected file, label and, if known, split, "
+                    f"patient, cause; found: {', '.join(columns) or 'nothing'}"
                 )
-            told = [name for name in columns if name in attributes.KNOWN or name in further]
-            if absent := [name for name in further if name not in told]:
+            wanted = [name for name in columns if name in attributes.KNOWN or name in further]
+            if absent := [name for name in further if name not in wanted]:
                 raise InputError(f"{SHEET} lacks column {' and '.join(absent)}; found: {', '.join(columns)}")
-            if twice := next((name for name in (*SHEET_COLUMNS, *told) if columns.count(name) > 1), None):
-                raise InputError(f"{SHEET}: column '{twice}' stands there twice; keep one")
+            if twice := next((name for name in (*SHEET_COLUMNS, *wanted) if columns.count(name) > 1), None):
+                raise InputError(f"{SHEET}: column '{twice}' appears twice; keep one")
             for line, row in rows:
                 values = {name: row[at].strip() if at < len(row) else "" for at, name in enumerate(columns)}
                 if any(values.values()):  # spreadsheets leave empty rows
-                    yield line, _sheet_record(line, values, told)
+                    yield line, _sheet_record(line, values, wanted)
     except UnicodeDecodeError as error:
         raise InputError(f"{SHEET} cannot be read ({error}); save it as CSV UTF-8") from error
     except OSError as error:
-        raise InputError(f"{SHEET} cannot be read: {error.strerror}; check what it is, and who may read it") from error
+        raise InputError(f"{SHEET} cannot be read: {error.strerror}; check the file and its permissions") from error
 
 
-def _sheet_record(line: int, row: dict[str, str], told: Sequence[str]) -> Record:
+def _sheet_record(line: int, row: dict[str, str], wanted: Sequence[str]) -> Record:
+    """The record of a row, with the wanted columns as attributes. Raises InputError that names the line."""
     path = _below(row["file"])
     if not path.parts or path.is_absolute() or ".." in path.parts:
         raise InputError(
-            f"{SHEET}, line {line}: file '{row['file']}' is no path from the folder down, such as sub/film.png; "
+            f"{SHEET}, line {line}: file '{row['file']}' is not a path relative to the folder, such as sub/film.png; "
             "correct the line"
         )
     label, split, cause = row["label"].lower(), row.get("split", "").lower(), row.get("cause", "").lower()
@@ -307,7 +311,7 @@ def _sheet_record(line: int, row: dict[str, str], told: Sequence[str]) -> Record
             raise InputError(f"{SHEET}, line {line}: {column} '{value}' is unknown; expected {expected} or nothing")
     group = row.get("patient") or None
     try:
-        film = attributes.attributes_of({name: row[name] for name in told})
+        found = attributes.attributes_of({name: row[name] for name in wanted})
     except InputError as error:
         raise InputError(f"{SHEET}, line {line}: {error}") from error
-    return Record(path.as_posix(), split or None, SHEET_LABELS[label], SHEET_CAUSES[cause], None, group, film)
+    return Record(path.as_posix(), split or None, SHEET_LABELS[label], SHEET_CAUSES[cause], None, group, found)

@@ -1,8 +1,8 @@
-"""What networks run on."""
+"""The device that networks run on."""
 
 
 def available() -> str:
-    """cuda where torch finds a card, else cpu."""
+    """The torch device to use: cuda if torch finds a GPU, else cpu."""
     import torch
 
     return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,5 +1,5 @@
-"""How a DICOM file becomes a grey picture, and what its header says of the film; no name, number or date of the patient
-leaves this module."""
+"""Decoding DICOM files to greyscale images and reading image attributes from their headers; no name, number or date of
+the patient leaves this module."""
 
 import hashlib
 import io
@@ -28,10 +28,10 @@ DECODERS = {
     uid.JPEG2000Lossless: "pylibjpeg",
     uid.JPEG2000: "pylibjpeg",
 }
-"""Transfer syntaxes that are decoded, and by which of pydicom's plugins; named here so that every machine agrees.
-Deflated files are not among them: how large they become is unknown before it is too late."""
+"""Transfer syntaxes that are decoded, and the pydicom plugin for each; fixed so that every machine decodes alike.
+Deflated files are not supported, because their decompressed size is not known in advance."""
 CONVERT = "convert it to an uncompressed one, for example with: gdcmconv --raw FILE NEW"
-"""The way out where a transfer syntax is not decoded."""
+"""Advice for transfer syntaxes that are not decoded."""
 NOBODY = frozenset(
     {
         *("anon", "anonym", "anonymous", "anonymouspatient", "anonymized", "anonymised", "deidentified", "redacted"),
@@ -39,25 +39,25 @@ NOBODY = frozenset(
         *("unknown", "unspecified", "undefined", "noid", "nopatientid", "patient", "patientid"),
     }
 )
-"""PatientIDs, in small letters and digits alone, that stand where a number was taken out or never was."""
+"""Placeholder PatientIDs, reduced to lower-case letters and digits, that identify no patient."""
 HEADER = {"sex": "PatientSex", "age": "PatientAge", "view": "ViewPosition"}
-"""The element of each attribute that a header tells; `device` is manufacturer and model."""
+"""The DICOM element for each attribute; `device` is made of manufacturer and model."""
 DEVICE = ("Manufacturer", "ManufacturerModelName")
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)
 
-# Remarks on small offences against the standard quote the offending value, which may be the patient's name.
+# Warnings about minor violations of the standard quote the offending value, which may be the patient's name.
 warnings.filterwarnings("ignore", module="pydicom")
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)
 
 
 def is_dicom(data: bytes) -> bool:
-    """Whether the bytes are DICOM: the magic word after the preamble, or a first tag of groups 2 or 8 without one."""
+    """Whether the bytes are DICOM: "DICM" after the preamble, or no preamble and a first tag of group 2 or 8."""
     bare = data[:2] in (b"\x02\0", b"\x08\0") and (data[4:6].isalpha() or data[6:8] == b"\0\0")  # a VR, or a length
     return data[128:132] == b"DICM" or bare
 
 
 def size(data: bytes, *, max_pixels: int) -> tuple[int, int]:
-    """(width, height) by the header. Raises UnreadableImageError as `decode` does."""
+    """(width, height) in pixels, from the header. Raises UnreadableImageError as `decode` does."""
     dataset = _read(data, max_pixels, pixels=False)
     return int(dataset.Columns), int(dataset.Rows)
 
@@ -65,8 +65,8 @@ def size(data: bytes, *, max_pixels: int) -> tuple[int, int]:
 def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
     """The single frame as uint8 (h, w), bright where the body absorbs (MONOCHROME1 is inverted).
 
-    Rescaled, then shown through its VOI LUT or first window; without a usable one, 8 bits stay as they are and
-    deeper values go from their 0.5th to their 99.5th percentile. Raises UnreadableImageError.
+    The modality rescale is applied, then the VOI LUT or the first window. Without a usable one, 8-bit values are kept
+    and deeper values are windowed from their 0.5th to their 99.5th percentile. Raises UnreadableImageError.
     """
     dataset = _read(data, max_pixels, pixels=True)
     syntax = dataset.file_meta.TransferSyntaxUID
@@ -84,11 +84,11 @@ def decode(data: bytes, *, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def patient_token(data: bytes, *, key: bytes) -> str | None:
-    """A token that is equal for equal PatientIDs under one `key`, or None where the file names no patient, or has what
-    stands for none (NOBODY, zeros, crosses, signs alone).
+    """A token that is equal for equal PatientIDs under one `key`; None if the file has no PatientID or only a
+    placeholder (NOBODY, zeros, x's, punctuation).
 
-    Patient numbers are short enough to be guessed, so a token is as good as the number to whoever has the key: use
-    a random key, group with the tokens, and store neither.
+    Patient numbers are short enough to be guessed, so anyone with the key can recover the number from a token: use a
+    random key, use the tokens only to group files, and store neither.
     """
     try:
         patient = str(dcmread(io.BytesIO(data), force=True, specific_tags=["PatientID"]).get("PatientID") or "").strip()
@@ -101,8 +101,7 @@ def patient_token(data: bytes, *, key: bytes) -> str | None:
 
 
 def attributes(data: bytes) -> Attributes:
-    """What the header tells of sex, age group, view and device; an element that is not as the standard has it tells
-    nothing."""
+    """Sex, age group, view and device from the header; elements with invalid values are left out."""
     try:
         header = dcmread(io.BytesIO(data), force=True, specific_tags=[*HEADER.values(), *DEVICE])
         given = {name: str(header.get(element) or "") for name, element in HEADER.items()}
@@ -120,7 +119,7 @@ def attributes(data: bytes) -> Attributes:
 
 
 def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
-    """The data set, checked: it holds one frame of a known compression within `max_pixels`."""
+    """The parsed dataset, checked to hold one frame in a supported transfer syntax and within `max_pixels`."""
     if b"1.2.840.10008.1.2.1.99" in data[:1024]:
         name = "Deflated Explicit VR Little Endian"
         raise UnreadableImageError("unsupported", f"DICOM transfer syntax {name}; {CONVERT}")
@@ -128,7 +127,7 @@ def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
         dataset = dcmread(io.BytesIO(data), force=True, stop_before_pixels=not pixels)
         rows, columns = dataset.get("Rows"), dataset.get("Columns")
         frames = int(dataset.get("NumberOfFrames") or 1)
-        if dataset.original_encoding == (True, True):  # what a file without a file meta group is read as
+        if dataset.original_encoding == (True, True):  # pydicom's default for a file without file meta information
             dataset.file_meta.setdefault("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         twelve_bit = syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8
@@ -150,9 +149,9 @@ def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
 
 
 def _check_frame(dataset: Dataset, max_pixels: int) -> None:
-    """Refuse a compressed frame whose own header asks for more than the limit, whatever the data set says."""
+    """Reject a compressed frame whose own header exceeds the limit, whatever the DICOM header says."""
     if dataset.file_meta.TransferSyntaxUID == uid.RLELossless:
-        return  # expands by 64 at most, and pydicom checks the length
+        return  # expands 64-fold at most, and pydicom checks the length
     frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
     with Image.open(io.BytesIO(frame), formats=("JPEG", "JPEG2000")) as picture:
         width, height = picture.size
@@ -177,7 +176,7 @@ def _grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.uint8]:
 
 
 def _voi(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8] | None:
-    """Values through the file's VOI LUT or its first window; None where it has none that shows anything."""
+    """Values after the VOI LUT or the first window; None if there is no usable one."""
     if dataset.get("VOILUTSequence"):
         return _voi_lut(dataset, values)
     center, width = (_first(dataset.get(name)) for name in ("WindowCenter", "WindowWidth"))
@@ -191,9 +190,9 @@ def _voi(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8] | None:
 
 
 def _voi_lut(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8]:
-    """Values through the first VOI LUT (PS3.3 C.11.2.1.1).
+    """Values after the first VOI LUT (PS3.3 C.11.2.1.1).
 
-    pydicom 3.0's apply_voi numbers the entries in as many bits as they are deep, so long tables come out wrong.
+    pydicom 3.0's apply_voi casts table indexes to the bit depth of the entries, so long tables come out wrong.
     """
     table = dataset.VOILUTSequence[0]
     _, first, depth = (int(number) for number in table.LUTDescriptor)

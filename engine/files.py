@@ -1,4 +1,4 @@
-"""How a file or folder appears whole or not at all: written beside its place, flushed to the disk, renamed."""
+"""Atomic writes: a file or folder is written beside its destination, flushed to disk and renamed into place."""
 
 import os
 import secrets
@@ -15,14 +15,14 @@ from numpy.typing import NDArray
 
 @contextmanager
 def whole_file(path: Path) -> Iterator[Path]:
-    """A temporary path in `path`'s folder (made where missing) that becomes `path` once the body ends well.
+    """A temporary path in `path`'s folder (created if missing) that becomes `path` when the body ends without an error.
 
-    Whatever ends the body or the process early leaves an older `path` as it was. Raises OSError.
+    If the body or the process ends early, an existing `path` stays as it was. Raises OSError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}-{secrets.token_urlsafe(6)}{path.suffix}")
     temporary.touch(exist_ok=False)
-    mode = stat.S_IMODE(temporary.stat().st_mode)  # as the umask has it; some writers put a private file in its place
+    mode = stat.S_IMODE(temporary.stat().st_mode)  # from the umask; some writers replace the file by a private one
     try:
         yield temporary
         with temporary.open("rb+") as stream:
@@ -34,21 +34,21 @@ def whole_file(path: Path) -> Iterator[Path]:
 
 
 def write_whole(path: Path, data: bytes | str) -> None:
-    """Write bytes, or text as UTF-8, as one whole file."""
+    """Write bytes, or text as UTF-8, atomically."""
     with whole_file(path) as temporary:
         temporary.write_bytes(data.encode() if isinstance(data, str) else data)
 
 
 def save_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as one whole .npy file."""
+    """Write an array as a .npy file, atomically."""
     with whole_file(path) as temporary:
         np.save(temporary, array, allow_pickle=False)
 
 
 @contextmanager
 def whole_folder(folder: Path) -> Iterator[Path]:
-    """An empty temporary folder beside `folder` that takes its place once the body ends well; what a killed try left
-    there goes first. Raises OSError."""
+    """An empty temporary folder beside `folder` that replaces it when the body ends without an error; leftovers of a
+    killed attempt are removed first. Raises OSError."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -64,7 +64,7 @@ def whole_folder(folder: Path) -> Iterator[Path]:
 
 
 def flush(path: Path) -> None:
-    """Make a file's bytes, or a folder's names, survive a power cut."""
+    """fsync a file's contents, or a folder's entries, so that they survive a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -73,9 +73,9 @@ def flush(path: Path) -> None:
 
 
 def kept_array(path: Path, *shape: int) -> NDArray[Any] | None:
-    """The .npy file that an earlier try left, or None where it is absent, not whole, or of another shape.
+    """The array in a .npy file left by an earlier attempt; None if it is absent, incomplete or of another shape.
 
-    shape: the leading axes that it must have; none accepts any.
+    shape: the required leading dimensions; none given accepts any shape.
     """
     try:
         array: NDArray[Any] = np.load(path, allow_pickle=False)

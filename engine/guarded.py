@@ -1,7 +1,8 @@
-"""How a picture from a stranger is decoded: in a process of its own, which may crash, hang or run out of memory.
+"""Decoding untrusted images in a separate process, which may crash, hang or run out of memory.
 
-The worker (`python -m engine.guarded MEMORY SECONDS`) gets the file's bytes through a pipe and sends back raw pixels;
-nothing is pickled. It has no secrets in its environment, and once its libraries are loaded it opens no file or socket.
+The worker (`python -m engine.guarded MEMORY SECONDS`) receives the file's bytes through a pipe and sends back raw
+pixels; nothing is pickled. Its environment holds no secrets, and once its libraries are loaded it cannot open files or
+sockets.
 """
 
 import codecs
@@ -23,27 +24,27 @@ from engine.errors import InputError, UnreadableImageError
 from engine.images import MAX_PIXELS, Decoded, Pixels, decode
 
 SECONDS = 10.0
-"""What one file may take; 64 million pixels with transparency take 3.5 s."""
+"""Time limit for one file; 64 million pixels with transparency take 3.5 s."""
 MEMORY = 2 * 2**30
-"""Address space of the worker in bytes; 64 million pixels take 1.1 GiB in colour, 1.3 with 16 bits, 1.9 as floats."""
+"""Address space of the worker in bytes; 64 million pixels take 1.1 GiB in colour, 1.3 at 16 bits, 1.9 as floats."""
 STARTING = 60.0
-"""Seconds that the worker's libraries may take to load, on the busiest machine."""
+"""Time limit in seconds for loading the worker's libraries, generous enough for a busy machine."""
 REASONS = ("empty", "not-an-image", "broken", "truncated", "too-large", "unsupported")
 KEPT = ("LD_LIBRARY_PATH", "SYSTEMROOT")
-"""Variables without which the interpreter may not start; the worker gets no other of the server's."""
+"""Environment variables that the interpreter may need to start; the worker gets none of the server's others."""
 READY = b"\x06"
 SIZE = struct.Struct("<Q")
 ANSWER = struct.Struct("<BIIH")
 """kind, height, width, bytes of text; the text and the pixels follow."""
 PICTURE, REFUSED, EXHAUSTED = range(3)
-ADVICE = "save it anew as an 8-bit PNG or JPEG and try again"
+ADVICE = "save it as an 8-bit PNG or JPEG and try again"
 
 
 class GuardedDecoder:
-    """A warm worker that decodes one file at a time; another one takes its place when it dies or takes too long."""
+    """A warm worker process that decodes one file at a time; it is replaced when it dies or takes too long."""
 
     def __init__(self, *, seconds: float = SECONDS, memory: int = MEMORY) -> None:
-        """Start a worker without waiting. seconds: what one file may take. memory: its address space in bytes."""
+        """Start a worker without waiting for it. seconds: time limit for one file. memory: address space in bytes."""
         self._seconds = seconds
         self._command = [sys.executable, "-m", "engine.guarded", str(memory), str(math.ceil(seconds))]
         self._memory = memory
@@ -52,14 +53,14 @@ class GuardedDecoder:
 
     @property
     def process_id(self) -> int:
-        """The worker's process."""
+        """The worker's process id."""
         return self._worker.pid
 
     def decode(self, data: bytes) -> Decoded:
-        """As `engine.images.decode`.
+        """The decoded image, as from `engine.images.decode`.
 
-        Raises UnreadableImageError as that does, and broken where the decoder crashed on the file, too-large where it
-        ran out of memory or time; InputError where no worker can be started.
+        Raises UnreadableImageError as that does, also with reason broken if the decoder crashed on the file and
+        too-large if it ran out of memory or time; InputError if no worker can be started.
         """
         with self._lock:
             if self._worker.poll() is not None:
@@ -83,7 +84,7 @@ class GuardedDecoder:
                     self._restart()
 
     def _ask(self, data: bytes) -> Decoded:
-        """Send the file and take the answer. Raises EOFError or OSError where the worker went away."""
+        """Send the file and read the answer. Raises EOFError or OSError if the worker died."""
         asked, answered = self._pipes()
         asked.write(SIZE.pack(len(data)))
         asked.write(data)
@@ -101,7 +102,7 @@ class GuardedDecoder:
             self._end()
             limit = f"{self._memory / 2**30:.1f} GiB"
             raise UnreadableImageError("too-large", f"decoding it needs more than {limit} of memory; {ADVICE}")
-        raise EOFError("the worker sent what is no answer")
+        raise EOFError("the worker sent an invalid answer")
 
     def _start(self) -> None:
         root = str(Path(__file__).resolve().parent.parent)
@@ -115,7 +116,7 @@ class GuardedDecoder:
         self._started = False
 
     def _restart(self) -> None:
-        """Put a new worker in the place of the one there is; its libraries load while nobody waits."""
+        """Replace the worker by a new one, whose libraries load in the background."""
         self._end()
         self._start()
 
@@ -143,10 +144,10 @@ def _give_up(worker: "subprocess.Popen[bytes]", late: threading.Event) -> None:
 
 
 def _end(worker: "subprocess.Popen[bytes]") -> None:
-    """Leave neither a process nor a pipe behind."""
+    """Kill the worker and close its pipes."""
     worker.kill()
     for pipe in (worker.stdin, worker.stdout):
-        with suppress(OSError):  # what was not yet written to a dead worker
+        with suppress(OSError):  # flushing data to a dead worker fails
             assert pipe is not None
             pipe.close()
     worker.wait()
@@ -169,7 +170,7 @@ def _fill(stream: IO[bytes], pixels: Pixels) -> None:
 
 
 def serve(memory: int, seconds: int) -> None:
-    """The worker: answer one file after the other until the input ends, or memory runs out."""
+    """The worker's loop: answer one file after another until the input ends or memory runs out."""
     asked, answered = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # a library that prints must not write into an answer
     _preload()
@@ -201,7 +202,7 @@ def _answered(data: bytes) -> tuple[int, str, Pixels]:
 
 
 def _preload() -> None:
-    """Load whatever decoding loads late: it can open no file afterwards."""
+    """Load everything that decoders import lazily, because no file can be opened afterwards."""
     from PIL import Image
     from pydicom import charset
     from pydicom.pixels import get_decoder
@@ -221,18 +222,18 @@ def _preload() -> None:
 
 
 def _limit(memory: int) -> None:
-    """No file or socket can be opened, none written to grow, no core is dumped; memory ends at `memory` bytes."""
-    with suppress(ImportError):  # Windows has no such limits; there only the separate process protects
+    """Forbid opening files and sockets, growing files, core dumps and new processes; cap memory at `memory` bytes."""
+    with suppress(ImportError):  # Windows has no such limits; the separate process is the only protection there
         import resource
 
         limits = {"RLIMIT_AS": memory, "RLIMIT_NOFILE": 0, "RLIMIT_FSIZE": 0, "RLIMIT_CORE": 0, "RLIMIT_NPROC": 0}
         for name, limit in limits.items():
-            with suppress(ValueError, OSError, AttributeError):  # macOS takes no RLIMIT_AS
+            with suppress(ValueError, OSError, AttributeError):  # macOS does not accept RLIMIT_AS
                 resource.setrlimit(getattr(resource, name), (limit, limit))
 
 
 def _limit_time(seconds: int) -> None:
-    """End this process when the next file took more than `seconds` of processor time, even where nobody watches."""
+    """Have the system kill this process if the next file takes over `seconds` of CPU time, even without a parent."""
     with suppress(ImportError):
         import resource
 

@@ -1,4 +1,4 @@
-"""Where on a film a heatmap's evidence lies: its share in each lung zone, which stand out, and in the frame."""
+"""Where on a radiograph a heatmap's evidence lies: its share in each lung zone and in the outer frame."""
 
 from collections.abc import Mapping
 
@@ -7,22 +7,22 @@ from numpy.typing import NDArray
 
 SIDES, LEVELS = ("right", "left"), ("upper", "middle", "lower")
 ZONES = tuple(f"{side}_{level}" for side in SIDES for level in LEVELS)
-"""Patient's sides: the left half of a frontal radiograph shows the patient's right."""
+"""Sides are the patient's: the left half of a frontal radiograph shows the patient's right."""
 LEADING_SHARE = 0.2
-"""A zone stands out where it holds at least this share of the heat; evenly spread heat gives each zone 1/6."""
+"""A zone leads if it holds at least this share of the heat; evenly spread heat gives each zone 1/6."""
 MOST_ZONES = 2
 PROMINENT, FEWEST = 0.8, 5
 FRAME = 0.1
-"""Width of the outer frame, as a share of the picture's side."""
+"""Width of the outer frame, as a fraction of the image's side."""
 EVEN_IN_FRAME = 1 - (1 - 2 * FRAME) ** 2
-"""The share of an even heatmap that lies in the outer frame."""
+"""The share of a uniform heatmap's heat that lies in the outer frame."""
 
 
 def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
-    """The share of a heatmap's heat in each of six lung zones, summing to 1; {} where there is no heat.
+    """The share of a heatmap's heat in each of six lung zones, summing to 1; {} if there is no heat.
 
-    heatmap: float (h, w), at least 0. The zones cut the image into halves and thirds: a frontal radiograph fills the
-    frame, and a map of 7 x 7 cells resolves no anatomy finer than that.
+    heatmap: float (h, w), non-negative. The zones divide the image into halves and thirds: a frontal radiograph fills
+    the frame, and a map of 7 x 7 cells cannot resolve finer anatomy.
     """
     total = float(heatmap.sum())
     if not total > 0:
@@ -34,16 +34,21 @@ def lung_zones(heatmap: np.ndarray) -> dict[str, float]:
 
 
 def evidence(shares: NDArray[np.floating], probabilities: NDArray[np.floating]) -> NDArray[np.float64]:
-    """By how much each zone's share departs from an even one, weighted by the probability of pneumonia: shares (n, 6),
-    probabilities (n,) -> (n, 6), near 0 where the classifier sees no pneumonia; NaN where unknown."""
+    """How far each zone's share deviates from 1/6, weighted by the probability of pneumonia.
+
+    shares: float (n, 6). probabilities: float (n,). Returns (n, 6), near 0 where the classifier sees no pneumonia and
+    NaN where a share or probability is NaN.
+    """
     return np.asarray(probabilities[:, None] * (shares - 1 / len(ZONES)), dtype=np.float64)
 
 
 def prominent(found: NDArray[np.floating], among: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """In which zones an image holds more `evidence` than four fifths of `among`, bool (n,), do, and itself is of them.
+    """In which zones each image's `evidence` reaches the 80th percentile of the reference images.
 
-    found: (n, 6), NaN where unknown. Images with less than half of the usual evidence are of no zone. Returns bool
-    (n, 6). Heat leads to the middle zones of almost every film; what tells films apart is how it departs from that.
+    found: evidence (n, 6), NaN where unknown. among: bool (n,), the reference images; other images get no zone, nor do
+    those whose evidence has less than half the median norm, and with fewer than FEWEST references no image gets any.
+    Returns bool (n, 6). Heat falls on the middle zones of almost every radiograph, so a zone is compared with the same
+    zone of other images, not with other zones of the same image.
     """
     strength = np.linalg.norm(found, axis=1)
     known = among & np.isfinite(strength)
@@ -55,15 +60,15 @@ def prominent(found: NDArray[np.floating], among: NDArray[np.bool_]) -> NDArray[
 
 
 def leading_zones(shares: Mapping[str, float]) -> list[str]:
-    """The names of the zones that stand out, the heaviest first."""
+    """The zones with at least LEADING_SHARE of the heat, largest share first, at most MOST_ZONES."""
     ranked = sorted(shares.items(), key=lambda item: (-item[1], item[0]))
     return [name for name, share in ranked if share >= LEADING_SHARE][:MOST_ZONES]
 
 
 def frame_share(heatmap: np.ndarray) -> float:
-    """The share of a heatmap's heat that lies in the picture's outer frame, in [0, 1]; NaN where there is no heat.
+    """The share of a heatmap's heat that lies in the image's outer frame, in [0, 1]; NaN if there is no heat.
 
-    heatmap: float (h, w), at least 0. Little lung reaches the frame, but markers, time stamps and film edges do.
+    heatmap: float (h, w), non-negative. Little lung reaches the frame, but markers, time stamps and film edges do.
     """
     total = float(heatmap.sum())
     if not total > 0:
@@ -74,11 +79,11 @@ def frame_share(heatmap: np.ndarray) -> float:
 
 
 def _shares(cells: int, parts: int) -> np.ndarray:
-    """float (parts, cells): how much of each cell lies in each of `parts` equal stretches."""
+    """float (parts, cells): the fraction of each cell that lies in each of `parts` equal segments."""
     return np.stack([_stretch(cells, part / parts, (part + 1) / parts) for part in range(parts)])
 
 
 def _stretch(cells: int, low: float, high: float) -> np.ndarray:
-    """float (cells,): how much of each cell lies between `low` and `high`, shares of the whole length."""
+    """float (cells,): the fraction of each cell between `low` and `high`, which are fractions of the whole length."""
     starts = np.arange(cells)
     return np.asarray(np.clip(np.minimum(high * cells, starts + 1) - np.maximum(low * cells, starts), 0, 1))

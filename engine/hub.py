@@ -1,4 +1,4 @@
-"""The Hugging Face hub: its files, from the cache or fetched, and what goes wrong with it, as an error tells it."""
+"""The Hugging Face hub: cached and downloaded files, and error messages that explain what went wrong."""
 
 import errno
 import os
@@ -10,35 +10,35 @@ from pathlib import Path
 from engine.errors import InputError
 
 TOKENS = ("HUGGINGFACE_TOKEN", "HF_TOKEN")
-"""Where the hub's token is read from; it is stored nowhere."""
+"""Environment variables that may hold the hub's token; it is stored nowhere."""
 FULL = re.compile(r"\(os error 28\)|No space left on device")
-"""How libraries that are not Python's tell that the disk is full."""
+"""How libraries not written in Python report a full disk."""
 NO_TOKEN = f"no token is set in {' or '.join(TOKENS)}"
 UNWRITABLE = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST)
-"""What tells that a folder can hold no file."""
+"""Error numbers that mean a file cannot be written to a folder."""
 
 
 def token_variable() -> str | None:
-    """The environment variable that the hub's token stands in, None where none does."""
+    """The environment variable that holds the hub's token; None if none is set."""
     return next((name for name in TOKENS if os.environ.get(name)), None)
 
 
 def token() -> str | None:
-    """The hub's token, None where none is set; huggingface_hub itself reads but one of TOKENS."""
+    """The hub's token, None if none is set; huggingface_hub itself reads only one of TOKENS."""
     variable = token_variable()
     return os.environ[variable] if variable else None
 
 
-def told(error: BaseException) -> str:
-    """The error in one line of at most 200 characters, without the token."""
-    said = str(error) or type(error).__name__
+def one_line(error: BaseException) -> str:
+    """The error's message on one line of at most 200 characters, with the token removed."""
+    text = str(error) or type(error).__name__
     for secret in filter(None, map(os.environ.get, TOKENS)):
-        said = said.replace(secret, "[secret]")
-    return " ".join(said.split())[:200]
+        text = text.replace(secret, "[secret]")
+    return " ".join(text.split())[:200]
 
 
 def causes(error: BaseException) -> Iterator[BaseException]:
-    """The error, and those that it was raised for, the latest first."""
+    """The error and its chain of causes, the latest first."""
     one: BaseException | None = error
     while one is not None:
         yield one
@@ -46,19 +46,19 @@ def causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def disk_full(error: BaseException) -> BaseException | None:
-    """That of the causes which says that the disk is full; a job tells what to do about it."""
+    """The cause that reports a full disk, or None; the job says what to do about it."""
     full = (one for one in causes(error) if getattr(one, "errno", None) == errno.ENOSPC or FULL.search(str(one)))
     return next(full, None)
 
 
 def unwritable(error: BaseException) -> OSError | None:
-    """That of the causes which says that a file cannot be written where it belongs, for another reason than space."""
+    """The cause that reports a file that cannot be written, for another reason than a full disk; or None."""
     closed = (one for one in causes(error) if isinstance(one, OSError) and one.filename and one.errno in UNWRITABLE)
     return next(closed, None)
 
 
 def refusal(error: BaseException, repo: str) -> str | None:
-    """Why the hub gives nothing of the repository, and the way out; None where that is not what went wrong."""
+    """Why the hub refuses access to the repository, and what to do; None if the error is of another kind."""
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, RepositoryNotFoundError
 
     variable = token_variable()
@@ -66,7 +66,7 @@ def refusal(error: BaseException, repo: str) -> str | None:
     if RepositoryNotFoundError in kinds:
         unseen = "the token may not see it" if variable else f"it is private and {NO_TOKEN}"
         return f"the hub has no repository '{repo}', or {unseen}; check the name"
-    if GatedRepoError in kinds or "gated repo" in str(error).lower():  # as transformers tells it
+    if GatedRepoError in kinds or "gated repo" in str(error).lower():  # transformers' wording
         what = "the token given has no access" if variable else NO_TOKEN
         return f"'{repo}' is gated and {what}; accept its terms at huggingface.co/{repo}, then set {TOKENS[1]}"
     if 401 in [one.response.status_code for one in causes(error) if isinstance(one, HfHubHTTPError)]:
@@ -76,8 +76,10 @@ def refusal(error: BaseException, repo: str) -> str | None:
 
 
 def cached(repo: str, patterns: Sequence[str], *, revision: str | None = None) -> Path | None:
-    """The cache's folder with the repository's files of these patterns, at the commit that the cache holds; None where
-    none is there, or one is known to be missing. The hub is not asked."""
+    """The cache folder with the repository's files that match these patterns, at the commit that the cache holds.
+
+    None if none is there, or one is known to be missing. The hub is not contacted.
+    """
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import LocalEntryNotFoundError
 
@@ -88,9 +90,9 @@ def cached(repo: str, patterns: Sequence[str], *, revision: str | None = None) -
 
 
 def listed(repo: str, *, revision: str | None = None) -> frozenset[str]:
-    """Names of the repository's files, by one request that fails at once, where a download tries for 23 s and more.
+    """Names of the repository's files, from one request that fails fast; a download would retry for 23 s or more.
 
-    Raises OSError where the hub does not answer or refuses.
+    Raises OSError if the hub does not answer or refuses.
     """
     from huggingface_hub import model_info
 
@@ -100,9 +102,9 @@ def listed(repo: str, *, revision: str | None = None) -> frozenset[str]:
 
 
 def fetched(repo: str, patterns: Sequence[str], *, revision: str | None = None, local_dir: Path | None = None) -> Path:
-    """The folder, in the cache or `local_dir`, into which the repository's files of these patterns were fetched.
+    """Download the repository's files that match these patterns; returns their folder, in the cache or `local_dir`.
 
-    Raises OSError where the hub does not answer or refuses, or the files cannot be written.
+    Raises OSError if the hub does not answer or refuses, or the files cannot be written.
     """
     from huggingface_hub import snapshot_download
 
@@ -114,11 +116,11 @@ def fetched(repo: str, patterns: Sequence[str], *, revision: str | None = None, 
 
 
 def kept(repo: str, names: Sequence[str], *, beside: Sequence[str] = (), revision: str | None = None) -> Path:
-    """The first of these files that the repository has, in a folder with those that match `beside`.
+    """The path of the first of these files that the repository has, in a folder with those that match `beside`.
 
-    A repository stays at the commit that the cache holds, whatever the hub has since; then the hub is asked only for
-    what is missing beside the file, and what it does not give stays missing.
-    Raises InputError where the repository has none of them, and as `listed` and `fetched` do.
+    A cached repository stays at the cached commit, whatever the hub has since; the hub is then asked only for missing
+    files that match `beside`, and any it does not deliver stay missing.
+    Raises InputError if the repository has none of these files, and OSError as `listed` and `fetched` do.
     """
     for name in names:
         folder = cached(repo, (name,), revision=revision)
@@ -138,13 +140,13 @@ def kept(repo: str, names: Sequence[str], *, beside: Sequence[str] = (), revisio
 
 @contextmanager
 def _oserrors() -> Iterator[None]:
-    """Raise what the hub's client raises besides OSError as one."""
-    import httpx2  # the client that huggingface_hub brings and raises the errors of
+    """Turn errors of the hub's client that are not OSError into OSError."""
+    import httpx2  # the HTTP client of huggingface_hub, whose errors it lets through
     from huggingface_hub.errors import XetDownloadError
 
     try:
         yield
-    except OSError:  # as every error is that the hub answers with
+    except OSError:  # every HTTP error status from the hub is one
         raise
     except (httpx2.HTTPError, XetDownloadError) as error:
         raise OSError(str(error) or type(error).__name__) from error

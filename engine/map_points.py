@@ -1,4 +1,4 @@
-"""Which images of a map are drawn, and what a box over it holds: arrays over all images, however many there are."""
+"""The points of a map: which images are drawn and which lie in a box, as arrays over all images of any number."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,22 +8,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 OUTCOMES = ("not judged", "TP", "TN", "FN", "FP")
-"""What `Points.outcomes` counts through."""
+"""Names that `Points.outcomes` indexes."""
 LABELS = ("unknown", "normal", "pneumonia")
 """Names of the labels -1, 0 and 1."""
 
 Rows = NDArray[np.intp]
 Box = tuple[float, float, float, float]
-"""Left and right, lower and upper edge."""
+"""Left, right, lower and upper edge."""
 
 
 @dataclass(frozen=True)
 class Points:
-    """The images on a map, as columns of n.
+    """The n images on a map, one array per column.
 
     ids: int64, distinct. places: float32 (n, 2). labels: int8, 1 pneumonia, 0 normal, -1 unknown. probabilities:
-    float64 in [0, 1], NaN unknown. threshold: in [0, 1]. clusters: int16 from 1, where the map has them. values: of an
-    attribute, int16, each an index into value_names, where the map is coloured by one.
+    float64 in [0, 1], NaN if unknown. threshold: in [0, 1]. clusters: int16 from 1, if the map has clusters. values:
+    int16, indexes into value_names, if the map is coloured by an attribute.
     """
 
     ids: NDArray[np.int64]
@@ -37,7 +37,7 @@ class Points:
 
     @cached_property
     def outcomes(self) -> NDArray[np.uint8]:
-        """Index into OUTCOMES of each image, uint8 (n,)."""
+        """Each image's index into OUTCOMES, uint8 (n,)."""
         if self.threshold is None:
             return np.zeros(len(self.ids), dtype=np.uint8)
         called = self.probabilities >= self.threshold
@@ -48,11 +48,12 @@ class Points:
 
     @cached_property
     def failures(self) -> NDArray[np.bool_]:
-        """Whether the classifier is wrong on each, bool (n,)."""
+        """Whether the classifier is wrong on each image, bool (n,)."""
         return self.outcomes >= OUTCOMES.index("FN")
 
     def column(self, name: str, rows: Rows) -> NDArray[Any]:
-        """label, outcome, cluster, or else the attribute's value of these images, in words: (m,) for rows (m,)."""
+        """The values of a column as text, str (m,) for rows (m,). name: label, outcome or cluster; any other name means
+        the attribute in `values`."""
         if name == "cluster":
             assert self.clusters is not None
             return np.char.add("cluster ", self.clusters[rows].astype(str))
@@ -61,7 +62,7 @@ class Points:
         return found
 
     def counts(self, name: str) -> dict[str, int]:
-        """How many of all images have each label, outcome, cluster or value; those that none has are left out."""
+        """The number of images with each label, outcome, cluster or attribute value; zero counts are left out."""
         if name == "cluster":
             numbers, found = np.unique(np.asarray(self.clusters), return_counts=True)
             return {f"cluster {number}": int(count) for number, count in zip(numbers, found, strict=True)}
@@ -70,7 +71,7 @@ class Points:
         return {name: int(count) for name, count in zip(names, found, strict=True) if count}
 
     def _coded(self, name: str) -> tuple[tuple[str, ...], NDArray[Any]]:
-        """What images can be called, and which of it each is."""
+        """(the possible names, each image's index into them)."""
         if name == "label":
             return LABELS, self.labels + 1
         if name == "outcome":
@@ -80,10 +81,10 @@ class Points:
 
 
 def drawn(points: Points, *, most: int, failures: int) -> Rows:
-    """The rows that a chart of at most `most` images shows, in row order: all where they are not more, else up to
-    `failures` of those that the classifier gets wrong, and of the others as many as there is room for.
+    """The rows to show in a chart of at most `most` images, in ascending order.
 
-    Drawn by a hash of the id, so that the same images are shown every time, whatever else is asked.
+    All rows if they fit; else up to `failures` images that the classifier gets wrong, and as many of the others as fit.
+    They are sampled by a hash of the id, so that the same images are shown every time.
     """
     if len(points.ids) <= most:
         return np.arange(len(points.ids))
@@ -100,8 +101,8 @@ def inside(points: Points, box: Box) -> Rows:
 
 
 def most_wrong(points: Points, rows: Rows, *, limit: int) -> Rows:
-    """Of these rows the failures, then the others: those whose probability is farthest from the label first, then by
-    id; last those of which one of the two is unknown."""
+    """At most `limit` of these rows: failures first, then the others, each by the distance of the probability from the
+    label (largest first), then by id; images with an unknown label or probability come last."""
     labels = points.labels[rows]
     errors = np.where(labels < 0, np.nan, np.abs(points.probabilities[rows] - labels))
     errors = np.where(np.isnan(errors), -1.0, errors) + 2 * points.failures[rows]
@@ -113,7 +114,7 @@ def most_wrong(points: Points, rows: Rows, *, limit: int) -> Rows:
 
 
 def _lowest(ids: NDArray[np.int64], rows: Rows, count: int) -> Rows:
-    """The `count` rows whose ids' hashes are lowest."""
+    """The `count` rows whose ids have the lowest hashes."""
     if len(rows) <= count:
         return rows
     # Knuth's multiplicative hash, modulo 2^32

@@ -1,4 +1,4 @@
-"""What a model card tells of a trained classifier, after Mitchell et al. 2019, from what the runs stored."""
+"""The model card of a trained classifier (Mitchell et al. 2019), written from stored results."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -25,22 +25,22 @@ against normal, about frontal radiographs like those it was trained on. **Not a 
 triage or any decision about a patient.
 """
 THRESHOLDS = {
-    "all": "threshold in force",
+    "all": "current threshold",
     "recall97": "threshold for a recall of .97",
     "youden": "Youden's threshold",
     "half": "probability of one half",
 }
-"""The slices of values that speak of a threshold."""
+"""Slices of the metrics that depend on a threshold, and how a card names them."""
 AT_THRESHOLD = ("recall", "specificity", "precision", "accuracy", "f1")
 FREE = ("auc", "average_precision", "recall_at_specificity_90", "recall_at_specificity_95")
 CALIBRATION = ("brier", "ece", "ece_by_chance", "calibration_intercept", "calibration_slope")
 SPLITS = {OUT_OF_FOLD: "out of fold", UNSPLIT: "images without a split"}
-"""Of splits that have no name of their own."""
+"""Names for splits whose stored name is a code."""
 
 
 @dataclass(frozen=True)
 class Holding:
-    """How many images of one split and label there are, by their names: label is normal, pneumonia or unknown."""
+    """Numbers of images, files and patients of one split and label. label: normal, pneumonia or unknown."""
 
     split: str
     label: str
@@ -51,7 +51,7 @@ class Holding:
 
 @dataclass(frozen=True)
 class Holdings:
-    """A part of a data set, and what it holds."""
+    """The contents of a dataset, or of a part of it."""
 
     dataset: str
     counts: Sequence[Holding]
@@ -59,7 +59,7 @@ class Holdings:
 
 @dataclass(frozen=True)
 class Card:
-    """What a card is written from. Values come by split: OUT_OF_FOLD, and that which the classifier is judged on."""
+    """The contents of a card. values: metrics by split, OUT_OF_FOLD and the split that the classifier is judged on."""
 
     name: str
     synthetic: bool
@@ -70,15 +70,15 @@ class Card:
     training: Holdings
     evaluation: Holdings
     judged: str
-    """The split that the classifier is judged on, UNSPLIT where the evaluation data names none."""
+    """The split that the classifier is judged on, UNSPLIT if the evaluation data has no splits."""
     protocol: Mapping[str, object]
     openings: int
-    """How often the evaluation data was scored."""
+    """The number of times the evaluation data was scored."""
     values: Mapping[str, Sequence[Measured]]
     verdicts: Mapping[str, str]
-    """Of the audit, {} where there is none."""
+    """The audit's verdict on each question, {} if there was no audit."""
     slices: Sequence[tuple[str, str, str]]
-    """Name, failures with rate and interval, what is different; the worst first."""
+    """Name, failures with rate and interval, what is different; worst first."""
     replicates: int
     commands: Sequence[str]
 
@@ -108,7 +108,7 @@ def model_card(card: Card) -> str:
 
 def _pairs(facts: Mapping[str, object]) -> str:
     rows = [(plain(name), plain(_shown(value))) for name, value in facts.items() if value is not None]
-    return markdown_table(("what", "value"), rows) if rows else ""
+    return markdown_table(("item", "value"), rows) if rows else ""
 
 
 def _shown(value: object) -> str:
@@ -119,18 +119,19 @@ def _shown(value: object) -> str:
 
 def _backbones(card: Card) -> str:
     rows = [tuple(plain(part) for part in backbone) for backbone in card.backbones]
-    return markdown_table(("backbone", "pretrained weights", "their licence"), rows) if rows else ""
+    return markdown_table(("backbone", "pretrained weights", "licence of the weights"), rows) if rows else ""
 
 
 def _factors(card: Card) -> str:
     causes = ", ".join(plain(cause) for cause in _causes(card))
-    known = f"the cause of pneumonia ({causes})" if causes else "no cause of pneumonia"
-    looks = " and the looks of the image (slices, below)" if card.slices else ""
+    factors = [f"the cause of pneumonia ({causes})"] if causes else []
+    factors += ["the appearance of the image (slices, below)"] if card.slices else []
     groups = sorted({part[0] for values in card.values.values() for one in values if (part := subgroup_of(one.slice))})
-    films = f"Of images it is also known: {', '.join(map(plain, groups))}." if groups else "Nothing else is known."
+    factors += [f"these attributes of the image: {', '.join(map(plain, groups))}"] if groups else []
     absent = [name for name in ("age", "sex", "device") if name not in groups]
-    lacks = ["Results by", ", ".join(absent), "were not measured."] if absent else []
-    return " ".join([f"Results are told apart by {known}{looks}.", films, *lacks])
+    broken_down = f"Results are broken down by {' and '.join(factors)}." if factors else "Results are not broken down."
+    lacks = [f"Results by {', '.join(absent)} were not measured."] if absent else []
+    return " ".join([broken_down, *lacks])
 
 
 def _holdings(part: Holdings) -> str:
@@ -143,8 +144,8 @@ def _holdings(part: Holdings) -> str:
 
 
 def _opened(card: Card) -> str:
-    said = f"scored {times(card.openings)}" if card.openings else "never scored"
-    return f"{_judged(card)} was {said} in this database."
+    scored = f"scored {times(card.openings)}" if card.openings else "never scored"
+    return f"{_judged(card)} was {scored} in this database."
 
 
 def _judged(card: Card) -> str:
@@ -162,11 +163,12 @@ def _analyses(card: Card) -> list[str]:
         blocks.append(_table(card, AT_THRESHOLD, where, f"At the {name}{f' ({at[0]})' if at else ''}"))
     if OUT_OF_FOLD in card.values:
         blocks.append(OOF_NOTE)
-    blocks.append(_table(card, ("auc", *AT_THRESHOLD), BY_PATIENT, "By patient, the mean of each patient's images"))
+    blocks.append(_table(card, ("auc", *AT_THRESHOLD), BY_PATIENT, "By patient, from each patient's mean over images"))
     blocks.append(_table(card, CALIBRATION, "all", "Calibration"))
     blocks.append(_table(card, CALIBRATION, UNSCALED, "Calibration before temperature scaling"))
     blocks += [
-        _table(card, ("auc", "recall"), cause, f"Cause {plain(cause)} against normal") for cause in _causes(card)
+        _table(card, ("auc", "recall"), cause, f"{plain(cause).capitalize()} pneumonia against normal")
+        for cause in _causes(card)
     ]
     blocks.append(_table(card, ("aurc", "e_aurc"), "all", "Risk-coverage curve"))
     for split, values in card.values.items():
@@ -191,39 +193,39 @@ def _table(card: Card, names: Sequence[str], where: str, title: str) -> str:
 
 def _audit(card: Card) -> list[str]:
     if not card.verdicts:
-        return ["Not audited: whether it looks at lungs is not known."]
-    said = "\n".join(f"- **{plain(name.capitalize())}**: {plain(text)}." for name, text in card.verdicts.items())
+        return ["Not audited: it is not known whether the classifier relies on the lungs."]
+    verdicts = "\n".join(f"- **{plain(name.capitalize())}**: {plain(text)}." for name, text in card.verdicts.items())
     rows = [tuple(plain(part) for part in one) for one in card.slices]
-    return [said, markdown_table(("slice", "failures", "what is different"), rows) if rows else ""]
+    return [verdicts, markdown_table(("slice", "failures", "what is different"), rows) if rows else ""]
 
 
 def _caveats(card: Card) -> str:
-    said = []
+    lines = []
     if card.synthetic:
-        said.append("Everything here was measured on drawn phantoms. It says nothing of radiographs.")
+        lines.append("Everything here was measured on synthetic phantoms. It says nothing about radiographs.")
     learned, judged = plain(card.training.dataset), plain(card.evaluation.dataset)
-    data = f"One data set, {judged}" if learned == judged else f"Trained on {learned} and judged on {judged}"
-    said.append(f"{data}: nothing here tells how the classifier does elsewhere.")
+    data = f"One dataset, {judged}" if learned == judged else f"Trained on {learned} and evaluated on {judged}"
+    lines.append(f"{data}: nothing here shows how the classifier performs on other data.")
     if card.openings > 1:
-        said.append(f"{_judged(card)} was opened more than once: choices made in between may flatter its values.")
-    said += [f"{NAMES[name]} {apart}." for name in ("auc", "recall", "specificity") if (apart := _apart(card, name))]
+        lines.append(f"{_judged(card)} was scored more than once: choices made in between may bias its values upwards.")
+    lines += [f"{NAMES[name]} {apart}." for name in ("auc", "recall", "specificity") if (apart := _apart(card, name))]
     if card.verdicts.get("sanity", "").startswith("failed"):
-        said.append("The heatmaps failed their sanity check: they explain nothing.")
+        lines.append("The heatmaps failed their sanity check: they explain nothing.")
     if card.verdicts.get("shortcuts", "").startswith("told apart"):
-        said.append("Shortcuts tell the classes apart (audit): part of the values may rest on them.")
-    said.append("Labels are those of the data set; none was read again for this card.")
-    return "\n".join(f"- {line}" for line in said)
+        lines.append("Shortcuts separate the classes (see the audit): part of the performance may rest on them.")
+    lines.append("Labels are those of the dataset; none was re-read for this card.")
+    return "\n".join(f"- {line}" for line in lines)
 
 
 def _apart(card: Card, name: str) -> str:
-    """Where the judged split's interval misses that of the out-of-fold value, in words."""
+    """A phrase for a metric whose interval on the evaluation split does not overlap the out-of-fold one; else ""."""
     for split in card.values:
         ours, theirs = _find(card, OUT_OF_FOLD, name, "all"), _find(card, split, name, "all")
         if split == OUT_OF_FOLD or ours is None or theirs is None or not math.isfinite(ours.low + theirs.low):
             continue
         if theirs.high < ours.low or theirs.low > ours.high:
             on = f"{number(theirs.value)} on {SPLITS.get(split, split)}"
-            return f"is {number(ours.value)} out of fold and {on}: further apart than chance"
+            return f"is {number(ours.value)} out of fold and {on}: their intervals do not overlap"
     return ""
 
 

@@ -1,4 +1,4 @@
-"""How a heatmap looks on its radiograph: colours by heat, laid over the grey picture or as a layer of their own."""
+"""Rendering heatmaps: heat as colours, blended over the greyscale radiograph or as a transparent layer."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,7 +7,7 @@ from PIL import Image
 from engine.errors import InputError
 
 STOPS = ("000004", "1b0c41", "4a0c6b", "781c6d", "a52c60", "cf4446", "ed6925", "fb9b06", "f7d13d", "fcffa4")
-"""Ten equidistant colours of the Inferno map (van der Walt and Smith 2015, CC0): lightness rises evenly with heat."""
+"""Ten equidistant colours of the Inferno map (van der Walt and Smith 2015, CC0), whose lightness rises evenly."""
 
 
 def _table() -> NDArray[np.uint8]:
@@ -18,19 +18,19 @@ def _table() -> NDArray[np.uint8]:
 
 
 COLOURS = _table()
-"""uint8 (256, 3): the colour of each level of heat, coldest first."""
+"""uint8 (256, 3): the RGB colour of each heat level, coldest first."""
 
 
 def colourise(heat: NDArray[np.floating]) -> NDArray[np.uint8]:
-    """Colours uint8 (..., 3) of heat values in [0, 1]; values outside are clipped."""
+    """RGB colours, uint8 (..., 3), of heat values in [0, 1]; values outside are clipped."""
     colours: NDArray[np.uint8] = COLOURS[np.rint(np.clip(heat, 0.0, 1.0) * 255).astype(np.uint8)]
     return colours
 
 
 def enlarge(heatmap: NDArray[np.floating], height: int, width: int) -> NDArray[np.float32]:
-    """`heatmap` (a, b) in [0, 1] resampled (bicubic) to float32 (height, width), kept in [0, 1].
+    """`heatmap` (a, b) in [0, 1] resampled (bicubic) to float32 (height, width), clipped to [0, 1].
 
-    Raises InputError where the heatmap is not two-dimensional or holds values that are not finite.
+    Raises InputError if the heatmap is not two-dimensional, is empty or contains values that are not finite.
     """
     if heatmap.ndim != 2 or heatmap.size == 0 or not np.isfinite(heatmap).all():
         raise InputError(
@@ -42,11 +42,12 @@ def enlarge(heatmap: NDArray[np.floating], height: int, width: int) -> NDArray[n
 
 
 def overlay(pixels: NDArray[np.uint8], heatmap: NDArray[np.floating], *, opacity: float = 0.4) -> NDArray[np.uint8]:
-    """The radiograph with its heatmap over it: uint8 (h, w, 3).
+    """The radiograph with its heatmap blended over it: RGB, uint8 (h, w, 3).
 
-    pixels: uint8 (h, w), grey. heatmap: float (a, b) in [0, 1], of any resolution. opacity: in [0, 1], the weight of
-    the colour where the heat is 1; it falls in proportion to the heat, so cold regions stay the radiograph as it is.
-    The heat is not stretched: a faint heatmap looks faint. Raises InputError for other shapes, types or ranges.
+    pixels: uint8 (h, w), greyscale. heatmap: float (a, b) in [0, 1], of any resolution. opacity: in [0, 1], the weight
+    of the colour where the heat is 1; the weight is proportional to the heat, so cold regions show the radiograph
+    unchanged. The heat is not rescaled: a faint heatmap looks faint. Raises InputError for other shapes, types or
+    ranges.
     """
     if pixels.ndim != 2 or pixels.dtype != np.uint8:
         raise InputError(
@@ -62,10 +63,10 @@ def overlay(pixels: NDArray[np.uint8], heatmap: NDArray[np.floating], *, opacity
 
 
 def layer(heatmap: NDArray[np.floating], height: int, width: int) -> NDArray[np.uint8]:
-    """The heatmap as a picture of its own: RGBA, uint8 (height, width, 4), alpha in proportion to the heat.
+    """The heatmap as a separate image: RGBA, uint8 (height, width, 4), with alpha proportional to the heat.
 
-    heatmap: float (a, b) in [0, 1]. Composited over a radiograph at an opacity ("over", Porter and Duff 1984), it gives
-    what `overlay` draws at that opacity, but for rounding. Raises InputError as `enlarge` does.
+    heatmap: float (a, b) in [0, 1]. Composited over a radiograph at some opacity ("over", Porter and Duff 1984), it
+    gives what `overlay` draws at that opacity, up to rounding. Raises InputError as `enlarge` does.
     """
     heat = enlarge(heatmap, height, width)
     return np.dstack([colourise(heat), np.rint(heat * 255).astype(np.uint8)])

@@ -1,4 +1,4 @@
-"""What a CSV file says of images that it names by their path, a row each."""
+"""CSV files with one row per image, which is identified by its path."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,15 +16,15 @@ PATH = "path"
 ALIASES: Mapping[str, str] = MappingProxyType(
     {"file": PATH, "filename": PATH, "image": PATH, "prob": "probability", "score": "probability"}
 )
-"""What a column may be called instead."""
+"""Alternative column names, and the names they stand for."""
 EXAMPLES = 3
-"""Paths that a message names."""
+"""Maximum number of paths quoted in a message."""
 LONGEST = 40
-"""Characters of a cell that a message quotes."""
+"""Maximum number of characters of a cell quoted in a message."""
 
 
 class MissingColumnError(InputError):
-    """A file lacks a column; see `column`."""
+    """A file lacks a required column, whose name is in `column`."""
 
     def __init__(self, message: str, column: str) -> None:
         super().__init__(message)
@@ -32,8 +32,9 @@ class MissingColumnError(InputError):
 
 
 class Row(NamedTuple):
-    """A row of a sheet: its number from 0, its line, the path of the image that it is on, whether it names that very
-    file and no byte-identical copy of it, and what the asked columns hold, stripped."""
+    """A row of a sheet. number: from 0. line: where it ends in the file. path: of the image it belongs to, or as
+    written if it belongs to none. own: whether it names that image itself, not a byte-identical copy of it. cells: the
+    requested columns, stripped."""
 
     number: int
     line: int
@@ -44,29 +45,29 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True)
 class Sheet(Generic[T]):
-    """values: path of the image -> what the file says of it. strays: paths that are no image's."""
+    """values: image path -> the file's value for it. strays: paths in the file that match no image."""
 
     values: Mapping[str, T] = field(default_factory=dict)
     strays: tuple[str, ...] = ()
 
 
 class Values(Generic[T]):
-    """What rows say of images, gathered. A row on the image itself goes before those on byte-identical copies of it, of
-    which the first counts."""
+    """Values collected from rows. A row for the image itself takes precedence over rows for byte-identical copies of
+    it; of the latter the first counts."""
 
     def __init__(self) -> None:
         self.own: dict[str, T] = {}
         self.copied: dict[str, T] = {}
 
     def add(self, row: Row, value: T) -> bool:
-        """Take a row's value in; False where the image itself has another already."""
+        """Add a row's value; False if a row for the image itself already gave a different one."""
         if not row.own:
             self.copied.setdefault(row.path, value)
             return True
         return self.own.setdefault(row.path, value) == value
 
     def sheet(self, held: set[str]) -> Sheet[T]:
-        """What was gathered of the held images, and the paths that are none of theirs."""
+        """The collected values. held: the paths of the images; all other paths become strays."""
         found = {**self.copied, **self.own}
         return Sheet(
             {path: value for path, value in found.items() if path in held},
@@ -77,8 +78,11 @@ class Values(Generic[T]):
 def read(
     file: Path, column: str, paths: Iterable[str], copies: Mapping[str, str] = NONE, *, parse: Callable[[str], T | None]
 ) -> Sheet[T]:
-    """The values of `column` by image; see `rows`. parse: what a cell means, stripped; None is no value, and a
-    ValueError says what is wrong with it. Raises InputError where two rows say two things of one image."""
+    """The values of `column` by image; see `rows`.
+
+    parse: turns a stripped cell into a value; it returns None for no value and raises ValueError with the reason for an
+    invalid one. Raises InputError for an invalid cell, for two different values for one image, and as `rows` does.
+    """
     held = set(paths)
     found: Values[T] = Values()
     for row in rows(file, (column,), held, copies):
@@ -92,13 +96,12 @@ def read(
 
 
 def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str, str] = NONE) -> Iterator[Row]:
-    """The rows of a file with column "path" and these, between commas, semicolons or tabs, whatever the case of its
-    heads; see ALIASES.
+    """The rows of a CSV file that has a column "path" and `columns`, with comma, semicolon or tab as the delimiter.
 
-    held: the images' paths. A row may spell one as a row of labels.csv may, with more folders before it, or with so few
-    that it fits that one alone. copies: path of a byte-identical file -> the path of the image that stands for it.
-    Raises InputError that names file and line where the file cannot be read or lacks a column; FileNotFoundError where
-    there is none.
+    Column names are case-insensitive; see also ALIASES. held: the images' paths; a row matches one as `naming` says.
+    copies: path of a byte-identical file -> path of the image that represents it.
+    Raises InputError that names the file, and where possible the line, if it cannot be read or lacks a column;
+    FileNotFoundError if it does not exist.
     """
     named = naming(held | copies.keys())
     try:
@@ -113,11 +116,15 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
     except UnicodeDecodeError as error:
         raise InputError(f"{file} cannot be read ({error}); save it as CSV UTF-8") from error
     except OSError as error:
-        raise InputError(f"{file} cannot be read: {error.strerror}; check what it is, and who may read it") from error
+        raise InputError(f"{file} cannot be read: {error.strerror}; check the file and its permissions") from error
 
 
 def naming(held: set[str]) -> Callable[[str], str]:
-    """What makes of a path the held one that it names; one that names none, or several, stays as it is."""
+    """A function that maps a path to the held path it denotes; one that denotes none, or several, stays unchanged.
+
+    A path may be spelled as `engine.datasets.spelling` allows, have additional leading folders, or be a trailing part
+    that fits exactly one held path.
+    """
     spelled, ending = spelling(held), _endings(held)
 
     def named(path: str) -> str:
@@ -125,7 +132,7 @@ def naming(held: set[str]) -> Callable[[str], str]:
         if path in held:
             return path
         parts = PurePosixPath(path).parts
-        longer = ("/".join(parts[at:]) for at in range(1, len(parts) - 1))  # a name alone may be any folder's
+        longer = ("/".join(parts[at:]) for at in range(1, len(parts) - 1))  # a bare name could be in any folder
         found = next((rest for rest in map(spelled, longer) if rest in held), None)
         if found is not None:
             return found
@@ -136,7 +143,7 @@ def naming(held: set[str]) -> Callable[[str], str]:
 
 
 def _endings(held: Iterable[str]) -> Callable[[str], list[str]]:
-    """What finds the held paths that end with a path."""
+    """A function that returns the held paths that end with a given path."""
     by_name: dict[str, list[str]] = {}
     for path in held:
         by_name.setdefault(PurePosixPath(path).name, []).append(path)
@@ -144,8 +151,10 @@ def _endings(held: Iterable[str]) -> Callable[[str], list[str]]:
 
 
 def astray(strays: Sequence[str], held: Iterable[str], *, what: str, whose: str = "") -> Iterator[str]:
-    """A line on the strays of a sheet that are none of the held paths, and one on those that fit several. what: they
-    are, such as "rows of said.csv"; whose: images these are, such as " of dataset 'data'"."""
+    """Warnings about a sheet's strays: a line for those that match no held path and one for those that match several.
+
+    what: a name for them, such as "rows of scores.csv". whose: which images they are, such as " of dataset 'data'".
+    """
     ending = _endings(held)
     several = [path for path in strays if ending(path)]
     none = [path for path in strays if not ending(path)]
@@ -158,36 +167,37 @@ def astray(strays: Sequence[str], held: Iterable[str], *, what: str, whose: str 
 def _opened(
     stream: TextIO, file: Path, wanted: Sequence[str]
 ) -> tuple[Iterator[tuple[int, list[str]]], dict[str, int]]:
-    """The rows behind the head, and where each wanted column is. Raises InputError that tells what was found."""
+    """The rows after the header line, and the position of each wanted column. Raises InputError for an empty header,
+    MissingColumnError for a missing column."""
     found, read = table(stream, name=str(file), fits=lambda heads: set(wanted) <= set(_known(heads)))
     if not any(found):
-        raise InputError(f"{file}, line 1: nothing stands there; it needs columns {' and '.join(wanted)}")
+        raise InputError(f"{file}, line 1: no column names; expected columns {' and '.join(wanted)}")
     heads = _known(found)
     for name in wanted:
         if name not in heads:
-            told = ", ".join(found)[: 2 * LONGEST]
-            said = f"{file}, line 1: no column '{name}'; it needs {' and '.join(wanted)}, found: {told}"
-            raise MissingColumnError(said, name)
+            names = ", ".join(found)[: 2 * LONGEST]
+            message = f"{file}, line 1: no column '{name}'; expected {' and '.join(wanted)}, found: {names}"
+            raise MissingColumnError(message, name)
         if heads.count(name) > 1:
-            raise InputError(f"{file}, line 1: column '{name}' stands there twice; keep one")
+            raise InputError(f"{file}, line 1: column '{name}' appears twice; keep one")
     return read, {name: heads.index(name) for name in wanted}
 
 
 def _known(heads: Sequence[str]) -> list[str]:
-    """The heads by the names that columns have here."""
+    """The column names with aliases replaced, unless the standard name is present as well."""
     return [ALIASES.get(head, head) if ALIASES.get(head, head) not in heads else head for head in heads]
 
 
 def quoted(cell: str) -> str:
-    """A cell for a message, its beginning where it is long."""
+    """A cell for a message, truncated at the end if it is long."""
     return cell if len(cell) <= LONGEST else f"{cell[:LONGEST]}\N{HORIZONTAL ELLIPSIS}"
 
 
 def examples(paths: Sequence[str]) -> str:
-    """The first of these paths, for a message."""
+    """The first few of these paths, for a message."""
     return f"{', '.join(map(quoted_path, paths[:EXAMPLES]))}{', ...' if len(paths) > EXAMPLES else ''}"
 
 
 def quoted_path(path: str) -> str:
-    """A path for a message, its end where it is long."""
+    """A path for a message, truncated at the beginning if it is long."""
     return path if len(path) <= 3 * LONGEST else f"\N{HORIZONTAL ELLIPSIS}{path[-3 * LONGEST :]}"

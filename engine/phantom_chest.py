@@ -1,7 +1,7 @@
-"""How one synthetic chest radiograph is drawn: anatomy, finding, pose, exposure.
+"""Drawing one synthetic chest radiograph: anatomy, finding, pose, exposure.
 
-Everything is attenuation over u (image left to right) and v (top to bottom), both in [-1, 1], shown through a film-like
-curve. The patient's right is on the image's left. Lengths are in units of half the image.
+Everything is attenuation over u (left to right in the image) and v (top to bottom), both in [-1, 1], mapped through a
+film-like response curve. The patient's right is on the image's left. Lengths are in units of half the image.
 """
 
 from dataclasses import dataclass
@@ -19,9 +19,10 @@ SIDES = (-1, 1)
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong. cause: None (healthy), 'bacterial' (one focal opacity) or 'viral' (both lungs, interstitial).
+    """A phantom's pathology.
 
-    zone: where the focal opacity is, None for the others. severity: its contrast, 0 to about 1.2.
+    cause: None (healthy), 'bacterial' (one focal opacity) or 'viral' (both lungs, interstitial). zone: where the focal
+    opacity is, None for the other causes. severity: contrast, 0 to 1.3.
     """
 
     cause: str | None = None
@@ -75,7 +76,7 @@ def radiograph(rng: np.random.Generator, anatomy: Anatomy, finding: Finding) -> 
 
 
 def opacity(rng: np.random.Generator, chest: "Chest", finding: Finding) -> Field:
-    """The attenuation that the finding adds, inside the lungs: float32, the image's shape, 0 where healthy."""
+    """The attenuation that the finding adds inside the lungs: float32, the image's shape, 0 if healthy."""
     if finding.cause is None:
         return np.zeros_like(chest.u)
     grain = texture(rng, chest.u.shape, finest=0.06, coarsest=0.30)
@@ -99,12 +100,12 @@ class Chest:
         self._wall = self._wall_at(v)
 
     def _wall_at(self, v: Field) -> Field:
-        """Half the width of the rib cage: an egg whose narrow end is the apex."""
+        """Half the width of the rib cage, an egg shape whose narrow end is the apex."""
         height = np.clip((v - self.anatomy.apex) / (0.45 - self.anatomy.apex), 0, 1)
         return _field(self.anatomy.width * np.clip(height * (2 - height), 0, 1) ** 0.45 * (0.86 + 0.14 * height))
 
     def zone_center(self, zone: str) -> tuple[float, float]:
-        """(u, v) in the middle of a zone's lung."""
+        """(u, v) at the centre of a lung zone."""
         side, _, level = zone.partition("_")
         v = {"upper": -0.50, "middle": 0.0, "lower": self.anatomy.diaphragm - 0.08}[level]
         wall = float(self._wall_at(np.array([v], dtype=np.float32))[0])
@@ -112,7 +113,7 @@ class Chest:
 
     @cached_property
     def lungs(self) -> Field:
-        """How much of the way through the chest is lung, 0 to 1."""
+        """The fraction of the beam's path through the chest that is lung, 0 to 1."""
         domes = [self.anatomy.diaphragm + offset - 0.55 * (self._p - 0.33) ** 2 for offset in (-0.03, 0.03)]
         dome = np.where(self.u < 0, *domes)
         inside = _edge(self._wall - 0.03 - self._p, 0.015) * _edge(self._p - 0.10, 0.02) * _edge(dome - self.v, 0.012)
@@ -121,7 +122,7 @@ class Chest:
 
     @cached_property
     def heart(self) -> Field:
-        """0 to 1: an egg that leans to the patient's left, and the vessels above it."""
+        """0 to 1: an egg shape tilted to the patient's left, with the great vessels above it."""
         a, sine, cosine = self.anatomy, 0.47, 0.88  # of the heart axis, 28 degrees
         x, y = self.u - 0.08 - a.lean, self.v - (a.diaphragm - 0.32)
         along, across = x * sine + y * cosine, x * cosine - y * sine
@@ -131,7 +132,7 @@ class Chest:
 
     @cached_property
     def tissue(self) -> Field:
-        """Skin, muscle, mediastinum and belly; air around them is 0."""
+        """Skin, muscle, mediastinum and abdomen; the surrounding air is 0."""
         trunk = _edge(self._wall + 0.15 - self._p, 0.025) * _edge(self.v + 0.50, 0.06)
         arms = sum(_edge(0.18 - self._capsule((0.40, -0.52), (1.15, -0.98), side), 0.02) for side in SIDES)
         shoulders = sum(_edge(0.22 - self._capsule((0.10, -0.52), (0.60, -0.58), side), 0.03) for side in SIDES)
@@ -147,7 +148,7 @@ class Chest:
 
     @cached_property
     def bones(self) -> Field:
-        """Ribs, spine, collar bones and upper arms."""
+        """Ribs, spine, clavicles and humeri."""
         a, inside = self.anatomy, _edge(self._wall + 0.01 - self._p, 0.012)
         spine = _edge(0.075 - np.abs(self.u - a.lean / 3), 0.012) * (0.75 + 0.25 * np.cos(self.v * 2 * np.pi / 0.12))
         total, outward = 0.16 * spine, np.clip(self._wall - self._p, 0, None) ** 1.2
@@ -167,7 +168,7 @@ class Chest:
 
     @cached_property
     def vessels(self) -> Field:
-        """Branching from both hila, thinner outwards; the same for all of the patient's images, up to the pose."""
+        """Vessels that branch from both hila and taper outwards; the same in all of a patient's images, up to pose."""
         rng = np.random.default_rng(self.anatomy.seed)
         sheet = Image.new("L", (2 * SIZE, 2 * SIZE))
         pen = ImageDraw.Draw(sheet)
@@ -180,14 +181,14 @@ class Chest:
         return _field(self.anatomy.vessels * (0.30 * smooth + 0.035 * grain)[rows, columns])
 
     def _capsule(self, start: tuple[float, float], end: tuple[float, float], side: int) -> Field:
-        """Distance to a line from `start` to `end`, mirrored for side -1."""
+        """Distance to the line segment from `start` to `end`, mirrored for side -1."""
         x, y, dx, dy = side * self.u - start[0], self.v - start[1], end[0] - start[0], end[1] - start[1]
         t = np.clip((x * dx + y * dy) / (dx * dx + dy * dy), 0, 1)
         return np.hypot(x - t * dx, y - t * dy)
 
 
 def texture(rng: np.random.Generator, shape: tuple[int, ...], *, finest: float, coarsest: float) -> Field:
-    """Noise of unit variance whose structures are between `finest` and `coarsest` in width: float32, of `shape`."""
+    """Band-pass noise of unit variance with structures between `finest` and `coarsest` wide: float32, of `shape`."""
     rows, columns = np.fft.fftfreq(shape[0], 2 / shape[0]), np.fft.rfftfreq(shape[1], 2 / shape[1])
     frequency = np.hypot(rows[:, None], columns[None, :])
     kept = np.exp(-((2.5 * frequency * finest) ** 2)) - np.exp(-((2.5 * frequency * coarsest) ** 2))
@@ -205,7 +206,7 @@ def _branch(
     width: float,
     length: float,
 ) -> None:
-    """Draw a vessel and, while it is wide enough, the two it splits into."""
+    """Draw a vessel and, while it is wide enough, its two branches."""
     end = start[0] + side * length * np.cos(heading), start[1] + length * np.sin(heading)
     pen.line([((x + 1) * SIZE, (y + 1) * SIZE) for x, y in (start, end)], fill=int(40 * width), width=round(width))
     if width > 1.6:
@@ -215,7 +216,7 @@ def _branch(
 
 
 def _pose(rng: np.random.Generator) -> tuple[Field, Field]:
-    """Coordinate fields, slightly turned, shifted, scaled and skewed as children lie: two of float32 (SIZE, SIZE)."""
+    """(u, v), slightly rotated, shifted, scaled and skewed as in images of children: each float32 (SIZE, SIZE)."""
     axis = (np.arange(SIZE, dtype=np.float32) + 0.5) * 2 / SIZE - 1
     x, y = np.meshgrid(axis, axis)
     angle, scale = rng.normal(0, 0.04), rng.uniform(0.86, 1.00)
@@ -225,12 +226,12 @@ def _pose(rng: np.random.Generator) -> tuple[Field, Field]:
 
 
 def _edge(distance: NDArray[np.floating], softness: float) -> Field:
-    """1 where `distance` is well above 0, 0 well below, smooth between."""
+    """A soft step: 1 where `distance` is well above 0, 0 where it is well below."""
     return _field(1 / (1 + np.exp(-np.clip(distance / softness, -30, 30))))
 
 
 def _band(distance: NDArray[np.floating], width: float) -> Field:
-    """1 on a line, falling to 0 about `width` away, with the brighter rims of a bone."""
+    """A soft band of about `width` on each side of a line, brighter at its rims like cortical bone."""
     near = (distance / width) ** 2
     return _field(np.exp(-near * near) * (0.7 + 0.3 * np.minimum(near, 1)))
 

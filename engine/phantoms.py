@@ -1,6 +1,6 @@
-"""Which phantoms there are: a folder of synthetic radiographs with known truth, for when no real ones are at hand.
+"""A dataset of synthetic radiographs with known ground truth, for when no real images are at hand.
 
-They show that the wiring works; nothing that is measured on them says anything about patients.
+Phantoms show that the software works; nothing measured on them says anything about patients.
 """
 
 import io
@@ -20,10 +20,10 @@ from engine.images import parallel
 from engine.phantom_chest import Anatomy, Finding, radiograph
 
 COUNTS = {"train": (90, 150), "val": (8, 8), "test": (36, 60)}
-"""Images for each split: normal, pneumonia."""
+"""Number of (normal, pneumonia) images in each split."""
 TRUTH = "truth.json"
 RECIPE = 1
-"""Raised when the same seed draws other pictures, so that old phantoms are not taken for new ones."""
+"""Version of the drawing code; incremented when the same seed gives different images."""
 NAMES = {"bacterial": "bacteria", "viral": "virus"}
 
 
@@ -38,17 +38,17 @@ class _Planned:
 
 
 def write_phantoms(root: Path, *, seed: int, counts: Mapping[str, tuple[int, int]] = COUNTS) -> None:
-    """Draw a data set into the folder `root`, laid out and named like the Kaggle set.
+    """Draw a dataset into the folder `root`, laid out and named like the Kaggle set.
 
-    truth.json in it gives every image's cause, zone and severity (see engine.phantom_chest.Finding). The folder appears
-    whole; if drawing is cut off, the next call goes on where it stopped, and where the phantoms of this seed and these
-    counts are there already, nothing is done. Raises InputError where `root` holds anything else.
+    Its truth.json gives every image's cause, zone and severity (see engine.phantom_chest.Finding). The folder appears
+    atomically; an interrupted call is resumed by the next one. Nothing is done if `root` already holds the phantoms of
+    this seed and these counts. Raises InputError if it holds anything else.
     """
     asked = {"phantoms": RECIPE, "seed": seed, "counts": {split: list(pair) for split, pair in counts.items()}}
     if root.exists():
         there = _truth(root)
         if {key: there.get(key) for key in asked} != asked:
-            raise InputError(f"folder {root} holds something else than the phantoms of seed {seed}; move it away")
+            raise InputError(f"folder {root} does not hold the phantoms of seed {seed}; move it away")
         return
     marks = "-".join(str(count) for pair in counts.values() for count in pair)
     drawing = root.with_name(f".{root.name}-{RECIPE}-{seed}-{marks}")
@@ -73,7 +73,7 @@ def is_phantoms(folder: Path) -> bool:
 
 
 def draw_finding(rng: np.random.Generator, *, cause: str | None) -> Finding:
-    """A random finding of this cause, or none; faint ones are as common as clear ones, so that some are missed."""
+    """A random finding of this cause; healthy for None. Severity is uniform, so that some findings are missed."""
     if cause is None:
         return Finding()
     zone = str(rng.choice(ZONES)) if cause == "bacterial" else None
@@ -81,9 +81,9 @@ def draw_finding(rng: np.random.Generator, *, cause: str | None) -> Finding:
 
 
 def _plan(seed: int, counts: Mapping[str, tuple[int, int]]) -> Iterator[_Planned]:
-    """Every image; a patient is in one split, and one in three has several images.
+    """Every image to draw; each patient is in one split, and about one in three has several images.
 
-    Each image has its own generator, so that any of them can be drawn without the others.
+    Each image has its own random generator, so that it can be drawn independently of the others.
     """
     patient = 0
     for split, normal_and_pneumonia in counts.items():
@@ -104,7 +104,7 @@ def _plan(seed: int, counts: Mapping[str, tuple[int, int]]) -> Iterator[_Planned
 
 
 def _truth(folder: Path) -> dict[str, Any]:
-    """What truth.json in `folder` says; {} where there is none."""
+    """The contents of truth.json in `folder`; {} if there is none."""
     try:
         content = json.loads((folder / TRUTH).read_text(encoding="utf-8"))
     except (OSError, ValueError):

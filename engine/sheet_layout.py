@@ -1,4 +1,4 @@
-"""How a picture sheet is put together: text, radiographs and colour bars as blocks that are stacked, never clipped."""
+"""Layout of image sheets: text, radiographs and colour bars as blocks that are stacked and never clipped."""
 
 from bisect import bisect_right
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ FAINT: Colour = (172, 178, 185)
 RIGHT: Colour = (0, 158, 115)
 WRONG: Colour = (213, 94, 0)
 STAMP: Colour = (240, 228, 66)
-"""Right, wrong and stamp are Okabe and Ito's green, vermilion and yellow: told apart by colour-blind eyes, and always
-doubled by words."""
+"""RIGHT, WRONG and STAMP are Okabe and Ito's bluish green, vermilion and yellow: distinguishable with colour vision
+deficiency, and always accompanied by words."""
 
 TITLE, BODY, SMALL = 30, 18, 16
 MARGIN = 36
 GAP = 20
 LINE = 1.3
-"""Line height over the font's own."""
+"""Line height relative to the font's own."""
 
 
 @lru_cache
@@ -39,7 +39,7 @@ def font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def wrap(text: str, *, size: int, width: int) -> list[str]:
-    """The text as lines that each fit `width` pixels at `size`; line breaks are kept, overlong words are broken."""
+    """The text as lines that each fit into `width` pixels at `size`; line breaks are kept, overlong words are split."""
     lines = []
     for paragraph in text.splitlines() or [""]:
         line = ""
@@ -56,9 +56,9 @@ def wrap(text: str, *, size: int, width: int) -> list[str]:
 
 
 def _pieces(word: str, size: int, width: int) -> list[str]:
-    """The word in parts that fit `width`, each at least one letter, cut after - _ . or / where that is possible."""
+    """The word in parts that fit into `width`, each at least one letter, split after - _ . or / where possible."""
     pieces = []
-    while (fits := _fitting(word[: width + 1], size, width)) < len(word):  # a letter is a pixel wide at least
+    while (fits := _fitting(word[: width + 1], size, width)) < len(word):  # a letter is at least one pixel wide
         joint = max(word.rfind(mark, 0, fits) for mark in "-_./") + 1
         cut = joint if joint > fits // 2 else fits
         pieces.append(word[:cut])
@@ -67,7 +67,7 @@ def _pieces(word: str, size: int, width: int) -> list[str]:
 
 
 def _fitting(text: str, size: int, width: int) -> int:
-    """How many of the first letters fit `width`, at least one."""
+    """The number of leading letters that fit into `width`, at least one."""
     return max(1, bisect_right(range(1, len(text) + 1), width, key=lambda n: ceil(font(size).getlength(text[:n]))))
 
 
@@ -80,9 +80,9 @@ def text_block(
     background: Colour = BACKGROUND,
     most_lines: int | None = None,
 ) -> Image.Image:
-    """The text wrapped to `width` pixels, as high as it needs to be.
+    """The text wrapped to `width` pixels, as high as necessary.
 
-    Where it has more than `most_lines` lines, the last line says how many words were left out.
+    If it has more than `most_lines` lines, the last one says how many words were left out.
     """
     lines = wrap("".join(c if c.isprintable() or c == "\n" else " " for c in text), size=size, width=width - 3)
     if most_lines is not None and len(lines) > most_lines:
@@ -100,9 +100,9 @@ def text_block(
 def radiograph(
     pixels: NDArray[np.uint8], *, side: int, border: Colour | None = None, synthetic: bool = False
 ) -> Image.Image:
-    """A picture, grey (h, w) or RGB (h, w, 3), fitted into a black square of `side` pixels, its proportions kept.
+    """An image, greyscale (h, w) or RGB (h, w, 3), fitted into a black square of `side` pixels; aspect ratio kept.
 
-    The border lies outside the picture, which gets smaller for it; the square keeps its size.
+    A border surrounds the image, which is made smaller to make room; the square keeps its size.
     """
     thick = 0 if border is None else 5
     inner = side - 2 * thick
@@ -120,7 +120,7 @@ def radiograph(
 
 
 def badge(*, size: int) -> Image.Image:
-    """That the images are synthetic, in dark letters on the stamp's yellow."""
+    """The word SYNTHETIC in dark letters on yellow."""
     word = "SYNTHETIC"
     left, top, right, bottom = (round(edge) for edge in font(size).getbbox(word))
     pad = size // 3
@@ -130,7 +130,7 @@ def badge(*, size: int) -> Image.Image:
 
 
 def probability_bar(probability: float, threshold: float, *, width: int) -> Image.Image:
-    """A thin bar from 0 to 1, filled to `probability`, with a tick at the threshold."""
+    """A thin bar from 0 to 1, filled up to `probability`, with a tick at the threshold."""
     bar = Image.new("RGB", (width, 12), BACKGROUND)
     draw = ImageDraw.Draw(bar)
     draw.rectangle((0, 3, width - 1, 8), fill=(70, 75, 80))
@@ -141,7 +141,7 @@ def probability_bar(probability: float, threshold: float, *, width: int) -> Imag
 
 
 def heat_legend() -> Image.Image:
-    """The heatmap's colours from cold to hot, named at both ends; heatmaps are scaled image by image."""
+    """The heatmap's colours from cold to hot, labelled at both ends; each image's heatmap is scaled separately."""
     ramp = colourise(np.tile(np.linspace(0, 1, 220), (12, 1)))
     low, high = (
         text_block(word, width=int(font(SMALL).getlength(word)) + 4, size=SMALL, colour=FAINT)
@@ -151,7 +151,7 @@ def heat_legend() -> Image.Image:
 
 
 def spacer(width: int) -> Image.Image:
-    """Empty room in a row."""
+    """Empty space in a row."""
     return Image.new("RGB", (width, 1), BACKGROUND)
 
 
@@ -185,7 +185,7 @@ def grid(blocks: Sequence[Image.Image], *, columns: int) -> Image.Image:
 
 
 def padded(block: Image.Image, *, pad: int, width: int, height: int, background: Colour = PANEL) -> Image.Image:
-    """The block on a panel of at least this size, `pad` pixels from its edges."""
+    """The block on a panel of at least this size, `pad` pixels from its top and left edges."""
     panel = Image.new("RGB", (max(width, block.width + 2 * pad), max(height, block.height + 2 * pad)), background)
     panel.paste(block, (pad, pad))
     return panel
@@ -194,7 +194,7 @@ def padded(block: Image.Image, *, pad: int, width: int, height: int, background:
 def sheet(
     title: str, subtitle: str, body: Image.Image, *, synthetic: bool, legend: Image.Image | None = None
 ) -> Image.Image:
-    """The whole page: heading, body and footer on the background, with a stamp where the images are synthetic."""
+    """The whole sheet: heading, body and footer on the background, with a stamp if the images are synthetic."""
     width = max(body.width, 640)
     stamp = [badge(size=TITLE)] if synthetic else []
     room = width - sum(block.width + GAP for block in stamp)
@@ -202,7 +202,7 @@ def sheet(
     head.append(text_block(subtitle, width=width, colour=FAINT))
     footer = "The left of each image is the patient's right. Research use only."
     if synthetic:
-        footer = f"SYNTHETIC images: they show that the wiring works, nothing else. {footer}"
+        footer = f"SYNTHETIC images: they show that the software works, nothing else. {footer}"
     blocks = [
         column([*head, *([legend] if legend else [])], gap=8),
         body,

@@ -1,5 +1,4 @@
-"""How images are dealt into folds: grouped by patient, stratified by diagnosis; and which split a classifier is judged
-on."""
+"""Cross-validation folds, grouped by patient and stratified by diagnosis; the split a classifier is evaluated on."""
 
 from collections.abc import Collection
 
@@ -9,29 +8,29 @@ from numpy.typing import ArrayLike, NDArray
 from engine.errors import InputError
 
 OUT_OF_FOLD = "oof"
-"""Where a classifier's values on its own training images stand, each scored by the members that did not see it."""
+"""The split name of out-of-fold results: training images, each scored only by members that did not see its patient."""
 LEARNT_FROM = ("train", "val")
-"""What classifiers, centres and words are learnt from; test never moves them."""
+"""The splits that classifiers, index centres and text mappings are fitted on; test never influences them."""
 UNSPLIT = "all"
-"""Where those of images stand that the source puts into no split."""
+"""The split name of results on images that the source assigns to no split."""
 LABELS = ("normal", "pneumonia")
 
 
 def evaluated_split(splits: Collection[str]) -> str:
-    """The split that a classifier is judged on: test where it is there, or nothing is; else the first by name."""
+    """The split to evaluate a classifier on: test if present or if there are no splits, else the first by name."""
     return "test" if "test" in splits else min(splits, default="test")
 
 
 def grouped_folds(
     labels: ArrayLike, patients: ArrayLike, *, causes: ArrayLike | None = None, folds: int = 5, seed: int = 0
 ) -> NDArray[np.intp]:
-    """The fold, 0 to folds - 1, that holds each image out; no patient stands in two.
+    """The fold, 0 to folds - 1, in which each image is held out; no patient is in two folds.
 
-    labels: (n,), 1 pneumonia, 0 normal. patients: (n,), patient keys. causes: (n,), of pneumonia, empty where unknown.
-    Each fold holds about the same share of each label and cause, see `strata`. Returns int (n,).
-    Raises InputError where a label has fewer patients than there are folds.
+    labels: (n,), 1 pneumonia, 0 normal. patients: (n,), patient keys. causes: (n,), of pneumonia, empty if unknown.
+    Each fold has about the same proportion of each label and cause, see `strata`. Returns int (n,).
+    Raises InputError if a label has fewer patients than there are folds.
     """
-    from sklearn.model_selection import StratifiedGroupKFold  # which pages that ask for `evaluated_split` need not load
+    from sklearn.model_selection import StratifiedGroupKFold  # late: pages need `evaluated_split` only
 
     truth, keys = np.asarray(labels), np.asarray(patients)
     known, name = min((len(np.unique(keys[truth == label])), LABELS[label]) for label in np.unique(truth))
@@ -39,7 +38,7 @@ def grouped_folds(
         fewer = "ask for fewer folds with --folds, " if known > 1 else ""
         raise InputError(
             f"'{name}' has {known} training patients and {folds} folds need at least {folds}; "
-            f"add images, {fewer}or tell whose they are in column 'patient' of labels.csv"
+            f"add images, {fewer}or name the patients in column 'patient' of labels.csv"
         )
     named = strata(truth, keys, np.full(len(truth), "") if causes is None else np.asarray(causes), folds=folds)
     dealt = np.full(len(truth), -1)
@@ -52,10 +51,10 @@ def grouped_folds(
 def strata(
     labels: NDArray[np.integer], patients: NDArray[np.str_], causes: NDArray[np.str_], *, folds: int
 ) -> NDArray[np.str_]:
-    """What each fold should hold the same share of: (n,), normal, and each cause that has a patient for every fold.
+    """The stratum of each image, str (n,): normal, or a cause of pneumonia that has at least one patient per fold.
 
-    Films of rarer causes and of none that is known are one stratum, pneumonia, or belong to the most common cause where
-    they too are of fewer patients than there are folds.
+    Images of rarer or unknown causes form one stratum, "pneumonia"; if that has fewer patients than there are folds,
+    they join the most common cause.
     """
     ill = labels == 1
     named = np.where(ill, np.where(causes == "", LABELS[1], causes), LABELS[0])

@@ -1,4 +1,4 @@
-"""Where a pretrained model's weights are: --weights PATH, the local model folder, the caches, then the hub."""
+"""Locating and downloading pretrained weights: --weights PATH, the local model folder, the caches, then the hub."""
 
 import shutil
 import urllib.request
@@ -19,37 +19,37 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 SILENCE = 30
-"""Seconds that a server may say nothing in the middle of a file."""
+"""Timeout in seconds for a server that stops sending."""
 
 
 class MissingWeightsError(InputError):
-    """The weights are not on this machine and could not be had; the message names the command that fetches them."""
+    """The weights are not on this machine and could not be downloaded; the message names the command that does."""
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Published weights: what they are for, what they cost, and exactly which bytes are meant."""
+    """Published weights: their purpose, download size, licence and exact source."""
 
     name: str
     role: str
-    """What needs them, as error messages say it: backbone, embedder, report model."""
+    """The kind of component that needs them, for error messages: backbone or embedder."""
     megabytes: int
     """Download size in 10^6 bytes, rounded."""
     licence: str
     files: tuple[str, ...]
-    """File names or patterns within the source; the first is the checkpoint and must be there."""
+    """File names or patterns within the source; the first is the checkpoint, which is required."""
     sha256: str
-    """Of the checkpoint, or the first digits of it where the publisher gives no more; "" where it is in shards."""
+    """The checkpoint's hash, or its first digits if the publisher gives no more; "" if it is unknown."""
     repo: str = ""
-    """Hugging Face repository, or "" where `url` is the source."""
+    """Hugging Face repository, or "" if `url` is the source."""
     revision: str = ""
     """Commit of the repository."""
     url: str = ""
-    """Address of the one file, for weights that are in no repository."""
+    """Address of the file, for weights outside the Hugging Face hub."""
 
     @property
     def source(self) -> str:
-        """Where they are published, in words."""
+        """Where they are published, for messages."""
         return f"{self.repo} at {self.revision[:12]}" if self.repo else self.url
 
     def is_in(self, folder: Path) -> bool:
@@ -103,14 +103,14 @@ REGISTRY = {
 
 
 def spec(name: str) -> Weights:
-    """What is published under `name`. Raises InputError where nothing is."""
+    """The weights published under `name`. Raises InputError for an unknown name."""
     if name not in REGISTRY:
         raise InputError(f"model '{name}' has no weights to fetch; known: {', '.join(REGISTRY)}")
     return REGISTRY[name]
 
 
 def on_disk(name: str, *, models: Path | None = None) -> Path | None:
-    """The folder that holds the weights: models/NAME, else the hub's cache. None where there is none."""
+    """The folder that holds the weights: models/NAME, else the cache of the hub or of torch. None if there is none."""
     wanted = spec(name)
     if models is not None and wanted.is_in(models / name):
         return models / name
@@ -119,11 +119,11 @@ def on_disk(name: str, *, models: Path | None = None) -> Path | None:
 
 
 def locate(name: str, *, models: Path | None = None, weights: Path | None = None) -> Path:
-    """Folder with the weights of `name`, or `weights` itself (a file or folder) where that is given.
+    """The folder with the weights of `name`, or `weights` itself (a file or folder) if given.
 
-    models: the local model folder. Weights that are nowhere on this machine are fetched from the hub into its cache.
-    Raises InputError where `weights` does not exist, MissingWeightsError where the hub does not answer, and OSError
-    where the disk is full.
+    models: the local model folder. Weights that are not on this machine are downloaded into the cache.
+    Raises InputError if `weights` does not exist or is a folder without the checkpoint, MissingWeightsError if the
+    download fails, and OSError if the disk is full.
     """
     wanted = spec(name)
     if weights is not None:
@@ -151,10 +151,10 @@ def locate(name: str, *, models: Path | None = None, weights: Path | None = None
 def fetch(name: str, *, models: Path) -> Path:
     """Download the weights of `name` into models/NAME, check their hash, and return the folder.
 
-    The folder appears whole or not at all. After an interrupted download of a repository the files that had arrived are
-    not fetched again; that of a single file begins anew.
-    Raises InputError where the source does not answer, refuses, or sends other bytes than the registry names, or where
-    the files cannot be written.
+    The folder appears whole or not at all. An interrupted download of a repository keeps the files that are complete;
+    an interrupted download of a single file starts again.
+    Raises InputError if the source does not answer, refuses, or sends a file with another hash than the registry's, or
+    if the files cannot be written.
     """
     wanted, target, partial = spec(name), models / name, models / f".{name}.partial"
     if wanted.is_in(target):
@@ -180,7 +180,7 @@ def fetch(name: str, *, models: Path) -> Path:
 
 
 def check(name: str, folder: Path) -> None:
-    """Raises InputError where the checkpoint of `name` in `folder` has other bytes than the published one."""
+    """Raises InputError if the checkpoint of `name` in `folder` differs from the published one."""
     wanted = spec(name)
     checkpoint = next(folder.glob(wanted.files[0]))
     if not (found := file_sha256(checkpoint)).startswith(wanted.sha256):
@@ -191,13 +191,13 @@ def check(name: str, folder: Path) -> None:
 
 
 def torchvision_file(name: str, *, models: Path | None = None, weights: Path | None = None) -> Path:
-    """The checkpoint of a torchvision model by its name here, such as efficientnet_b3. Raises as `locate` does."""
+    """The checkpoint file of a torchvision model, named as in REGISTRY. Raises as `locate` does."""
     path = locate(name, models=models, weights=weights)
     return path / spec(name).files[0] if path.is_dir() else path
 
 
 def torchvision_state(name: str, *, models: Path | None = None) -> "dict[str, Tensor]":
-    """What `torchvision_file` holds."""
+    """The state dict of a torchvision model. Raises as `torchvision_file` does."""
     import torch
 
     file = torchvision_file(name, models=models)
@@ -206,7 +206,7 @@ def torchvision_state(name: str, *, models: Path | None = None) -> "dict[str, Te
 
 
 def _unfetched(wanted: Weights, target: Path, error: OSError) -> InputError:
-    """Why the weights could not be fetched into `target`, and the way out."""
+    """An error that says why the weights could not be downloaded into `target`, and what to do."""
     what = f"{wanted.role} '{wanted.name}'"
     if disk_full(error):
         return InputError(
@@ -220,15 +220,15 @@ def _unfetched(wanted: Weights, target: Path, error: OSError) -> InputError:
     if why := hub.refusal(error, wanted.repo):
         return InputError(f"{what} could not be fetched from {wanted.source}: {why}")
     return InputError(
-        f"{what} could not be fetched from {wanted.source} ({hub.told(error)}); connect this machine, or copy "
+        f"{what} could not be fetched from {wanted.source} ({hub.one_line(error)}); connect this machine, or copy "
         f"{', '.join(wanted.files)} into {target}"
     )
 
 
 def _from_hub(wanted: Weights, *, local_files_only: bool = False, local_dir: Path | None = None) -> Path | None:
-    """A snapshot of the repository's files, in the cache or `local_dir`; None where only the cache is asked, in vain.
+    """A snapshot of the repository's files, in the cache or `local_dir`; None if `local_files_only` and not cached.
 
-    Raises OSError where the hub does not answer or refuses.
+    Raises OSError if the hub does not answer or refuses.
     """
     if local_files_only:
         return hub.cached(wanted.repo, wanted.files, revision=wanted.revision)
@@ -243,7 +243,7 @@ def _torch_cache() -> Path:
 
 
 def _download(wanted: Weights, folder: Path) -> Path:
-    """Fetch the one file of `wanted` into `folder`. Raises OSError where it cannot be had, or has another hash."""
+    """Download the single file of `wanted` into `folder`. Raises OSError if that fails or the file has another hash."""
     file = folder / wanted.files[0]
     with whole_file(file) as temporary:
         try:
@@ -256,7 +256,7 @@ def _download(wanted: Weights, folder: Path) -> Path:
 
 
 def _receive(url: str, file: Path) -> None:
-    """Write what is at an address to a file. Raises OSError, HTTPException."""
+    """Download a URL to a file. Raises OSError, also for a truncated download, and HTTPException."""
     with urllib.request.urlopen(url, timeout=SILENCE) as source, file.open("wb") as stream:  # noqa: S310  # the registry's
         length = int(source.headers["Content-Length"] or 0)
         shown = {"desc": "fetching", "unit": "B", "unit_scale": True, "leave": False}

@@ -1,4 +1,4 @@
-"""How pixel values of any depth become 8 bits."""
+"""Windowing pixel values of any bit depth to 8 bits."""
 
 from typing import Any
 
@@ -11,7 +11,10 @@ Values = NDArray[Any]
 
 
 def percentile_window(values: Values, *, known: NDArray[np.bool_] | None = None) -> tuple[float, float]:
-    """(low, high): the 0.5th and 99.5th percentile of the finite values; `known` (same shape) False leaves one out."""
+    """(low, high): the 0.5th and 99.5th percentile of the finite values; (0, 1) if there are none.
+
+    known: bool, the same shape; values where it is False are left out.
+    """
     usable = np.isfinite(values) if known is None else known & np.isfinite(values)
     if not usable.any():
         return 0.0, 1.0
@@ -20,14 +23,14 @@ def percentile_window(values: Values, *, known: NDArray[np.bool_] | None = None)
 
 
 def to_eight_bits(values: Values, low: float, high: float) -> NDArray[np.uint8]:
-    """Values as uint8 of the same shape: `low` and below are 0, `high` and above 255, not a number is 0."""
+    """Values as uint8 of the same shape: `low` and below become 0, `high` and above 255, NaN becomes 0."""
     unit: NDArray[np.float32] = (values.astype(np.float32) - np.float32(low)) / np.float32(max(high - low, 1e-6))
     eight: NDArray[np.uint8] = np.rint(np.nan_to_num(unit, nan=0.0).clip(0, 1) * 255).astype(np.uint8)
     return eight
 
 
 def voi_window(values: Values, *, center: float, width: float, function: str = "LINEAR") -> NDArray[np.float32]:
-    """Values through a DICOM display window, in [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3).
+    """Values after a DICOM display window, float32 in [0, 1] (PS3.3 C.11.2.1.2 and C.11.2.1.3).
 
     width: at least 1 for LINEAR, above 0 for LINEAR_EXACT and SIGMOID. Raises ValueError otherwise.
     """

@@ -36,7 +36,7 @@ def test_each_value_has_one_spelling_and_what_tells_nothing_is_unknown(
 
 @pytest.mark.parametrize("age", ["40-59", "old", "-3", "130", "999Y", "4 5"])
 def test_an_age_that_is_none_is_refused(age: str) -> None:
-    with pytest.raises(InputError, match="is no number of years, such as 45 or 045Y"):
+    with pytest.raises(InputError, match="is not an age such as 45 or 045Y"):
         age_group(age)
 
 

@@ -66,7 +66,7 @@ def test_a_second_copy_of_the_set_inside_the_first_is_left_out_and_said(tmp_path
 
 def test_two_sets_side_by_side_are_refused(tmp_path: Path) -> None:
     touch(tmp_path, "first/train/NORMAL/a.jpeg", "second/train/NORMAL/b.jpeg")
-    with pytest.raises(InputError, match=r"several data sets \(first, second\).* call them train, val and test"):
+    with pytest.raises(InputError, match=r"several datasets \(first, second\).* rename them train, val and test"):
         list_folder(tmp_path)
 
 
@@ -137,17 +137,20 @@ def test_two_files_that_differ_in_the_encoding_of_an_accent_alone_are_told_apart
         ("file,label\na.png,maybe\n", "line 2: label 'maybe' is unknown; expected 0, 1"),
         ("file,label,split\na.png,1,dev\n", "line 2: split 'dev' is unknown; expected train, val, test or nothing"),
         ("file,label,cause\na.png,1,fungal\n", "line 2: cause 'fungal' is unknown"),
-        ("file,label\na.png,1\na.png,0\n", "line 3: 'a.png' is named twice, and differently"),
-        ("file,label\n../a.png,1\n", "line 2: file '../a.png' is no path from the folder down, such as sub/film.png"),
-        ("file,label\n/etc/passwd,1\n", "line 2: file '/etc/passwd' is no path from the folder down"),
-        ("file,label\n,1\n", "line 2: file '' is no path"),
+        ("file,label\na.png,1\na.png,0\n", "line 3: 'a.png' is listed twice with different values"),
+        (
+            "file,label\n../a.png,1\n",
+            "line 2: file '../a.png' is not a path relative to the folder, such as sub/film.png",
+        ),
+        ("file,label\n/etc/passwd,1\n", "line 2: file '/etc/passwd' is not a path relative to the folder"),
+        ("file,label\n,1\n", "line 2: file '' is not a path"),
         ("file,label,sex\na.png,1,x\n", "line 2: sex 'x' is unknown; expected female, male, other or nothing"),
-        ("file,label,age\na.png,1,40-59\n", "line 2: age '40-59' is no number of years, such as 45 or 045Y"),
-        ("file,label,site\na.png,1," + 61 * "x" + "\n", "line 2: site 'x+' is no value of at most 60 printable"),
-        ("file,label,label\na.png,1,0\n", "column 'label' stands there twice; keep one"),
-        ("file,label\nb.png,0\na, c.png,1\n", "line 3: 3 cells under 2 heads; put a cell that holds a comma between"),
+        ("file,label,age\na.png,1,40-59\n", "line 2: age '40-59' is not an age such as 45 or 045Y"),
+        ("file,label,site\na.png,1," + 61 * "x" + "\n", "line 2: site 'x+' is not a value of at most 60 printable"),
+        ("file,label,label\na.png,1,0\n", "column 'label' appears twice; keep one"),
+        ("file,label\nb.png,0\na, c.png,1\n", "line 3: 3 cells for 2 columns; put a cell that contains a comma in"),
         ('file,label\nb.png,0\n"a.png,1\nc.png,1\n', "line 3: cannot be read .*; is a quotation mark left open"),
-        ("f\0i\0l\0e\0,\0", "line 1: holds NUL, which no text does; save it as CSV UTF-8"),
+        ("f\0i\0l\0e\0,\0", "line 1: contains NUL characters, so it is not UTF-8 text; save it as CSV UTF-8"),
     ],
 )
 def test_a_label_sheet_that_is_not_usable_says_where_and_what(tmp_path: Path, text: str, message: str) -> None:
@@ -175,7 +178,7 @@ def test_a_label_sheet_that_cannot_be_opened_is_no_matter_of_the_artifact_folder
         raise PermissionError(errno.EACCES, "Permission denied")  # the tests may run as root, who may read all
 
     monkeypatch.setattr(Path, "open", locked)
-    with pytest.raises(InputError, match=r"labels\.csv cannot be read: Permission denied; .* who may read it"):
+    with pytest.raises(InputError, match=r"labels\.csv cannot be read: Permission denied; check the file and its"):
         list_folder(tmp_path)
 
 

@@ -93,7 +93,7 @@ def test_a_worker_that_is_killed_is_one_line_and_the_next_upload_works(decoder: 
     reason, line, _ = outcome(decoder.decode, film())
     assert (reason, line) == (
         "broken",
-        "the decoder crashed on this file; save it anew as an 8-bit PNG or JPEG and try again",
+        "the decoder crashed on this file; save it as an 8-bit PNG or JPEG and try again",
     )
     assert works(decoder)
 
@@ -112,7 +112,7 @@ def test_a_worker_that_hangs_is_ended_and_the_next_upload_works() -> None:
     reason, line, _ = outcome(decoder.decode, film())
     assert 0.9 < time.monotonic() - began < 5
     assert reason == "too-large"
-    assert line == "decoding it takes more than 1 s; save it anew as an 8-bit PNG or JPEG and try again"
+    assert line == "decoding it takes more than 1 s; save it as an 8-bit PNG or JPEG and try again"
     assert works(decoder)
 
 
@@ -123,7 +123,7 @@ def test_a_decompression_bomb_within_the_pixel_limit_ends_at_the_memory_limit() 
     assert len(stream.getvalue()) < 2**20
     reason, line, _ = outcome(decoder.decode, stream.getvalue())
     assert reason == "too-large"
-    assert line.startswith("decoding it needs more than 0.4 GiB of memory; save it anew")
+    assert line.startswith("decoding it needs more than 0.4 GiB of memory; save it")
     assert works(decoder)
 
 

@@ -52,7 +52,7 @@ def test_a_folder_of_something_else_is_never_touched(phantoms: Path, tmp_path: P
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     for root, seed in ((tmp_path / "mine", 7), (phantoms, 8)):
-        with pytest.raises(InputError, match="holds something else"):
+        with pytest.raises(InputError, match="does not hold the phantoms of seed"):
             write_phantoms(root, seed=seed, counts=COUNTS)
     assert [path.name for path in (tmp_path / "mine").iterdir()] == ["thesis.txt"]
     assert is_phantoms(phantoms) and not is_phantoms(tmp_path / "mine")

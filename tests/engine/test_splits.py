@@ -75,5 +75,5 @@ def test_a_cause_of_fewer_patients_than_folds_is_dealt_with_the_rest_of_its_labe
 
 
 def test_fewer_folds_are_not_advised_where_all_images_are_one_patients() -> None:
-    with pytest.raises(InputError, match=r"has 1 training patients .*; add images, or tell whose they are in column"):
+    with pytest.raises(InputError, match=r"has 1 training patients .*; add images, or name the patients in column"):
         grouped_folds(np.repeat([0, 1], [10, 4]), np.repeat(["one", "two", "one"], [2, 8, 4]), folds=5)

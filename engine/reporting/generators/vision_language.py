@@ -18,7 +18,7 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndByte
 from engine import hub
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import causes, disk_full, told
+from engine.hub import causes, disk_full, one_line
 from engine.reporting.generators import Case, Failed, Generated, Options, Outcome
 from engine.reporting.generators.pictures import shown, squared
 from engine.reporting.generators.published import PUBLISHED
@@ -96,10 +96,10 @@ class VisionLanguage:
                 f"report model '{self.name}' does not fit into the GPU's memory; try --quantise 4"
             ) from error
         except ImportError as error:
-            raise InputError(f"report model '{self.name}' needs a package: {told(error)}") from error
+            raise InputError(f"report model '{self.name}' needs a package: {one_line(error)}") from error
         except SafetensorError as error:
             raise InputError(
-                f"report model '{self.name}': its weights cannot be loaded ({told(error)}); fetch them anew"
+                f"report model '{self.name}': its weights cannot be loaded ({one_line(error)}); fetch them anew"
             ) from error
         except UNHAD as error:
             if full := disk_full(error):
@@ -123,16 +123,16 @@ class VisionLanguage:
             return self._unknown(error)
         if isinstance(source, Path):
             return MissingWeightsError(
-                f"report model '{self.name}': {source} cannot be loaded ({told(error)}); copy the repository there anew"
+                f"report model '{self.name}': {source} cannot be loaded ({one_line(error)}); copy the repository there anew"
             )
         return MissingWeightsError(
             f"report model '{self.name}' ({self.repo}) is not on this machine and the hub cannot be reached "
-            f"({told(error)}); connect it, or copy the repository into the model folder as "
+            f"({one_line(error)}); connect it, or copy the repository into the model folder as "
             f"{self.name.removeprefix('hf:')}"
         )
 
     def _unknown(self, error: Exception) -> InputError:
-        return InputError(f"'{self.repo}' is no image-text-to-text model that transformers knows: {told(error)}")
+        return InputError(f"'{self.repo}' is no image-text-to-text model that transformers knows: {one_line(error)}")
 
     def _require_memory(self, gigabytes: float) -> None:
         """Raises InputError that names what is needed, what there is, and a smaller model that fits."""

@@ -19,7 +19,7 @@ from engine import devices, hub
 from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import disk_full, told
+from engine.hub import disk_full, one_line
 from engine.reporting.matching import DENIAL
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, fitted, unit
@@ -190,7 +190,7 @@ def _described(name: str, repo: str) -> Path:
             if full := disk_full(error):
                 raise full from None
             raise InputError(
-                f"embedder '{name}': hf-hub:{repo} has no {DESCRIPTION} that can be read ({told(error)}); name a "
+                f"embedder '{name}': hf-hub:{repo} has no {DESCRIPTION} that can be read ({one_line(error)}); name a "
                 "repository of open_clip's, or copy it with its checkpoint into the model folder as "
                 f"{folder_name(name)}"
             ) from error
@@ -208,7 +208,7 @@ def _from_hub(name: str, source: str) -> Path:
     except InputError as error:
         raise InputError(f"embedder '{name}': {error}") from error
     except ValueError as error:  # no repository has such a name
-        raise InputError(f"embedder '{name}': {told(error)}; write open_clip:hf-hub:ORG/NAME") from error
+        raise InputError(f"embedder '{name}': {one_line(error)}; write open_clip:hf-hub:ORG/NAME") from error
     except OSError as error:
         if full := disk_full(error):
             raise full from None
@@ -221,7 +221,7 @@ def _from_hub(name: str, source: str) -> Path:
             raise InputError(f"embedder '{name}': {why}") from error
         raise published.MissingWeightsError(
             f"embedder '{name}' needs weights that are not on this machine, and {source} cannot be reached "
-            f"({told(error)}); connect it, or {copied}"
+            f"({one_line(error)}); connect it, or {copied}"
         ) from error
 
 
@@ -239,7 +239,7 @@ def _loaded(
         text = dict(open_clip.get_model_config(architecture)["text_cfg"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"embedder '{name}': {checkpoint.parent / DESCRIPTION} describes no model ({told(error)}); fetch it anew"
+            f"embedder '{name}': {checkpoint.parent / DESCRIPTION} describes no model ({one_line(error)}); fetch it anew"
         ) from error
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         tokenizer = _tokenizer(name, architecture, text, checkpoint)
@@ -251,7 +251,7 @@ def _loaded(
             model = open_clip.create_model(architecture, force_quick_gelu=bool(published_as.get("quick_gelu")), **how)
             open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
         except OSError as error:
-            raise InputError(f"embedder '{name}': {checkpoint} cannot be read ({told(error)})") from error
+            raise InputError(f"embedder '{name}': {checkpoint} cannot be read ({one_line(error)})") from error
         except Exception as error:  # a torn or foreign file fails in any of three libraries, with errors of their own
             if "TorchScript" in str(error):  # as OpenAI's own .pt files are
                 raise InputError(
@@ -259,7 +259,7 @@ def _loaded(
                     "weights as safetensors"
                 ) from error
             raise InputError(
-                f"embedder '{name}': {checkpoint} cannot be loaded ({told(error)}); fetch it anew"
+                f"embedder '{name}': {checkpoint} cannot be loaded ({one_line(error)}); fetch it anew"
             ) from error
     preparation = merge_preprocess_dict(open_clip.get_model_preprocess_cfg(model), dict(published_as))
     try:
@@ -323,7 +323,7 @@ def _text_shape(name: str, tower: str, checkpoint: Path, scratch: Path) -> Path:
 
 def _unhad(name: str, what: str, wayout: str, error: Exception) -> BaseException:
     """The error that tells what a model lacks; that of a full disk as it is."""
-    return disk_full(error) or InputError(f"embedder '{name}': {what} cannot be had ({told(error)}); {wayout}")
+    return disk_full(error) or InputError(f"embedder '{name}': {what} cannot be had ({one_line(error)}); {wayout}")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from engine import devices
 from engine import weights as published
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import told
+from engine.hub import one_line
 from engine.images import resize
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
@@ -97,7 +97,7 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     try:
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # a torn or foreign file fails in any of three libraries, each with errors of its own
-        raise InputError(f"embedder '{wanted.name}': {file} cannot be loaded ({told(error)}); fetch it anew") from error
+        raise InputError(f"embedder '{wanted.name}': {file} cannot be loaded ({one_line(error)}); fetch it anew") from error
     where = devices.available()
     body = quick(torch.nn.Sequential(*list(network.children())[:-2]), dtype=torch.float32).to(where)
     autocast = reduced(where)
