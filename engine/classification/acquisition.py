@@ -1,7 +1,7 @@
-"""How a film was taken, apart from what it shows, and how far that alone gives its label away.
+"""How an image was acquired, apart from what it shows, and how well that alone predicts its label.
 
-A classifier may lean on exposure, contrast, sharpness and borders where these go with the label in training; on films
-taken elsewhere it then fails. Validation holds out the films where looks and label go together least.
+If exposure, contrast, sharpness or borders correlate with the label in training, a classifier may rely on them and fail
+on images acquired elsewhere. Validation holds out the images whose appearance contradicts their label the most.
 """
 
 import numpy as np
@@ -17,17 +17,22 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 BANDS = ((0.02, 0.04), (0.04, 0.08), (0.08, 0.12), (0.12, 0.17), (0.17, 0.23), (0.23, 0.3), (0.3, 0.4), (0.4, 0.5))
-"""Spatial frequencies, in cycles a pixel, whose power tells contrast and sharpness."""
+"""Spatial frequency bands, in cycles per pixel, whose power describes contrast and sharpness."""
 PERCENTILES = (5, 25, 50, 75, 95)
 BLACK, WHITE = 0.02, 0.98
 BORDER = 0.1
-"""Width of the borders whose brightness is told, as a share of the side."""
+"""Width of the borders whose mean brightness is measured, as a fraction of the side."""
 BATCH = 256
 CONTRADICTING = 0.2
+"""Fraction of each class that `contradicting` selects."""
 
 
 def statistics(pixels: Pixels) -> Floats:
-    """Power in eight frequency bands (log), greys, black and white shares, borders: uint8 (n, s, s) -> (n, 21)."""
+    """Acquisition statistics of each image: uint8 (n, s, s) -> float (n, 21).
+
+    Log power in eight frequency bands; mean, standard deviation, black and white fractions of the pixels; mean
+    brightness of the four borders; five percentiles.
+    """
     side = pixels.shape[-1]
     steps = np.fft.fftfreq(side)
     radius = np.hypot(steps[:, None], steps[None, :])
@@ -50,9 +55,10 @@ def statistics(pixels: Pixels) -> Floats:
 
 
 def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike) -> Floats:
-    """Probability of pneumonia by looks alone: (n,), each from a logistic regression that saw none of the patient's.
+    """Probability of pneumonia from acquisition statistics alone, out of fold by patient: float (n,) in [0, 1].
 
-    described: (n, d), see `statistics`. labels: (n,), 0 or 1. Raises InputError where a class has too few patients.
+    A logistic regression. described: (n, d), see `statistics`. labels: (n,), 0 or 1. Raises InputError if a class has
+    too few patients; see `grouped_folds`.
     """
     truth = np.asarray(labels)
     dealt = grouped_folds(truth, np.asarray(patients))
@@ -66,7 +72,10 @@ def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike) -> Flo
 
 
 def contradicting(given_away: Floats, labels: ArrayLike) -> NDArray[np.bool_]:
-    """The fifth of each class that looks most like the other one: bool (n,)."""
+    """The images whose acquisition statistics contradict their label the most: bool (n,), a fifth of each class.
+
+    given_away: (n,), see `propensity`. labels: (n,), 0 or 1.
+    """
     truth = np.asarray(labels)
     chosen = np.zeros(len(truth), dtype=bool)
     for label in np.unique(truth):
@@ -77,12 +86,12 @@ def contradicting(given_away: Floats, labels: ArrayLike) -> NDArray[np.bool_]:
 
 
 def clusters(described: Floats, *, count: int) -> NDArray[np.intp]:
-    """Films in `count` groups that look alike (k-means on standardised statistics): int (n,)."""
+    """Each image's cluster of similar acquisition (k-means on standardised statistics): int (n,), 0 to count - 1."""
     scaled = StandardScaler().fit_transform(described)
     return np.asarray(KMeans(count, n_init=10, random_state=0).fit_predict(scaled))
 
 
 def with_patients(chosen: NDArray[np.bool_], patients: ArrayLike) -> NDArray[np.bool_]:
-    """The chosen films and all others of their patients, who must not be trained on: bool (n,)."""
+    """The chosen images and all other images of the same patients, none of which may be used in training: bool (n,)."""
     keys = np.asarray(patients)
     return np.isin(keys, np.unique(keys[chosen]))

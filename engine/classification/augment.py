@@ -1,4 +1,4 @@
-"""How a radiograph may vary without changing its reading: position, size, exposure, contrast, sharpness."""
+"""Augmentations that do not change a radiograph's reading: position, size, exposure, contrast, sharpness."""
 
 import threading
 from collections.abc import Callable
@@ -9,11 +9,11 @@ from torchvision.transforms import v2
 
 
 def view_transform(size: int) -> v2.Transform:
-    """uint8 (1, size, size) -> uint8 (1, size, size), drawn anew at each call from torch's global generator.
+    """uint8 (1, size, size) -> uint8 (1, size, size), random at each call, from torch's global generator.
 
-    Crops change the aspect ratio on purpose: radiographs squashed to a square carry their original ratio as distortion,
-    and a classifier that leans on it fails on films of another shape. Corners are painted over, because side markers
-    and time stamps burned into the film tell where it was taken, not what it shows.
+    Crops change the aspect ratio on purpose: resizing to a square distorts a radiograph by its original aspect ratio,
+    and a classifier that relies on that fails on images of another shape. Corners are painted over, because burned-in
+    side markers and time stamps reveal where an image was acquired, not what it shows.
     """
     return v2.Compose(
         [
@@ -31,7 +31,7 @@ def view_transform(size: int) -> v2.Transform:
 
 
 def _paint_corners(image: torch.Tensor) -> torch.Tensor:
-    """Each corner, with even chance, under a dark grey rectangle of up to 30 % of the side each way."""
+    """Cover each corner, with probability .5, by a dark grey rectangle of up to 30 % of the side in each direction."""
     painted = image.clone()
     rows, columns = image.shape[-2:]
     for upper in (True, False):
@@ -46,16 +46,16 @@ def _paint_corners(image: torch.Tensor) -> torch.Tensor:
 
 
 def _gamma(image: torch.Tensor) -> torch.Tensor:
-    """Exposure: a power law with an exponent between 0.6 and 1.67, drawn evenly on the log scale."""
+    """Vary the exposure: a power law with an exponent between 0.6 and 1.67, log-uniform."""
     exponent = float(torch.empty(1).uniform_(-0.51, 0.51).exp())
     adjusted: torch.Tensor = v2.functional.adjust_gamma(image, exponent)
     return adjusted
 
 
 def seed_transform(size: int) -> v2.Transform:
-    """uint8 (1, s, s), s > size -> uint8 (1, size, size): what the model that Pneumoscope started from trained on.
+    """uint8 (1, s, s), s > size -> uint8 (1, size, size): the augmentations of the original tool's classifier.
 
-    Its ranges were not told beyond the rotation's; the others are torchvision's usual ones for such a list.
+    Of their ranges only the rotation's was published; the others are customary torchvision values.
     """
     return v2.Compose(
         [
@@ -69,7 +69,7 @@ def seed_transform(size: int) -> v2.Transform:
 
 
 _drawing = threading.Lock()
-"""Held while views are drawn: torch has one global generator for all threads."""
+"""Held while views are drawn, because torch has one global generator for all threads."""
 
 
 def augmented_view(
@@ -79,15 +79,15 @@ def augmented_view(
     size: int | None = None,
     transform_of: Callable[[int], v2.Transform] = view_transform,
 ) -> np.ndarray:
-    """One varied copy of each image, fixed by its seed alone.
+    """One augmented copy of each image, determined by the image and its seed.
 
-    pixels: uint8 (n, s, s). seeds: int (n,). size: of the copies, s by default. Returns uint8 (n, size, size).
+    pixels: uint8 (n, s, s). seeds: int (n,). size: side of the copies, by default s. Returns uint8 (n, size, size).
     """
     size = size or pixels.shape[-1]
     transform = transform_of(size)
     varied = np.empty((len(pixels), size, size), dtype=np.uint8)
     threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # on pictures this small several threads mostly wait for each other
+    torch.set_num_threads(1)  # on images this small several threads mostly wait for each other
     try:
         with _drawing, torch.random.fork_rng(devices=[]):
             for row, seed in enumerate(seeds):

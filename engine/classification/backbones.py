@@ -1,4 +1,4 @@
-"""Which convolutional backbones there are, and where each is cut into a frozen trunk and a trainable tail."""
+"""The convolutional backbones, and where each is cut into a frozen trunk and a trainable tail."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,8 @@ from engine.errors import InputError
 class Backbone(WeightsAlone, nn.Module):
     """A pretrained network without its classification head, as a sequence of stages cut in two.
 
-    forward: float (n, 3, s, s), normalised -> float (n, feature_dim, h, w), the last convolution's maps.
+    forward: float (n, 3, s, s), normalised -> float (n, feature_dim, h, w), the last convolution's feature maps.
+    Raises InputError if the cut leaves trunk or tail empty.
     """
 
     def __init__(self, stages: Sequence[nn.Module], *, cut: int, spec: "BackboneSpec") -> None:
@@ -37,12 +38,12 @@ class Backbone(WeightsAlone, nn.Module):
 
     @cached_property
     def quick_trunk(self) -> nn.Module:
-        """The trunk for views that are only learned from: takes and returns bfloat16."""
+        """The trunk for views that are used in training only: takes and returns bfloat16."""
         return quick(self.trunk)
 
     @cached_property
     def exact_trunk(self) -> nn.Module:
-        """The trunk for films that are scored: float32."""
+        """The trunk for images that are scored: float32."""
         return quick(self.trunk, dtype=torch.float32)
 
     @cached_property
@@ -51,9 +52,9 @@ class Backbone(WeightsAlone, nn.Module):
         return quick(nn.Sequential(self.trunk, self.tail), dtype=torch.float32)
 
     def normalise(self, pixels: Tensor, *, size: int | None = None, hide_corners: bool = False) -> Tensor:
-        """uint8 grey (n, s, s) -> float32 (n, 3, size, size) as the pretraining expected it; s by default.
+        """uint8 greyscale (n, s, s) -> float32 (n, 3, size, size), normalised as in pretraining. size: s by default.
 
-        Made smaller with antialiasing. Hidden corners become the pretraining's mean grey, which says nothing.
+        Resized with antialiasing. Hidden corners get the pretraining's mean grey, which normalises to 0.
         """
         grey = pixels.unsqueeze(1).float().div_(255.0)
         if size not in (None, pixels.shape[-1]):
@@ -68,8 +69,11 @@ class Backbone(WeightsAlone, nn.Module):
 
 @cache
 def _inside(side: int) -> Tensor:
-    """Which pixels lie inside a rounded square: bool (side, side). Side markers and time stamps, burned into the film's
-    corners, lie outside; the lungs do not. A superellipse of exponent 2.5 that reaches .97 of the way to each edge."""
+    """Which pixels lie inside a rounded square: bool (side, side).
+
+    A superellipse of exponent 2.5 whose half-axes are .97 of half the side. Side markers and time stamps burned into
+    the corners lie outside it, the lungs inside.
+    """
     across = (torch.arange(side) + 0.5) / side * 2 - 1
     reach = (across.abs() / 0.97) ** 2.5
     return reach[:, None] + reach[None, :] <= 1
@@ -77,22 +81,22 @@ def _inside(side: int) -> Tensor:
 
 @dataclass(frozen=True)
 class BackboneSpec:
-    """What is known of a backbone before its weights are loaded."""
+    """A backbone's properties, known before its weights are loaded."""
 
     name: str
     input_size: int
-    """Side of the square input, pixels."""
+    """Side of the square input in pretraining, in pixels."""
     feature_dim: int
-    """Channels of the last maps, and so the length of the pooled feature vector."""
+    """Channels of the last feature maps, which is also the length of the pooled feature vector."""
     cut: int
-    """First stage that is trained; all before it are frozen."""
+    """First stage that is trained; all earlier stages are frozen."""
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     weights: str
-    """Which pretrained weights, for checkpoints and reports."""
+    """Name of the pretrained weights, for checkpoints and model cards."""
     licence: str
     taps: tuple[int, ...]
-    """Stages whose maps the statistics recipes describe: the last of each of the two widths before the final one."""
+    """Stages whose maps the statistics recipes use: the last of each of the two widths before the final one."""
     stages: Callable[[Path | None, bool], list[nn.Module]]
     """(local model folder, load pretrained weights?) -> stages in order."""
 
@@ -102,9 +106,9 @@ def load_backbone(
 ) -> Backbone:
     """The backbone called `name` with its pretrained weights, in evaluation mode.
 
-    models: folder looked in before any hub. cut: first stage that is trained, counted from the last where negative;
-    the spec's own by default. pretrained=False leaves the weights random, to be overwritten by a checkpoint.
-    Raises InputError where the name is unknown or the weights are neither here nor to be had.
+    models: local folder searched before any hub. cut: first stage that is trained, counted from the end if negative;
+    by default the spec's own. pretrained=False leaves the weights random, to be overwritten by a checkpoint.
+    Raises InputError if the name or the cut is invalid, or the weights are neither on this machine nor downloadable.
     """
     if name not in REGISTRY:
         raise InputError(f"backbone '{name}' is unknown; known: {', '.join(REGISTRY)}")
@@ -114,7 +118,7 @@ def load_backbone(
 
 
 class _Stem(nn.Module):
-    """EfficientNet-Lite's first or last convolution with its normalisation and activation."""
+    """EfficientNet-Lite's first or last convolution with its batch normalisation and activation."""
 
     def __init__(self, convolution: nn.Module, normalisation: nn.Module) -> None:
         super().__init__()
@@ -126,7 +130,7 @@ class _Stem(nn.Module):
 
 
 def _efficientnet_lite(number: int, pretrained: bool) -> list[nn.Module]:
-    """Stage 0 (stem), a stage for each inverted residual block, and the 1 x 1 convolution to 1280 channels."""
+    """The stages: stem, one per inverted residual block, and the 1 x 1 convolution to 1280 channels."""
     from efficientnet_lite_pytorch import EfficientNet
 
     network = EfficientNet.from_name(f"efficientnet-lite{number}")
@@ -155,7 +159,7 @@ def _lite(number: int, *, native: int, blocks: int, taps: tuple[int, ...]) -> Ba
 
 
 def _efficientnet_b3(models: Path | None, pretrained: bool) -> list[nn.Module]:
-    """torchvision's features.0 (stem) to features.8 (1 x 1 convolution to 1536 channels)."""
+    """The stages: torchvision's features.0 (stem) to features.8 (1 x 1 convolution to 1536 channels)."""
     from torchvision.models import efficientnet_b3
 
     from engine.weights import torchvision_state

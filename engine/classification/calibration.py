@@ -1,4 +1,4 @@
-"""How logits become probabilities that mean what they say: temperature scaling."""
+"""Calibrated probabilities from logits: temperature scaling."""
 
 import numpy as np
 from scipy.optimize import minimize_scalar
@@ -13,7 +13,7 @@ def probabilities(logits: np.ndarray, *, temperature: float = 1.0) -> np.ndarray
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:
     """The temperature, in [0.05, 20], with the lowest negative log-likelihood (Guo et al. 2017, section 4.2).
 
-    labels: int (n,), 0 or 1. logits: float (n,), of images that the classifier was not trained on.
+    labels: int (n,), 0 or 1. logits: float (n,), out of fold or of other images that were not used in training.
     """
     signs = 2.0 * np.asarray(labels) - 1.0
     margins = signs * np.asarray(logits, dtype=np.float64)

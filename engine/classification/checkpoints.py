@@ -1,4 +1,4 @@
-"""Opening a trained classifier, whichever kind of recipe it was trained by."""
+"""Loading a trained classifier of any kind of recipe."""
 
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,9 @@ AnyClassifier = Classifier | LinearClassifier | EnsembleClassifier
 
 
 def load_classifier(folder: Path, *, device: str = "cpu") -> AnyClassifier:
-    """The classifier in a checkpoint folder (model.json, model.safetensors).
+    """The classifier in a checkpoint folder (model.json and model.safetensors, or a sub-folder per ensemble part).
 
-    Raises InputError where a file is missing, torn, or not the one that model.json describes.
+    Raises InputError if a file is missing, damaged, or not the one that model.json describes.
     """
     facts = described(folder)
     if facts.get("format") != ENSEMBLE:

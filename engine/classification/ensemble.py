@@ -1,4 +1,4 @@
-"""Several trained classifiers as one: stored side by side, their logits averaged."""
+"""An ensemble of trained classifiers: stored together, their logits averaged."""
 
 import hashlib
 import json
@@ -25,7 +25,10 @@ FORMAT = "ensemble-1"
 
 
 class EnsembleClassifier:
-    """Classifiers of several recipes; the logit is the mean of theirs."""
+    """Classifiers of several recipes; the logit is the mean of their logits.
+
+    Raises InputError if the parts have different input sizes.
+    """
 
     def __init__(
         self,
@@ -37,21 +40,21 @@ class EnsembleClassifier:
         self.parts = list(parts)
         self.recipe = recipe
         self.revision = revision
-        """sha256 over the parts' own."""
+        """sha256 of the parts' revisions."""
         self.name = f"{recipe.name}-{revision[:12]}"
         self.calibration = calibration
         self.temperature = float(calibration["temperature"])
         self.threshold = float(calibration["threshold"])
         sizes = {part.input_size for part in self.parts}
         if len(sizes) != 1:
-            raise InputError(f"ensemble '{recipe.name}': its parts take pictures of {sorted(sizes)} pixels, not of one")
+            raise InputError(f"ensemble '{recipe.name}': its parts have different input sizes, {sorted(sizes)} pixels")
         (self.input_size,) = sizes
         self.feature_dim = sum(part.feature_dim for part in self.parts)
         self.device = self.parts[0].device
 
     @classmethod
     def of(cls, described: dict[str, Any], parts: Sequence[Classifier | LinearClassifier], folder: Path) -> Self:
-        """The ensemble that model.json describes. Raises InputError where the parts are not those it was made of."""
+        """The ensemble that model.json describes. Raises InputError if the parts are not those it was made from."""
         recipe = EnsembleRecipe(**{**described["recipe"], "parts": tuple(described["recipe"]["parts"])})
         if [part.revision for part in parts] != list(described["parts"].values()):
             raise InputError(f"checkpoint {folder} holds other parts than its own; train again as its run's page says")
@@ -67,16 +70,16 @@ class EnsembleClassifier:
     ) -> Inference:
         """Score radiographs, as Classifier.run does.
 
-        features are the parts' own, each of length 1, side by side. A heatmap is the mean of the parts' own, enlarged
-        to the finest of them and scaled to its peak.
+        features: the parts' features, each normalised to unit length, concatenated. heatmaps: the mean of the parts'
+        heatmaps, resampled to the finest resolution among them and scaled to its peak.
         """
-        said = [part.run(pixels, heatmaps=heatmaps, batch_size=batch_size, autocast=autocast) for part in self.parts]
-        logits = np.mean([one.logits for one in said], axis=0)
+        results = [part.run(pixels, heatmaps=heatmaps, batch_size=batch_size, autocast=autocast) for part in self.parts]
+        logits = np.mean([one.logits for one in results], axis=0)
         features = [
             one.features / np.linalg.norm(one.features, axis=1, keepdims=True).clip(np.finfo(np.float32).tiny)
-            for one in said
+            for one in results
         ]
-        maps = [one.heatmaps for one in said if one.heatmaps is not None]
+        maps = [one.heatmaps for one in results if one.heatmaps is not None]
         return Inference(
             logits=logits,
             probabilities=probabilities(logits, temperature=self.temperature),
@@ -86,7 +89,7 @@ class EnsembleClassifier:
 
 
 def _mean_map(maps: Sequence[np.ndarray]) -> np.ndarray:
-    """float (n, h, w) each, of any sizes -> float32 (n, h, w), the size of the finest."""
+    """Heatmaps, each float (n, h, w) of any size -> their mean, float32 (n, h, w) at the finest size."""
     finest = max((found.shape[1:] for found in maps), key=lambda shape: shape[0] * shape[1])
     enlarged = [
         interpolate(torch.from_numpy(found).float().unsqueeze(1), size=finest, mode="bilinear", align_corners=False)
@@ -104,10 +107,10 @@ def save_checkpoint(
     calibration: dict[str, Any],
     provenance: dict[str, Any],
 ) -> str:
-    """Copy the parts' checkpoint folders into `folder`, each by its name, beside model.json; made whole by rename.
+    """Copy the parts' checkpoint folders into `folder`, each under its name, beside a model.json; written atomically.
 
-    Returns the ensemble's revision. calibration: temperature and thresholds chosen out of fold. provenance: data set,
-    seed, code version.
+    Returns the ensemble's revision. calibration: temperature and thresholds chosen out of fold. provenance: dataset,
+    seed, code version. Raises InputError if a part's model.json cannot be read.
     """
     revisions = {name: str(described(source)["sha256"]) for name, source in parts.items()}
     revision = hashlib.sha256("\n".join(revisions.values()).encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Where in the image the evidence for pneumonia lies, by Grad-CAM."""
+"""Grad-CAM: where in the image the evidence for pneumonia lies."""
 
 import numpy as np
 import torch
@@ -20,6 +20,6 @@ def grad_cam(maps: Tensor, head: nn.Module) -> Tensor:
 
 
 def normalised(heat: np.ndarray) -> np.ndarray:
-    """float (n, h, w) scaled so that each image's hottest cell is 1; an image without heat stays 0."""
+    """float (n, h, w), at least 0, scaled so that each image's maximum is 1; an image without heat stays 0."""
     peak = heat.max(axis=(1, 2), keepdims=True)
     return np.asarray(np.divide(heat, peak, out=np.zeros_like(heat), where=peak > 0))

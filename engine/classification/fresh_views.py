@@ -1,4 +1,4 @@
-"""What a frozen trunk makes of films varied anew every time they are drawn: nothing is cached, every epoch differs."""
+"""Trunk maps of freshly augmented views: nothing is cached, every epoch sees other views."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,8 @@ from engine.images import parallel
 
 @dataclass(frozen=True)
 class FreshViews:
-    """As a `TrunkCache`, without its files: the plain way to train, and what the cache is measured against."""
+    """An alternative to `TrunkCache` without files: the plain way to train, and the baseline that the cache is measured
+    against."""
 
     backbone: Backbone
     read_pixels: PixelReader
@@ -25,15 +26,15 @@ class FreshViews:
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        """Make the trunks now: it draws from torch's global generator, which a resumed training must find as it was."""
+        """Build the trunks now: building them draws from torch's global generator, which would change a resumed run."""
         _ = self.backbone.quick_trunk, self.backbone.exact_trunk
 
     def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
-        """Maps of each batch of rows, int (n,), varied anew: float (n, c, h, w). The next batch is read while this one
-        is learned from.
+        """Maps of each batch of rows, int (n,), freshly augmented: float32 (n, c, h, w). The next batch is read while
+        this one is trained on.
 
-        Varied in the caller's thread: torch's global generator, which draws dropout too, has to be drawn from in one
-        order for a resumed training to end in the same weights.
+        Augmentation runs in the caller's thread: torch's global generator, which dropout uses too, must be drawn from
+        in a fixed order for a resumed training to end in the same weights.
         """
         kind = VARIATIONS[self.variation]
         chosen = [rng.integers(2**56, size=len(rows)) for rows in batches]
@@ -42,13 +43,13 @@ class FreshViews:
         return (self._maps(self.backbone.quick_trunk, pixels, torch.bfloat16) for pixels in varied)
 
     def films(self, rows: np.ndarray, *, mirror: bool = False) -> torch.Tensor:
-        """Maps of `rows` (m,) as they are, or of their mirror images, in float32 as in inference: (m, c, h, w)."""
+        """Maps of `rows` (m,) without augmentation, or mirrored, computed in float32 as in inference: (m, c, h, w)."""
         pixels = self.read_pixels(rows.tolist(), SIZE)
         return self._maps(self.backbone.exact_trunk, mirrored(pixels) if mirror else pixels, torch.float32)
 
     @torch.no_grad()
     def _maps(self, trunk: torch.nn.Module, pixels: np.ndarray, dtype: torch.dtype) -> torch.Tensor:
-        """What the trunk, which works in `dtype`, makes of uint8 (n, s, s): float32 (n, c, h, w)."""
+        """The maps of a trunk that computes in `dtype`: uint8 (n, s, s) -> float32 (n, c, h, w)."""
         images = self.backbone.normalise(
             torch.from_numpy(pixels).to(self.device), size=self.size, hide_corners=self.hide_corners
         )

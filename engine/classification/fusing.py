@@ -1,4 +1,4 @@
-"""How a frozen network is made quick: normalisation folded into the convolutions, bfloat16, channels last."""
+"""Faster inference with a frozen network: batch normalisation folded into convolutions, bfloat16, channels last."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -11,12 +11,13 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 AT_A_TIME = {torch.float32: 4, torch.bfloat16: 8}
-"""Images that a CPU looks at together. Early maps of more outgrow its caches and the memory that the allocator keeps,
-and cost up to half of the speed."""
+"""Batch size on a CPU. The early maps of larger batches exceed its caches and the memory that the allocator keeps,
+which costs up to half of the speed."""
 
 
 class WeightsAlone:
-    """Copies leave out what a cached property derived from the weights: a copy's weights may change."""
+    """A mixin whose copies leave out cached properties derived from the weights, because a copy's weights may
+    change."""
 
     def __getstate__(self) -> dict[str, Any]:
         derived = {
@@ -26,24 +27,24 @@ class WeightsAlone:
 
 
 def few_at_a_time(network: Callable[[Tensor], Tensor], images: Tensor) -> Tensor:
-    """network(images), on a CPU a few images at a time. images: float (n, ...)."""
+    """network(images); on a CPU in small batches. images: float (n, ...)."""
     if images.device.type != "cpu":
         return network(images)
     return torch.cat([network(part) for part in torch.split(images, AT_A_TIME[images.dtype])])
 
 
 def cast(images: Tensor, dtype: torch.dtype | None) -> torch.autocast:
-    """Run float32 networks over `images` with their convolutions in `dtype`, on the images' device; None changes
-    nothing."""
+    """Autocast context that runs convolutions of float32 networks in `dtype` on the images' device; None disables
+    it."""
     return torch.autocast(images.device.type, dtype=dtype, enabled=dtype is not None)
 
 
 def quick(frozen: nn.Module, *, dtype: torch.dtype = torch.bfloat16) -> nn.Module:
-    """A channels-last copy of `frozen` (in evaluation mode) for inference alone, taking and returning `dtype`.
+    """A channels-last copy of `frozen` (in evaluation mode) with frozen weights, which takes and returns `dtype`.
 
-    Each batch normalisation is folded into the convolution defined just before it (exact but for rounding), activations
-    work in place. In bfloat16 pooled features keep a cosine above .998 to float32's, but one member's logits move by
-    up to .4. Not by tracing, which would disturb other threads' networks.
+    Each batch normalisation is folded into the convolution defined just before it (exact up to rounding), and
+    activations work in place. In bfloat16 pooled features keep a cosine similarity above .998 to float32's, but a
+    single member's logits change by up to .4. Done without tracing, which would disturb networks in other threads.
     """
     made = copy.deepcopy(frozen).eval()
     before: tuple[nn.Module, str, nn.Module] | None = None
@@ -58,7 +59,7 @@ def quick(frozen: nn.Module, *, dtype: torch.dtype = torch.bfloat16) -> nn.Modul
 
 
 def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
-    """Parent, name and layer in the order they were defined in; a convolution is one, whatever it holds."""
+    """(parent, name, layer) in order of definition; a convolution counts as one layer even if it has children."""
     for name, child in module.named_children():
         if isinstance(child, nn.Conv2d) or not any(child.children()):
             yield module, name, child
@@ -67,10 +68,10 @@ def _layers(module: nn.Module) -> Iterator[tuple[nn.Module, str, nn.Module]]:
 
 
 def _without_padding_layer(convolution: nn.Conv2d) -> nn.Conv2d:
-    """EfficientNet-Lite's convolutions pad in a layer of their own, which copies the maps; let the convolution pad.
+    """The convolution with EfficientNet-Lite's separate padding layer, which copies the maps, built in.
 
-    Where one more is padded on the right and below than on the left and above, the kernel gets a row and a column of
-    zeros in front, so that even padding gives the same sums.
+    If the padding is one larger on the right and bottom, the kernel gets a leading row and column of zeros, so that
+    symmetric padding gives the same sums.
     """
     layer = getattr(convolution, "static_padding", None)
     if not isinstance(layer, nn.ZeroPad2d):

@@ -1,4 +1,4 @@
-"""Predictions that a classifier made elsewhere: a CSV of paths and probabilities of pneumonia, and its heatmaps."""
+"""Predictions of an external classifier: a CSV of paths and probabilities of pneumonia, and optional heatmaps."""
 
 import math
 import re
@@ -16,16 +16,16 @@ from engine.path_sheets import Values
 
 COLUMN = "probability"
 NEAREST = 1e-7
-"""How near to 0 or 1 a probability comes whose log odds are finite."""
+"""Probabilities are clipped to this distance from 0 and 1, so that their log odds are finite."""
 DECIMAL_COMMA = re.compile(r"-?[0-9]*,[0-9]+")
-"""As spreadsheets write numbers in many languages."""
+"""A number with a decimal comma, as spreadsheets write it in many languages."""
 SIDE = 56
-"""Cells of a heatmap's side that are kept at most."""
+"""Maximum number of cells per side of a stored heatmap."""
 
 
 @dataclass(frozen=True)
 class ImportedPrediction:
-    """probability: of pneumonia, in [0, 1]. row: of the file, from 0."""
+    """probability: of pneumonia, in [0, 1]. row: in the file, from 0."""
 
     probability: float
     row: int = field(compare=False)
@@ -33,7 +33,7 @@ class ImportedPrediction:
 
 @dataclass(frozen=True)
 class ImportedPredictions:
-    """by_path: by path of the image. strays: paths that are no image's. rows: of the file, the head left out."""
+    """by_path: image path -> prediction. strays: paths that match no image. rows: number of rows, header excluded."""
 
     by_path: Mapping[str, ImportedPrediction]
     strays: tuple[str, ...]
@@ -41,8 +41,11 @@ class ImportedPredictions:
 
 
 def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> ImportedPredictions:
-    """What the file says of these images; rows without a probability do not count. Raises InputError as
-    `path_sheets.rows` does, where there is no file, for what is no probability, and for two of one image."""
+    """The predictions in a CSV file for these images; rows without a probability are ignored.
+
+    paths, copies: as in `path_sheets.rows`. Raises InputError as that does, and for a missing file, for a cell that is
+    not a probability, and for two different probabilities of one image.
+    """
     held = set(paths)
     found: Values[ImportedPrediction] = Values()
     count = 0
@@ -66,39 +69,39 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str]) -> Importe
 
 
 def logit(probability: float) -> float:
-    """The log odds, finite also of 0 and 1."""
+    """The log odds of a probability in [0, 1], finite also for 0 and 1."""
     inside = min(max(probability, NEAREST), 1 - NEAREST)
     return math.log(inside / (1 - inside))
 
 
 def heatmaps(file: Path, rows: int) -> NDArray[np.floating]:
-    """A NumPy array of a heatmap for each row of the file of predictions, (rows, h, w), left on disk.
+    """A NumPy array with one heatmap for each row of the predictions file, (rows, h, w), memory-mapped.
 
-    Raises InputError that says what is wrong with it.
+    Raises InputError if it cannot be read, has another shape or does not hold numbers.
     """
     try:
         found = np.load(file, mmap_mode="r", allow_pickle=False)
     except FileNotFoundError as error:
         raise InputError(f"{file} is not there; leave --heatmaps out, or name a NumPy array (.npy)") from error
     except (ValueError, OSError, EOFError) as error:
-        why = "" if "pickle" in str(error) else f" ({error})"  # NumPy then says how to read what is not safe to read
-        raise InputError(f"{file} is no NumPy array (.npy) of numbers that can be read{why}; see numpy.save") from error
+        why = "" if "pickle" in str(error) else f" ({error})"  # NumPy's message then suggests unsafe loading
+        raise InputError(f"{file} is not a readable NumPy array (.npy) of numbers{why}; see numpy.save") from error
     if not isinstance(found, np.ndarray) or found.ndim != 3 or len(found) != rows or not found.size:
         shape = getattr(found, "shape", "none")
         raise InputError(
-            f"{file} has shape {shape}; a heatmap for each of the {rows:,} rows is ({rows}, height, width)"
+            f"{file} has shape {shape}; expected a heatmap for each of the {rows:,} rows: ({rows}, height, width)"
         )
     if found.dtype.kind not in "fiub":
-        raise InputError(f"{file} holds {found.dtype}; heatmaps are numbers")
+        raise InputError(f"{file} holds values of type {found.dtype}; heatmaps must be numbers")
     return found
 
 
 def heatmap(found: NDArray[np.floating], row: int) -> NDArray[np.float32]:
-    """The heatmap of a row, float32 (h, w) in [0, 1], its hottest cell 1, sides of more than SIDE cells averaged down.
-    Raises InputError where it holds what no heat can be."""
+    """The heatmap of a row, float32 (h, w) in [0, 1], scaled to a maximum of 1; sides of more than SIDE cells are
+    averaged down. Raises InputError if it contains negative or non-finite values."""
     cells = np.asarray(found[row], dtype=np.float32)
     if not np.isfinite(cells).all() or (cells < 0).any():
-        raise InputError(f"the heatmap of row {row + 1} holds values below 0 or not finite; clip them first")
+        raise InputError(f"the heatmap of row {row + 1} contains negative or non-finite values; clip them first")
     height, width = (min(side, SIDE) for side in cells.shape)
     if cells.shape != (height, width):
         cells = np.asarray(Image.fromarray(cells).resize((width, height), Image.Resampling.BOX))
@@ -114,4 +117,4 @@ def _probability(text: str) -> float:
     if 0.0 <= value <= 1.0:
         return value
     looks = "; it looks like log odds or percent" if math.isfinite(value) or text.endswith("%") else ""
-    raise ValueError(f"{COLUMN} '{path_sheets.quoted(text)}' is no number from 0 to 1{looks}")
+    raise ValueError(f"{COLUMN} '{path_sheets.quoted(text)}' is not a number from 0 to 1{looks}")

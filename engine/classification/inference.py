@@ -1,4 +1,4 @@
-"""How a trained classifier is stored, loaded and run."""
+"""Storing, loading and running a trained classifier."""
 
 import hashlib
 import json
@@ -31,21 +31,21 @@ FORMAT = 4
 
 @dataclass(frozen=True)
 class Inference:
-    """What a classifier says of n images."""
+    """A classifier's output for n images."""
 
     logits: np.ndarray
-    """float64 (n,), of pneumonia against normal, not yet calibrated."""
+    """float64 (n,), of pneumonia against normal, before temperature scaling."""
     probabilities: np.ndarray
     """float64 (n,) in [0, 1], calibrated."""
     features: np.ndarray
-    """float32 (n, feature_dim), pooled last maps, averaged over each backbone's members, the backbones side by side."""
+    """float32 (n, feature_dim): pooled last maps, averaged over each backbone's members; backbones concatenated."""
     heatmaps: np.ndarray | None
     """float32 (n, h, w) in [0, 1], Grad-CAM scaled to each image's peak."""
 
 
 @dataclass(frozen=True)
 class Branch(WeightsAlone):
-    """A backbone's frozen trunk, and the members that were trained on it."""
+    """A backbone with a frozen trunk, and the members trained on it."""
 
     backbone: Backbone
     members: list[Member]
@@ -57,7 +57,7 @@ class Branch(WeightsAlone):
 
 
 class Classifier:
-    """An ensemble: for each backbone the members of its folds; the logit is the mean over all members."""
+    """The members of all folds, grouped by backbone; the logit is the mean over all members."""
 
     def __init__(self, branches: Sequence[Branch], recipe: Recipe, calibration: dict[str, Any], revision: str) -> None:
         self.branches = list(branches)
@@ -76,7 +76,7 @@ class Classifier:
 
     @classmethod
     def load(cls, folder: Path, described: dict[str, Any], *, device: str = "cpu") -> Self:
-        """Open a checkpoint folder whose model.json was read. Raises InputError where the weights are not its own."""
+        """Load a checkpoint folder. described: its model.json. Raises InputError if the weights do not match it."""
         state, revision = read_weights(folder, described, FORMAT)
         recipe = Recipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
         branches = []
@@ -110,10 +110,10 @@ class Classifier:
         batch_size: int = 64,
         autocast: torch.dtype | None = None,
     ) -> Inference:
-        """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError on another shape.
+        """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError for another shape or type.
 
-        autocast: the type in which convolutions run, for vectors alone: it moves probabilities. Maps are float32 again
-        before they are pooled. None for float32 throughout.
+        autocast: type in which convolutions run, None for float32. Use it for features only, because it changes
+        probabilities. Maps are converted back to float32 before pooling.
         """
         size = self.input_size
         if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
@@ -144,8 +144,8 @@ class Classifier:
     def _both_sides(
         self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
     ) -> list[tuple[Tensor, Tensor, Tensor]]:
-        """What the members say of the images, and of their mirror images. The two sides of one film, which is too small
-        for a network's own threads, go side by side."""
+        """`_members_mean` of the images and of their mirror images. For a single image on a CPU, which is too small for
+        a network's own threads, the two run in parallel."""
 
         def one(side: np.ndarray) -> tuple[Tensor, Tensor, Tensor]:
             return self._members_mean(side, heatmaps, autocast)
@@ -156,12 +156,14 @@ class Classifier:
         with ThreadPoolExecutor(len(sides)) as side_by_side:
             return list(side_by_side.map(one, sides))
 
-    @torch.inference_mode()  # the mode is one thread's own, and sides run in several
+    @torch.inference_mode()  # the mode is local to a thread, and `_both_sides` uses several
     def _members_mean(
         self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits (n,) and unscaled heat (n, h, w; h = 0 unless wanted), averaged over all members; pooled features
-        (n, d), averaged over each backbone's members, the backbones side by side."""
+        """Logits (n,), pooled features (n, d) and unscaled heat (n, h, w; h = w = 0 unless requested).
+
+        Logits and heat are averaged over all members; features over each backbone's members, backbones concatenated.
+        """
         logits, heat, features = [], [], []
         given = torch.from_numpy(pixels).to(self.device)
         for branch in self.branches:
@@ -189,10 +191,10 @@ def save_checkpoint(
     calibration: dict[str, Any],
     provenance: dict[str, Any],
 ) -> str:
-    """Write model.safetensors and model.json into `folder` (made whole by rename); returns the weights' sha256.
+    """Write model.safetensors and model.json into `folder`, atomically; returns the weights' sha256.
 
-    branches: each backbone with its members' weights. calibration: temperature and thresholds chosen out of fold.
-    provenance: data set, seed, code version.
+    branches: each backbone with its members' state dicts. calibration: temperature and thresholds chosen out of fold.
+    provenance: dataset, seed, code version.
     """
     state: dict[str, Tensor] = {}
     for backbone, members in branches:
@@ -211,8 +213,8 @@ def save_checkpoint(
 
 
 def write_weights(folder: Path, state: dict[str, Tensor], form: int, facts: Mapping[str, Any]) -> str:
-    """Write model.safetensors, and model.json with its format, sha256 and facts, into `folder`, which appears whole or
-    not at all; returns the weights' sha256."""
+    """Write model.safetensors, and model.json with format, sha256 and facts, into `folder`, atomically; returns the
+    weights' sha256."""
     with whole_folder(folder) as temporary:
         with whole_file(temporary / "model.safetensors") as weights:
             save_file(state, weights)
@@ -223,8 +225,10 @@ def write_weights(folder: Path, state: dict[str, Tensor], form: int, facts: Mapp
 
 
 def read_weights(folder: Path, described: Mapping[str, Any], form: int) -> tuple[dict[str, Tensor], str]:
-    """The tensors of model.safetensors, and their sha256. Raises InputError where they cannot be read, or are not those
-    that model.json, in this format, describes."""
+    """The tensors of model.safetensors, and the file's sha256.
+
+    described: model.json. form: the expected format. Raises InputError if the file cannot be read or does not match.
+    """
     try:
         weights = (folder / "model.safetensors").read_bytes()
     except OSError as error:
@@ -239,10 +243,9 @@ def read_weights(folder: Path, described: Mapping[str, Any], form: int) -> tuple
 def frozen_features(
     backbone: Backbone, pixels: np.ndarray, *, batch_size: int = 64, autocast: torch.dtype | None = None
 ) -> np.ndarray:
-    """Pooled features of the pretrained backbone as it is: uint8 (n, s, s) -> float32 (n, feature_dim).
+    """Pooled features of a pretrained backbone: uint8 (n, s, s) -> float32 (n, feature_dim).
 
-    In float32 unless autocast names another type for the convolutions: among close neighbours bfloat16 changes the
-    order.
+    autocast: type of the convolutions, None for float32; bfloat16 changes the order of close neighbours.
     """
     made = []
     device = next(backbone.parameters()).device

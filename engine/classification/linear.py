@@ -1,4 +1,4 @@
-"""A linear classifier on map statistics of frozen backbones: how it is fitted, stored, loaded and run."""
+"""Fitting, storing, loading and running a linear classifier on feature-map statistics of frozen backbones."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,23 +26,24 @@ FEATURES = 256
 
 @dataclass(frozen=True)
 class Linear:
-    """A linear score of a description: description @ weights + bias, in logits of pneumonia against normal."""
+    """A linear score: statistics @ weights + bias, a logit of pneumonia against normal."""
 
     weights: np.ndarray
     """float32 (d,)."""
     bias: float
 
     def __call__(self, described: np.ndarray) -> np.ndarray:
-        """float (n, d) -> float32 (n,)."""
+        """Statistics float (n, d) -> logits float32 (n,)."""
         scored: np.ndarray = described.astype(np.float32) @ self.weights + np.float32(self.bias)
         return scored
 
 
 def fit(described: Sequence[np.ndarray], labels: np.ndarray, *, penalty: float) -> Linear:
-    """L2-penalised logistic regression on standardised statistics of all views together, classes weighing the same.
+    """L2-penalised logistic regression on the standardised statistics of all views, with balanced class weights.
 
-    described: a float (n, d) for each view. labels: int (n,), 0 or 1. penalty: the inverse of scikit-learn's C for one
-    view; with more views each weighs less. Raises InputError where a class is missing or nothing finite comes out.
+    described: float (n, d) for each view. labels: int (n,), 0 or 1. penalty: the inverse of scikit-learn's C for one
+    view; with more views C is divided by their number. Raises InputError if a class is missing or the weights are not
+    finite.
     """
     if len(np.unique(labels)) < 2:
         raise InputError("the training images of a fold are all of one class; both normal and pneumonia are needed")
@@ -58,12 +59,13 @@ def fit(described: Sequence[np.ndarray], labels: np.ndarray, *, penalty: float) 
 
 
 def average(models: Sequence[Linear]) -> Linear:
-    """The linear score that is the mean of all: an ensemble of linear models is one linear model."""
+    """The mean of linear scores, which is itself a linear score."""
     return Linear(np.mean([m.weights for m in models], axis=0), float(np.mean([m.bias for m in models])))
 
 
 class LinearClassifier:
-    """Frozen backbones, each with one weight vector; an image's logit is the mean over backbones and mirror images."""
+    """Frozen backbones, each with one weight vector; the logit is the mean over backbones and, if the recipe says so,
+    over the image and its mirror image."""
 
     def __init__(
         self,
@@ -87,7 +89,7 @@ class LinearClassifier:
 
     @classmethod
     def load(cls, folder: Path, described: dict[str, Any], *, device: str = "cpu") -> Self:
-        """Open a checkpoint folder whose model.json was read. Raises InputError where the weights are not its own."""
+        """Load a checkpoint folder. described: its model.json. Raises InputError if the weights do not match it."""
         found, revision = read_weights(folder, described, FORMAT)
         recipe = StatisticsRecipe(**{**described["recipe"], "backbones": tuple(described["recipe"]["backbones"])})
         state = {name: tensor.to(device) for name, tensor in found.items()}
@@ -110,11 +112,11 @@ class LinearClassifier:
         batch_size: int = 64,
         autocast: torch.dtype | None = None,
     ) -> Inference:
-        """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError on another shape.
+        """Score radiographs. pixels: uint8 (n, s, s), s = input_size. Raises InputError for another shape or type.
 
-        features are the statistics as they enter the score, reduced to 256 dimensions. A heatmap is what each place
-        adds to the score for pneumonia (contributions above 0). autocast is as in Classifier.run and changes nothing:
-        the frozen backbones run in bfloat16 as it is.
+        features: the statistics multiplied by their weights, reduced to at most 256 dimensions (PCA). heatmaps: each
+        cell's positive contribution to the score. autocast is accepted as in Classifier.run but has no effect: the
+        frozen backbones run in bfloat16 anyway.
         """
         size = self.input_size
         if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
@@ -144,7 +146,7 @@ class LinearClassifier:
         return logits.double().cpu().numpy(), features.cpu().numpy(), heat.cpu().numpy()
 
     def _score(self, pixels: np.ndarray, heatmaps: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Logits (n,), features (n, f) and contributions (n, h, w; h = 0 unless wanted) of the pixels as they are."""
+        """Logits (n,), features (n, f) and contributions (n, h, w; h = w = 0 unless requested), without mirroring."""
         logits, entering = [], []
         heat = torch.zeros(len(pixels), 0, 0, device=self.device)
         for name, describer in zip(self.recipe.backbones, self.describers, strict=True):
@@ -170,9 +172,11 @@ def save_checkpoint(
     calibration: dict[str, Any],
     provenance: dict[str, Any],
 ) -> str:
-    """Write model.safetensors and model.json into `folder` (made whole by rename); returns the weights' sha256.
+    """Write model.safetensors and model.json into `folder`, atomically; returns the weights' sha256.
 
-    models, plain: for each backbone the averaged score and the training images' statistics as they are, float (n, d).
+    models: the averaged score of each backbone. plain: for each backbone the statistics of the training images without
+    augmentation, float (n, d). calibration: temperature and thresholds chosen out of fold. provenance: dataset, seed,
+    code version.
     """
     state: dict[str, torch.Tensor] = {}
     entering = []

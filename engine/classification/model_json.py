@@ -1,4 +1,4 @@
-"""What model.json says of the checkpoint in its folder; reading it loads no weights."""
+"""Reading a checkpoint's model.json, without loading weights."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,7 @@ from engine.errors import InputError
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """All of it. Raises InputError where it cannot be read."""
+    """The contents of the folder's model.json. Raises InputError if it cannot be read."""
     try:
         found: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
     except (OSError, json.JSONDecodeError) as error:
@@ -17,7 +17,7 @@ def described(folder: Path) -> dict[str, Any]:
 
 
 def revision(folder: Path) -> str | None:
-    """The sha256 that its classifier has as `revision`; None where it cannot be read."""
+    """The checkpoint's sha256, which is its classifier's `revision`; None if it cannot be read."""
     try:
         return described(folder).get("sha256")
     except InputError:

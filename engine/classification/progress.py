@@ -1,4 +1,4 @@
-"""How far a training has come, on disk after every epoch: killed anywhere, it goes on to the same weights."""
+"""Training progress, saved after every epoch, so that a killed training resumes and ends in the same weights."""
 
 import hashlib
 import json
@@ -18,27 +18,27 @@ MANIFEST = "progress.json"
 
 @dataclass(frozen=True)
 class Progress:
-    """Tensors and facts after `epochs` whole epochs."""
+    """The state of a training after `epochs` complete epochs."""
 
     epochs: int
     tensors: dict[str, Tensor]
     facts: dict[str, Any]
-    """JSON."""
+    """Everything that is not a tensor, as JSON values."""
 
 
 @dataclass(frozen=True)
 class ProgressFolder:
-    """A folder that holds the latest progress of one training: a file of tensors, and a manifest with its sha256.
+    """A folder with the latest progress of one training: a file of tensors, and a manifest with its sha256.
 
-    The manifest appears last, whole, so a kill at any moment leaves the epoch before.
+    The manifest is written last, atomically, so that after a kill at any moment the previous epoch is still there.
     """
 
     path: Path
     of: str
-    """Fingerprint of all that determines the weights; progress of another training is refused."""
+    """Fingerprint of everything that determines the weights; progress of another training is rejected."""
 
     def save(self, progress: Progress) -> None:
-        """Write, flush, rename; then let the epoch before go."""
+        """Save progress atomically, then delete the previous epoch's file. Raises OSError."""
         data = save({name: tensor.detach().cpu().contiguous() for name, tensor in progress.tensors.items()})
         name = f"epoch-{progress.epochs:04d}.safetensors"
         write_whole(self.path / name, data)
@@ -57,7 +57,7 @@ class ProgressFolder:
     def load(self) -> Progress | None:
         """The latest progress, or None before the first epoch.
 
-        Raises InputError that names the folder where it is of another training, or torn.
+        Raises InputError that names the file or folder if it belongs to another training or is damaged.
         """
         way_out = f"delete {self.path} to train this member from its start"
         try:
@@ -72,7 +72,7 @@ class ProgressFolder:
         try:
             data = file.read_bytes()
             if hashlib.sha256(data).hexdigest() != manifest["sha256"]:
-                raise InputError(f"training progress {file} is torn; {way_out}")
+                raise InputError(f"training progress {file} is damaged; {way_out}")
             return Progress(manifest["epochs"], load(data), manifest["facts"])
         except (OSError, SafetensorError) as error:
             raise InputError(f"training progress {file} cannot be read ({error}); {way_out}") from error

@@ -1,11 +1,11 @@
-"""Which training recipes there are: each one named, frozen configuration."""
+"""The training recipes; each is a named, frozen configuration."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Precision = Literal["float32", "bfloat16", "float16"]
 OperatingPoint = Literal["youden", "recall97", "half"]
-"""A threshold: Youden's, the highest with an out-of-fold recall of .97, or a probability of one half."""
+"""A threshold rule: Youden's, the highest threshold with an out-of-fold recall of .97, or a probability of one half."""
 
 
 @dataclass(frozen=True)
@@ -14,14 +14,14 @@ class Recipe:
 
     name: str
     backbones: tuple[str, ...]
-    """Deal r of the folds trains on backbone r mod their number."""
+    """Repeat r of the cross-validation trains on backbone r modulo their number."""
     cut: int
-    """First backbone stage that is trained; a negative one counts from the last."""
+    """First backbone stage that is trained; a negative number counts from the end."""
     views: int
-    """Cached views of each image: as it is, its mirror image, and views - 2 varied ones. 0: nothing is cached, every
-    epoch draws its views anew."""
+    """Number of cached views of each image: the image, its mirror image, and views - 2 augmented ones. 0: no cache,
+    every epoch draws new views."""
     variation: str
-    """How views are varied, see `views.VARIATIONS`."""
+    """How views are augmented, see `views.VARIATIONS`."""
     epochs: int
     batch_size: int
     tail_learning_rate: float
@@ -32,55 +32,55 @@ class Recipe:
     dropout: float
     label_smoothing: float = 0.0
     warm_up: float = 0.0
-    """Share of the steps in which the learning rates rise from 0; then they fall by a cosine."""
+    """Fraction of the steps in which the learning rates rise from 0; afterwards they follow a cosine decay."""
     operating_point: OperatingPoint = "youden"
-    """Which threshold is in force."""
+    """Operating point used by default."""
     folds: int = 5
     repeats: int = 1
-    """How often folds are dealt anew, each time with a seed of its own."""
+    """Number of repeats of the cross-validation, each with other folds and its own random seed."""
     size: int = 224
-    """Side that the network works at; films come at 224 and are made smaller."""
+    """Side of the network's input in pixels; images come at 224 and are downsampled."""
     hide_corners: bool = False
-    """Whether the network sees the film through a rounded square, in training and after."""
+    """Whether the corners outside a rounded square are masked, in training and inference."""
     precision: Precision = "bfloat16"
-    """Of training; float16 (with scaled losses) is for CUDA alone and is bfloat16 elsewhere."""
+    """Precision of training; float16 (with loss scaling) is for CUDA only and means bfloat16 elsewhere."""
     keep: Literal["last", "best"] = "last"
-    """Which epoch's weights make the classifier: the last, or that with the best AUC on the images held out."""
+    """Which epoch's weights are used: the last, or the one with the best AUC on the held-out images."""
     flip_average: bool = False
-    """Average each image's logits with its mirror image's."""
+    """Whether each image's logit is averaged with its mirror image's."""
 
 
 @dataclass(frozen=True)
 class StatisticsRecipe:
-    """How a linear classifier on map statistics of frozen backbones is fitted; stored with run and checkpoint.
+    """How a linear classifier on map statistics of frozen backbones is fitted; stored with every run and checkpoint.
 
-    For each backbone and each training part of each deal of folds there are two fits: one on the films and their mirror
-    images, which is keener, and one on all views, which holds better under stress. The classifier is their mean.
+    For each backbone and each training fold of each repeat there are two fits: one on the images and their mirror
+    images, which discriminates better, and one on all views, which is more robust. The classifier is their mean.
     """
 
     name: str
     backbones: tuple[str, ...]
     views: int
-    """Cached views of each image: as it is, its mirror image, and views - 2 varied ones."""
+    """Number of cached views of each image: the image, its mirror image, and views - 2 augmented ones."""
     penalty: float
-    """Weight of the squared weights, as 1 / C of scikit-learn's logistic regression on one view."""
+    """Strength of the L2 penalty: 1 / C of scikit-learn's logistic regression on one view."""
     folds: int = 5
     repeats: int = 3
-    """How often folds are dealt anew; each image's out-of-fold logit is the mean over the deals."""
+    """Number of repeats of the cross-validation; an image's out-of-fold logit is the mean over the repeats."""
     size: int = 224
-    """Side of the input, pixels, for every backbone."""
+    """Side of the input in pixels, for every backbone."""
     flip_average: bool = True
 
 
 @dataclass(frozen=True)
 class EnsembleRecipe:
-    """Classifiers of other recipes as one, each trained by itself first; stored with run and checkpoint."""
+    """An ensemble of classifiers of other recipes, each trained separately; stored with every run and checkpoint."""
 
     name: str
     parts: tuple[str, ...]
-    """Recipes; an image's logit is the mean of theirs."""
+    """Names of the recipes; an image's logit is the mean of theirs."""
     operating_point: OperatingPoint = "half"
-    """Which threshold is in force."""
+    """Operating point used by default."""
 
 
 AnyRecipe = Recipe | StatisticsRecipe | EnsembleRecipe
@@ -172,12 +172,12 @@ RECIPES: dict[str, AnyRecipe] = {
         EnsembleRecipe(name="ensemble", parts=("lite0", "restyled")),
     )
 }
-"""`lite0`, the offline default, trains the last block of one backbone on augmented views. `best` does so with three
-backbones, a deal of folds and a seed for each, on films whose corners are hidden: ahead out of fold and in conflict,
-three times the work (docs/decisions/0010, 0011). `restyled` trains most of the network on films that take each
-other's style, drawn anew in every epoch: ahead on test, three times the work, and nothing for a few hundred films
-(docs/decisions/0014). `seed` is the model Pneumoscope started from: EfficientNet-B3, its
-last two stages trained, views drawn anew in every epoch, the best epoch kept. `statistics` is ahead out of fold and
-under stress, and behind on the official test split (docs/decisions/0009); `quick` is the same with one backbone and
-fewer views. `ensemble` averages `lite0` and `restyled`, which err on different films (docs/decisions/0017).
+"""`lite0`, the offline default, trains the last two stages of one backbone on cached augmented views. `best` does so
+with three backbones, each with its own folds and seed, on images with masked corners: better out of fold and on images
+whose appearance contradicts their label, at three times the cost (docs/decisions/0010, 0011). `restyled` trains most of
+the network on images in each other's style, newly drawn in every epoch: better on test, at three times the cost, and
+unsuitable for a few hundred images (docs/decisions/0014). `seed` is the original tool's classifier: EfficientNet-B3,
+its last two stages trained, new views in every epoch, the best epoch kept. `statistics` is better out of fold and under
+stress, but worse on the official test split (docs/decisions/0009); `quick` is the same with one backbone and fewer
+views. `ensemble` averages `lite0` and `restyled`, which err on different images (docs/decisions/0017).
 """

@@ -1,4 +1,4 @@
-"""What a frozen backbone says of a radiograph at several depths: mean and standard deviation of every map."""
+"""Statistics of a frozen backbone's feature maps at several depths: mean and standard deviation of every channel."""
 
 import numpy as np
 import torch
@@ -9,10 +9,10 @@ from engine.classification.fusing import few_at_a_time, quick
 
 
 class Statistics:
-    """A frozen backbone as a describer of radiographs, up to its last tap.
+    """A frozen backbone that describes radiographs by the maps at its taps; stages after the last tap are not run.
 
-    Shallow maps tell texture, deep ones shape; a linear classifier on both holds better under other equipment and
-    other framing than one on the last maps alone (docs/decisions/0009).
+    Shallow maps capture texture, deep ones shape; a linear classifier on both is more robust to other equipment and
+    framing than one on the last maps alone (docs/decisions/0009).
     """
 
     def __init__(self, backbone: Backbone) -> None:
@@ -25,11 +25,11 @@ class Statistics:
         )
 
     def maps(self, pixels: np.ndarray, *, device: str = "cpu") -> list[Tensor]:
-        """uint8 (n, s, s) -> for each tap the maps, float32 (n, c, h, w)."""
+        """uint8 (n, s, s) -> the maps at each tap, float32 (n, c, h, w)."""
         return self._taps(self._images(pixels, device))
 
     def describe(self, pixels: np.ndarray, *, device: str = "cpu") -> np.ndarray:
-        """uint8 (n, s, s) -> float16 (n, d): a mean and a standard deviation for each channel of each tap."""
+        """uint8 (n, s, s) -> float16 (n, d): mean and standard deviation of each channel at each tap."""
         described = few_at_a_time(lambda images: describe(self._taps(images)), self._images(pixels, device))
         kept: np.ndarray = described.to("cpu", torch.float16).numpy()
         return kept
@@ -47,18 +47,18 @@ class Statistics:
 
 
 def describe(maps: list[Tensor]) -> Tensor:
-    """Maps of each tap, (n, c, h, w) -> (n, d): means then standard deviations (population form), tap by tap."""
+    """Maps at each tap, (n, c, h, w) -> (n, d): for each tap the means, then the population standard deviations."""
     flat = [tap.flatten(2) for tap in maps]
     return torch.cat([part for tap in flat for part in (tap.mean(2), tap.std(2, correction=0))], dim=1)
 
 
 def contributions(maps: list[Tensor], weights: Tensor, centre: Tensor) -> Tensor:
-    """Where a linear score of the description comes from: float (n, h, w), summing to (description - centre) @ weights.
+    """Each cell's contribution to a linear score: float (n, h, w), summing to (description - centre) @ weights.
 
-    maps: each tap's, (n, c, h, w), the first the finest; each later side divides the first's. weights, centre: (d,).
-    The class activation map (Zhou et al. 2016, equation 2) for means, extended to standard deviations: a cell's share
-    of a mean is its value / cells, of a standard deviation its squared deviation / (cells x standard deviation). The
-    centre's share is spread evenly. Exact, whereas Grad-CAM's is a first-order estimate.
+    maps: one (n, c, h, w) per tap, finest first; the side of each later one divides that of the first. weights,
+    centre: (d,). The class activation map (Zhou et al. 2016, equation 2) for means, extended to standard deviations: a
+    cell contributes value / cells to a mean and squared deviation / (cells x standard deviation) to a standard
+    deviation. The centre's part is spread evenly. Exact, whereas Grad-CAM is a first-order approximation.
     """
     side = maps[0].shape[-1]
     total = torch.zeros(len(maps[0]), side, side, dtype=maps[0].dtype, device=maps[0].device)

@@ -1,4 +1,4 @@
-"""What may befall a film on its way from another hospital: each stress by its name, one strength, nothing drawn."""
+"""Stress tests: degradations expected in images from another hospital, each deterministic and of fixed strength."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ def _moved(*, angle: float = 0.0, scale: float = 1.0, shift: float = 0.0) -> Str
 
 
 def _squeezed(films: Tensor) -> Tensor:
-    """The film at 0.8 of its width, black beside it: another shape squashed to a square."""
+    """The image at 0.8 of its width between black bars, as when another shape is resized to a square."""
     side = films.shape[-1]
     narrow = V.resize(films, [side, round(0.8 * side)], antialias=True)
     free = side - narrow.shape[-1]
@@ -31,7 +31,7 @@ def _squeezed(films: Tensor) -> Tensor:
 
 
 def _coarse(films: Tensor) -> Tensor:
-    """Made half as large and large again."""
+    """Downsampled to half the size and back."""
     side = films.shape[-1]
     coarse: Tensor = V.resize(V.resize(films, [side // 2] * 2, antialias=True), [side] * 2, antialias=True)
     return coarse
@@ -43,7 +43,7 @@ def _noisy(films: Tensor) -> Tensor:
 
 
 def _framed(films: Tensor) -> Tensor:
-    """A black border of a twentieth of the side."""
+    """The outer twentieth of the side on each edge painted black."""
     wide = max(1, films.shape[-1] // 20)
     framed = torch.zeros_like(films)
     framed[..., wide:-wide, wide:-wide] = films[..., wide:-wide, wide:-wide]
@@ -66,10 +66,10 @@ STRESSES: dict[str, Stress] = {
     "squeezed": _squeezed,
     "framed": _framed,
 }
-"""To add a stress: one line here."""
+"""Stress by name. To add one: one line here."""
 
 
 def stressed(pixels: np.ndarray, name: str) -> np.ndarray:
-    """uint8 (n, s, s) -> uint8 (n, s, s) under the stress of that name."""
+    """The images under the named stress: uint8 (n, s, s) -> uint8 (n, s, s)."""
     made: np.ndarray = STRESSES[name](torch.from_numpy(pixels).unsqueeze(1)).squeeze(1).numpy()
     return made

@@ -1,4 +1,4 @@
-"""How a classifier learns: the tail and head of one fold, trained on a frozen trunk's maps."""
+"""Training one fold: a tail and a head, on the maps of a frozen trunk."""
 
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -22,17 +22,17 @@ from engine.metrics.classification import auc
 
 
 class Views(Protocol):
-    """Where trunk maps come from: a `TrunkCache`, or `FreshViews`."""
+    """A source of trunk maps: a `TrunkCache` or `FreshViews`."""
 
     def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[Tensor]:
-        """Maps of each batch of rows, int (n,), in views drawn by chance: float (n, c, h, w) each."""
+        """Maps of each batch of rows, int (n,), in random views: float (n, c, h, w) each."""
 
     def films(self, rows: np.ndarray, *, mirror: bool = False) -> Tensor:
-        """Maps of rows, int (n,), as they are, or of their mirror images: float (n, c, h, w)."""
+        """Maps of rows, int (n,), without augmentation, or mirrored: float (n, c, h, w)."""
 
 
 class Member(nn.Module):
-    """One trained member of the ensemble: trunk maps (n, c, h, w) -> last maps, pooled features, logits (n, 2)."""
+    """The trainable part of one fold: trunk maps (n, c, h, w) -> last maps -> pooled features -> logits (n, 2)."""
 
     def __init__(self, tail: nn.Module, head: nn.Module) -> None:
         super().__init__()
@@ -45,7 +45,7 @@ class Member(nn.Module):
 
 @dataclass(frozen=True)
 class Epoch:
-    """What one epoch of one fold measured."""
+    """The results of one epoch of one fold, on training and held-out images."""
 
     epoch: int
     train_loss: float
@@ -63,14 +63,15 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Kept(Snapshot):
-    """And its logits (m,) for the images it never saw, in float32, averaged as the recipe says."""
+    """A snapshot with its logits for the held-out images."""
 
     valid_logits: np.ndarray
+    """float32 (m,), averaged over mirror images if the recipe says so."""
 
 
 @dataclass(frozen=True)
 class FoldResult:
-    """A trained fold: its curve, and its member after the last epoch and after that with the best AUC."""
+    """A trained fold: its learning curve, and its member after the last epoch and after the one with the best AUC."""
 
     curve: tuple[Epoch, ...]
     last: Kept
@@ -91,10 +92,10 @@ def make_head(recipe: Recipe, feature_dim: int) -> nn.Module:
 
 
 def new_member(backbone: Backbone, recipe: Recipe) -> Member:
-    """A member that starts from the pretrained tail and a fresh head, drawn from torch's global generator.
+    """A member with the pretrained tail and a new head, initialised from torch's global generator.
 
-    Batch normalisation keeps the pretraining's statistics, which small batches would only blur: it is folded into the
-    convolutions that are trained, which makes a step a quarter shorter.
+    Batch normalisation keeps the pretraining's statistics, which small batches would estimate poorly: it is folded into
+    the convolutions that are trained, which also makes a step a quarter faster.
     """
     tail = quick(backbone.tail, dtype=torch.float32)
     return Member(tail, make_head(recipe, backbone.spec.feature_dim)).requires_grad_()
@@ -112,13 +113,13 @@ def train_fold(
     on_epoch: Callable[[Epoch], None] = lambda _: None,
     progress: ProgressFolder | None = None,
 ) -> FoldResult:
-    """Train one member on all images but the held-out ones, and score those.
+    """Train one member on all images except the held-out ones, and score those.
 
-    labels: int (n,). held_out: bool (n,). Classes come equally often. on_epoch is called after each epoch, of those too
-    that an earlier try finished, and may raise to stop. progress: where every epoch is kept, so that a killed training
-    goes on; on a CPU it ends in the same weights, bit for bit, as one that was not killed.
-    Raises InputError where either side lacks a class, where the loss is no longer a number (naming epoch and step),
-    where memory runs out (naming the batch size to try), or where the progress is of another training.
+    labels: int (n,). held_out: bool (n,). Both classes are sampled equally often. on_epoch is called for each epoch,
+    including those completed by an earlier attempt, and may raise to stop. progress: where every epoch is saved, so
+    that a killed training can resume; on a CPU it ends in the same weights, bit for bit, as an uninterrupted one.
+    Raises InputError if the training or held-out images lack a class, if the loss is not finite (naming epoch and
+    step), if memory runs out (naming the batch size to try), or if the progress belongs to another training.
     """
     for side, chosen in (("training", ~held_out), ("held-out", held_out)):
         if len(np.unique(labels[chosen])) < 2:
@@ -141,7 +142,7 @@ def train_fold(
 
 
 class _Learning:
-    """A fold in training. What each epoch draws follows from seed and epoch alone, so nothing drawn needs keeping."""
+    """A fold in training. An epoch's random draws depend on seed and epoch only, so no generator state is saved."""
 
     def __init__(
         self,
@@ -174,7 +175,7 @@ class _Learning:
         self.best: Snapshot
 
     def one_epoch(self) -> None:
-        """Learn from as many draws as there are training images, then score the held-out ones."""
+        """Train on as many samples as there are training images, then score the held-out images."""
         epoch = len(self.curve)
         rng = np.random.default_rng([self.seed, epoch])
         torch.manual_seed(int(rng.integers(2**62)))
@@ -212,13 +213,13 @@ class _Learning:
         self.curve.append(measured)
 
     def kept(self, snapshot: Snapshot) -> Kept:
-        """The member as it was then, with its logits as inference will give them."""
+        """The snapshot with its held-out logits, computed as in inference."""
         self.member.load_state_dict(snapshot.state)
         sides = [self._score(mirror=mirror) for mirror in (False, True)[: 1 + self.recipe.flip_average]]
         return Kept(snapshot.epoch, snapshot.state, np.mean(sides, axis=0))
 
     def progress(self) -> Progress:
-        """All that the next epoch starts from."""
+        """Everything that the next epoch depends on."""
         tensors: dict[str, Tensor] = {}
         for which, kept in (("last", self.last), ("best", self.best))[: 1 + (self.best is not self.last)]:
             tensors |= {f"{which}.{name}": tensor for name, tensor in kept.state.items()}
@@ -232,7 +233,7 @@ class _Learning:
         return Progress(len(self.curve), tensors, facts)
 
     def restore(self, saved: Progress) -> None:
-        """Take up where `progress` left."""
+        """Restore the state that `progress` returned."""
         self.curve = [Epoch(**epoch) for epoch in saved.facts["curve"]]
         self.last = self.best = Snapshot(len(self.curve) - 1, with_prefix(saved.tensors, "last."))
         if saved.facts["best_epoch"] != self.last.epoch:
@@ -249,7 +250,7 @@ class _Learning:
 
     @torch.inference_mode()
     def _score(self, *, mirror: bool = False) -> np.ndarray:
-        """Logit of pneumonia against normal for the held-out images, or for their mirror images: float32 (m,)."""
+        """Logits of pneumonia against normal for the held-out images, or for their mirror images: float32 (m,)."""
         self.member.eval()
         made = []
         for rows in np.array_split(self.held_out_rows, -(-len(self.held_out_rows) // (2 * self.recipe.batch_size))):
@@ -262,8 +263,8 @@ class _Learning:
 
 
 def half(precision: str, device: str) -> torch.dtype | None:
-    """The type that a recipe's precision means on a device, such as cuda:0; None for float32 throughout. Without a card
-    float16 is bfloat16."""
+    """The autocast type for a recipe's precision on a device, such as cuda:0; None for float32. Without CUDA, float16
+    means bfloat16."""
     short = torch.float16 if torch.device(device).type == "cuda" else torch.bfloat16
     return {"float32": None, "bfloat16": torch.bfloat16, "float16": short}[precision]
 
@@ -271,7 +272,7 @@ def half(precision: str, device: str) -> torch.dtype | None:
 def fingerprint(
     backbone: str, recipe: Recipe, image_sha256: Sequence[str], labels: np.ndarray, held_out: np.ndarray, *, seed: int
 ) -> str:
-    """What tells one fold's training from another: sha256 of everything that its weights follow from."""
+    """sha256 of everything that determines the weights of one fold's training."""
     facts = {
         "code": [versions.VIEWS, versions.TRUNK, versions.TRAINING],
         "backbone": backbone,
@@ -285,7 +286,8 @@ def fingerprint(
 
 
 def _rate(step: int, steps: int, warm_up: float) -> float:
-    """The learning rate's factor: a straight rise from 0 over the first `warm_up` of the steps, then half a cosine."""
+    """The learning rate's factor, in [0, 1]: linear warm-up over the first `warm_up` of the steps, then cosine
+    decay."""
     rising = warm_up * steps
     if step < rising:
         return (step + 1) / math.ceil(rising)
@@ -304,12 +306,12 @@ def _naming_a_smaller_batch(batch_size: int) -> Iterator[None]:
 def _stop_unless_finite(loss: Tensor, epoch: int, step: int) -> None:
     if not torch.isfinite(loss):
         raise InputError(
-            f"the loss is {loss.item()} at epoch {epoch}, step {step} (from 0): the weights are lost; take a recipe "
+            f"the loss is {loss.item()} at epoch {epoch}, step {step} (from 0), so training diverged; use a recipe "
             "with smaller learning rates, or delete artifacts/cache if the cached maps may be damaged"
         )
 
 
 def _sampling_weights(labels: np.ndarray) -> np.ndarray:
-    """Probability of drawing each image so that both classes come equally often: float (n,), summing to 1."""
+    """Sampling probability of each image that balances the classes: float (n,), summing to 1."""
     weights = 1.0 / np.bincount(labels)[labels]
     return np.asarray(weights / weights.sum())

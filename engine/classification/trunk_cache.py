@@ -1,4 +1,4 @@
-"""What the frozen trunk makes of every image, computed once for each view and kept as memory-mapped files."""
+"""A cache of the frozen trunk's maps: computed once for each view and stored as memory-mapped files."""
 
 import hashlib
 import time
@@ -21,39 +21,40 @@ from engine.files import whole_file, write_whole
 from engine.images import parallel
 
 STALE_SECONDS = 3600
+"""Age at which a temporary file is taken for the leftover of a killed build."""
 FILMS = {0: "film", 1: "mirrored"}
-"""Files of the views that are not varied."""
+"""File names of the views without augmentation."""
 
 Describer = Callable[[np.ndarray], np.ndarray]
 """uint8 (n, s, s) -> float16 (n, ...)."""
 PixelReader = Callable[[Sequence[int], int], np.ndarray]
-"""Rows of the image list and a side -> uint8 (n, side, side)."""
+"""Rows of the image list, side in pixels -> uint8 (n, side, side)."""
 
 
 @dataclass(frozen=True)
 class TrunkCache:
-    """Trunk maps for each view: views[v] is float16 (n, c, h, w), memory-mapped; view 0 is the image as it is, view 1
-    its mirror image."""
+    """Trunk maps for each view: views[v] is float16 (n, c, h, w), memory-mapped. View 0 is the image, view 1 its mirror
+    image, the others are augmented."""
 
     views: tuple[np.ndarray, ...]
 
     def take(self, rows: np.ndarray, views: np.ndarray) -> torch.Tensor:
-        """Maps of `rows` (m,), each in the view named by `views` (m,): float32 (m, c, h, w), channels last."""
+        """Maps of `rows` (m,), each in its view from `views` (m,): float32 (m, c, h, w), channels last."""
         stacked = np.stack([self.views[view][row] for row, view in zip(rows, views, strict=True)])
         return torch.from_numpy(stacked).float().contiguous(memory_format=torch.channels_last)
 
     def drawn(self, batches: Sequence[np.ndarray], rng: np.random.Generator) -> Iterator[torch.Tensor]:
-        """Maps of each batch of rows, every row in a view drawn by chance; the next batch is read meanwhile."""
+        """Maps of each batch of rows, each row in a random view; the next batch is read in the background."""
         chosen = [(rows, rng.integers(len(self.views), size=len(rows))) for rows in batches]
         return parallel(lambda batch: self.take(*batch), chosen, workers=1)
 
     def films(self, rows: np.ndarray, *, mirror: bool = False) -> torch.Tensor:
-        """Maps of `rows` (m,) as they are, or of their mirror images: float32 (m, c, h, w)."""
+        """Maps of `rows` (m,) without augmentation, or mirrored: float32 (m, c, h, w)."""
         return self.take(rows, np.full(len(rows), int(mirror)))
 
 
 def weights_sha256(network: nn.Module) -> str:
-    """Hash of weights and buffers: other weights, other cache."""
+    """sha256 of all weights and buffers; it is part of the cache's key."""
     digest = hashlib.sha256()
     for name, tensor in sorted(network.state_dict().items()):
         digest.update(name.encode())
@@ -79,15 +80,15 @@ def build(
     kept: str = "maps",
     mine: Callable[[int], bool] = lambda _: True,
 ) -> TrunkCache:
-    """Open the cached views that are there and whole, compute the others.
+    """Open the views that are cached and intact, and compute the others.
 
-    folder: holds one sub-folder for each key; the key is the hash of images, weights, transform and code version.
-    A view appears as a whole file or not at all, so a killed build goes on with the view it was at.
-    views: at least 2; view 0 is the image as it is, 1 its mirror image, the others are varied as `variation` says.
-    size: side that the network works at. advance: called with the number of images done, for views found in the cache
-    too. describe: what is kept of the pixels, under the name `kept`; by default the trunk's maps, computed in float32
-    for the films and their mirror images, which are scored too, and in bfloat16 for the varied views.
-    mine: which views this process computes; the others are waited for by the caller before it opens them.
+    folder: holds one sub-folder per key, which is the hash of images, weights, transform and code version. A view's
+    file is written atomically, so a killed build resumes with the view it was computing. views: at least 2; view 0 is
+    the image, view 1 its mirror image, the others are augmented by `variation`. size: side of the network's input.
+    advance: called with the number of images done, also for cached views. describe: what to compute from the pixels and
+    store under the name `kept`; by default the trunk's maps, in float32 for views 0 and 1, which are also scored, and
+    in bfloat16 for augmented views. mine: which views this process opens or computes; only these are in the returned
+    cache.
     """
     kind = VARIATIONS[variation]
     described = {
@@ -127,7 +128,7 @@ def build(
 
 
 def _home(folder: Path, described: Mapping[str, object]) -> Path:
-    """The sub-folder of the cache that is described so, without what a killed build left half written."""
+    """The cache's sub-folder for this key, created if missing; stale temporary files in it are removed."""
     home = folder / json_sha256(described)[:24]
     home.mkdir(parents=True, exist_ok=True)
     for left_over in home.glob(".*.npy"):  # a build in progress keeps writing to its own
@@ -144,16 +145,16 @@ def _compute(
     batch_size: int,
     advance: Callable[[int], None],
 ) -> None:
-    """Write one view; each core reads, varies and looks at a batch of its own."""
+    """Write one view's file; each core reads, augments and describes batches of its own."""
 
     def describe_rows(rows: range) -> np.ndarray:
-        torch.set_num_threads(1)  # in this worker: batches already run side by side
+        torch.set_num_threads(1)  # in this worker: batches already run in parallel
         return describe(pixels_of(rows)).astype(np.float16, copy=False)
 
     threads = torch.get_num_threads()
     try:
         with whole_file(path) as temporary:
-            with temporary.open("wb") as stream:  # a memory map ends the process on a full disk
+            with temporary.open("wb") as stream:  # writing to a memory map kills the process if the disk is full
                 batches = list(_batches(count, batch_size))
                 for rows, made in zip(batches, parallel(describe_rows, batches, workers=threads), strict=True):
                     if rows.start == 0:
@@ -176,7 +177,8 @@ def trunk_maps(
     device: str = "cpu",
     exact: bool = False,
 ) -> np.ndarray:
-    """uint8 (n, s, s) -> float16 (n, c, h, w), seen at side `size`; in float32 where exact, in bfloat16 elsewhere."""
+    """uint8 (n, s, s) -> float16 (n, c, h, w). size: side of the network's input. exact: compute in float32, otherwise
+    in bfloat16."""
     images = backbone.normalise(torch.from_numpy(pixels).to(device), size=size, hide_corners=hide_corners)
     if exact:
         maps = few_at_a_time(backbone.exact_trunk, images)

@@ -1,4 +1,4 @@
-"""How far views depart from their films: position, size, exposure, sharpness, noise, another film's style."""
+"""Augmentations in position, size, exposure, sharpness and noise, and style transfer between images."""
 
 import math
 from dataclasses import dataclass
@@ -13,40 +13,42 @@ BATCH = 64
 
 @dataclass(frozen=True)
 class Variation:
-    """How far a view may depart from its film. Ranges are drawn from evenly, scales on the log scale."""
+    """The ranges of an augmentation. Draws are uniform; zoom, aspect and gamma are uniform on the log scale."""
 
     degrees: float
+    """Largest rotation, in degrees."""
     zoom: tuple[float, float]
-    """Size of the content against the film's."""
+    """Magnification of the content."""
     aspect: float
-    """Largest log of width against height: films squashed to a square carry their shape as distortion."""
+    """Largest absolute log of the aspect ratio: resizing to a square distorts an image by its original shape."""
     shift: float
-    """Of half the side."""
+    """Largest shift, as a fraction of half the side."""
     corner: float
-    """Chance for each corner to be painted over: side markers and time stamps tell where a film was taken."""
+    """Probability that a corner is painted over: side markers and time stamps reveal where an image was acquired."""
     sharpen: float
-    """Strongest unsharp mask, on half the images; 0 for none."""
+    """Strongest unsharp mask, applied to half of the images; 0 for none."""
     blur: tuple[float, float]
-    """Standard deviation of the Gaussian blur, pixels."""
+    """Standard deviation of the Gaussian blur, in pixels."""
     blurred: float
-    """Share of images that are blurred."""
+    """Fraction of images that are blurred."""
     gamma: float
-    """Largest log of the exponent."""
+    """Largest absolute log of the exponent."""
     contrast: tuple[float, float]
+    """Contrast factor."""
     brightness: float
-    """Largest change, as a share of the mean."""
+    """Largest change of brightness, as a fraction of the image's mean."""
     noise: float
-    """Largest standard deviation of added noise, as a share of the full range."""
+    """Largest standard deviation of added noise, as a fraction of the full range."""
 
 
 MILD = Variation(10, (0.78, 1.3), 0.2, 0.12, 0.35, 0.0, (0.0, 1.2), 0.4, 0.5, (0.65, 1.35), 0.3, 0.0)
 STRONG = Variation(12, (0.75, 1.35), 0.22, 0.14, 0.35, 2.5, (0.3, 2.2), 0.6, 0.6, (0.6, 1.45), 0.36, 0.03)
-"""Also sharper, softer and noisier than any film: sharpness alone tells the classes of a training set apart that was
-taken on two kinds of equipment."""
+"""Beyond the sharpness and noise of real images: if two kinds of equipment were used, sharpness alone can separate the
+classes of a training set."""
 
 
 def varied_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation) -> np.ndarray:
-    """One varied copy of each image, fixed by its seed alone.
+    """One augmented copy of each image, determined by the image and its seed.
 
     pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
     """
@@ -58,16 +60,16 @@ def varied_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation) 
 
 
 RESTYLED = 0.7
-"""Share of views that take another film's grey levels, and share that take some of its spectrum."""
+"""Probability that a view takes another image's grey levels, and probability that it takes part of its spectrum."""
 
 
 def restyled_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation) -> np.ndarray:
-    """One varied copy of each image in the style of another of the batch, which its seed picks.
+    """One augmented copy of each image in the style of another image of the batch, which its seed selects.
 
-    Style is how a film was taken: the histogram of its grey levels, which the copy takes over (histogram matching), and
-    the amplitudes of its spatial frequencies, which are mixed in by a share drawn from [0, 1) (amplitude mix, Xu et al.
-    2021, section 3.2); what the film shows is in the phases, which stay. Where style goes with the label in training, a
-    classifier can no longer lean on it. pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
+    Style means how an image was acquired: the histogram of its grey levels, which the copy adopts (histogram matching),
+    and the amplitudes of its spatial frequencies, which are mixed in with a weight drawn from [0, 1) (amplitude mix, Xu
+    et al. 2021, section 3.2). The content is in the phases, which are kept. So a classifier cannot rely on style that
+    correlates with the label in training. pixels: uint8 (n, s, s). seeds: int (n,). Returns uint8 (n, s, s).
     """
     count = len(pixels)
     drawn = np.stack([np.random.default_rng([int(seed), 1]).random(4) for seed in seeds]) if count else np.empty((0, 4))
@@ -83,14 +85,14 @@ def restyled_view(pixels: np.ndarray, *, seeds: np.ndarray, variation: Variation
 
 
 def _matched(film: np.ndarray, donor: np.ndarray) -> np.ndarray:
-    """The film with the donor's histogram: uint8 (s, s)."""
+    """The image with the donor's histogram: uint8 (s, s)."""
     ours, theirs = (np.cumsum(np.bincount(each.ravel(), minlength=256)) for each in (film, donor))
     levels: np.ndarray = np.searchsorted(theirs, ours).clip(max=255).astype(np.uint8)[film]
     return levels
 
 
 def _remixed(films: np.ndarray, donors: np.ndarray, share: Tensor) -> np.ndarray:
-    """The films (n, s, s) with `share` (n,) of the donors' amplitudes instead of their own."""
+    """The images with amplitudes interpolated towards the donors' by `share` (n,): uint8 (n, s, s)."""
     spectrum, theirs = (torch.fft.rfft2(torch.from_numpy(each).float()) for each in (films, donors))
     amplitude = spectrum.abs()
     gain = torch.lerp(amplitude, theirs.abs(), share.view(-1, 1, 1)) / amplitude.clamp_min(1e-6)
@@ -121,7 +123,7 @@ def _varied(pixels: np.ndarray, seeds: np.ndarray, by: Variation) -> np.ndarray:
 
 
 def _moved(films: Tensor, drawn: Tensor, by: Variation) -> Tensor:
-    """Rotated, zoomed, stretched, shifted and mirrored in one resampling; what comes in from outside is black."""
+    """Rotate, zoom, stretch, shift and mirror in one resampling; pixels from outside the image are black."""
     angle = _between(drawn[0], -by.degrees, by.degrees) * math.pi / 180
     zoom = _between(drawn[1], math.log(by.zoom[0]), math.log(by.zoom[1]))
     stretch = _between(drawn[2], -by.aspect, by.aspect) / 2
@@ -135,7 +137,10 @@ def _moved(films: Tensor, drawn: Tensor, by: Variation) -> Tensor:
 
 
 def _paint_corners(films: Tensor, drawn: Tensor, chance: float) -> None:
-    """Each corner, by chance, under a dark grey rectangle of up to 30 % of the side each way. drawn: (4, 4, n)."""
+    """Cover corners, in place, by dark grey rectangles of up to 30 % of the side in each direction.
+
+    drawn: (4 corners, 4 draws, n) in [0, 1). chance: the probability for each corner.
+    """
     side = films.shape[-1]
     corners = [(upper, left) for upper in (True, False) for left in (True, False)]
     for (upper, left), (hidden, tall, wide, grey) in zip(corners, drawn, strict=True):
@@ -147,7 +152,7 @@ def _paint_corners(films: Tensor, drawn: Tensor, chance: float) -> None:
 
 
 def _blurred(films: Tensor, sigma: Tensor) -> Tensor:
-    """Each film under a Gaussian blur of its own sigma (n,), pixels; those of sigma 0 as they are."""
+    """Each image with its own Gaussian blur, sigma (n,) in pixels; sigma 0 leaves an image unchanged."""
     rows = torch.nonzero(sigma > 0).flatten()
     if not len(rows):
         return films
@@ -163,7 +168,7 @@ def _blurred(films: Tensor, sigma: Tensor) -> Tensor:
 
 
 def _between(drawn: Tensor, low: float, high: float) -> Tensor:
-    """Draws from [0, 1) on [low, high)."""
+    """Draws from [0, 1), scaled to [low, high)."""
     return low + drawn * (high - low)
 
 

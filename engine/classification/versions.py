@@ -1,7 +1,7 @@
-"""Which code a result was made by: numbers raised when the same input gives another result, so that it is made anew."""
+"""Versions of the code, incremented when the same input gives another result, so that results are computed again."""
 
 VIEWS = 4
-"""engine.classification.augment and variations: cached views and what is trained on them."""
+"""engine.classification.augment and variations: cached views and everything trained on them."""
 TRUNK = 4
 """engine.classification.trunk_cache: the cached maps."""
 TRAINING = 6

@@ -1,5 +1,5 @@
-"""Which views of a film training looks at: kinds of variation by name, each view fixed by its seed, and a restyled one
-by the films of its batch as well, one of which gives it its style."""
+"""Named kinds of augmentation for training views. A view is determined by its image and seed; a restyled view also
+depends on the other images of its batch, one of which provides its style."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -10,20 +10,20 @@ import numpy as np
 from engine.classification import augment, variations
 
 SIZE = 224
-"""Side that a classifier is given films at."""
+"""Side in pixels at which images are given to a classifier."""
 
 
 @dataclass(frozen=True)
 class ViewKind:
-    """read: side that films are read at before they are varied. vary: uint8 (n, read, read), int seeds (n,) and the
-    view's number -> uint8 (n, s, s), s no smaller than the side that a recipe's network works at."""
+    """read: side at which images are read before augmentation. vary: uint8 (n, read, read), int seeds (n,) and the
+    view's number -> uint8 (n, s, s), with s at least the side of the recipe's network input."""
 
     read: int
     vary: Callable[[np.ndarray, np.ndarray, int], np.ndarray]
 
 
 def _varied(pixels: np.ndarray, seeds: np.ndarray, view: int) -> np.ndarray:
-    """Mildly where the view's number is even, strongly where it is odd."""
+    """Mild augmentation for views with an even number, strong for odd ones."""
     by = variations.STRONG if view % 2 else variations.MILD
     return variations.varied_view(pixels, seeds=seeds, variation=by)
 
@@ -41,15 +41,15 @@ VARIATIONS = {
         ),
     ),
 }
-"""To add a kind: one line here."""
+"""Kind by name. To add one: one line here."""
 
 
 def seeds(image_sha256: Sequence[str], *, view: int, seed: int) -> np.ndarray:
-    """A seed for each image that depends on the image, the view and the run's seed, and on nothing else: int64 (n,)."""
+    """A seed for each image, int64 (n,), that depends only on the image, the view's number and the run's seed."""
     marks = [hashlib.sha256(f"{sha}:{view}:{seed}".encode()).digest()[:7] for sha in image_sha256]
     return np.array([int.from_bytes(mark) for mark in marks], dtype=np.int64)
 
 
 def mirrored(pixels: np.ndarray) -> np.ndarray:
-    """Left and right exchanged: uint8 (n, s, s)."""
+    """The images mirrored left to right: uint8 (n, s, s)."""
     return np.ascontiguousarray(pixels[:, :, ::-1])

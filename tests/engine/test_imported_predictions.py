@@ -76,7 +76,7 @@ def test_what_a_number_looks_like_is_told(tmp_path: Path, value: str, hint: str)
 @pytest.mark.parametrize("value", ["1.01", "-0.1", "nan", "inf", "97 %", "1,5", "yes"])
 def test_what_is_no_probability_is_refused_with_its_line(tmp_path: Path, value: str) -> None:
     file = sheet(tmp_path, "a.png,0.5", f'b.png,"{value}"')
-    with pytest.raises(InputError, match=r"predictions\.csv, line 3: probability '.*' is no number from 0 to 1"):
+    with pytest.raises(InputError, match=r"predictions\.csv, line 3: probability '.*' is not a number from 0 to 1"):
         read(file, ["a.png", "b.png"], {})
 
 
@@ -87,13 +87,13 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
         read(sheet(tmp_path, "a.png,0.5", "a.png,0.6"), ["a.png"], {})
     file = tmp_path / "other.csv"
     file.write_text("study,odds\na.png,1\n")
-    with pytest.raises(InputError, match="line 1: no column 'path'; it needs path and probability, found: study, odds"):
+    with pytest.raises(InputError, match="line 1: no column 'path'; expected path and probability, found: study, odds"):
         read(file, ["a.png"], {})
     file.write_text("path,probability,probability\na.png,1,0\n")
-    with pytest.raises(InputError, match="line 1: column 'probability' stands there twice; keep one"):
+    with pytest.raises(InputError, match="line 1: column 'probability' appears twice; keep one"):
         read(file, ["a.png"], {})
     file.write_text("")
-    with pytest.raises(InputError, match="line 1: nothing stands there; it needs columns path and probability"):
+    with pytest.raises(InputError, match="line 1: no column names; expected columns path and probability"):
         read(file, ["a.png"], {})
     file.write_text('path,probability\na.png,"0.2\n' + "b.png,0.1\n" * 20_000)
     with pytest.raises(InputError, match="is a quotation mark left open") as raised:
@@ -109,7 +109,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("row", ["b.png,0,85", "b.png,0.85,0.1", "b, c.png,0.85"])
 def test_a_row_with_more_cells_than_heads_is_refused_and_not_cut(tmp_path: Path, row: str) -> None:
     file = sheet(tmp_path, "a.png,0.5,, ", row)
-    with pytest.raises(InputError, match="line 3: 3 cells under 2 heads; put a cell that holds a comma between quot"):
+    with pytest.raises(InputError, match="line 3: 3 cells for 2 columns; put a cell that contains a comma in quot"):
         read(file, ["a.png", "b.png"], {})
 
 
@@ -142,20 +142,20 @@ def test_what_is_no_heatmap_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="is not there; leave --heatmaps out"):
         heatmaps(file, 1)
     for made, said in (
-        (np.zeros((2, 7, 7)), r"has shape \(2, 7, 7\); a heatmap for each of the 3 rows is \(3, height, width\)"),
+        (np.zeros((2, 7, 7)), r"shape \(2, 7, 7\); expected a heatmap for each of the 3 rows: \(3, height, width\)"),
         (np.zeros((3, 7)), r"has shape \(3, 7\)"),
-        (np.full((3, 2, 2), "hot"), "heatmaps are numbers"),
+        (np.full((3, 2, 2), "hot"), "heatmaps must be numbers"),
     ):
         np.save(file, made)
         with pytest.raises(InputError, match=said):
             heatmaps(file, 3)
     file.write_bytes(b"no array")
-    with pytest.raises(InputError, match=r"is no NumPy array \(.npy\) of numbers that can be read; see numpy.save"):
+    with pytest.raises(InputError, match=r"is not a readable NumPy array \(.npy\) of numbers; see numpy.save"):
         heatmaps(file, 3)
     np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match="is no NumPy array"):
+    with pytest.raises(InputError, match="is not a readable NumPy array"):
         heatmaps(file, 1)
     np.save(file, np.array([[[0.0, -1.0]], [[np.nan, 1.0]]]))
     for row in (0, 1):
-        with pytest.raises(InputError, match=f"the heatmap of row {row + 1} holds values below 0 or not finite"):
+        with pytest.raises(InputError, match=f"the heatmap of row {row + 1} contains negative or non-finite values"):
             heatmap(heatmaps(file, 2), row)

@@ -146,7 +146,7 @@ def test_progress_that_is_foreign_or_torn_is_refused_by_name(
     whole = file.read_bytes()
     for damaged in (whole[:-9], whole[:40] + b"?" + whole[41:]):
         file.write_bytes(damaged)
-        with pytest.raises(InputError, match=f"training progress {file} is torn; delete {tmp_path}"):
+        with pytest.raises(InputError, match=f"training progress {file} is damaged; delete {tmp_path}"):
             train_fold(backbone, short, cache, LABELS, held_out, seed=0, progress=ProgressFolder(tmp_path, "one"))
     file.unlink()
     with pytest.raises(InputError, match=f"{file} cannot be read"):
