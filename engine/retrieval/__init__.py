@@ -1,1 +1,1 @@
-"""Which cases are alike: embedders, the vector index, neighbours, and maps of a collection."""
+"""Similarity search: embedders, the vector index, neighbours, duplicates and maps of a collection."""

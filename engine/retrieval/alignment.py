@@ -1,8 +1,8 @@
-"""How words find radiographs without paired reports: sentences about known facts, mapped to the images they hold for.
+"""Text search without paired reports: a mapping from sentence embeddings to images, learnt from known facts.
 
-What a training image is known to show (label, cause, the zones with more of the classifier's heat than in most) is put
-into sentences of several wordings. Each sentence's target is the mean of the images it holds for; a ridge regression
-maps sentence embeddings to those means, so that a new wording lands near the images that an old one describes.
+The known facts of training images (label, cause, zones with more of the classifier's evidence than in most pneumonias)
+are put into sentences of several wordings. Each sentence's target is the mean vector of the images it is true for; a
+ridge regression maps sentence embeddings to these targets, so that a new wording lands near the images it describes.
 """
 
 import re
@@ -23,21 +23,21 @@ Vectors = NDArray[np.float32]
 Mask = NDArray[np.bool_]
 
 VERSION = 2
-"""Raised when sentences, targets or weights change."""
+"""Incremented when sentences, targets or weights change."""
 ZONE_WEIGHT = 2.0
-"""Of the zones, the last entries of an aligned vector, against its features, which have length 1."""
+"""Weight of the zones, the last entries of an aligned vector, relative to its features, which have length 1."""
 PENALTY = 0.03
-"""Of the ridge regression. As ZONE_WEIGHT chosen by leaving each sentence out and looking among training images."""
+"""L2 penalty of the ridge regression. Like ZONE_WEIGHT chosen by leave-one-sentence-out search on training images."""
 FEWEST = 5
-"""Images that a sentence must hold for to be learnt from."""
+"""Minimum number of images that a sentence must be true for to be used."""
 NEAR = 0.5
-"""Cosine to the nearest sentence learnt from, below which words are unlike all of them."""
+"""Minimum cosine similarity to the nearest training sentence; below it, a text is unlike all of them."""
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of n images: labels, int (n,), 1 or 0, -1 unknown; causes, str (n,), "" unknown; zones, bool
-    (n, 6): where more of the classifier's evidence lies than in most pneumonias."""
+    """Known facts about n images. labels: int (n,), 1 or 0, -1 if unknown. causes: str (n,), "" if unknown. zones: bool
+    (n, 6), where more of the classifier's evidence lies than in most pneumonias (`engine.heat.prominent`)."""
 
     labels: NDArray[np.int64]
     causes: NDArray[np.str_]
@@ -45,7 +45,10 @@ class Facts:
 
 
 def zone_evidence(raw: Vectors) -> NDArray[np.float64]:
-    """What the last entries of aligned vectors tell, as embedded (n, d): see engine.heat.evidence, (n, 6)."""
+    """The zone evidence (`engine.heat.evidence`), (n, 6), stored in the last entries of aligned vectors (n, d).
+
+    raw: vectors as the embedder gives them, before centring.
+    """
     features, zones = raw[:, : -len(ZONES)].astype(np.float64), raw[:, -len(ZONES) :].astype(np.float64)
     return np.asarray(zones / np.linalg.norm(features, axis=1, keepdims=True) / ZONE_WEIGHT)
 
@@ -90,7 +93,7 @@ ONE_LEVEL = ("in the {level} zones", "in the {level} lung fields", "{level} zone
 
 
 def described(facts: Facts) -> Iterator[tuple[str, Mask]]:
-    """Sentences, each with the images that it holds for: bool (n,). What nothing is known of stands in none."""
+    """Sentences, each with the images it is true for: bool (n,). Images without known facts are in none."""
     holding = holding_for(facts)
     for wordings, concept in ((NORMAL, "normal"), (ILL, "pneumonia")):
         yield from ((text, holding[concept]) for text in wordings)
@@ -114,8 +117,8 @@ def described(facts: Facts) -> Iterator[tuple[str, Mask]]:
 
 
 def holding_for(facts: Facts) -> dict[str, Mask]:
-    """The concepts that the sentences speak of, each with the images that it holds for, bool (n,): normal, pneumonia,
-    a pneumonia's causes and zones, and BOTH sides."""
+    """The concepts used in the sentences, each with the images it is true for, bool (n,): normal, pneumonia, the causes
+    and zones of pneumonia, and BOTH sides."""
     ill = facts.labels == 1
     zones = {zone: ill & facts.zones[:, column] for column, zone in enumerate(ZONES)}
     sides = [np.any([zones[f"{side}_{level}"] for level in LEVELS], axis=0) for side in SIDES]
@@ -125,28 +128,29 @@ def holding_for(facts: Facts) -> dict[str, Mask]:
 
 @dataclass(frozen=True)
 class Known:
-    """What an index keeps of what its words were learnt from, so that `caveat` can tell what they were not."""
+    """What an index's text mapping was learnt from; `caveat` needs it to say what was not learnt."""
 
     concepts: tuple[str, ...] | None = None
-    """Those of `holding_for` that enough training images show; None where that was not written down."""
+    """The concepts of `holding_for` with at least FEWEST training images; None if that was not recorded."""
     sentences: Vectors | None = None
-    """Embeddings of every sentence of `described`, in order, float32 (s, 384); None where they are to be made."""
+    """Embeddings of all sentences of `described`, in order, float32 (s, 384); None if they are to be computed."""
 
 
 NOTHING_KNOWN = Known()
 
 
 def known_from(facts: Facts) -> Known:
-    """What `fit` learns from these facts."""
+    """A record of what `fit` learns from these facts."""
     shown = tuple(concept for concept, holds in holding_for(facts).items() if holds.sum() >= FEWEST)
     return Known(shown, _learnt())
 
 
 def fit(vectors: Vectors, facts: Facts) -> Vectors:
-    """What maps sentence embeddings (q, 384) with a 1 behind them into the images' space: float32 (385, d).
+    """The linear mapping from sentence embeddings to the images' space: float32 (385, d), the last row is the
+    intercept.
 
-    vectors: training images (n, d) as the index compares them, each of length 1. Raises InputError where no sentence
-    holds for enough of them.
+    vectors: training images (n, d) as the index compares them, each of length 1. Raises InputError if no sentence is
+    true for at least FEWEST of them.
     """
     rows, targets = [], []
     for row, (_, holds) in enumerate(described(facts)):
@@ -164,44 +168,46 @@ def fit(vectors: Vectors, facts: Facts) -> Vectors:
 
 
 def mapped(words: Vectors, embedded: Vectors) -> Vectors:
-    """Sentence embeddings (q, 384) where `fit`'s words (385, d) put them: float32 (q, d), each of length 1."""
+    """Sentence embeddings (q, 384) mapped by the result of `fit`, words (385, d): float32 (q, d), each of length 1."""
     placed = embedded.astype(np.float64) @ words[:-1] + words[-1]
     return np.asarray(placed / np.linalg.norm(placed, axis=1, keepdims=True).clip(1e-9), dtype=np.float32)
 
 
 TAUGHT = {"pneumonia", "consolidation", "infiltrate", "opacity", "normal", "abnormality"}
-"""Findings that the sentences speak of."""
+"""Findings that occur in the sentences."""
 CAUSE_WORDS = {
     "bacterial": re.compile(r"\bbacteri\w*|\b(?:pneumo|staphylo|strepto)coc\w*", re.IGNORECASE),
     "viral": re.compile(r"\bvir(?:al|us(?:es)?)\b|\binfluenza\b|\bRSV\b|\bcovid\b", re.IGNORECASE),
 }
-"""How words ask for a cause."""
+"""Words that ask for a cause."""
 HEALTHY = re.compile(r"\b(?:normal|healthy)\b", re.IGNORECASE)
-"""How words ask for normal films, where a report would need a noun behind them."""
+"""Words that ask for normal images on their own, although in a report they would need a noun."""
 AROUND = re.compile(
     r"\b(?:an?|the|of|in|on|chest|films?|images?|x-?rays?|radiographs?|lungs?|zones?|lobes?|sides?|child|patients?)\b",
     re.IGNORECASE,
 )
-"""What may stand beside a finding and asks for nothing more."""
+"""Words that may accompany a finding without asking for anything else."""
 
 
 def caveat(text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
-    """What the words ask that no sentence taught, or None; of a text that is too long, that not all of it counts.
-    known: what the index's words were learnt from."""
-    untold = _untaught(text, known)
+    """A warning about what a text asks for that was not learnt, or that only its beginning is used; None for neither.
+
+    known: what the index's text mapping was learnt from.
+    """
+    untaught = _untaught(text, known)
     if sentences.read_whole(text):
-        return untold
-    longer = f"only the beginning of these words counts, as far as this embedder reads ({sentences.PIECES} word pieces)"
-    return f"{longer}; {untold}" if untold else longer
+        return untaught
+    longer = f"only the beginning of these words counts: this embedder reads {sentences.PIECES} word pieces at most"
+    return f"{longer}; {untaught}" if untaught else longer
 
 
 def _untaught(text: str, known: Known) -> str | None:
-    """What the words ask that no sentence taught, or None."""
-    said = []
+    """A warning about what a text asks for that was not learnt, or None."""
+    parts = []
     mentions = read(text)
     other = sorted({mention.finding.replace("_", " ") for mention in mentions} - TAUGHT)
     if other:
-        said.append(f"this embedder was taught {_subjects(known)}; it cannot tell {', '.join(other)}")
+        parts.append(f"this embedder was taught {_subjects(known)}; it cannot tell {', '.join(other)}")
     row, cosine = _nearest(text, known)
     taught_alone = _taught_alone(text, mentions)
     if known.concepts is not None:
@@ -209,24 +215,24 @@ def _untaught(text: str, known: Known) -> str | None:
         asks = asked(text, mentions, of_normal=of_normal)
         untaught = [words for words, concepts in asks.items() if not concepts & set(known.concepts)]
         if untaught:
-            said.append(
+            parts.append(
                 f"this index was not taught {', '.join(untaught)}, which fewer than {FEWEST} of its training images "
                 "are known to show"
             )
-    if said:
-        return f"{'; '.join(said)}, and the hits say nothing of that"
+    if parts:
+        return f"{'; '.join(parts)}, so the hits do not reflect it"
     if cosine < NEAR and not taught_alone:
         return (
-            f"these words are unlike all that this embedder was taught (cosine to the nearest {cosine:.2f}): it knows "
-            f"{_subjects(known)}, and the hits may mean nothing"
+            f"these words are unlike everything this embedder was taught (highest cosine {cosine:.2f}): it knows "
+            f"{_subjects(known)}, so the hits may be meaningless"
         )
     if any(mention.finding == "normal" and mention.polarity == "absent" for mention in mentions):
-        return "that something is not normal is not heeded: hits may be normal films"
+        return "the negation of 'normal' is ignored: hits may be normal images"
     return ignored_denial(text)
 
 
 def _taught_alone(text: str, mentions: Sequence[Mention]) -> bool:
-    """Whether the words name a finding that was taught, a cause or health, with its place, and nothing else."""
+    """Whether the text names only taught findings, causes or health, with their places, and nothing else."""
     if not mentions and not any(words.search(text) for words in (HEALTHY, *CAUSE_WORDS.values())):
         return False
     left = text
@@ -238,14 +244,16 @@ def _taught_alone(text: str, mentions: Sequence[Mention]) -> bool:
 
 
 def asked(text: str, mentions: Sequence[Mention], *, of_normal: bool = False) -> Mapping[str, set[str]]:
-    """What the words ask for, in words, each with the concepts of which one is enough to answer: "the right lung" with
-    its three zones. mentions: what `read` makes of the text. of_normal: whether a text without any is of normal films.
+    """What a text asks for: a phrase for each wish -> concepts, any one of which answers it, such as the three zones of
+    the right lung.
+
+    mentions: the result of `read` for the text. of_normal: whether a text without mentions asks for normal images.
     """
     wanted = {f"{cause} pneumonia": {cause} for cause, words in CAUSE_WORDS.items() if words.search(text)}
     ours = [mention for mention in mentions if mention.finding in TAUGHT]
     present = [mention for mention in ours if mention.polarity != "absent" and mention.finding != "normal"]
     if (ours and not present) or (not mentions and not wanted and of_normal):
-        return {**wanted, "normal films": {"normal"}}
+        return {**wanted, "normal images": {"normal"}}
     places = [(mention.side, mention.zone) for mention in present]
     if present:
         wanted["pneumonia"] = {"pneumonia"}
@@ -256,7 +264,7 @@ def asked(text: str, mentions: Sequence[Mention], *, of_normal: bool = False) ->
 
 
 def _placed(across: str | None, down: str | None) -> tuple[str, set[str]]:
-    """A side and a level as the report reader names them, in words, and the concepts that they stand for."""
+    """A phrase for a side and a level, as named by the report reader, and the concepts they stand for."""
     if across == BOTH and down is None:
         return "pneumonia of both lungs", {BOTH}
     sides = [side for side in SIDES if across in (None, BOTH, side)]
@@ -266,17 +274,17 @@ def _placed(across: str | None, down: str | None) -> tuple[str, set[str]]:
 
 
 def _nearest(text: str, known: Known) -> tuple[int, float]:
-    """The sentence nearest to the words, by its place among `described`, where those about normal films come first, and
-    its cosine."""
+    """The nearest sentence, as its index in `described`, which starts with those about normal images, and its
+    cosine."""
     cosines = (_learnt() if known.sentences is None else known.sentences) @ sentences.embedded([text])[0]
     return int(cosines.argmax()), float(cosines.max())
 
 
 def _subjects(known: Known) -> str:
-    """What an index's words were taught, in words; all there is where that was not written down."""
+    """A phrase for what an index's text mapping was taught; everything there is if that was not recorded."""
     concepts = known.concepts
     of_each = {
-        "normal films": {"normal"},
+        "normal images": {"normal"},
         "pneumonia": {"pneumonia"},
         "its cause": set(CAUSES),
         "its zone": {*ZONES, BOTH},
@@ -287,6 +295,6 @@ def _subjects(known: Known) -> str:
 
 @cache
 def _learnt() -> Vectors:
-    """Embeddings of every sentence there is, in order."""
+    """Embeddings of all sentences of `described`, in order."""
     nothing = Facts(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=str), np.zeros((0, len(ZONES)), dtype=bool))
     return sentences.embedded([text for text, _ in described(nothing)])

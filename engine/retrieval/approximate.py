@@ -1,4 +1,4 @@
-"""FAISS indexes that look at a part of many vectors: inverted lists and small-world graphs, tuned to a recall."""
+"""Approximate FAISS indexes for many vectors: inverted lists (IVF) and HNSW graphs, tuned to a target recall."""
 
 import math
 from typing import Any, Literal
@@ -9,19 +9,20 @@ from numpy.typing import NDArray
 Vectors = NDArray[np.float32]
 Kind = Literal["exact", "ivf", "hnsw"]
 EXACT_UP_TO = 20_000
-"""Vectors up to which `auto` compares all, which takes 4 ms a query at 1,280 dimensions on two cores."""
+"""Number of vectors up to which `auto` means exact search, which takes 4 ms per query at 1,280 dimensions on two
+cores."""
 RECALL = 0.95
-"""Of the exact 10 nearest, on average; search effort is raised until it is reached."""
+"""Target for the mean recall of the exact 10 nearest neighbours; search effort is increased until it is reached."""
 ASKED, NEAREST = 200, 10
 TRAINED_ON = 40
-"""Vectors for each inverted list that the lists are learnt from."""
+"""Number of training vectors for each inverted list."""
 LINKS, EFFORT = 32, 80
-"""Of a small-world graph: neighbours of a node, and candidates while it is built (Malkov and Yashunin 2018)."""
+"""M and efConstruction of an HNSW graph (Malkov and Yashunin 2018)."""
 SEED = 0
 
 
 def chosen(kind: str, count: int) -> Kind:
-    """The kind that `auto` or another name stands for."""
+    """The kind of index for a name; `auto` depends on the number of vectors. Raises KeyError for an unknown name."""
     if kind == "auto":
         return "exact" if count <= EXACT_UP_TO else "ivf"
     named: dict[str, Kind] = {"exact": "exact", "ivf": "ivf", "hnsw": "hnsw"}
@@ -29,10 +30,10 @@ def chosen(kind: str, count: int) -> Kind:
 
 
 def build(vectors: Vectors, kind: Kind) -> tuple[Any, float]:
-    """The index of float32 (n, d) unit vectors, and its recall at 10 against exact search.
+    """An index of float32 (n, d) unit vectors, and its recall at 10 relative to exact search.
 
-    Search effort (lists looked into, candidates kept) is doubled until the recall is RECALL or all is looked at; the
-    index keeps it. Queries are 200 of the vectors, each left out of its own hits.
+    Search effort (nprobe or efSearch) is doubled until the recall reaches RECALL or the effort its maximum, and is kept
+    in the index. The queries are 200 of the vectors, each excluded from its own hits.
     """
     import faiss
 
@@ -69,7 +70,7 @@ def build(vectors: Vectors, kind: Kind) -> tuple[Any, float]:
 
 
 def candidates(index: Any, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None) -> list[NDArray[np.int64]]:
-    """For each query the rows that the index proposes, at most `count` of the allowed ones, in no order that counts.
+    """For each query the rows that the index proposes: at most `count` of the allowed rows, in no particular order.
 
     queries: float32 (q, d). allowed: bool (n,), None for all rows. Returns q arrays, int64 (m,), m <= count.
     """
@@ -95,13 +96,13 @@ def _look(index: Any, effort: int) -> None:
 
 
 def _exact(vectors: Vectors, asked: NDArray[np.intp]) -> NDArray[np.int64]:
-    """Rows of the nearest of each, itself among them, (q, NEAREST + 1)."""
+    """Rows of the nearest neighbours of each query row, itself included: (q, NEAREST + 1)."""
     import faiss
 
     return np.asarray(faiss.knn(vectors[asked], vectors, NEAREST + 1, metric=faiss.METRIC_INNER_PRODUCT)[1])
 
 
 def _others(rows: NDArray[np.int64], asked: NDArray[np.intp]) -> list[set[int]]:
-    """The ten nearest of each without itself and without places that were left empty."""
+    """The NEAREST first rows of each query, without itself and without empty places (-1)."""
     pairs = zip(rows.tolist(), asked.tolist(), strict=True)
     return [set([row for row in found if row >= 0 and row != own][:NEAREST]) for found, own in pairs]

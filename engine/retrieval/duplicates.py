@@ -1,4 +1,4 @@
-"""Whether two radiographs are nearly the same picture: a perceptual hash, and how far two of them lie apart."""
+"""Near-duplicate radiographs: a perceptual hash and the Hamming distance between two hashes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,26 +13,26 @@ Hashes = NDArray[np.uint8]
 SIDE, KEPT = 64, 16
 BITS = KEPT * KEPT
 NEAR = 32
-"""Bits in which near-duplicates differ at most. All frontal chests look alike: among 13.6 million pairs of different
-patients of the chest-xray-pneumonia training images the nearest lie 38 bits apart, while JPEG at quality 40, gamma 1.3,
-half the resolution and a crop of 1 % move 99 % of images by 28 bits or less, a turn by 1 degree by 36."""
+"""Maximum distance of near-duplicates, in bits. All frontal chests look alike: among 13.6 million pairs of different
+patients in the chest-xray-pneumonia training images the nearest are 38 bits apart, while JPEG at quality 40, gamma 1.3,
+half the resolution and a crop of 1 % change at most 28 bits in 99 % of images, a rotation by 1 degree at most 36."""
 
 
 POSSIBLE = 48
-"""Bits up to which a pair may be one film turned or cropped, if its features agree too: a turn by 2 degrees moves 87 %
-of films by 48 bits or less, a crop of 2 % 99 %."""
+"""Maximum distance, in bits, of a pair that may be one image rotated or cropped, if its features agree too: a rotation
+by 2 degrees changes at most 48 bits in 87 % of images, a crop of 2 % in 99 %."""
 EMBEDDER, ALIKE = "imagenet-lite0", 0.65
-"""In these features, less their mean, from which cosine on they agree. Of the 17 million pairs of the
-chest-xray-pneumonia images 27 lie within 48 bits, none above .61; 95 % of films turned by 2 degrees or cropped by 2 %
-stay above .64 and .76."""
+"""The embedder, and the minimum cosine of two images' centred features for them to agree. Of the 17 million pairs of
+chest-xray-pneumonia images 27 are within 48 bits, none of them with a cosine above .61; 95 % of images rotated by 2
+degrees or cropped by 2 % stay above .64 and .76."""
 BLOCK = 1024
 
 
 def perceptual_hash(pixels: NDArray[np.uint8]) -> Hashes:
-    """The 256-bit pHash (Zauner 2010, section 3.2.1) of each picture: uint8 (n, h, w), grey -> uint8 (n, 32).
+    """The 256-bit pHash (Zauner 2010, section 3.2.1) of each image: uint8 (n, h, w), greyscale -> uint8 (n, 32).
 
-    A bit tells whether one of the 16 x 16 lowest frequencies of the picture, made 64 x 64, is above their median; so
-    brightness, contrast and size hardly change it.
+    Each bit says whether one of the 16 x 16 lowest DCT coefficients of the image, resized to 64 x 64, is above their
+    median; so brightness, contrast and size hardly affect it.
     """
     hashes = np.empty((len(pixels), BITS // 8), dtype=np.uint8)
     for row, picture in enumerate(pixels):
@@ -43,7 +43,7 @@ def perceptual_hash(pixels: NDArray[np.uint8]) -> Hashes:
 
 
 def distances(queries: Hashes, others: Hashes) -> NDArray[np.int64]:
-    """In how many bits each query (q, 32) differs from each other hash (n, 32): int (q, n), 0 to 256."""
+    """Hamming distances between queries (q, 32) and other hashes (n, 32): int (q, n), 0 to 256."""
     ours, theirs = (np.unpackbits(hashes, axis=1).astype(np.float32) for hashes in (queries, others))
     differing = ours @ (1 - theirs).T + (1 - ours) @ theirs.T
     return np.rint(differing).astype(np.int64)
@@ -51,7 +51,7 @@ def distances(queries: Hashes, others: Hashes) -> NDArray[np.int64]:
 
 @dataclass(frozen=True)
 class Pairs:
-    """Rows that lie close together, int (p,) each, `one` below `other`, and in how many bits their hashes differ."""
+    """p pairs of rows, int64 (p,) each, with one < other, and the Hamming distances of their hashes."""
 
     one: NDArray[np.int64]
     other: NDArray[np.int64]
@@ -59,9 +59,9 @@ class Pairs:
 
 
 def near_pairs(hashes: Hashes, *, within: int, advance: Callable[[int], object] = lambda _: None) -> Pairs:
-    """Every pair of hashes, uint8 (n, 32), that differ in `within` bits or fewer, in order of its rows.
+    """All pairs of hashes, uint8 (n, 32), that differ in at most `within` bits, sorted by row.
 
-    All are compared by FAISS (IndexBinaryFlat), BLOCK rows at a time; advance is told how many are done.
+    Exhaustive, by FAISS (IndexBinaryFlat), BLOCK rows at a time. advance: called with the number of rows just done.
     """
     import faiss
 
@@ -80,7 +80,8 @@ def near_pairs(hashes: Hashes, *, within: int, advance: Callable[[int], object] 
 
 
 def verdict(distance: int, similarity: float | None = None) -> str:
-    """near-duplicate, possible, or different. similarity: cosine of the two by EMBEDDER, where that is known."""
+    """near-duplicate, possible, or different. distance: in bits. similarity: cosine of the pair by EMBEDDER, if
+    known."""
     if distance <= NEAR:
         return "near-duplicate"
     return "possible" if distance <= POSSIBLE and similarity is not None and similarity >= ALIKE else "different"

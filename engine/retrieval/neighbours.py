@@ -1,4 +1,4 @@
-"""The nearest cases of a collection that changes, and what they say of a query's label."""
+"""Nearest neighbours in a collection that may have changed since indexing, and their vote on a query's label."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -20,8 +20,8 @@ def nearest(
 ) -> list[tuple[int, float]]:
     """The k nearest images to one query, float32 (1, d), with their cosine, best first; see `VectorIndex.search`.
 
-    held: which of some ids the collection still has. An index may hold others, forgotten since it was built; it is then
-    asked again without these, so that they take nobody's place.
+    held: of the given ids, those that the collection still has. If hits have been removed since the index was built, it
+    is searched again without them, so that k hits come back wherever k exist.
     """
     left_out = set() if exclude is None else {int(number) for number in exclude}
     while True:
@@ -39,14 +39,14 @@ def nearest(
 
 @dataclass(frozen=True)
 class Vote:
-    """How the hits whose label is known are labelled."""
+    """The number of hits with a known label, and of those the number labelled pneumonia."""
 
     pneumonia: int
     known: int
 
     @property
     def share(self) -> float:
-        """Share of pneumonia in [0, 1]; NaN where no hit's label is known."""
+        """The proportion of pneumonia in [0, 1]; NaN if no hit has a known label."""
         return self.pneumonia / self.known if self.known else np.nan
 
 

@@ -1,4 +1,4 @@
-"""Where each image stands on a map: high-dimensional vectors laid out in two dimensions."""
+"""Maps of a collection: vectors projected to two dimensions, clusters, and a measure of a map's trustworthiness."""
 
 from collections.abc import Callable
 
@@ -11,21 +11,21 @@ Points = NDArray[np.float32]
 LEAST = 4
 PRINCIPAL = 50
 LLOYD = 20_000
-"""Vectors up to which each step of k-means looks at all."""
+"""Maximum number of vectors for full k-means; above it, mini-batches are used."""
 
 
 def tsne(vectors: NDArray[np.float32], *, seed: int, perplexity: float = 30.0) -> Points:
     """t-SNE (van der Maaten & Hinton 2008) by scikit-learn: float32 (n, d) unit vectors -> float32 (n, 2).
 
-    From the first 50 principal components, started from the first two (Kobak & Berens 2019), so equal input and seed
-    give equal maps. Distances between far groups mean nothing. Raises InputError below 4 images.
+    From the first 50 principal components, initialised with the first two (Kobak & Berens 2019), so that equal input
+    and seed give equal maps. Distances between distant groups are not meaningful. Raises InputError below 4 images.
     """
     from sklearn.manifold import TSNE
     from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]  # it ships no types
 
     reduced = _reduced(vectors, seed)
     perplexity = min(perplexity, (len(vectors) - 1) / 3)
-    # One thread: sums in one order whatever the machine, and on busy cores several only wait for each other.
+    # One thread: sums are in the same order on any machine, and on busy cores several threads only wait for each other.
     with threadpool_limits(1):
         layout = TSNE(n_components=2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(reduced)
     return np.asarray(layout, dtype=np.float32)
@@ -34,7 +34,7 @@ def tsne(vectors: NDArray[np.float32], *, seed: int, perplexity: float = 30.0) -
 def umap(vectors: NDArray[np.float32], *, seed: int, neighbours: int = 15) -> Points:
     """UMAP (McInnes et al. 2018) by umap-learn, cosine: float32 (n, d) unit vectors -> float32 (n, 2).
 
-    Equal input and seed give equal maps, at the price of one thread. Raises InputError below 4 images.
+    Equal input and seed give equal maps, which limits it to one thread. Raises InputError below 4 images.
     """
     import warnings
 
@@ -45,7 +45,7 @@ def umap(vectors: NDArray[np.float32], *, seed: int, neighbours: int = 15) -> Po
     near = min(neighbours, len(vectors) - 1)
     start = "spectral" if len(vectors) > 4 * near else "random"
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="n_jobs value")  # a seed takes one thread, as it should
+        warnings.filterwarnings("ignore", message="n_jobs value")  # umap warns that a seed implies one thread
         layout = UMAP(n_neighbors=near, metric="cosine", init=start, random_state=seed, n_jobs=1).fit_transform(vectors)
     return np.asarray(layout, dtype=np.float32)
 
@@ -55,10 +55,11 @@ METHODS: dict[str, Callable[..., Points]] = {"umap": umap, "tsne": tsne}
 
 
 def clusters(vectors: NDArray[np.float32], count: int, *, seed: int) -> NDArray[np.int16]:
-    """k-means (Lloyd 1982; in mini-batches, Sculley 2010, above 20,000) of float32 (n, d) unit vectors: the cluster of
-    each, int16 (n,), from 1, the largest first.
+    """The k-means cluster of each vector (Lloyd 1982; in mini-batches above 20,000 vectors, Sculley 2010): int16 (n,),
+    numbered from 1, the largest cluster first.
 
-    Equal input and seed give equal clusters. Where there are fewer vectors than `count`, so many clusters.
+    vectors: float32 (n, d), of length 1. count: number of clusters, at most n are made. Equal input and seed give equal
+    clusters.
     """
     from sklearn.cluster import KMeans, MiniBatchKMeans
     from threadpoolctl import threadpool_limits
@@ -75,10 +76,11 @@ def clusters(vectors: NDArray[np.float32], count: int, *, seed: int) -> NDArray[
 
 
 def trust(vectors: NDArray[np.float32], points: Points, *, seed: int, neighbours: int = 12, most: int = 5000) -> float:
-    """Trustworthiness (Venna & Kaski 2001) of a map, in [0, 1]: how far its neighbours are neighbours of the vectors.
+    """Trustworthiness (Venna & Kaski 2001) of a map, in [0, 1]: how well neighbours on the map are neighbours among the
+    vectors.
 
-    vectors: (n, d), compared by cosine. points: (n, 2). neighbours: how many of each image are compared. Of `most`
-    images drawn at random where there are more, since it compares all with all.
+    vectors: (n, d), compared by cosine. points: (n, 2). neighbours: number of neighbours of each image. Computed on a
+    random sample of `most` images if there are more, since it compares all pairs.
     """
     from sklearn.manifold import trustworthiness
 
@@ -88,7 +90,7 @@ def trust(vectors: NDArray[np.float32], points: Points, *, seed: int, neighbours
 
 
 def _reduced(vectors: NDArray[np.float32], seed: int) -> NDArray[np.float32]:
-    """The principal components that a neighbourhood map needs; fewer dimensions cost less and carry less noise."""
+    """The first principal components: fewer dimensions are faster and less noisy. Raises InputError below 4 images."""
     if len(vectors) < LEAST:
         raise InputError(f"a map needs at least {LEAST} images; got {len(vectors)}")
     from sklearn.decomposition import PCA

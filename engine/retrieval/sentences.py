@@ -1,4 +1,4 @@
-"""How a text becomes a vector offline: sentence embeddings of all-MiniLM-L6-v2, whose weights come with pip."""
+"""Offline sentence embeddings by all-MiniLM-L6-v2, whose weights come with pip."""
 
 import logging
 import threading
@@ -14,20 +14,20 @@ from engine.errors import InputError
 
 DIMENSION = 384
 SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
-"""Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors: the package that brings it is not its authors'."""
+"""Of sentence-transformers/all-MiniLM-L6-v2's model.safetensors; checked because the package is by a third party."""
 PIECES = 256
-"""Word pieces of a text that are read, the model's own limit."""
+"""Maximum number of word pieces read from a text, the model's own limit."""
 LONGEST = 2000
-"""Characters of a text that are read; the limit of word pieces comes sooner."""
+"""Maximum number of characters read from a text; usually the limit of word pieces is reached first."""
 
 
 _ALONE = threading.RLock()
-"""Held by who uses the model: its tokenizer keeps how long a text may be, and readers ask in threads of their own."""
+"""Held while the model is used: its tokenizer stores truncation settings, and pages call it from several threads."""
 
 
 def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
-    """Sentence embeddings, float32 (n, 384), each of length 1 (Reimers and Gurevych 2019). Raises InputError where the
-    weights are not those that are meant."""
+    """Sentence embeddings, float32 (n, 384), each of length 1 (Reimers and Gurevych 2019). Raises InputError if the
+    installed weights have another hash than SHA256."""
     if not texts:
         return np.empty((0, DIMENSION), np.float32)
     if len(texts) == 1:
@@ -36,7 +36,7 @@ def embedded(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def read_whole(text: str) -> bool:
-    """Whether all of the text is read: it has no more characters and word pieces than that."""
+    """Whether the whole text is read, that is, neither LONGEST nor PIECES is exceeded."""
     if len(text) > LONGEST:
         return False
     with _ALONE:
@@ -45,7 +45,7 @@ def read_whole(text: str) -> bool:
 
 @lru_cache(maxsize=64)
 def _one(text: str) -> NDArray[np.float32]:
-    """float32 (384,); a page asks for the same words again and again."""
+    """The embedding of one text, float32 (384,); cached because a page embeds the same text repeatedly."""
     return np.asarray(_many([text])[0])
 
 
@@ -68,5 +68,5 @@ def _model() -> Any:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)  # it tells of every loading
+    logging.getLogger("sentence_transformers").setLevel(logging.WARNING)  # it logs every load
     return SentenceTransformer(str(folder), device="cpu", local_files_only=True)

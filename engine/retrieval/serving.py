@@ -1,5 +1,5 @@
-"""Which vector index answers a search: the one in force, or, where its files are damaged, the last whole one before it;
-and whether the embedder at hand is the one that made it."""
+"""Which vector index answers a search: the current one or, if its files are damaged, the latest intact one before it;
+and whether the installed embedder is the one that made it."""
 
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -11,22 +11,22 @@ from engine.retrieval.embedders.protocol import Embedder
 from engine.retrieval.vector_index import IndexDamagedError, VectorIndex
 
 Row = TypeVar("Row")
-"""What the caller knows an index by, as its database row."""
+"""The caller's handle of an index, such as its database row."""
 
 
 @dataclass(frozen=True)
 class ServedIndex(Generic[Row]):
-    """An index that answers: what the caller knows it by, and its vectors."""
+    """An opened index: the caller's handle, and its vectors."""
 
     index: Row
     vectors: VectorIndex
     damage: str | None = None
-    """What is wrong with the index that was asked for, and the way out, where this earlier one stands in for it."""
+    """If this is a fallback: what is wrong with the requested index, and how to rebuild it."""
 
 
 def open_or_raise(index: Row, load: Callable[[Row], VectorIndex], *, rebuild: Callable[[], str]) -> VectorIndex:
     """The index's vectors. load: opens and verifies its folder. rebuild: the command that builds it again.
-    Raises IndexDamagedError that names this command."""
+    Raises IndexDamagedError with this command."""
     try:
         return load(index)
     except IndexDamagedError as error:
@@ -40,10 +40,10 @@ def serve(
     earlier: Callable[[], Iterable[Row]],
     rebuild: Callable[[], str],
 ) -> ServedIndex[Row]:
-    """The index, or the first of `earlier` that is whole where it is damaged; see `open_or_raise`.
+    """The index or, if it is damaged, the first intact one of `earlier`; see `open_or_raise`.
 
-    earlier: the indexes by the same embedder and weights that were in force before, the latest first; asked for only
-    where it is needed. Raises IndexDamagedError where none is whole.
+    earlier: previous indexes by the same embedder and weights, the latest first; called only if needed. Raises
+    IndexDamagedError if none is intact.
     """
     try:
         return ServedIndex(index, open_or_raise(index, load, rebuild=rebuild))
@@ -55,7 +55,7 @@ def serve(
 
 
 def check_revision(embedder: Embedder, revision: str, *, rebuild: Callable[[], str]) -> None:
-    """Raises InputError where an index was made by another revision of the embedder. revision: the index's.
+    """Raises InputError if an index was made by another revision of the embedder. revision: the index's.
     rebuild: the command that builds it again."""
     if embedder.revision != revision:
         raise InputError(

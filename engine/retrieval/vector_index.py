@@ -1,4 +1,4 @@
-"""How vectors are kept on disk and searched: a folder verified by hash, FAISS inside, every hit scored exactly."""
+"""Storing and searching vectors: a folder verified by hashes, with a FAISS index; every hit is scored exactly."""
 
 import hashlib
 import json
@@ -23,20 +23,20 @@ Ids = NDArray[np.int64]
 FORMAT = "pneumoscope vector index 2"
 FILES = ("vectors.npy", "ids.npy", "centre.npy", "index.faiss")
 WORDS, SENTENCES = "words.npy", "sentences.npy"
-"""Files more, where the index maps texts into its space: what does that, and the sentences that it was learnt from."""
+"""Additional files of an index with a text mapping: the mapping, and the embedded sentences it was learnt from."""
 ROUNDING = 1e-5
-"""More than FAISS's float32 sums of unit vectors can be off by; hits this close are told apart in float64."""
+"""An upper bound of the error of FAISS's float32 sums of unit vectors; hits this close are re-scored in float64."""
 
 
 class IndexDamagedError(InputError):
-    """The folder is not a whole index, or not the one asked for. The message names the file at fault."""
+    """The folder is not an intact index, or not the expected one. The message names the file at fault."""
 
 
 @dataclass(frozen=True)
 class SearchHits:
-    """The nearest vectors of q queries, best first, equal ones by id.
+    """The nearest vectors of q queries, best first, ties by id.
 
-    ids: int64 (q, k), -1 where fewer than k exist. similarities: float64 (q, k), cosine in [-1, 1], NaN there.
+    ids: int64 (q, k), -1 if fewer than k exist. similarities: float64 (q, k), cosine in [-1, 1], NaN for id -1.
     """
 
     ids: Ids
@@ -44,28 +44,27 @@ class SearchHits:
 
 
 FEWEST_TO_CENTRE = 20
-"""Vectors below which a centre says little."""
+"""Minimum number of vectors for estimating a centre."""
 FEWEST_TO_KNOW = 50
-"""Images below which a collection does not tell what is unlike it."""
+"""Minimum number of images for recognising queries that are out of distribution."""
 NEAREST = 3
-"""Images that a picture must be like on average: the only one that it is like may be as odd. Of 200 draws of 150
-chest-xray-pneumonia images in imagenet-lite0, 1.2 % let white noise pass by the nearest alone, none by three; one new
-film in 85 is doubted either way."""
+"""Number of nearest images whose mean similarity is tested: a single one could be an outlier itself. Of 200 samples of
+150 chest-xray-pneumonia images in imagenet-lite0, 1.2 % accepted white noise by the nearest image alone, none by three;
+one new radiograph in 85 is flagged either way."""
 OUT_OF_DISTRIBUTION = (
     f"the picture is less like its {NEAREST} nearest images than 99 % of the collection's images are like theirs: it "
-    "may be no chest radiograph, and the hits may mean nothing"
+    "may be no chest radiograph, so the hits may be meaningless"
 )
-"""The warning about a query for which `VectorIndex.is_out_of_distribution` holds."""
+"""The warning about a query for which `VectorIndex.is_out_of_distribution` is true."""
 FEW = 20_000
-"""Allowed vectors up to which an approximate index is left aside and each is compared."""
+"""Maximum number of allowed vectors for which an approximate index is bypassed and all are compared."""
 
 
 def centre_of(vectors: Vectors) -> Vectors:
-    """The mean of float32 (n, d) unit vectors, (d,), to subtract before comparing; zeros where they are too few or one
-    of them would vanish.
+    """The mean of float32 (n, d) unit vectors, (d,), to subtract before comparison; zeros below FEWEST_TO_CENTRE.
 
-    Features after a rectifier all point one way; without their mean the cosine tells them apart better (SimpleShot's
-    centring, Wang et al. 2019, section 3).
+    Features after a ReLU all point in similar directions; subtracting their mean makes cosine similarity more
+    discriminative (the centring of SimpleShot, Wang et al. 2019, section 3).
     """
     if len(vectors) < FEWEST_TO_CENTRE:
         return np.zeros(vectors.shape[1], dtype=np.float32)
@@ -73,14 +72,16 @@ def centre_of(vectors: Vectors) -> Vectors:
 
 
 def centred(vectors: Vectors, centre: Vectors) -> Vectors:
-    """Unit vectors (n, d) less the centre (d,), each of length 1 again; what is the centre itself stays."""
+    """Unit vectors (n, d) minus the centre (d,), scaled back to length 1; a vector equal to the centre stays as it
+    is."""
     moved = vectors.astype(np.float64) - centre
     lengths = np.linalg.norm(moved, axis=1, keepdims=True)
     return np.asarray(np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), vectors), dtype=np.float32)
 
 
 def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
-    """The unit vectors (n, d) that `centred` was given, from what it made of them: the root of |l v + centre| = 1."""
+    """The inverse of `centred`: from its result (n, d), the original unit vectors, by solving |l v + centre| = 1 for
+    l."""
     wide, middle = vectors.astype(np.float64), centre.astype(np.float64)
     along = wide @ middle
     lengths = -along + np.sqrt(np.maximum(along**2 - middle @ middle + 1, 0))
@@ -89,10 +90,13 @@ def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an index folder says of itself; files maps each file's name to its sha256. kind: of approximate.Kind.
-    recall: share of the exact 10 nearest that an approximate index finds, measured when it was built. taught: the
-    concepts that its words were learnt from; None where it has no words, or was built before this was written down.
-    centred_on: "train" where the centre is that of training images, "all" where there were none; None as for taught."""
+    """An index folder's description of itself.
+
+    kind: an approximate.Kind. files: file name -> sha256. recall: of the exact 10 nearest, measured when an approximate
+    index was built. taught: the concepts that the text mapping was learnt from; None if there is no mapping, or the
+    index predates this field. centred_on: "train" if the centre is that of training images, "all" if there were none;
+    None if the index predates this field.
+    """
 
     embedder: str
     revision: str
@@ -119,12 +123,12 @@ def write_index(
     known: Known = NOTHING_KNOWN,
     kind: Kind = "exact",
 ) -> str:
-    """Store an index as `folder`, which appears whole or not at all; returns its manifest's sha256.
+    """Write an index to `folder` atomically, replacing one of that name; returns its manifest's sha256.
 
-    vectors: float32 (n, d), each of length 1, centred already. ids: int64 (n,), unique. centre: (d,), what queries are
-    centred by; None for nothing. words: what maps texts into the space, known: what it was learnt from, see
-    engine.retrieval.alignment. A folder of that name is replaced.
-    Raises InputError where the arrays do not fit each other or hold anything but unit vectors.
+    vectors: float32 (n, d), each of length 1, already centred. ids: int64 (n,), unique. centre: (d,), subtracted from
+    queries; None for zeros. words: the mapping of texts into the space, and known: what it was learnt from, see
+    engine.retrieval.alignment.
+    Raises InputError if the arrays do not match or the vectors are not of length 1.
     """
     import faiss
 
@@ -158,7 +162,7 @@ def write_index(
 
 
 def latest_in(folder: Path) -> int | None:
-    """The highest id of an index, whose files are not checked; None where they cannot be read."""
+    """The highest image id in an index, without verifying its files; None if they cannot be read."""
     try:
         return int(np.load(folder / "ids.npy", mmap_mode="r", allow_pickle=False).max())
     except (OSError, ValueError, EOFError):
@@ -166,16 +170,16 @@ def latest_in(folder: Path) -> int | None:
 
 
 def _refuse_unfit(vectors: Vectors, ids: Ids) -> None:
-    """Raises InputError where the two do not fit each other or a vector is not of length 1."""
+    """Raises InputError if vectors and ids do not match or a vector is not of length 1."""
     if vectors.ndim != 2 or ids.shape != vectors.shape[:1] or not len(ids) or len(np.unique(ids)) != len(ids):
         raise InputError(f"an index needs vectors (n, d) and n different ids; got {vectors.shape} and {ids.shape}")
     lengths = np.linalg.norm(vectors, axis=1)
     if not np.allclose(lengths, 1.0, atol=1e-3):  # NaN fails too
-        raise InputError(f"an index needs unit vectors; lengths run from {lengths.min():.3g} to {lengths.max():.3g}")
+        raise InputError(f"an index needs unit vectors; got lengths from {lengths.min():.3g} to {lengths.max():.3g}")
 
 
 class VectorIndex:
-    """An index opened for reading: vectors are memory-mapped, similarities exact and the same for any batch."""
+    """An index opened for reading: vectors are memory-mapped; similarities are exact and independent of the batch."""
 
     def __init__(
         self,
@@ -194,20 +198,20 @@ class VectorIndex:
         self.ids = ids
         """int64 (n,), the image id of each vector."""
         self.centre = centre
-        """float32 (d,), what queries are centred by."""
+        """float32 (d,), subtracted from queries."""
         self.words = words
-        """float32 (t + 1, d), what maps texts of t dimensions into this space; None where they lie in it."""
+        """float32 (t + 1, d), the mapping of text embeddings (q, t) into this space; None if they are in it already."""
         self.known = known
-        """What that was learnt from."""
+        """What that mapping was learnt from."""
         self._index = index
         self._order = np.argsort(ids, kind="stable")
 
     @classmethod
     def open(cls, folder: Path, *, sha256: str | None = None) -> Self:
-        """Open a folder that `write_index` wrote, after checking every file's hash.
+        """Open a folder that `write_index` wrote, after verifying every file's hash.
 
-        sha256: the manifest's, as the database remembers it; other manifests are refused as foreign.
-        Raises IndexDamagedError where the folder is missing, torn, truncated, changed or foreign.
+        sha256: the expected hash of the manifest, from the database; None accepts any.
+        Raises IndexDamagedError if the folder is missing, incomplete, changed or another index.
         """
         manifest = _manifest(folder, sha256)
         for name in manifest.files:
@@ -235,17 +239,17 @@ class VectorIndex:
         return len(self.ids)
 
     def project_images(self, raw: Vectors) -> Vectors:
-        """Query images as this index compares them: centred, of length 1, float32 (q, d). raw: the embedder's."""
+        """The embedder's image vectors, raw (q, d), as queries to this index: centred, of length 1, float32 (q, d)."""
         return centred(raw, self.centre)
 
     def project_texts(self, embedded: Vectors) -> Vectors:
-        """Query texts as this index compares them: float32 (q, d), from the embedder's (q, t)."""
+        """The embedder's text vectors (q, t) as queries to this index: float32 (q, d)."""
         return embedded if self.words is None else mapped(self.words, embedded)
 
     @cached_property
     def usual_similarity(self) -> float | None:
-        """Mean cosine to its NEAREST others that 99 % of the images have at least, of 200 drawn at random; None for a
-        collection too small to tell."""
+        """The first percentile of the images' mean cosine to their NEAREST other images, from 200 random images; None
+        below FEWEST_TO_KNOW images."""
         if len(self) < FEWEST_TO_KNOW:
             return None
         asked = np.sort(np.random.default_rng(0).permutation(len(self))[:200])
@@ -253,14 +257,14 @@ class VectorIndex:
         return float(np.quantile(nearest.mean(axis=1), 0.01))
 
     def is_out_of_distribution(self, query: Vectors) -> bool:
-        """Whether a query, float32 (1, d), placed, is unlike the whole collection: perhaps no radiograph."""
+        """Whether a projected query, float32 (1, d), is unlike the whole collection: perhaps not a radiograph."""
         return (
             self.usual_similarity is not None
             and float(self.search(query, NEAREST).similarities.mean()) < self.usual_similarity
         )
 
     def rows(self, ids: Collection[int] | Ids) -> NDArray[np.intp]:
-        """Row of each id in `vectors`; ids that the index does not hold are left out."""
+        """The row of each id in `vectors`; ids that the index does not contain are left out."""
         wanted = np.array([number for number in ids if abs(int(number)) < 2**63], dtype=np.int64)
         place = np.minimum(np.searchsorted(self.ids, wanted, sorter=self._order), len(self.ids) - 1)
         rows: NDArray[np.intp] = self._order[place]
@@ -275,10 +279,11 @@ class VectorIndex:
         exclude_ids: Collection[int] | Ids | None = None,
         allowed_ids: Collection[int] | Ids | None = None,
     ) -> SearchHits:
-        """The k nearest of the allowed vectors that are not excluded, so that k come back wherever k exist.
+        """The k nearest of the allowed vectors that are not excluded; always k if so many exist.
 
-        An approximate index may miss some of them, manifest.recall says how many; few allowed vectors are all compared.
-        queries: float32 (q, d), placed, each of length 1. Raises InputError on another shape or length, or k below 1.
+        An approximate index may miss some of the nearest, see manifest.recall; up to FEW allowed vectors are compared
+        exhaustively. queries: float32 (q, d), projected, each of length 1. Raises InputError for another shape or
+        length, or k below 1.
         """
         name, dimension = self.manifest.embedder, self.manifest.dimension
         if queries.ndim != 2 or queries.shape[1] != dimension or k < 1:
@@ -310,10 +315,11 @@ class VectorIndex:
 def exact_search(
     flat: Any, vectors: Vectors, ids: Ids, queries: Vectors, k: int, *, allowed: NDArray[np.bool_] | None = None
 ) -> SearchHits:
-    """The k nearest rows by cosine, ordered by similarity in float64 and then by id.
+    """The k nearest rows by cosine, sorted by similarity in float64 and then by id.
 
-    FAISS sums in float32, in an order that depends on the batch, so it only proposes: all rows within rounding of the
-    k-th are scored again. flat: faiss.IndexFlatIP over `vectors`. allowed: bool (n,), rows that may be hit.
+    FAISS sums in float32, in an order that depends on the batch, so it only proposes candidates: all rows within
+    rounding error of the k-th are scored again. flat: faiss.IndexFlatIP over `vectors`. allowed: bool (n,), rows that
+    may be returned.
     """
     import faiss
 
@@ -340,7 +346,7 @@ def exact_search(
 
 
 def _compared(vectors: Vectors, ids: Ids, queries: Vectors, k: int, rows: NDArray[Any] | None) -> SearchHits:
-    """The k nearest of some rows (row numbers, or a mask; None for all), each compared in float64."""
+    """The k nearest of the given rows (row numbers or a mask; None for all), all compared in float64."""
     chosen = np.arange(len(ids)) if rows is None else np.flatnonzero(rows) if rows.dtype == bool else rows
     near = np.concatenate(
         [
@@ -348,7 +354,7 @@ def _compared(vectors: Vectors, ids: Ids, queries: Vectors, k: int, rows: NDArra
             for start in range(0, max(1, len(chosen)), FEW)
         ],
         axis=1,
-    ).round(12)  # a product's sums depend on where a row stands, in the last digits: equal vectors would not be equal
+    ).round(12)  # the last digits of a matrix product depend on a row's position: equal vectors must score equally
     hits, similarities = np.full((len(queries), k), -1, dtype=np.int64), np.full((len(queries), k), np.nan)
     for query, scores in enumerate(near):
         best = np.lexsort((ids[chosen], -scores))[:k]
@@ -357,12 +363,13 @@ def _compared(vectors: Vectors, ids: Ids, queries: Vectors, k: int, rows: NDArra
 
 
 def _manifest(folder: Path, sha256: str | None) -> Manifest:
+    """The folder's manifest. Raises IndexDamagedError if it is absent, unreadable or of another index or format."""
     try:
         text = (folder / "manifest.json").read_bytes()
     except OSError as error:
         raise IndexDamagedError(f"vector index {folder} has no manifest.json ({error.strerror})") from error
     if sha256 is not None and hashlib.sha256(text).hexdigest() != sha256:
-        raise IndexDamagedError(f"vector index {folder} is not the one that the database remembers")
+        raise IndexDamagedError(f"vector index {folder} is not the one recorded in the database")
     try:
         manifest = Manifest(**json.loads(text))
     except (ValueError, TypeError) as error:

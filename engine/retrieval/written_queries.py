@@ -1,4 +1,4 @@
-"""Forty queries, none a sentence that was taught, and which images answer each: how text search is measured."""
+"""The test set for text search: forty queries, none of them a training sentence, and the images relevant to each."""
 
 import hashlib
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from engine.retrieval.alignment import Facts
 
 @dataclass(frozen=True)
 class WrittenQuery:
-    """Words, and what an image that answers them is known to be; "" asks for nothing."""
+    """A query text, and the facts of an image that is relevant to it; "" means any."""
 
     text: str
     kind: str
@@ -57,12 +57,15 @@ def _queries() -> tuple[WrittenQuery, ...]:
 
 QUERIES = _queries()
 QUERIES_SHA256 = hashlib.sha256("\n".join(query.text for query in QUERIES).encode()).hexdigest()
-"""Which queries stored vectors are of."""
+"""Identifies the queries that stored vectors belong to."""
 
 
 def answering(query: WrittenQuery, facts: Facts) -> NDArray[np.bool_]:
-    """The images that answer the query: bool (n,). A zone is where more of the classifier's evidence lies than in most
-    pneumonias, which no reader has confirmed; a side without a level means at any level, and the reverse."""
+    """The images relevant to a query: bool (n,).
+
+    Zones are where more of the classifier's evidence lies than in most pneumonias, which no reader has confirmed. A
+    side without a level means any level, and vice versa.
+    """
     holds = facts.labels == query.label
     if query.cause:
         holds = holds & (facts.causes == query.cause)

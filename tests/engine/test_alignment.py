@@ -91,18 +91,18 @@ def test_a_query_asks_for_label_cause_side_and_level_together() -> None:
     [
         ("bacterial pneumonia", None),
         ("no opacity on either side", None),
-        ("not viral", "'not' denies no finding that is known here and is not heeded"),
-        ("the chest is not normal", "that something is not normal is not heeded"),
+        ("not viral", "'not' negates no known finding and is ignored"),
+        ("the chest is not normal", "the negation of 'normal' is ignored"),
         ("left pleural effusion", "cannot tell effusion"),
         ("pneumothorax and cardiomegaly", "cannot tell cardiomegaly, pneumothorax"),
-        ("the quarterly report of a bank", "unlike all that this embedder was taught"),
+        ("the quarterly report of a bank", "unlike everything this embedder was taught"),
         ("normal", None),
         ("Normal.", None),
         ("healthy", None),
         ("a normal film", None),
-        ("healthy food", "unlike all that this embedder was taught"),
-        ("not normal", "unlike all that this embedder was taught"),
-        ("right", "unlike all that this embedder was taught"),
+        ("healthy food", "unlike everything this embedder was taught"),
+        ("not normal", "unlike everything this embedder was taught"),
+        ("right", "unlike everything this embedder was taught"),
         ("a normal film with an effusion", "cannot tell effusion"),
     ],
 )
@@ -120,10 +120,10 @@ def test_what_was_not_taught_is_said(text: str, expected: str | None) -> None:
         ("left-sided consolidation", "zones", "not taught pneumonia of the left lung, which"),
         ("bilateral pneumonia", "zones", "not taught pneumonia of both lungs, which"),
         ("upper lobe", "zones", "not taught pneumonia of the upper zone, which"),
-        ("normal chest", "normal", "not taught normal films, which"),
-        ("no pneumonia seen on this x-ray", "normal", "not taught normal films, which"),
-        ("healthy", "normal", "not taught normal films, which"),
-        ("there is nothing wrong with this chest film", "normal", "not taught normal films, which"),
+        ("normal chest", "normal", "not taught normal images, which"),
+        ("no pneumonia seen on this x-ray", "normal", "not taught normal images, which"),
+        ("healthy", "normal", "not taught normal images, which"),
+        ("there is nothing wrong with this chest film", "normal", "not taught normal images, which"),
         ("pneumonia present", "pneumonia", "not taught pneumonia, which"),
     ],
 )
@@ -152,7 +152,7 @@ def test_the_written_queries_are_unwarned_where_everything_is_known() -> None:
 def test_a_caveat_does_not_claim_what_the_index_was_not_taught() -> None:
     _, _, facts = collection()
     known = alignment.known_from(replace(facts, causes=np.full_like(facts.causes, "")))
-    assert "was taught normal films, pneumonia and its zone; it cannot tell effusion" in (
+    assert "was taught normal images, pneumonia and its zone; it cannot tell effusion" in (
         alignment.caveat("effusion", known=known) or ""
     )
 

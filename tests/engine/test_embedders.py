@@ -165,7 +165,7 @@ def test_any_open_clip_model_is_named_by_architecture_or_repository(
     np.testing.assert_allclose(embedder.embed_texts(["pneumonia"]), expected, atol=1e-5)
     assert embedder.embed_images(pictures[:2]).shape == (2, 16)
     assert embedder.caveat("effusion") is None
-    assert "hardly heed 'No'" in (embedder.caveat("No effusion") or "")
+    assert "mostly ignore 'No'" in (embedder.caveat("No effusion") or "")
     assert "only the beginning of these words counts" in (embedder.caveat("effusion " * 1000) or "")
     by_file = load_embedder(
         "open_clip:whatever", weights=tmp_path / "models" / "open_clip_hf-hub_org_tiny" / "open_clip_model.safetensors"
@@ -213,7 +213,7 @@ def test_a_repository_that_open_clip_published_nothing_in_is_told_in_one_line(tm
     (tmp_path / "made" / "open_clip_config.json").unlink()
     cached(tmp_path / "cache", "org/tiny", "0" * 40, tmp_path / "made")
     with pytest.raises(
-        InputError, match=r"'open_clip:hf-hub:org/tiny': hf-hub:org/tiny has no open_clip_config.json"
+        InputError, match=r"'open_clip:hf-hub:org/tiny': hf-hub:org/tiny has no readable open_clip_config.json"
     ) as raised:
         load_embedder("open_clip:hf-hub:org/tiny")
     assert "offline mode is enabled" in str(
@@ -294,7 +294,7 @@ def test_words_beyond_the_context_are_told_where_what_fills_up_is_what_ends_a_te
     file.write_text(json.dumps(described))
     said = load_embedder("clip", models=tmp_path).caveat("Effusion " * many)
     assert said == (
-        None if many == 76 else "only the beginning of these words counts, as far as this embedder reads (77 tokens)"
+        None if many == 76 else "only the beginning of these words counts: this embedder reads 77 tokens at most"
     )
 
 

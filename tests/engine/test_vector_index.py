@@ -274,7 +274,7 @@ def test_files_of_another_index_are_refused(stored: tuple[Path, np.ndarray, np.n
     folder, vectors, ids, digest = stored
     other = tmp_path / "other"
     write_index(other, vectors=vectors[:50], ids=ids[:50], embedder="other", revision="r2")
-    with pytest.raises(IndexDamagedError, match="not the one that the database remembers"):
+    with pytest.raises(IndexDamagedError, match="not the one recorded in the database"):
         VectorIndex.open(other, sha256=digest)
     shutil.copy(other / "index.faiss", folder / "index.faiss")
     with pytest.raises(IndexDamagedError, match=r"index\.faiss is not the file"):

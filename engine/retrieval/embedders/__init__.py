@@ -1,4 +1,4 @@
-"""Which embedders there are: what turns radiographs, and for some texts, into unit vectors that can be compared."""
+"""The embedders, which turn radiographs, and in some cases texts, into comparable unit vectors."""
 
 import re
 from dataclasses import replace
@@ -34,7 +34,7 @@ REGISTRY = {
         EmbedderSpec("biomedclip", contrastive.published_clip, True, 512, "PubMedBERT_256-vit_base_patch16_224", "MIT"),
     )
 }
-"""To add an embedder: one line here. Besides them there are classifier:RUN and open_clip:MODEL."""
+"""Embedders by name; to add one: one line here. classifier:RUN and open_clip:MODEL exist in addition."""
 
 
 def load_embedder(
@@ -42,9 +42,9 @@ def load_embedder(
 ) -> Embedder:
     """The embedder called `name`, ready to run.
 
-    models: local model folder. weights: file or folder to use instead. checkpoint: a train run's, for those that are
-    learnt. Raises InputError where the name is unknown, its weights are no one's choice, or they are absent, torn or of
-    another model.
+    models: local model folder. weights: file or folder to use instead. checkpoint: folder of a train run's checkpoint,
+    for embedders made from a classifier. Raises InputError if the name is unknown, if weights are given for an embedder
+    that takes none, or if its weights are missing, damaged or of another model.
     """
     wanted = spec(name)
     if weights is not None and wanted.own_weights:
@@ -53,7 +53,7 @@ def load_embedder(
 
 
 def spec(name: str) -> EmbedderSpec:
-    """What is known of the embedder called `name`. Raises InputError where there is none."""
+    """The properties of the embedder called `name`. Raises InputError for an unknown name."""
     if name in REGISTRY:
         return REGISTRY[name]
     if train_run_named(name) is not None:
@@ -67,7 +67,7 @@ def spec(name: str) -> EmbedderSpec:
 
 
 def reads_text(name: str) -> bool:
-    """Whether words can ask an index of that embedder; no where it is none that is known here."""
+    """Whether the embedder called `name` can embed texts; False for an unknown name."""
     try:
         return spec(name).reads_text
     except InputError:
@@ -75,6 +75,6 @@ def reads_text(name: str) -> bool:
 
 
 def train_run_named(name: str) -> int | None:
-    """The train run in a name such as classifier:19, or None; no run has a number of more than ten digits."""
+    """The id of the train run in a name such as classifier:19, or None; ids have at most ten digits."""
     found = re.fullmatch("classifier:([0-9]{1,10})", name)
     return int(found[1]) if found else None

@@ -1,4 +1,4 @@
-"""The embedder that words reach without a download: a trained classifier's features beside where its evidence lies."""
+"""The embedder for offline text search: a trained classifier's features and the location of its evidence."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 
 
 class AlignedEmbedder:
-    """Images: the classifier's pooled features, and by how much the heat in each lung zone departs from an even spread,
-    weighted by the probability of pneumonia. Texts: sentence embeddings, which an index maps into that space by what
-    `alignment.fit` learnt from its training images."""
+    """Images become the classifier's pooled features, followed by the zone evidence (`engine.heat.evidence`). Texts
+    become sentence embeddings, which an index maps into that space by `alignment.fit` on its training images."""
 
     def __init__(self, name: str, classifier_revision: str, load: Callable[[], "AnyClassifier"]) -> None:
-        """load: opens the classifier of that revision, when the first picture is asked for; words need none."""
+        """load: opens the classifier of that revision; called for the first image, since texts do not need it."""
         self.name, self._load = name, load
         self.revision = revision_over(classifier_revision)
 
     @cached_property
     def classifier(self) -> "AnyClassifier":
-        """The classifier, loaded on first use. Raises InputError where it cannot be read."""
+        """The classifier, loaded on first use. Raises InputError if it cannot be read."""
         return self._load()
 
     @property
@@ -40,7 +39,7 @@ class AlignedEmbedder:
         return self.classifier.feature_dim + len(ZONES)
 
     def fit(self, picture: Pixels) -> Pixels:
-        """See Embedder: squashed to a square."""
+        """See Embedder: resized to a square, without keeping the aspect ratio."""
         return resize(picture, self.classifier.input_size)
 
     def embed_images(self, pixels: Pixels) -> Vectors:
@@ -48,14 +47,14 @@ class AlignedEmbedder:
         autocast = reduced(self.classifier.device)
         return self.of(self.classifier.run(sized(pixels, self.classifier.input_size), heatmaps=True, autocast=autocast))
 
-    def of(self, said: "Inference") -> Vectors:
-        """The vectors, float32 (n, dimension), of n pictures that the classifier has read, with their heatmaps."""
-        if said.heatmaps is None:
+    def of(self, inference: "Inference") -> Vectors:
+        """The vectors, float32 (n, dimension), from the classifier's results for n images, which include heatmaps."""
+        if inference.heatmaps is None:
             return np.empty((0, self.dimension), np.float32)
         even = dict.fromkeys(ZONES, 1 / len(ZONES))
-        shares = np.array([[(lung_zones(heat) or even)[zone] for zone in ZONES] for heat in said.heatmaps])
-        placed = alignment.ZONE_WEIGHT * evidence(shares, said.probabilities)
-        return unit(np.concatenate([unit(said.features), placed], axis=1))
+        shares = np.array([[(lung_zones(heat) or even)[zone] for zone in ZONES] for heat in inference.heatmaps])
+        zones = alignment.ZONE_WEIGHT * evidence(shares, inference.probabilities)
+        return unit(np.concatenate([unit(inference.features), zones], axis=1))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """See Embedder: float32 (n, 384), to be mapped by the index."""
@@ -67,13 +66,13 @@ class AlignedEmbedder:
 
 
 def revision_over(classifier_revision: str) -> str:
-    """The revision of `aligned` over the classifier whose weights have that sha256."""
+    """The revision of `aligned` for the classifier whose weights have that sha256."""
     mark = f"{classifier_revision} {sentences.SHA256} {alignment.VERSION}"
     return hashlib.sha256(mark.encode()).hexdigest()[:16]
 
 
 def without_zones(vectors: Vectors) -> Vectors:
-    """The classifier's own vectors, (n, d), out of those that `aligned` over it made, (n, d + zones), not centred."""
+    """The classifier's own vectors, (n, d), from uncentred vectors of `aligned`, (n, d + 6)."""
     return unit(vectors[:, : -len(ZONES)])
 
 

@@ -1,4 +1,4 @@
-"""Embedders that read pictures and text into one space: CLIP, BiomedCLIP and any other model of open_clip."""
+"""Contrastive embedders, with images and texts in one space: CLIP, BiomedCLIP and any other open_clip model."""
 
 import hashlib
 import json
@@ -30,48 +30,47 @@ if TYPE_CHECKING:
 
 BATCH = 64
 PREFIX = "open_clip:"
-"""Before the name of any model that open_clip knows, as ARCHITECTURE/PRETRAINED or hf-hub:ORG/NAME."""
-UNHEEDED = "models of this kind hardly heed '{}': hits may show what it denies"
-"""What is said of a text that denies something (Alhamoud et al. 2025, Vision-Language Models Do Not Understand
-Negation)."""
+"""Prefix for the name of any open_clip model: ARCHITECTURE/PRETRAINED or hf-hub:ORG/NAME."""
+IGNORED_NEGATION = "models of this kind mostly ignore '{}': hits may show what it denies"
+"""Warning for a text with a negation (Alhamoud et al. 2025, Vision-Language Models Do Not Understand Negation)."""
 CHECKPOINTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "*.safetensors", "*.bin", "*.pt", "*.pth")
-"""Names of a checkpoint in a folder, the likeliest first; a repository of open_clip's has one of the first two."""
+"""File names of a checkpoint, the most specific first; an open_clip repository has one of the first two."""
 DESCRIPTION = "open_clip_config.json"
 TOKENIZERS = ("tokenizer.json", "vocab.txt", "vocab.json", "tokenizer.model", "spiece.model", "sentencepiece.bpe.model")
-"""What holds a tokenizer's words, one of them."""
+"""File names of a tokenizer's vocabulary; a folder has one of them."""
 BESIDE = ("*config.json", "*token*.json", "vocab.*", "merges.txt", "*.model")
-"""The small files of a repository: what its model looks like, and its tokenizer."""
+"""Patterns of a repository's small files: model description and tokenizer."""
 BERT_BASE = re.compile(r"(Biomed|PubMed)BERT-base-uncased|(^|/)bert-base-uncased$")
-"""Text towers of the shape of BERT-base, transformers' default; BiomedCLIP's is one (Gu et al. 2021, sec. 3)."""
+"""Text towers with the architecture of BERT-base, transformers' default, such as BiomedCLIP's (Gu et al. 2021,
+section 3)."""
 LONGEST = 16
-"""How many times as long as wide a picture may be before its ends are cut off: scaled until its short side fits, one of
-1 x 5,000 pixels would have 250 million. No radiograph comes near."""
+"""Maximum aspect ratio of an image before its ends are cut off: scaled until its short side fits, an image of 1 x 5,000
+pixels would have 250 million. No radiograph comes near."""
 
 _LOADING = threading.RLock()
 """Held while a model is loaded; see `_quiet`."""
 
 
 class OpenClipEmbedder:
-    """An open_clip model: pictures and texts in one space."""
+    """An open_clip model: images and texts in one space."""
 
     def __init__(self, name: str, revision: str, model: Any, tokenizer: Any, transform: "Compose") -> None:
-        """transform: the model's own, of a picture."""
+        """transform: the model's own image preprocessing."""
         self.name, self.revision = name, revision[:16]
         self._device = devices.available()
         self._model = model.eval().requires_grad_(False).to(self._device)
-        self._tokenizer, self._alone = tokenizer, threading.Lock()
-        *self._placing, _colours, _tensor, self._normalise = transform.transforms
+        self._tokenizer, self._lock = tokenizer, threading.Lock()
+        *self._resizing, _colours, _tensor, self._normalise = transform.transforms
         self.dimension = self.embed_texts(["chest radiograph"]).shape[1]
 
     def fit(self, picture: Pixels) -> Pixels:
-        """See Embedder. What the model was trained on decides: most see the middle square, some the picture squashed or
-        with margins."""
+        """See Embedder. As in the model's training: most crop the central square, some stretch or pad the image."""
         height, width = picture.shape
         top, left = max(0, height - LONGEST * width) // 2, max(0, width - LONGEST * height) // 2
-        placed = Image.fromarray(picture[top : height - top, left : width - left])
-        for step in self._placing:
-            placed = step(placed)
-        return np.array(placed)
+        resized = Image.fromarray(picture[top : height - top, left : width - left])
+        for step in self._resizing:
+            resized = step(resized)
+        return np.array(resized)
 
     def embed_images(self, pixels: Pixels) -> Vectors:
         """See Embedder."""
@@ -87,7 +86,7 @@ class OpenClipEmbedder:
         return unit(np.concatenate(made))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """See Embedder. Words beyond the model's context are left out."""
+        """See Embedder. Text beyond the model's context length is cut off."""
         import torch
 
         if not texts:
@@ -96,26 +95,26 @@ class OpenClipEmbedder:
             return unit(self._model.encode_text(self._tokens(texts).to(self._device)).float().cpu().numpy())
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
-        """That a text is longer than the model's context, or that it denies something; else None, as it learnt from
-        pairs of pictures and words."""
+        """A warning if a text exceeds the model's context length or contains a negation; else None. known: not used,
+        since the model was trained on image-text pairs."""
         longest = self._tokenizer.context_length
-        short, long = (self._tokens([text, ""], room=room).sum(dim=1) for room in (longest, longest + 1))
-        further, filling = long - short  # the one token more that there is room for, of the text and of none
-        if further != filling:
-            return f"only the beginning of these words counts, as far as this embedder reads ({longest} tokens)"
+        short, long = (self._tokens([text, ""], length=length).sum(dim=1) for length in (longest, longest + 1))
+        added, padding = long - short  # what one more token adds, for the text and for an empty one
+        if added != padding:
+            return f"only the beginning of these words counts: this embedder reads {longest} tokens at most"
         denial = DENIAL.search(text)
-        return UNHEEDED.format(denial[0]) if denial else None
+        return IGNORED_NEGATION.format(denial[0]) if denial else None
 
-    def _tokens(self, texts: Sequence[str], *, room: int | None = None) -> "torch.Tensor":
-        """int64 (n, room), by default the model's context. One at a time: a tokenizer of transformers keeps how long a
-        text may be, and readers ask in threads of their own."""
-        with self._alone:
-            tokens: torch.Tensor = self._tokenizer(list(texts), context_length=room)
+    def _tokens(self, texts: Sequence[str], *, length: int | None = None) -> "torch.Tensor":
+        """int64 (n, length), by default the model's context length. One call at a time: tokenizers of transformers
+        store truncation settings, and pages call this from several threads."""
+        with self._lock:
+            tokens: torch.Tensor = self._tokenizer(list(texts), context_length=length)
         return tokens
 
 
 def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
-    """A model of engine.weights, with its own open_clip_config.json beside it, or else of OpenAI's architecture."""
+    """A model of engine.weights, described by the open_clip_config.json beside it, or else OpenAI's ViT-B/32."""
     known = published.spec(wanted.name)
     found = published.locate(wanted.name, models=sources.models, weights=sources.weights)
     folder, checkpoint = (found, None) if found.is_dir() else (found.parent, found)
@@ -132,8 +131,8 @@ def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
 def any_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     """open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/NAME, from --weights, the model folder, or the hub.
 
-    A folder holds a checkpoint, and open_clip_config.json unless the architecture is one that open_clip knows.
-    Raises InputError where open_clip knows no such model, MissingWeightsError where its weights are nowhere.
+    A folder holds a checkpoint, and an open_clip_config.json unless open_clip knows the architecture.
+    Raises InputError if open_clip knows no such model, MissingWeightsError if its weights cannot be found.
     """
     import open_clip
 
@@ -160,8 +159,8 @@ def any_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
 
 
 def _here(name: str, sources: Sources) -> Path | None:
-    """The checkpoint at --weights or in the model folder; None where neither is there. Raises InputError where what is
-    named does not exist or holds none."""
+    """The checkpoint at --weights or in the model folder; None if there is neither. Raises InputError if --weights does
+    not exist, or a folder holds no checkpoint."""
     if sources.weights is not None and not sources.weights.exists():
         raise InputError(f"weights for '{name}': {sources.weights} does not exist")
     place = sources.weights or (sources.models / folder_name(name) if sources.models else None)
@@ -176,30 +175,33 @@ def _here(name: str, sources: Sources) -> Path | None:
 
 
 def folder_name(name: str) -> str:
-    """An embedder's name as one folder's: what is no letter, digit, point, dash or underscore becomes an underscore."""
+    """An embedder's name as a folder name: anything but letters, digits, points and dashes becomes an underscore."""
     return re.sub(r"[^\w.-]+", "_", name)
 
 
 def _described(name: str, repo: str) -> Path:
-    """The checkpoint of an open_clip repository of the hub, with its description beside it, of the same commit."""
+    """The checkpoint of an open_clip repository of the hub, with its description of the same commit beside it. Raises
+    InputError if there is no description."""
     checkpoint = _from_hub(name, f"{repo}/")
-    if not (checkpoint.parent / DESCRIPTION).is_file():  # another program fetched the checkpoint alone
+    if not (checkpoint.parent / DESCRIPTION).is_file():  # another program downloaded only the checkpoint
         try:
             hub.kept(repo, (DESCRIPTION,), beside=BESIDE, revision=checkpoint.parent.name)
         except (OSError, InputError) as error:
             if full := disk_full(error):
                 raise full from None
             raise InputError(
-                f"embedder '{name}': hf-hub:{repo} has no {DESCRIPTION} that can be read ({one_line(error)}); name a "
-                "repository of open_clip's, or copy it with its checkpoint into the model folder as "
+                f"embedder '{name}': hf-hub:{repo} has no readable {DESCRIPTION} ({one_line(error)}); name an "
+                "open_clip repository, or copy it with its checkpoint into the model folder as "
                 f"{folder_name(name)}"
             ) from error
     return checkpoint
 
 
 def _from_hub(name: str, source: str) -> Path:
-    """The checkpoint at ORG/NAME/ or ORG/NAME/FILE, from the hub's cache or the hub, its small files beside it. Raises
-    MissingWeightsError where it is in neither."""
+    """The checkpoint at ORG/NAME/ or ORG/NAME/FILE, from the hub's cache or the hub, with its small files beside it.
+
+    Raises InputError if the name is invalid or the hub refuses, MissingWeightsError if the hub cannot be reached.
+    """
     repo, _, file = source.rpartition("/")
     names = (str(Path(file).with_suffix(".safetensors")), file) if file else CHECKPOINTS[:2]
     copied = f"copy the checkpoint into the model folder as {folder_name(name)}"
@@ -207,7 +209,7 @@ def _from_hub(name: str, source: str) -> Path:
         return hub.kept(repo, names, beside=BESIDE)
     except InputError as error:
         raise InputError(f"embedder '{name}': {error}") from error
-    except ValueError as error:  # no repository has such a name
+    except ValueError as error:  # not a valid repository name
         raise InputError(f"embedder '{name}': {one_line(error)}; write open_clip:hf-hub:ORG/NAME") from error
     except OSError as error:
         if full := disk_full(error):
@@ -228,9 +230,9 @@ def _from_hub(name: str, source: str) -> Path:
 def _loaded(
     name: str, architecture: str, checkpoint: Path, *, published_as: Mapping[str, Any] = MappingProxyType({})
 ) -> Embedder:
-    """The model of that open_clip architecture with these weights. Raises InputError where they do not fit.
+    """The model of that open_clip architecture with these weights. Raises InputError if they do not match.
 
-    published_as: what open_clip knows of the weights: their activation, and how their pictures are prepared.
+    published_as: open_clip's configuration of the weights: activation and image preprocessing.
     """
     import open_clip
     from open_clip.transform import PreprocessCfg, image_transform_v2, merge_preprocess_dict
@@ -239,7 +241,8 @@ def _loaded(
         text = dict(open_clip.get_model_config(architecture)["text_cfg"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"embedder '{name}': {checkpoint.parent / DESCRIPTION} describes no model ({one_line(error)}); fetch it anew"
+            f"embedder '{name}': {checkpoint.parent / DESCRIPTION} describes no model ({one_line(error)}); "
+            "fetch it anew"
         ) from error
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         tokenizer = _tokenizer(name, architecture, text, checkpoint)
@@ -252,7 +255,7 @@ def _loaded(
             open_clip.load_checkpoint(model, str(checkpoint), weights_only=True)
         except OSError as error:
             raise InputError(f"embedder '{name}': {checkpoint} cannot be read ({one_line(error)})") from error
-        except Exception as error:  # a torn or foreign file fails in any of three libraries, with errors of their own
+        except Exception as error:  # a damaged or foreign file fails in any of three libraries, with various errors
             if "TorchScript" in str(error):  # as OpenAI's own .pt files are
                 raise InputError(
                     f"embedder '{name}': {checkpoint} is a program of TorchScript, which is not run; take the same "
@@ -274,17 +277,18 @@ def _loaded(
 
 
 def _revision(weights: str, preparation: Mapping[str, Any]) -> str:
-    """A sha256 over the weights' and how pictures are prepared; the weights' own where they are squashed bicubically,
-    as once was done for every model, so that an index of one that asks for it stays as good as it was."""
+    """A sha256 of the weights' hash and the image preprocessing; the weights' own hash if images are stretched to a
+    square with bicubic interpolation, as earlier versions did for every model, so that such indexes stay valid."""
     if preparation["resize_mode"] == "squash" and preparation["interpolation"] != "bilinear":
         return weights
     return hashlib.sha256(f"{weights} {json.dumps(preparation, sort_keys=True)}".encode()).hexdigest()
 
 
 def _tokenizer(name: str, architecture: str, text: Mapping[str, Any], checkpoint: Path) -> Any:
-    """The model's own tokenizer: open_clip's, or of transformers, from files beside the checkpoint, else from the hub.
+    """The model's tokenizer: open_clip's, or one of transformers from files beside the checkpoint, else from the hub.
 
-    A description may ask that a repository's own code be run for it; that is never done.
+    A description may request that a repository's own code be run; that is never done. Raises InputError if the
+    tokenizer cannot be found or read.
     """
     import open_clip
     from open_clip.tokenizer import DEFAULT_CONTEXT_LENGTH, HFTokenizer
@@ -303,8 +307,8 @@ def _tokenizer(name: str, architecture: str, text: Mapping[str, Any], checkpoint
 
 
 def _text_shape(name: str, tower: str, checkpoint: Path, scratch: Path) -> Path:
-    """Folder with the text tower's config.json: text beside the checkpoint, else BERT-base's where it has that shape,
-    else the hub's."""
+    """The folder with the text tower's config.json: `text` beside the checkpoint, else BERT-base's if the tower has
+    that architecture, else from the hub. Raises InputError if there is none."""
     from transformers import AutoConfig, BertConfig
 
     folder = checkpoint.parent / "text"
@@ -322,14 +326,14 @@ def _text_shape(name: str, tower: str, checkpoint: Path, scratch: Path) -> Path:
 
 
 def _unhad(name: str, what: str, wayout: str, error: Exception) -> BaseException:
-    """The error that tells what a model lacks; that of a full disk as it is."""
+    """The error for a missing part of a model; that of a full disk unchanged."""
     return disk_full(error) or InputError(f"embedder '{name}': {what} cannot be had ({one_line(error)}); {wayout}")
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep open_clip from narrating on the root logger, and from warning of random weights that are about to go. One at
-    a time: of two that overlap, the second would leave the process as quiet as it found it."""
+    """Silence open_clip's logging on the root logger, including warnings about random weights that are replaced anyway.
+    One at a time: of two overlapping calls, the second would restore the silenced state for good."""
     with _LOADING:
         before = logging.root.manager.disable
         logging.disable(logging.WARNING)

@@ -1,4 +1,4 @@
-"""Embedders that read no text: pooled features of convolutional networks, pretrained or trained here."""
+"""Image-only embedders: pooled features of convolutional networks, pretrained or trained here."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ class FeatureEmbedder:
         self._features = features
 
     def fit(self, picture: Pixels) -> Pixels:
-        """See Embedder: squashed to a square."""
+        """See Embedder: resized to a square, without keeping the aspect ratio."""
         return resize(picture, self.input_size)
 
     def embed_images(self, pixels: Pixels) -> Vectors:
@@ -42,11 +42,11 @@ class FeatureEmbedder:
         return unit(self._features(sized(pixels, self.input_size)))
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Raises InputError: features of a picture have no words."""
+        """Raises InputError: the network takes images only."""
         raise InputError(f"embedder '{self.name}' reads no text; embed with aligned, clip or biomedclip for that")
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
-        """None: there are no hits for a text."""
+        """None, since texts cannot be embedded."""
         return None
 
 
@@ -61,9 +61,9 @@ class ClassifierEmbedder(FeatureEmbedder):
     def _run(self, pixels: Pixels) -> NDArray[Any]:
         return self.classifier.run(pixels, autocast=reduced(self.classifier.device)).features
 
-    def of(self, said: "Inference") -> Vectors:
-        """The vectors, float32 (n, dimension), of n pictures that the classifier has read already."""
-        return unit(said.features)
+    def of(self, inference: "Inference") -> Vectors:
+        """The vectors, float32 (n, dimension), from the classifier's results for n images."""
+        return unit(inference.features)
 
 
 def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:
@@ -96,8 +96,10 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     network = architecture(weights=None)
     try:
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except Exception as error:  # a torn or foreign file fails in any of three libraries, each with errors of its own
-        raise InputError(f"embedder '{wanted.name}': {file} cannot be loaded ({one_line(error)}); fetch it anew") from error
+    except Exception as error:  # a damaged or foreign file fails in any of three libraries, with various errors
+        raise InputError(
+            f"embedder '{wanted.name}': {file} cannot be loaded ({one_line(error)}); fetch it anew"
+        ) from error
     where = devices.available()
     body = quick(torch.nn.Sequential(*list(network.children())[:-2]), dtype=torch.float32).to(where)
     autocast = reduced(where)
@@ -123,15 +125,15 @@ def classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:
 
 
 def trained_classifier(wanted: EmbedderSpec, sources: Sources) -> "AnyClassifier":
-    """The classifier that an embedder is made of. Raises InputError where none is given, or it cannot be read."""
+    """The classifier that an embedder is made from. Raises InputError if none is given or it cannot be read."""
     from engine.classification.checkpoints import load_classifier
 
     return load_classifier(_checkpoint(wanted, sources), device=devices.available())
 
 
 def trained_revision(wanted: EmbedderSpec, sources: Sources) -> str:
-    """The sha256 of that classifier's weights as its description has it, which loading it checks; nothing is loaded.
-    Raises InputError as `trained_classifier`."""
+    """The sha256 of that classifier's weights according to its model.json; the weights are not loaded. Raises
+    InputError as `trained_classifier` does."""
     folder = _checkpoint(wanted, sources)
     try:
         return str(json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"])
@@ -146,12 +148,12 @@ def _checkpoint(wanted: EmbedderSpec, sources: Sources) -> Path:
 
 
 def reduced(where: str) -> "torch.dtype | None":
-    """The type in which convolutions run where vectors alone are wanted: float16 on a card; None for float32, on a CPU.
-    Maps are float32 again before they are pooled.
+    """The type of convolutions for computing vectors only: float16 on a GPU; None, which means float32, on a CPU. Maps
+    are converted back to float32 before pooling.
 
-    Among 256 test films imagenet-lite0's vectors keep a cosine of .9999 in float16 (.9995 centred), but of .994 in
-    bfloat16 (.975 centred), which changes the order of close neighbours; that is why a CPU, 1.5 to 1.9 times as quick
-    in bfloat16, runs in float32. The cosines are a CPU's; no card was measured.
+    On 256 test images imagenet-lite0's vectors keep a cosine of .9999 in float16 (.9995 centred), but only .994 in
+    bfloat16 (.975 centred), which changes the order of close neighbours. Therefore a CPU runs in float32, although
+    bfloat16 would be 1.5 to 1.9 times as fast. The cosines were measured on a CPU, not on a GPU.
     """
     import torch
 

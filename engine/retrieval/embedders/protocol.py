@@ -1,4 +1,4 @@
-"""What an embedder is: its vectors, its weights' revision, and what is known of it before it is loaded."""
+"""The embedder interface, the properties of an embedder before it is loaded, and helpers for its vectors and images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ Vectors = NDArray[np.float32]
 
 
 class Embedder(Protocol):
-    """A loaded embedder. Its vectors compare only with those of the same name and revision."""
+    """A loaded embedder. Vectors are comparable only if name and revision are the same."""
 
     name: str
     revision: str
-    """First 16 digits of the weights' sha256; of `aligned`, of one over both its networks' and how it joins them; of a
-    model of open_clip's, of one over the weights' and how it takes pictures, unless as `engine.images.resize` does."""
+    """First 16 hex digits of a sha256: that of the weights; for `aligned`, of both networks' hashes and the alignment's
+    version; for open_clip models, of the weights' hash and the image preprocessing, unless that is the same as
+    `engine.images.resize`."""
 
     @property
     def dimension(self) -> int:
@@ -31,22 +32,22 @@ class Embedder(Protocol):
         ...
 
     def fit(self, picture: Pixels) -> Pixels:
-        """A grey picture, uint8 (h, w), scaled to what the embedder takes, and cut or filled where it asks for that;
-        one that fits already is returned as it is."""
+        """A greyscale image, uint8 (h, w), resized and if necessary cropped or padded to the embedder's input size; an
+        image that fits already is returned unchanged."""
         ...
 
     def embed_images(self, pixels: Pixels) -> Vectors:
-        """Grey pictures, uint8 (n, h, w), which need not fit yet -> float32 (n, dimension), each of length 1."""
+        """Greyscale images, uint8 (n, h, w) of any size -> float32 (n, dimension), each of length 1."""
         ...
 
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
-        """Texts -> float32 (n, d), each of length 1: d is `dimension`, or the index maps them into its space, see
-        `VectorIndex.project_texts`. Raises InputError where the embedder reads no text."""
+        """Texts -> float32 (n, d), each of length 1. d is `dimension`, unless the index maps them into its space, see
+        `VectorIndex.project_texts`. Raises InputError if the embedder takes images only."""
         ...
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
-        """What to know before the hits for a text are believed, in a sentence, or None. known: what the index's words
-        were learnt from."""
+        """A warning about the hits for a text, in a sentence, or None. known: what the index's text mapping was learnt
+        from."""
         ...
 
 
@@ -57,31 +58,31 @@ class Sources:
     models: Path | None = None
     weights: Path | None = None
     checkpoint: Path | None = None
-    """Folder of a train run's checkpoint, which `classifier` and `aligned` are made of."""
+    """Folder of a train run's checkpoint, which `classifier` and `aligned` are made from."""
 
 
 @dataclass(frozen=True)
 class EmbedderSpec:
-    """What is known of an embedder before it is loaded."""
+    """An embedder's properties, known before it is loaded."""
 
     name: str
     load: Callable[["EmbedderSpec", Sources], Embedder]
     reads_text: bool
     dimension: int | None
-    """None where the train run or the model decides."""
+    """None if it depends on the train run or model."""
     revision: str
-    """Which weights these are."""
+    """Name of the weights."""
     licence: str
     own_weights: str | None = None
-    """In words, whose weights it has where no others can be given."""
+    """Why no other weights can be given, as a clause; None if they can."""
     mapped: bool = False
-    """Whether its texts lie in a space of their own, which an index maps to the images'."""
+    """Whether text embeddings are in a separate space, which an index maps to the images'."""
     learnt: bool = False
-    """Whether it is made of a trained classifier, and so knows the labels of that one's training images."""
+    """Whether it is made from a trained classifier, whose features know the labels of its training images."""
 
 
 def unit(vectors: NDArray[Any]) -> Vectors:
-    """Rows scaled to length 1, float32 (n, d). Raises InputError where a row is 0 or not finite."""
+    """Rows scaled to length 1, float32 (n, d). Raises InputError if a row is 0 or not finite."""
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
     if not (np.isfinite(lengths) & (lengths > 0)).all():
         raise InputError("an embedding is 0 or not finite; are these the right weights?")
@@ -89,12 +90,12 @@ def unit(vectors: NDArray[Any]) -> Vectors:
 
 
 def sized(pixels: Pixels, size: int) -> Pixels:
-    """Grey pictures squashed to size x size. Raises InputError where they are no uint8 (n, h, w)."""
+    """Greyscale images resized to size x size, ignoring aspect ratio. Raises InputError unless uint8 (n, h, w)."""
     return fitted(pixels, partial(resize, size=size)).reshape(len(pixels), size, size)
 
 
 def fitted(pixels: Pixels, fit: Callable[[Pixels], Pixels]) -> Pixels:
-    """Grey pictures as `fit` makes each. Raises InputError where they are no uint8 (n, h, w)."""
+    """Greyscale images, each preprocessed by `fit`. Raises InputError unless they are uint8 (n, h, w)."""
     if pixels.ndim != 3 or pixels.dtype != np.uint8:
         raise InputError(f"an embedder takes uint8 (n, h, w); got {pixels.dtype} {pixels.shape}")
     made = np.stack([fit(picture) for picture in pixels]) if len(pixels) else pixels
