@@ -1,1 +1,1 @@
-"""What a report is: prompt strategies, the generators that answer them, and how an answer is read and scored."""
+"""Reports: prompt strategies, the generators that answer them, and how the answers are read and scored."""

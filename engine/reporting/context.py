@@ -1,8 +1,8 @@
-"""What a finding's surroundings make of it: trigger phrases, how far each reaches, and which wins.
+"""The polarity of a finding from its context: trigger phrases, their scope, and which of them wins.
 
 After NegEx (Chapman et al. 2001, J Biomed Inform 34:301) and ConText (Harkema et al. 2009, J Biomed Inform 42:839): a
-trigger governs the terms after or before it, up to the clause's end; the longest trigger wins, so that 'cannot exclude'
-is not read as 'exclude' and 'no increase in' negates nothing. To teach the reader a phrase: one entry here.
+trigger governs the terms after or before it, up to the end of the clause; the longest trigger wins, so that 'cannot
+exclude' is not read as 'exclude' and 'no increase in' negates nothing. To add a phrase: one entry here.
 """
 
 import re
@@ -14,7 +14,7 @@ from typing import Literal
 Polarity = Literal["present", "absent", "uncertain", "historical", "hypothetical"]
 
 PRECEDENCE: tuple[Polarity, ...] = ("hypothetical", "uncertain", "absent", "present", "historical")
-"""Where several triggers govern one term: 'the old effusion persists' leaves it present."""
+"""Priority, highest first, if several triggers govern one term: in 'the old effusion persists' it is present."""
 
 _CANNOT = r"(?:cannot|can not|can't|could not)"
 _UNABLE = rf"(?:{_CANNOT}|(?:am |is |are )?(?:unable|not able) to|do not|not possible to)"
@@ -41,17 +41,18 @@ _TO = r"(?:of|for|to (?!exclude|rule)\w+)(?: an?)?(?: diagnosis of| that)?"
 
 
 def _said(word: str) -> str:
-    """`word` said of what comes before: after a verb, or where the clause ends; not in 'with possible effusion'."""
+    """`word` as a predicate of what comes before: after a verb or at the end of a clause, not in 'with possible
+    effusion'."""
     return rf"{_IS}(?: (?!not\b)\w+)? {word}|(?:very |highly |rather )?{word}(?=\s*(?:[.,;:()]|$|\bon\b|\bin\b|\bat\b))"
 
 
 def _graded(chance: str, grade: str) -> str:
-    """`chance` of what follows, given a grade before or after: 'low suspicion of ...', 'the odds of ... are low'."""
+    """`chance` of what follows, with a grade before or after it: 'low suspicion of ...', 'the odds of ... are low'."""
     return rf"{grade} {_KIND}{chance} {_OF}|{chance} {_OF}(?={_later(grade)})"
 
 
 def _later(words: str) -> str:
-    """What a clause says further on, for a look ahead."""
+    """`words` later in the same clause, for a lookahead."""
     return rf" [^.,;:]{{1,80}}?(?: {_IS} (?:(?!not )\w+ ){{0,2}}| as (?:very )?|: (?:very )?){words}\b"
 
 
@@ -166,7 +167,7 @@ AHEAD: dict[Polarity, tuple[str, ...]] = {
         rf"{_THAN} (?:the |an? )?(?:{_EARLIER}|last) {_STUDY}",
     ),
 }  # fmt: skip
-"""Triggers that govern what follows. Those of `present` look like others and are none."""
+"""Triggers that govern what follows. Those of `present` are pseudo-triggers: they only look like triggers."""
 
 BEHIND: dict[Polarity, tuple[str, ...]] = {
     "absent": (
@@ -224,16 +225,16 @@ BEHIND: dict[Polarity, tuple[str, ...]] = {
         "partially resolved",
     ),
 }  # fmt: skip
-"""Triggers that govern what comes before."""
+"""Triggers that govern what precedes."""
 
 NEAR = re.compile(r"versus|vs\.?", re.IGNORECASE)
-"""Triggers that reach the nearest term alone."""
+"""Triggers that govern only the nearest term."""
 BARE = re.compile(
     r"(?:very |highly |rather )?(?:possible|probable|questionable|uncertain|doubtful|equivocal|unclear|suspected|absent"
     r"|(?:un|less |not )likely|(?:im|less |not )probable|(?:(?:completely|fully|now) )*resolved)",
     re.IGNORECASE,
 )
-"""Triggers that, said without a verb, reach back to the nearest term and those listed with it."""
+"""Triggers that, without a verb, govern only the nearest preceding term and those listed with it."""
 LINK = re.compile(r"(?:[\s,/]|\b(?:or|and|nor|versus|vs\.?|focal|pleural|any|early|small|\w+ly)\b)*", re.IGNORECASE)
 """What may stand between the members of a list of findings."""
 
@@ -262,29 +263,30 @@ STOP = re.compile(
     ),
     re.IGNORECASE,
 )  # fmt: skip
-"""Where a trigger's reach ends; a comma ends it only where a new clause follows, not within a list."""
+"""Where a trigger's scope ends; a comma ends it only if a new clause follows, not within a list."""
 
 BARRIER = re.compile(
     r"\b(?:is|are|was|were|seen|noted|present|persists?)\b.*(?:,|\band\b)"
     r"|\b(?:seen|visible|noted|identified)\s+(?:within|in|through|behind|beneath|adjacent to|overlying)\s+the\b",
     re.IGNORECASE,
 )
-"""Between trigger and term: the trigger's own statement is complete, and another has begun."""
+"""Text between a trigger and a term which shows that the trigger's statement is complete and another has begun."""
 
 TAKEN_FOR = re.compile(
     r"(?:concerning|suspicious|worrisome) for|(?:suspicion|concern|suggestion) (?:for|of|about)", re.IGNORECASE
 )
 DENIAL = re.compile(r"\w*not?|nothing|without|neither|nor|never", re.IGNORECASE)
-"""What denies a sign denies what it is taken for: 'no opacity suspicious for pneumonia' has neither."""
+"""Negating a sign also negates what it is interpreted as: 'no opacity suspicious for pneumonia' negates both."""
 LISTING = re.compile(r"[,:]|\band\b", re.IGNORECASE)
 
 STACKED_WORDS = 3
-"""A trigger that follows another by at most so many words adds to it; one further on takes its place."""
+"""A trigger at most this many words after another combines with it; one further on replaces it."""
 
 
 @dataclass(frozen=True)
 class Trigger:
-    """A trigger phrase in a clause, and what it makes of the terms after and before it; None: nothing."""
+    """A trigger phrase in a clause. start, end: its span. ahead, behind: the polarity it gives to terms after and
+    before it, None if it does not govern them. near: whether it governs only the nearest term."""
 
     start: int
     end: int
@@ -295,7 +297,7 @@ class Trigger:
 
 CONTRACTED = re.compile(r"\b(is|are|was|were|does|do|did|has|have|had|would|should|could)n't\b", re.IGNORECASE)
 SPACE_BEFORE_NOT = re.compile(r" (?=(?:\)\??)?not\b)")
-"""Where a phrase fits a contraction as well: 'is not' and, put in as many letters, 'isnot'."""
+"""Where a phrase may be contracted: 'is not' also matches 'isnot', which replaces "isn't" at the same length."""
 
 
 def _compiled(table: dict[Polarity, tuple[str, ...]]) -> list[tuple[Polarity, re.Pattern[str]]]:
@@ -310,7 +312,7 @@ _AHEAD, _BEHIND = _compiled(AHEAD), _compiled(BEHIND)
 
 
 def triggers(clause: str) -> list[Trigger]:
-    """The clause's triggers in order; where two overlap, the longer one."""
+    """The clause's triggers in order; of overlapping ones the longest."""
     clause = CONTRACTED.sub(r"\1not", clause.replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
     ahead = {match.span(): polarity for polarity, pattern in _AHEAD for match in pattern.finditer(clause)}
     behind = {match.span(): polarity for polarity, pattern in _BEHIND for match in pattern.finditer(clause)}
@@ -325,7 +327,10 @@ def triggers(clause: str) -> list[Trigger]:
 
 
 def polarity(clause: str, spans: Sequence[tuple[int, int]], index: int, found: Sequence[Trigger]) -> Polarity:
-    """What the clause's triggers make of the term spans[index]; present where none governs it."""
+    """The polarity of the term at spans[index]; present if no trigger governs it.
+
+    spans: (start, end) of all terms in the clause, in order. found: the clause's triggers, see `triggers`.
+    """
     start, end = spans[index]
     governing = {trigger.ahead for trigger in found if start <= trigger.start and trigger.end <= end}
     governing |= set(_governing_ahead(clause, spans, index, found))
@@ -347,7 +352,7 @@ def polarity(clause: str, spans: Sequence[tuple[int, int]], index: int, found: S
 
 
 def _listed(clause: str, spans: Sequence[tuple[int, int]], index: int, until: int) -> bool:
-    """Whether nothing but a list's links lies between the term and the others before `until`."""
+    """Whether the term and the terms after it, up to `until`, form a list, with only links between them."""
     row = [span for span in spans[index:] if span[0] < until]
     return all(LINK.fullmatch(clause, one[1], other[0]) for one, other in pairwise(row))
 
@@ -355,7 +360,7 @@ def _listed(clause: str, spans: Sequence[tuple[int, int]], index: int, until: in
 def _governing_ahead(
     clause: str, spans: Sequence[tuple[int, int]], index: int, found: Sequence[Trigger]
 ) -> Iterator[Polarity]:
-    """What the nearest trigger before the term makes of it, and those that stand directly before that one."""
+    """The polarities from the nearest trigger before the term, and from those directly before that trigger."""
     edge = spans[index][0]
     nearest = True
     before = [one for one in found if one.end <= edge and one.ahead is not None]
@@ -374,7 +379,7 @@ def _governing_ahead(
 
 
 def _handed_on(clause: str, denial: Trigger, trigger: Trigger) -> bool:
-    """Whether `denial` reaches over `trigger` to what a denied sign is taken for."""
+    """Whether `denial` extends over `trigger` to what the negated sign is interpreted as; see DENIAL."""
     pair = (DENIAL, denial), (TAKEN_FOR, trigger)
     between = clause[denial.end : trigger.start]
     words = all(pattern.fullmatch(clause, one.start, one.end) for pattern, one in pair)

@@ -1,4 +1,4 @@
-"""What two reports on one image say differently: word by word where sentences resemble each other, and in findings."""
+"""Differences between two reports on one image: word by word for similar sentences, and in findings."""
 
 import re
 from collections.abc import Sequence
@@ -9,23 +9,23 @@ from engine.reporting.findings import Mention
 from engine.reporting.prompts import sentences
 
 ALIKE = 0.6
-"""Share of common words (Ratcliff and Obershelp's ratio) from which two sentences are versions of one."""
+"""Minimum similarity (Ratcliff and Obershelp's ratio over words) for two sentences to be compared word by word."""
 WORD = re.compile(r"\s+|[\w'-]+|[^\w\s]")
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a report. own: whether the other report lacks it."""
+    """A part of a report. own: whether it is missing from the other report."""
 
     text: str
     own: bool
 
 
 def compare(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
-    """Both reports in pieces; joined, the pieces of each are its text.
+    """Both reports as pieces; the pieces of each, joined, are its text.
 
-    Each sentence is held against the most similar one of the other report that no earlier sentence was held against;
-    one without such a partner is its report's own. Case and space do not count.
+    Each sentence is compared with the most similar sentence of the other report that is not matched yet; one without a
+    match is entirely `own`. Case and white space are ignored.
     """
     ours, theirs = _cut(first), _cut(second)
     partner: dict[int, int] = {}
@@ -41,10 +41,10 @@ def compare(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
         if place not in partner:
             left.append(Piece(sentence, bool(sentence.strip())))
             continue
-        mine, other = _words(sentence), _words(theirs[partner[place]])
+        words_here, words_there = _words(sentence), _words(theirs[partner[place]])
         right[partner[place]] = []
         for kind, a, b, c, d in _match(sentence, theirs[partner[place]]).get_opcodes():
-            for words, start, end, pieces in ((mine, a, b, left), (other, c, d, right[partner[place]])):
+            for words, start, end, pieces in ((words_here, a, b, left), (words_there, c, d, right[partner[place]])):
                 text = "".join(words[start:end])
                 if text:
                     pieces.append(Piece(text, kind != "equal" and bool(text.strip())))
@@ -52,26 +52,27 @@ def compare(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
 
 
 def findings_apart(first: Sequence[Mention], second: Sequence[Mention]) -> list[tuple[str, list[str], list[str]]]:
-    """Each finding of which the reports do not say the same: its name, what the first says of it, and the second.
+    """The findings on which the reports differ: (name, statements of the first report, statements of the second).
 
-    What is said is a polarity with its side and zone; a report that does not mention the finding says nothing.
+    A statement is a polarity with side and zone, such as "present right lower"; a report that does not mention the
+    finding makes none.
     """
     names = list(dict.fromkeys(mention.finding for mention in [*first, *second]))
-    said = [(name, _said(name, first), _said(name, second)) for name in names]
-    return [(name, one, other) for name, one, other in said if one != other]
+    statements = [(name, _statements(name, first), _statements(name, second)) for name in names]
+    return [(name, one, other) for name, one, other in statements if one != other]
 
 
-def _said(finding: str, mentions: Sequence[Mention]) -> list[str]:
-    told = (
+def _statements(finding: str, mentions: Sequence[Mention]) -> list[str]:
+    statements = (
         " ".join(filter(None, (m.polarity, m.side, m.zone)))
         for m in mentions
         if m.finding == finding and m.polarity != "hypothetical"
     )
-    return sorted(set(told))
+    return sorted(set(statements))
 
 
 def _cut(text: str) -> list[str]:
-    """The sentences, each with the space before it; the last also with the space after it."""
+    """The sentences, each with the white space before it, the last also with that after it."""
     parts, at = [], 0
     for sentence in sentences(text):
         end = text.index(sentence, at) + len(sentence)
@@ -87,20 +88,20 @@ def _words(text: str) -> list[str]:
 
 
 def _match(one: str, other: str) -> SequenceMatcher[str]:
-    """Over the words, spaces included; case and the kind of space do not count."""
+    """A matcher over words and spaces; case and the kind of white space are ignored."""
     first, second = ([" " if word.isspace() else word.casefold() for word in _words(text)] for text in (one, other))
     return SequenceMatcher(None, first, second, autojunk=False)
 
 
 def _likeness(one: str, other: str) -> float:
-    """The ratio, or 0 where a cheap upper bound already lies under ALIKE."""
+    """The ratio, or 0 if a cheap upper bound is already below ALIKE."""
     match = _match(one, other)
     close = match.real_quick_ratio() >= ALIKE and match.quick_ratio() >= ALIKE
     return match.ratio() if close else 0.0
 
 
 def _merged(pieces: Sequence[Piece]) -> list[Piece]:
-    """Neighbours of one kind as one piece."""
+    """Pieces with adjacent ones of the same kind joined."""
     merged: list[Piece] = []
     for piece in pieces:
         if merged and merged[-1].own == piece.own:

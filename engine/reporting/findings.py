@@ -1,4 +1,4 @@
-"""What a report asserts: each finding that it mentions, whether it is said to be there, and where."""
+"""Reading a report: each finding it mentions, with polarity and location."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -13,54 +13,54 @@ from engine.reporting.vocabulary import FINDINGS, SIDES, TERM, ZONES, Tier
 
 @dataclass(frozen=True)
 class Mention:
-    """One finding as the report puts it."""
+    """One mention of a finding in a report."""
 
     finding: str
     """A key of `vocabulary.FINDINGS`."""
     term: str
-    """The report's own words."""
+    """The report's wording."""
     polarity: Polarity
     side: str | None
-    """right, left, bilateral, or None where the report does not say."""
+    """right, left, bilateral, or None if the report does not say."""
     zone: str | None
     """upper, middle, lower, or None."""
     start: int
     end: int
-    """The term's place in the report's text."""
+    """The term's span in the report's text."""
     section: str | None = None
-    """The part of the report that it stands in, a key of `sections.HEADINGS`, or None without headings."""
+    """The section of the report it is in, a key of `sections.HEADINGS`, or None before the first heading."""
 
     @property
     def tier(self) -> Tier:
-        """How the finding bears on the question of pneumonia."""
+        """The finding's relation to pneumonia."""
         return FINDINGS[self.finding][0]
 
 
 MARKS = re.compile(r"[*`\"\u201c\u201d]+|(?<![^\W_])_+|_+(?![^\W_])")
-"""Marks of Markdown and quotes around words, which are not read: '_no_ pneumonia', '**Pneumonia:** No', '"no"'."""
+"""Markdown marks and quotation marks around words, which are ignored: '_no_ pneumonia', '**Pneumonia:** No', '"no"'."""
 WRITTEN = str.maketrans("_|}", " :;")
-"""Marks within and between words, as they are read: right_lower_lobe, | Pneumonia | No |, {"pneumonia": false}, which
-ends as a clause does."""
+"""Replacements for marks within and between words: right_lower_lobe, | Pneumonia | No |, {"pneumonia": false}; a
+closing brace ends a clause."""
 _OPTION = "(?:yes|no|y|n|true|false|present|absent|uncertain)"
 OPTIONS = re.compile(rf"\({_OPTION}(?:\s?(?:/|,|\bor\b)\s?{_OPTION}){{1,3}}\)", re.IGNORECASE)
-"""What may be answered, repeated from a form: 'Pneumonia (yes/no): no'."""
+"""Answer options repeated from a form: 'Pneumonia (yes/no): no'."""
 
 PIECE = re.compile(r".{1,600}(?!\S)|\S{1,600}", re.DOTALL)
-"""No sentence is longer; nonsense without a full stop is read in pieces, so that time grows with length alone."""
+"""Longer sentences are read in pieces, so that text without full stops takes time linear in its length."""
 
 
 ANSWER = re.compile(
     r"(?:(?:answer|a)\s*:)?[\s*-]*(?:(?P<present>yes)|(?P<absent>no|none)|(?P<uncertain>perhaps|possibly|maybe|uncertain))\b",
     re.IGNORECASE,
 )
-"""What some models write after repeating the question."""
+"""An answer that some models give after repeating the question."""
 
 
 REQUEST = re.compile(
     r"[\s*#_]*(?:indication|request|query|reason for (?:the )?(?:exam\w*|study)|clinical (?:question|details))\b",
     re.IGNORECASE,
 )
-"""How a line begins that says why the film was taken."""
+"""The beginning of a line that says why the image was requested."""
 GENERAL = re.compile(
     r"[\s*#_-]*(?:please\b|\[\s?\]|(?:is|are) there\b"
     r"|(?:(?:an?|the|single|plain|chest) )*(?:x-?ray|radiograph|film|image)s? (?:alone|by (?:itself|themselves)) can"
@@ -75,7 +75,7 @@ GENERAL = re.compile(
     r"|(?:an? )?(?:ultrasound|ct|mri|lateral (?:view|film))(?: scan)? (?:can|could|would|may|might|is|should)\b)",
     re.IGNORECASE,
 )
-"""How a sentence begins that repeats the prompt, or speaks of the disease and not of this film."""
+"""The beginning of a sentence that repeats the prompt, or is about the disease in general and not this image."""
 
 INTERPRETS = re.compile(
     r"[^.;]*\b(?:represent\w*|reflect\w*|suggest\w*|indicat\w*|(?:consistent|compatible) with|in keeping with"
@@ -83,28 +83,28 @@ INTERPRETS = re.compile(
     r"|characteristic of|typical of|likely)\b[^.;]*|[^.;,]*\b(?:with|contains) (?:an? |visible |some )?",
     re.IGNORECASE,
 )
-"""What stands between a sign and the disease that it is taken for; the disease is where the sign is."""
+"""Text between a sign and the disease it is interpreted as; the disease is located where the sign is."""
 BESIDE = re.compile(r"\b(?:parapneumonic|adjacent|associated|ipsilateral)\b", re.IGNORECASE)
-"""Said of an effusion or a collapse that lies on the side of the sign before it."""
+"""Words for an effusion or collapse on the side of the preceding sign."""
 LUNG = re.compile(r"[\W\d]*(?P<side>right|left) (?:lung|hemithorax|side)\s?(?=[*:-])", re.IGNORECASE)
-"""How a sentence begins that is about one lung."""
+"""The beginning of a sentence about one lung."""
 WHERE = re.compile(r"\W*(?:\w+ly )?(?:in|at|on|within|over|behind)\b(?:\s+[\w-]+){1,5}\W*", re.IGNORECASE)
-"""A clause that does nothing but say where."""
+"""A clause that only gives a location."""
 OPENS = re.compile(r"[\W\d]*(?:(?:any|focal|evidence of|signs? of|presence of)\s+){0,2}", re.IGNORECASE)
 SAYS = re.compile(r"(?:\s+(?:status|present|findings?))?\s*:(?P<said>.*)", re.IGNORECASE | re.DOTALL)
-"""What stands before and after a finding that is the topic of its line: '- Evidence of consolidation: none'."""
+"""Text before (OPENS) and after (SAYS) a finding that is the topic of its line: '- Evidence of consolidation: none'."""
 DENIES = re.compile(
     r"\s*(?:there (?:is|are|was|were) )?(?:no|none|without)\b"
     r"(?! (?:\w+ )?(?:longer|larger|smaller|bigger|better|worse|doubt|new"
     r"|(?:chang|increas|decreas|progress|improv|worsen|resol|clear)\w*)\b)",
     re.IGNORECASE,
 )
-"""How what is said of a topic begins where it is not there, whether or not it is named again."""
+"""The beginning of a statement that negates the topic of its line, whether or not the topic is named again."""
 TURNS = re.compile(r"\b(?:but|however|although|though|and|no|not|without)\b", re.IGNORECASE)
 
 
 def read(text: str) -> list[Mention]:
-    """Every mention in `text`, in order; what a model only thought before its answer mentions nothing."""
+    """Every mention in `text`, in order; a model's reasoning before its answer is ignored."""
     found: list[Mention] = []
     asked: list[Mention] = []
     at = 0
@@ -127,7 +127,7 @@ def read(text: str) -> list[Mention]:
 
 
 def _unmarked(text: str) -> tuple[str, list[int]]:
-    """The text without marks and options, and where in `text` each of its characters stands."""
+    """The text without marks and answer options, and for each of its characters the position in `text`."""
     text = OPTIONS.sub(lambda found: " " * len(found[0]), text)
     kept: list[str] = []
     places: list[int] = []
@@ -140,7 +140,8 @@ def _unmarked(text: str) -> tuple[str, list[int]]:
 
 
 def _in_part(mention: Mention, part: str | None) -> Mention:
-    """The mention with its part of the report; what the request says is not asserted, what the comparison says was."""
+    """The mention with its section. A mention in the request becomes hypothetical, a present one in the comparison
+    historical."""
     polarity = mention.polarity
     if part == "request" and polarity != "historical":
         polarity = "hypothetical"
@@ -151,12 +152,12 @@ def _in_part(mention: Mention, part: str | None) -> Mention:
 
 @lru_cache(maxsize=4096)
 def _remembered(sentence: str) -> tuple[Mention, ...]:
-    """The mentions of one sentence, counted from its start; reports repeat each other's."""
+    """The mentions of one sentence, with positions relative to its start; cached because reports repeat sentences."""
     return tuple(_sentence(sentence))
 
 
 def _sentence(sentence: str) -> Iterator[Mention]:
-    """The mentions of one sentence; where it asks, nothing is asserted."""
+    """The mentions of one sentence; all hypothetical if it is a question, a request or a general statement."""
     asked = sentence.endswith("?") or REQUEST.match(sentence) is not None or GENERAL.match(sentence) is not None
     lung = LUNG.match(sentence)
     found: list[Mention] = []
@@ -176,8 +177,8 @@ def _sentence(sentence: str) -> Iterator[Mention]:
 
 
 def _without_topic(found: list[Mention], sentence: str) -> list[Mention]:
-    """The mentions; the first, where it is the topic of its line, denied where what follows begins with a denial or
-    says nothing but that all is well, and not asserted where what follows names it again."""
+    """The mentions, with the first one adjusted if it is the topic of its line: absent if what follows begins with a
+    negation or only says that all is normal, hypothetical if what follows names it again."""
     if not found or found[0].polarity != "present" or not OPENS.fullmatch(sentence, 0, found[0].start):
         return found
     first, *rest = found
@@ -193,7 +194,8 @@ def _without_topic(found: list[Mention], sentence: str) -> list[Mention]:
 
 
 def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str) -> Mention:
-    """The mention in the place of the sign before it, where the sentence takes that sign for it and gives no place."""
+    """The mention with the location of the preceding sign, if it has none and the sentence interprets that sign as
+    it."""
     if mention.side or mention.zone or not (sign.side or sign.zone) or sign.polarity == "absent":
         return mention
     between = sentence[sign.end : mention.start]
@@ -206,7 +208,7 @@ def _where_the_sign_is(mention: Mention, sign: Mention, sentence: str) -> Mentio
 
 
 def _clause(clause: str, offset: int, *, asked: bool) -> Iterator[Mention]:
-    """The mentions of one clause, each with the polarity that the clause's triggers give it."""
+    """The mentions of one clause, each with its polarity from the clause's triggers."""
     terms = list(TERM.finditer(clause))
     spans = [term.span() for term in terms]
     governing = triggers(clause)
@@ -229,12 +231,12 @@ SIDE, ZONE = _words(SIDES), _words(ZONES)
 
 APART = re.compile(r"\b(?:with|without|no|none)\b", re.IGNORECASE)
 SUBJECT = re.compile(r"\b(?:shows?|demonstrates?|contains?|has|have)\b", re.IGNORECASE)
-"""Between a place and a list of findings: the place is said of all of them."""
+"""Between a location and a list of findings: the location applies to all of them."""
 FAR = 1000
 
 
 def _gap(clause: str, span: tuple[int, int], word: tuple[int, int]) -> int:
-    """Characters between a term and a place word; more where the text between turns to something else."""
+    """Characters between a term and a location word, with a penalty if the text between changes the subject."""
     first, second = sorted((span, word))
     between = clause[first[1] : second[0]]
     turned = APART.search(between)
@@ -242,8 +244,8 @@ def _gap(clause: str, span: tuple[int, int], word: tuple[int, int]) -> int:
 
 
 def _placed(clause: str, spans: Sequence[tuple[int, int]], words: re.Pattern[str]) -> list[dict[str, None]]:
-    """For each term the places that the clause gives it, in order: each place word belongs to the nearest term, and one
-    after a list of terms to all of the list."""
+    """For each term its locations in the clause, in order (a dict as an ordered set): each location word belongs to the
+    nearest term, and one after a list of terms to the whole list."""
     places: list[dict[str, None]] = [{} for _ in spans]
     for word in words.finditer(clause):
         if not spans:

@@ -1,4 +1,4 @@
-"""Whether a report says what a search asks for: the words are there, but are they said of this image?"""
+"""Whether a report asserts what a text query asks for, beyond containing its words."""
 
 import re
 from collections.abc import Callable
@@ -13,50 +13,50 @@ SATISFIED: dict[Polarity, tuple[Polarity, ...]] = {
     "uncertain": ("uncertain",),
     "historical": ("historical",),
 }
-"""What a search says of a finding -> what a report may say of it; a question asks for what is there."""
+"""Polarity of a finding in a query -> polarities that match it in a report; a question asks for present findings."""
 
 
 OTHERWISE = "deny what they name, only consider it, or place it elsewhere"
-"""What texts that hold a query's words do where none of them passes."""
+"""A phrase for texts that contain a query's words but do not match it."""
 
 
 DENIAL = re.compile(r"\b(?:not?|without|neither|nor|never|non|\w+n[\u2019']t)\b", re.IGNORECASE)
-"""What denies in a query."""
+"""Negations in a query."""
 
 
 def ignored_denial(query: str) -> str | None:
-    """In words, that a query denies something that is no finding, so that its denial counts for nothing; or None."""
+    """A warning that a query negates something that is not a known finding, so that its negation is ignored; or
+    None."""
     denial = DENIAL.search(query)
     if denial is None or any(mention.polarity == "absent" for mention in read(query)):
         return None
-    return f"'{denial[0]}' denies no finding that is known here and is not heeded: hits may say the opposite"
+    return f"'{denial[0]}' negates no known finding and is ignored: hits may say the opposite"
 
 
 def mention_matcher(query: str) -> Callable[[str], bool]:
-    """A test for reports: whether they mention a finding that the query names, whatever they say of it; any does where
-    it names none."""
+    """A test whether a report mentions a finding named in the query, in any polarity; if none is named, all pass."""
     asked = {mention.finding for mention in read(query)}
     return lambda report: not asked or any(mention.finding in asked for mention in read(report))
 
 
 def matcher(query: str) -> Callable[[str], bool]:
-    """A test for reports, after the findings that the query names.
+    """A test whether a report matches the findings named in the query.
 
-    A report passes where it says of at least one of them what the query says, on the side and in the zone that the
-    query gives, and of none only something else. A query that names no finding lets every report pass.
+    A report passes if at least one of them has a matching mention (polarity, and side and zone if the query gives
+    them), and none is mentioned only in other ways. If the query names no finding, every report passes.
     """
     asked = read(query)
 
     def passes(report: str) -> bool:
-        said = read(report)
-        met = 0
+        mentions = read(report)
+        matched = 0
         for wanted in asked:
-            of_it = [mention for mention in said if mention.finding == wanted.finding]
-            satisfied = any(_satisfies(mention, wanted) for mention in of_it)
-            if of_it and not satisfied:
+            candidates = [mention for mention in mentions if mention.finding == wanted.finding]
+            satisfied = any(_satisfies(mention, wanted) for mention in candidates)
+            if candidates and not satisfied:
                 return False
-            met += satisfied
-        return met > 0
+            matched += satisfied
+        return matched > 0
 
     return passes if asked else lambda _: True
 

@@ -1,4 +1,4 @@
-"""What report models are asked: the prompt strategies, and what an answer to each must contain."""
+"""The prompt strategies: what report models are asked, and what each answer must contain."""
 
 import hashlib
 import re
@@ -17,8 +17,8 @@ VERDICT = r"pneumonia|normal|unremarkable|clear\b"
 class PromptStrategy:
     """One way of asking for a report.
 
-    required: name of each element that the answer must contain -> regular expression, case-insensitive, that finds it.
-    max_sentences: longest answer allowed, None for any length.
+    required: (name, case-insensitive regular expression) of each element that the answer must contain.
+    max_sentences: maximum length of the answer, None for any length.
     """
 
     name: str
@@ -29,11 +29,11 @@ class PromptStrategy:
 
     @property
     def sha256(self) -> str:
-        """Hash of the wording; reports are stored under it, so that a changed prompt is a new prompt."""
+        """Hash of the prompt; reports are stored under it, so that a changed prompt is a new one."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def check(self, answer: str) -> dict[str, bool]:
-        """Which of the demanded elements `answer` holds; length counts as one where it is limited."""
+        """For each required element whether `answer` contains it; a length limit counts as an element."""
         found = {
             name: re.search(pattern, answer, re.IGNORECASE | re.MULTILINE) is not None
             for name, pattern in self.required
@@ -47,24 +47,24 @@ THOUGHT = re.compile(
     r"\A.*?</think(?:ing)?>|<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)|<unused94>.*?(?:<unused95>|\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-"""What a model that reasons writes before its answer, to the end where it never came to one; MedGemma's marks last."""
+"""A reasoning model's thoughts before its answer, or up to the end if there is none; MedGemma's marks come last."""
 
 
 LEAST_REPEATED = 5
-"""Words of a prompt's sentence from which on an answer that holds it repeats it; fewer may be said anyway."""
+"""Minimum number of words for a sentence of the prompt to count as repeated; shorter ones may occur by chance."""
 END = r"(?:(?<=[.!])|(?<=\S\?)|(?<=\w\s\?)(?=\s+[A-Z]))"
-"""Where a sentence ends; in '? early pneumonia' the mark stands for a question about what follows."""
+"""Where a sentence ends; in '? early pneumonia' the question mark belongs to what follows."""
 ABBREVIATED = r"(?<!\bvs\.)(?<!\bDr\.)(?<!e\.g\.)(?<!i\.e\.)"
-"""Full stops that end no sentence."""
+"""Full stops that do not end a sentence."""
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of `text`: they end at . ? or ! before a space, or with the line; '0.97' is not split."""
+    """The sentences of `text`, which end at . ? or ! before white space, or with the line; '0.97' is not split."""
     return [part.strip() for part in re.split(rf"{END}{ABBREVIATED}\s+|\n+", text) if part.strip()]
 
 
 def heading(name: str) -> tuple[str, str]:
-    """The requirement that a section called `name` opens a line and is not empty; Markdown marks are allowed."""
+    """The requirement that a section called `name` starts a line and is not empty; Markdown marks are allowed."""
     return name, rf"^[\s#*_]*{name}[\s*_]*:?[\s*_]*\S"
 
 
@@ -129,8 +129,8 @@ STRATEGIES: dict[str, PromptStrategy] = {
 
 
 def answered(text: str, *, prompt: str = "") -> str:
-    """The text with spaces in the place of what its writer only thought, and of sentences repeated from the prompts
-    above or from this one."""
+    """The text, of the same length, with spaces in place of a model's reasoning and of sentences repeated from the
+    built-in prompts or from `prompt`."""
     for pattern in (THOUGHT, _repeated(""), _repeated(prompt)):
         text = pattern.sub(lambda found: " " * len(found[0]), text)
     return text
@@ -138,11 +138,11 @@ def answered(text: str, *, prompt: str = "") -> str:
 
 @lru_cache(maxsize=64)
 def _repeated(prompt: str) -> re.Pattern[str]:
-    """Any sentence of the prompt, or of those above where there is none, however its lines are broken."""
-    asked = [prompt] if prompt else [strategy.text for strategy in STRATEGIES.values()]
-    words = (re.findall(r"\S+", sentence) for text in asked for sentence in sentences(text))
-    told = [r"\s+".join(map(re.escape, sentence)) for sentence in words if len(sentence) >= LEAST_REPEATED]
-    return re.compile(rf"\b(?:{'|'.join(sorted(told, key=len, reverse=True)) or '(?!)'})", re.IGNORECASE)
+    """Any sentence of the prompt, or of the built-in prompts if it is empty, with any white space between words."""
+    texts = [prompt] if prompt else [strategy.text for strategy in STRATEGIES.values()]
+    words = (re.findall(r"\S+", sentence) for text in texts for sentence in sentences(text))
+    patterns = [r"\s+".join(map(re.escape, sentence)) for sentence in words if len(sentence) >= LEAST_REPEATED]
+    return re.compile(rf"\b(?:{'|'.join(sorted(patterns, key=len, reverse=True)) or '(?!)'})", re.IGNORECASE)
 
 
 def find(name: str, known: Mapping[str, PromptStrategy] = STRATEGIES) -> PromptStrategy:
@@ -154,17 +154,17 @@ def find(name: str, known: Mapping[str, PromptStrategy] = STRATEGIES) -> PromptS
 
 
 def read_toml(path: Path) -> dict[str, PromptStrategy]:
-    """The user's own strategies: a table for each, [strategies.NAME], with text and, where wanted, purpose, required
+    """The user's own strategies: one table each, [strategies.NAME], with text and optionally purpose, required
     (element -> regular expression) and max_sentences.
 
-    Raises InputError that names the file, the line where TOML has one, and the reason.
+    Raises InputError that names the file, the line of a syntax error, and the reason.
     """
     try:
         given = tomllib.loads(path.read_text(encoding="utf-8")).get("strategies", {})
     except OSError as error:
         raise InputError(f"strategy file {path} cannot be read ({error.strerror}); check the path") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(f"strategy file {path} is no TOML in UTF-8: {error}; correct it there") from error
+        raise InputError(f"strategy file {path} is not valid TOML in UTF-8: {error}; correct it there") from error
     if not given or not isinstance(given, dict):
         raise InputError(f"strategy file {path}: no [strategies.NAME] table with a text")
     own = {name: _strategy(name, table, f"strategy file {path}, [strategies.{name}]") for name, table in given.items()}
@@ -177,26 +177,29 @@ def read_toml(path: Path) -> dict[str, PromptStrategy]:
 
 
 def _strategy(name: str, table: object, where: str) -> PromptStrategy:
+    """The strategy in a TOML table. where: prefix of messages. Raises InputError for an invalid name or value."""
     known = {"text": str, "purpose": str, "required": dict, "max_sentences": int}
     if name in STRATEGIES:
-        raise InputError(f"{where}: there is a strategy of that name already; choose another")
+        raise InputError(f"{where}: a strategy of that name already exists; choose another name")
     if not re.fullmatch(r"[a-z][a-z0-9_]{0,59}", name):
-        raise InputError(f"{where}: a name is small letters, digits and _, at most 60, a letter first")
+        raise InputError(
+            f"{where}: a name consists of at most 60 lower-case letters, digits and _, and starts with a letter"
+        )
     if not isinstance(table, dict) or not str(table.get("text", "")).strip():
         raise InputError(f"{where}: no text")
     for key, value in table.items():
         if key not in known:
             raise InputError(f"{where}: '{key}' is unknown; known: {', '.join(known)}")
         if not isinstance(value, known[key]) or isinstance(value, bool):
-            raise InputError(f"{where}: '{key}' is to be a {known[key].__name__}")
+            raise InputError(f"{where}: '{key}' must be of type {known[key].__name__}")
     required = table.get("required", {})
     for element, pattern in required.items():
         try:
             re.compile(pattern)
         except (re.error, TypeError) as error:
-            raise InputError(f"{where}: required '{element}' is no regular expression ({error})") from error
+            raise InputError(f"{where}: required '{element}' is not a regular expression ({error})") from error
     if table.get("max_sentences", 1) < 1:
-        raise InputError(f"{where}: max_sentences is to be 1 or more")
+        raise InputError(f"{where}: max_sentences must be at least 1")
     return PromptStrategy(
         name, table.get("purpose", ""), table["text"].strip(), tuple(required.items()), table.get("max_sentences")
     )

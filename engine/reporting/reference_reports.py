@@ -1,4 +1,4 @@
-"""Which images have a report that a person wrote: reports.csv beside the images."""
+"""Reference reports written by people: reports.csv beside the images."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,8 +12,10 @@ NAME, COLUMN = REPORTS, "report"
 
 
 def read(root: Path, paths: Iterable[str], copies: Mapping[str, str] = MappingProxyType({})) -> Sheet[str]:
-    """The reference report of each image that the data set lists below `root`; none without a reports.csv. Raises
-    InputError as `path_sheets.read` does."""
+    """The reference reports in the dataset folder `root`; an empty sheet if it has no reports.csv.
+
+    paths, copies: as in `path_sheets.rows`. Raises InputError as `path_sheets.read` does.
+    """
     try:
         return path_sheets.read(root / NAME, COLUMN, paths, copies, parse=lambda text: text or None)
     except FileNotFoundError:

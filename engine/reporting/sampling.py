@@ -1,4 +1,4 @@
-"""Which images get reports: a seeded sample, balanced over labels, that does not depend on row order."""
+"""Choosing the images to report: a seeded sample, balanced over strata, that does not depend on row order."""
 
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
@@ -15,11 +15,11 @@ def stratified(
     key: Callable[[T], str],
     seed: int,
 ) -> list[T]:
-    """`count` of the items, or all of them where there are fewer or count is None.
+    """`count` of the items, or all if there are fewer or count is None.
 
-    Strata take turns, the rarest first, until the sample is full, so that each gives the same number as far as it
-    reaches. Within a stratum the order is that of sha256(seed, key): fixed by seed and content, and a larger sample
-    with the same seed contains the smaller one. key: unique for each item, such as the image's sha256.
+    Strata take turns, the rarest first, until the sample is full, so that each contributes equally until it is used up.
+    Within a stratum the order is that of sha256(seed, key): determined by seed and content, and a larger sample with
+    the same seed contains the smaller one. key: unique for each item, such as the image's sha256.
     """
     strata: dict[Hashable, list[T]] = {}
     for item in sorted(items, key=lambda item: hashlib.sha256(f"{seed}:{key(item)}".encode()).digest()):

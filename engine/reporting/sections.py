@@ -1,4 +1,4 @@
-"""Which part of a report a sentence stands in, by the headings that reports open their parts with."""
+"""The sections of a report, found by their headings."""
 
 import re
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ HEADINGS = {
     "other": r"findings|technique|bones?(?: and soft tissues?)?|soft tissues?|diaphragm"
     r"|recommendations?|uncertainty|limitations?|(?-i:[A-Z][A-Z ]{2,30})(?=[*_ ]*:)",
 }
-"""Part -> how its heading is worded, anything in capitals before a colon included. A new wording is added here."""
+"""Section -> wordings of its heading; `other` includes anything in capitals before a colon. Add new wordings here."""
 
 HEADING = re.compile(
     r"(?:^|(?<=[.?!;]\s)|(?=\"\w))[ \t>#*_\-•{\"]*(?:\d+[.)][ \t]*)?[*_]*(?:"
@@ -27,21 +27,21 @@ HEADING = re.compile(
     + r")[*_\" \t]*(?::[*_]*|$)",
     re.IGNORECASE | re.MULTILINE,
 )
-"""A heading opens a line, follows a sentence or is a key of JSON, and ends in a colon or with its line."""
+"""A heading starts a line, follows a sentence or is a JSON key, and ends in a colon or with its line."""
 
 
 ASIDE = ("request", "comparison")
-"""Parts that say nothing of this film."""
+"""Sections that are not about this image."""
 UNTIL = re.compile(r"(?<=\S)[ \t]*\n[ \t]*\n|\"\s*[,}]")
-"""Where the request and the comparison end at the latest: at an empty line, or as a value of JSON."""
+"""The latest end of such a section: an empty line, or the end of a JSON value."""
 LINES = re.compile(r".*(?:\n[ \t>]*[-*•].*)*")
-"""A line with the list that follows it."""
+"""A line and the list that follows it."""
 SENTENCE_END = re.compile(rf"{END}{ABBREVIATED}\s")
 
 
 @dataclass(frozen=True)
 class Section:
-    """One part of a report: its name, a key of HEADINGS, where its heading starts, and where its text does and ends."""
+    """One section of a report. name: a key of HEADINGS. start: of its heading; body, end: of its text."""
 
     name: str
     start: int
@@ -50,7 +50,7 @@ class Section:
 
 
 def sections(text: str) -> list[Section]:
-    """The parts of `text` in order; what stands before the first heading belongs to none, nor what `_aside` leaves."""
+    """The sections of `text` in order; text before the first heading, and after the end of an ASIDE one, is in none."""
     headings = list(HEADING.finditer(text))
     ends = [heading.start() for heading in headings[1:]] + [len(text)]
     found = []
@@ -62,8 +62,11 @@ def sections(text: str) -> list[Section]:
 
 
 def _aside(text: str, body: int, end: int) -> int:
-    """Where a request or a comparison ends whose text begins at `body` and the next heading at `end`: where UNTIL says,
-    or, without a next heading, with its line or list, or within a single line with its first sentence."""
+    """The end of a request or comparison whose text starts at `body`, with the next heading at `end`.
+
+    It ends where UNTIL matches, else at the next heading; without one, after its line and list, or after its first
+    sentence if all is in one line.
+    """
     begins = end - len(text[body:end].lstrip())
     if over := UNTIL.search(text, begins, end):
         return over.start()
@@ -75,5 +78,5 @@ def _aside(text: str, body: int, end: int) -> int:
 
 
 def part_at(parts: Sequence[Section], place: int) -> str | None:
-    """The name of the part that holds the character at `place`, None before the first heading."""
+    """The name of the section with the character at `place`, None if it is in none."""
     return next((part.name for part in parts if part.start <= place < part.end), None)

@@ -1,4 +1,4 @@
-"""Which findings a report is read for, and the words that name them."""
+"""The findings that reports are read for, and the words that name them."""
 
 import re
 from typing import Literal
@@ -13,7 +13,7 @@ VERDICTS = "|".join(
     )
     for mark in (": ", " is ", " is: ")
 )
-"""What stands directly before a verdict of one word."""
+"""Lookbehinds for the text directly before a one-word verdict."""
 
 FINDINGS: dict[str, tuple[Tier, str]] = {
     "pneumonia": (
@@ -85,9 +85,9 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
         rf"|(?:^|{VERDICTS})normal(?=\s*(?:[.,;(]|$))|(?-i:NAD)",
     ),
 }
-"""Finding -> tier and the pattern of its names. diagnosis: the disease asked about; sign: what suggests it; other: what
-does not bear on it; abnormality and normality: disease in general, and words for health. Earlier entries win where two
-begin at the same word."""
+"""Finding -> (tier, pattern of its names). Tiers: diagnosis, the disease in question; sign, suggests it; other,
+unrelated to it; abnormality and normality, words for disease in general and for health. If two patterns match at the
+same word, the earlier entry wins."""
 
 TERM = re.compile("|".join(rf"(?P<{name}>\b(?:{words})\b)" for name, (_, words) in FINDINGS.items()), re.IGNORECASE)
 
@@ -101,4 +101,4 @@ ZONES = {
     "middle": r"middle|mid(?:-?zone)?|peri-?hilar|lingular?|RML|[RL]?MZ",
     "lower": r"lower(?! respiratory| the)|bases?|basal|basilar|bibas(?:al|ilar)|[RL]LL|[RL]?LZ",
 }
-"""Words that place a finding; a side is the patient's, a zone a third of the lung's height."""
+"""Words that locate a finding; sides are the patient's, a zone is a third of the lung's height."""

@@ -65,9 +65,9 @@ def test_a_passing_trouble_is_tried_again(trouble: str | int) -> None:
     [
         (500, "no answer within 0.3 s: InternalServerError"),
         ("hang", "no answer within 0.3 s: APITimeoutError"),
-        ("nonsense", "the answer is no chat completion; is the URL whole"),
-        ("no choices", "the answer is no chat completion; is the URL whole"),
-        ("no end of brackets", "the answer is no chat completion; is the URL whole"),
+        ("nonsense", "the answer is not a chat completion; check the URL"),
+        ("no choices", "the answer is not a chat completion; check the URL"),
+        ("no end of brackets", "the answer is not a chat completion; check the URL"),
         ("", "the answer is empty"),
         ("  \n", "the answer is empty"),
         (" \0 ", "the answer is empty"),
@@ -77,8 +77,8 @@ def test_a_passing_trouble_is_tried_again(trouble: str | int) -> None:
         ("drip a head", "no answer within 0.3 s: APITimeoutError"),
         ("drip a body", "no answer within 0.3 s: APITimeoutError"),
         ("drip an error", "no answer within 0.3 s: APITimeoutError"),
-        ("flood", "the answer makes no sense: APIError: it has more than 1,048,576 bytes"),
-        ("flood with an error", "the answer makes no sense: APIError: it has more than 1,048,576 bytes"),
+        ("flood", "the answer is invalid: APIError: it has more than 1,048,576 bytes"),
+        ("flood with an error", "the answer is invalid: APIError: it has more than 1,048,576 bytes"),
     ],
 )
 def test_a_lasting_trouble_fails_this_report_alone_and_says_why(answer: str | int, reason: str) -> None:

@@ -66,13 +66,13 @@ def test_strategies_of_ones_own_come_from_a_toml_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("[strategies.a]\ntext = 3\n", "'text' is to be a str"),
+        ("[strategies.a]\ntext = 3\n", "'text' must be of type str"),
         ("[strategies.a]\npurpose = 'x'\n", "no text"),
         ("[strategies.a]\ntext = 'x'\ncolour = 'red'\n", "'colour' is unknown; known: text, purpose, required"),
-        ("[strategies.basic]\ntext = 'x'\n", "there is a strategy of that name already"),
-        ("[strategies.'A b']\ntext = 'x'\n", "a name is small letters"),
-        ("[strategies.a]\ntext = 'x'\nrequired = { v = '(' }\n", "required 'v' is no regular expression"),
-        ("[strategies.a]\ntext = 'x'\nmax_sentences = 0\n", "max_sentences is to be 1 or more"),
+        ("[strategies.basic]\ntext = 'x'\n", "a strategy of that name already exists"),
+        ("[strategies.'A b']\ntext = 'x'\n", "a name consists of at most 60 lower-case letters"),
+        ("[strategies.a]\ntext = 'x'\nrequired = { v = '(' }\n", "required 'v' is not a regular expression"),
+        ("[strategies.a]\ntext = 'x'\nmax_sentences = 0\n", "max_sentences must be at least 1"),
         ("[strategies.a\ntext = 'x'\n", "line 1"),
         (f"[strategies.a]\ntext = '{BASIC.text}'\n", "'a' has the text of 'basic'; change it"),
         ("[strategies.a]\ntext = 'x'\n[strategies.b]\ntext = ' x '\n", "'b' has the text of 'a'; change it"),

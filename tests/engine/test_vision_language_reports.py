@@ -264,7 +264,7 @@ def refusal(status: int, **headers: str) -> HfHubHTTPError:
             "the token in HF_TOKEN is refused by the hub; put a valid one there",
         ),
         ("hf_s3cret", refusal(403, code="GatedRepo"), "'me/mine' is gated and the token given has no access"),
-        ("", refusal(404, code="EntryNotFound"), r"'me/mine' is no image-text-to-text model .*: 404 Client Error"),
+        ("", refusal(404, code="EntryNotFound"), r"'me/mine' is not an image-text-to-text model .*: 404 Client Error"),
         ("", refusal(503), r"the hub cannot be reached \(Server error '503 Service Unavailable'"),
         ("hf_s3cret", httpx2.ConnectError("no way for hf_s3cret"), r"cannot be reached \(no way for \[secret\]\);"),
     ],
@@ -319,7 +319,7 @@ def test_weights_that_a_folder_lacks_are_told_from_a_repository_without_any(
         load("hf:me/mine")
     folder = shutil.copytree(models / "llava", tmp_path / "me" / "mine")
     (folder / "processor_config.json").unlink()
-    with pytest.raises(MissingWeightsError, match=r"mine cannot be loaded \(.*\); copy the repository there anew"):
+    with pytest.raises(MissingWeightsError, match=r"mine cannot be loaded \(.*\); copy the repository there again"):
         load("hf:me/mine", Options(models=tmp_path))
 
 
@@ -378,7 +378,7 @@ def test_a_model_of_another_kind_is_refused_by_name(tmp_path: Path, monkeypatch:
         folder
     )
     tiny_tokenizer({}).save_pretrained(folder)
-    with pytest.raises(InputError, match="'me/bert' is no image-text-to-text model"):
+    with pytest.raises(InputError, match="'me/bert' is not an image-text-to-text model"):
         load("hf:me/bert", Options(models=tmp_path))
 
 

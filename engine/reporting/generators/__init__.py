@@ -1,4 +1,4 @@
-"""Who writes reports: the registry of generators, and what each takes and gives."""
+"""The report generators: registry, interface, input and output."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,13 +12,13 @@ from engine.errors import InputError
 from engine.reporting.prompts import PromptStrategy
 
 UNKEPT = {0: None} | dict.fromkeys(range(0xD800, 0xE000), "\N{REPLACEMENT CHARACTER}")
-"""What text may not hold to be kept by both databases and written as UTF-8: NUL and lone surrogates."""
+"""Characters that cannot be stored in both databases and written as UTF-8, NUL and lone surrogates -> replacement."""
 
 
 @dataclass(frozen=True)
 class LabelledCase:
-    """A case of another patient that looks alike. number: its image's id. label: 1 pneumonia, 0 normal. similarity:
-    cosine, in [-1, 1]. report: what a person wrote of it, None where nobody did."""
+    """A similar, labelled case of another patient. number: its image's id. label: 1 pneumonia, 0 normal. similarity:
+    cosine, in [-1, 1]. report: its reference report, None if there is none."""
 
     number: int
     label: int
@@ -29,13 +29,13 @@ class LabelledCase:
 
 @dataclass(frozen=True)
 class Case:
-    """One radiograph to be reported, with what the classifier made of it.
+    """One radiograph to be reported, with the classifier's prediction.
 
-    probability: of pneumonia, in [0, 1]. threshold: in [0, 1]; at or above it the classifier calls
-    pneumonia. high_recall_threshold: the more cautious operating point, None where unknown. zones: share of the
-    heatmap in each lung zone, summing to 1, empty where there is no heat, None where there is no heatmap. pixels:
-    uint8 (h, w), None unless the generator reads them. nearest: labelled cases of other patients, the most similar
-    first, empty unless the generator reads them. path: the image's, in its data set.
+    probability: of pneumonia, in [0, 1]. threshold: in [0, 1]; probabilities from it on are predicted positive.
+    high_recall_threshold: the more cautious operating point, None if unknown. zones: share of the heatmap in each lung
+    zone, summing to 1; empty if there is no heat, None if there is no heatmap. pixels: uint8 (h, w), None unless the
+    generator reads them. nearest: labelled cases of other patients, most similar first, empty unless the generator
+    reads them. path: of the image, relative to its dataset's folder.
     """
 
     probability: float
@@ -49,8 +49,8 @@ class Case:
 
 @dataclass(frozen=True)
 class Generated:
-    """A report as written, in text that can be kept. seconds: wall time of this one. tokens: generated; words where
-    there is no tokenizer. cut: whether it stopped at the length limit."""
+    """A generated report; its text is made `storable`. seconds: wall time for this report. tokens: number generated, or
+    of words if there is no tokenizer. cut: whether generation stopped at the length limit."""
 
     text: str
     seconds: float
@@ -63,7 +63,7 @@ class Generated:
 
 @dataclass(frozen=True)
 class Failed:
-    """A report that could not be written, and why, in one line that can be kept."""
+    """A report that could not be generated. reason: one line, made `storable`."""
 
     reason: str
 
@@ -75,7 +75,7 @@ Outcome = Generated | Failed
 
 
 class ReportGenerator(Protocol):
-    """What writes reports. Equal name, revision, settings and prompt on an equal case mean an equal report."""
+    """The interface of report generators. Equal name, revision, settings, prompt and case give an equal report."""
 
     @property
     def name(self) -> str:
@@ -83,11 +83,11 @@ class ReportGenerator(Protocol):
 
     @property
     def revision(self) -> str:
-        """Changes whenever the generator would write something else."""
+        """Identifies the model or rules; it changes whenever the generator would write something else."""
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """Generation settings, as JSON."""
+        """Generation settings, as JSON values."""
 
     @property
     def reads_pixels(self) -> bool:
@@ -95,26 +95,28 @@ class ReportGenerator(Protocol):
 
     @property
     def reads_prediction(self) -> bool:
-        """Whether the text depends on the classifier; then reports are kept apart by classifier too."""
+        """Whether the text depends on the classifier's prediction; if so, reports are stored for each classifier."""
 
     @property
     def reads_nearest(self) -> int:
-        """How many labelled cases of other patients a case must carry; 0 for none."""
+        """The number of labelled cases of other patients that a case must carry; 0 for none."""
 
     @property
     def batch_size(self) -> int:
-        """How many cases to hand over at a time."""
+        """The number of cases to pass to `generate` at a time."""
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterable[Mapping[int, Outcome]]:
-        """One report for each case, or why there is none: what comes together at a time, by the case's place in
-        `cases`. Raises InputError where none can be written."""
+        """One outcome for each case, in groups as they become available: index in `cases` -> outcome. Raises InputError
+        if no report can be generated at all."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """How a generator is to work; each takes what concerns it.
+    """Options for generators; each uses those that apply to it.
 
-    quantise: bits of the weights, 4 or 8, on a GPU. deadline: seconds for one report, all tries together.
+    models: local model folder. batch_size: images at a time. max_tokens: length limit of a report. quantise: bits of
+    the weights, 4 or 8, on a GPU. concurrency: simultaneous requests to an endpoint. deadline: seconds for one report,
+    retries included.
     """
 
     models: Path | None = None
@@ -159,16 +161,16 @@ REGISTRY: dict[str, Callable[[str, Options], ReportGenerator]] = {
     "hf:ORG/NAME": _published,
     "openai:MODEL@URL": _endpoint,
 }
-"""Name, or the form of it -> what makes the generator; heavy imports happen inside."""
+"""Name, or form of the name -> factory of the generator; factories do the heavy imports."""
 
 
 def storable(text: str) -> str:
-    """The text as it can be kept: without NUL characters, U+FFFD in the place of lone surrogates."""
+    """The text in a form that can be stored: NUL characters removed, lone surrogates replaced by U+FFFD."""
     return text.translate(UNKEPT)
 
 
 def check(name: str) -> str:
-    """The registry's entry for `name`. Raises InputError that lists the known ones."""
+    """The key of REGISTRY that fits `name`. Raises InputError that lists the known ones."""
     kind, colon, _ = name.partition(":")
     known = {form.partition(":")[0] if ":" in form else form: form for form in REGISTRY}
     form = known.get(kind)
@@ -178,5 +180,5 @@ def check(name: str) -> str:
 
 
 def load(name: str, options: Options | None = None) -> ReportGenerator:
-    """The generator called `name`. Raises InputError where it is unknown, or says what it lacks."""
+    """The generator called `name`. Raises InputError if the name is unknown, or if something it needs is missing."""
     return REGISTRY[check(name)](name, options or Options())

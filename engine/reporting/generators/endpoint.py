@@ -40,30 +40,29 @@ from engine.reporting.prompts import PromptStrategy
 T = TypeVar("T")
 KEY = "OPENAI_API_KEY"
 LONGEST = 20_000
-"""Characters of an answer; no report is longer."""
+"""Maximum number of characters of an answer; longer ones are rejected."""
 MOST = 2**20
-"""Bytes of a response; no answer of LONGEST characters takes more."""
+"""Maximum size of a response in bytes, enough for any answer of LONGEST characters."""
 LONGEST_NAME = 200
-"""Characters that a report's row has for its model."""
+"""Maximum length of a model's name in the database."""
 FIRST_WAIT, LONGEST_WAIT = 0.5, 20.0
-"""Seconds between two tries: doubled each time, unless the server says how long."""
+"""First and longest pause between retries, in seconds: doubled each time, unless the server asks for another."""
 WAVES = 4
-"""Requests handed over at a time, as a multiple of those that run at once, so that a slow one holds up few others."""
+"""Batch size as a multiple of the concurrency, so that a slow request delays few others."""
 TOGETHER = 1.0
-"""Seconds that an answer waits for others, to be stored with them."""
+"""Time in seconds that an answer waits for others, to be stored together."""
 PASSING = (APIConnectionError, RateLimitError, InternalServerError)
-"""Errors that another try may not meet; a timeout is a connection error."""
+"""Temporary errors, which are retried; a timeout is a connection error."""
 REFUSALS = (AuthenticationError, PermissionDeniedError, NotFoundError)
-"""Errors that every other report would meet too."""
+"""Errors that would affect every other report too."""
 UNACCEPTABLE = (BadRequestError, UnprocessableEntityError)
-"""Errors of servers that do not take what they are sent: a parameter, or this one picture."""
+"""Errors about the request's content: a parameter, or this image."""
 INSTEAD = {"max_tokens": "max_completion_tokens", "temperature": None}
-"""What takes the place of a parameter that a server does not take, if anything. OpenAI's reasoning models take neither
-of these two."""
+"""Replacements for parameters that a server rejects, None to leave it out. OpenAI's reasoning models reject both."""
 
 
 class Endpoint:
-    """`openai:MODEL@URL`. The key, where the server wants one, is read from OPENAI_API_KEY and stored nowhere."""
+    """`openai:MODEL@URL`. The API key, if the server needs one, is read from OPENAI_API_KEY and stored nowhere."""
 
     reads_pixels = True
     reads_prediction = False
@@ -79,13 +78,12 @@ class Endpoint:
         self.settings: Mapping[str, Any] = MappingProxyType(
             {"temperature": 0, "max_tokens": options.max_tokens, "seed": options.seed}
         )
-        self.parameters: Mapping[str, Any] = self.settings  # as far as this server takes them
-        self.trusted = create_ssl_context()  # once, for it takes longer than all else that a batch needs
+        self.parameters: Mapping[str, Any] = self.settings  # adapted to what this server accepts
+        self.ssl_context = create_ssl_context()  # once, because it takes longer than the rest of a batch
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[dict[int, Outcome]]:
-        """One report for each case, as they come, whatever order they come in. Raises InputError where the server
-        refuses, or is not there by the deadline; then, and where the caller stops, what is not yet answered is given
-        up."""
+        """One outcome for each case, in order of arrival. Raises InputError if the server refuses all requests or
+        cannot be reached by the deadline. Then, and if the caller stops early, pending requests are cancelled."""
         came: SimpleQueue[tuple[int, Future[Outcome]]] = SimpleQueue()
         with start_blocking_portal() as portal, portal.wrap_async_context_manager(self._client()) as client:
             turns = anyio.Semaphore(self.concurrency)
@@ -111,12 +109,12 @@ class Endpoint:
             api_key=os.environ.get(KEY) or "none",
             base_url=self.url,
             max_retries=0,
-            default_headers={"accept-encoding": "identity"},  # so that the bytes that come are those that are held
-            http_client=DefaultAsyncHttpxClient(verify=self.trusted, event_hooks={"response": [bound]}),
+            default_headers={"accept-encoding": "identity"},  # so that the size limit applies to the decoded bytes
+            http_client=DefaultAsyncHttpxClient(verify=self.ssl_context, event_hooks={"response": [bound]}),
         )
 
     async def _one(self, client: AsyncOpenAI, turns: anyio.Semaphore, case: Case, prompt: PromptStrategy) -> Outcome:
-        """Ask until there is an answer, the deadline has passed, or the server says no."""
+        """Request until there is an answer, the deadline has passed, or the server refuses (InputError)."""
         assert case.pixels is not None
         async with turns:
             began = time.monotonic()
@@ -127,29 +125,29 @@ class Endpoint:
                 try:
                     answer = await self._asked(client, picture, prompt, parameters, seconds=max(left, 0.1))
                     if parameters != self.settings:
-                        self.parameters = parameters  # so that the later ones are not refused first
+                        self.parameters = parameters  # so that later requests are not rejected first
                     return report(answer, seconds=time.monotonic() - began)
                 except REFUSALS as error:
-                    said = f"{self.url} refuses model '{self.model}': {told(error)}; {way_out(error)}"
-                    raise InputError(said) from error
+                    message = f"{self.url} refuses model '{self.model}': {one_line(error)}; {advice(error)}"
+                    raise InputError(message) from error
                 except PASSING as error:
                     pause = min(asked_to_wait(error) or wait, LONGEST_WAIT)
                     if time.monotonic() - began + pause >= self.deadline:
                         if isinstance(error.__cause__, ConnectError):
                             way = "start it, or correct its URL"
                             raise InputError(f"{self.url} cannot be reached ({error.__cause__}); {way}") from error
-                        return Failed(f"no answer within {self.deadline:g} s: {told(error)}")
+                        return Failed(f"no answer within {self.deadline:g} s: {one_line(error)}")
                     await anyio.sleep(pause)
                     wait *= 2
                 except UNACCEPTABLE as error:
                     others = without_refused(parameters, error)
                     if others is None:
-                        return Failed(f"the server refuses this request: {told(error)}")
+                        return Failed(f"the server refuses this request: {one_line(error)}")
                     parameters = others
                 except APIError as error:
-                    return Failed(f"the answer makes no sense: {told(error)}")
+                    return Failed(f"the answer is invalid: {one_line(error)}")
                 except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
-                    return Failed("the answer is no chat completion; is the URL whole? Most servers answer below /v1")
+                    return Failed("the answer is not a chat completion; check the URL, which mostly ends in /v1")
 
     async def _asked(
         self,
@@ -160,14 +158,14 @@ class Endpoint:
         *,
         seconds: float,
     ) -> ChatCompletion:
-        """What the server answers. Raises an APIError, of which APITimeoutError where the whole of it, connecting and
-        the last byte included, takes longer than `seconds`."""
+        """The server's answer. Raises APIError; APITimeoutError if everything from connecting to the last byte takes
+        longer than `seconds`."""
         content: Any = [
             {"type": "text", "text": prompt.text},
             {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
         ]
         try:
-            with anyio.fail_after(seconds):  # the client's own timeout is one for each read
+            with anyio.fail_after(seconds):  # the client's own timeout applies to each read
                 answer: ChatCompletion = await client.chat.completions.create(
                     model=self.model, timeout=seconds, messages=[{"role": "user", "content": content}], **parameters
                 )
@@ -181,7 +179,7 @@ def _arrive(came: "SimpleQueue[tuple[int, Future[Outcome]]]", place: int, answer
 
 
 def together(came: "SimpleQueue[T]", *, most: int) -> list[T]:
-    """What comes within TOGETHER seconds of the first, at most so many."""
+    """The items that arrive within TOGETHER seconds of the first one, at most `most`."""
     found = [came.get()]
     until = time.monotonic() + TOGETHER
     with suppress(Empty):
@@ -191,7 +189,7 @@ def together(came: "SimpleQueue[T]", *, most: int) -> list[T]:
 
 
 class Bounded(AsyncByteStream):
-    """A response's body as it comes. Raises APIError where it has more than MOST bytes."""
+    """A response's body as a stream that raises APIError beyond MOST bytes."""
 
     def __init__(self, response: Response) -> None:
         assert isinstance(response.stream, AsyncByteStream)
@@ -210,13 +208,13 @@ class Bounded(AsyncByteStream):
 
 
 async def bound(response: Response) -> None:
-    """Have the response, whatever its status, read no further than MOST bytes."""
+    """Limit the body of a response of any status to MOST bytes."""
     response.stream = Bounded(response)
 
 
 def report(answer: ChatCompletion, *, seconds: float) -> Outcome:
-    """The report that an answer holds, or why it holds none. Raises AttributeError, LookupError or TypeError where the
-    answer is no chat completion, for the client checks none."""
+    """The report in an answer, or why there is none. Raises AttributeError, LookupError or TypeError if the answer is
+    not a chat completion, because the client does not validate it."""
     choice = answer.choices[0]
     text = storable(choice.message.content or "").strip()
     if not text:
@@ -227,14 +225,15 @@ def report(answer: ChatCompletion, *, seconds: float) -> Outcome:
 
 
 def parsed(name: str) -> tuple[str, str]:
-    """Model and URL of 'openai:MODEL@URL'. Raises InputError that shows the form, or where the URL holds a secret."""
+    """(model, URL) of 'openai:MODEL@URL'. Raises InputError if the form is wrong, the URL contains a user name,
+    password or query, or the name is too long."""
     model, at, url = name.removeprefix("openai:").partition("@http")
     url = f"http{url}"
     try:
         parts = urlsplit(url)
         whole = model and at and parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-        URL(url)  # is stricter than urlsplit
-    except (ValueError, InvalidURL):  # such as a port that is no number, or too large a one
+        URL(url)  # stricter than urlsplit
+    except (ValueError, InvalidURL):  # such as a port that is not a number or too large
         whole = False
     if not whole:
         raise InputError("an endpoint is written openai:MODEL@URL, such as openai:llava@http://127.0.0.1:11434/v1")
@@ -246,23 +245,23 @@ def parsed(name: str) -> tuple[str, str]:
 
 
 def counted(usage: Any, text: str) -> int:
-    """Tokens as the server counts them; the text's words where it tells no number, or none that a row can hold."""
+    """The server's token count; the number of words if it gives none, or none that the database can store."""
     number = getattr(usage, "completion_tokens", None)
     return number if isinstance(number, int) and 0 <= number < 2**31 else len(text.split())
 
 
 def without_refused(parameters: Mapping[str, Any], error: APIError) -> dict[str, Any] | None:
-    """The parameters in the form that the server takes, as far as its refusal names one; None where it names none."""
-    said = f"{error.param} {error}"
+    """The parameters without one that the server's error rejects, or with its replacement; None if it names none."""
+    message = f"{error.param} {error}"
     for name, other in INSTEAD.items():
-        if name in parameters and any(word in said for word in (name, other) if word):
+        if name in parameters and any(word in message for word in (name, other) if word):
             left = {one: value for one, value in parameters.items() if one != name}
             return left | ({other: parameters[name]} if other else {})
     return None
 
 
 def asked_to_wait(error: APIError) -> float | None:
-    """Seconds that the server asks for in Retry-After, where it does in seconds."""
+    """The pause in seconds that the server requests in Retry-After; None if it gives none in seconds."""
     if not isinstance(error, APIStatusError):
         return None
     try:
@@ -271,12 +270,12 @@ def asked_to_wait(error: APIError) -> float | None:
         return None
 
 
-def told(error: Exception) -> str:
-    """The error in one line of at most 200 characters that can be kept, without the key."""
-    said = storable(f"{type(error).__name__}: {error}").replace(os.environ.get(KEY) or "\0", "[secret]")
-    return " ".join(said.split())[:200]
+def one_line(error: Exception) -> str:
+    """The error on one storable line of at most 200 characters, with the API key removed."""
+    text = storable(f"{type(error).__name__}: {error}").replace(os.environ.get(KEY) or "\0", "[secret]")
+    return " ".join(text.split())[:200]
 
 
-def way_out(error: APIError) -> str:
+def advice(error: APIError) -> str:
     """What to do about a refusal."""
     return "name a model that it serves" if isinstance(error, NotFoundError) else f"set {KEY} to a key that it takes"

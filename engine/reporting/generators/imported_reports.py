@@ -1,4 +1,4 @@
-"""Reports that a model wrote elsewhere: a CSV file of them, by image and prompt strategy."""
+"""Reports by an external model: a CSV file with a report for each image and prompt strategy."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,9 +15,12 @@ REPORT, STRATEGY = "report", "strategy"
 
 
 def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strategy: str | None) -> dict[str, Sheet[str]]:
-    """Each strategy's reports by image; rows without a report do not count. strategy: that of all rows, None where a
-    column names each one's. Raises InputError as `path_sheets.rows` does, where there is no file, and where two rows
-    are two reports on one image under one strategy."""
+    """Strategy -> its reports by image; rows without a report are ignored.
+
+    paths, copies: as in `path_sheets.rows`. strategy: that of all rows, None if a column gives each row's. Raises
+    InputError as `path_sheets.rows` does, and for a missing file, a row without a strategy, and two different reports
+    for one image and strategy.
+    """
     held = set(paths)
     found: dict[str, Values[str]] = {}
     columns = (REPORT,) if strategy else (REPORT, STRATEGY)
@@ -39,7 +42,7 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strateg
 
 @dataclass(frozen=True)
 class ImportedReports:
-    """A report generator that quotes what was written: texts by strategy and the image's path, for every case that it
+    """A report generator that returns imported texts. texts: strategy -> image path -> report, for every case that it
     is asked for."""
 
     name: str
@@ -52,14 +55,14 @@ class ImportedReports:
 
     @property
     def settings(self) -> Mapping[str, Any]:
-        """That nothing is known of how they were written."""
+        """A mark that the reports were imported; how they were generated is unknown."""
         return {"imported": True}
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> Iterator[Mapping[int, Outcome]]:
-        """The reports, in no time."""
+        """The imported reports, with 0 seconds each; tokens are words."""
         texts = [self.text(prompt.name, case.path) for case in cases]
         yield {place: Generated(text, seconds=0.0, tokens=len(text.split())) for place, text in enumerate(texts)}
 
     def text(self, strategy: str, path: str) -> str:
-        """What was written on the image, as it can be kept."""
+        """The report on an image, made storable. Raises KeyError if there is none."""
         return storable(self.texts[strategy][path])

@@ -1,8 +1,8 @@
-"""Reports by looking up: what a person wrote of the most similar labelled case, or what the labels of such cases say.
+"""Reports by retrieval: the reference report of the most similar labelled case, or the labels of such cases.
 
-A report that is found is quoted word for word, the baseline that retrieval sets for report generation (Endo et al.
-2021, CXR-RePaiR). Where nobody wrote one, the labels speak: how many of the most similar cases carry which. Which cases
-these are, and that they are of other patients, is up to the caller.
+If one of them has a report, it is quoted word for word: the retrieval baseline for report generation (Endo et al. 2021,
+CXR-RePaiR). Otherwise the report counts their labels. The caller chooses the cases and ensures that they are of other
+patients.
 """
 
 import hashlib
@@ -19,14 +19,14 @@ from engine.reporting.generators import Case, Failed, Generated, LabelledCase, O
 from engine.reporting.prompts import PromptStrategy
 
 NEAREST = 5
-"""Labelled cases that are asked; an odd number, so that their labels never tie."""
+"""Number of labelled cases; odd, so that their labels never tie."""
 SILENT = "Not told by labels."
 REST = "Labels say nothing of side, signs, heart and pleura."
 
 
 @dataclass(frozen=True)
 class Votes:
-    """What the labels of the nearest cases say, put into words."""
+    """The labels of the nearest cases, as phrases. called: whether most of them are pneumonia."""
 
     called: bool
     pneumonia: str
@@ -35,15 +35,15 @@ class Votes:
 
 
 def count(nearest: Sequence[LabelledCase]) -> Votes:
-    """The labels of at least one case in words. The disease is not named: a count of labels is no finding."""
+    """The labels of at least one case as phrases, which do not name the disease: a count of labels is not a finding."""
     ill = [case for case in nearest if case.label == 1]
     causes = Counter(case.cause for case in ill if case.cause)
-    told = ", ".join(f"{number} {cause}" for cause, number in sorted(causes.items()))
+    listed = ", ".join(f"{number} {cause}" for cause, number in sorted(causes.items()))
     first, total = nearest[0], len(nearest)
     same = "has" if first.label == 1 else "does not have"
     return Votes(
         called=2 * len(ill) > total,
-        pneumonia=f"{len(ill)} of the {total} most similar labelled cases have that label{told and f' ({told})'}",
+        pneumonia=f"{len(ill)} of the {total} most similar labelled cases have that label{listed and f' ({listed})'}",
         normal=f"{total - len(ill)} of the {total} most similar labelled cases have that label",
         most_similar=f"The most similar, case {first.number} (cosine {first.similarity:.2f}), {same} it.",
     )
@@ -89,7 +89,7 @@ WORDINGS: dict[str, Callable[[Votes], str]] = {
 
 
 def write(nearest: Sequence[LabelledCase], strategy: str) -> str:
-    """The report; a strategy without a wording of its own gets the basic one."""
+    """The report; a strategy without its own wording gets the basic one. nearest: at least one case."""
     for case in nearest:
         if case.report:
             source = f"case {case.number}, the most similar with a report (cosine {case.similarity:.2f})"
@@ -101,7 +101,7 @@ PROBES = tuple(
     tuple(LabelledCase(place, label, cause, 0.9, report) for place, label in enumerate(labels))
     for labels, cause, report in product(product((0, 1), repeat=2), (None, "viral"), (None, "Text."))
 )
-"""Lists of cases that reach every sentence; the revision is the hash of what is written of them."""
+"""Lists of cases that together produce every sentence; the revision is the hash of their reports."""
 
 
 class Nearest:
@@ -116,7 +116,7 @@ class Nearest:
 
     @cached_property
     def revision(self) -> str:
-        """Hash of the reports on the probe cases, and of how many cases are asked."""
+        """Hash of NEAREST and the reports on the probe cases."""
         texts = [write(nearest, strategy) for strategy, nearest in product(WORDINGS, PROBES)]
         return hashlib.sha256("\n".join([str(NEAREST), *texts]).encode()).hexdigest()[:16]
 

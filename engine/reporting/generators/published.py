@@ -1,11 +1,11 @@
-"""Which published vision-language models are known by a name of their own, and what each needs."""
+"""Published vision-language models with a short name, and what each needs."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Published:
-    """repo: on Hugging Face. gigabytes: of memory, in half precision, weights and working space."""
+    """repo: on Hugging Face. gigabytes: memory for weights and working space in half precision, in 10^9 bytes."""
 
     repo: str
     gigabytes: float
@@ -16,4 +16,4 @@ PUBLISHED = {
     "medgemma": Published("google/medgemma-4b-it", 11),
     "llava": Published("llava-hf/llava-1.5-7b-hf", 16),
 }
-"""To add one: one line here. Any other is written hf:ORG/NAME."""
+"""Models by short name; to add one: one line here. Any other model is named hf:ORG/NAME."""

@@ -1,7 +1,7 @@
-"""How the template generator words a report: fixed sentences from the probability and the heatmap's zones.
+"""Template reports: fixed sentences filled in from the probability and the heatmap's zones.
 
-It says what the classifier knows and nothing else: how likely pneumonia is, which zones that rests on, and that heart
-and pleura were not looked at. It names no sign as seen, because the classifier sees none.
+They say only what the classifier knows: how likely pneumonia is, which zones its evidence lies in, and that heart and
+pleura were not assessed. No sign is reported as seen, because the classifier does not detect signs.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from engine.reporting.prompts import PromptStrategy
 Verdict = Literal["pneumonia", "undecided", "normal"]
 
 SURE = 0.9
-"""Probability from which the wording says 'very'."""
+"""Probability of the verdict from which the wording says 'very'."""
 
 NOT_ASSESSED = "Not assessed by this model."
 REST = "Heart and pleura: not assessed by this model."
@@ -28,7 +28,7 @@ REST = "Heart and pleura: not assessed by this model."
 
 @dataclass(frozen=True)
 class Reading:
-    """What the sentences are made from: the case, put into words."""
+    """The case as the phrases that sentences are made from."""
 
     verdict: Verdict
     likelihood: str
@@ -42,10 +42,10 @@ class Reading:
 
 
 def read(case: Case) -> Reading:
-    """The case in words.
+    """The case as phrases.
 
-    Undecided is what lies between the two operating points, and between the threshold and one half: a probability
-    below one half is not worded as pneumonia, whatever the threshold.
+    The verdict is undecided between the lowest and highest of threshold, high-recall threshold and one half: a
+    probability below one half is never worded as pneumonia, whatever the threshold.
     """
     points = [case.threshold, 0.5]
     if case.high_recall_threshold is not None:
@@ -69,12 +69,12 @@ def read(case: Case) -> Reading:
 
 
 def _number(p: float) -> str:
-    """Two decimals, but never a certainty that a classifier cannot have."""
+    """The probability with two decimals, but never as 0.00 or 1.00."""
     return "below 0.01" if p < 0.01 else "above 0.99" if p > 0.99 else f"{p:.2f}"
 
 
 def _zones(zones: Mapping[str, float] | None) -> str:
-    """Where the heatmap points, as a clause: the zones that hold most of it, heaviest first."""
+    """Where the heatmap points, as a clause: its leading zones, largest share first."""
     if zones is None:
         return "no heatmap tells where its evidence lies"
     if not zones:
@@ -158,7 +158,7 @@ WORDINGS: dict[str, Callable[[Reading], str]] = {
 
 
 def write(case: Case, strategy: str) -> str:
-    """The report on `case`; a strategy without a wording of its own gets the basic one."""
+    """The report on `case`; a strategy without its own wording gets the basic one."""
     return WORDINGS.get(strategy, _basic)(read(case))
 
 
@@ -171,7 +171,7 @@ PROBES = tuple(
     Case(probability, 0.6, 0.3, zones)
     for probability, zones in product((0.001, 0.05, 0.2, 0.4, 0.55, 0.7, 0.95, 0.999), ZONE_PROBES)
 )
-"""Cases that reach every sentence; the revision is the hash of what is written about them."""
+"""Cases that together produce every sentence; the revision is the hash of their reports."""
 
 
 class Template:
@@ -186,7 +186,7 @@ class Template:
 
     @cached_property
     def revision(self) -> str:
-        """Hash of the reports on the probe cases: a changed word or rule changes it, a tidied source does not."""
+        """Hash of the reports on the probe cases: a changed word or rule changes it, refactoring does not."""
         texts = "\n".join(write(case, strategy) for strategy, case in product(WORDINGS, PROBES))
         return hashlib.sha256(texts.encode()).hexdigest()[:16]
 

@@ -1,4 +1,4 @@
-"""Reports by a vision-language model of the transformers library, on this machine."""
+"""Reports by a local vision-language model of the transformers library."""
 
 import hashlib
 import time
@@ -7,7 +7,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-import httpx2  # the client that huggingface_hub brings and raises the errors of
+import httpx2  # the HTTP client of huggingface_hub, whose errors it lets through
 import psutil
 import torch
 from huggingface_hub import file_exists, hf_hub_download, model_info, try_to_load_from_cache
@@ -26,20 +26,20 @@ from engine.reporting.prompts import PromptStrategy
 from engine.weights import MissingWeightsError
 
 WORKING_SPACE = 3
-"""Memory that a model takes at most, as a multiple of its files: float32 from half precision, and room to work."""
+"""Upper bound of a model's memory, as a multiple of its files: float32 from half precision, plus working space."""
 SAFE = ("model.safetensors", "model.safetensors.index.json")
-"""What weights, whole or in shards, begin with."""
-UNHAD = (OSError, httpx2.HTTPError, XetDownloadError)
-"""What is raised where files are not there, the hub does not answer or refuses; its own errors are OSErrors."""
+"""Entry files of weights, single or sharded."""
+UNAVAILABLE = (OSError, httpx2.HTTPError, XetDownloadError)
+"""Errors for missing files and a hub that does not answer or refuses; the hub's own errors are OSErrors."""
 QUESTION = "Question: {prompt} Answer:"
-"""How a model without a chat template, BLIP-2, is asked."""
+"""The prompt format of a model without a chat template, BLIP-2."""
 
 
 class VisionLanguage:
-    """`blip2`, `medgemma`, `llava`, or `hf:ORG/NAME`: greedy, bfloat16 on a GPU, no repository's own code.
+    """`blip2`, `medgemma`, `llava`, or `hf:ORG/NAME`: greedy decoding, bfloat16 on a GPU, no code from repositories.
 
-    Weights are looked for in the local model folder, by name or by ORG/NAME, then in the hub's cache, then on the hub.
-    A repository stays at the commit that the cache holds, whatever the hub has since.
+    Weights are searched for in the local model folder (by name or ORG/NAME), in the hub's cache and on the hub. A
+    cached repository stays at the cached commit, whatever the hub has since.
     """
 
     reads_pixels = True
@@ -73,8 +73,8 @@ class VisionLanguage:
         self.settings: Mapping[str, Any] = MappingProxyType(settings | ({"padded": True} if self._crops else {}))
 
     def _loaded(self, source: Path | str, options: Options, dtype: torch.dtype) -> tuple[Any, Any, str]:
-        """Processor, model and revision. Raises InputError in one line: network, token, memory, or another kind of
-        model."""
+        """(processor, model, revision). Raises InputError with one line about network, token, memory, or an unsuitable
+        model; OSError if the disk is full."""
         token = hub.token()
         how: dict[str, Any] = {"dtype": dtype, "use_safetensors": True}
         if torch.cuda.is_available():
@@ -101,21 +101,21 @@ class VisionLanguage:
             raise InputError(
                 f"report model '{self.name}': its weights cannot be loaded ({one_line(error)}); fetch them anew"
             ) from error
-        except UNHAD as error:
+        except UNAVAILABLE as error:
             if full := disk_full(error):
                 raise full from None
-            raise self._unhad(error, source, shared.get("revision"), token) from error
+            raise self._unavailable(error, source, shared.get("revision"), token) from error
         except (ValueError, KeyError) as error:
             raise self._unknown(error) from error
         return processor, model.eval(), revision
 
-    def _unhad(self, error: Exception, source: Path | str, commit: str | None, token: str | None) -> InputError:
-        """Why the files are not to be had, and the way out."""
-        if "file named model.safetensors" in str(error):  # transformers says so too where the hub is away or refuses
+    def _unavailable(self, error: Exception, source: Path | str, commit: str | None, token: str | None) -> InputError:
+        """An error that says why the files are not available, and what to do."""
+        if "file named model.safetensors" in str(error):  # transformers also says so if the hub is down or refuses
             try:
                 if lacks_safetensors(source, commit, token):
                     return InputError(f"'{self.repo}' has no safetensors file, and pickled weights are not read")
-            except UNHAD as reason:
+            except UNAVAILABLE as reason:
                 error = reason
         if why := hub.refusal(error, self.repo):
             return InputError(why)
@@ -123,7 +123,8 @@ class VisionLanguage:
             return self._unknown(error)
         if isinstance(source, Path):
             return MissingWeightsError(
-                f"report model '{self.name}': {source} cannot be loaded ({one_line(error)}); copy the repository there anew"
+                f"report model '{self.name}': {source} cannot be loaded ({one_line(error)}); "
+                "copy the repository there again"
             )
         return MissingWeightsError(
             f"report model '{self.name}' ({self.repo}) is not on this machine and the hub cannot be reached "
@@ -132,14 +133,14 @@ class VisionLanguage:
         )
 
     def _unknown(self, error: Exception) -> InputError:
-        return InputError(f"'{self.repo}' is no image-text-to-text model that transformers knows: {one_line(error)}")
+        return InputError(f"'{self.repo}' is not an image-text-to-text model of transformers: {one_line(error)}")
 
     def _require_memory(self, gigabytes: float) -> None:
-        """Raises InputError that names what is needed, what there is, and a smaller model that fits."""
+        """Raises InputError, which names the memory needed, the free memory and an alternative, if it is too little."""
         if torch.cuda.is_available():
             free = torch.cuda.mem_get_info()[0] / 1e9
         else:
-            free = psutil.virtual_memory().available / 1e9  # cached files that would give way included
+            free = psutil.virtual_memory().available / 1e9  # includes file caches that can be released
         if free >= gigabytes:
             return
         scale = gigabytes / PUBLISHED[self.name].gigabytes
@@ -151,7 +152,7 @@ class VisionLanguage:
 
     @torch.inference_mode()
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
-        """One report for each case, all at once, greedily. Raises InputError where memory runs out."""
+        """One report for each case, all at once, by greedy decoding. Raises InputError if memory runs out."""
         began = time.perf_counter()
         torch.manual_seed(self.settings["seed"])
         given = self._given(cases, self._asked(prompt.text))
@@ -167,15 +168,15 @@ class VisionLanguage:
         return [{place: self._report(row, each) for place, row in enumerate(made)}]
 
     def _out_of_memory(self, count: int) -> str:
-        """That so many images at a time need more memory than there is, and what needs less."""
+        """A message for running out of memory with `count` images at a time, with an alternative that needs less."""
         if count > 1:
             return f"out of memory with {count} images at a time; try --batch-size {count // 2}"
         smaller = "choose a smaller model" if self.settings["quantise"] == 4 else "try --quantise 4, or a smaller model"
         return f"out of memory with one image at a time; {smaller}"
 
     def _given(self, cases: Sequence[Case], asked: str) -> Any:
-        """What the model reads: the cases' pictures with what is asked of each. A chat template may begin with the
-        token that the tokenizer puts first, too; a model is taught with one."""
+        """The model's input: the cases' images, each with the prompt. If the chat template already starts with the
+        tokenizer's first special token, the tokenizer does not add it again."""
         pictures = [shown(case.pixels) for case in cases if case.pixels is not None]
         if self._crops:
             pictures = [squared(picture, self.processor.image_processor.image_mean) for picture in pictures]
@@ -190,7 +191,7 @@ class VisionLanguage:
 
     @property
     def _crops(self) -> bool:
-        """Whether the processor cuts off what is outside the central square, as CLIP's does for LLaVA."""
+        """Whether the processor crops to the central square, as CLIP's does for LLaVA."""
         return bool(getattr(self.processor.image_processor, "do_center_crop", False))
 
     @property
@@ -198,7 +199,7 @@ class VisionLanguage:
         return getattr(self.processor, "chat_template", None) is not None
 
     def _asked(self, text: str) -> str:
-        """The prompt as the model was taught to be asked."""
+        """The prompt in the model's format."""
         if not self._chats:
             return QUESTION.format(prompt=text)
         content = [{"type": "image"}, {"type": "text", "text": text}]
@@ -219,52 +220,53 @@ class VisionLanguage:
 
 
 def number_type() -> torch.dtype:
-    """What a model computes in: bfloat16 on a GPU that can, else float32. Never float16, whose largest number Gemma 3's
-    activations exceed, so that it writes nothing."""
+    """The type that models compute in: bfloat16 on a GPU that supports it, else float32. Never float16: Gemma 3's
+    activations exceed its range, which gives empty reports."""
     return torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
 
 
 def quantised(bits: int, dtype: torch.dtype) -> BitsAndBytesConfig:
-    """Weights of 4 or 8 bits. Those of 4 are computed with in `dtype`, in float32 unless told; 8 follow the model."""
+    """Quantisation to 4 or 8 bits. With 4 bits `dtype` must be set explicitly for computing, since the default is
+    float32; with 8 bits the model's own type is used."""
     if bits == 4:
         return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype)
     return BitsAndBytesConfig(load_in_8bit=True)
 
 
 def gigabytes_in(source: Path | str) -> float:
-    """Size of the weights in a folder; without bound where they are still to be fetched."""
+    """Size of the weights in a folder, in 10^9 bytes; infinite if they are on the hub, whose size is not known."""
     if isinstance(source, str):
         return float("inf")
     return sum(file.stat().st_size for file in source.glob("*.safetensors")) / 1e9
 
 
 def local(models: Path | None, name: str, repo: str) -> Path | None:
-    """The model's folder below `models`, by its name here or by ORG/NAME."""
+    """The model's folder below `models`, by its short name or ORG/NAME; None if there is none."""
     folders = [models / name.removeprefix("hf:"), models / repo] if models else []
     return next((folder for folder in folders if (folder / "config.json").exists()), None)
 
 
 def commit_of(repo: str, token: str | None) -> str:
-    """The commit that the hub's cache holds; else the hub's latest, which is in the cache from then on.
+    """The commit in the hub's cache; else the hub's latest, which is cached from then on.
 
-    Raises what huggingface_hub and its client do where the hub does not answer or refuses.
+    Raises UNAVAILABLE errors if the hub does not answer or refuses.
     """
     config = try_to_load_from_cache(repo, "config.json")
     if not isinstance(config, str):
-        model_info(repo, timeout=10, token=token)  # fails at once, where a download tries for minutes
+        model_info(repo, timeout=10, token=token)  # fails fast, while a download would retry for minutes
         config = hf_hub_download(repo, "config.json", token=token)
     return Path(config).parent.name
 
 
 def lacks_safetensors(source: Path | str, commit: str | None, token: str | None) -> bool:
-    """Whether a folder, or a repository at that commit, holds no safetensors file that transformers reads. Raises as
-    commit_of does."""
+    """Whether a folder, or a repository at that commit, lacks a safetensors file that transformers reads. Raises as
+    `commit_of` does."""
     if isinstance(source, Path):
         return not any((source / name).exists() for name in SAFE)
     return not any(file_exists(source, name, revision=commit, token=token) for name in SAFE)
 
 
 def revision_of(folder: Path) -> str:
-    """The hash of a folder's configuration and weights."""
+    """A revision from the hash of a folder's configuration and weights."""
     files = [folder / "config.json", *sorted(folder.glob("*.safetensors"))]
     return f"local-{hashlib.sha256(''.join(map(file_sha256, files)).encode()).hexdigest()[:16]}"

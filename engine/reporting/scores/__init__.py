@@ -1,4 +1,5 @@
-"""How good a report is: by its keywords as earlier tools counted them, by what it really says, and by its form."""
+"""Report scores: keywords as in the original tool, what a report asserts, its form, and its similarity to a
+reference."""
 
 from engine.reporting.findings import read
 from engine.reporting.prompts import PromptStrategy, answered
@@ -8,26 +9,26 @@ from engine.reporting.scores.score import CaseFacts, Score
 from engine.reporting.scores.stance import STANCE_VALUES, against_classifier, stance
 
 VERSION = 4
-"""Raised when the same report scores differently."""
+"""Incremented when the same report gets other scores."""
 
 
 def score(text: str, strategy: PromptStrategy, known: CaseFacts) -> list[Score]:
-    """Every score of one report.
+    """All scores of one report.
 
-    stance: 1 pneumonia, .5 uncertain, 0 normal, None no position. stance_agreement: 1 where the stance is the label's,
-    else 0, an uncertain or missing stance included; None where the label is unknown. The others say for themselves what
-    they are.
+    stance: 1 pneumonia, .5 uncertain, 0 normal, None for no position. stance_agreement: 1 if the stance equals the
+    label, else 0, also for an uncertain or missing stance; None if the label is unknown. For the others see the
+    functions that compute them.
     """
-    said = answered(text, prompt=strategy.text)
-    mentions = read(said)
-    taken = stance(said)
+    answer = answered(text, prompt=strategy.text)
+    mentions = read(answer)
+    taken = stance(answer)
     value = STANCE_VALUES[taken]
     return [
         keyword_alignment(text, known.label),
         Score("stance", value, {"stance": taken}),
         Score("stance_agreement", None if known.label is None else float(value == known.label)),
         *against_classifier(value, known.called),
-        claims.unsupported(said, mentions, known),
+        claims.unsupported(answer, mentions, known),
         claims.contradictions(mentions),
         claims.laterality(mentions, known),
         form.asked_for(text, strategy),

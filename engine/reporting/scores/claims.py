@@ -1,4 +1,4 @@
-"""What a report claims: without support, against itself, and on the wrong side."""
+"""Scores of a report's claims: unsupported ones, contradictions, and laterality."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,12 +19,12 @@ HISTORY = re.compile(
 
 
 def unsupported(text: str, mentions: Sequence[Mention], known: CaseFacts) -> Score:
-    """How many claims rest on nothing the writer could know: a count, 0 or more.
+    """The number of unsupported claims, 0 or more.
 
-    Counted: pneumonia or a sign of it asserted where the image's label is normal; a finding asserted that the reference
-    report, where there is one, does not assert; measurements, which a film without a scale does not give; earlier
-    studies and clinical history, which no writer was shown. Findings that do not bear on pneumonia and have no
-    reference report to be held against are listed as unverified, not counted.
+    With a reference report, every asserted finding that it does not assert counts. Without one, asserted pneumonia and
+    signs of it count if the image's label is normal, and findings unrelated to pneumonia are only listed as unverified.
+    Measurements always count, because the images have no scale, and so do earlier studies and clinical history, because
+    no generator was shown any.
     """
     claimed = [mention for mention in mentions if mention.polarity == "present"]
     asserted = set()
@@ -52,10 +52,10 @@ def unsupported(text: str, mentions: Sequence[Mention], known: CaseFacts) -> Sco
 
 
 def contradictions(mentions: Sequence[Mention]) -> Score:
-    """How many findings the report both asserts and denies in the same place: a count.
+    """The number of findings that the report both asserts and negates in the same place.
 
-    Places are the same unless both are named and differ; a bilateral finding is on either side. An earlier state does
-    not contradict today's.
+    Places differ only if both are named and different; a bilateral finding is on either side. Historical mentions do
+    not contradict the current state.
     """
     found = {
         one.finding
@@ -75,17 +75,17 @@ def _meet(one: Mention, other: Mention) -> bool:
 
 
 def laterality(mentions: Sequence[Mention], known: CaseFacts) -> Score:
-    """Share of the sided claims of pneumonia and its signs that lie where the heatmap does: in [0, 1].
+    """The proportion of asserted mentions of pneumonia and its signs whose side agrees with the heatmap, in [0, 1].
 
-    A claim on one side counts where that side holds at least half of the heat, a bilateral one where each side holds at
-    least a quarter. None without a sided claim or without heat.
+    A one-sided mention agrees if that side has at least half of the heat, a bilateral one if each side has at least a
+    quarter. None without a mention with a side or without heat.
     """
     claimed = (m for m in mentions if m.polarity == "present" and m.tier in ("diagnosis", "sign"))
     return sides_of_heat([m.side for m in claimed if m.side], known.zones)
 
 
 def sides_of_heat(sides: Sequence[str], zones: Mapping[str, float]) -> Score:
-    """`laterality` of claims on these sides: right, left or bilateral. zones: as CaseFacts has them."""
+    """`laterality` for mentions with these sides (right, left or bilateral). zones: as in CaseFacts."""
     if not sides or not zones:
         return Score("laterality", None)
     heat = {side: sum(share for zone, share in zones.items() if zone.startswith(side)) for side in ("right", "left")}

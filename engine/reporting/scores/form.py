@@ -1,4 +1,4 @@
-"""Whether a report holds what was asked for, ends where it should and does not turn in circles."""
+"""Scores of a report's form: required elements, length, repetition and truncation."""
 
 import re
 
@@ -6,7 +6,7 @@ from engine.reporting.prompts import PromptStrategy
 from engine.reporting.scores.score import CaseFacts, Score
 
 GRAM = 4
-"""Words in a row that a repetition is counted by."""
+"""Length in words of the n-grams that repetition is measured by."""
 ENDS = re.compile(r"[.?!:;)\]}|*_`\"'’”]\s*$")
 STOPPED = re.compile(r"(?<!\d)[.?!](?:\s|$)")
 ITEM = re.compile(r"[\s>]*(?:[-*•–]|\d+[.)])\s")
@@ -15,11 +15,12 @@ LINKING = re.compile(
     r"|as|than|its?|this|these))\s*$",
     re.IGNORECASE,
 )
-"""What a sentence does not end with."""
+"""A last word that a complete sentence does not end with."""
 
 
 def asked_for(text: str, strategy: PromptStrategy) -> Score:
-    """Share of what the prompt demanded that the answer holds, in [0, 1]: sections, entries, verdict, length."""
+    """The proportion of the prompt's required elements (sections, entries, verdict, length) that the answer contains,
+    in [0, 1]; None if nothing is required."""
     held = strategy.check(text)
     missing = [name for name, here in held.items() if not here]
     return Score("format", sum(held.values()) / len(held) if held else None, {"missing": missing})
@@ -31,17 +32,17 @@ def words(text: str) -> Score:
 
 
 def repetition(text: str) -> Score:
-    """Share of the runs of four words that came before in the report, in [0, 1)."""
+    """The proportion of 4-grams of words that occurred earlier in the report, in [0, 1)."""
     spoken = re.findall(r"\w+", text.lower())
     runs = [tuple(spoken[at : at + GRAM]) for at in range(len(spoken) - GRAM + 1)]
     return Score("repetition", 1 - len(set(runs)) / len(runs) if runs else 0.0)
 
 
 def truncated(text: str, known: CaseFacts) -> Score:
-    """1 where the generator stopped at its length limit, or the text breaks off in mid-sentence; else 0.
+    """1 if the generator stopped at its length limit or the text breaks off in mid-sentence, else 0.
 
-    A last line of one to four words, such as a heading or a bare verdict, needs no full stop, nor does one of a text
-    that has none elsewhere, or of a list whose items have none, unless its last word asks for another.
+    A last line of up to four words, such as a heading or a bare verdict, needs no full stop. Unless it ends in a
+    linking word, neither does one in a text without full stops elsewhere, or in a list whose items have none.
     """
     return Score("truncated", float(known.cut or _breaks_off(text.rstrip())))
 

@@ -1,4 +1,4 @@
-"""Keyword alignment, as earlier tools scored reports."""
+"""Keyword alignment, the score of the original tool."""
 
 import re
 
@@ -26,15 +26,15 @@ KEYWORDS: dict[int, tuple[tuple[str, str], ...]] = {
         ("no abnormality", r"no (?:\w+ ){0,2}abnormalit\w+"),
     ),
 }
-"""Keywords that suit each label; each counts once however often it occurs."""
+"""Label -> (name, pattern) of the keywords that suit it; each counts once, however often it occurs."""
 
 
 def keyword_alignment(text: str, label: int | None) -> Score:
-    """Share of the keywords found in `text` that suit `label`, in [0, 1].
+    """The proportion of the keywords found in `text` that suit `label`, in [0, 1].
 
-    value = |suiting| / (|suiting| + |contrary|) over distinct keywords of KEYWORDS. None where the label is unknown or
-    no keyword occurs. Kept because earlier tools scored so; it looks at words and not at what is said: 'no pneumonia'
-    counts as a keyword of pneumonia. `stance` reads the sentence.
+    value = |suiting| / (|suiting| + |contrary|) over distinct keywords of KEYWORDS. None if the label is unknown or no
+    keyword occurs. Kept for comparison with the original tool; it does not see negation: 'no pneumonia' counts as a
+    keyword of pneumonia. `stance` does.
     """
     if label is None:
         return Score("keyword_alignment", None)

@@ -1,4 +1,4 @@
-"""How near a report comes to one that a person wrote: BLEU, ROUGE-L and chrF, by the libraries that define them."""
+"""Similarity of a report to a reference report: BLEU, ROUGE-L and chrF, by their standard libraries."""
 
 from functools import cache
 from typing import Any

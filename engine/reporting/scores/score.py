@@ -1,4 +1,4 @@
-"""What a score is, and what a report is scored against."""
+"""A score, and the facts that a report is scored against."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Score:
-    """One score of one report. value: None where it is unknown. detail: what it rests on, as JSON."""
+    """One score of one report. value: None if unknown. detail: what it is based on, as JSON values."""
 
     metric: str
     value: float | None
@@ -16,9 +16,9 @@ class Score:
 
 @dataclass(frozen=True)
 class CaseFacts:
-    """What is known of the image beside its report; None or empty where it is not.
+    """Known facts about the image and its report; None or empty if unknown.
 
-    label: 1 pneumonia, 0 normal. called: whether the classifier calls pneumonia. zones: share of the heatmap in each
+    label: 1 pneumonia, 0 normal. called: whether the classifier predicts pneumonia. zones: share of the heatmap in each
     lung zone ('right_lower' and so on), summing to 1. reference: a report by a person. cut: whether the generator
     stopped at its length limit.
     """

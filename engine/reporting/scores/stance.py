@@ -1,4 +1,4 @@
-"""The stance a report takes on pneumonia, negation understood."""
+"""A report's stance on pneumonia, with negation taken into account."""
 
 import re
 from collections.abc import Iterable
@@ -19,15 +19,15 @@ STANCE_VALUES: dict[Stance, float | None] = {"pneumonia": 1.0, "uncertain": 0.5,
 
 
 OVER = re.compile(r"\b(?:resol(?:ved|ution)|clear(?:ed|ing|ance)|disappeared|gone|no longer)\b", re.IGNORECASE)
-"""What a sentence says of a disease that was there and is no more; 'a history of' it leaves today open."""
+"""Words for a disease that is over; 'a history of' it, in contrast, leaves the current state open."""
 
 
 def stance(text: str) -> Stance:
-    """What the report says about pneumonia, negation understood; 'none' where it takes no position.
+    """The report's stance on pneumonia; 'none' if it takes no position.
 
-    The impression speaks for the report where there is one, and the first entry for a ranked differential; where these
-    are silent the whole text is read. Within that text the disease outranks its signs, which outrank words for health:
-    present or uncertain signs make a stance only where the disease itself is not judged.
+    The impression, if there is one, and then the first entry of a ranked differential are read first; if they give no
+    stance, the whole text is read. Within a text, statements about the disease take precedence over its signs, and
+    those over words for normality.
     """
     for region in _regions(answered(text)):
         taken = _stance([_today(mention, region) for mention in read(region)])
@@ -37,10 +37,12 @@ def stance(text: str) -> Stance:
 
 
 def against_classifier(taken: float | None, called: bool | None) -> list[Score]:
-    """How a stance, one of STANCE_VALUES' values, stands to a classifier's call of pneumonia; None where it made none.
+    """Scores of a stance against the classifier's prediction.
 
-    classifier_agreement: 1 where the stance is the call's, else 0, an uncertain or missing stance included.
-    classifier_opposition: how far it lies from the call, 0 on its side, .5 uncertain, 1 on the other; None without one.
+    taken: a value of STANCE_VALUES. called: whether the classifier predicts pneumonia; without a prediction (None) both
+    scores are None. classifier_agreement: 1 if the stance equals the prediction, else 0, also for an uncertain or
+    missing stance. classifier_opposition: the distance between them, 0 for agreement, .5 for an uncertain stance, 1 for
+    the opposite; None without a stance.
     """
     agrees = None if called is None else float(taken == float(called))
     opposed = None if taken is None or called is None else abs(taken - called)
@@ -58,7 +60,7 @@ def _regions(text: str) -> Iterable[str]:
 
 
 def _today(mention: Mention, text: str) -> Mention:
-    """The mention, absent where its clause says that it was there and is over."""
+    """The mention; a historical one becomes absent if its clause says that the finding is over."""
     if mention.polarity != "historical":
         return mention
     clause = re.split(r"[.;\n]", text[: mention.start])[-1] + re.split(r"[.;\n]", text[mention.start :])[0]
