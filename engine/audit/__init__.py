@@ -1,1 +1,1 @@
-"""What a classifier may be distrusted for: explanations that explain nothing, shortcuts, slices that fail."""
+"""Auditing a classifier: faithfulness of its heatmaps, shortcuts, and slices with high error rates."""

@@ -1,4 +1,4 @@
-"""What a reader is told of an audit: a Markdown report, its values beside what they mean."""
+"""The audit as a Markdown report: values, and how to interpret them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,62 +11,64 @@ from engine.retrieval.duplicates import BITS, NEAR
 from engine.tables import markdown_table, number, plain, span
 
 GROUPS = {
-    "called_pneumonia": "called pneumonia",
-    "called_normal": "called normal",
-    "false_alarms": "false alarms (FP)",
-    "misses": "misses (FN)",
+    "called_pneumonia": "predicted pneumonia",
+    "called_normal": "predicted normal",
+    "false_alarms": "false positives (FP)",
+    "misses": "false negatives (FN)",
 }
 SANITY = {
-    "head": "new weights in the head",
-    "network": "new weights everywhere",
+    "head": "randomised head",
+    "network": "randomised network",
     "another image": "another image's map",
 }
 SANITY_TEXT = f"""
-The weights are drawn anew and the maps compared with the trained classifier's (Adebayo et al. 2018). Maps that stay
-alike show edges, not what was learned. The check is passed where the rank correlation under new weights everywhere lies
-below {SIMILAR} with its whole interval. How alike the maps of two different images are stands beside it.
+Weights are replaced by random ones and the maps compared with the trained classifier's (Adebayo et al. 2018). Maps that
+stay similar show edges, not what was learned. The check is passed if the whole interval of the rank correlation with
+the maps of the randomised network is below {SIMILAR}. The similarity of two different images' maps is given for
+comparison.
 """
 FAITHFULNESS_TEXT = """
-Pixels are deleted (made the image's mean grey) or inserted (into a blurred copy) in 20 steps, hottest first, and the
-area under the probability's curve is taken (Petsiuk et al. 2018). Deleting what matters makes the probability fall
-early: a small area. Inserting it makes it rise early: a large one. The random order has pieces as large as the
-heatmap's cells; the centre order starts in the middle of every image alike. A gain above 0 favours the heatmap and is
-measured image by image. Heatmaps are evidence for pneumonia, so images called pneumonia are the fair test.
+Pixels are deleted (set to the image's mean grey) or inserted (into a blurred copy) in 20 steps, hottest first, and the
+area under the curve of the probability is computed (Petsiuk et al. 2018). Deleting what matters makes the probability
+fall early: a small area. Inserting it makes the probability rise early: a large area. The random order has patches as
+large as the heatmap's cells; the centre order starts at the centre of every image. A gain above 0 favours the heatmap;
+gains are computed image by image. Heatmaps show evidence for pneumonia, so images predicted pneumonia are the fair
+test.
 """
 ENDS = ("as it is", "grey", "blurred")
 ENDS_TEXT = """
-Where the curves end: the image with nothing deleted, with everything deleted, and before anything is inserted. Where an
-image without content is called pneumonia too, the curves have little room, and so little to say.
+The ends of the curves: the image with nothing deleted, with everything deleted, and before anything is inserted. If an
+image without content is predicted pneumonia too, the curves have little range, and so little meaning.
 """
 FRAME_TEXT = """
-The share of each map's heat in the outer 10 % of the image, where little lung is and markers, time stamps and film
-edges are. An even map has {even} there.
+The share of each map's heat in the outer 10 % of the image, which contains little lung but markers, time stamps and
+film edges. A uniform map has {even} there.
 """
 SHORTCUT_TEXT = """
-A probe sees one thing alone; nothing in it is tuned. Out of fold: the mean over patient-grouped folds of the images
-that probes are fitted on: those the classifier learned from or, of imported predictions, the other labelled images. An
-interval above .5 means that a classifier could use the same thing in place of disease. Frame: the outer 10 % with the
-inside made grey, as pixels and as features of a frozen ImageNet network. Image size: width and height. File size:
-bytes, which follow what is in the picture too. Image statistics: mean, standard deviation and percentiles of the whole
-image's greys, which disease changes too. Classifier: the audited one itself, with all but the frame, or the frame,
-made grey.
+A probe is a small model that sees only one property of the image; none is tuned. Out of fold: the mean over
+patient-grouped folds of the images that probes are fitted on, which are the training images or, for imported
+predictions, the other labelled images. An interval above .5 means that a classifier could use this property instead of
+disease. Frame: the outer 10 % with the inside made grey, as pixels and as features of a frozen ImageNet network. Image
+size: width and height. File size: bytes, which also depend on the image's content. Image statistics: mean, standard
+deviation and percentiles of all grey levels, which disease also changes. Classifier: the audited one itself, with
+everything but the frame, or the frame, made grey.
 """
 RELIANCE_TEXT = """
 Rank correlation (Spearman) of the classifier's output with a probe's score among images of one label, averaged over the
-two labels by their number of images. A classifier that makes no use of what a probe sees has 0 (equalised odds; Hardt
-et al. 2016). The reverse does not follow: severe disease can change what a probe sees, such as how a patient lies or
-how bright the whole image is. Intervals are not adjusted for the number of probes.
+two labels weighted by their number of images. It is 0 for a classifier that makes no use of what a probe sees
+(equalised odds; Hardt et al. 2016). The reverse does not follow: severe disease can change what a probe sees, such as
+the patient's position or the overall brightness. Intervals are not adjusted for the number of probes.
 """
 NEIGHBOURS_TEXT = f"""
-Nearest by the classifier's own features (cosine). Near-duplicates are images whose {BITS}-bit perceptual hashes differ
-in {NEAR} bits at most. Label agreement: the share of the five nearest training images that carry the image's own label;
-where failures agree little, the classifier sees them among the other class.
+Nearest neighbours by the classifier's own features (cosine). Near-duplicates are images whose {BITS}-bit perceptual
+hashes differ in at most {NEAR} bits. Label agreement: the share of the five nearest training images with the image's
+own label; if it is low among failures, the classifier places them among the other class.
 """
 SLICES_TEXT = """
-Images of one label are clustered by their looks (k-means on frozen ImageNet features), which know nothing of the
-classifier's errors. Intervals are Wilson's, with patients in the place of images. p: Fisher's exact test that more
-of its images fail than of the rest of its label's, of counts divided by their design effect, since images of one
-patient are not independent (Rao & Scott 1992); corrected by Holm for the number of slices.
+Images of one label are clustered by appearance (k-means on frozen ImageNet features), independently of the classifier's
+errors. Intervals are Wilson's, with patients as trials. p: Fisher's exact test that the slice has a higher error rate
+than the rest of its label, on counts divided by their design effect, since images of one patient are not independent
+(Rao & Scott 1992); adjusted by Holm's method for the number of slices.
 """
 
 
@@ -85,7 +87,7 @@ class SliceRow:
 
 @dataclass(frozen=True)
 class Duplicate:
-    """A judged image and its near-duplicate in training, by the names of their files."""
+    """An evaluated image and its near-duplicate in training, by file name. hash_distance: in bits."""
 
     image: str
     training: str
@@ -106,11 +108,15 @@ def audit_report(
     replicates: int,
     synthetic: bool,
 ) -> str:
-    """values, out_of_fold: intervals by metric name and slice. pictures: files beside the report."""
-    said = [f"- **{plain(name.capitalize())}**: {plain(sentence)}." for name, sentence in verdicts.items()]
-    said += [f"- **Not answered**: {plain(reason)}" for reason in skipped]
+    """The report as Markdown.
+
+    values, out_of_fold: intervals by (metric name, slice). verdicts: see engine.audit.verdicts. skipped: reasons for
+    questions without an answer. facts: about the run. pictures: image files beside the report.
+    """
+    answers = [f"- **{plain(name.capitalize())}**: {plain(sentence)}." for name, sentence in verdicts.items()]
+    answers += [f"- **Not answered**: {plain(reason)}" for reason in skipped]
     sections = [
-        Section("In short", ["\n".join(said) or "Nothing was answered."]),
+        Section("In short", ["\n".join(answers) or "Nothing was answered."]),
         Section("Do the heatmaps change with the weights?", [SANITY_TEXT.strip(), _sanity(values)]),
         Section(
             "Do the heatmaps show what matters?",
@@ -190,7 +196,7 @@ def _probes(values: Values, out_of_fold: Values) -> str:
         (name, *_cells(out_of_fold.get(("probe_auc", name))), *_cells(values.get(("probe_auc", name))))
         for name in names
     ]
-    heads = ("probe", "AUC out of fold", "95 % interval", "n", "AUC judged", "95 % interval", "n")
+    heads = ("probe", "AUC out of fold", "95 % interval", "n", "AUC on evaluation data", "95 % interval", "n")
     return markdown_table(heads, rows) if rows else ""
 
 
@@ -228,5 +234,5 @@ def _slices(slices: Sequence[SliceRow]) -> str:
 
 
 def _cells(interval: Interval | None) -> tuple[str, str, str]:
-    """Value, interval and n; empty where it was not measured."""
+    """Value, interval and n as text; empty if it was not measured."""
     return ("", "", "") if interval is None else (number(interval.value), span(interval), f"{interval.n:,}")

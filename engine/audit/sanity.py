@@ -1,4 +1,4 @@
-"""Whether heatmaps depend on what was learned: maps after the weights were drawn anew (Adebayo et al. 2018)."""
+"""Sanity check of heatmaps: whether they change when weights are randomised (Adebayo et al. 2018)."""
 
 import copy
 from collections.abc import Iterator, Mapping
@@ -16,16 +16,17 @@ T = TypeVar("T")
 
 Part = Literal["head", "network"]
 PARTS: tuple[Part, ...] = ("head", "network")
-"""What is drawn anew, from the output down: fully connected layers and linear scores; then the convolutions too."""
+"""The parts to randomise, from the output down: linear layers and linear scores; then the convolutions too."""
 C1, C2 = 0.01**2, 0.03**2
 """SSIM's constants for values in [0, 1] (Wang et al. 2004, section III.B)."""
 
 
 def randomised(classifier: T, part: Part, *, seed: int) -> T:
-    """A copy of the classifier whose `part` has new weights: normal with variance 2 / fan-in (He et al. 2015), no bias.
+    """A copy of the classifier with random weights in `part`: normal with variance 2 / fan-in (He et al. 2015), zero
+    biases.
 
-    classifier: any object that holds its weights as torch modules, or as tensors named *.weights in a mapping (linear
-    scores), in attributes, lists or mappings.
+    classifier: any object with weights in torch modules, or in tensors named *.weights in a mapping (linear scores),
+    reachable through attributes, lists or mappings.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -47,8 +48,8 @@ def randomised(classifier: T, part: Part, *, seed: int) -> T:
 
 
 def holders(thing: Any) -> Iterator[nn.Module | Mapping[Any, Any]]:
-    """Every torch module and every mapping reachable from the object's attributes and containers, each once; cached
-    properties are attributes too."""
+    """Every torch module and mapping reachable through the object's attributes and containers, each once; includes
+    cached properties."""
     seen: set[int] = set()
     waiting = [thing]
     while waiting:
@@ -67,9 +68,9 @@ def holders(thing: Any) -> Iterator[nn.Module | Mapping[Any, Any]]:
 
 
 def rank_correlation(ours: Maps, theirs: Maps) -> Values:
-    """Spearman's rank correlation of the maps' cells, image by image: (n, h, w) twice -> (n,) in [-1, 1].
+    """Spearman's rank correlation of the maps' cells, image by image: twice (n, h, w) -> (n,) in [-1, 1].
 
-    NaN where a map is the same everywhere, and so ranks nothing.
+    NaN if a map is constant.
     """
     first, second = (_centred(rankdata(maps.reshape(len(maps), -1), axis=1)) for maps in (ours, theirs))
     size = np.sqrt((first**2).sum(1) * (second**2).sum(1))
@@ -77,7 +78,8 @@ def rank_correlation(ours: Maps, theirs: Maps) -> Values:
 
 
 def structural_similarity(ours: Maps, theirs: Maps) -> Values:
-    """SSIM (Wang et al. 2004, equation 13) of maps in [0, 1], with the whole map as its one window: (n,) in [-1, 1]."""
+    """SSIM (Wang et al. 2004, equation 13) of maps in [0, 1], with the whole map as a single window: (n,) in [-1,
+    1]."""
     first, second = (maps.reshape(len(maps), -1).astype(np.float64) for maps in (ours, theirs))
     means = first.mean(1), second.mean(1)
     cross = (_centred(first) * _centred(second)).mean(1)

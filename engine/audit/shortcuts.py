@@ -1,7 +1,7 @@
-"""What tells pneumonia from normal besides findings: the outer frame, the file's size, plain image statistics.
+"""Shortcuts: properties other than findings that predict pneumonia, such as the outer frame, file size or statistics.
 
-A probe is a small model that sees such a thing alone. Where it does better than chance, a classifier can learn the same
-from it instead of disease (Zech et al. 2018; Geirhos et al. 2020).
+A probe is a small model that sees only one such property. If it does better than chance, a classifier could learn from
+that property instead of disease (Zech et al. 2018; Geirhos et al. 2020).
 """
 
 from collections.abc import Callable
@@ -23,24 +23,25 @@ Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 COARSE = 40
-"""Side that a picture is made for the pixels of its frame, which is then 4 pixels wide."""
+"""Side in pixels that images are resized to for `frame_pixels`; the frame is then 4 pixels wide."""
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 STATISTICS = ("mean", "deviation", *(f"percentile {share}" for share in PERCENTILES))
 
 
 @dataclass(frozen=True)
 class ProbeScores:
-    """A probe's scores, higher is more likely pneumonia: of the training images out of fold (n,), of the test (m,)."""
+    """A probe's scores, higher is more likely pneumonia: out of fold for training images (n,), and for test images
+    (m,)."""
 
     out_of_fold: Floats
     fold: NDArray[np.intp]
-    """(n,), the fold that held the image out: scores of two folds come from two models and are not to be ranked
-    together, which would put weak probes below chance (Airola et al. 2011)."""
+    """(n,), the fold in which the image was held out: scores of different folds come from different models and must not
+    be pooled, which would put weak probes below chance (Airola et al. 2011)."""
     test: Floats
 
 
 def frame_mask(side: int) -> NDArray[np.bool_]:
-    """Which pixels of a square picture lie in its outer frame: bool (side, side)."""
+    """Which pixels of a square image lie in its outer frame: bool (side, side)."""
     mask = np.ones((side, side), dtype=bool)
     wide = round(FRAME * side)
     mask[wide : side - wide, wide : side - wide] = False
@@ -48,17 +49,17 @@ def frame_mask(side: int) -> NDArray[np.bool_]:
 
 
 def only_frame(pixels: Pixels) -> Pixels:
-    """The pictures, uint8 (n, s, s), with everything but the frame replaced by the frame's mean grey."""
+    """The images, uint8 (n, s, s), with everything but the frame replaced by the frame's mean grey."""
     return _kept(pixels, frame_mask(pixels.shape[1]))
 
 
 def without_frame(pixels: Pixels) -> Pixels:
-    """The pictures, uint8 (n, s, s), with the frame replaced by the mean grey of all the rest."""
+    """The images, uint8 (n, s, s), with the frame replaced by the mean grey of the rest."""
     return _kept(pixels, ~frame_mask(pixels.shape[1]))
 
 
 def frame_pixels(pixels: Pixels) -> NDArray[np.float32]:
-    """The frame's pixels of each picture made 40 x 40: uint8 (n, s, s) -> float32 (n, 576) in [0, 1]."""
+    """The frame's pixels of each image resized to 40 x 40: uint8 (n, s, s) -> float32 (n, 576) in [0, 1]."""
     mask = frame_mask(COARSE)
     size = (COARSE, COARSE)
     made = np.empty((len(pixels), int(mask.sum())), dtype=np.float32)
@@ -68,19 +69,19 @@ def frame_pixels(pixels: Pixels) -> NDArray[np.float32]:
 
 
 def statistics(pixels: Pixels) -> NDArray[np.float32]:
-    """Mean, standard deviation and percentiles of each picture's greys: uint8 (n, s, s) -> float32 (n, 9)."""
+    """Mean, standard deviation and percentiles of each image's grey levels: uint8 (n, s, s) -> float32 (n, 9)."""
     flat = pixels.reshape(len(pixels), -1)
     spread = np.percentile(flat, PERCENTILES, axis=1).T if len(flat) else np.empty((0, len(PERCENTILES)))
     return np.column_stack([flat.mean(1), flat.std(1), spread]).astype(np.float32)
 
 
 def linear(seed: int) -> Any:
-    """For many numbers of one kind: logistic regression on standardised columns, strongly regularised."""
+    """A probe for many features of one kind: strongly regularised logistic regression on standardised features."""
     return make_pipeline(StandardScaler(), LogisticRegression(C=0.01, max_iter=1000, random_state=seed))
 
 
 def boosted(seed: int) -> Any:
-    """For few numbers of different kinds: gradient boosted trees."""
+    """A probe for few features of different kinds: gradient-boosted trees."""
     return HistGradientBoostingClassifier(max_iter=100, max_leaf_nodes=8, learning_rate=0.1, random_state=seed)
 
 
@@ -94,10 +95,11 @@ def probe(
     folds: int = 5,
     seed: int = 0,
 ) -> ProbeScores:
-    """Score training images (n, d) by probes that saw none of their patients, and test images (m, d) by one of all.
+    """Scores of training images (n, d) out of fold by patient, and of test images (m, d) by a probe fitted on all
+    training images.
 
-    labels: (n,), 0 or 1. Nothing is tuned, so the test split chooses nothing.
-    Raises InputError where a class has fewer patients than there are folds.
+    labels: (n,), 0 or 1. Nothing is tuned, so the test split has no influence on the probe.
+    Raises InputError if a class has fewer patients than there are folds.
     """
     truth = np.asarray(labels)
     dealt = grouped_folds(truth, np.asarray(patients), folds=folds, seed=seed)
@@ -113,6 +115,6 @@ def _scores(fitted: Any, rows: NDArray[np.floating]) -> Floats:
 
 
 def _kept(pixels: Pixels, mask: NDArray[np.bool_]) -> Pixels:
-    """The pictures where `mask` is true; elsewhere each one's mean grey over the mask."""
+    """The images where `mask` is true, and elsewhere each image's mean grey over the mask."""
     greys = np.rint(pixels[:, mask].mean(1)).astype(np.uint8)
     return np.where(mask, pixels, greys[:, None, None])

@@ -1,7 +1,7 @@
-"""Which kinds of image a classifier fails on: images clustered by their looks, each cluster with its error rate.
+"""Slices that a classifier fails on: images clustered by appearance, each cluster with its error rate.
 
-The clusters know nothing of the classifier's errors, so that their rates may be trusted; methods that look for errors
-(Domino, Eyuboglu et al. 2022) find more, and need a second test set to say how often.
+Clustering does not use the classifier's errors, so the error rates are not biased by selection; methods that search for
+errors (Domino, Eyuboglu et al. 2022) find more, but need a second test set to estimate error rates.
 """
 
 from collections.abc import Mapping
@@ -20,19 +20,20 @@ Floats = NDArray[np.float64]
 
 LABELS = {0: "normal", 1: "pneumonia"}
 IMAGES, MOST = 30, 6
-"""A label is cut into one slice for about so many images, and into so many at most."""
+"""Number of images per slice, and maximum number of slices per label."""
 DIMENSIONS = 32
-"""Of the principal components that are clustered."""
+"""Maximum number of principal components used for clustering."""
 NOTABLE = 0.5
-"""Difference of means, in standard deviations of the label's images, from which on a description tells it; Cohen 1988
-calls it medium."""
-TOLD = 3
-"""Differences that a description tells."""
+"""Minimum difference of means, in standard deviations of the label's images, for a description to mention it; a medium
+effect by Cohen 1988."""
+MOST_DIFFERENCES = 3
+"""Maximum number of differences in a description."""
 
 
 @dataclass(frozen=True)
 class Slice:
-    """A slice: its images' rows, all of one label, and how many of them the classifier gets wrong."""
+    """A cluster of images of one label. rows: of its images. patients, failures: numbers of patients, and of images the
+    classifier gets wrong. rate: error rate."""
 
     name: str
     label: int
@@ -42,10 +43,10 @@ class Slice:
     rate: float
     low: float
     high: float
-    """95 % Wilson interval, with patients in the place of images."""
+    """low, high: 95 % Wilson interval of the error rate, with patients as trials."""
     p_value: float
-    """Fisher's exact test, one-sided, that more of the slice's images fail than of the rest of its label's, of counts
-    divided by their design effect, see `_effective`; Holm-corrected."""
+    """One-sided Fisher's exact test that the error rate is higher than in the rest of the label, on counts divided by
+    their design effect, see `_effective`; Holm-adjusted."""
     description: str
 
 
@@ -59,11 +60,11 @@ def find_slices(
     names: Mapping[str, ArrayLike],
     seed: int = 0,
 ) -> list[Slice]:
-    """Every image in one slice, those with the highest error rates first.
+    """All slices, highest error rate first; every image is in exactly one.
 
-    features: (n, d), of the images' looks. labels: (n,), 0 or 1. failed: bool (n,). patients: (n,) keys.
-    numbers: facts that descriptions compare, (n,) each, NaN where unknown. names: facts that they count, (n,) each, ""
-    where unknown.
+    features: (n, d), of the images' appearance. labels: (n,), 0 or 1. failed: bool (n,). patients: (n,) keys. numbers:
+    numeric facts for descriptions, (n,) each, NaN if unknown. names: categorical facts for descriptions, (n,) each, ""
+    if unknown.
     """
     truth, wrong, keys = np.asarray(labels), np.asarray(failed, dtype=bool), np.asarray(patients)
     found = []
@@ -76,13 +77,13 @@ def find_slices(
             low, high = wilson(rate, people)
             rest = np.setdiff1d(of_label, rows)
             p_value = _p_value(_effective(keys[rows], wrong[rows]), _effective(keys[rest], wrong[rest]))
-            said = described(rows, rest, numbers, names)
-            found.append(Slice("", int(label), rows, people, errors, rate, low, high, p_value, said))
+            description = described(rows, rest, numbers, names)
+            found.append(Slice("", int(label), rows, people, errors, rate, low, high, p_value, description))
     return _named(found)
 
 
 def clusters(features: NDArray[np.floating], *, seed: int) -> list[NDArray[np.intp]]:
-    """Rows (n, d) in groups by k-means on their principal components: one for 30 rows, 6 at most."""
+    """Clusters of the rows of features (n, d), by k-means on their principal components: one per 30 rows, at most 6."""
     wanted = int(np.clip(len(features) // IMAGES, 1, MOST))
     if wanted == 1:
         return [np.arange(len(features))]
@@ -97,21 +98,21 @@ def described(
     numbers: Mapping[str, ArrayLike],
     names: Mapping[str, ArrayLike],
 ) -> str:
-    """How the slice's facts differ from the rest of its label: the most frequent names, the largest differences."""
-    said = []
+    """A description of a slice: its most frequent names, and its largest differences from the rest of its label."""
+    parts = []
     for what, values in names.items():
         known = [name for name in np.asarray(values)[rows].tolist() if name]
         if known:
             top = max(sorted(set(known)), key=known.count)
-            said.append(f"{what} {top.replace('_', ' ')} in {known.count(top) / len(rows):.0%} of the films")
+            parts.append(f"{what} {top.replace('_', ' ')} in {known.count(top) / len(rows):.0%} of the films")
     apart = {what: _difference(np.asarray(values, dtype=np.float64), rows, rest) for what, values in numbers.items()}
     notable = sorted((-abs(by), what, by) for what, by in apart.items() if abs(by) >= NOTABLE)
-    said += [f"{'higher' if by > 0 else 'lower'} {what} ({by:+.1f} SD)" for _, what, by in notable[:TOLD]]
-    return "; ".join(said) or "like the rest of its label"
+    parts += [f"{'higher' if by > 0 else 'lower'} {what} ({by:+.1f} SD)" for _, what, by in notable[:MOST_DIFFERENCES]]
+    return "; ".join(parts) or "like the rest of its label"
 
 
 def _difference(values: Floats, rows: NDArray[np.intp], rest: NDArray[np.intp]) -> float:
-    """Means of `rows` less those of `rest`, in standard deviations of both together; 0 where that is not known."""
+    """The mean over `rows` minus that over `rest`, in standard deviations of both together; 0 if unknown."""
     ours, theirs = values[rows][np.isfinite(values[rows])], values[rest][np.isfinite(values[rest])]
     if not len(ours) or not len(theirs):
         return 0.0
@@ -120,10 +121,10 @@ def _difference(values: Floats, rows: NDArray[np.intp], rest: NDArray[np.intp]) 
 
 
 def _effective(patients: NDArray[np.str_], wrong: NDArray[np.bool_]) -> tuple[int, int]:
-    """How many images fail and how many do not, each divided by the design effect: how many times the variance of the
-    failure rate is what it were if images of one patient were independent, 1 at least (Rao & Scott 1992, Biometrics
-    48:577). Where all fail or none does that is not known, and patients count instead of images.
+    """(failures, successes), each divided by the design effect and rounded (Rao & Scott 1992, Biometrics 48:577).
 
+    The design effect is the variance of the failure rate relative to that of independent images, at least 1. If all
+    images fail or none does it cannot be estimated, and patients are counted instead of images.
     patients: (n,) keys. wrong: bool (n,).
     """
     _, member, films = np.unique(patients, return_inverse=True, return_counts=True)
@@ -143,7 +144,7 @@ def _p_value(ours: tuple[int, int], theirs: tuple[int, int]) -> float:
 
 
 def _named(found: list[Slice]) -> list[Slice]:
-    """The slices by falling error rate, named by label and letter, their p-values corrected."""
+    """The slices by descending error rate, named by label and letter, with Holm-adjusted p-values."""
     corrected = holm([one.p_value for one in found])
     ranked = sorted(zip(found, corrected, strict=True), key=lambda pair: (-pair[0].rate, int(pair[0].rows[0])))
     letters = {label: iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for label in LABELS}

@@ -1,4 +1,4 @@
-"""What the measured values of an audit come to, in a sentence each: what the intervals allow to say, and no more."""
+"""The conclusions of an audit, one clause per question, limited to what the intervals support."""
 
 import math
 from collections.abc import Mapping
@@ -7,42 +7,49 @@ from engine.metrics.bootstrap import Interval
 from engine.tables import number, span
 
 SIMILAR = 0.5
-"""Mean rank correlation from which on a map without the learned weights counts as the same map. Ours: Adebayo et al.
-2018 set no limit and show curves."""
+"""Mean rank correlation from which maps with random weights count as the same as the trained ones'. Our own choice:
+Adebayo et al. 2018 set no limit and show curves."""
 EMPTY = 0.5
-"""Probability of an image without content from which on deleting or inserting pixels has little to show."""
+"""Probability of an image without content from which deletion and insertion curves mean little."""
 CHANCE = 0.5
-"""Of an AUC."""
+"""Chance level of an AUC."""
 MEASURED_ON = "called_pneumonia"
-"""The group that deletion and insertion are judged on: heatmaps are evidence for pneumonia."""
+"""The group that deletion and insertion are assessed on, because heatmaps show evidence for pneumonia."""
 GAINS = {"deletion": "deleting by heat", "insertion": "inserting by heat"}
-SAID = {"better": "better than", "worse": "worse than", "no different": "no different from", "unknown": "not told from"}
+COMPARED = {
+    "better": "better than",
+    "worse": "worse than",
+    "no different": "no different from",
+    "unknown": "not told from",
+}
 
 Values = Mapping[tuple[str, str], Interval]
-"""Intervals by metric name and slice, of the split that the classifier is judged on."""
+"""Intervals by (metric name, slice), on the split that the classifier is evaluated on."""
 
 
 def verdicts(values: Values) -> dict[str, str]:
-    """A sentence for each question that was answered, by what it is about."""
-    said = {
+    """Question -> clause, for each question that was answered."""
+    clauses = {
         "sanity": _sanity(values),
         "faithfulness": _faithfulness(values),
         "shortcuts": _shortcuts(values),
         "reliance": _reliance(values),
         "near-duplicates": _duplicates(values),
     }
-    return {name: sentence for name, sentence in said.items() if sentence}
+    return {name: clause for name, clause in clauses.items() if clause}
 
 
 def sanity_verdict(similarity: Interval) -> str:
-    """passed where maps under new weights are other maps, below .5 with the whole interval, else failed; or unknown."""
+    """passed if the whole interval of the similarity to maps with random weights is below SIMILAR, else failed;
+    unknown without an interval."""
     if not math.isfinite(similarity.high):
         return "unknown"
     return "passed" if similarity.high < SIMILAR else "failed"
 
 
 def sign(gain: Interval) -> str:
-    """better, worse or no different, as the interval leaves 0.000 out or not; unknown where there is none."""
+    """better or worse if the interval, rounded to three decimals, excludes 0, else no different; unknown without
+    one."""
     if not math.isfinite(gain.low):
         return "unknown"
     return "better" if round(gain.low, 3) > 0 else "worse" if round(gain.high, 3) < 0 else "no different"
@@ -61,7 +68,7 @@ def _faithfulness(values: Values) -> str:
         for order in ("random", "centre"):
             gain = values.get((f"{mode}_gain", f"over {order}, {MEASURED_ON}"))
             if gain is not None:
-                parts.append(f"{what} is {SAID[sign(gain)]} {order} order (gain {_shown(gain)})")
+                parts.append(f"{what} is {COMPARED[sign(gain)]} {order} order (gain {_shown(gain)})")
     for picture in ("grey", "blurred"):
         alone = values.get(("occluded_probability", f"{picture}, {MEASURED_ON}"))
         if parts and alone is not None and alone.value >= EMPTY:

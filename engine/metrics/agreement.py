@@ -1,8 +1,7 @@
-"""How far readers agree beyond chance: Cohen's kappa, Fleiss' kappa and Krippendorff's alpha.
+"""Inter-reader agreement beyond chance: Cohen's kappa, Fleiss' kappa and Krippendorff's alpha.
 
-Each is a statistic of weighted images, for `bootstrap.cluster_bootstrap`; its value is that of weights of 1. All are 1
-where everybody agrees, 0 where they agree as often as chance would have it, and NaN where only one category occurs,
-which leaves nothing to agree on.
+Each is a statistic of weighted images, for `bootstrap.cluster_bootstrap`; weights of 1 give the value for the sample.
+All are 1 for complete agreement, 0 for agreement as expected by chance, and NaN if only one category occurs.
 """
 
 import numpy as np
@@ -15,7 +14,7 @@ from engine.metrics.bootstrap import Floats, Statistic
 def cohen(first: ArrayLike, second: ArrayLike) -> Statistic:
     """Cohen's kappa (1960, Educ Psychol Meas 20:37) of two readers, in [-1, 1].
 
-    first, second: (n,) categories of any kind, one of each image. Raises InputError where their lengths differ.
+    first, second: (n,) categories of any type, one for each image. Raises InputError if their lengths differ.
     """
     one, other = np.asarray(first), np.asarray(second)
     if one.shape != other.shape or one.ndim != 1:
@@ -36,14 +35,15 @@ def cohen(first: ArrayLike, second: ArrayLike) -> Statistic:
 def fleiss(counts: ArrayLike) -> Statistic:
     """Fleiss' kappa (1971, Psychol Bull 76:378) of any number of readers, in [-1, 1].
 
-    counts: (n, k), how many readers put image i into category j; every image has the same number, 2 or more.
-    Raises InputError where it has not.
+    counts: (n, k), the number of readers who assigned image i to category j; every image must have the same number of
+    readers, 2 or more. Raises InputError otherwise.
     """
     given = _counted(counts)
     readers = given.sum(axis=1)
     if len(np.unique(readers)) > 1:
         raise InputError(
-            f"Fleiss' kappa needs as many verdicts on each image; got {readers.min():.0f} to {readers.max():.0f}"
+            "Fleiss' kappa needs the same number of verdicts on each image; "
+            f"got {readers.min():.0f} to {readers.max():.0f}"
         )
     number = readers[0]
     agreed = (np.square(given).sum(axis=1) - number) / (number * (number - 1))
@@ -59,8 +59,8 @@ def fleiss(counts: ArrayLike) -> Statistic:
 def krippendorff(counts: ArrayLike) -> Statistic:
     """Krippendorff's alpha for nominal categories (2011, Computing Krippendorff's Alpha-Reliability, C), at most 1.
 
-    counts: (n, k), how many readers put image i into category j; images may differ in how many, each has 2 or more.
-    Raises InputError where one has fewer.
+    counts: (n, k), the number of readers who assigned image i to category j; the number of readers may vary between
+    images but must be 2 or more. Raises InputError otherwise.
     """
     given = _counted(counts)
     readers = given.sum(axis=1)
@@ -81,12 +81,12 @@ def krippendorff(counts: ArrayLike) -> Statistic:
 def _counted(counts: ArrayLike) -> NDArray[np.float64]:
     given = np.asarray(counts, dtype=np.float64)
     if given.ndim != 2 or not len(given) or (given.sum(axis=1) < 2).any():
-        raise InputError("agreement needs images with two verdicts or more")
+        raise InputError("agreement needs images with two or more verdicts")
     return given
 
 
 def _beyond(agreed: Floats, chance: Floats) -> Floats:
-    """Agreement beyond chance, as a share of what is possible beyond it."""
+    """Agreement beyond chance, as a proportion of the maximum possible beyond chance."""
     room = 1 - chance
     found: Floats = np.divide(agreed - chance, room, out=np.full(room.shape, np.nan), where=room > 1e-12)
     return found

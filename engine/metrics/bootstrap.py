@@ -1,4 +1,4 @@
-"""How sure a value is: percentile intervals from resampling whole patients."""
+"""Percentile bootstrap intervals that resample whole patients (clusters)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -12,19 +12,19 @@ from engine.errors import InputError
 Floats = NDArray[np.float64]
 
 Statistic = Callable[[Floats], Floats]
-"""Weights of the n rows, (r, n), how often each was drawn -> values (r,); NaN where a replicate has no value."""
+"""Weights of the n rows in r replicates, (r, n): how often each was drawn -> values (r,), NaN if undefined."""
 
 BLOCK_VALUES = 500_000
-"""Weights held at once: small enough for the processor's cache, whatever n is."""
+"""Number of weights in memory at a time, chosen to fit into the CPU cache for any n."""
 KEPT_DRAWS = 4_000_000
-"""Draws of one seed up to which they are kept for the next statistic of as many clusters: 16 MB."""
+"""Maximum number of draws cached for the next statistic with the same seed and number of clusters: 16 MB."""
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A value with its interval: low and high are NaN where resampling cannot tell. n: rows measured.
+    """A value with its interval. low, high: NaN if resampling cannot determine them. n: number of rows.
 
-    undefined: replicates without a value (one class only, say), which the interval leaves out.
+    undefined: number of replicates without a value (with one class only, for example), which the interval leaves out.
     """
 
     value: float
@@ -36,7 +36,7 @@ class Interval:
 
 @dataclass(frozen=True)
 class Resampled:
-    """A statistic of all n rows, and of each replicate, (r,), NaN where it has none; r is 0 where there is but one
+    """A statistic of all n rows, and of r replicates: draws (r,), NaN if undefined; r is 0 if there is only one
     cluster."""
 
     value: float
@@ -44,7 +44,7 @@ class Resampled:
     n: int
 
     def interval(self, *, level: float = 0.95) -> Interval:
-        """The value with its percentile interval, see `cluster_bootstrap`."""
+        """The value with its percentile interval; see `cluster_bootstrap`."""
         known = self._known(level)
         low, high = (np.nan, np.nan) if known is None else np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
         undefined = int((~np.isfinite(self.draws)).sum())
@@ -52,14 +52,14 @@ class Resampled:
 
     @property
     def error(self) -> float:
-        """Standard error: the standard deviation of the replicates; NaN where the interval is not known."""
+        """Standard error: the standard deviation of the replicates; NaN if the interval is unknown."""
         known = self._known(0.95)
         return float("nan") if known is None else float(known.std())
 
-    def p_of_none(self, *, level: float = 0.95) -> float:
-        """Two-sided p-value of the statistic being 0, the percentile interval turned round (Davison & Hinkley 1997,
-        sec. 5.4): twice the share of replicates on the rarer side of 0, what was seen counted as one of them. NaN where
-        the interval is not known."""
+    def p_value(self, *, level: float = 0.95) -> float:
+        """Two-sided p-value for the statistic being 0, by inverting the percentile interval (Davison & Hinkley 1997,
+        sec. 5.4): twice the proportion of replicates on the rarer side of 0, with the observed value counted as one of
+        them. NaN if the interval is unknown."""
         known = self._known(level)
         if known is None:
             return float("nan")
@@ -67,7 +67,7 @@ class Resampled:
         return min(1.0, 2 * (rarer + 1) / (len(known) + 1))
 
     def _known(self, level: float) -> Floats | None:
-        """The replicates with a value; None where so many have none that the tails are not known."""
+        """The replicates with a value; None if so many are undefined that the tails are unknown."""
         known = self.draws[np.isfinite(self.draws)]
         undefined = len(self.draws) - len(known)
         enough = len(known) and undefined <= (1 - level) * len(self.draws) and np.isfinite(self.value)
@@ -86,11 +86,11 @@ def cluster_bootstrap(
 
     clusters: (n,) patient keys; a patient's rows are drawn together, since they are not independent (Davison &
     Hinkley 1997, sec. 3.8). Each replicate draws as many patients as there are, with replacement. Equal seeds and
-    clusters give equal replicates, so values of two statistics are comparable replicate by replicate.
+    clusters give equal replicates, so that two statistics can be compared replicate by replicate.
 
-    Replicates without a value are left out and counted. Where more than a share 1 - level of them are, or there is
-    but one cluster, low and high are NaN: the tails are then not known.
-    Raises InputError where there are no rows.
+    Undefined replicates are left out and counted. If their proportion exceeds 1 - level, or if there is only one
+    cluster, low and high are NaN, because the tails are unknown.
+    Raises InputError if there are no rows.
     """
     return resampled(statistic, clusters, seed=seed, replicates=replicates).interval(level=level)
 
@@ -98,7 +98,8 @@ def cluster_bootstrap(
 def resampled(statistic: Statistic, clusters: ArrayLike, *, seed: int, replicates: int = 1000) -> Resampled:
     """The statistic and its replicates, as `cluster_bootstrap` draws them.
 
-    statistic: weights (r, n) -> values (r,). clusters: (n,), the patient of each row. Raises InputError without rows.
+    statistic: weights (r, n) -> values (r,). clusters: (n,), each row's patient. Raises InputError if there are no
+    rows.
     """
     keys, member = np.unique(np.asarray(clusters), return_inverse=True)
     if not len(member):
@@ -110,7 +111,7 @@ def resampled(statistic: Statistic, clusters: ArrayLike, *, seed: int, replicate
 
 
 def replicate(statistic: Statistic, member: NDArray[np.intp], clusters: int, *, seed: int, replicates: int) -> Floats:
-    """The statistic of each replicate, (replicates,). member: (n,) the row's cluster, 0 to clusters - 1."""
+    """The statistic of each replicate, (replicates,). member: (n,), each row's cluster, 0 to clusters - 1."""
     values = []
     block = max(1, BLOCK_VALUES // len(member))
     kept = _draws(clusters, seed, replicates) if clusters * replicates <= KEPT_DRAWS else None
@@ -124,8 +125,8 @@ def replicate(statistic: Statistic, member: NDArray[np.intp], clusters: int, *, 
 
 @lru_cache(maxsize=4)
 def _draws(clusters: int, seed: int, replicates: int) -> NDArray[np.int32]:
-    """How often each cluster is drawn in each replicate, (replicates, clusters): most of the time that an interval
-    takes, and the same for every statistic."""
+    """How often each cluster is drawn in each replicate, (replicates, clusters); cached because drawing takes most of
+    an interval's time and is the same for every statistic."""
     made = _drawn(np.random.default_rng(seed), clusters, replicates).astype(np.int32)
     made.flags.writeable = False
     return made

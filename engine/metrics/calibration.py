@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: logistic recalibration, and the calibration error that chance gives."""
+"""Calibration of probabilities: logistic recalibration, and the calibration error expected by chance."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,19 +9,19 @@ from engine.metrics.bootstrap import Interval
 from engine.metrics.classification import METRICS, Floats, Sample
 
 STEPS, NEAR, FAR = 100, 1e-10, 5.0
-"""Newton's steps at most, how small the last must be, and how far one may go."""
+"""Newton's method: maximum number of steps, size of the last step, and largest step."""
 SURE = 1e-9
-"""Probabilities nearer to 0 or 1 than this are taken for it, so that their logits are finite."""
+"""Probabilities are clipped to this distance from 0 and 1, so that their logits are finite."""
 
 
 def recalibration(sample: Sample, patients: ArrayLike, *, level: float = 0.95) -> dict[str, Interval]:
-    """How the log odds of pneumonia follow the logit of the probability, with intervals that take patients together.
+    """Logistic recalibration of the probabilities, with intervals clustered by patient.
 
-    calibration_intercept: calibration in the large, a in log odds = a + logit (Van Calster et al. 2019). 0 is best;
-    above it the probabilities are too low on the whole. calibration_slope: b in log odds = a + b logit (Cox 1958). 1
-    is best; below it they are too extreme. Both are maximum likelihood, their intervals normal with the covariance
-    clustered by patient (Liang & Zeger 1986). NaN where one class is missing, and the slope also where a probability
-    tells the classes apart without an error, as none is steep enough then. patients: (n,) keys.
+    calibration_intercept: calibration in the large, a in log odds = a + logit (Van Calster et al. 2019); ideally 0, and
+    above 0 if probabilities are too low on the whole. calibration_slope: b in log odds = a + b logit (Cox 1958);
+    ideally 1, and below 1 if they are too extreme. Both are maximum likelihood estimates with normal intervals from the
+    covariance clustered by patient (Liang & Zeger 1986). NaN if a class is missing; the slope also if the probability
+    separates the classes perfectly, because the estimate is then infinite. patients: (n,) keys.
     """
     odds = logit(np.clip(sample.probabilities, SURE, 1 - SURE))
     ones = np.ones_like(odds)
@@ -38,8 +38,8 @@ def recalibration(sample: Sample, patients: ArrayLike, *, level: float = 0.95) -
 
 
 def ece_by_chance(sample: Sample, *, seed: int, draws: int = 1000, level: float = 0.95) -> Interval:
-    """The calibration error that these probabilities would have were each exactly right: its mean and range over labels
-    drawn from them. The error of a sample is never below 0, so that it says little without this beside it."""
+    """The ECE that these probabilities would have if they were perfectly calibrated: mean and percentile interval over
+    labels drawn from them. A sample's ECE is never negative, so this is the baseline to compare it with."""
     rng = np.random.default_rng(seed)
     ones = np.ones((1, len(sample.labels)))
 
@@ -55,7 +55,8 @@ def ece_by_chance(sample: Sample, *, seed: int, draws: int = 1000, level: float 
 def _fitted(columns: Floats, labels: Floats, offset: Floats, member: np.ndarray) -> tuple[float, float]:
     """The last coefficient of a logistic regression, by Newton's method, and its clustered standard error.
 
-    columns: (n, p). offset: (n,), added to their sum. member: int (n,), each row's cluster. NaN where none fits.
+    columns: (n, p). offset: (n,), added to the linear predictor. member: int (n,), each row's cluster. Both are NaN
+    without convergence.
     """
     found = np.zeros(columns.shape[1])
     for _ in range(STEPS):

@@ -1,7 +1,7 @@
-"""How good a classifier is: metrics of labels, probabilities and a threshold; and where to put the threshold.
+"""Classification metrics of labels, probabilities and a threshold; and rules for choosing the threshold.
 
-Each metric takes a weight for every row, so that one call answers for all bootstrap replicates: a row drawn twice
-weighs 2. A metric without a value (precision where nothing is called positive) is NaN, never 0.
+Each metric takes a weight for every row, so that one call covers all bootstrap replicates: a row drawn twice has weight
+2. An undefined metric (precision if nothing is predicted positive) is NaN, never 0.
 """
 
 from collections.abc import Callable
@@ -15,13 +15,13 @@ from engine.errors import InputError
 Floats = NDArray[np.float64]
 ECE_BINS = 15
 HALF = 0.5
-"""The probability from which a softmax of two classes says the second, whatever the costs: what is compared where no
-threshold was chosen."""
+"""The threshold of a two-class argmax, which ignores costs; used for comparisons if no threshold was chosen."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """What is measured. labels: float (n,), 0 or 1. probabilities: float (n,). A row is positive from threshold up."""
+    """The data to be measured. labels: float (n,), 0 or 1. probabilities: float (n,). threshold: a row with at least
+    this probability is predicted positive."""
 
     labels: Floats
     probabilities: Floats
@@ -31,14 +31,14 @@ class Sample:
     def of(cls, labels: ArrayLike, probabilities: ArrayLike, *, threshold: float) -> "Sample":
         """Check and convert. labels, probabilities: (n,) each. threshold: on the scale of the probabilities.
 
-        Raises InputError where lengths differ, a label is not 0 or 1, or a score not finite.
+        Raises InputError if lengths differ, a label is not 0 or 1, or a probability is not finite.
         """
         return cls(*_checked(labels, probabilities), threshold=float(threshold))
 
 
 @dataclass(frozen=True)
 class Roc:
-    """ROC curve from (0, 0) to (1, 1): rates float (m,) in [0, 1]; thresholds float (m,), falling, the first +inf."""
+    """ROC curve from (0, 0) to (1, 1): rates float (m,) in [0, 1]; thresholds float (m,), descending, first +inf."""
 
     false_positive_rate: Floats
     true_positive_rate: Floats
@@ -47,7 +47,7 @@ class Roc:
 
 @dataclass(frozen=True)
 class Reliability:
-    """Bins that hold rows: mean probability, share of positives, rows; each (m,) with m <= bins."""
+    """Non-empty bins: mean probability, proportion of positives, number of rows; each (m,) with m <= bins."""
 
     predicted: Floats
     observed: Floats
@@ -55,7 +55,7 @@ class Reliability:
 
 
 WeightedMetric = Callable[[Sample, Floats], Floats]
-"""Sample of n rows and weights (r, n), each at least 0 -> values (r,)."""
+"""Sample of n rows, non-negative weights (r, n) -> values (r,)."""
 
 
 def _accuracy(sample: Sample, weights: Floats) -> Floats:
@@ -84,7 +84,7 @@ def _f1(sample: Sample, weights: Floats) -> Floats:
 
 
 def _auc(sample: Sample, weights: Floats) -> Floats:
-    """Area under the ROC curve by trapezoids: ties between a positive and a negative count one half."""
+    """Area under the ROC curve by the trapezoidal rule: ties between a positive and a negative count one half."""
     tp, fp, _ = _cumulative(sample, weights)
     area = ((fp[:, 1:] - fp[:, :-1]) * (tp[:, 1:] + tp[:, :-1]) / 2).sum(axis=1)
     return _ratio(area, tp[:, -1] * fp[:, -1])
@@ -102,14 +102,14 @@ def _recall_at(specificity: float) -> WeightedMetric:
 
 
 def _average_precision(sample: Sample, weights: Floats) -> Floats:
-    """Sum of precision times gain in recall over the distinct scores, without interpolation."""
+    """Sum over the distinct scores of precision times increase in recall, without interpolation."""
     tp, fp, _ = _cumulative(sample, weights)
     called = np.maximum(tp + fp, np.finfo(float).tiny)[:, 1:]
     return _ratio(((tp[:, 1:] - tp[:, :-1]) * tp[:, 1:] / called).sum(axis=1), tp[:, -1])
 
 
 def _brier(sample: Sample, weights: Floats) -> Floats:
-    """Mean squared difference of probability and label (Brier 1950, the form with one term for two classes)."""
+    """Mean squared difference of probability and label (Brier 1950, the form with one term for binary labels)."""
     return _ratio(weights @ (sample.probabilities - sample.labels) ** 2, weights.sum(axis=1))
 
 
@@ -117,7 +117,7 @@ def _ece(sample: Sample, weights: Floats) -> Floats:
     """Expected calibration error of the probability of pneumonia (Guo et al. 2017, eq. 3, binary form).
 
     15 bins of equal width, closed on the left (the last on both sides): the mean over rows of
-    |share of positives - mean probability| in the row's bin. In [0, 1]; 0 is calibrated.
+    |proportion of positives - mean probability| in the row's bin. In [0, 1]; 0 is perfect calibration.
     """
     gaps = np.zeros((len(sample.labels), ECE_BINS))
     gaps[np.arange(len(gaps)), _bins(sample.probabilities, ECE_BINS)] = sample.labels - sample.probabilities
@@ -137,7 +137,7 @@ METRICS: dict[str, WeightedMetric] = {
     "brier": _brier,
     "ece": _ece,
 }
-"""Every classification metric by the name it is stored under; a new one is a function and a line here."""
+"""Every classification metric by the name it is stored under; to add one: a function and a line here."""
 
 CONFUSION: dict[str, WeightedMetric] = {
     "confusion_tp": lambda sample, weights: _confusion(sample, weights)[0],
@@ -149,25 +149,26 @@ CONFUSION: dict[str, WeightedMetric] = {
 
 
 def measure(sample: Sample) -> dict[str, float]:
-    """Every metric and count of the sample, each row weighing 1."""
+    """Every metric and count of the sample, unweighted."""
     ones = np.ones((1, len(sample.labels)))
     return {name: float(metric(sample, ones)[0]) for name, metric in (METRICS | CONFUSION).items()}
 
 
 def auc(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Area under the ROC curve in [0, 1]; NaN where only one class is present.
+    """Area under the ROC curve in [0, 1]; NaN if only one class is present.
 
-    labels: (n,), 0 or 1. scores: (n,), any finite scale, higher is more likely pneumonia. Raises InputError.
+    labels: (n,), 0 or 1. scores: (n,), any finite scale, higher is more likely pneumonia. Raises InputError as
+    `Sample.of` does.
     """
     sample = Sample.of(labels, scores, threshold=0.0)
     return float(_auc(sample, np.ones((1, len(sample.labels))))[0])
 
 
 def roc_curve(labels: ArrayLike, scores: ArrayLike) -> Roc:
-    """The curve's points, one for each distinct score.
+    """The ROC curve, with the point (0, 0) and one for each distinct score.
 
-    labels: (n,), 0 or 1. scores: (n,), any finite scale, higher is more likely pneumonia. Raises InputError where only
-    one class is present.
+    labels: (n,), 0 or 1. scores: (n,), any finite scale, higher is more likely pneumonia. Raises InputError if only one
+    class is present.
     """
     sample = _two_classes(labels, scores)
     tp, fp, ends = _cumulative(sample, np.ones((1, len(sample.labels))))
@@ -175,11 +176,11 @@ def roc_curve(labels: ArrayLike, scores: ArrayLike) -> Roc:
 
 
 def youden_threshold(labels: ArrayLike, scores: ArrayLike) -> float:
-    """Threshold that maximises sensitivity + specificity - 1 (Youden 1950); in [0, 1] where the scores are.
+    """Threshold that maximises sensitivity + specificity - 1 (Youden 1950); in [0, 1] if the scores are.
 
-    labels: (n,), 0 or 1. scores: (n,), higher is more likely pneumonia. The threshold lies half-way between two
+    labels: (n,), 0 or 1. scores: (n,), higher is more likely pneumonia. The threshold is half-way between two
     neighbouring scores; of equally good ones it is the lowest, since a missed pneumonia costs more than a false alarm.
-    Raises InputError where only one class is present.
+    Raises InputError if only one class is present.
     """
     curve = roc_curve(labels, scores)
     gain = (curve.true_positive_rate - curve.false_positive_rate)[1:]
@@ -191,7 +192,7 @@ def recall_threshold(labels: ArrayLike, scores: ArrayLike, *, recall: float) -> 
     """The highest threshold whose recall (sensitivity) is at least `recall`, half-way between neighbouring scores.
 
     labels: (n,), 0 or 1. scores: (n,), higher is more likely pneumonia. recall: in (0, 1].
-    Raises InputError where only one class is present or recall is out of range.
+    Raises InputError if only one class is present or recall is out of range.
     """
     if not 0 < recall <= 1:
         raise InputError(f"target recall must be above 0 and at most 1, not {recall}")
@@ -201,9 +202,9 @@ def recall_threshold(labels: ArrayLike, scores: ArrayLike, *, recall: float) -> 
 
 
 def reliability(labels: ArrayLike, probabilities: ArrayLike, *, bins: int = ECE_BINS) -> Reliability:
-    """Observed share of positives against mean probability in bins of equal width; empty bins are left out.
+    """Observed proportion of positives against mean probability in bins of equal width; empty bins are left out.
 
-    labels: (n,), 0 or 1. probabilities: (n,) in [0, 1]. Raises InputError where the two do not fit each other.
+    labels: (n,), 0 or 1. probabilities: (n,) in [0, 1]. Raises InputError as `Sample.of` does.
     """
     truth, predicted = _checked(labels, probabilities)
     index = _bins(predicted, bins)
@@ -242,9 +243,8 @@ def _confusion(sample: Sample, weights: Floats) -> tuple[Floats, Floats, Floats,
 
 
 def _cumulative(sample: Sample, weights: Floats) -> tuple[Floats, Floats, Floats]:
-    """Weighted true and false positives (r, m + 1) when calling positive from each of the m distinct scores up.
-
-    The first column is 0; the distinct scores (m,) are falling.
+    """Weighted true and false positives, each (r, m + 1), with each of the m distinct scores as the threshold, and
+    these scores (m,), descending. The first column is 0.
     """
     order = np.argsort(-sample.probabilities, kind="stable")
     scores = sample.probabilities[order]
@@ -257,7 +257,7 @@ def _cumulative(sample: Sample, weights: Floats) -> tuple[Floats, Floats, Floats
 
 
 def _between(curve: Roc, index: int) -> float:
-    """Half-way between the score at `index` and the next lower one, so that rounding cannot flip either."""
+    """Half-way between the score at `index` and the next lower one, so that rounding cannot change a prediction."""
     upper = curve.thresholds[index]
     lower = curve.thresholds[index + 1] if index + 1 < len(curve.thresholds) else upper
     middle = lower + (upper - lower) / 2

@@ -1,4 +1,4 @@
-"""How two classifiers differ on the same images: areas under the curve, verdicts, and which images changed sides."""
+"""Comparing two classifiers on the same images: AUCs, other metrics, predictions, and which predictions differ."""
 
 from dataclasses import asdict, dataclass
 
@@ -19,39 +19,39 @@ COMPARED = {**METRICS, "aurc": aurc}
 
 @dataclass(frozen=True)
 class AucTest:
-    """Two AUCs of the same images and their difference, first minus second."""
+    """Two AUCs on the same images and their difference, first minus second."""
 
     first: float
     second: float
     difference: float
     error: float
-    """Standard error of the difference; 0 where the scores rank alike."""
+    """Standard error of the difference; 0 if both scores rank the images alike."""
     low: float
     high: float
     p: float
-    """Two-sided, of no difference; NaN where the error is 0 and the areas are not alike."""
+    """Two-sided p-value for no difference; NaN if the error is 0 and the areas differ."""
 
 
 @dataclass(frozen=True)
 class VerdictTest:
-    """McNemar's test of paired verdicts."""
+    """McNemar's test of paired predictions."""
 
     first_only: int
-    """Images that only the first gets right."""
+    """Number of images that only the first classifier gets right."""
     second_only: int
     p_exact: float
-    """Two-sided binomial; 1 where no verdict differs."""
+    """Two-sided binomial p-value; 1 if neither count is above 0."""
     statistic: float
-    """Chi-square with continuity correction, one degree of freedom; NaN where no verdict differs."""
+    """Chi-square with continuity correction, one degree of freedom; NaN if neither count is above 0."""
     p_corrected: float
 
 
 def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: float = 0.95) -> AucTest:
     """DeLong's test of two correlated AUCs (DeLong, DeLong & Clarke-Pearson 1988), by midranks (Sun & Xu 2014).
 
-    labels: (n,), 0 or 1. first, second: (n,), any finite scale, higher is more likely pneumonia. It takes images as
-    independent; where patients have several, `paired_differences` is the safer interval.
-    Raises InputError where lengths differ or a class has fewer than two images.
+    labels: (n,), 0 or 1. first, second: (n,), any finite scale, higher is more likely pneumonia. The test assumes
+    independent images; if patients have several, prefer the interval of `paired_differences`.
+    Raises InputError if lengths differ or a class has fewer than two images.
     """
     samples = [Sample.of(labels, scores, threshold=0.0) for scores in (first, second)]
     positive = samples[0].labels == 1
@@ -76,12 +76,12 @@ def delong(labels: ArrayLike, first: ArrayLike, second: ArrayLike, *, level: flo
 def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> VerdictTest:
     """McNemar's test (1947), exact and with Edwards' continuity correction (1948).
 
-    first_right, second_right: bool (n,), whether each classifier's verdict on the image is right. Raises InputError
-    where their lengths differ.
+    first_right, second_right: bool (n,), whether each classifier's prediction for the image is correct. Raises
+    InputError if their lengths differ.
     """
     one, other = np.asarray(first_right, dtype=bool), np.asarray(second_right, dtype=bool)
     if one.shape != other.shape or one.ndim != 1:
-        raise InputError(f"verdicts must be two lists of one length, not {one.shape} and {other.shape}")
+        raise InputError(f"predictions must be two lists of one length, not {one.shape} and {other.shape}")
     b, c = int((one & ~other).sum()), int((~one & other).sum())
     if b + c == 0:
         return VerdictTest(0, 0, 1.0, float("nan"), float("nan"))
@@ -91,24 +91,24 @@ def mcnemar(first_right: ArrayLike, second_right: ArrayLike) -> VerdictTest:
 
 @dataclass(frozen=True)
 class Difference(Interval):
-    """A difference with its interval. p: two-sided, of no difference, by the same replicates; of all metrics but that
-    which DECIDES corrected for their number (Holm). NaN where the interval is not known."""
+    """A difference with its interval. p: two-sided p-value for no difference, from the same replicates, Holm-adjusted
+    for the number of metrics, except for the primary metric DECIDES. NaN if the interval is unknown."""
 
     p: float = float("nan")
 
     @property
     def told_apart(self) -> bool:
-        """Whether p is below .05, as a 95 % interval that leaves out 0 says where nothing is corrected."""
+        """Whether the difference is significant: p below .05 (unadjusted, this means a 95 % interval without 0)."""
         return self.p < 0.05
 
 
 def paired_differences(
     first: Sample, second: Sample, patients: ArrayLike, *, seed: int, replicates: int = 1000
 ) -> dict[str, Difference]:
-    """Each metric's difference, first minus second, with a 95 % interval that draws whole patients.
+    """Each metric's difference, first minus second, with a 95 % bootstrap interval over patients.
 
     Both samples hold the same n images in the same order, each with its own probabilities and threshold.
-    patients: (n,), the key of each image's. Raises InputError where the samples' labels differ.
+    patients: (n,), each image's patient key. Raises InputError if the samples' labels differ.
     """
     if not np.array_equal(first.labels, second.labels):
         raise InputError("the two samples are not of the same images in the same order")
@@ -121,7 +121,7 @@ def paired_differences(
             return apart
 
         drawn = resampled(difference, patients, seed=seed, replicates=replicates)
-        found[name], raw[name] = drawn.interval(), drawn.p_of_none()
+        found[name], raw[name] = drawn.interval(), drawn.p_value()
     others = [name for name in found if name != DECIDES]
     p = raw | dict(zip(others, holm([raw[name] for name in others]).tolist(), strict=True))
     return {name: Difference(**asdict(interval), p=p[name]) for name, interval in found.items()}
@@ -129,7 +129,7 @@ def paired_differences(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two classifiers on the same images, first against second."""
+    """A comparison of two classifiers on the same images."""
 
     images: int
     auc: AucTest
@@ -138,11 +138,12 @@ class Comparison:
     """Each metric's value for the first and the second."""
     differences: dict[str, Difference]
     changed: NDArray[np.intp]
-    """Rows whose verdict differs, see `changed_sides`."""
+    """Rows with different predictions; see `changed_sides`."""
 
 
 def compare(first: Sample, second: Sample, patients: ArrayLike, *, seed: int, replicates: int = 1000) -> Comparison:
-    """Everything that is told of two classifiers. Raises InputError where they are not of the same images."""
+    """The full comparison of two classifiers. Raises InputError if the samples are not of the same images, or a class
+    has fewer than two images."""
     differences = paired_differences(first, second, patients, seed=seed, replicates=replicates)
     right = [(sample.probabilities >= sample.threshold) == (sample.labels == 1) for sample in (first, second)]
     ones = np.ones((1, len(first.labels)))
@@ -160,8 +161,8 @@ def compare(first: Sample, second: Sample, patients: ArrayLike, *, seed: int, re
 
 
 def changed_sides(first: Sample, second: Sample) -> NDArray[np.intp]:
-    """Rows whose verdict differs, each against its own threshold, int (m,): those whose two probabilities are furthest
-    apart first, in row order where they are alike.
+    """Rows with different predictions, each at its own threshold: int (m,), largest difference of the probabilities
+    first, ties in row order.
 
     first, second: of the same n rows.
     """

@@ -1,4 +1,5 @@
-"""What is measured of a classifier: every metric on all rows, at each threshold, and by cause, with intervals."""
+"""The evaluation of a classifier: every metric on all rows, at each threshold, by patient and by cause, with
+intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,13 +14,13 @@ from engine.metrics.classification import CONFUSION, METRICS, Sample
 from engine.metrics.proportions import at_bound
 
 AT_THRESHOLD = ("accuracy", "precision", "recall", "specificity", "f1")
-"""The metrics that change with the threshold."""
+"""The metrics that depend on the threshold."""
 CALIBRATION = ("brier", "ece")
 BY_CAUSE = ("recall", "auc")
 UNSCALED, BY_PATIENT = "before_scaling", "by_patient"
-"""Slices: probabilities as they were before temperature scaling; patients, each by the mean of its rows."""
+"""Slices: probabilities before temperature scaling; patients, each with the mean probability of its rows."""
 SHARES = ("accuracy", "precision", "recall", "specificity", "recall_at_specificity_90", "recall_at_specificity_95")
-"""Metrics that are a share of the rows which they rest on."""
+"""Metrics that are a proportion of the rows they are based on."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,14 @@ def classification(
     replicates: int = 1000,
     uncalibrated: ArrayLike | None = None,
 ) -> list[Measured]:
-    """Everything that is stored of a classifier on one split, with 95 % intervals over patients.
+    """All stored metrics of a classifier on one split, with 95 % bootstrap intervals over patients.
 
-    labels: (n,), 0 or 1. probabilities: (n,) in [0, 1]. patients, causes: (n,), causes "" where unknown.
-    thresholds: by slice name; "all" must be there. uncalibrated: (n,), probabilities before temperature scaling, whose
-    calibration is stored as slice UNSCALED. A patient of slice BY_PATIENT has pneumonia where one of its rows has. An
-    interval's n counts the rows its value rests on: recall's are the pneumonia images, specificity's the normal ones,
-    precision's those called positive. Counts, thresholds and ECE have no interval: resampling shifts the last, and
-    ece_by_chance says what to hold it against. Raises InputError on rows that cannot be measured.
+    labels: (n,), 0 or 1. probabilities: (n,) in [0, 1]. patients, causes: (n,), causes "" if unknown. thresholds: by
+    slice name, which must include "all". uncalibrated: (n,), probabilities before temperature scaling, whose
+    calibration becomes slice UNSCALED. In slice BY_PATIENT a patient has pneumonia if any of its rows has. An
+    interval's n counts the rows its value is based on: for recall the pneumonia images, for specificity the normal
+    ones, for precision those predicted positive. Counts, thresholds and ECE have no interval: resampling biases ECE,
+    whose baseline is ece_by_chance. Raises InputError as `Sample.of` does, and if there are no rows.
     """
     groups = np.asarray(patients)
     kinds = np.asarray(causes)
@@ -81,8 +82,11 @@ def classification(
 def measured_on(
     sample: Sample, patients: NDArray[np.str_], names: tuple[str, ...], where: str, *, seed: int, replicates: int
 ) -> list[Measured]:
-    """Each of these metrics on all rows as one slice, with its 95 % interval over patients, (n,) keys. An interval's n
-    counts the rows its value rests on; where every draw is 0 or 1 it is Wilson's."""
+    """The named metrics on all rows as slice `where`, with 95 % intervals over patients, (n,) keys.
+
+    An interval's n counts the rows its value is based on. If all replicates are 0 or all are 1, the interval of a
+    proportion is Wilson's, and that of another metric unknown.
+    """
     found = []
     for name in names:
         statistic = partial(METRICS[name], sample)
@@ -97,9 +101,7 @@ def measured_on(
         interval = replace(interval, n=int(based_on.sum()))
         if name == "ece":
             interval = replace(interval, low=np.nan, high=np.nan)
-        elif (
-            interval.value in (0.0, 1.0) and interval.low == interval.high
-        ):  # every replicate agrees, which is no certainty
+        elif interval.value in (0.0, 1.0) and interval.low == interval.high:  # equal replicates are not certainty
             unknown = replace(interval, low=np.nan, high=np.nan)
             interval = at_bound(interval, patients[based_on]) if name in SHARES else unknown
         found.append(Measured(name, where, interval))
@@ -112,8 +114,8 @@ def _calibration(sample: Sample, patients: NDArray[np.str_], where: str, *, seed
 
 
 def by_patient(sample: Sample, patients: NDArray[np.str_]) -> tuple[Sample, NDArray[np.str_]]:
-    """A row for each patient and the patients' keys (m,): probabilities are the mean of the patient's images, the label
-    is pneumonia where one image's is. patients: (n,), the key of each row's."""
+    """One row for each patient, and the patients' keys (m,). Its probability is the mean over the patient's images, its
+    label pneumonia if any image's is. patients: (n,), each row's patient key."""
     people, member, rows = np.unique(patients, return_inverse=True, return_counts=True)
     ill = np.bincount(member, weights=sample.labels) > 0
     means = np.bincount(member, weights=sample.probabilities) / rows

@@ -1,4 +1,4 @@
-"""What a call is worth where pneumonia is rarer or more common than in the images that it was measured on."""
+"""Predictive values at prevalences other than that of the evaluated images."""
 
 from dataclasses import dataclass
 from math import exp, log, sqrt
@@ -11,7 +11,7 @@ PREVALENCES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5)
 
 @dataclass(frozen=True)
 class PredictiveValues:
-    """ppv: of those called pneumonia, the share that has it. npv: of those called normal, the share that is."""
+    """ppv: proportion of predicted positives with pneumonia. npv: proportion of predicted negatives that are normal."""
 
     prevalence: float
     ppv: Interval
@@ -21,12 +21,13 @@ class PredictiveValues:
 def predictive_values(
     prevalence: float, *, tp: int, fn: int, fp: int, tn: int, level: float = 0.95
 ) -> PredictiveValues | None:
-    """By Bayes from recall and specificity, whose errors give logit intervals (Mercaldo, Lau & Zhou 2007).
+    """Predictive values by Bayes' theorem from recall and specificity, with logit intervals (Mercaldo, Lau & Zhou
+    2007).
 
-    prevalence: share of pneumonia, between 0 and 1. The counts are of images, which the intervals take for independent;
-    half an image is added to each where one is 0, as its logit has no end, and a value of 0 or 1 is then the interval's
-    end. None where there is no image of a label.
-    Recall and specificity are taken to be the same at every prevalence, which a shift of who is ill, or how, undoes.
+    prevalence: proportion of pneumonia, strictly between 0 and 1. The intervals assume independent images. If a count
+    is 0, half an image is added to each, so that logits are finite, and the interval is extended to include the value.
+    None if a label has no image. Recall and specificity are assumed to be the same at every prevalence, which does not
+    hold if the spectrum of patients or disease changes.
     """
     if not tp + fn or not fp + tn:
         return None

@@ -1,4 +1,4 @@
-"""Shares with intervals that are not empty at 0 or 1: over patients, and of a confusion matrix alone."""
+"""Proportions with intervals that do not collapse at 0 or 1: over patients, and from a confusion matrix."""
 
 from dataclasses import replace
 from math import sqrt
@@ -13,7 +13,7 @@ NAN = float("nan")
 
 
 def wilson(rate: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
-    """Score interval of a share among n independent trials (Wilson 1927): inside [0, 1], and not empty at 0 or 1."""
+    """(low, high) of a proportion among n independent trials by the score interval (Wilson 1927), within [0, 1]."""
     z = NormalDist().inv_cdf((1 + level) / 2)
     middle = (rate + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * sqrt(rate * (1 - rate) / n + z**2 / (4 * n**2))
@@ -21,10 +21,10 @@ def wilson(rate: float, n: int, *, level: float = 0.95) -> tuple[float, float]:
 
 
 def share(values: ArrayLike, clusters: ArrayLike, *, seed: int, replicates: int = 1000) -> Interval:
-    """The mean of `values` (n,), NaN left out and not counted, with its 95 % interval over clusters (n,), patients.
+    """The mean of `values` (n,), ignoring NaN, with its 95 % bootstrap interval over clusters (n,), that is, patients.
 
-    Where all are 0 or all 1 every draw is alike, so that resampling would say that the share is known for certain: the
-    interval is then Wilson's, with the clusters for trials. Raises InputError where there are no rows.
+    If all values are 0 or all are 1, all replicates are equal and the bootstrap interval would have no width; it is
+    then Wilson's, with clusters as trials. Raises InputError if there are no rows.
     """
     given = np.asarray(values, dtype=np.float64)
     found = cluster_bootstrap(weighted_mean(given), clusters, seed=seed, replicates=replicates)
@@ -35,7 +35,7 @@ def share(values: ArrayLike, clusters: ArrayLike, *, seed: int, replicates: int 
 
 
 def at_bound(found: Interval, clusters: ArrayLike) -> Interval:
-    """A share that is 0 or 1, with Wilson's interval of as many trials as there are clusters. clusters: (n,)."""
+    """A proportion of 0 or 1 with Wilson's interval, taking the distinct clusters (n,) as trials."""
     low, high = wilson(found.value, len(np.unique(np.asarray(clusters))))
     return replace(found, low=low, high=high)
 
@@ -43,10 +43,10 @@ def at_bound(found: Interval, clusters: ArrayLike) -> Interval:
 def of_confusion(*, tp: int, fn: int, fp: int, tn: int) -> dict[str, Interval]:
     """Recall, specificity, precision, accuracy and F1 of a confusion matrix with 95 % Wilson intervals.
 
-    The intervals take images for independent, which those of one patient are not quite. F1 = 2 J / (1 + J) where J is
-    the share of true positives among all that label or model call positive (Jaccard), so J's interval gives F1's.
-    NaN where nothing is counted, and for precision and F1 among images of one label, which they would say nothing of
-    but how many there are; n: the images that a share is of.
+    The intervals assume independent images, although images of one patient are correlated. F1 = 2 J / (1 + J), where J
+    (Jaccard) is the proportion of true positives among all images positive by label or prediction, so J's interval
+    gives F1's. NaN if the denominator is 0, and for precision and F1 if only one label occurs, since they would then be
+    determined by it. n: the denominator of each proportion.
     """
     both = bool(tp + fn and fp + tn)
     overlap = _share(tp, tp + fp + fn) if both else _share(0, 0)

@@ -1,4 +1,4 @@
-"""How readers compare: with each other, with the label and with the model, from their verdicts on single images."""
+"""Agreement of readers with each other, with the label and with the model, from their verdicts on images."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,21 +14,21 @@ from engine.metrics.proportions import share
 
 @dataclass(frozen=True)
 class Judgement:
-    """A reader's verdict on an image, with what label and model say of it: 1 pneumonia, 0 normal, None unknown."""
+    """A reader's verdict on an image, with label and model prediction: 1 pneumonia, 0 normal, None if unknown."""
 
     image: int
     patient: str
     reader: str
     verdict: str
     call: int | None
-    """The verdict as 1 or 0; None where it is neither, such as uncertain."""
+    """The verdict as 1 or 0; None if it is neither, such as uncertain."""
     label: int | None
     model: int | None
 
 
 @dataclass(frozen=True)
 class PairAgreement:
-    """Two readers on the images that both judged. agreement: share of equal verdicts."""
+    """Two readers on the images that both reviewed. agreement: proportion of equal verdicts."""
 
     first: str
     second: str
@@ -38,49 +38,50 @@ class PairAgreement:
 
 @dataclass(frozen=True)
 class GroupAgreement:
-    """All readers at once; None where no image has two verdicts."""
+    """Agreement of all readers; None if no image has two verdicts."""
 
     fleiss: Interval | None
-    """Over the images with exactly `verdicts` verdicts."""
+    """Fleiss' kappa over the images with exactly `verdicts` verdicts."""
     verdicts: int
-    """The number, 2 or more, that most images have; 0 where none has."""
+    """The most common number of verdicts per image, of those from 2 up; 0 if no image has two."""
     alpha: Interval | None
-    """Krippendorff's, over the images that two or more judged."""
+    """Krippendorff's alpha over the images with two or more verdicts."""
 
 
 @dataclass(frozen=True)
 class ReferenceAgreement:
-    """A reader against label or model. undecided: verdicts that are neither pneumonia nor normal, which are left out;
-    unknown: images whose label or call is not known, left out too. The rest is None where nothing is left."""
+    """A reader against label or model. undecided: number of verdicts that are neither pneumonia nor normal; unknown:
+    number of images whose label or prediction is unknown; both are left out. The rest is None if nothing remains."""
 
     reader: str
     undecided: int
     unknown: int
     agreement: Interval | None = None
-    """Share of equal verdicts."""
+    """Proportion of equal verdicts."""
     kappa: Interval | None = None
     sensitivity: Interval | None = None
-    """Of the verdict, with the label for the truth; None against the model."""
+    """Of the reader, with the label as ground truth; None against the model."""
     specificity: Interval | None = None
 
 
 class ReaderStudy:
-    """Judgements sorted by reader and image; resampling draws patients, since images of one are not independent."""
+    """Judgements by reader and image; the bootstrap resamples patients, whose images are not independent."""
 
     def __init__(
         self, judgements: Sequence[Judgement], *, readers: int | None = None, seed: int = 0, replicates: int = 1000
     ) -> None:
-        """judgements: one at most of each reader and image. readers: only the so many that judged most."""
+        """judgements: at most one for each reader and image. readers: how many readers to include, those with the most
+        judgements first; None for all."""
         self.by_reader: dict[str, dict[int, Judgement]] = {}
         for one in judgements:
             self.by_reader.setdefault(one.reader, {})[one.image] = one
         self.readers = sorted(self.by_reader, key=lambda reader: (-len(self.by_reader[reader]), reader))[:readers]
-        """Those that judged most first."""
+        """Sorted by number of judgements, most first."""
         self._patients = {one.image: one.patient for one in judgements}
         self._seed, self._replicates = seed, replicates
 
     def pairs(self) -> list[PairAgreement]:
-        """Every two readers that judged an image in common; all verdicts are categories."""
+        """Every pair of readers with an image in common; each distinct verdict is a category."""
         found = []
         for first, second in combinations(self.readers, 2):
             one, other = self.by_reader[first], self.by_reader[second]
@@ -93,8 +94,8 @@ class ReaderStudy:
         return found
 
     def together(self) -> GroupAgreement:
-        """Fleiss' kappa needs as many verdicts on each image: it is of the largest group of images that have.
-        Krippendorff's alpha takes every image with two verdicts or more."""
+        """Agreement of all readers. Fleiss' kappa needs the same number of verdicts on each image, so it covers the
+        largest group of images with an equal number. Krippendorff's alpha covers all images with two or more."""
         counts = {image: row for image, row in self._counts().items() if sum(row) > 1}
         if not counts:
             return GroupAgreement(None, 0, None)
@@ -112,13 +113,14 @@ class ReaderStudy:
         return [self._against(reader, {i: one.label for i, one in rows.items()}, True) for reader, rows in self._rows()]
 
     def against_model(self) -> list[ReferenceAgreement]:
-        """Every reader against the model's call."""
+        """Every reader against the model's prediction."""
         return [
             self._against(reader, {i: one.model for i, one in rows.items()}, False) for reader, rows in self._rows()
         ]
 
     def apart(self, kind: str) -> list[int]:
-        """Images where judgements differ, in order: "readers" from each other, or a reader from "model" or "label"."""
+        """Ids of the images with disagreement, sorted. kind: "readers" among each other, or a reader with "model" or
+        "label"."""
         found = set()
         verdicts: dict[int, str] = {}
         for _, rows in self._rows():
@@ -133,14 +135,14 @@ class ReaderStudy:
         return sorted(found)
 
     def verdicts(self, image: int) -> dict[str, str]:
-        """What each reader said of the image."""
+        """Reader -> verdict on the image."""
         return {reader: rows[image].verdict for reader, rows in self._rows() if image in rows}
 
     def _rows(self) -> list[tuple[str, dict[int, Judgement]]]:
         return [(reader, self.by_reader[reader]) for reader in self.readers]
 
     def _counts(self) -> dict[int, list[int]]:
-        """How many readers put each image into each category."""
+        """Image -> number of readers in each category."""
         categories = sorted({one.verdict for _, rows in self._rows() for one in rows.values()})
         place = {category: at for at, category in enumerate(categories)}
         counts = {image: [0] * len(categories) for image in sorted(self._patients)}

@@ -1,4 +1,4 @@
-"""How report models and strategies compare: means, paired differences and kappa, with intervals over patients."""
+"""Comparing report models and strategies: means, paired differences and kappa, with intervals over patients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from engine.metrics.proportions import share
 
 @dataclass(frozen=True)
 class ScoredReport:
-    """One score of one report. value: None where unknown; such a report is left out of the mean."""
+    """One score of one report. value: None if unknown; such reports are left out of means."""
 
     model: str
     strategy: str
@@ -25,7 +25,7 @@ class ScoredReport:
 
 @dataclass(frozen=True)
 class MeanScore:
-    """The mean of one metric for a model under a strategy, with its interval; n counts the reports that have it."""
+    """The mean of one metric for a model and strategy, with its interval; n is the number of reports with a value."""
 
     model: str
     strategy: str
@@ -34,10 +34,10 @@ class MeanScore:
 
 
 def mean_scores(scores: Sequence[ScoredReport], *, seed: int, replicates: int = 1000) -> list[MeanScore]:
-    """One mean for each model, strategy and metric, in that order, with a 95 % interval from resampling patients.
+    """The mean for each model, strategy and metric, sorted in that order, with a 95 % bootstrap interval over patients.
 
-    Groups that cover the same patients are resampled alike, so their intervals can be compared. A group without any
-    known value has no row.
+    Groups with the same patients have the same replicates, so their intervals are comparable. Groups without a known
+    value are left out.
     """
     groups: dict[tuple[str, str, str], list[ScoredReport]] = {}
     for score in scores:
@@ -53,9 +53,9 @@ def mean_scores(scores: Sequence[ScoredReport], *, seed: int, replicates: int = 
 
 
 def paired_differences(scores: Sequence[ScoredReport], *, seed: int, replicates: int = 1000) -> list[MeanScore]:
-    """For each model, metric and pair of strategies the mean difference over the images that have both scores.
+    """For each model, metric and pair of strategies the mean difference over the images with both scores.
 
-    The strategy of a result is 'first - second', in alphabetical order. Pairs without a common image have no row.
+    The strategy of a result is 'first - second', in alphabetical order. Pairs without a common image are left out.
     """
     groups: dict[tuple[str, str], dict[str, dict[str, ScoredReport]]] = {}
     for score in scores:
@@ -78,10 +78,10 @@ def paired_differences(scores: Sequence[ScoredReport], *, seed: int, replicates:
 def kappa(
     labels: np.ndarray, stances: np.ndarray, patients: Sequence[str], *, seed: int, replicates: int = 1000
 ) -> Interval:
-    """Cohen's kappa of what reports say against the labels, in [-1, 1].
+    """Cohen's kappa between the stances of reports and the labels, in [-1, 1].
 
-    labels: 0 or 1, (n,). stances: 1 pneumonia, 0 normal, .5 uncertain, NaN none, (n,); the last two are classes of
-    their own that no label has. NaN where labels and stances are all of one class.
+    labels: (n,), 0 or 1. stances: (n,), 1 pneumonia, 0 normal, .5 uncertain, NaN none; the last two are categories that
+    no label has. NaN if labels and stances are all in one category.
     """
-    said = np.where(np.isnan(stances), 2.0, stances)
-    return cluster_bootstrap(cohen(labels.astype(float), said), list(patients), seed=seed, replicates=replicates)
+    categories = np.where(np.isnan(stances), 2.0, stances)
+    return cluster_bootstrap(cohen(labels.astype(float), categories), list(patients), seed=seed, replicates=replicates)

@@ -1,4 +1,4 @@
-"""How good a collection's neighbours are: precision at k, ranking of all, and their vote, beside what chance gives."""
+"""Retrieval metrics: precision at k, average precision, R-precision and the neighbours' vote, with chance levels."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from engine.metrics.proportions import share
 
 KS = (1, 3, 5, 10)
 VOTERS = 10
-"""Nearest cases whose labels vote."""
+"""Number of nearest cases whose labels vote."""
 LABELS = {0: "normal", 1: "pneumonia"}
 BLOCK = 2**24
-"""Similarities held at once."""
+"""Maximum number of similarities in memory."""
 COLUMNS = 8192
-"""Vectors compared at once; they are summed in float64, so that rounding does not break ties."""
+"""Number of vectors compared at a time, in float64, so that rounding does not break ties."""
 
 
 @dataclass(frozen=True)
 class Collection:
-    """Labelled images with their vectors: float32 (n, d), each of length 1; labels 0 or 1, int (n,); patients (n,)
-    keys; causes (n,), "" where none is known."""
+    """Labelled images. vectors: float32 (n, d), each of length 1. labels: int (n,), 0 or 1. patients: (n,) keys.
+    causes: (n,), "" if unknown."""
 
     vectors: NDArray[np.float32]
     labels: NDArray[np.int64]
@@ -37,7 +37,7 @@ class Collection:
     def of(
         cls, vectors: NDArray[np.float32], labels: ArrayLike, patients: ArrayLike, causes: ArrayLike | None = None
     ) -> "Collection":
-        """Check and convert. causes: None where none is known. Raises InputError where the lengths differ."""
+        """Check and convert. causes: None if all are unknown. Raises InputError if the lengths differ."""
         label, patient = np.asarray(labels, dtype=np.int64), np.asarray(patients, dtype=str)
         cause = np.full(len(label), "") if causes is None else np.asarray(causes, dtype=str)
         if not len(vectors) == len(label) == len(patient) == len(cause):
@@ -47,28 +47,28 @@ class Collection:
 
 @dataclass(frozen=True)
 class Ranked:
-    """What each query's ranking of its candidates gives, (n,) each; NaN for a query without candidates, or for
-    average precision and R-precision without a candidate of its label."""
+    """Metrics of each query's ranking of its candidates, (n,) each; NaN for a query without candidates, average
+    precision and R-precision also without a candidate of its label."""
 
     precision: dict[int, Floats]
-    """Share of the k nearest that carry the query's label; of fewer where fewer exist."""
+    """k -> proportion of the k nearest with the query's label; of all candidates if there are fewer than k."""
     average_precision: Floats
     r_precision: Floats
     vote: Floats
-    """Share of pneumonia among the nearest VOTERS, in [0, 1]."""
+    """Proportion of pneumonia among the nearest VOTERS, in [0, 1]."""
     chance: Floats
-    """Share of the candidates that carry the query's label: the expected precision of random hits, at every k."""
+    """Proportion of the candidates with the query's label: the expected precision of random hits, at every k."""
     candidates: Floats
-    """How many images could have been a hit."""
+    """Number of images that could be hits."""
 
 
 def ranked(
     queries: Collection, base: Collection | None = None, *, other_patients: bool = False, ks: Sequence[int] = KS
 ) -> Ranked:
-    """Each query's candidates ranked by cosine, equal ones by row (Manning et al. 2008, sections 8.3 and 8.4).
+    """Each query's candidates ranked by cosine, ties by row (Manning et al. 2008, sections 8.3 and 8.4).
 
-    base: where the hits come from; None for the queries themselves, each left out of its own ranking. other_patients:
-    whether the query's patient is no candidate either. Raises InputError where there is nothing to compare.
+    base: the images to search; None for the queries themselves, leave-one-out. other_patients: whether images of the
+    query's patient are excluded too. Raises InputError if there is nothing to compare.
     """
     pool = base or queries
     if len(queries.labels) < 1 or len(pool.labels) < (2 if base is None else 1):
@@ -87,12 +87,12 @@ def ranked(
 
 
 def _rank(queries: Collection, pool: Collection, rows: NDArray[np.intp], barred: NDArray[np.bool_], to: Ranked) -> None:
-    """Fill the rows of `to`."""
+    """Fill the given rows of `to`. barred: bool (rows, pool), images that are not candidates."""
     near: Floats = np.empty(barred.shape)
     wide = queries.vectors[rows].astype(np.float64)
     for start in range(0, len(pool.labels), COLUMNS):
         near[:, start : start + COLUMNS] = wide @ pool.vectors[start : start + COLUMNS].astype(np.float64).T
-    near = np.round(near, 12)  # the same two vectors give the same sum wherever they stand
+    near = np.round(near, 12)  # so that equal vectors have equal similarities wherever they stand
     near[barred] = -np.inf
     order = np.argsort(-near, axis=1, kind="stable")
     count = len(pool.labels)
@@ -121,12 +121,12 @@ def measured(
     replicates: int = 1000,
     ks: Sequence[int] = KS,
 ) -> Iterator[Measured]:
-    """Means over the queries with 95 % intervals from resampling their patients: p_at_K, map (mean average precision),
-    r_precision, chance, and vote_auc, the area under the ROC curve of the nearest neighbours' vote; of all queries also
-    vote_auc_chance, see `vote_by_chance`.
+    """Means over the queries with 95 % bootstrap intervals over their patients: p_at_K, map (mean average precision),
+    r_precision, chance, and vote_auc, the AUC of the nearest neighbours' vote; for all queries also vote_auc_chance,
+    see `vote_by_chance`.
 
-    Slices: all, normal and pneumonia, and each cause (without vote_auc for a label alone; a cause is told from all
-    normal queries). n is the number of queries with a value.
+    Slices: all, each label (without vote_auc), and each cause (whose vote_auc is against all normal queries). n is the
+    number of queries with a value. Arguments as in `ranked`.
     """
     ranks = ranked(queries, base, other_patients=other_patients, ks=ks)
     means = {f"p_at_{k}": values for k, values in ranks.precision.items()}
@@ -147,25 +147,25 @@ def measured(
         yield Measured("chance", where, Interval(level, np.nan, np.nan, int(known.sum())))
         if where in LABELS.values():
             continue
-        told = np.flatnonzero((members | (queries.labels == 0)) & np.isfinite(ranks.vote))
-        if not len(told):
+        voted = np.flatnonzero((members | (queries.labels == 0)) & np.isfinite(ranks.vote))
+        if not len(voted):
             continue
-        sample = Sample.of(queries.labels[told], ranks.vote[told], threshold=0.5)
+        sample = Sample.of(queries.labels[voted], ranks.vote[voted], threshold=0.5)
         interval = cluster_bootstrap(
-            partial(METRICS["auc"], sample), queries.patients[told], seed=seed, replicates=replicates
+            partial(METRICS["auc"], sample), queries.patients[voted], seed=seed, replicates=replicates
         )
         yield Measured("vote_auc", where, interval)
         if where == "all":
-            yield Measured("vote_auc_chance", where, vote_by_chance(queries.labels[told], ranks, told, seed=seed))
+            yield Measured("vote_auc_chance", where, vote_by_chance(queries.labels[voted], ranks, voted, seed=seed))
 
 
 def vote_by_chance(
     labels: NDArray[np.int64], ranks: Ranked, rows: NDArray[np.intp], *, seed: int, draws: int = 200
 ) -> Interval:
-    """The AUC of the vote where every hit is drawn at random: its mean and 95 % range over draws. Where a query is left
-    out of its own hits it is below one half, as the rest holds fewer of its label than of the other.
+    """The AUC of the vote if hits were drawn at random: mean and 95 % percentile interval over draws. With
+    leave-one-out it is below .5, because removing the query leaves fewer candidates of its own label.
 
-    labels: of these rows, (n,). rows: queries of `ranks` that vote, (n,).
+    labels: (n,), of these rows. rows: (n,), the queries of `ranks` to include.
     """
     candidates = ranks.candidates[rows].astype(np.int64)
     alike = np.rint(ranks.chance[rows] * candidates).astype(np.int64)
@@ -188,11 +188,11 @@ def text_precision(
     replicates: int = 1000,
     ks: Sequence[int] = KS,
 ) -> Iterator[Measured]:
-    """Precision of what queries in words find: text_p_at_K and text_chance, the expected precision of random hits.
+    """Precision of text queries: text_p_at_K, and text_chance, the expected precision of random hits.
 
-    vectors: images, float32 (n, d). queries: float32 (q, d). answering: bool (q, n), which images answer which query.
-    kinds: of the queries, (q,), the slices besides "all". Intervals are 95 %, resampled over the queries; n is the
-    number of queries. Equal similarities are ordered by row. Raises InputError where the shapes do not fit.
+    vectors: images, float32 (n, d). queries: float32 (q, d). answering: bool (q, n), which images are relevant to which
+    query. kinds: (q,), of the queries; they are the slices besides "all". 95 % bootstrap intervals over queries; n is
+    the number of queries. Ties are ordered by row. Raises InputError if the shapes do not match.
     """
     if answering.shape != (len(queries), len(vectors)) or len(kinds) != len(queries):
         raise InputError(f"got {len(queries)} queries, {len(vectors)} images, answers {answering.shape}")

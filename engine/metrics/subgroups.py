@@ -1,4 +1,4 @@
-"""How a classifier fares in each subgroup of the films, and whether it does worse there than on the others."""
+"""A classifier's performance in each subgroup of images, and its difference from that on the other images."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,20 +15,21 @@ from engine.metrics.names import DIFFERENCE, P_VALUE, SUBGROUP_LEAST, SUBGROUP_M
 
 Rows = NDArray[np.bool_]
 BOUNDS = frozenset((0.0, 1.0))
-"""Values of a side of which every replicate is alike."""
+"""Values at which all replicates of a side are equal."""
 
 
 def subgroups(
     sample: Sample, patients: ArrayLike, attributes: Mapping[str, ArrayLike], *, seed: int, replicates: int = 1000
 ) -> list[Measured]:
-    """AUC, recall and specificity of each subgroup with its films' interval, and their difference from the other films.
+    """AUC, recall and specificity of each subgroup with intervals, and their differences from the other images.
 
-    patients: (n,) keys; attributes: (n,) values each, "" where unknown. Films of unknown value are in no subgroup and
-    among no others. A difference is the subgroup's value less that of all others, with an interval that draws whole
-    patients of both, or that follows from both sides' where one is 0 or 1; and a p-value of no difference under the
-    name's P_VALUE, Holm-corrected for all differences that were looked at; of two subgroups, whose differences are one,
-    only the first's stands. What rests on fewer than SUBGROUP_LEAST rows of a class, in the subgroup or outside it, is
-    not measured; nor is an attribute of which one value is left.
+    patients: (n,) keys. attributes: name -> (n,) values, "" if unknown; images with an unknown value are neither in a
+    subgroup nor among its others. A difference (name + DIFFERENCE) is the subgroup's value minus that of all others,
+    with a bootstrap interval over the patients of both, or one combined from the two sides' intervals if a side's value
+    is 0 or 1. Its p-value for no difference (name + P_VALUE) is Holm-adjusted for all differences computed. With only
+    two subgroups the difference is reported for the first. Metrics based on fewer than SUBGROUP_LEAST images of a
+    class, in the subgroup or (for differences) among the others, are not computed, nor attributes with fewer than two
+    measurable values.
     """
     keys = np.asarray(patients)
     found: list[Measured] = []
@@ -54,7 +55,7 @@ def subgroups(
 
 
 def _measurable(sample: Sample, rows: Rows) -> tuple[str, ...]:
-    """Which of SUBGROUP_MEASURES rest on enough of these rows."""
+    """The metrics of SUBGROUP_MEASURES for which these rows suffice."""
     ill, well = int((sample.labels[rows] == 1).sum()), int((sample.labels[rows] == 0).sum())
     enough = {"auc": min(ill, well), "recall": ill, "specificity": well}
     return tuple(name for name in SUBGROUP_MEASURES if enough[name] >= SUBGROUP_LEAST)
@@ -63,7 +64,7 @@ def _measurable(sample: Sample, rows: Rows) -> tuple[str, ...]:
 def _differences(
     sample: Sample, patients: NDArray[np.str_], rows: Rows, others: Rows, where: str, *, seed: int, replicates: int
 ) -> Iterator[tuple[str, str, Interval, float]]:
-    """Metric, slice, difference and p-value of what can be measured on both sides."""
+    """(metric, slice, difference, p-value) for each metric that can be computed on both sides."""
     both = rows | others
     sides = [side[both] for side in (rows, others)]
     parts = [Sample(sample.labels[side], sample.probabilities[side], sample.threshold) for side in (rows, others)]
@@ -85,27 +86,27 @@ def _differences(
             )
             low, high = _joined(*alone)
             interval = replace(interval, low=low, high=high)
-        yield name, where, interval, _p_of_none(name, drawn, parts, keys, values)
+        yield name, where, interval, _p_value(name, drawn, parts, keys, values)
 
 
 def _joined(first: Interval, second: Interval) -> tuple[float, float]:
-    """The ends of the interval of first - second from the intervals of both (Newcombe 1998, Stat Med 17:873, method 10;
-    Zou & Donner 2008 for any two intervals); NaN where one of these is not known."""
+    """The interval of first - second from the intervals of both (Newcombe 1998, Stat Med 17:873, method 10; Zou &
+    Donner 2008 for intervals of any kind); NaN if one of them is unknown."""
     apart = first.value - second.value
     low = np.hypot(first.value - first.low, second.high - second.value)
     high = np.hypot(first.high - first.value, second.value - second.low)
     return float(apart - low), float(apart + high)
 
 
-def _p_of_none(
+def _p_value(
     metric: str, drawn: Resampled, parts: Sequence[Sample], keys: Sequence[NDArray[np.str_]], values: Sequence[float]
 ) -> float:
-    """Two-sided p-value of both sides having one value: the difference over its standard error, by Student's t with as
-    many degrees of freedom as the side of fewer patients leaves (Cameron & Miller 2015, J Hum Resour 50:317).
+    """Two-sided p-value for no difference between the sides: the difference over its standard error, by Student's t
+    with the degrees of freedom of the side with fewer patients (Cameron & Miller 2015, J Hum Resour 50:317).
 
-    The error is the replicates', or that which two such sides have where both are worth their mean, if that is larger:
-    no replicate of a side without a failure has one, as if its value were known for certain. NaN where the interval of
-    the replicates is not known.
+    The standard error is that of the replicates or, if larger, the analytic one under the null hypothesis that both
+    sides have their pooled value: replicates of a side without failures have none, as if its value were certain. NaN if
+    the replicates' interval is unknown.
     """
     if not drawn.value:
         return 1.0 if np.isfinite(drawn.error) else float("nan")
@@ -121,12 +122,12 @@ def _p_of_none(
 
 
 def _classes(metric: str, labels: Floats) -> list[Rows]:
-    """The rows that the metric rests on, those of each label by themselves."""
+    """Masks of the rows that the metric is based on, one for each label."""
     return [labels == label for label in {"recall": (1,), "specificity": (0,)}.get(metric, (1, 0))]
 
 
 def _variance(value: float, *counts: int) -> float:
-    """The sampling variance of a share of so many rows, or of the AUC of so many pneumonias and normals (Hanley &
+    """The sampling variance of a proportion of counts[0] rows, or of an AUC of counts (pneumonia, normal) (Hanley &
     McNeil 1982, Radiology 143:29)."""
     if len(counts) == 1:
         return value * (1 - value) / counts[0]

@@ -101,10 +101,10 @@ def test_one_category_leaves_nothing_to_agree_on() -> None:
 def test_what_cannot_be_compared_is_refused_in_words() -> None:
     with pytest.raises(InputError, match="a verdict on each image"):
         cohen(["normal"], ["normal", "normal"])
-    with pytest.raises(InputError, match="as many verdicts on each image; got 2 to 3"):
+    with pytest.raises(InputError, match="the same number of verdicts on each image; got 2 to 3"):
         fleiss([[1, 1], [2, 1]])
     for counts in ([], [[1, 0], [1, 1]]):
-        with pytest.raises(InputError, match="two verdicts or more"):
+        with pytest.raises(InputError, match="two or more verdicts"):
             krippendorff(counts)
 
 
