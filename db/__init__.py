@@ -1,1 +1,1 @@
-"""What is remembered: typed tables, sessions, migrations, and the reads and writes over them."""
+"""The database: typed tables, sessions, migrations, queries and writes."""

@@ -1,4 +1,4 @@
-"""Long lists in parts: no database takes a value for each of 100,000 images in one statement."""
+"""Splitting long lists: databases limit the number of values in a statement."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice

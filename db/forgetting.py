@@ -1,4 +1,4 @@
-"""Forgetting runs and datasets: how many rows of each kind would go, and away with them in one transaction."""
+"""Removing runs and datasets: counting the rows that would be deleted, and deleting them in one transaction."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -27,36 +27,36 @@ from db.models import (
 WORDS = {
     "dataset": "datasets",
     "image": "images",
-    "image_attribute": "attributes of images",
+    "image_attribute": "image attributes",
     "review": "reviews",
     "image_tag": "tags",
     "run": "runs",
     "prediction": "predictions",
     "report": "reports",
-    "report_score": "scores of reports",
-    "report_failure": "reports that could not be written",
+    "report_score": "report scores",
+    "report_failure": "failed reports",
     "vector_index": "vector indexes",
     "metric": "metrics",
-    "artifact": "files on record",
-    "trained_on": "images on record that a classifier learned from",
-    "error_slice": "slices of audits",
-    "slice_member": "places in slices",
-    "neighbour": "neighbours of failures",
-    "image_measure": "measures of images",
+    "artifact": "records of files",
+    "trained_on": "records of training images",
+    "error_slice": "audit slices",
+    "slice_member": "members of slices",
+    "neighbour": "neighbours found by audits",
+    "image_measure": "image measurements",
     "near_duplicate": "pairs of near-duplicates",
-    "skipped_file": "files that ingest left out",
-    "image_tally": "tallies of images",
-    "prediction_tally": "tallies of predictions",
-    "report_tally": "tallies of reports",
+    "skipped_file": "skipped files",
+    "image_tally": "image tallies",
+    "prediction_tally": "prediction tallies",
+    "report_tally": "report tallies",
 }
-"""What the rows of a table are called, in the order in which they are told."""
+"""Table -> name for its rows, in the order in which counts are listed."""
 Heirs = Mapping[int, int]
-"""Run that keeps a report, by the report's id: it asked for the report too, and found it there already."""
+"""Report id -> run that takes the report over: it requested the report too, but found it already written."""
 
 
 def counts(session: Session, run_ids: Collection[int], *, dataset_id: int | None, heirs: Heirs) -> dict[str, int]:
-    """How many rows of each kind, by its word, would go with these runs and, unless it is None, with this dataset;
-    kinds without one are left out."""
+    """The number of rows of each kind, by its name in WORDS, that would be deleted with these runs and this dataset
+    (unless None); kinds without rows are left out."""
     roots = _roots(run_ids, dataset_id)
     found: dict[str, int] = {}
     for table in Base.metadata.sorted_tables:
@@ -72,21 +72,21 @@ def counts(session: Session, run_ids: Collection[int], *, dataset_id: int | None
 
 
 def reviews(session: Session, dataset_id: int) -> dict[str, int]:
-    """How many reviews of the dataset's images each reader wrote, by name."""
+    """Reviewer -> number of reviews of the dataset's images, sorted by name."""
     query = select(Review.reviewer, func.count().label("reviews")).join(Image, Image.id == Review.image_id)
     query = query.where(Image.dataset_id == dataset_id).group_by(Review.reviewer).order_by(Review.reviewer)
     return {row.reviewer: row.reviews for row in session.execute(query)}
 
 
 def tags(session: Session, dataset_id: int) -> int:
-    """How many tags people put on the dataset's images, in reviews or on their own."""
+    """The number of tags on the dataset's images, in reviews or separate."""
     query = select(func.count()).select_from(ImageTag).join(Image, Image.id == ImageTag.image_id)
     return session.scalar(query.where(Image.dataset_id == dataset_id)) or 0
 
 
 def hold(session: Session, run_ids: Collection[int], *, dataset_id: int | None) -> None:
-    """Wait for whoever writes to these runs or scores their reports, and let others wait until this transaction ends;
-    SQLite has one writer anyway. It comes before any row that is read for what is then forgotten."""
+    """Lock these runs, and the datasets concerned, against writing and scoring until this transaction ends; waits for
+    other writers. Call it before reading rows to be deleted. SQLite has only one writer anyway."""
     showing = select(Image.dataset_id).join(Report, Report.image_sha256 == Image.sha256)
     showing = showing.where(Report.run_id.in_(run_ids))
     owning = select(Run.dataset_id).where(Run.id.in_(run_ids))
@@ -96,9 +96,9 @@ def hold(session: Session, run_ids: Collection[int], *, dataset_id: int | None) 
 
 
 def forget(session: Session, run_ids: Collection[int], *, dataset_id: int | None, heirs: Heirs) -> None:
-    """Delete the runs with every row that is theirs, reports aside that go over to their heirs; and, unless it is None,
-    the dataset with its images, reviews and tags. Reports that other runs wrote of a picture which another dataset
-    holds too go over to that. What is counted of reports is kept right; `hold` comes first."""
+    """Delete the runs with all their rows, except reports that pass to their heirs; and the dataset (unless None) with
+    its images, reviews and tags. Reports by other runs on an image that another dataset also holds pass to that
+    dataset. Report tallies are updated. Call `hold` first."""
     kept = defaultdict(list)
     for report_id, heir in heirs.items():
         kept[heir].append(report_id)
@@ -119,7 +119,7 @@ def image_shas(session: Session, dataset_id: int) -> list[str]:
 
 
 def elsewhere(session: Session, shas: Collection[str], dataset_id: int | None = None) -> set[str]:
-    """Those of these pictures that a dataset holds, other than this one."""
+    """Of these sha256, those that a dataset holds, other than `dataset_id`."""
     found: set[str] = set()
     for part in batches(shas):
         query = select(Image.sha256).where(Image.sha256.in_(part))
@@ -128,7 +128,7 @@ def elsewhere(session: Session, shas: Collection[str], dataset_id: int | None = 
 
 
 def index_paths(session: Session, run_ids: Collection[int]) -> dict[int, list[str]]:
-    """The folders of the indexes that each of these runs built, relative to the artifact folder."""
+    """Run id -> folders of the indexes it built, relative to the artifact folder."""
     found: dict[int, list[str]] = defaultdict(list)
     query = select(VectorIndex.run_id, VectorIndex.path).where(VectorIndex.run_id.in_(run_ids))
     for run_id, path in session.execute(query.order_by(VectorIndex.id)):
@@ -137,7 +137,7 @@ def index_paths(session: Session, run_ids: Collection[int]) -> dict[int, list[st
 
 
 def paths_of_others(session: Session, run_ids: Collection[int]) -> set[str]:
-    """The files and folders, relative to the artifact folder, that rows of other runs than these refer to."""
+    """The files and folders, relative to the artifact folder, that rows of any other runs refer to."""
     found: set[str] = set()
     for model in (Artifact, VectorIndex):
         found.update(session.scalars(select(model.path).where(model.run_id.not_in(run_ids))))
@@ -145,7 +145,7 @@ def paths_of_others(session: Session, run_ids: Collection[int]) -> set[str]:
 
 
 def _roots(run_ids: Collection[int], dataset_id: int | None) -> dict[str, ColumnElement[bool] | None]:
-    """What is forgotten for itself, by table; everything else follows from whose it is."""
+    """Table -> condition for the rows to be deleted directly; everything else follows by cascade."""
     roots: dict[str, ColumnElement[bool] | None] = {
         "run": Run.id.in_(run_ids),
         "dataset": None if dataset_id is None else Dataset.id == dataset_id,
@@ -157,14 +157,14 @@ def _roots(run_ids: Collection[int], dataset_id: int | None) -> dict[str, Column
 
 
 def _of_it_alone(model: type[Report] | type[ReportFailure], dataset_id: int) -> ColumnElement[bool]:
-    """Whether the report is of an image of this dataset whose picture no other holds; see writes.forget_images."""
+    """Whether the report is on an image of this dataset that no other dataset holds; see writes.forget_images."""
     here = select(Image.id).where(Image.dataset_id == dataset_id)
     elsewhere = exists().where(Image.sha256 == model.image_sha256, Image.dataset_id != dataset_id)
     return and_(model.image_id.in_(here), ~elsewhere)
 
 
 def _goes(table: Table, roots: Mapping[str, Any]) -> ColumnElement[bool] | None:
-    """Which rows of the table the database deletes with the roots; None where none can be."""
+    """The rows of the table that are deleted with the roots, by cascade; None if there can be none."""
     if table.name in roots:
         root: ColumnElement[bool] | None = roots[table.name]
         return root
@@ -177,7 +177,7 @@ def _goes(table: Table, roots: Mapping[str, Any]) -> ColumnElement[bool] | None:
 
 
 def _forget_prompts(session: Session) -> None:
-    """Delete the prompts that nothing was written for and no run asks for: their texts can have another name then."""
+    """Delete prompts that no report uses and no run requests, so that their texts can get another name."""
     asked = select(Run.config).where(Run.kind == "report")
     needed = {sha for config in session.scalars(asked) for sha in (config.get("strategies") or {}).values()}
     written = [exists().where(model.prompt_sha256 == Prompt.sha256) for model in (Report, ReportFailure)]

@@ -1,4 +1,4 @@
-"""Which tables there are: SQLAlchemy 2 typed models, the same on SQLite and PostgreSQL."""
+"""The tables: SQLAlchemy 2 typed models, the same on SQLite and PostgreSQL."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -14,7 +14,7 @@ def now() -> datetime:
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """An aware UTC datetime on both databases; SQLite stores no offset, so it is put back on reading."""
+    """A timezone-aware UTC datetime on both databases; SQLite stores no offset, so it is restored on reading."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -29,7 +29,7 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Base(DeclarativeBase):
-    """Constraint names are fixed so that migrations can name them on both databases."""
+    """Base of all models; constraint names are fixed so that migrations can refer to them on both databases."""
 
     metadata = MetaData(
         naming_convention={
@@ -43,7 +43,7 @@ class Base(DeclarativeBase):
 
 
 ALONE = text("review_id IS NULL")
-"""Of a tag: that it is in no review."""
+"""Condition on a tag: it is not part of a review."""
 
 
 class Dataset(Base):
@@ -55,11 +55,11 @@ class Dataset(Base):
     root: Mapped[str]
     """Absolute folder that image paths are relative to."""
     synthetic: Mapped[bool]
-    """True for phantoms: results on them show that the wiring works, nothing else."""
+    """True for phantoms: results on them show that the software works, nothing else."""
     patients_across: Mapped[int] = mapped_column(server_default="0")
-    """Patients with films in the test split and outside it; see db.tallies."""
+    """Number of patients with images both in the test split and outside it; see db.tallies."""
     attributes: Mapped[dict[str, Any]] = mapped_column(server_default="{}")
-    """How many images have each value of each attribute: {name: {value: images}}; see db.tallies."""
+    """Number of images with each value of each attribute: {name: {value: images}}; see db.tallies."""
     created: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -72,7 +72,7 @@ class Image(Base):
         Index(None, "dataset_id", "id"),
         Index(None, "dataset_id", "split", "label"),
         Index(None, "dataset_id", "patient_key"),
-        {"sqlite_autoincrement": True},  # an index on disk may still name a forgotten image: its id is not given again
+        {"sqlite_autoincrement": True},  # an index on disk may refer to a deleted image, so ids are not reused
     )
     id: Mapped[int] = mapped_column(primary_key=True)
     dataset_id: Mapped[int] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))
@@ -80,21 +80,21 @@ class Image(Base):
     path: Mapped[str]
     """Relative to the dataset's root."""
     split: Mapped[str | None] = mapped_column(String(10))
-    """train, val, test, or None where the source names none."""
+    """train, val, test, or None if the source assigns none."""
     label: Mapped[int | None]
     """1 pneumonia, 0 normal, None unknown."""
     cause: Mapped[str | None] = mapped_column(String(20))
-    """bacterial, viral, or None where unknown."""
+    """bacterial, viral, or None if unknown."""
     patient_key: Mapped[str] = mapped_column(String(200))
-    """Pseudonymous; images with one key are never split across folds."""
+    """Pseudonymous; images with the same key are always in the same fold."""
     width: Mapped[int]
     height: Mapped[int]
     file_count: Mapped[int] = mapped_column(default=1)
-    """Byte-identical files this row stands for; official counts are sums of it."""
+    """Number of byte-identical files this row represents; official counts are sums of it."""
 
 
 class ImageAttribute(Base):
-    """What is known of a film beside its label, such as sex, age group or view; nothing that names its patient."""
+    """A known attribute of an image, such as sex, age group or view; never one that identifies the patient."""
 
     __tablename__ = "image_attribute"
     __table_args__ = (Index(None, "name", "value", "image_id"),)
@@ -104,7 +104,7 @@ class ImageAttribute(Base):
 
 
 class Run(Base):
-    """One execution of a job: what it was asked, how far it is, how it ended."""
+    """One execution of a job: its configuration, progress and result."""
 
     __tablename__ = "run"
     __table_args__ = (Index(None, "kind", "status"), Index(None, "fingerprint"))
@@ -112,12 +112,13 @@ class Run(Base):
     kind: Mapped[str] = mapped_column(String(20))
     dataset_id: Mapped[int | None] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"), index=True)
     fingerprint: Mapped[str] = mapped_column(String(64))
-    """sha256 of kind, config and inputs: equal fingerprints mean the work is the same."""
+    """sha256 of kind, config and inputs: equal fingerprints mean the same work."""
     config: Mapped[dict[str, Any]]
     code_version: Mapped[str] = mapped_column(String(64))
     seed: Mapped[int | None]
     status: Mapped[str] = mapped_column(String(12))
-    """running, finished, failed, interrupted or lost; a running row may read as lost, see queries.runs."""
+    """running, finished, failed, interrupted or lost; a run stored as running may actually be lost, see
+    queries.runs.status."""
     stage: Mapped[str | None] = mapped_column(String(100))
     done: Mapped[int] = mapped_column(default=0)
     total: Mapped[int | None]
@@ -128,49 +129,49 @@ class Run(Base):
     heartbeat: Mapped[datetime] = mapped_column(default=now)
     finished: Mapped[datetime | None]
     in_force: Mapped[datetime] = mapped_column(default=now, server_default="1970-01-01 00:00:00")
-    """Since when its results are those of its kind: its end, or when a later command asked for the same and found it
-    done. Of finished runs the one with the latest is shown and built upon."""
+    """When it became current: when it finished, or when a later command requested the same work and found it done. The
+    finished run with the latest time is the current run of its kind, which is shown and built upon."""
     seconds: Mapped[float] = mapped_column(default=0.0)
-    """Wall time spent, summed over resumptions."""
+    """Wall time in seconds, summed over resumptions."""
     command: Mapped[str | None]
-    """The command line that started it, without what names a database or a secret."""
+    """The command line that started it, without databases and secrets."""
     error: Mapped[str | None]
-    """One line a person can act on."""
+    """The error message, one line."""
     traceback: Mapped[str | None]
     summary: Mapped[dict[str, Any] | None]
 
     @property
     def threshold(self) -> float | None:
-        """Of train and predict runs: from which probability on the classifier says pneumonia."""
+        """For train and predict runs: the classifier's decision threshold on the probability."""
         found: float | None = (self.summary or {}).get("threshold")
         return found
 
     @property
     def train_run_id(self) -> int | None:
-        """Of a predict run: the train run whose classifier it asked."""
+        """For predict runs: the train run whose classifier was used."""
         found: int | None = (self.summary or {}).get("train_run")
         return found
 
     @property
     def imported(self) -> bool:
-        """Of predict runs: whether the predictions were made elsewhere, by a classifier of which the name is known."""
+        """For predict runs: whether the predictions were imported from an external classifier."""
         return bool((self.summary or {}).get("imported"))
 
     @property
     def recipe(self) -> str | None:
-        """Of train and predict runs: the name of the classifier's recipe, or of one that is not ours."""
+        """For train and predict runs: the name of the classifier's recipe, or of the external classifier."""
         found: str | None = (self.summary or {}).get("recipe")
         return found
 
     @property
     def checkpoint_sha256(self) -> str | None:
-        """Of train and predict runs: of the classifier's checkpoint."""
+        """For train and predict runs: the hash of the classifier's checkpoint."""
         found: str | None = (self.summary or {}).get("checkpoint_sha256")
         return found
 
 
 class SkippedFile(Base):
-    """A file that ingest left out, and why."""
+    """A file that ingest skipped, and why."""
 
     __tablename__ = "skipped_file"
     __table_args__ = (UniqueConstraint("run_id", "path"), Index(None, "run_id", "reason"))
@@ -180,11 +181,11 @@ class SkippedFile(Base):
     reason: Mapped[str] = mapped_column(String(40), index=True)
     detail: Mapped[str]
     image_id: Mapped[int | None] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
-    """For a duplicate: the image that stands for it."""
+    """For a duplicate: the image that represents it."""
 
 
 class Artifact(Base):
-    """A file or folder that a run made."""
+    """A file or folder that a run created."""
 
     __tablename__ = "artifact"
     __table_args__ = (UniqueConstraint("run_id", "name"),)
@@ -199,7 +200,7 @@ class Artifact(Base):
 
 
 class Metric(Base):
-    """A measured value with its interval; step is the epoch for curves and NULL-free (-1) for final values."""
+    """A measured value with its interval; step is the epoch for curves and -1 (rather than NULL) for final values."""
 
     __tablename__ = "metric"
     __table_args__ = (UniqueConstraint("run_id", "name", "split", "slice", "step"), Index(None, "name", "split"))
@@ -216,7 +217,7 @@ class Metric(Base):
 
 
 class Prediction(Base):
-    """A classifier's output for one image; the outcome follows from the run's threshold."""
+    """A classifier's output for one image; the outcome depends on the threshold and is not stored."""
 
     __tablename__ = "prediction"
     __table_args__ = (
@@ -229,20 +230,20 @@ class Prediction(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
     fold: Mapped[int | None]
-    """The fold that held the image out, for out-of-fold predictions."""
+    """For out-of-fold predictions: the fold in which the image was held out."""
     logit: Mapped[float]
     probability: Mapped[float]
     """Calibrated, of pneumonia, in [0, 1]."""
     error: Mapped[float | None]
-    """Distance of the probability from the label, in [0, 1]; None where the label is unknown. See db.tallies."""
+    """Absolute difference of probability and label, in [0, 1]; None if the label is unknown. See db.tallies."""
     heatmap_row: Mapped[int | None]
     """Row in the run's `heatmaps` artifact, a float16 array (n, h, w) in [0, 1]."""
     zones: Mapped[dict[str, Any] | None]
-    """Share of the heatmap's mass in each of the six lung zones."""
+    """Share of the heatmap's heat in each of the six lung zones."""
 
 
 class Prompt(Base):
-    """A prompt text under its strategy, stored once per wording."""
+    """A prompt text with the name of its strategy, stored once for each wording."""
 
     __tablename__ = "prompt"
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
@@ -251,18 +252,18 @@ class Prompt(Base):
 
 
 class TrainedOn(Base):
-    """An image that a train run learned from, by content: known also when the image has been forgotten since."""
+    """An image that a train run was trained on, by content hash, so that it outlives the image's row."""
 
     __tablename__ = "trained_on"
     __table_args__ = (Index(None, "run_id", "patient_key"),)
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"), primary_key=True)
     image_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     patient_key: Mapped[str | None] = mapped_column(String(200))
-    """As the image has it, or had it when it was forgotten; None where that was before patients were kept."""
+    """The image's patient key, or its last one if the image was deleted; None if that predates this column."""
 
 
 class Report(Base):
-    """A generated report; exactly one for each image, model revision, prompt and settings."""
+    """A generated report; at most one for each image, model revision, prompt and settings."""
 
     __tablename__ = "report"
     __table_args__ = (
@@ -288,7 +289,7 @@ class Report(Base):
 
 
 class ReportFailure(Base):
-    """A report that could not be written, and why; gone once it is."""
+    """A report that could not be generated, and why; deleted once it succeeds."""
 
     __tablename__ = "report_failure"
     __table_args__ = (UniqueConstraint("image_sha256", "model", "revision", "prompt_sha256", "settings_sha256"),)
@@ -318,7 +319,7 @@ class ReportScore(Base):
 
 
 class VectorIndex(Base):
-    """A vector index on disk, verified by hash before it is read."""
+    """A vector index on disk, whose hashes are verified before it is read."""
 
     __tablename__ = "vector_index"
     id: Mapped[int] = mapped_column(primary_key=True)
@@ -332,7 +333,7 @@ class VectorIndex(Base):
     path: Mapped[str]
     """Folder, relative to the artifact folder."""
     sha256: Mapped[str] = mapped_column(String(64))
-    """Of the folder's manifest, which holds the hash of every file."""
+    """Of the folder's manifest, which contains the hash of every file."""
     created: Mapped[datetime] = mapped_column(default=now)
 
 
@@ -347,13 +348,13 @@ class Review(Base):
     verdict: Mapped[str] = mapped_column(String(20))
     note: Mapped[str] = mapped_column(default="")
     unblinded_by: Mapped[str | None] = mapped_column(String(200))
-    """What the reader had been told of the film, such as "label, outcome"; "" where nothing, None where that was not
-    noted."""
+    """What the reader had been shown about the image, such as "label, outcome"; "" for nothing (a blind review), None
+    if it was not recorded."""
     created: Mapped[datetime] = mapped_column(default=now)
 
 
 class ImageTag(Base):
-    """A word that people put on an image: in a review, or on its own, then once."""
+    """A tag on an image, as part of a review or separate; a separate tag is unique per image."""
 
     __tablename__ = "image_tag"
     __table_args__ = (
@@ -369,7 +370,7 @@ class ImageTag(Base):
 
 
 class ImageTally(Base):
-    """How many images of a dataset have these properties, so that no page need count them; see db.tallies."""
+    """The number of images of a dataset with these properties, so that pages need not count; see db.tallies."""
 
     __tablename__ = "image_tally"
     __table_args__ = (Index(None, "dataset_id"),)
@@ -385,11 +386,12 @@ class ImageTally(Base):
     images: Mapped[int]
     files: Mapped[int]
     patients: Mapped[int]
-    """Patients that no cause before this one counted, so that a split's and label's add up; 0 beside an attribute."""
+    """Patients not counted for an earlier cause of the same split and label, so that sums over causes are correct; 0 in
+    rows of an attribute."""
 
 
 class PredictionTally(Base):
-    """How many predictions of a run have these properties, so that no page need count them; see db.tallies."""
+    """The number of predictions of a run with these properties, so that pages need not count; see db.tallies."""
 
     __tablename__ = "prediction_tally"
     __table_args__ = (Index(None, "run_id", "attribute", "value"),)
@@ -403,14 +405,14 @@ class PredictionTally(Base):
     value: Mapped[str] = mapped_column(String(60), server_default="")
     """unknown: of images of which the attribute is not known."""
     bin: Mapped[int]
-    """Probabilities from bin / 1000 up to, not with, (bin + 1) / 1000; 1000: exactly 1."""
+    """Probabilities in [bin / 1000, (bin + 1) / 1000); bin 1000 is exactly 1."""
     called: Mapped[bool | None]
-    """Whether the probability reaches the run's own threshold; None where it has none."""
+    """Whether the probability is at least the run's own threshold; None if the run has none."""
     images: Mapped[int]
 
 
 class Neighbour(Base):
-    """A training image that is near a judged one, as an audit found it; rank counts from 1, the nearest first."""
+    """A training image near an evaluated image, found by an audit; rank counts from 1, nearest first."""
 
     __tablename__ = "neighbour"
     __table_args__ = (UniqueConstraint("run_id", "image_id", "rank"), Index(None, "image_id"))
@@ -422,13 +424,13 @@ class Neighbour(Base):
     similarity: Mapped[float]
     """Cosine of the classifier's features, in [-1, 1]."""
     hash_distance: Mapped[int]
-    """Bits in which the perceptual hashes differ, 0 to 256."""
+    """Hamming distance of the perceptual hashes, 0 to 256 bits."""
     verdict: Mapped[str] = mapped_column(String(20))
     """near-duplicate or different."""
 
 
 class NearDuplicate(Base):
-    """Two images of a dataset that are nearly the same picture; image_id is the smaller of the two."""
+    """A pair of near-duplicate images of a dataset; image_id is the smaller id."""
 
     __tablename__ = "near_duplicate"
     __table_args__ = (UniqueConstraint("run_id", "image_id", "other_id"), Index(None, "image_id"))
@@ -437,15 +439,15 @@ class NearDuplicate(Base):
     image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"))
     other_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), index=True)
     hash_distance: Mapped[int]
-    """Bits in which the perceptual hashes differ, 0 to 256."""
+    """Hamming distance of the perceptual hashes, 0 to 256 bits."""
     similarity: Mapped[float | None]
-    """Cosine of the two in ImageNet features, in [-1, 1]."""
+    """Cosine of the two images' ImageNet features, in [-1, 1]."""
     verdict: Mapped[str] = mapped_column(String(20))
     """near-duplicate or possible."""
 
 
 class ErrorSlice(Base):
-    """A group of judged images that look alike, and how often the classifier is wrong on them."""
+    """A cluster of evaluated images of similar appearance, with the classifier's error rate on it."""
 
     __tablename__ = "error_slice"
     __table_args__ = (UniqueConstraint("run_id", "name"),)
@@ -453,21 +455,21 @@ class ErrorSlice(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("run.id", ondelete="CASCADE"))
     name: Mapped[str] = mapped_column(String(80))
     label: Mapped[int]
-    """Of all its images: 1 pneumonia, 0 normal."""
+    """Label of all its images: 1 pneumonia, 0 normal."""
     description: Mapped[str]
     images: Mapped[int]
     patients: Mapped[int]
     failures: Mapped[int]
     rate: Mapped[float]
-    """failures / images, with its 95 % interval low to high."""
+    """failures / images; low and high are its 95 % interval."""
     low: Mapped[float]
     high: Mapped[float]
     p_value: Mapped[float]
-    """That the rest of the label fails as often, corrected for the number of slices."""
+    """For an error rate no higher than in the rest of the label, adjusted for the number of slices."""
 
 
 class SliceMember(Base):
-    """An image's place in a slice."""
+    """An image's membership in a slice."""
 
     __tablename__ = "slice_member"
     __table_args__ = (UniqueConstraint("slice_id", "image_id"), Index(None, "image_id"))
@@ -477,7 +479,7 @@ class SliceMember(Base):
 
 
 class ImageMeasure(Base):
-    """A number that a run found for one image, such as the share of its heat in the outer frame."""
+    """A number that a run measured for one image, such as the share of heat in the outer frame."""
 
     __tablename__ = "image_measure"
     __table_args__ = (UniqueConstraint("run_id", "image_id", "name"), Index(None, "image_id"))
@@ -489,7 +491,7 @@ class ImageMeasure(Base):
 
 
 class ReportTally(Base):
-    """How many reports, or scores of one metric, have these properties, so that no page need count them; see
+    """The number of reports, or of scores of one metric, with these properties, so that pages need not count; see
     db.report_tallies."""
 
     __tablename__ = "report_tally"
@@ -499,11 +501,12 @@ class ReportTally(Base):
     model: Mapped[str] = mapped_column(String(200))
     strategy: Mapped[str] = mapped_column(String(60))
     label: Mapped[str] = mapped_column(String(10))
-    """pneumonia, normal or unknown: of the image. Empty in the rows that sum up all of them."""
+    """The image's label: pneumonia, normal or unknown. Empty in rows that sum over labels."""
     metric: Mapped[str] = mapped_column(String(60))
-    """Empty where the reports themselves are counted."""
+    """Empty in rows that count the reports themselves."""
     bin: Mapped[int]
-    """Of the value: 2 k where it is k / 100, 2 k + 1 between that and the next; others as db.report_tallies names."""
+    """Bin of the value: 2 k for exactly k / 100, 2 k + 1 between that and the next; for others see
+    db.report_tallies."""
     reports: Mapped[int]
     total: Mapped[float]
-    """Sum of the values that are known."""
+    """Sum of the known values."""

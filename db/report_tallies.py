@@ -1,7 +1,7 @@
-"""What is counted of reports and their scores when they are written, so that no page walks through millions of scores.
+"""Tallies of reports and scores, updated when they are written, so that pages need not count millions of scores.
 
-A report counts for every dataset that holds its picture, and counts once it has a score. Its scores stand in bins of a
-hundredth in which every whole hundredth is a bin of its own, so that comparisons with whole hundredths stay exact.
+A report counts for every dataset that holds its image, once it has a score. Scores are binned by hundredths, with a
+separate bin for every whole hundredth, so that comparisons with whole hundredths are exact.
 """
 
 from collections import Counter
@@ -16,34 +16,34 @@ from db.batches import batches
 from db.models import Dataset, Image, Report, ReportScore, ReportTally
 
 ITSELF = ""
-"""Stands for the metric where the reports themselves are counted."""
+"""Metric in rows that count the reports themselves."""
 UNKNOWN, BELOW, ABOVE = -9, -1, 201
-"""Bins of an unknown value, of one below 0 and of one above 1."""
+"""Bins for unknown values, values below 0 and values above 1."""
 EVERY, KNOWN = "", 999
-"""Label and bin of the rows that sum up: all labels together, all values that are known."""
+"""Label and bin of summary rows: all labels together, all known values."""
 KEY = ("dataset_id", "label", "metric", "model", "strategy", "bin")
 RECOUNTED = 20_000
-"""Reports that are looked at in one statement where all are counted in turn, so that no sorting outgrows the memory."""
+"""Number of reports per statement in a recount, which limits the memory needed for sorting."""
 
 
 def bin_of(value: float) -> int | None:
-    """The bin of a whole hundredth in [0, 1], 0 to 200; None where the value is something else."""
+    """The bin of a whole hundredth in [0, 1], 0 to 200; None for any other value."""
     nearest = round(value * 100)
     return 2 * nearest if 0 <= nearest <= 100 and nearest / 100 == value else None
 
 
 def dataset(session: Session, dataset_id: int) -> None:
-    """Count the reports that describe the dataset's images anew."""
+    """Recount the reports on the dataset's images."""
     session.execute(delete(ReportTally).where(ReportTally.dataset_id == dataset_id))
     first, last = session.execute(select(func.min(Report.id), func.max(Report.id))).one()
-    here = Image.dataset_id + 0 == dataset_id  # as an expression it has no index: SQLite is to begin at the reports
+    here = Image.dataset_id + 0 == dataset_id  # an expression has no index, so SQLite starts with the reports
     starts = range(first or 0, (last or 0) + 1, RECOUNTED)
     _change(session, [and_(Report.id.between(at, at + RECOUNTED - 1), here) for at in starts], sign=1)
 
 
 def hold(session: Session, image_shas: Sequence[str]) -> None:
-    """Let the labels of these pictures be corrected in no dataset until this transaction ends; where they are just
-    being corrected, wait. It comes before any row that is written, as writes.hold does."""
+    """Lock the labels of these images, in every dataset, against changes until this transaction ends; waits for changes
+    in progress. Like writes.hold, call it before writing any row."""
     for shas in batches(image_shas):
         holding = select(Image.dataset_id).where(Image.sha256.in_(shas))
         datasets = select(Dataset.id).where(Dataset.id.in_(holding)).order_by(Dataset.id)
@@ -51,12 +51,12 @@ def hold(session: Session, image_shas: Sequence[str]) -> None:
 
 
 def add(session: Session, report_ids: Sequence[int]) -> None:
-    """Count these reports as they are scored now; `take` goes before a change of their scores."""
+    """Add these reports with their current scores to the tallies. Before changing scores, call `take`."""
     _change(session, [Report.id.in_(ids) for ids in batches(report_ids)], sign=1)
 
 
 def take(session: Session, report_ids: Sequence[int]) -> None:
-    """Count these reports no more; where another transaction changes one of them, wait for its end."""
+    """Subtract these reports from the tallies, waiting for other transactions that change them."""
     for ids in batches(report_ids):
         session.execute(select(Report.id).where(Report.id.in_(ids)).order_by(Report.id).with_for_update())
     _change(session, [Report.id.in_(ids) for ids in batches(report_ids)], sign=-1)
@@ -64,13 +64,14 @@ def take(session: Session, report_ids: Sequence[int]) -> None:
 
 
 def take_of_images(session: Session, image_ids: Sequence[int]) -> None:
-    """Count no more the reports that go when these images do, in any dataset; theirs is to be counted anew after."""
+    """Subtract the reports that are deleted with these images, in every dataset. The images' own dataset must be
+    recounted afterwards."""
     for ids in batches(image_ids):
         take(session, session.scalars(select(Report.id).where(Report.image_id.in_(ids))).all())
 
 
 def _change(session: Session, parts: Iterable[ColumnElement[bool]], *, sign: int) -> None:
-    """Add what the reports of these parts amount to, or with sign=-1 take it away."""
+    """Add the counts of the reports matching any of these conditions to the tallies, or with sign=-1 subtract them."""
     reports, totals = Counter[tuple[Any, ...]](), Counter[tuple[Any, ...]]()
     for query in [query.where(part) for part in parts for query in (_scores(), _whole())]:
         for dataset_id, label, *which, bin, number, total in session.execute(_summed(query)):
@@ -80,7 +81,7 @@ def _change(session: Session, parts: Iterable[ColumnElement[bool]], *, sign: int
                 totals[key] += sign * total
     if not reports:
         return
-    # in one order, so that no two writers wait for each other
+    # sorted, so that two writers cannot deadlock
     rows = [dict(zip(KEY, key, strict=True), reports=reports[key], total=totals[key]) for key in sorted(reports)]
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     statement = dialect.insert(ReportTally)
@@ -89,9 +90,9 @@ def _change(session: Session, parts: Iterable[ColumnElement[bool]], *, sign: int
 
 
 def _scores() -> Select[Any]:
-    """Every score with its value and the key that it counts under."""
+    """Every score with its value and its tally's key."""
     value = ReportScore.value
-    near = cast(value * 100.0, Integer)  # where this rounds, or the product does, the comparisons put it right
+    near = cast(value * 100.0, Integer)  # the comparisons below correct any rounding
     part = near + case((value >= (near + 1) / 100.0, 1), else_=0) - case((value < near / 100.0, 1), else_=0)
     between = 2 * part + case((value > part / 100.0, 1), else_=0)
     bin = case((value.is_(None), UNKNOWN), (value < 0.0, BELOW), (value > 1.0, ABOVE), else_=between)
@@ -100,7 +101,7 @@ def _scores() -> Select[Any]:
 
 
 def _whole() -> Select[Any]:
-    """Every report that has a score, with the key that it counts under."""
+    """Every report that has a score, with its tally's key."""
     scored = select(ReportScore.id).where(ReportScore.report_id == Report.id).exists()
     itself = literal(ITSELF).label("metric"), literal(UNKNOWN).label("bin"), literal(0.0).label("value")
     return select(*_group(), *itself).join(Image, Image.sha256 == Report.image_sha256).where(scored)

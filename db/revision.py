@@ -1,4 +1,4 @@
-"""Whether anyone has written to the database: a mark that changes with every commit, for the keys of cached answers."""
+"""Detecting writes to the database: a revision that changes with every commit, for the keys of cached answers."""
 
 import threading
 import uuid
@@ -7,17 +7,17 @@ from sqlalchemy import Engine, text
 
 
 class Watch:
-    """One connection that looks for commits by others, also those of other processes."""
+    """Detects commits by other connections, also those of other processes."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._name = uuid.uuid4().hex
         self._lock = threading.Lock()
-        # SQLite counts the commits of others since a connection was opened, so one is kept for as long as the watch
+        # SQLite counts commits by others since a connection was opened, so one connection is kept open
         self._kept = engine.raw_connection() if engine.dialect.name == "sqlite" else None
 
     def revision(self) -> str:
-        """The mark; it may change without a commit, and does not stay with one. Raises DBAPIError."""
+        """The revision. It changes with every commit, and may change without one. Raises DBAPIError."""
         if self._kept is None:
             with self._engine.connect() as connection:
                 return str(connection.scalar(text("SELECT pg_current_snapshot()::text")))

@@ -1,4 +1,4 @@
-"""How to reach the database: engines for SQLite and PostgreSQL, one-writer transactions, schema checks."""
+"""Connecting to the database: engines for SQLite and PostgreSQL, transactions, and the schema's version."""
 
 import logging
 import signal
@@ -26,23 +26,24 @@ log = logging.getLogger(__name__)
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_SECONDS = 30
 BACKPORTED: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
-"""SQLite release lines into which the fix of the WAL-reset bug was carried back, and from which patch on."""
+"""SQLite release lines with a backport of the WAL-reset fix -> first fixed patch release."""
 
 READS = "pneumoscope_reads"
-"""Execution option of connections that only read."""
+"""Execution option of read-only connections."""
 SERVER_READS: dict[str, Any] = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
-"""What makes PostgreSQL refuse writes, and show one state from the first read to the last, as SQLite does."""
+"""Options that make a PostgreSQL transaction read-only and let it see a single snapshot, as in SQLite."""
 
 SchemaState = Literal["empty", "old", "current", "newer"]
 BEHIND = ("empty", "old")
 
 
 class DatabaseUnavailableError(Exception):
-    """The database cannot be opened; the message names it (without its password) and the way out."""
+    """The database cannot be opened; the message names it (without its password) and says what to do."""
 
 
 def wal_is_safe(version: str) -> bool:
-    """Whether SQLite `version` is free of the WAL-reset corruption bug (3.7.0 to 3.51.2, but 3.44.6 and 3.50.7 on)."""
+    """Whether SQLite `version` is free of the WAL-reset corruption bug, which affects 3.7.0 to 3.51.2; fixed also in
+    3.44.6 and 3.50.7."""
     release = tuple(int(part) for part in version.split("."))
     if release[:2] in BACKPORTED:
         return release >= BACKPORTED[release[:2]]
@@ -52,16 +53,16 @@ def wal_is_safe(version: str) -> bool:
 def connect(url: str, *, read_only: bool = False, patience: float | None = None) -> Engine:
     """An engine for `url`, checked by connecting once.
 
-    patience: seconds to wait for another writer; None is BUSY_TIMEOUT_SECONDS on SQLite, and no limit on a server.
+    patience: seconds to wait for another writer; None means BUSY_TIMEOUT_SECONDS on SQLite and no limit on a server.
 
-    SQLite gets foreign keys, a busy timeout, WAL where it is safe, and BEGIN IMMEDIATE unless read_only.
-    Raises DatabaseUnavailableError where the URL is wrong or nothing answers there.
+    SQLite gets foreign keys, a busy timeout, WAL if it is safe, and BEGIN IMMEDIATE unless read_only.
+    Raises DatabaseUnavailableError if the URL is invalid or the database cannot be opened.
     """
     try:
         parsed = make_url(url)
         make = MAKERS[parsed.drivername]
         engine = make(parsed, read_only, patience)
-    except (ArgumentError, ValueError, KeyError):  # no URL; a port that is no number; another driver
+    except (ArgumentError, ValueError, KeyError):  # not a URL; an invalid port; an unsupported driver
         hint = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
         raise DatabaseUnavailableError(f"--database or DATABASE_URL is not usable: {hint}") from None
     try:
@@ -69,21 +70,21 @@ def connect(url: str, *, read_only: bool = False, patience: float | None = None)
     except DBAPIError as error:
         cause = str(error.orig).strip().splitlines()[0]
         way_out = "set DATABASE_URL to another" if make is _sqlite else "start it, or set DATABASE_URL to another"
-        if "disk I/O error" in cause:  # SQLite's word also for no room for the files that it keeps beside it
-            way_out = f"see whether the disk is full, or {way_out}"
+        if "disk I/O error" in cause:  # SQLite also reports a disk without space for its journal files this way
+            way_out = f"check whether the disk is full, or {way_out}"
         raise DatabaseUnavailableError(f"database {shown(url)} cannot be opened ({cause}); {way_out}") from error
     return engine
 
 
 def shown(url: str) -> str:
-    """`url` as it may be printed: without its password, and without its query, which can hold one too."""
+    """`url` in a form that may be printed: without its password, and without its query, which may contain one too."""
     return make_url(url).set(query={}).render_as_string(hide_password=True)
 
 
 def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
     path = url.database
     if not path or path == ":memory:":
-        raise ValueError("a database in memory is gone when the job ends")
+        raise ValueError("an in-memory database is lost when the job ends")
     if read_only:
         url = url.set(database=Path(path).absolute().as_uri()).update_query_dict({"mode": "ro", "uri": "true"})
     else:
@@ -91,7 +92,7 @@ def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise DatabaseUnavailableError(
-                f"folder {Path(path).parent} for the database cannot be made ({error.strerror}); "
+                f"folder {Path(path).parent} for the database cannot be created ({error.strerror}); "
                 "set PNEUMOSCOPE_ARTIFACTS or DATABASE_URL to a writable place"
             ) from error
     timeout = BUSY_TIMEOUT_SECONDS if patience is None else patience
@@ -102,9 +103,9 @@ def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver starts no transaction of its own; _begin does
+        connection.isolation_level = None  # the driver must not start transactions itself; _begin does
         cursor = connection.cursor()
-        cursor.execute("PRAGMA schema_version")  # reads the file: one that is no database is found here
+        cursor.execute("PRAGMA schema_version")  # reads the file, so that one that is not a database is detected
         cursor.execute("PRAGMA foreign_keys = ON")
         if not read_only:
             _journal(cursor, "WAL" if wal else "DELETE", patience=timeout)
@@ -122,7 +123,7 @@ def _sqlite(url: URL, read_only: bool, patience: float | None) -> Engine:
 
 
 def _journal(cursor: Any, mode: str, *, patience: float) -> None:
-    """Set the journal's mode; SQLite itself does not wait, as it does elsewhere, for one who is doing the same."""
+    """Set the journal mode, retrying for `patience` seconds: SQLite's busy timeout does not cover this statement."""
     deadline = time.monotonic() + patience
     while True:
         try:
@@ -145,16 +146,16 @@ def _server(url: URL, read_only: bool, patience: float | None) -> Engine:
 
 
 MAKERS = {"sqlite": _sqlite, "sqlite+pysqlite": _sqlite, "postgresql": _server, "postgresql+psycopg": _server}
-"""What makes an engine of each kind of URL; other drivers are not installed."""
+"""Driver name -> factory of its engine; other drivers are not installed."""
 
 
 @contextmanager
 def transaction(engine: Engine) -> Iterator[Session]:
-    """A session that writes: its work is committed as a whole at the end, or not at all. Of SQLite it is the only one
-    while it lasts, so what only reads takes `reading`, and long work comes before or after.
+    """A session for writing, committed at the end, or rolled back on an exception. On SQLite there is only one at a
+    time, so use `reading` for reading, and do long work before or after.
 
-    SIGINT and SIGTERM wait for its end: an exception in the middle of SQLAlchemy's own bookkeeping could leave the
-    connection in its transaction, and the database locked.
+    SIGINT and SIGTERM are delayed until its end: an exception inside SQLAlchemy's own bookkeeping could leave the
+    connection in a transaction and the database locked.
     """
     with _signals_held(), Session(engine, expire_on_commit=False) as session, session.begin():
         yield session
@@ -162,7 +163,7 @@ def transaction(engine: Engine) -> Iterator[Session]:
 
 @contextmanager
 def reading(engine: Engine) -> Iterator[Session]:
-    """A session that sees one state of the database and cannot write: no writer waits for it, nor does a signal."""
+    """A read-only session on a single snapshot of the database; it delays neither writers nor signals."""
     with Session(_only_reading(engine), expire_on_commit=False) as session, session.begin():
         yield session
 
@@ -173,7 +174,7 @@ def _only_reading(engine: Engine) -> Engine:
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Let what SIGINT and SIGTERM do happen after the body instead of inside it."""
+    """Delay SIGINT and SIGTERM until after the body."""
     if threading.current_thread() is not threading.main_thread():  # signals never interrupt another thread
         yield
         return
@@ -192,9 +193,9 @@ def _signals_held() -> Iterator[None]:
 
 
 def upgrade(engine: Engine) -> None:
-    """Bring the schema to the newest revision, and count what it counts; does nothing where it is there, or beyond.
+    """Upgrade the schema to the newest revision and compute missing tallies; does nothing if it is current or newer.
 
-    Both appear together or not at all, and of several processes one does it while the others wait.
+    Both happen in one transaction; of several processes one does it while the others wait.
     """
     if schema_state(engine) not in BEHIND:
         return
@@ -208,8 +209,8 @@ def upgrade(engine: Engine) -> None:
 
 
 def schema_state(engine: Engine) -> SchemaState:
-    """Where the database's schema stands against this code's migrations, also while another writes. Raises
-    DatabaseUnavailableError where a SQLite file has tables of another program."""
+    """The state of the database's schema relative to this code's migrations; it does not wait for writers. Raises
+    DatabaseUnavailableError if a SQLite file belongs to another program."""
     with _only_reading(engine).connect() as connection:
         return _schema_state(connection)
 

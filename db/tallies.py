@@ -1,6 +1,6 @@
-"""What is counted once, when it is written, so that no page counts a million rows: images, predictions.
+"""Tallies of images and predictions, updated when they are written, so that pages need not count a million rows.
 
-Jobs call these in the transaction that writes what is counted; db.queries answers from the counts what they can tell.
+Jobs call these functions in the transaction that writes the rows; db.queries answers from the tallies where possible.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,11 +14,11 @@ from db.models import Dataset, Image, ImageAttribute, ImageTally, Prediction, Pr
 from db.queries import attributes
 
 BINS = 1000
-"""Parts that probabilities are counted in."""
+"""Number of bins of the probability."""
 
 
 def dataset(session: Session, dataset_id: int) -> None:
-    """Count the dataset's images anew, and the predictions and reports of them: splits and labels may have changed."""
+    """Recount the dataset's images, and their predictions and reports, because splits and labels may have changed."""
     _images(session, dataset_id)
     session.get_one(Dataset, dataset_id).attributes = attributes.counts(session, dataset_id)
     report_tallies.dataset(session, dataset_id)
@@ -28,7 +28,7 @@ def dataset(session: Session, dataset_id: int) -> None:
 
 
 def missing(session: Session) -> None:
-    """Count every dataset that was written before anything was counted."""
+    """Count every dataset without tallies, which was written before tallies existed."""
     counted = select(ImageTally.id).where(ImageTally.dataset_id == Dataset.id).exists()
     for dataset_id in session.scalars(select(Dataset.id).where(~counted)).all():
         dataset(session, dataset_id)
@@ -38,8 +38,8 @@ def missing(session: Session) -> None:
 
 
 def predictions(session: Session, run: Run) -> None:
-    """Count the run's predictions by its own threshold, which its summary holds, and note how far each is from its
-    label."""
+    """Recount the run's predictions at its own threshold, which is in its summary, and store each prediction's
+    error."""
     run_id, threshold = run.id, run.threshold
     distance = select(func.abs(Prediction.probability - Image.label)).where(Image.id == Prediction.image_id)
     noted = update(Prediction).where(Prediction.run_id == run_id).values(error=distance.scalar_subquery())
@@ -48,7 +48,7 @@ def predictions(session: Session, run: Run) -> None:
     called: Any = null() if threshold is None else Prediction.probability >= threshold
     each = select(Image.id, Image.split, Image.label, Image.cause, _bin().label("bin"), called.label("called"))
     each = each.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
-    part = each.subquery()  # grouped outside, so that no bound value stands in GROUP BY, where PostgreSQL takes none
+    part = each.subquery()  # grouped outside, because PostgreSQL accepts no bound values in GROUP BY
     keys = (part.c.split, part.c.label, part.c.cause, part.c.bin, part.c.called)
     counts = (func.count().label("images"),)
     rows = [dict(row) for row in session.execute(select(*keys, *counts).group_by(*keys)).mappings()]
@@ -82,8 +82,8 @@ def _images(session: Session, dataset_id: int) -> None:
 def _by_attribute(
     session: Session, part: Subquery, keys: Sequence[Any], counts: Sequence[Any], whole: Sequence[Mapping[str, Any]]
 ) -> list[dict[str, Any]]:
-    """The same counts of the images with each value of each attribute; what is left of `whole`, those of which it is
-    not known."""
+    """The same counts for each value of each attribute, and for images without the attribute, as the remainder of
+    `whole`."""
     groups = (ImageAttribute.name.label("attribute"), ImageAttribute.value.label("value"), *keys)
     query = select(*groups, *counts).join(ImageAttribute, ImageAttribute.image_id == part.c.id).group_by(*groups)
     found = [dict(row) for row in session.execute(query).mappings()]
@@ -106,8 +106,8 @@ def _key(row: Mapping[str, Any], keys: Sequence[Any]) -> tuple[Any, ...]:
 
 
 def _bin() -> Any:
-    """The bin of a probability: how many edges k / 1000 above 0 it reaches. A cast may be one off either way, where it
-    rounds instead of cutting off or the product does, which the two comparisons mend."""
+    """The bin of a probability: the largest k with k / 1000 not above it. The cast may be off by one, because it or the
+    product rounds, which the two comparisons correct."""
     near = cast(Prediction.probability * float(BINS), Integer)
     above = case((Prediction.probability >= (near + 1) / float(BINS), 1), else_=0)
     below = case((Prediction.probability < near / float(BINS), 1), else_=0)

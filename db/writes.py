@@ -1,4 +1,4 @@
-"""What is written: inserts that can be repeated, on both databases."""
+"""Writes: repeatable inserts, updates and deletions, on both databases."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -30,7 +30,8 @@ from db.models import (
 def upsert(
     session: Session, model: type[Base], rows: Sequence[dict[str, Any]], *, unique: Sequence[str], update: bool = True
 ) -> None:
-    """Insert `rows`; where `unique` columns collide, overwrite the others, or with update=False keep the old row."""
+    """Insert `rows`; on a conflict in the `unique` columns overwrite the others, or with update=False keep the old
+    row."""
     table = model.__table__
     assert isinstance(table, Table)
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
@@ -46,7 +47,7 @@ def upsert(
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """A metric as it is stored; None is unknown. step: of a curve; -1 for a final value."""
+    """A metric to be stored; None means unknown. step: epoch of a curve, -1 for a final value."""
 
     name: str
     split: str
@@ -59,13 +60,13 @@ class MetricValue:
 
 
 def metrics(session: Session, run_id: int, values: Iterable[MetricValue]) -> None:
-    """Store a run's metrics over older ones."""
+    """Store a run's metrics, overwriting older values."""
     rows = [{**asdict(value), "run_id": run_id} for value in values]
     upsert(session, Metric, rows, unique=("run_id", "name", "split", "slice", "step"))
 
 
 def trained_on(session: Session, run_id: int) -> None:
-    """Keep what a train run learned from: the images that it has predictions of, which are out of fold."""
+    """Record a train run's training images, which are those with (out-of-fold) predictions by it."""
     clear(session, TrainedOn, run_id)
     learned = select(Prediction.run_id, Image.sha256, Image.patient_key).join(Image, Image.id == Prediction.image_id)
     learned = learned.where(Prediction.run_id == run_id).distinct()
@@ -73,7 +74,7 @@ def trained_on(session: Session, run_id: int) -> None:
 
 
 def attributes(session: Session, known: Mapping[int, Mapping[str, str]]) -> None:
-    """Keep what is known of these images, value by attribute name, in place of what was."""
+    """Replace the attributes of these images. known: image id -> value by attribute name."""
     for batch in batches(sorted(known)):
         session.execute(delete(ImageAttribute).where(ImageAttribute.image_id.in_(batch)))
     rows = [
@@ -83,8 +84,8 @@ def attributes(session: Session, known: Mapping[int, Mapping[str, str]]) -> None
 
 
 def follow_patients(session: Session, dataset_id: int) -> None:
-    """Give the images that the dataset's train runs learned from the patient keys that they have now: an ingest may
-    have corrected them."""
+    """Update the patient keys recorded for the dataset's train runs to the images' current ones, which an ingest may
+    have corrected."""
     trained = select(Run.id).where(Run.dataset_id == dataset_id, Run.kind == "train")
     same = (Image.dataset_id == dataset_id, Image.sha256 == TrainedOn.image_sha256)
     corrected = exists().where(*same, Image.patient_key.is_distinct_from(TrainedOn.patient_key))
@@ -94,20 +95,20 @@ def follow_patients(session: Session, dataset_id: int) -> None:
 
 
 def clear(session: Session, model: type[Base], run_id: int) -> None:
-    """Forget the rows of `model` that the run wrote, before it writes them anew."""
+    """Delete the rows of `model` that the run wrote, before it writes them again."""
     table = model.__table__
     session.execute(delete(table).where(table.c.run_id == run_id))  # type: ignore[arg-type]
 
 
 def hold(session: Session, dataset_id: int | None) -> None:
-    """Wait for who else writes the dataset's labels or predictions, and let others wait until this transaction ends;
-    SQLite has one writer anyway. It comes before any row, or two that wait for each other could not go on."""
+    """Lock the dataset's labels and predictions against other writers until this transaction ends, waiting for them
+    first. Call it before writing any row, to avoid deadlocks. SQLite has only one writer anyway."""
     session.execute(select(Dataset.id).where(Dataset.id == dataset_id).with_for_update(key_share=True))
 
 
 def forget_images(session: Session, ids: Sequence[int]) -> None:
-    """Delete images of a dataset, whose tallies are to be counted anew after, with everything that hangs on them:
-    predictions, reviews, and reports; reports of a picture that another dataset holds too go over to that."""
+    """Delete images of a dataset with everything that refers to them: predictions, reviews and reports. Reports on an
+    image that another dataset also holds pass to that image. The dataset's tallies must be recounted afterwards."""
     for batch in batches(ids):
         for model in (Report, ReportFailure):
             other = select(func.min(Image.id)).where(Image.sha256 == model.image_sha256, Image.id.not_in(batch))
@@ -118,13 +119,13 @@ def forget_images(session: Session, ids: Sequence[int]) -> None:
 
 
 def disown(session: Session, run_id: int, paths: Sequence[str]) -> None:
-    """Forget that runs other than `run_id` made the files at `paths`, which it has written anew."""
+    """Delete the records of other runs for the files at `paths`, which `run_id` has overwritten."""
     for batch in batches(paths):
         session.execute(delete(Artifact).where(Artifact.path.in_(batch), Artifact.run_id != run_id))
 
 
 def forget_files(session: Session, paths: Sequence[str]) -> None:
-    """Forget that any run made the files at `paths`."""
+    """Delete all records of the files at `paths`."""
     for batch in batches(paths):
         session.execute(delete(Artifact).where(Artifact.path.in_(batch)))
 
@@ -140,12 +141,12 @@ def review(
     unblinded_by: str = "",
     since: int | None = None,
 ) -> Review | None:
-    """Store a reader's verdict beside their earlier ones; the latest stands, the first counts for agreement.
+    """Store a reader's verdict in addition to earlier ones; the latest is valid, the first counts for agreement.
 
-    unblinded_by: what the reader had been told of the film, "" for nothing.
-    since: the reader's latest review of the image when they began, None where there was none. Where there is another by
-    now (a second click, a second tab), nothing is stored and None returned.
-    Raises RefusedError where the image is gone, or something is not as db.review_rules wants it.
+    unblinded_by: what the reader had been shown about the image, "" for nothing.
+    since: the reader's latest review of the image when they began, None if there was none. If there is a newer one by
+    now (a second click or tab), nothing is stored and None is returned.
+    Raises RefusedError if the image no longer exists, or if a value violates db.review_rules.
     """
     row = Review(image_id=image_id, reviewer=review_rules.name(reviewer), verdict=review_rules.verdict(verdict))
     row.note, settled = review_rules.note(note), review_rules.tags(list(tags))
@@ -164,7 +165,7 @@ def review(
 
 
 def take_back(session: Session, review_id: int, *, reviewer: str) -> int | None:
-    """Delete a review of this reader with its tags; returns its image, or None where there is no such review."""
+    """Delete a review by this reader with its tags; returns the image's id, or None if there is no such review."""
     own = (Review.id == review_id, Review.reviewer == reviewer)
     image_id = session.scalar(select(Review.image_id).where(*own))
     session.execute(delete(Review).where(*own))
@@ -172,8 +173,8 @@ def take_back(session: Session, review_id: int, *, reviewer: str) -> int | None:
 
 
 def tag(session: Session, image_ids: Sequence[int], name: str) -> int:
-    """Put a tag on images, apart from any review; returns how many did not have it so. Images that are gone are left
-    out."""
+    """Add a separate tag, which is part of no review, to images; returns how many did not have it yet. Images that no
+    longer exist are ignored."""
     added = 0
     dialect = postgresql if session.get_bind().dialect.name == "postgresql" else sqlite
     alone = ImageTag.review_id.is_(None)
@@ -189,7 +190,7 @@ def tag(session: Session, image_ids: Sequence[int], name: str) -> int:
 
 
 def untag(session: Session, image_ids: Sequence[int], name: str) -> int:
-    """Take a tag off images again; one that is part of a review stays. Returns how many had it."""
+    """Remove a separate tag from images; tags in reviews stay. Returns how many had it."""
     removed = 0
     for batch in batches(image_ids):
         alone = (ImageTag.image_id.in_(batch), ImageTag.name == name, ImageTag.review_id.is_(None))

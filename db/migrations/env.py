@@ -1,4 +1,4 @@
-"""How Alembic runs here: on the connection that the caller hands over, in the caller's transaction."""
+"""Alembic environment: migrations run on the caller's connection, in the caller's transaction."""
 
 from alembic import context
 
@@ -6,7 +6,7 @@ from db.models import Base
 
 
 def belongs_to_models(name: str | None, kind: str, _parents: object) -> bool:
-    """Full-text tables and indexes are written by hand in the migrations and are no models."""
+    """Whether a table or index belongs to a model; full-text ones are created by hand in the migrations."""
     return not (kind in ("table", "index") and name is not None and name.startswith(("report_text", "review_text")))
 
 

@@ -1,1 +1,1 @@
-"""What is read: one module for each kind of question, each list one indexed query plus one count."""
+"""Read queries, one module per topic; each list page is one indexed query plus one count."""

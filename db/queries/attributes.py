@@ -1,4 +1,4 @@
-"""What is known of films beside their label: sex, age group, view and the like."""
+"""Attributes of images: sex, age group, view and the like."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
@@ -10,23 +10,23 @@ from db.batches import batches
 from db.models import Image, ImageAttribute
 
 UNKNOWN = "unknown"
-"""Stands for images of which an attribute is not known."""
+"""Value that stands for images without the attribute."""
 
 
 def of_images(session: Session, ids: Sequence[int]) -> dict[int, dict[str, str]]:
-    """Value by attribute name of each of these images; those of which nothing is known are left out."""
+    """Image id -> value by attribute name, for these images; images without attributes are left out."""
     parts = (_rows().where(ImageAttribute.image_id.in_(part)) for part in batches(ids))
     return _by_image(row for query in parts for row in session.execute(query))
 
 
 def of_dataset(session: Session, dataset_id: int) -> dict[int, dict[str, str]]:
-    """The same of all images of a dataset."""
+    """Image id -> value by attribute name, for all images of a dataset that have attributes."""
     query = _rows().join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
     return _by_image(session.execute(query))
 
 
 def counts(session: Session, dataset_id: int) -> dict[str, dict[str, int]]:
-    """How many images of the dataset have each value of each attribute, by counting."""
+    """The number of images of the dataset with each value of each attribute, counted from the rows."""
     query = select(ImageAttribute.name, ImageAttribute.value, func.count())
     query = query.join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
     found: dict[str, dict[str, int]] = {}
@@ -37,7 +37,7 @@ def counts(session: Session, dataset_id: int) -> dict[str, dict[str, int]]:
 
 
 def fingerprint(session: Session, dataset_id: int) -> str:
-    """Hash of the attributes of a dataset's images; "" where none is known."""
+    """Hash of the attributes of a dataset's images; "" if there are none."""
     query = select(Image.sha256, ImageAttribute.name, ImageAttribute.value)
     query = query.join(Image, Image.id == ImageAttribute.image_id).where(Image.dataset_id == dataset_id)
     digest, rows = hashlib.sha256(), 0
@@ -53,7 +53,7 @@ def holders(name: str, value: str) -> Select[int]:
 
 
 def has(name: str, value: str) -> ColumnElement[bool]:
-    """Whether an image has this value of an attribute, or, of UNKNOWN, none."""
+    """Condition on Image: it has this value of an attribute, or for UNKNOWN no value."""
     of_it = and_(ImageAttribute.image_id == Image.id, ImageAttribute.name == name)
     if value == UNKNOWN:
         return ~exists().where(of_it)

@@ -1,4 +1,4 @@
-"""What an audit found: neighbours, slices, measures."""
+"""Results of audits: neighbours, slices, measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, S
 from db.queries.duplicates import NEAR_DUPLICATE as NEAR_DUPLICATE
 
 SHORTCUTS = ("frame pixels", "frame features", "image size", "classifier, frame only")
-"""Probes that see little lung or none, by their names in probe_auc."""
+"""Probes that see little or no lung, by their slice of the metric probe_auc."""
 
 
 @dataclass(frozen=True)
@@ -22,47 +22,47 @@ class NearCase:
 
 
 def latest(session: Session, predict_run_id: int) -> Run | None:
-    """The audit of this predict run that is in force, or None."""
+    """The current audit of this predict run, or None."""
     query = select(Run).where(Run.kind == "audit", Run.status == "finished")
     query = query.where(Run.config["predict_run"].as_integer() == predict_run_id)
     return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
 
 
 def neighbours(session: Session, run_id: int, image_id: int) -> list[NearCase]:
-    """The training images that the audit found near this one, the nearest first."""
+    """The training images that the audit found near this one, nearest first."""
     query = select(Neighbour, Image).join(Image, Image.id == Neighbour.neighbour_id)
     query = query.where(Neighbour.run_id == run_id, Neighbour.image_id == image_id).order_by(Neighbour.rank)
     return [NearCase(neighbour, image) for neighbour, image in session.execute(query)]
 
 
 def near_duplicates(session: Session, run_id: int) -> Sequence[Neighbour]:
-    """The judged images' near-duplicates in training, the closest first."""
+    """The evaluated images' near-duplicates in training, closest first."""
     query = select(Neighbour).where(Neighbour.run_id == run_id, Neighbour.verdict == NEAR_DUPLICATE)
     return session.scalars(query.order_by(Neighbour.hash_distance, Neighbour.image_id, Neighbour.rank)).all()
 
 
 def slices(session: Session, run_id: int) -> Sequence[ErrorSlice]:
-    """The audit's slices, the highest error rate first."""
+    """The audit's slices, highest error rate first."""
     query = select(ErrorSlice).where(ErrorSlice.run_id == run_id)
     return session.scalars(query.order_by(ErrorSlice.rate.desc(), ErrorSlice.name)).all()
 
 
 def shortcut(session: Session, run_id: int) -> Metric | None:
-    """The AUC of that of SHORTCUTS which tells the judged images' classes apart best; None where none surely does
-    better than chance."""
+    """The highest AUC of the SHORTCUTS probes on the evaluated images, among those whose interval is above .5; None if
+    there is none."""
     query = select(Metric).where(Metric.run_id == run_id, Metric.name == "probe_auc", Metric.split != "oof")
     query = query.where(Metric.slice.in_(SHORTCUTS), Metric.low > 0.5)
     return session.scalars(query.order_by(Metric.value.desc()).limit(1)).first()
 
 
 def slice_of(session: Session, run_id: int, image_id: int) -> ErrorSlice | None:
-    """The slice that the image stands in, or None."""
+    """The slice that contains the image, or None."""
     query = select(ErrorSlice).join(SliceMember, SliceMember.slice_id == ErrorSlice.id)
     return session.scalars(query.where(ErrorSlice.run_id == run_id, SliceMember.image_id == image_id)).first()
 
 
 def members(session: Session, run_id: int) -> dict[int, list[int]]:
-    """The images of each slice of the audit, by slice id."""
+    """Slice id -> ids of its images, for all slices of the audit."""
     query = select(SliceMember.slice_id, SliceMember.image_id).join(ErrorSlice, ErrorSlice.id == SliceMember.slice_id)
     found: dict[int, list[int]] = {}
     for slice_id, image_id in session.execute(query.where(ErrorSlice.run_id == run_id).order_by(SliceMember.id)):
@@ -71,7 +71,7 @@ def members(session: Session, run_id: int) -> dict[int, list[int]]:
 
 
 def measures(session: Session, run_id: int, image_id: int) -> dict[str, float]:
-    """What the run measured of one image, by name."""
+    """The run's measurements of one image, by name."""
     query = select(ImageMeasure.name, ImageMeasure.value)
     rows = session.execute(query.where(ImageMeasure.run_id == run_id, ImageMeasure.image_id == image_id))
     return {row.name: row.value for row in rows}

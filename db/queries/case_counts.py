@@ -1,4 +1,4 @@
-"""How many cases there are, of each outcome as well: from what was tallied where that tells, else by counting."""
+"""Numbers of cases, in total and by outcome: from tallies where possible, else by counting."""
 
 from dataclasses import replace
 from functools import lru_cache
@@ -24,31 +24,32 @@ from db.tallies import BINS
 
 Tally = type[ImageTally] | type[PredictionTally]
 SOUGHT = 10_000
-"""Reports up to which the images that they describe are found and sorted, among a million, sooner than enough of them
-are met on a walk."""
+"""Maximum number of reports (or images) for which finding the images and sorting them is faster, among a million
+images, than scanning in list order until enough are found."""
 NAMES: dict[tuple[int, bool], Outcome] = {(1, True): "TP", (1, False): "FN", (0, True): "FP", (0, False): "TN"}
 
 
 def count(session: Session, question: Question) -> int:
-    """How many distinct images match."""
-    denied = _denied(question)
-    if denied is not None:
-        whole, part = (count(session, side) for side in denied)
+    """The number of distinct images that match."""
+    complement = _complement(question)
+    if complement is not None:
+        whole, part = (count(session, side) for side in complement)
         return whole - part
     tallied = _tallied(question)
     if tallied is not None:
         table, wanted = tallied
         return session.scalar(select(func.coalesce(func.sum(table.images), 0)).where(*wanted)) or 0
-    told = share(session, question)
-    common = told is not None and told[0] > told[1] / 9  # one that is found by its error costs as much as 9 walked to
+    estimate = share(session, question)
+    # finding a prediction by its error costs as much as scanning 9
+    common = estimate is not None and estimate[0] > estimate[1] / 9
     question = replace(question, sought=True, rarest=_rarest(session, question))
     query = select(func.count()).select_from(Image).where(*conditions(question, by_id=common))
     return session.scalar(joined(query, question, inner=True) if asks_predictions(question) else query) or 0
 
 
 def planned(session: Session, question: Question) -> Question:
-    """The same question, its described images `sought` where their reports are few, and the images that have an
-    attribute found where they are few."""
+    """The same question with its execution planned: `sought` is set if there are few reports, `rarest` if an attribute
+    has few images."""
     question = replace(question, rarest=_rarest(session, question))
     if question.reported != "yes":
         return question
@@ -57,7 +58,7 @@ def planned(session: Session, question: Question) -> Question:
 
 
 def _rarest(session: Session, question: Question) -> tuple[str, str] | None:
-    """Of the question's attributes that of the fewest images, where they are few."""
+    """The question's attribute with the fewest images, if they are at most SOUGHT."""
     if not question.attributes:
         return None
     counts = session.get_one(Dataset, question.dataset_id).attributes
@@ -69,8 +70,8 @@ def _rarest(session: Session, question: Question) -> tuple[str, str] | None:
 
 
 def share(session: Session, question: Question) -> tuple[int, int] | None:
-    """How many images match at most, for what the question asks of predictions, and among how many; None where it asks
-    nothing of them, or no tally tells."""
+    """(an upper bound of the number of matching images, from the conditions on predictions; the number without these
+    conditions). None if there are no conditions on predictions, or no tally covers them."""
     if not asks_predictions(question):
         return None
     asked = replace(question, reported=None, sought=False, twin=None, slice_id=None, tag=None, reviewed=None)
@@ -83,7 +84,7 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
 
 @lru_cache(maxsize=256)
 def _shared(question: Question) -> Select[Any] | None:
-    """Kept, as `_tallied_confusion`."""
+    """The query of `share`; cached like `_tallied_confusion`."""
     whole = replace(question, outcome=None, low=0.0, high=1.0, moved=False)
     wanted, among = tallied_predictions(question), tallied_predictions(whole)
     if wanted is None or among is None:
@@ -94,13 +95,14 @@ def _shared(question: Question) -> Select[Any] | None:
 
 
 def confusion(session: Session, question: Question) -> dict[Outcome, int] | None:
-    """Distinct images by outcome under the question's other sides; None where there is no run or no threshold."""
+    """The number of distinct images by outcome, under the question's other conditions; None without run or
+    threshold."""
     if question.run_id is None or question.threshold is None:
         return None
     asked = replace(question, outcome=None)
-    denied = _denied(asked)
-    if denied is not None:
-        whole, part = (confusion(session, side) for side in denied)
+    complement = _complement(asked)
+    if complement is not None:
+        whole, part = (confusion(session, side) for side in complement)
         return whole and part and {name: whole[name] - part[name] for name in OUTCOMES}
     query = _tallied_confusion(asked)
     if query is not None:
@@ -117,9 +119,9 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     return counts
 
 
-def _denied(question: Question) -> tuple[Question, Question] | None:
-    """Of what was not reviewed, or no report describes: all, and what was or is, which leave it when one is taken from
-    the other. All are tallied as a rule, and those that are, are fewer."""
+def _complement(question: Question) -> tuple[Question, Question] | None:
+    """For images that are not reviewed, or have no report: the questions for all images and for those that are or have,
+    whose difference answers it faster, since the former is usually tallied and the latter are fewer. Else None."""
     if question.reviewed == "no":
         return replace(question, reviewed=None), replace(question, reviewed="yes")
     if question.reported == "no":
@@ -129,8 +131,8 @@ def _denied(question: Question) -> tuple[Question, Question] | None:
 
 @lru_cache(maxsize=256)
 def _tallied_confusion(question: Question) -> Select[Any] | None:
-    """How many of each of OUTCOMES were tallied; None where no tally tells. Kept, as putting it together takes longer
-    than it runs."""
+    """The query for the tallied number of each of OUTCOMES; None if no tally covers the question. Cached, because
+    building it takes longer than running it."""
     called, wanted = _called(question, question.threshold), tallied_predictions(question)
     if called is None or wanted is None:
         return None
@@ -140,7 +142,7 @@ def _tallied_confusion(question: Question) -> Select[Any] | None:
 
 
 def _plain(question: Question) -> bool:
-    """Whether the question asks only for what tallies tell, thresholds apart."""
+    """Whether the question has only conditions that tallies cover, thresholds aside."""
     others = (question.reported, question.twin, question.slice_id, question.tag, question.among, question.reviewed)
     on_edges = all(_edge(value) is not None for value in (question.low, question.high))
     apart = len(question.attributes) > 1
@@ -148,13 +150,13 @@ def _plain(question: Question) -> bool:
 
 
 def _edge(value: float) -> int | None:
-    """The bin that begins at a probability, or None where none does."""
+    """The bin that starts at a probability, or None if none does."""
     near = round(value * BINS)
     return near if near / BINS == value else None
 
 
 def _tallied(question: Question) -> tuple[Tally, list[ColumnElement[bool]]] | None:
-    """The tally that tells, and its rows; None where none does."""
+    """The tally table that covers the question, and conditions on its rows; None if none does."""
     if asks_predictions(question):
         wanted = tallied_predictions(question)
         return None if wanted is None else (PredictionTally, wanted)
@@ -164,7 +166,7 @@ def _tallied(question: Question) -> tuple[Tally, list[ColumnElement[bool]]] | No
 
 
 def tallied_predictions(question: Question) -> list[ColumnElement[bool]] | None:
-    """The rows of PredictionTally that match; None where it cannot tell."""
+    """Conditions on the rows of PredictionTally that match; None if the tally does not cover the question."""
     if not _plain(question):
         return None
     wanted = [PredictionTally.run_id == question.run_id, *_sides(PredictionTally, question)]
@@ -185,7 +187,7 @@ def tallied_predictions(question: Question) -> list[ColumnElement[bool]] | None:
 
 
 def _called(question: Question, threshold: float | None) -> ColumnElement[bool] | None:
-    """Which tallied predictions reach the threshold; None where the tally cannot tell."""
+    """Condition that tallied predictions are at or above the threshold; None if the tally cannot say."""
     if threshold is None:
         return None
     if threshold == question.own_threshold:
@@ -195,7 +197,7 @@ def _called(question: Question, threshold: float | None) -> ColumnElement[bool] 
 
 
 def _sides(table: Tally, question: Question) -> list[ColumnElement[bool]]:
-    """What the question asks of split, label, cause and an attribute."""
+    """The question's conditions on split, label, cause and an attribute."""
     name, value = question.attributes[0] if question.attributes else ("", "")
     wanted: list[ColumnElement[bool]] = [table.attribute == name, table.value == value]
     if question.split is not None:

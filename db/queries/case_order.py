@@ -1,6 +1,6 @@
-"""In which order cases come, and where one of them stands: each order walks an index, however many cases there are.
+"""The order of case lists, and the position of a case in one: every order follows an index, for any number of cases.
 
-A list sorted by what a run says has two parts: the images that it says it of, then the others as they were ingested.
+A list sorted by a run's predictions has two parts: images with a prediction, then the others in order of ingestion.
 """
 
 from collections.abc import Sequence
@@ -17,18 +17,18 @@ from db.queries.case_questions import Question, asks_predictions, conditions, fe
 from db.queries.case_seeking import NEAR, Start
 
 SORTS = ("wrong", "uncertain", "high", "low", "file")
-"""Most wrong, nearest to the threshold, highest and lowest probability first; or as ingested."""
+"""Most wrong, nearest to the threshold, highest or lowest probability first; or in order of ingestion."""
 FAR = 10_000
-"""Cases from which on a page is not walked to from the list's begin."""
+"""Offset from which a page is not reached by scanning from the start of the list."""
 
 
 WALKED = 16
-"""Images that are walked through in the time in which one is found and sorted, among a million."""
+"""Number of images scanned in the time that finding and sorting one takes, among a million."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where an image stands in a list: its place from 1, and the images before and after it."""
+    """An image's position in a list, from 1, and the ids of the images before and after it."""
 
     position: int
     previous: int | None
@@ -47,15 +47,15 @@ def listed(session: Session, question: Question, *, limit: int, offset: int = 0)
     first = session.scalars(_first(question, start, limit, offset, by_id)).all()
     if len(first) == limit or not ranked:
         return first
-    before = offset + len(first) if first else _said(session, question)
+    before = offset + len(first) if first else _ahead_count(session, question)
     rest = _behind(question).order_by(Image.id).limit(limit - len(first)).offset(max(0, offset - before))
     return [*first, *session.scalars(rest)]
 
 
 @lru_cache(maxsize=256)
 def _first(question: Question, start: Start | None, limit: int, offset: int, by_id: bool) -> Select[Any]:
-    """What a page holds of the list's first part, or of a list by id, walked to from `start`. Kept, as putting it
-    together takes longer than it runs."""
+    """The query for a page's ids from the list's first part, or from a list by id, scanning from `start`. Cached,
+    because building it takes longer than running it."""
     if not _ranked(question):
         return _plain(question, by_id=by_id).order_by(Image.id).limit(limit).offset(offset)
     ahead = _ahead(question)
@@ -67,7 +67,7 @@ def _first(question: Question, start: Start | None, limit: int, offset: int, by_
 
 
 def place(session: Session, question: Question, image_id: int) -> Place | None:
-    """Where the image stands in the question's list, or None where it is not in it."""
+    """The image's place in the question's list, or None if it is not in it."""
     question = case_counts.planned(session, _indexed(question))
     if not _ranked(question):
         query = _plain(question, by_id=_common(case_counts.share(session, question), 1))
@@ -77,7 +77,7 @@ def place(session: Session, question: Question, image_id: int) -> Place | None:
     at = found.first()
     if at is None:
         last = session.scalars(_last(question, ahead)).first()
-        return _place_in(session, _behind(question), image_id, earlier=_said(session, question), last=last)
+        return _place_in(session, _behind(question), image_id, earlier=_ahead_count(session, question), last=last)
     before, after = _around(question, image_id, at.probability, at.error)
     value = at.error if question.sort == "wrong" else at.probability
     if question.sort == "uncertain":
@@ -98,7 +98,7 @@ def place(session: Session, question: Question, image_id: int) -> Place | None:
 
 
 def _place_in(session: Session, query: Select[Any], image_id: int, *, earlier: int, last: int | None) -> Place | None:
-    """The place in a list by id, behind `earlier` others whose last is `last`."""
+    """The place in a list by id that comes after `earlier` other images, the last of which is `last`."""
     if session.scalars(query.where(Image.id == image_id)).first() is None:
         return None
     before = query.where(Image.id < image_id)
@@ -111,8 +111,8 @@ def _place_in(session: Session, query: Select[Any], image_id: int, *, earlier: i
 
 
 def _indexed(question: Question) -> Question:
-    """The same list sorted by error where that is its order too: among the normal ones the highest probability is the
-    most wrong, among pneumonias the lowest. Those on the other side of the threshold need then not be walked through.
+    """The same list sorted by error, if that gives the same order: among normal images the highest probability is the
+    most wrong, among pneumonias the lowest. Images on the other side of the threshold are then not scanned.
     """
     falling = question.sort == "high" and (question.label == "normal" or question.outcome in ("FP", "TN"))
     rising = question.sort == "low" and (question.label == "pneumonia" or question.outcome in ("FN", "TP"))
@@ -123,8 +123,8 @@ def _ranked(question: Question) -> bool:
     return question.sort != "file" and question.run_id is not None
 
 
-def _said(session: Session, question: Question) -> int:
-    """How many images stand in the list's first part."""
+def _ahead_count(session: Session, question: Question) -> int:
+    """The number of images in the list's first part."""
     number = case_seeking.total(session, question)
     return _size(session, _ahead(question)) if number is None else number
 
@@ -139,18 +139,18 @@ def _plain(question: Question, *, by_id: bool) -> Select[Any]:
 
 
 def _common(share: tuple[int, int] | None, reach: int) -> bool:
-    """Whether what a list by id asks of predictions is so common that its first `reach` are sooner walked to, image by
-    image, than all that match are found by probability or error and sorted, which costs WALKED times as much each."""
+    """Whether so many images of a list by id match that scanning to its first `reach` is faster than finding all
+    matches by probability or error and sorting them, which costs WALKED times as much per image."""
     return share is not None and WALKED * share[0] ** 2 > reach * share[1]
 
 
 def _unindexed(question: Question, column: Any) -> Any:
-    """The column; where the images are few so that no index of it serves."""
+    """The column, or if there are few images an expression that no index covers."""
     return column + 0 if few(question) else column
 
 
 def _ahead(question: Question) -> Select[Any]:
-    """The images that the run says something of, as a selection of ids from its predictions."""
+    """A query for the ids of matching images in the list's first part, from the run's predictions."""
     query = select(Prediction.image_id).join(Image, Image.id == Prediction.image_id)
     wanted = conditions(question, by_error=question.sort == "wrong")
     query = query.where(_unindexed(question, Prediction.run_id) == question.run_id, *wanted)
@@ -158,24 +158,24 @@ def _ahead(question: Question) -> Select[Any]:
 
 
 def _behind(question: Question) -> Select[Any]:
-    """The others that match."""
-    said = [Prediction.image_id == Image.id, Prediction.run_id == question.run_id]
-    said += [Prediction.error.is_not(None)] if question.sort == "wrong" else []
+    """A query for the ids of the other matching images."""
+    ranked = [Prediction.image_id == Image.id, Prediction.run_id == question.run_id]
+    ranked += [Prediction.error.is_not(None)] if question.sort == "wrong" else []
     if asks_predictions(question):
-        missing: list[ColumnElement[bool]] = [~and_(*said[1:])]
+        missing: list[ColumnElement[bool]] = [~and_(*ranked[1:])]
         return joined(select(Image.id), question, inner=True).where(*conditions(question), *missing)
-    return select(Image.id).where(*conditions(question), ~exists().where(*said))
+    return select(Image.id).where(*conditions(question), ~exists().where(*ranked))
 
 
 def _last(question: Question, ahead: Select[Any]) -> Select[Any]:
-    """The one of `ahead` that comes last in the list."""
+    """A query for the last image of `ahead` in the list."""
     if question.sort == "uncertain":
         return _farthest(question, ahead)
     return ahead.order_by(*_order(question, backwards=True)).limit(1)
 
 
 def _order(question: Question, *, backwards: bool = False) -> list[Any]:
-    """The order of every sort but "uncertain", which two walks of an index make; see `_nearest`."""
+    """The ORDER BY of every sort except "uncertain", which needs two index scans; see `_nearest`."""
     falling = (question.sort != "low") != backwards
     key = _unindexed(question, case_seeking.key(question))
     return [part.desc() if falling else part for part in (key, Prediction.image_id)]
@@ -184,7 +184,7 @@ def _order(question: Question, *, backwards: bool = False) -> list[Any]:
 def _around(
     question: Question, image_id: int, probability: float, error: float | None
 ) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    """What stands before the image, and what stands after it."""
+    """Conditions for what comes before the image, and after it."""
     if question.sort == "uncertain":
         return _around_uncertain(question, image_id, probability)
     column, value = (Prediction.error, error) if question.sort == "wrong" else (Prediction.probability, probability)
@@ -194,8 +194,8 @@ def _around(
 
 
 def _distance(question: Question) -> tuple[Any, Any, Any]:
-    """How far from the threshold; what decides between equals, which rounding makes of unlike ones: below it first,
-    each side as its index runs."""
+    """The distance from the threshold, and two keys that break ties (also those due to rounding): images below the
+    threshold first, each side in the order of its index."""
     above = Prediction.probability >= case_seeking.nearest(question)
     outwards = case((above, Prediction.probability), else_=-Prediction.probability)
     return case_seeking.key(question), outwards, case((above, Prediction.image_id), else_=-Prediction.image_id)
@@ -207,16 +207,16 @@ def _keys(question: Question) -> list[Any]:
 
 def _around_uncertain(question: Question, image_id: int, probability: float) -> tuple[Any, Any]:
     threshold = case_seeking.nearest(question)
-    mine, side = abs(probability - threshold), 1 if probability >= threshold else -1
-    here, there = tuple_(*_distance(question)), tuple_(mine, side * probability, side * image_id)
-    said = _unindexed(question, Prediction.probability)
-    near = said.between(threshold - mine - NEAR, threshold + mine + NEAR)
+    distance, side = abs(probability - threshold), 1 if probability >= threshold else -1
+    here, there = tuple_(*_distance(question)), tuple_(distance, side * probability, side * image_id)
+    predicted = _unindexed(question, Prediction.probability)
+    near = predicted.between(threshold - distance - NEAR, threshold + distance + NEAR)
     return and_(near, here < there), here > there
 
 
 def _nearest(question: Question, ahead: Select[Any], reached: float, *, limit: int, offset: int) -> Select[Any]:
-    """The page of those of `ahead` that are nearest to the threshold: of each side as many as could be on it, then in
-    order. reached: none of them is nearer than that."""
+    """A query for the page of `ahead` sorted by distance from the threshold: from each side as many as could be on the
+    page, then merged. reached: a lower bound of the distance on this page."""
     threshold, keys = case_seeking.nearest(question), _keys(question)
     probability, number, reached = Prediction.probability, Prediction.image_id, max(0.0, reached - NEAR)
     if few(question):
@@ -230,7 +230,7 @@ def _nearest(question: Question, ahead: Select[Any], reached: float, *, limit: i
 
 
 def _farthest(question: Question, ahead: Select[Any]) -> Select[Any]:
-    """The one of `ahead` that is farthest from the threshold, the last of equals."""
+    """A query for the image of `ahead` farthest from the threshold, the last one of ties."""
     threshold, keys = case_seeking.nearest(question), _keys(question)
     probability, number = Prediction.probability, Prediction.image_id
     if few(question):

@@ -1,4 +1,4 @@
-"""What a list of cases can be about, and the conditions that say so in SQL."""
+"""Filters for lists of cases, and their conditions in SQL."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -20,80 +20,78 @@ Judged, Described = aliased(Image), aliased(Image)
 
 @dataclass(frozen=True)
 class Question:
-    """What a list of cases is about; None leaves a side open.
+    """The filters and order of a list of cases; None means no filter.
 
-    split and cause may be "unknown". outcome, moved, flipped, low, high and every sort but "file" speak of the run's
+    split and cause may be "unknown". outcome, moved, flipped, low, high and every sort except "file" refer to the run's
     predictions.
     """
 
     dataset_id: int
     run_id: int | None = None
     threshold: float | None = None
-    """In [0, 1]; a probability at or above it counts as pneumonia."""
+    """In [0, 1]; a probability at or above it is predicted positive."""
     own_threshold: float | None = None
-    """The run's own, where `threshold` is another that someone tries."""
+    """The run's own threshold, which may differ from `threshold`."""
     split: str | None = None
     label: str | None = None
     """A key of LABELS."""
     cause: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
-    """Pairs of name and value, all of which images have; of value "unknown" those of which it is not known."""
+    """(name, value) pairs, all of which images must have; value "unknown" means images without the attribute."""
     rarest: tuple[str, str] | None = None
-    """Of them that of so few images that they are found and not asked one by one; the answer is the same."""
+    """A pair with so few images that they are looked up first instead of testing each image; only affects speed."""
     outcome: str | None = None
     """One of OUTCOMES, or "wrong" for FP and FN together."""
     moved: bool = False
-    """Only cases that the run calls otherwise at its own threshold."""
+    """Only cases with another prediction at the run's own threshold."""
     flipped: tuple[int, float] | None = None
-    """Another run and its threshold: only cases that it calls otherwise."""
+    """Another run and its threshold: only cases for which its prediction differs."""
     reported: str | None = None
-    """"yes" for images that a report describes, "no" for those that none does."""
+    """"yes" for images with a report, "no" for images without."""
     sought: bool = False
-    """Whether those that a report describes are found from the reports, and not asked one by one; the answer is the
-    same."""
+    """Whether images with a report are looked up from the reports instead of testing each image; only affects speed."""
     twin: tuple[int, bool] | None = None
-    """A duplicates run: only images that it found another nearly like; True: one of another split."""
+    """A duplicates run, and whether across splits: only images with a near-duplicate, if True in another split."""
     slice_id: int | None = None
-    """An audit's slice that the image stands in."""
+    """Only images in this slice of an audit."""
     tag: str | None = None
     among: tuple[int, ...] | None = None
     """Only these images."""
     reviewed: str | None = None
-    """"yes", "no", or "doubted": a reader's latest verdict is the opposite of the label."""
+    """"yes", "no", or "doubted": the latest verdict of some reader is the opposite of the label."""
     low: float = 0.0
     high: float = 1.0
-    """Probabilities from low up to, not with, high; 1 is within."""
+    """Only probabilities in [low, high); with high = 1 also 1."""
     sort: str = "file"
     """One of case_order.SORTS."""
 
 
 def asks_predictions(question: Question) -> bool:
-    """Whether only predicted images can match."""
+    """Whether only images with a prediction can match."""
     narrowed = (question.low, question.high) != (0.0, 1.0)
     return narrowed or question.outcome is not None or question.moved or question.flipped is not None
 
 
 def few(question: Question) -> bool:
-    """Whether the images are a named set, which is sooner looked up one by one and sorted than met on a walk through
-    all that a run says."""
+    """Whether the images are a small set, for which looking them up and sorting is faster than scanning all of a run's
+    predictions."""
     named = any(side is not None for side in (question.tag, question.slice_id, question.among))
     named = named or question.rarest is not None
     return named or question.reviewed in ("yes", "doubted") or (question.reported == "yes" and question.sought)
 
 
 def joined(query: Select[Any], question: Question, *, inner: bool = False) -> Select[Any]:
-    """`query`, a selection from Image, beside the run's predictions, whether there is one of each image or not."""
+    """`query`, a SELECT from Image, joined with the run's predictions; inner: only images with a prediction."""
     on = and_(Prediction.image_id == Image.id, Prediction.run_id == (question.run_id or 0))
     return query.join(Prediction, on, isouter=not inner)
 
 
 def conditions(question: Question, *, by_id: bool = False, by_error: bool = True) -> list[ColumnElement[bool]]:
-    """What images, and their predictions where the question asks for them, must fulfil.
+    """The question's conditions on Image and, if it has any, on Prediction.
 
-    by_id: so that no index of probabilities or errors serves them, and images are walked through in their own order; it
-    is so in any case where they are few.
-    by_error: with what an outcome says of the error, which follows from the rest; it spares walking through the others
-    where cases are sorted by error.
+    by_id: phrased so that no index of probabilities or errors is used and images are scanned by id; always so if there
+    are `few`. by_error: include the redundant condition on the error that an outcome implies, which lets lists sorted
+    by error skip other outcomes.
     """
     found = _of_images(question)
     if asks_predictions(question):
@@ -136,7 +134,7 @@ def _has(question: Question, name: str, value: str) -> ColumnElement[bool]:
 
 
 def cause_is(cause: str) -> ColumnElement[bool]:
-    """Whether an image's cause is this one, or unknown; a normal image has none to know."""
+    """Condition on Image: its cause is this one, or "unknown"; the cause of a normal image is not unknown."""
     unknown = Image.cause.is_(None) & Image.label.is_distinct_from(LABELS["normal"])
     return unknown if cause == UNKNOWN else Image.cause == cause
 
@@ -156,7 +154,7 @@ def _reviewed(state: str) -> ColumnElement[bool]:
         )
         doubted = select(Review.image_id).join(Judged, Judged.id == Review.image_id)
         return Image.id.in_(doubted.where(opposite, ~exists().where(same)))
-    judged = Image.id.in_(select(Review.image_id).distinct())  # distinct, so that SQLite begins with them
+    judged = Image.id.in_(select(Review.image_id).distinct())  # distinct, so that SQLite starts with them
     return judged if state == "yes" else ~judged
 
 
@@ -189,7 +187,7 @@ def _between(probability: SQLColumnExpression[float], one: float | None, other: 
 def outcome_is(
     wanted: str, threshold: float | None, probability: SQLColumnExpression[float], *, by_error: bool
 ) -> ColumnElement[bool]:
-    """Whether an image and its prediction make this outcome; by_error: see `conditions`."""
+    """Condition on Image and Prediction: they have this outcome. by_error: see `conditions`."""
     if threshold is None:
         return ~true()
     found = probability >= threshold

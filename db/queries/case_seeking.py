@@ -1,5 +1,5 @@
-"""How many cases of a sorted list come before a value, and where in the list a far page begins: both from what was
-tallied, but for the bin or two that the value lies in, whose cases are counted."""
+"""The number of cases before a value in a sorted list, and where to start reading a distant page: both from tallies,
+plus counting in the one or two bins that contain the value."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -15,20 +15,19 @@ from db.queries.case_questions import Question
 from db.tallies import BINS
 
 NEAR = 1e-9
-"""Rounding that a distance from the threshold may carry."""
+"""Upper bound of the rounding error of a distance from the threshold."""
 
 
 @dataclass(frozen=True)
 class Start:
-    """Where a page may begin: the value that the list has got to, in what it is sorted by, and how many come before
-    it."""
+    """A point where reading may start: a value of the sort key, and the number of cases before it."""
 
     value: float
     before: int
 
 
 def key(question: Question) -> Any:
-    """What the list is sorted by; "wrong" and "high" from its largest value, the others from the smallest."""
+    """The sort key; "wrong" and "high" are sorted in descending order, the others ascending."""
     if question.sort == "wrong":
         return Prediction.error
     return (
@@ -37,12 +36,12 @@ def key(question: Question) -> Any:
 
 
 def nearest(question: Question) -> float:
-    """The threshold that "uncertain" means."""
+    """The threshold for sort "uncertain"; .5 if the question has none."""
     return 0.5 if question.threshold is None else question.threshold
 
 
 def total(session: Session, question: Question) -> int | None:
-    """How many images that match the run says something of; None where the tallies cannot tell."""
+    """The number of matching images in the list's first part; None if tallies do not cover the question."""
     wanted = tallied_predictions(question)
     if wanted is None:
         return None
@@ -54,9 +53,10 @@ def total(session: Session, question: Question) -> int | None:
 def before(
     session: Session, question: Question, ahead: Select[Any], earlier: ColumnElement[bool], value: float
 ) -> int | None:
-    """How many of `ahead`, a selection from Prediction and Image, are `earlier`; None where the tallies cannot tell.
+    """The number of cases in `ahead`, a SELECT from Prediction and Image, that fulfil `earlier`; None if tallies do not
+    cover the question.
 
-    value: the key where that ends; whatever lies before it by more than a bin must be earlier.
+    value: the sort key at which `earlier` ends; every case more than a bin before it must fulfil `earlier`.
     """
     wanted = tallied_predictions(question)
     if wanted is None:
@@ -70,8 +70,8 @@ def before(
 
 
 def start(session: Session, question: Question, ahead: Select[Any], offset: int) -> Start | None:
-    """A value that at most `offset` cases come before, fewer by what one bin holds at most; None where the tallies
-    cannot tell, or the bin is the list's first."""
+    """The last bin edge with at most `offset` cases before it; None if tallies do not cover the question, or it would
+    be the start of the list."""
     wanted = tallied_predictions(question)
     if wanted is None:
         return None
@@ -83,7 +83,7 @@ def start(session: Session, question: Question, ahead: Select[Any], offset: int)
             ranked[_rank(question, label, part)] += images
     sums = list(accumulate((ranked[rank] for rank in range(BINS + 1)), initial=0))
     rank = max(rank for rank, earlier in enumerate(sums) if earlier <= offset)
-    for near in range(rank, 0, -1):  # the tallies are off by what lies on the edge of a bin
+    for near in range(rank, 0, -1):  # cases on the edge of a bin may be tallied on its other side
         value = (BINS + 1 - near if question.sort in ("wrong", "high") else near) / BINS
         found = before(session, question, ahead, past(question, value), value)
         if found is not None and found <= offset:
@@ -92,7 +92,7 @@ def start(session: Session, question: Question, ahead: Select[Any], offset: int)
 
 
 def past(question: Question, value: float) -> ColumnElement[bool]:
-    """What comes before the value in the list."""
+    """Condition for what comes before the value in the list."""
     beyond: ColumnElement[bool] = key(question) > value if question.sort in ("wrong", "high") else key(question) < value
     return beyond
 
@@ -102,7 +102,7 @@ def _tallied(session: Session, wanted: list[ColumnElement[bool]]) -> int:
 
 
 def _rank(question: Question, label: int | None, part: int) -> int:
-    """The place of a bin in the list's order, from 0."""
+    """The rank of a bin in the list's order, from 0."""
     if question.sort == "uncertain":
         return min(BINS, int(abs(part + 0.5 - BINS * nearest(question))))
     rising = question.sort == "low" or (question.sort == "wrong" and label == 1)
@@ -110,8 +110,8 @@ def _rank(question: Question, label: int | None, part: int) -> int:
 
 
 def _parts(question: Question, value: float) -> tuple[ColumnElement[bool], list[ColumnElement[bool]]]:
-    """The tallied bins that come before the value as a whole, and which predictions are in none of them and near
-    enough to come before it."""
+    """A condition for the tally bins entirely before the value, and conditions for the predictions outside these bins
+    that may also come before it."""
     if question.sort == "uncertain":
         return _around_threshold(nearest(question), value)
     part = _bin(value)
@@ -119,7 +119,7 @@ def _parts(question: Question, value: float) -> tuple[ColumnElement[bool], list[
         return PredictionTally.bin > part, [Prediction.probability < (part + 1) / BINS]
     if question.sort == "low":
         return PredictionTally.bin < part, [Prediction.probability >= part / BINS]
-    # an error of 1 - p lies in the bins of p turned round, and a rounding off
+    # an error of 1 - p lies in the mirrored bin of p, possibly off by one through rounding
     low = BINS - 2 - part
     whole = or_(
         and_(PredictionTally.label == 0, PredictionTally.bin > part),
@@ -147,7 +147,7 @@ def _around_threshold(threshold: float, distance: float) -> tuple[ColumnElement[
 
 
 def _bin(value: float) -> int:
-    """The bin of a value in [0, 1], whatever the product's rounding."""
+    """The bin of a value in [0, 1], robust against rounding of the product."""
     part = int(value * BINS) + 1
     while part / BINS > value:
         part -= 1

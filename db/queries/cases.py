@@ -1,4 +1,4 @@
-"""Which images match a question, a page at a time; what is known of each."""
+"""The images that match a question, a page at a time, with predictions."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ from db.queries.case_questions import asks_predictions, conditions, joined
 
 @dataclass(frozen=True)
 class Case:
-    """One image as a run sees it; probability and outcome are None where that is unknown."""
+    """One image with a run's prediction; probability and outcome are None if unknown."""
 
     id: int
     dataset_id: int
@@ -49,16 +49,16 @@ class Case:
 
 
 LABEL_NAMES: dict[int | None, str] = {value: name for name, value in LABELS.items()}
-"""What an image's label is called in files and on the command line."""
+"""Label -> its name in files and on the command line."""
 
 
 def label_name(label: int | None) -> str | None:
-    """The label's name, None where it is unknown."""
+    """The label's name, None if it is unknown."""
     return None if label is None else LABEL_NAMES[label]
 
 
 def outcome(label: int | None, probability: float | None, threshold: float | None) -> Outcome | None:
-    """TP, FP, TN or FN of a probability against a label, or None where one of the three is unknown."""
+    """TP, FP, TN or FN, or None if label, probability or threshold is unknown."""
     if label is None or probability is None or threshold is None:
         return None
     if probability >= threshold:
@@ -67,7 +67,7 @@ def outcome(label: int | None, probability: float | None, threshold: float | Non
 
 
 def page(session: Session, question: Question, *, limit: int = 48, offset: int = 0) -> list[Case]:
-    """The cases of one page, in the question's order; without those that a job forgets meanwhile."""
+    """The cases of one page, in the question's order; without any that a job deletes in the meantime."""
     wanted = listed(session, question, limit=limit, offset=offset)
     found = several(session, wanted, run_id=question.run_id, threshold=question.threshold)
     return [found[image_id] for image_id in wanted if image_id in found]
@@ -79,8 +79,8 @@ def ids(session: Session, question: Question) -> Sequence[int]:
 
 
 def ids_held_out(session: Session, question: Question) -> Sequence[int]:
-    """The ids of all images that match; images that the question's predict run did not score match by the out-of-fold
-    predictions of the train run behind it, at the question's threshold."""
+    """The ids of all images that match; for images without a prediction by the question's predict run, the out-of-fold
+    predictions of its train run are used, at the question's threshold."""
     found = ids(session, question)
     run = session.get(Run, question.run_id) if asks_predictions(question) and question.run_id else None
     trained = run.config.get("train_run") if run else None
@@ -92,12 +92,12 @@ def ids_held_out(session: Session, question: Question) -> Sequence[int]:
 
 
 def ids_narrowed(session: Session, question: Question) -> Sequence[int] | None:
-    """As `ids_held_out`; None for a question that every image of the dataset matches."""
+    """As `ids_held_out`; None if the question has no filters, so that every image of the dataset matches."""
     return None if question == Question(question.dataset_id) else ids_held_out(session, question)
 
 
 def matching(question: Question) -> Select[int]:
-    """The query for the ids of all images that match, for use inside other queries."""
+    """The query for the ids of all images that match, for use in other queries."""
     query: Select[int] = select(Image.id).where(*conditions(question))
     return joined(query, question, inner=True) if asks_predictions(question) else query
 
@@ -109,13 +109,13 @@ def of_dataset(session: Session, dataset_id: int, ids: Sequence[int]) -> Sequenc
 
 
 def named(session: Session, dataset_id: int, name: str) -> int | None:
-    """The first image whose file is called so, with or without its folders and its ending, in upper or lower case and
-    however its accents are encoded; None where none is."""
+    """The id of the first image whose file has this name, with or without folders and suffix, ignoring case and the
+    encoding of accents; None if there is none."""
     wanted = _plain(name)
-    # Databases differ in what they know of case and accents beyond ASCII, so they are asked for what is within.
-    within = re.findall("[ -~]+", unicodedata.normalize("NFC", name))
+    # Databases differ in handling case and accents beyond ASCII, so only the ASCII parts are compared there.
+    ascii_parts = re.findall("[ -~]+", unicodedata.normalize("NFC", name))
     query = select(Image.id, Image.path).where(
-        Image.dataset_id == dataset_id, *(Image.path.icontains(part, autoescape=True) for part in within)
+        Image.dataset_id == dataset_id, *(Image.path.icontains(part, autoescape=True) for part in ascii_parts)
     )
     for number, path in session.execute(query.order_by(Image.id)):
         file = PurePosixPath(_plain(path))
@@ -129,43 +129,43 @@ def _plain(text: str) -> str:
 
 
 def of_patient(session: Session, image_id: int) -> Sequence[int]:
-    """The ids of all images of the image's patient, its own among them."""
+    """The ids of all images of the image's patient, itself included."""
     own = select(Image.dataset_id, Image.patient_key).where(Image.id == image_id).subquery()
     same = and_(Image.dataset_id == own.c.dataset_id, Image.patient_key == own.c.patient_key)
     return session.scalars(select(Image.id).join(own, same)).all()
 
 
 def one(session: Session, image_id: int, *, run_id: int | None = None, threshold: float | None = None) -> Case | None:
-    """One image with the run's prediction of it, or None where no such image is."""
+    """One image with the run's prediction, or None if there is no such image."""
     question = Question(dataset_id=0, run_id=run_id, threshold=threshold)
     row = session.execute(joined(_columns(), question).where(Image.id == image_id)).first()
     return None if row is None else _case(row, question)
 
 
 def several(session: Session, ids: Sequence[int], *, run_id: int | None, threshold: float | None) -> dict[int, Case]:
-    """The images with these ids, by id."""
+    """The images with these ids, with the run's predictions, by id."""
     question = Question(dataset_id=0, run_id=run_id, threshold=threshold)
     rows = (row for part in batches(ids) for row in session.execute(_several(run_id), {"ids": part}))
     return {row.id: _case(row, question) for row in rows}
 
 
 def predictions(session: Session, image_id: int) -> list[tuple[Run, Prediction]]:
-    """What every finished run said of the image, the latest run first."""
+    """The predictions for the image by all finished runs, latest run first."""
     query = select(Run, Prediction).join(Prediction, Prediction.run_id == Run.id).where(Prediction.image_id == image_id)
     rows = session.execute(query.where(Run.status == "finished").order_by(Run.id.desc()))
     return [(run, prediction) for run, prediction in rows]
 
 
 def explained(session: Session, image_id: int) -> Run | None:
-    """Of the finished runs that have a heatmap of the image the one that came into force last."""
+    """Of the finished runs with a heatmap of the image, the one that became current last; None if there is none."""
     query = select(Run).join(Prediction, Prediction.run_id == Run.id).where(Prediction.image_id == image_id)
     query = query.where(Prediction.heatmap_row.is_not(None), Run.status == "finished")
     return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
 
 
 def runs(session: Session, dataset_id: int) -> Sequence[Run]:
-    """Finished runs that predicted images of the dataset: test predictions, then out-of-fold ones; of each first what
-    is in force."""
+    """Finished runs with predictions for the dataset: predict runs, then train runs (out of fold); each kind with the
+    current run first."""
     predicted = exists().where(Prediction.run_id == Run.id)
     query = select(Run).where(Run.dataset_id == dataset_id, Run.kind.in_(("predict", "train")), predicted)
     query = query.where(Run.status == "finished")
@@ -173,20 +173,20 @@ def runs(session: Session, dataset_id: int) -> Sequence[Run]:
 
 
 def causes(session: Session, dataset_id: int) -> list[str]:
-    """The causes that the dataset names."""
+    """The causes of pneumonia in the dataset, sorted."""
     query = select(ImageTally.cause).where(ImageTally.dataset_id == dataset_id).distinct()
     return sorted(cause for cause in session.scalars(query) if cause)
 
 
 @lru_cache(maxsize=64)
 def _several(run_id: int | None) -> Select[Any]:
-    """The images whose ids are the parameter `ids`. Kept, as putting it together takes as long as it runs."""
+    """The query of `several`, with the parameter `ids`. Cached, because building it takes as long as running it."""
     asked = joined(_columns(), Question(dataset_id=0, run_id=run_id))
     return asked.where(Image.id.in_(bindparam("ids", expanding=True)))
 
 
 def _columns() -> Select[Any]:
-    """What a Case holds, in its order, but for the outcome."""
+    """A SELECT of the fields of a Case, in order, except the outcome."""
     columns: list[Any] = [Image.id, Image.dataset_id, Image.sha256, Image.path, Dataset.root, Image.split, Image.label]
     columns += [Image.cause, Image.patient_key, Image.width, Image.height, Image.file_count]
     columns += [Prediction.probability, Prediction.fold, Prediction.heatmap_row, Prediction.zones]

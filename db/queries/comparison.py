@@ -1,4 +1,4 @@
-"""What two runs of the same kind said of the same images."""
+"""Predictions of two runs of the same kind on the same images."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ KINDS = ("predict", "train")
 
 
 def why_incomparable(first: Run | None, second: Run | None) -> str | None:
-    """Why two runs cannot be compared, in words, or None where they can."""
+    """Why two runs cannot be compared, as a clause, or None if they can."""
     if first is None or second is None:
         return "one of the two runs does not exist"
     if first.id == second.id:
@@ -31,12 +31,12 @@ def why_incomparable(first: Run | None, second: Run | None) -> str | None:
 
 
 def partners(session: Session, run: Run) -> Sequence[Run]:
-    """The other runs of its kind and data set, however they ended, the latest first; no more than 100."""
+    """The other runs of its kind and dataset, of any status, latest first, at most 100."""
     return session.scalars(_alike(run).where(Run.id != run.id).limit(100)).all()
 
 
 def previous(session: Session, run: Run) -> Run | None:
-    """The run of its kind and data set before it, or None where it was the first."""
+    """The previous run of its kind and dataset, or None if it was the first."""
     return session.scalars(_alike(run).where(Run.id < run.id).limit(1)).first()
 
 
@@ -46,16 +46,16 @@ def _alike(run: Run) -> Select[Run]:
 
 @dataclass(frozen=True, slots=True)
 class PairedImage(KnownImage):
-    """An image with the probability of pneumonia that each of two runs gave it."""
+    """An image with its probability of pneumonia by each of two runs."""
 
     first: float
     second: float
 
 
 def paired(session: Session, first: Run, second: Run) -> list[PairedImage]:
-    """Labelled images that both runs scored and that are a test of both classifiers, in image order.
+    """Labelled images with predictions by both runs that neither classifier was trained on, ordered by id.
 
-    Of train runs the predictions are out of fold, so all count.
+    Train runs have out-of-fold predictions, so all their labelled images are included.
     """
     one, other = aliased(Prediction), aliased(Prediction)
     query = (
@@ -72,6 +72,6 @@ def paired(session: Session, first: Run, second: Run) -> list[PairedImage]:
 
 
 def right(image: PairedImage, first: Run, second: Run) -> Run:
-    """Of two runs whose verdicts on a labelled image differ, each at its own threshold, the one that has it right."""
+    """The run with the correct prediction, for a labelled image on which the two differ, each at its own threshold."""
     assert first.threshold is not None
     return first if (image.first >= first.threshold) == (image.label == 1) else second

@@ -1,4 +1,4 @@
-"""Which datasets and images there are."""
+"""Datasets and their images."""
 
 import hashlib
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from db.queries import runs
 
 
 def every(session: Session) -> Sequence[Dataset]:
-    """All datasets, the latest first: the one whose ingest came into force last, then those without one by id."""
+    """All datasets: by the time their ingest became current, latest first, then those without an ingest by id."""
     ingested = select(func.max(Run.in_force)).where(
         Run.kind == "ingest", Run.status == "finished", Run.dataset_id == Dataset.id
     )
@@ -21,14 +21,14 @@ def every(session: Session) -> Sequence[Dataset]:
 
 
 def find(session: Session, name: str) -> Dataset | None:
-    """The dataset called `name`."""
+    """The dataset called `name`, or None."""
     return session.scalars(select(Dataset).where(Dataset.name == name)).first()
 
 
 def images(
     session: Session, dataset_id: int, *, splits: Sequence[str] | None = None, labelled: bool = False
 ) -> Sequence[Image]:
-    """The dataset's distinct images in id order, of the splits named (None: all)."""
+    """The dataset's distinct images, ordered by id. splits: only these, None for all. labelled: only with a label."""
     query = select(Image).where(Image.dataset_id == dataset_id).order_by(Image.id)
     if splits is not None:
         query = query.where(Image.split.in_(splits))
@@ -38,8 +38,8 @@ def images(
 
 
 def latest_image(session: Session, dataset_id: int) -> int | None:
-    """The highest id of the dataset's images, which no other is given once it is gone: so many images, up to this one,
-    are the same images. None where there are none."""
+    """The highest id of the dataset's images, None if there are none. Ids are not reused, so an equal number of images
+    and an equal highest id mean the same images."""
     return session.scalar(select(func.max(Image.id)).where(Image.dataset_id == dataset_id))
 
 
@@ -49,7 +49,7 @@ def paths(session: Session, dataset_id: int) -> Sequence[str]:
 
 
 def copies(session: Session, dataset_id: int) -> dict[str, str]:
-    """The path of each byte-identical file that the dataset's ingest in force left out, and its image's path."""
+    """Path of each byte-identical file that the dataset's current ingest skipped -> path of its image."""
     ingest = runs.in_force(session, "ingest", dataset_id)
     query = select(SkippedFile.path.label("left_out"), Image.path).join(Image, Image.id == SkippedFile.image_id)
     query = query.where(SkippedFile.run_id == (ingest.id if ingest else None), Image.dataset_id == dataset_id)
@@ -57,14 +57,14 @@ def copies(session: Session, dataset_id: int) -> dict[str, str]:
 
 
 def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str]]:
-    """sha256, id and patient_key of each of the dataset's images."""
+    """(sha256, id, patient_key) of the dataset's images."""
     return session.execute(
         select(Image.sha256, Image.id, Image.patient_key).where(Image.dataset_id == dataset_id)
     ).all()
 
 
 class Holding(NamedTuple):
-    """How much a dataset holds of a split and label; None where the source names none."""
+    """Numbers of images, files and patients of one split and label; None where the source gives none."""
 
     split: str | None
     label: int | None
@@ -75,7 +75,7 @@ class Holding(NamedTuple):
 
 
 def counts(session: Session, dataset_id: int) -> list[Holding]:
-    """What there is of each split and label, from what ingest counted."""
+    """The holdings of each split and label, from the tallies."""
     keys = (ImageTally.split, ImageTally.label)
     sums = [func.sum(column) for column in (ImageTally.images, ImageTally.files, ImageTally.patients)]
     query = select(*keys, *sums).where(ImageTally.dataset_id == dataset_id, ImageTally.attribute == "")
@@ -84,7 +84,7 @@ def counts(session: Session, dataset_id: int) -> list[Holding]:
 
 
 def fingerprint(session: Session, dataset_id: int) -> str:
-    """Hash of all that results depend on: contents, splits, labels, causes, patients and file counts."""
+    """Hash of everything that results depend on: contents, splits, labels, causes, patients and file counts."""
     columns = (Image.sha256, Image.split, Image.label, Image.cause, Image.patient_key, Image.file_count)
     query = select(*columns).where(Image.dataset_id == dataset_id).order_by(Image.sha256)
     digest = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""Which images are nearly the same picture, as a run of `duplicates` found."""
+"""Near-duplicate images, as found by a duplicates run."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,20 +10,20 @@ from db.models import Image, NearDuplicate
 
 Other = aliased(Image)
 NEAR_DUPLICATE = "near-duplicate"
-"""Verdict of engine.retrieval.duplicates, as it is stored, on a pair that counts; other pairs are shown on a case as
-what they are."""
+"""The stored verdict (see engine.retrieval.duplicates) of pairs that count; pairs with another verdict are only shown
+on a case's page."""
 
 
 @dataclass(frozen=True)
 class NearDuplicateCase:
-    """An image that is nearly the same picture as another, and how near."""
+    """A near-duplicate of an image, with the stored pair."""
 
     pair: NearDuplicate
     image: Image
 
 
 def of_image(session: Session, run_id: int, image_id: int) -> Sequence[NearDuplicateCase]:
-    """The images that are nearly this one, the nearest first."""
+    """The images paired with this one, nearest first."""
     other = or_(
         (NearDuplicate.image_id == image_id) & (Image.id == NearDuplicate.other_id),
         (NearDuplicate.other_id == image_id) & (Image.id == NearDuplicate.image_id),
@@ -34,12 +34,12 @@ def of_image(session: Session, run_id: int, image_id: int) -> Sequence[NearDupli
 
 
 def across(session: Session, run_id: int) -> int:
-    """How many pairs of near-duplicates stand in two splits, as the images stand now."""
+    """The number of near-duplicate pairs across splits, by the images' current splits."""
     return _apart(session, run_id, Image.split.is_distinct_from(Other.split))
 
 
 def of_two_patients(session: Session, run_id: int) -> int:
-    """How many pairs of near-duplicates are of two patients, as the images stand now."""
+    """The number of near-duplicate pairs across patients, by the images' current patient keys."""
     return _apart(session, run_id, Image.patient_key.is_distinct_from(Other.patient_key))
 
 
@@ -51,7 +51,7 @@ def _apart(session: Session, run_id: int, differing: ColumnElement[bool]) -> int
 
 
 def has_twin(run_id: int, *, other_split: bool) -> ColumnElement[bool]:
-    """A condition on Image: that it is half of a pair of near-duplicates; of one that stands in two splits."""
+    """Condition on Image: it has a near-duplicate, with other_split one in another split."""
     pair = or_(
         (NearDuplicate.image_id == Image.id) & (Other.id == NearDuplicate.other_id),
         (NearDuplicate.other_id == Image.id) & (Other.id == NearDuplicate.image_id),

@@ -1,4 +1,4 @@
-"""What there is to evaluate, and what the evaluation found: reports, their scores, indexes, curves, metrics."""
+"""Inputs and results of evaluations: reports, scores, indexes, curves, metrics."""
 
 import hashlib
 from collections.abc import Collection, Iterable, Sequence
@@ -22,7 +22,7 @@ Evaluation = tuple[Run, dict[str, Sequence[Metric]]]
 
 @dataclass(frozen=True, slots=True)
 class StandingReport(KnownImage):
-    """A report that stands, with the dataset's image that it describes."""
+    """A current report, with the dataset's image that it describes."""
 
     report_id: int
     model: str
@@ -36,7 +36,7 @@ class StandingReport(KnownImage):
 
 
 class Score(NamedTuple):
-    """One score of one report; None where it is unknown."""
+    """One score of one report; None if it is unknown."""
 
     report_id: int
     metric: str
@@ -44,26 +44,26 @@ class Score(NamedTuple):
 
 
 def reports(session: Session, dataset_id: int, *, last: int | None = None) -> list[StandingReport]:
-    """The reports that stand: of each model those of one revision and settings, see `_settings_in_force`, and of them
-    the newest for each image and strategy. last: the highest report id looked at, for what stood at an earlier time."""
+    """The current reports: for each model those of its current revision and settings, see `_current_settings`, and of
+    these the newest for each image and strategy. last: the highest report id to consider, for an earlier state."""
     written = (Report.model, Report.revision, Report.strategy, Report.settings_sha256, Report.text)
     query = select(*KNOWN, Report.id, *written, Report.seconds, Report.tokens, Report.created)
     query = query.join(Report, Report.image_sha256 == Image.sha256).where(Image.dataset_id == dataset_id)
     if last is not None:
         query = query.where(Report.id <= last)
     found: Iterable[Sequence[Any]] = session.execute(query.order_by(Report.id))
-    in_force = _settings_in_force(session, dataset_id, last)
-    standing = {
+    current_settings = _current_settings(session, dataset_id, last)
+    current = {
         (row.image_id, row.model, row.strategy): row
         for row in (StandingReport(*one) for one in found)
-        if (row.revision, row.settings_sha256) == in_force[row.model]
+        if (row.revision, row.settings_sha256) == current_settings[row.model]
     }
-    return [standing[key] for key in sorted(standing)]
+    return [current[key] for key in sorted(current)]
 
 
-def _settings_in_force(session: Session, dataset_id: int, last: int | None) -> dict[str, tuple[str, str]]:
-    """Revision and hash of the settings of each model whose reports stand: those that the dataset's report run in force
-    asked for; of a model without such a run those written last by a run of the dataset, or by any."""
+def _current_settings(session: Session, dataset_id: int, last: int | None) -> dict[str, tuple[str, str]]:
+    """Model -> (revision, hash of settings) of its current reports: those requested by the dataset's current report run
+    for the model; without one, those written last by a run of the dataset, or else by any run."""
     query = select(Report.model, Report.revision, Report.settings_sha256, Run.dataset_id, func.max(Report.id))
     query = query.join(Run, Run.id == Report.run_id).join(Image, Image.sha256 == Report.image_sha256)
     query = query.where(Image.dataset_id == dataset_id)
@@ -84,7 +84,7 @@ def _settings_in_force(session: Session, dataset_id: int, last: int | None) -> d
 
 
 def report_scores(session: Session, report_ids: Collection[int]) -> list[Score]:
-    """Every score of these reports."""
+    """All scores of these reports."""
     found: list[Score] = []
     for part in batches(sorted(report_ids)):
         query = select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
@@ -94,8 +94,8 @@ def report_scores(session: Session, report_ids: Collection[int]) -> list[Score]:
 
 
 def scored_for(session: Session, dataset_id: int) -> str | None:
-    """The name of another dataset that holds pictures of this one's reports, and scored them by its own labels later
-    than this one did; None where the scores are this one's. A report has one set of scores."""
+    """The name of another dataset with images of this one's reports that scored them, by its own labels, later than
+    this one did; None if there is none. A report has only one set of scores."""
     scoring = (Run.kind.in_(("score", "report")), Run.status == "finished")
     query = select(Run.dataset_id, func.max(Run.finished)).where(*scoring).group_by(Run.dataset_id)
     done = {number: when for number, when in session.execute(query) if number is not None and when is not None}
@@ -110,16 +110,15 @@ def scored_for(session: Session, dataset_id: int) -> str | None:
 
 
 def indexes(session: Session, dataset_id: int) -> list[VectorIndex]:
-    """The whole index of each embedder that is in force, the one that came into force last first: it is asked where no
-    embedder is named."""
-    in_force: dict[str, VectorIndex] = {}
+    """The current index of each embedder, the one that became current last first; that one is used by default."""
+    current: dict[str, VectorIndex] = {}
     for row in session.scalars(_latest_first().where(VectorIndex.dataset_id == dataset_id, Run.status == "finished")):
-        in_force.setdefault(row.embedder, row)
-    return list(in_force.values())
+        current.setdefault(row.embedder, row)
+    return list(current.values())
 
 
 def indexes_among(session: Session, ids: Collection[int]) -> list[VectorIndex]:
-    """Those of these indexes that are still there, in the same order."""
+    """Those of these indexes that still exist, the one that became current last first."""
     return list(session.scalars(_latest_first().where(VectorIndex.id.in_(ids))))
 
 
@@ -134,14 +133,14 @@ def index_of(session: Session, run_id: int) -> VectorIndex | None:
 
 
 def earlier_indexes(session: Session, index: VectorIndex) -> list[VectorIndex]:
-    """The whole indexes of the dataset by the same embedder and weights that were in force before, the latest first."""
+    """Earlier indexes of finished runs by the same embedder and weights, for the same dataset, latest first."""
     known = indexes_of(session, index.dataset_id, index.embedder, index.revision)
     ids = [other.id for other in known]
-    return known[ids.index(index.id) + 1 :] if index.id in ids else known  # not in it while its run is repeated
+    return known[ids.index(index.id) + 1 :] if index.id in ids else known  # missing while its run is repeated
 
 
 def indexes_of(session: Session, dataset_id: int, embedder: str, revision: str) -> list[VectorIndex]:
-    """The whole indexes of the dataset by that embedder and weights, that in force first."""
+    """The dataset's indexes of finished runs by that embedder and weights, the current one first."""
     same = (VectorIndex.dataset_id == dataset_id, VectorIndex.embedder == embedder, VectorIndex.revision == revision)
     return list(session.scalars(_latest_first().where(*same, Run.status == "finished")))
 
@@ -159,8 +158,8 @@ def curves(session: Session, run_id: int) -> list[dict[str, Any]]:
 def of_classifiers(
     session: Session, run_ids: Collection[int], names: Collection[str]
 ) -> dict[int, dict[tuple[str, str], Metric]]:
-    """What evaluations found of these predict and train runs on all images of a split, by run, and by name and split;
-    of several evaluations that in force. Split "oof" is of train runs, all others are of predict runs."""
+    """Run id -> (name, split) -> metric over all images of the split, for these predict and train runs, from the latest
+    evaluation. Split "oof" belongs to train runs, all others to predict runs."""
     read = {kind: Run.config[f"{kind}_run"].as_integer() for kind in ("predict", "train")}
     query = select(Metric, read["predict"], read["train"]).join(Run, Run.id == Metric.run_id)
     query = query.where(Run.kind == "evaluate", Run.status == "finished")
@@ -175,20 +174,20 @@ def of_classifiers(
 
 
 def task(metric: Metric) -> str:
-    """Which task a final metric speaks of: classification, reports or retrieval."""
+    """The task of a final metric: classification, reports or retrieval."""
     if metric.split == "reports":
         return "reports"
     return "retrieval" if metric.name.startswith(RETRIEVAL) else "classification"
 
 
 def report_slice(model: str, strategy: str) -> str:
-    """The slice that a model's scores under a strategy, or "one - other" of two, are stored as."""
+    """The slice name of a model's scores under a strategy, or under "one - other" for a difference of two."""
     return shortened(f"{model} / {strategy}", Metric.slice.type.length)
 
 
 def shortened(name: str, limit: int) -> str:
-    """`name` in at most `limit` characters: of a longer one the end, behind eight digits of its sha256 that keep apart
-    what ends alike."""
+    """`name` in at most `limit` characters: a longer one becomes eight digits of its sha256, which keep it distinct,
+    followed by its end."""
     if len(name) <= limit:
         return name
     mark = f"{hashlib.sha256(name.encode()).hexdigest()[:8]}\N{HORIZONTAL ELLIPSIS}"
@@ -196,14 +195,13 @@ def shortened(name: str, limit: int) -> str:
 
 
 def latest(session: Session, dataset_id: int) -> Evaluation | None:
-    """The dataset's evaluation in force and its metrics by task, or None."""
+    """The dataset's current evaluation and its metrics by task, or None."""
     run = runs.in_force(session, "evaluate", dataset_id)
     return (run, _by_task(session, run)) if run else None
 
 
 def of_run(session: Session, read: Run) -> Evaluation | None:
-    """The evaluation that measured this predict or train run, of several that in force, and its metrics by task; or
-    None."""
+    """The current evaluation of this predict or train run and its metrics by task, or None."""
     query = select(Run).where(Run.kind == "evaluate", Run.status == "finished")
     query = query.where(Run.config[f"{read.kind}_run"].as_integer() == read.id)
     run = session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()

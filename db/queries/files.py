@@ -1,4 +1,4 @@
-"""Where the bytes behind a row are: an image's file, a run's heatmap of it, what exports made."""
+"""Locations of files: an image's file, a run's heatmap of it, exported files."""
 
 from collections.abc import Sequence
 
@@ -9,14 +9,14 @@ from db.models import Artifact, Dataset, Image, Prediction, Run
 
 
 def places(session: Session, sha256: str) -> list[tuple[str, str]]:
-    """(dataset folder, relative path) of every row with these bytes, the latest dataset first."""
+    """(dataset folder, relative path) of every image with these bytes, latest dataset first."""
     query = select(Dataset.root, Image.path).join(Image, Image.dataset_id == Dataset.id)
     rows = session.execute(query.where(Image.sha256 == sha256).order_by(Dataset.id.desc()))
     return [(row.root, row.path) for row in rows]
 
 
 def heatmap(session: Session, run_id: int, sha256: str) -> tuple[str, int] | None:
-    """(path relative to the artifact folder, row) of the run's heatmap of these bytes, or None where it has none."""
+    """(path relative to the artifact folder, row) of the run's heatmap for these bytes, or None if it has none."""
     query = (
         select(Artifact.path, Prediction.heatmap_row)
         .join(Prediction, Prediction.run_id == Artifact.run_id)
@@ -29,6 +29,6 @@ def heatmap(session: Session, run_id: int, sha256: str) -> tuple[str, int] | Non
 
 
 def exported(session: Session) -> Sequence[Artifact]:
-    """The files in the artifact folder that exports made, in the order in which they were first recorded."""
+    """All exported files in the artifact folder, in the order in which they were first recorded."""
     query = select(Artifact).join(Run, Run.id == Artifact.run_id).where(Run.kind == "export")
     return session.scalars(query.order_by(Artifact.id)).all()

@@ -1,4 +1,4 @@
-"""Which images are no test of a classifier: those that it learned from, and all others of the same patients."""
+"""Train-test leakage: the images that a classifier was trained on, and all others of the same patients."""
 
 from sqlalchemy import ColumnElement, exists, select
 from sqlalchemy.orm import Session, aliased
@@ -9,8 +9,8 @@ Training = aliased(Run)
 
 
 def unseen(*train_runs: int | None) -> ColumnElement[bool]:
-    """Whether none of these train runs learned from the image, from another of the same content, or, within the train
-    run's dataset, outside which patient keys mean nothing, from another of the same patient."""
+    """Condition on Image: none of these train runs was trained on the same content or, within the train run's dataset,
+    on the same patient (patient keys are meaningless across datasets)."""
     theirs = TrainedOn.run_id.in_([number for number in train_runs if number is not None])
     own_dataset = (Training.id == TrainedOn.run_id, Training.dataset_id == Image.dataset_id)
     same_film = exists().where(theirs, TrainedOn.image_sha256 == Image.sha256)
@@ -19,5 +19,5 @@ def unseen(*train_runs: int | None) -> ColumnElement[bool]:
 
 
 def unseen_of(session: Session, dataset_id: int, train_run: int) -> set[int]:
-    """The ids of the dataset's images that are a test of the train run's classifier."""
+    """The ids of the dataset's images that are `unseen` by the train run."""
     return set(session.scalars(select(Image.id).where(Image.dataset_id == dataset_id, unseen(train_run))))

@@ -1,4 +1,4 @@
-"""What is known of images and what runs said of them, as rows that outlive their session."""
+"""Images and their predictions, as rows that remain usable after the session."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ SIZE: tuple[InstrumentedAttribute[Any], ...] = (Image.file_count, Image.width, I
 
 @dataclass(frozen=True, slots=True)
 class KnownImage:
-    """What is known of an image, whoever looks at it."""
+    """The facts of an image that do not depend on a run."""
 
     image_id: int
     sha256: str
@@ -53,39 +53,39 @@ class SizedImage(KnownImage):
 
 @dataclass(frozen=True, slots=True)
 class PredictedImage(SizedImage):
-    """An image with what a run's classifier said of it."""
+    """An image with a run's prediction."""
 
     probability: float
     """Calibrated, of pneumonia, in [0, 1]."""
     logit: float
     fold: int | None
-    """The fold that held the image out, of a train run."""
+    """For train runs: the fold in which the image was held out."""
     heatmap_row: int | None
     """Row in the run's heatmaps."""
     zones: Mapping[str, float] | None
     """Share of the heatmap in each lung zone; None without a heatmap."""
 
     def called(self, threshold: float) -> bool:
-        """Whether the classifier says pneumonia."""
+        """Whether the classifier predicts pneumonia."""
         return self.probability >= threshold
 
     def failed(self, threshold: float) -> bool:
-        """Whether it is wrong; without a label it is not known to be."""
+        """Whether the prediction is wrong; False without a label."""
         return self.label is not None and self.called(threshold) != (self.label == 1)
 
     @property
     def error(self) -> float:
-        """How far the probability is from the label, in [0, 1]; NaN without one."""
+        """Absolute difference of probability and label, in [0, 1]; NaN without a label."""
         return float("nan") if self.label is None else abs(self.probability - self.label)
 
 
 def of_run(
     session: Session, run_id: int, *, labelled: bool = False, unseen_by: int | None = None
 ) -> list[PredictedImage]:
-    """The images that the run scored, in id order; labelled: those alone that have a label. unseen_by: a train run, of
-    whose classifier they must be a test."""
-    said = (Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row, Prediction.zones)
-    query = select(*KNOWN, *SIZE, *said)
+    """The images with predictions by the run, ordered by id. labelled: only those with a label. unseen_by: a train run;
+    only images that are `leakage.unseen` by it."""
+    predicted = (Prediction.probability, Prediction.logit, Prediction.fold, Prediction.heatmap_row, Prediction.zones)
+    query = select(*KNOWN, *SIZE, *predicted)
     query = query.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
     if labelled:
         query = query.where(Image.label.is_not(None))
@@ -105,14 +105,14 @@ def labelled_outside(session: Session, dataset_id: int, split: str) -> list[Size
 
 
 def labelled_by_split(session: Session, run_id: int) -> dict[str | None, int]:
-    """How many labelled images of each split the run scored."""
+    """The number of labelled images with predictions by the run, by split."""
     query = select(Image.split, func.count()).join(Prediction, Prediction.image_id == Image.id)
     query = query.where(Prediction.run_id == run_id, Image.label.is_not(None)).group_by(Image.split)
     return {row[0]: row[1] for row in session.execute(query)}
 
 
 def images(session: Session, ids: Collection[int]) -> dict[int, KnownImage]:
-    """What is known of these images, by id."""
+    """The facts of these images, by id."""
     found: dict[int, KnownImage] = {}
     for part in batches(sorted(int(number) for number in ids)):
         query = select(*KNOWN).where(Image.id.in_(part))

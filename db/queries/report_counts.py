@@ -1,4 +1,4 @@
-"""How many reports there are and how they score on the whole: from what was tallied where that tells."""
+"""Numbers of reports and mean scores, from the tallies."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from db.report_tallies import EVERY, ITSELF, UNKNOWN, bin_of
 
 @dataclass(frozen=True)
 class LeaderboardRow:
-    """A model under a strategy: how many reports, and the mean of each metric over those that have it."""
+    """A model and strategy: number of reports, and the mean of each metric over the reports that have it."""
 
     model: str
     strategy: str
@@ -22,8 +22,8 @@ class LeaderboardRow:
 
 
 def tallied(session: Session, question: ReportQuestion) -> int | None:
-    """How many reports the question has, or None where that is not tallied: words, causes, outcomes, queues, two scores
-    at once."""
+    """The number of reports that match, or None if tallies do not cover the question: keywords, causes, outcomes, an
+    image or run, disagreement, or conditions on several scores."""
     others = (question.keyword, question.cause, question.outcome, question.image_id, question.run_id)
     asked = score_conditions(question)
     if len(asked) > 1 or question.disagreeing or any(other is not None for other in others):
@@ -32,7 +32,8 @@ def tallied(session: Session, question: ReportQuestion) -> int | None:
 
 
 def of_demand(session: Session, question: ReportQuestion, demand: ScoreCondition | None) -> int | None:
-    """How many reports fulfil this demand and fit the question's dataset, label, model and strategy."""
+    """The number of reports of the question's dataset, label, model and strategy that fulfil this condition on a score
+    (None: all); None if a bound is not a whole hundredth."""
     labels = list(LABELS) if question.label is None else [question.label]
     wanted = [ReportTally.dataset_id == question.dataset_id, ReportTally.label.in_(labels)]
     wanted.append(ReportTally.metric == (demand.metric if demand else ITSELF))
@@ -49,7 +50,7 @@ def of_demand(session: Session, question: ReportQuestion, demand: ScoreCondition
 
 
 def _binned(demand: ScoreCondition) -> list[ColumnElement[bool]] | None:
-    """The demand on bins; None where a bound is no whole hundredth."""
+    """The condition in terms of bins; None if a bound is not a whole hundredth."""
     found: list[ColumnElement[bool]] = []
     for compare, bound in demand.bounds:
         if bound is None:
@@ -63,14 +64,14 @@ def _binned(demand: ScoreCondition) -> list[ColumnElement[bool]] | None:
 
 
 def choices(session: Session, dataset_id: int) -> tuple[list[str], list[str]]:
-    """The models and the strategies that the dataset has reports of, by name."""
+    """(models, strategies) of the dataset's reports, sorted by name."""
     query = select(ReportTally.model, ReportTally.strategy).where(ReportTally.dataset_id == dataset_id)
     pairs = session.execute(query.where(ReportTally.label == EVERY, ReportTally.metric == ITSELF)).all()
     return sorted({model for model, _ in pairs}), sorted({strategy for _, strategy in pairs})
 
 
 def leaderboard(session: Session, dataset_id: int) -> list[LeaderboardRow]:
-    """Models under strategies, by name, with the mean of every metric."""
+    """Every model and strategy, sorted by name, with the mean of every metric."""
     keys = (ReportTally.model, ReportTally.strategy, ReportTally.metric)
     known = func.sum(case((ReportTally.bin == UNKNOWN, 0), else_=ReportTally.reports))
     query = select(*keys, func.sum(ReportTally.reports), known, func.sum(ReportTally.total))

@@ -1,4 +1,4 @@
-"""What a list of reports can be about, and the conditions that say so in SQL."""
+"""Filters for lists of reports, and their conditions in SQL."""
 
 import operator
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from db.models import Image, Prediction, Report, ReportScore
 from db.queries.case_questions import LABELS, Question, cause_is, outcome_is
 
 STANCES: dict[str, float | None] = {"pneumonia": 1.0, "uncertain": 0.5, "normal": 0.0, "none": None}
-"""A stance as the score row `stance` stores it."""
+"""Stance -> value of the score `stance`."""
 PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
     "label": ("stance_agreement", operator.eq, 0.0),
     "classifier": ("classifier_opposition", operator.eq, 1.0),
@@ -24,23 +24,25 @@ PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
     "repetition": ("repetition", operator.ge, 0.2),
     "truncated": ("truncated", operator.gt, 0.0),
 }
-"""What can be wrong with a report -> the score that shows it, and how that compares with which value."""
+"""Problem of a report -> (the metric that shows it, comparison, bound)."""
 
 Comparison = Callable[[Any, Any], Any]
 
 
 @dataclass(frozen=True)
 class ReportQuestion:
-    """What a list of reports is about; None leaves a side open. label: of LABELS; stance: of STANCES; problem: of
-    PROBLEMS; score: a metric, whose value lies between low and high. cause and outcome: as a question for cases has
-    them."""
+    """The filters of a list of reports; None means no filter.
+
+    label, stance, problem: keys of LABELS, STANCES and PROBLEMS. score: a metric with a value between low and high.
+    cause, outcome: as in case_questions.Question.
+    """
 
     dataset_id: int
     label: str | None = None
     cause: str | None = None
     outcome: str | None = None
     judged: tuple[int, float] | None = None
-    """The predict run and its threshold that an outcome speaks of."""
+    """The predict run and threshold that an outcome refers to."""
     strategy: str | None = None
     model: str | None = None
     stance: str | None = None
@@ -49,17 +51,17 @@ class ReportQuestion:
     low: float = 0.0
     high: float = 1.0
     keyword: str | None = None
-    """Text that the report contains, case ignored; no wildcards."""
+    """Text that the report contains, ignoring case; no wildcards."""
     image_id: int | None = None
     run_id: int | None = None
     disagreeing: tuple[int, float] | None = None
-    """A predict run and its threshold: only reports whose stance is the opposite of the classifier's call, the most
-    confident call first."""
+    """A predict run and its threshold: only reports whose stance is the opposite of its prediction, the most confident
+    prediction first."""
 
 
 @dataclass(frozen=True)
 class ScoreCondition:
-    """What a question asks of one score: that its value compares so with each bound; a bound of None is unknown."""
+    """A condition on one score: its value fulfils each (comparison, bound); a bound of None means an unknown value."""
 
     metric: str
     bounds: tuple[tuple[Comparison, float | None], ...]
@@ -70,7 +72,7 @@ class ScoreCondition:
 
 
 def score_conditions(question: ReportQuestion) -> list[ScoreCondition]:
-    """What the question asks of scores."""
+    """The question's conditions on scores."""
     found = []
     if question.stance is not None:
         found.append(ScoreCondition("stance", ((operator.eq, STANCES[question.stance]),)))
@@ -85,10 +87,10 @@ def score_conditions(question: ReportQuestion) -> list[ScoreCondition]:
 def conditions(
     question: ReportQuestion, *, along: ScoreCondition | None = None, films: bool = False
 ) -> list[ColumnElement[bool]]:
-    """What reports must fulfil, each looked up from the report, so that a list can walk along the reports and stop.
+    """The question's conditions on Report, each tested per report, so that a list can scan reports in order and stop.
 
-    along: a demand that few fulfil, to walk along those instead. films: whether the images are so few that all of them
-    are found first.
+    along: a score condition that few reports fulfil, which are then looked up first. films: whether there are so few
+    images that all of them are looked up first.
     """
     among = _images(question, Image.sha256, films=True)
     found: list[ColumnElement[bool]] = [Report.image_sha256.in_(among) if films else image_of(question).is_not(None)]
@@ -97,7 +99,7 @@ def conditions(
         found.append(Report.image_sha256 == own.scalar_subquery())
     for column, wanted in ((Report.model, question.model), (Report.strategy, question.strategy)):
         if wanted is not None:
-            # as an expression, so that SQLite begins with the few and not with this column's index
+            # an expression, so that SQLite starts with the few and not with this column's index
             found.append((column if along is None else func.coalesce(column, "")) == wanted)
     if question.run_id is not None:
         found.append(Report.run_id == question.run_id)
@@ -113,10 +115,10 @@ def conditions(
 
 
 def image_of(question: ReportQuestion) -> ColumnElement[int | None]:
-    """The id of the question's image that a report describes, or NULL where it describes none.
+    """The id of the question's image that a report describes, or NULL if it describes none.
 
-    A report belongs to a picture's content: where two datasets hold the same file, both show it. Most are asked for
-    where they were written; that image is found sooner by its id.
+    A report belongs to an image's content: if two datasets hold the same file, both show it. The image that the report
+    was written for is tried first, because looking it up by id is faster.
     """
     image = _images(question, Image.id, films=False)
     own = image.where(Image.id == Report.image_id).correlate(Report).scalar_subquery()
@@ -125,7 +127,8 @@ def image_of(question: ReportQuestion) -> ColumnElement[int | None]:
 
 
 def cases_of(question: ReportQuestion) -> Question | None:
-    """The cases that the question's reports describe, or None where it asks nothing of them but a label."""
+    """The question for the cases that the reports describe, or None if it has no conditions on them except the
+    label."""
     if question.cause is None and question.outcome is None:
         return None
     run_id, threshold = question.judged or (None, None)
@@ -141,7 +144,7 @@ def cases_of(question: ReportQuestion) -> Question | None:
 
 
 def _images(question: ReportQuestion, column: InstrumentedAttribute[Any], *, films: bool) -> Select[Any]:
-    """This column of the images that the question is about. films: whether all of them are found at once."""
+    """A SELECT of a column of the question's images. films: whether all of them are looked up at once."""
     image = select(column).where(Image.dataset_id == question.dataset_id)
     if question.label is not None:
         image = image.where(Image.label.is_not_distinct_from(LABELS[question.label]))

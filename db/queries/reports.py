@@ -1,4 +1,4 @@
-"""Which reports match a question, a page at a time, and how they score."""
+"""The reports that match a question, a page at a time, with scores."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,30 +21,30 @@ from db.queries.report_questions import PROBLEMS, STANCES, ScoreCondition, cases
 from db.queries.report_questions import ReportQuestion as ReportQuestion
 
 MANY = 25_000
-"""Images from which on a list asks of each report whether it describes one, and does not find them all first."""
+"""Number of images from which a list tests each report's image instead of looking up all images first."""
 FEW = 2000
-"""Reports with a score asked for, up to which a list walks along the scores instead of along all reports."""
+"""Maximum number of reports that fulfil a score condition for which they are looked up first."""
 
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One report with its image and its scores by metric, None where one is unknown, and what each rests on."""
+    """One report with its image, its scores by metric (None if unknown) and their details."""
 
     report: Report
     image: Image
     scores: dict[str, float | None]
     details: dict[str, dict[str, Any]]
     predict_run: int | None = None
-    """The predict run whose probability the report was written from; None of a generator that does not read it."""
+    """The predict run that the report was written from; None if its generator does not use predictions."""
 
     @property
     def stance(self) -> str:
-        """What it says of pneumonia, of STANCES."""
+        """The report's stance, a key of STANCES."""
         return {value: name for name, value in STANCES.items()}[self.scores.get("stance")]
 
     @property
     def problems(self) -> list[str]:
-        """What its scores show to be wrong with it, of PROBLEMS; what is unknown is not wrong."""
+        """The problems, keys of PROBLEMS, that its scores show; unknown scores show none."""
         known = {name: self.scores.get(metric) for name, (metric, _, _) in PROBLEMS.items()}
         return [
             name
@@ -53,14 +53,14 @@ class ReportRow:
         ]
 
     def grounds(self, problem: str) -> dict[str, Any]:
-        """What the score that shows the problem rests on; empty where nothing is told."""
+        """The detail of the score that shows the problem; {} if there is none."""
         return self.details.get(PROBLEMS[problem][0], {})
 
 
 def page(
     session: Session, question: ReportQuestion, *, limit: int = 50, offset: int = 0, total: int | None = None
 ) -> list[ReportRow]:
-    """The reports asked for, the latest first, or disagreements by the classifier's confidence. total: see `ids`."""
+    """One page of matching reports, latest first, or disagreements by the classifier's confidence. total: see `ids`."""
     wanted = ids(session, question, limit=limit, offset=offset, total=total)
     return rows(session, question.dataset_id, wanted)
 
@@ -73,8 +73,8 @@ def ids(
     offset: int = 0,
     total: int | None = None,
 ) -> Sequence[int]:
-    """Their ids, in that order; all of them without a limit. total: how many there are, where that is known: what lies
-    in the second half is then walked to from the end."""
+    """The ids of matching reports, in the order of `page`; all without a limit. total: their number, if known; pages in
+    the second half are then read from the end."""
     if question.disagreeing is not None:
         return _opposed(session, question, limit=limit, offset=offset)
     about = cases_of(question)
@@ -91,22 +91,23 @@ def ids(
 
 @lru_cache(maxsize=256)
 def _matching(question: ReportQuestion, along: ScoreCondition | None, films: bool) -> Select[int]:
-    """The ids of the reports that match. Kept, as putting it together takes longer than it runs."""
+    """The query for the ids of matching reports. Cached, because building it takes longer than running it."""
     query: Select[int] = select(Report.id).where(*conditions(question, along=along, films=films))
     return query
 
 
 def _opposed(session: Session, question: ReportQuestion, *, limit: int | None, offset: int) -> Sequence[int]:
-    """Reports against the classifier, the most confident call first: from both ends of the probabilities inwards."""
+    """Reports that contradict the classifier, its most confident predictions first: from both ends of the probabilities
+    inwards."""
     assert question.disagreeing is not None
     run_id, threshold = question.disagreeing
     distance = func.abs(Prediction.probability - threshold).label("distance")
     query = select(Report.id, distance).select_from(Prediction).join(Image, Image.id == Prediction.image_id)
     query = query.join(Report, Report.image_sha256 == Image.sha256).where(Prediction.run_id == run_id)
-    # an expression, so that SQLite does not begin with the index on the dataset
+    # an expression, so that SQLite does not start with the index on the dataset
     query = query.where(Image.dataset_id + 0 == question.dataset_id, *conditions(question))
-    said = select(ReportScore.value).where(ReportScore.report_id == Report.id, ReportScore.metric == "stance")
-    stance = said.correlate(Report).scalar_subquery()
+    score = select(ReportScore.value).where(ReportScore.report_id == Report.id, ReportScore.metric == "stance")
+    stance = score.correlate(Report).scalar_subquery()
     above = query.where(Prediction.probability >= threshold, stance == STANCES["normal"])
     below = query.where(Prediction.probability < threshold, stance == STANCES["pneumonia"])
     most = None if limit is None else limit + offset
@@ -120,7 +121,7 @@ def _opposed(session: Session, question: ReportQuestion, *, limit: int | None, o
 
 
 def _few(session: Session, question: ReportQuestion) -> ScoreCondition | None:
-    """What the question asks of a score that few reports fulfil, if anything is."""
+    """The first score condition of the question that at most FEW reports fulfil, or None."""
     whole = ReportQuestion(question.dataset_id)
     for demand in score_conditions(question):
         number = of_demand(session, whole, demand)
@@ -130,10 +131,10 @@ def _few(session: Session, question: ReportQuestion) -> ScoreCondition | None:
 
 
 def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[ReportRow]:
-    """These reports with the dataset's images that they describe and with their scores, in the order given."""
-    if not report_ids:  # for an empty list SQLite would walk all images
+    """These reports with the dataset's images that they describe and with their scores, in the given order."""
+    if not report_ids:  # with an empty list SQLite would scan all images
         return []
-    # an expression, so that SQLite begins with the reports
+    # an expression, so that SQLite starts with the reports
     image = and_(Image.sha256 == Report.image_sha256, Image.dataset_id + 0 == dataset_id)
     read = Run.config["predict_run"].as_integer()
     query = select(Report, Image, read).join(Image, image).join(Run, Run.id == Report.run_id)
@@ -153,7 +154,7 @@ def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[R
 
 
 def of_image(session: Session, image_id: int) -> list[ReportRow]:
-    """All reports of one image, the latest first."""
+    """All reports on one image, latest first."""
     image = session.get(Image, image_id)
     if image is None:
         return []
@@ -161,18 +162,18 @@ def of_image(session: Session, image_id: int) -> list[ReportRow]:
 
 
 def count_of_run(session: Session, run_id: int) -> int:
-    """How many reports the run itself wrote."""
+    """The number of reports that the run itself wrote."""
     return session.scalar(select(func.count()).select_from(Report).where(Report.run_id == run_id)) or 0
 
 
 def latest_written(session: Session, dataset_id: int) -> datetime | None:
-    """When the last of the dataset's reports was written; None where it has none."""
+    """When the dataset's latest report was written; None if it has none."""
     held = exists().where(Image.sha256 == Report.image_sha256, Image.dataset_id == dataset_id)
     return session.scalars(select(Report.created).where(held).order_by(Report.id.desc()).limit(1)).first()
 
 
 def failed(session: Session, run_id: int, *, limit: int) -> tuple[int, list[ReportFailure]]:
-    """How many reports of the run could not be written, and the first of them."""
+    """The number of reports that the run could not generate, and the first `limit` of them."""
     query = select(ReportFailure).where(ReportFailure.run_id == run_id)
     total = session.scalar(select(func.count()).select_from(query.subquery())) or 0
     return total, list(session.scalars(query.order_by(ReportFailure.id).limit(limit)))
@@ -190,13 +191,13 @@ def _keyed(model: str, revision: str, prompt: str, settings: str) -> ColumnEleme
 def stored(
     session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
 ) -> list[Report]:
-    """The reports that exist already under this key, of the images named."""
+    """The existing reports on these images with this model, revision, prompt and settings."""
     query = select(Report).where(_keyed(model, revision, prompt_sha256, settings_sha256))
     return [one for part in batches(shas) for one in session.scalars(query.where(Report.image_sha256.in_(part)))]
 
 
 def of_images(session: Session, shas: Sequence[str]) -> list[Report]:
-    """Every report of these images, in id order."""
+    """All reports on these images, ordered by id."""
     found: list[Report] = []
     for part in batches(shas):
         found += session.scalars(select(Report).where(Report.image_sha256.in_(part)))
@@ -204,7 +205,7 @@ def of_images(session: Session, shas: Sequence[str]) -> list[Report]:
 
 
 def latest_of(session: Session, shas: Sequence[str]) -> dict[str, Report]:
-    """The latest report of each of these images, by their sha256."""
+    """sha256 -> latest report on the image, for these images."""
     newest = select(func.max(Report.id)).where(Report.image_sha256.in_(shas)).group_by(Report.image_sha256)
     return {report.image_sha256: report for report in session.scalars(select(Report).where(Report.id.in_(newest)))}
 
@@ -212,7 +213,7 @@ def latest_of(session: Session, shas: Sequence[str]) -> dict[str, Report]:
 def stored_scores(
     session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
 ) -> list[tuple[str, float | None]]:
-    """Metric and value of every score that those reports have."""
+    """(metric, value) of all scores of the reports that `stored` would return."""
     query = select(ReportScore.metric, ReportScore.value).join(Report, Report.id == ReportScore.report_id)
     query = query.where(_keyed(model, revision, prompt_sha256, settings_sha256))
     rows = (row for part in batches(shas) for row in session.execute(query.where(Report.image_sha256.in_(part))))

@@ -1,4 +1,4 @@
-"""What readers said of images, who and when; and which film a reader judges next, told without what would sway them."""
+"""Readers' reviews of images; and the next image for a blind review, without information that could bias the reader."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from db.queries import cases
 from db.queries.cases import Question
 
 PREFIX = 16
-"""Characters of a hash that name a film in an address: its number would tell where in the dataset's order it stands."""
+"""Number of hash characters that identify an image in a URL; its id would reveal its position in the dataset."""
 OFFERED = 200
 
 Other = aliased(Review)
@@ -21,20 +21,20 @@ Other = aliased(Review)
 
 @dataclass(frozen=True)
 class Film:
-    """All that a reader may know of an image before the verdict: that it is there, and which picture it is."""
+    """All that a blind review may reveal about an image before the verdict: its id and hash."""
 
     image_id: int
     sha256: str
 
     @property
     def name(self) -> str:
-        """What it is called in addresses and widgets."""
+        """Its name in URLs and widgets."""
         return self.sha256[:PREFIX]
 
 
 @dataclass(frozen=True)
 class ListedReview:
-    """A review with its tags. superseded: the same reader judged the image again later."""
+    """A review with its tags. superseded: whether the same reader reviewed the image again later."""
 
     review: Review
     image: Image
@@ -44,7 +44,7 @@ class ListedReview:
 
 @dataclass(frozen=True)
 class ReviewQuestion:
-    """Which reviews of a dataset a list shows; None leaves a side open."""
+    """The filters of a list of reviews; None means no filter."""
 
     dataset_id: int
     reviewer: str | None = None
@@ -54,7 +54,7 @@ class ReviewQuestion:
 
 @dataclass(frozen=True)
 class FirstVerdict:
-    """A reader's first verdict on an image, with what is known of the image."""
+    """A reader's first verdict on an image, with label and prediction."""
 
     image_id: int
     patient_key: str
@@ -62,11 +62,11 @@ class FirstVerdict:
     verdict: str
     label: int | None
     probability: float | None
-    """By the question's run; None where it predicted none."""
+    """By the question's run; None if it has no prediction."""
 
 
 def film(session: Session, dataset_id: int, image_id: int) -> Film | None:
-    """The image by its number, or None where the dataset has no such image."""
+    """The image with this id, or None if the dataset has no such image."""
     query = select(Image.id, Image.sha256).where(Image.dataset_id == dataset_id, Image.id == image_id)
     return _film(session, query)
 
@@ -78,11 +78,11 @@ def named(session: Session, dataset_id: int, name: str) -> Film | None:
 
 
 def next_film(session: Session, question: Question, reviewer: str, *, after: str | None = None) -> Film | None:
-    """The next image of the question that the reader has not judged, or None where none is left.
+    """The next image of the question that the reader has not reviewed, or None if there is none.
 
-    Films come in the order of their hashes, which says nothing of what is on them, and in the same to every reader, so
-    that readers who judge some of many films judge the same ones and can be compared. after: the name of a film that
-    they want to leave for later; the films before it come after all others.
+    Images are ordered by hash, which reveals nothing about their content and is the same for every reader, so that
+    readers who review only some of many images review the same ones and can be compared. after: the name of an image to
+    skip for now; it and those before it come after all others.
     """
     own = exists().where(Review.image_id == Image.id, Review.reviewer == reviewer)
     query = cases.matching(question).with_only_columns(Image.id, Image.sha256).where(~own).order_by(Image.sha256)
@@ -91,44 +91,44 @@ def next_film(session: Session, question: Question, reviewer: str, *, after: str
 
 
 def judged(session: Session, question: Question, reviewer: str) -> int:
-    """How many images of the question the reader has judged."""
+    """The number of images of the question that the reader has reviewed."""
     query = select(func.count(Review.image_id.distinct())).where(Review.reviewer == reviewer)
-    return session.scalar(query.where(_speaks_of(cases.matching(question)))) or 0
+    return session.scalar(query.where(_is_of(cases.matching(question)))) or 0
 
 
 def latest(session: Session, image_id: int, reviewer: str) -> ListedReview | None:
-    """The reader's latest review of the image."""
+    """The reader's latest review of the image, or None."""
     query = select(Review, Image).join(Image).where(Review.image_id == image_id, Review.reviewer == reviewer)
-    return next(iter(_said(session, query.order_by(Review.id.desc()).limit(1))), None)
+    return next(iter(_listed(session, query.order_by(Review.id.desc()).limit(1))), None)
 
 
 def last(session: Session, dataset_id: int, reviewer: str) -> ListedReview | None:
-    """The reader's last review in the dataset, of any image."""
+    """The reader's last review in the dataset, of any image, or None."""
     query = _matching(select(Review, Image).join(Image), ReviewQuestion(dataset_id, reviewer=reviewer))
-    return next(iter(_said(session, query.order_by(Review.id.desc()).limit(1))), None)
+    return next(iter(_listed(session, query.order_by(Review.id.desc()).limit(1))), None)
 
 
 def of_image(session: Session, image_id: int) -> list[ListedReview]:
-    """All reviews of the image, the latest first."""
+    """All reviews of the image, latest first."""
     query = select(Review, Image).join(Image).where(Review.image_id == image_id)
-    return _said(session, query.order_by(Review.id.desc()))
+    return _listed(session, query.order_by(Review.id.desc()))
 
 
 def tags_alone(session: Session, image_id: int) -> Sequence[str]:
-    """The tags that the image has apart from reviews."""
+    """The image's tags that are not part of a review."""
     query = select(ImageTag.name).where(ImageTag.image_id == image_id, ImageTag.review_id.is_(None))
     return session.scalars(query.order_by(ImageTag.name)).all()
 
 
 def tags_in_use(session: Session, dataset_id: int) -> Sequence[str]:
-    """The tags on the dataset's images, those used most first, OFFERED at most."""
+    """The tags on the dataset's images, most frequent first, at most OFFERED."""
     query = select(ImageTag.name).join(Image, Image.id == ImageTag.image_id).where(Image.dataset_id == dataset_id)
     query = query.group_by(ImageTag.name).order_by(func.count().desc(), ImageTag.name).limit(OFFERED)
     return session.scalars(query).all()
 
 
 def tags_of(session: Session, image_ids: Sequence[int]) -> dict[int, list[str]]:
-    """The tags on each of these images, by name."""
+    """Image id -> its tags, sorted by name, for these images."""
     query = select(ImageTag.image_id, ImageTag.name).where(ImageTag.image_id.in_(image_ids)).distinct()
     found: dict[int, list[str]] = {}
     for image_id, name in session.execute(query.order_by(ImageTag.name)):
@@ -137,38 +137,38 @@ def tags_of(session: Session, image_ids: Sequence[int]) -> dict[int, list[str]]:
 
 
 def reviewers(session: Session, dataset_id: int) -> dict[str, int]:
-    """Who reviewed the dataset's images, with their numbers of reviews, the most first."""
+    """Reviewer -> number of reviews of the dataset's images, most first."""
     query = _matching(select(Review.reviewer, func.count()), ReviewQuestion(dataset_id)).group_by(Review.reviewer)
     return dict(session.execute(query.order_by(func.count().desc(), Review.reviewer)).all())
 
 
 def count(session: Session, question: ReviewQuestion) -> int:
-    """How many reviews match."""
+    """The number of reviews that match."""
     return session.scalar(_matching(select(func.count()).select_from(Review), question)) or 0
 
 
 def page(
     session: Session, question: ReviewQuestion, *, limit: int | None = None, offset: int = 0
 ) -> list[ListedReview]:
-    """Reviews that match, the latest first; all of them where no limit is given."""
+    """Reviews that match, latest first; all without a limit."""
     query = _matching(select(Review, Image).join(Image), question).order_by(Review.id.desc()).offset(offset)
-    return _said(session, query if limit is None else query.limit(limit))
+    return _listed(session, query if limit is None else query.limit(limit))
 
 
 def probabilities(session: Session, run_id: int | None, question: ReviewQuestion) -> dict[int, float]:
-    """What the run predicted of the images that these reviews speak of, by image."""
+    """Image id -> probability by the run, for the images of these reviews."""
     reviewed = _matching(select(Review.image_id), question)
     query = select(Prediction.image_id, Prediction.probability).where(Prediction.run_id == (run_id or 0))
     return dict(session.execute(query.where(Prediction.image_id.in_(reviewed))).all())
 
 
 def verdicts(session: Session, question: Question, *, blind: bool) -> list[FirstVerdict]:
-    """Every reader's first verdict on each image of the question, which nothing that the page tells afterwards could
-    sway, beside the run's prediction. blind: those alone whose reader had been told nothing of the film."""
+    """Every reader's first verdict on each image of the question, which later information cannot have influenced, with
+    the run's prediction. blind: only verdicts of readers who had been shown nothing about the image."""
     columns = (Image.id, Image.patient_key, Review.reviewer, Review.verdict, Image.label, Prediction.probability)
     own = and_(Prediction.image_id == Image.id, Prediction.run_id == (question.run_id or 0))
     query = select(*columns).join(Image, Image.id == Review.image_id).join(Prediction, own, isouter=True)
-    query = query.where(~_repeated(), _speaks_of(cases.matching(question)))
+    query = query.where(~_repeated(), _is_of(cases.matching(question)))
     if blind:
         query = query.where(Review.unblinded_by == "")
     query = query.order_by(Review.image_id, Review.reviewer)
@@ -192,14 +192,14 @@ def _repeated() -> ColumnElement[bool]:
     return exists().where(Other.image_id == Review.image_id, Other.reviewer == Review.reviewer, Other.id < Review.id)
 
 
-def _speaks_of(images: Select[int]) -> ColumnElement[bool]:
-    """Whether a review's image is among these: looked up review by review, since there are far fewer reviews than
-    images, which a join would walk through."""
+def _is_of(images: Select[int]) -> ColumnElement[bool]:
+    """Condition on Review: its image is among these. Tested per review, because there are far fewer reviews than
+    images, which a join would scan."""
     return images.where(Image.id == Review.image_id).correlate(Review).scalar_subquery().is_not(None)
 
 
 def _matching(query: Select[*tuple[Any, ...]], question: ReviewQuestion) -> Select[*tuple[Any, ...]]:
-    query = query.where(_speaks_of(select(Image.id).where(Image.dataset_id == question.dataset_id)))
+    query = query.where(_is_of(select(Image.id).where(Image.dataset_id == question.dataset_id)))
     if question.reviewer is not None:
         query = query.where(Review.reviewer == question.reviewer)
     if question.verdict is not None:
@@ -209,7 +209,8 @@ def _matching(query: Select[*tuple[Any, ...]], question: ReviewQuestion) -> Sele
     return query
 
 
-def _said(session: Session, query: Select[*tuple[Any, ...]]) -> list[ListedReview]:
+def _listed(session: Session, query: Select[*tuple[Any, ...]]) -> list[ListedReview]:
+    """The reviews and images of a query, with their tags."""
     rows = session.execute(query.add_columns(_superseded())).all()
     tags: dict[int | None, list[str]] = {}
     for part in batches(review.id for review, _, _ in rows):

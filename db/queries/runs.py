@@ -1,4 +1,4 @@
-"""How runs stand: which are alive, finished or lost, and what each left behind."""
+"""Runs: their status, which one is current, and their results."""
 
 import socket
 from collections.abc import Collection, Mapping, Sequence
@@ -17,7 +17,7 @@ READERS = 100
 
 
 def status(run: Run, at: datetime | None = None) -> str:
-    """The run's status as it really is: a running row without a living process behind it is lost."""
+    """The run's actual status: a run stored as running whose process is no longer alive is lost."""
     if run.status != "running":
         return run.status
     stale = (at or now()) - run.heartbeat > LOST_AFTER
@@ -26,18 +26,18 @@ def status(run: Run, at: datetime | None = None) -> str:
 
 
 def page(session: Session, *, kind: str | None = None, limit: int = 50, offset: int = 0) -> Sequence[Run]:
-    """Runs, the latest first."""
+    """One page of runs, latest first."""
     query = select(Run).order_by(Run.id.desc()).limit(limit).offset(offset)
     return session.scalars(query if kind is None else query.where(Run.kind == kind)).all()
 
 
 def exports(session: Session) -> Sequence[Run]:
-    """Every export, the first begun first."""
+    """All export runs, oldest first."""
     return session.scalars(select(Run).where(Run.kind == "export").order_by(Run.id)).all()
 
 
 def count(session: Session, *, kind: str | None = None) -> int:
-    """How many runs there are."""
+    """The number of runs."""
     query = select(func.count()).select_from(Run)
     return session.scalar(query if kind is None else query.where(Run.kind == kind)) or 0
 
@@ -45,7 +45,10 @@ def count(session: Session, *, kind: str | None = None) -> int:
 def in_force(
     session: Session, kind: str, dataset_id: int | None = None, *, without: Collection[int] = ()
 ) -> Run | None:
-    """The finished run of `kind` that is in force, or would be without these; None where there is none."""
+    """The current run of `kind`, which is the finished one that became current last; None if there is none.
+
+    without: runs to ignore.
+    """
     query = select(Run).where(Run.kind == kind, Run.status == "finished", Run.id.not_in(without))
     query = query.order_by(Run.in_force.desc(), Run.id.desc())
     if dataset_id is not None:
@@ -54,16 +57,15 @@ def in_force(
 
 
 def last_scoring(session: Session) -> Run | None:
-    """The run that was the last to score reports, of whichever dataset, or to forget such a run, whose scores may still
-    stand; or None."""
+    """The last run of any dataset that scored reports, or that forgot such a run (whose scores may remain); or None."""
     scoring = or_(Run.kind.in_(("score", "report")), Run.config["scoring"].as_boolean())
     query = select(Run).where(scoring, Run.status == "finished")
     return session.scalars(query.order_by(Run.finished.desc(), Run.id.desc()).limit(1)).first()
 
 
 def scored_against(session: Session, dataset_id: int) -> list[int]:
-    """The predict runs, the latest first, that scores of the dataset's reports may have been made against: that of the
-    last scoring of them all, and those of what has scored some since."""
+    """The predict runs, latest first, that current scores of the dataset's reports may refer to: that of the last score
+    run, which scores all reports, and those of later runs that scored some."""
     query = select(Run).where(Run.kind.in_(("score", "report")), Run.dataset_id == dataset_id)
     found: set[int] = set()
     for run in session.scalars(query.order_by(Run.heartbeat.desc(), Run.id.desc())):
@@ -74,20 +76,20 @@ def scored_against(session: Session, dataset_id: int) -> list[int]:
 
 
 def forgettings(session: Session) -> Sequence[Run]:
-    """The runs that forgot others, the last first."""
+    """All forget runs, latest first."""
     return session.scalars(select(Run).where(Run.kind == "forget").order_by(Run.id.desc())).all()
 
 
 def forgotten_by(session: Session, run_id: int) -> Run | None:
-    """The run that forgot the one of this number; None where it is there, or never was."""
+    """The run that forgot the run with this id; None if that still exists, or never did."""
     if session.get(Run, run_id) is not None:
         return None
     return next((run for run in forgettings(session) if run_id in run.config["runs"]), None)
 
 
 def test_openings(session: Session, dataset_id: int) -> int:
-    """How often the data set's test split was scored: its finished predict runs on "test" or on all images, also those
-    that were forgotten since."""
+    """How often the dataset's test split was scored: the number of its finished predict runs on "test" or on all
+    images, including forgotten ones."""
     query = select(Run).where(Run.kind == "predict", Run.status == "finished", Run.dataset_id == dataset_id)
     there = sum(opens_test(run) for run in session.scalars(query))
     began = select(Dataset.created).where(Dataset.id == dataset_id).scalar_subquery()
@@ -97,86 +99,85 @@ def test_openings(session: Session, dataset_id: int) -> int:
 
 
 def opens_test(run: Run) -> bool:
-    """Whether it is a finished run that scored the test split."""
+    """Whether it is a finished predict run that scored the test split."""
     return run.kind == "predict" and run.status == "finished" and run.config.get("split") in ("test", "all")
 
 
 def find(session: Session, run_id: int) -> Run | None:
-    """The run with this id."""
+    """The run with this id, or None."""
     return session.get(Run, run_id)
 
 
-def named_in(*told: Mapping[str, Any] | None) -> set[int]:
-    """The runs that a run's config, or its summary, names as those whose results it read."""
-    given = [facts for facts in told if facts is not None]
+def named_in(*records: Mapping[str, Any] | None) -> set[int]:
+    """The ids of runs named as inputs in these records, a run's config or summary: entries *_run, and parts."""
+    given = [facts for facts in records if facts is not None]
     read = {number for facts in given for name, number in facts.items() if name.endswith("_run")}
     parts = {number for facts in given for number in (facts.get("parts") or {}).values()}
     return {number for number in read | parts if isinstance(number, int)}
 
 
 def sources(session: Session, run: Run) -> Sequence[Run]:
-    """The runs whose results it read, as what it was asked or what came of it names them, the first begun first."""
+    """The runs whose results it used, according to its config and summary, oldest first."""
     named = named_in(run.config, run.summary)
     return session.scalars(select(Run).where(Run.id.in_(named)).order_by(Run.id)).all()
 
 
 def hold(session: Session, run_ids: Collection[int]) -> set[int]:
-    """Those of these runs that there are, which nobody forgets until this transaction ends."""
+    """Lock these runs against being forgotten until this transaction ends; returns the ids of those that exist."""
     held = select(Run.id).where(Run.id.in_(run_ids)).order_by(Run.id)
     return set(session.scalars(held.with_for_update(read=True, key_share=True)))
 
 
 def readers(session: Session, run: Run) -> Sequence[Run]:
-    """The finished runs that were asked to read its results, those in force first, READERS at most."""
+    """The finished runs that used its results, those that became current last first, at most READERS."""
     query = select(Run).where(Run.status == "finished", Run.config[f"{run.kind}_run"].as_integer() == run.id)
     return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(READERS)).all()
 
 
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:
-    """The latest run that did, or is doing, exactly this work."""
+    """The latest run with this fingerprint, of any status, or None."""
     return session.scalars(select(Run).where(Run.fingerprint == fingerprint).order_by(Run.id.desc()).limit(1)).first()
 
 
 def scored(session: Session, run_id: int) -> int:
-    """How many images the run has predictions of."""
+    """The number of predictions by the run."""
     return session.scalar(select(func.count()).select_from(Prediction).where(Prediction.run_id == run_id)) or 0
 
 
 def predictions(session: Session, run_id: int) -> dict[int, Prediction]:
-    """What the run said of each image, by the image's id."""
+    """Image id -> the run's prediction."""
     rows = session.scalars(select(Prediction).where(Prediction.run_id == run_id))
     return {row.image_id: row for row in rows}
 
 
 def artifacts(session: Session, run_id: int) -> Sequence[Artifact]:
-    """The files that the run made, by name."""
+    """The files that the run created, sorted by name."""
     return session.scalars(select(Artifact).where(Artifact.run_id == run_id).order_by(Artifact.name)).all()
 
 
 def artifact(session: Session, run_id: int, name: str) -> Artifact | None:
-    """One named file of the run."""
+    """One named file of the run, or None."""
     return session.scalars(select(Artifact).where(Artifact.run_id == run_id, Artifact.name == name)).first()
 
 
 def checkpoint(session: Session, run: Run) -> Artifact | None:
-    """The weights of the classifier that a train run made, or that a predict or embed run used; None where no train run
-    keeps them."""
+    """The checkpoint that a train run created, or that a predict or embed run used; None if no train run has it."""
     trained = run.id if run.kind == "train" else run.config.get("train_run")
     return artifact(session, int(trained), run.config.get("checkpoint") or "checkpoint") if trained else None
 
 
 def artifact_by_id(session: Session, artifact_id: int) -> Artifact | None:
-    """The file with this id."""
+    """The file with this id, or None."""
     return session.get(Artifact, artifact_id)
 
 
 def metrics(session: Session, run_id: int, *, curves: bool = False) -> Sequence[Metric]:
-    """The run's final values, or with `curves` its values by epoch."""
+    """The run's final metrics, or with `curves` its metrics by epoch."""
     query = select(Metric).where(Metric.run_id == run_id, Metric.step >= 0 if curves else Metric.step == -1)
     return session.scalars(query.order_by(Metric.split, Metric.slice, Metric.name, Metric.step)).all()
 
 
 def skipped(session: Session, run_id: int, *, limit: int = 200) -> Sequence[SkippedFile]:
-    """The files that an ingest run left out, by reason."""
+    """The first `limit` files that an ingest run skipped, sorted by reason."""
     query = select(SkippedFile).where(SkippedFile.run_id == run_id).order_by(SkippedFile.reason, SkippedFile.path)
     return session.scalars(query.limit(limit)).all()

@@ -1,4 +1,4 @@
-"""What a search by words reads: the notes and reports that hold them, best first, whatever a user types."""
+"""Full-text search in notes and reports, best first, safe for any input."""
 
 import re
 import unicodedata
@@ -15,20 +15,20 @@ from db.queries import cases
 from db.queries.cases import Question
 
 WORDS = 32
-"""Distinct words of a query that are looked for; the rest is left out."""
+"""Maximum number of distinct words of a query that are used."""
 EXAMINED = 5000
-"""Different texts that are read at most, best first, to find those that say what is meant."""
+"""Maximum number of distinct texts that are tested with `passes`, best first."""
 AT_ONCE = 500
-"""Texts that are fetched at once to be read."""
+"""Number of texts fetched at a time."""
 OPEN, CLOSE = "\N{LEFT-POINTING DOUBLE ANGLE QUOTATION MARK}", "\N{RIGHT-POINTING DOUBLE ANGLE QUOTATION MARK}"
-"""What a found word stands between in a snippet."""
+"""Marks around a found word in a snippet."""
 
 ENGLISH: Any = literal_column("'english'")
 
 
 @dataclass(frozen=True)
 class _Texts:
-    """Texts that are searched: on SQLite by an FTS5 table, on PostgreSQL by an expression index."""
+    """A searchable source of texts: on SQLite an FTS5 table, on PostgreSQL an expression index."""
 
     kind: Literal["note", "report"]
     index: Any
@@ -39,7 +39,7 @@ class _Texts:
 
 
 def _fts5_table(name: str) -> Any:
-    """An FTS5 table; its hidden column of the same name stands for the whole row."""
+    """An FTS5 table, with its hidden column of the same name, which represents the whole row."""
     return table(name, column("rowid"), column(name))
 
 
@@ -49,52 +49,52 @@ REPORTS = _Texts("report", _fts5_table("report_text"), Report.id, Report.text, I
 
 @dataclass(frozen=True)
 class TextHit:
-    """An image with the text about it that answers best: a reviewer's note or a generated report."""
+    """An image with its best matching text: a reviewer's note or a generated report."""
 
     image: Image
     kind: Literal["note", "report"]
     text_id: int
-    """Of the review or the report."""
+    """Id of the review or report."""
     author: str
     """Reviewer or model."""
     strategy: str | None
     """Prompt strategy of a report."""
     score: float
-    """Higher is better; compares within one answer and kind alone (bm25 on SQLite, ts_rank on PostgreSQL)."""
+    """Higher is better; comparable only within one answer and kind (bm25 on SQLite, ts_rank on PostgreSQL)."""
     snippet: str
-    """The words around the hit, found ones between OPEN and CLOSE."""
+    """The text around the hit, with found words between OPEN and CLOSE."""
 
 
 @dataclass(frozen=True)
 class TextAnswer:
-    """What a search by words finds, best first."""
+    """The result of a full-text search, best first."""
 
     hits: list[TextHit]
     unread: bool = False
-    """Whether more texts hold the words than were read."""
+    """Whether more texts contain the words than were tested."""
     otherwise: Sequence[TextHit] = ()
-    """Where there is no hit: a text that holds the words and says something else of what they name."""
+    """If there is no hit: a text that contains the words but asserts something else about what they name."""
     limits: Sequence[str] = ()
-    """What of the query, or of the texts, was not looked at; a clause each."""
+    """Warnings about parts of the query or texts that were not considered; a clause each."""
 
 
 UNREAD = f"only the first {EXAMINED:,} different texts that hold these words were read; more words would narrow them"
-"""What is said of an answer that has more `unread`."""
+"""The warning for an answer with `unread`."""
 
 
 def words(text: str) -> list[str]:
-    """The distinct words of a query, in lower case: letters, digits and nothing that a query language could read."""
+    """The first WORDS distinct words of a query, in lower case: only letters and digits, no query syntax."""
     return _distinct(text)[:WORDS]
 
 
 def left_out(text: str) -> str | None:
-    """In words, that a query has more distinct words than are looked for, or None."""
+    """A warning that a query has more than WORDS distinct words, or None."""
     count = len(_distinct(text))
     return f"only the first {WORDS} of the {count:,} different words are looked for" if count > WORDS else None
 
 
 def _distinct(text: str) -> list[str]:
-    """The words, accents in one character with their letter (NFC): alone, an accent is none of a word's characters."""
+    """The distinct words, in NFC: a decomposed accent would not count as a word character."""
     return list(dict.fromkeys(re.findall(r"[^\W_]+", unicodedata.normalize("NFC", text.lower()))))
 
 
@@ -106,11 +106,11 @@ def texts(
     limit: int,
     passes: Callable[[str], bool] = lambda _: True,
 ) -> TextAnswer:
-    """The images of the question whose notes or reports hold any of the words, each once: those that a reader's note
-    describes before those that a model's report does, texts with more and rarer words first.
+    """The images of the question whose notes or reports contain any of the words, each once: hits in notes before hits
+    in reports, texts with more and rarer words first.
 
-    passes: tells from a text whether it says what is meant; of each kind EXAMINED different ones are read at most. A
-    report belongs to a picture's content, so every dataset with that picture shows it. A text without words finds
+    passes: whether a text asserts what is meant; it is applied to at most EXAMINED distinct texts of each kind. A
+    report belongs to an image's content, so every dataset with that image shows it. A query without words finds
     nothing.
     """
     wanted = words(text)
@@ -135,8 +135,8 @@ def answer(
     passes: Callable[[str], bool],
     mentions: Callable[[str], bool],
 ) -> TextAnswer:
-    """As `texts`, with what there is to know besides. mentions: tells from a text whether it speaks of what the words
-    name, whatever it says of that."""
+    """As `texts`, with warnings and, if there is no hit, a near miss. mentions: whether a text mentions what the words
+    name, whatever it asserts about it."""
     found = texts(session, question, text, limit=limit, passes=passes)
     otherwise = [] if found.hits else texts(session, question, text, limit=1, passes=mentions).hits
     limits = [UNREAD if found.unread else None, left_out(text)]
@@ -152,7 +152,7 @@ def _hits(
     limit: int,
     passes: Callable[[str], bool],
 ) -> TextAnswer:
-    """The images of the question that the source's texts find."""
+    """The hits in one source."""
     sqlite = session.get_bind().dialect.name == "sqlite"
     query = _fts5(source, wanted) if sqlite else _tsvector(source, wanted)
     query = query.join(Image, source.image).where(Image.id.in_(cases.matching(question)))
@@ -165,8 +165,8 @@ def _hits(
         shown = snippets(session, source, wanted, chosen)
         found = select(Image).where(Image.id.in_([image_id for image_id, _ in part]))
         images = {image.id: image for image in session.scalars(found)}
-        said = select(source.id, *author).where(source.id.in_(chosen))
-        by = {row[0]: (row[1], row[2]) for row in session.execute(said)}
+        authors = select(source.id, *author).where(source.id.in_(chosen))
+        by = {row[0]: (row[1], row[2]) for row in session.execute(authors)}
         hits += [
             TextHit(images[image_id], source.kind, number, by[number][0], by[number][1], score, shown[number])
             for image_id, (number, score) in part
@@ -177,17 +177,17 @@ def _hits(
 def _read(
     session: Session, source: _Texts, rows: Result[*tuple[Any, ...]], *, limit: int, passes: Callable[[str], bool]
 ) -> tuple[dict[int, tuple[int, float]], bool]:
-    """Of rows of text, score and image, the best text that passes of each image, as text and score by image, until
-    `limit` images have one; and whether EXAMINED different texts were too few for that."""
+    """Image id -> (text id, score) of its best text that passes, for up to `limit` images; and whether this stopped at
+    EXAMINED distinct texts. rows: (text id, score, image id), best first."""
     best: dict[int, tuple[int, float]] = {}
     passing: dict[str, bool] = {}
     while part := rows.fetchmany(AT_ONCE):
         several = select(source.id, source.text).where(source.id.in_([row[0] for row in part]))
-        said = {row[0]: row[1] for row in session.execute(several)}
+        contents = {row[0]: row[1] for row in session.execute(several)}
         for text_id, score, image_id in part:
             if image_id in best:
                 continue
-            text = said[text_id]
+            text = contents[text_id]
             if text not in passing:
                 if len(passing) == EXAMINED:
                     return best, True

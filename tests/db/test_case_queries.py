@@ -36,7 +36,7 @@ OTHER_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class Fact:
-    """What is known of one image, and how another run scored it."""
+    """The facts of one image, and another run's probability for it."""
 
     image: Image
     probability: float | None
@@ -89,7 +89,7 @@ def asked(engine: Engine, tmp_path: Path) -> Asked:
 
 
 def known(db: Session, asked: Asked) -> list[Fact]:
-    """Every image with its probabilities, whether a report describes it, and what was said of it."""
+    """Every image with its probabilities, whether it has a report, and its reviews."""
     reported = set(db.scalars(select(Report.image_sha256)))
     tagged = set(db.scalars(select(ImageTag.image_id)))
     said = {
@@ -112,7 +112,7 @@ def known(db: Session, asked: Asked) -> list[Fact]:
 
 
 def fits(fact: Fact, question: Question) -> bool:
-    """Whether an image matches, side by side."""
+    """Whether an image matches, condition by condition."""
     image, p, at = fact.image, fact.probability, question.threshold or 0.0
     doubted = (image.label, fact.verdict) in ((1, "normal"), (0, "pneumonia"))
     states = {None: True, "yes": fact.verdict is not None, "no": fact.verdict is None, "doubted": doubted}
@@ -137,7 +137,7 @@ def fits(fact: Fact, question: Question) -> bool:
 
 
 def rank(fact: Fact, question: Question) -> tuple[float, ...]:
-    """Where an image comes in the question's order, the smallest first."""
+    """The image's sort key in the question's order, smallest first."""
     p, number, at = fact.probability, fact.image.id, question.threshold or 0.0
     if p is None or question.sort == "file" or (question.sort == "wrong" and fact.image.label is None):
         return 1, number

@@ -1,4 +1,4 @@
-"""Which images are no test of a classifier: those it learned from, and others of the same patients."""
+"""Leakage: images that a classifier was trained on, and others of the same patients, are excluded."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def world(context: Context, job_options: list[str], tmp_path: Path) -> World:
 
 
 def give(world: World, images: list[Image], patient: str) -> set[int]:
-    """Make these images films of the patient; returns their ids."""
+    """Assign these images to the patient; returns their ids."""
     ids = {image.id for image in images}
     with session.transaction(world.context.engine) as db:
         db.execute(update(Image).where(Image.id.in_(ids)).values(patient_key=patient))

@@ -1,4 +1,4 @@
-"""Do the queries for reports find what they say, in the order they say?"""
+"""Report queries return the reports that they promise, in the promised order."""
 
 import random
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Do the tallies of reports say what counting every report and score says, after each job that changes them?"""
+"""Report tallies equal a full count of reports and scores, after every job that changes them."""
 
 import math
 import random
@@ -19,13 +19,13 @@ from jobs import report, score
 from jobs.command import Context
 
 VALUES = (None, 0.0, 0.005, 0.07, 0.2, 0.29, 0.295, 0.57, 0.58, 0.999, 1.0, 1.5, -0.5)
-"""Among them hundredths whose product with 100 is no whole number in binary."""
+"""Including hundredths whose product with 100 is not a whole number in binary."""
 MODELS, STRATEGIES = ("template", "nearest"), ("basic", "differential")
 
 
 @pytest.fixture
 def described(engine: Engine, tmp_path: Path) -> Engine:
-    """Two datasets with 30 pictures each, ten of them in both, and 240 reports with scores at random."""
+    """Two datasets with 30 images each, ten of them in both, and 240 reports with random scores."""
     draw = random.Random(0)
     with session.transaction(engine) as db:
         for dataset_id in (1, 2):
@@ -103,7 +103,7 @@ def fits(question: ReportQuestion, row: tuple[Report, Image, dict[str, float | N
 
 
 def check(engine: Engine) -> None:
-    """Counts, choices and the leaderboard are those of a count by hand, and no row of nothing is left."""
+    """Counts, choices and the leaderboard equal a count by hand, and no empty row is left."""
     with session.transaction(engine) as db:
         for dataset_id in db.scalars(select(Dataset.id)).all():
             rows = by_hand(db, dataset_id)

@@ -1,4 +1,4 @@
-"""Reviews on both databases: stored once, superseded, taken back; the blind queue's order; lists and verdicts."""
+"""Reviews on both databases: stored once, superseded, deleted; the blind queue's order; lists and verdicts."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ def give(db: Session, image: int, reviewer: str = "Anna", verdict: str = "normal
 
 
 def walked(db: Session, question: Question, reviewer: str) -> list[int]:
-    """The images of the reader's queue, judged one after the other."""
+    """The images of the reader's queue, reviewed one after another."""
     order = []
     while film := reviews.next_film(db, question, reviewer):
         order.append(film.image_id)
@@ -192,16 +192,16 @@ def test_taking_back_deletes_the_review_with_its_tags_and_no_other(engine: Engin
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"verdict": "maybe"}, "is no verdict"),
+        ({"verdict": "maybe"}, "is not a verdict"),
         ({"reviewer": "   "}, "name is empty"),
         ({"reviewer": "a" * 101}, "101 characters; 100 are allowed"),
         ({"reviewer": "An\x00na"}, r"control character \(U\+0000\)"),
         ({"reviewer": "An\u202ena"}, r"control character \(U\+202E\)"),
         ({"tags": ["a" * 61]}, "61 characters; 60 are allowed"),
-        ({"tags": ["two\nlines"]}, "a tag holds a control character"),
+        ({"tags": ["two\nlines"]}, "a tag contains a control character"),
         ({"tags": [str(number) for number in range(21)]}, "20 tags at most; 21"),
         ({"note": "a" * 2001}, "2,001 characters; 2,000 are allowed"),
-        ({"note": "\x1b[31m"}, "the note holds a control character"),
+        ({"note": "\x1b[31m"}, "the note contains a control character"),
         ({"image": 999}, "image 999 is gone"),
     ],
 )

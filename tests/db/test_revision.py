@@ -1,4 +1,4 @@
-"""Does the database's mark change with every commit, by whomever, and with nothing else on SQLite?"""
+"""The database's revision changes with every commit by anyone, and on SQLite with nothing else."""
 
 import subprocess
 import sys

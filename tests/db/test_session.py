@@ -222,7 +222,7 @@ def test_an_error_of_the_disk_tells_to_look_whether_it_is_full(tmp_path: Path) -
     session.upgrade(made)
     made.dispose()
     (tmp_path / "x.db-journal" / "taken").mkdir(parents=True)
-    with pytest.raises(session.DatabaseUnavailableError, match=r"disk I/O error\); see whether the disk is full, or"):
+    with pytest.raises(session.DatabaseUnavailableError, match=r"disk I/O error\); check whether the disk is full, or"):
         session.connect(url)
 
 

@@ -1,4 +1,4 @@
-"""tallies of reports and their scores, and the indexes that the lists of reports walk along."""
+"""tallies of reports and their scores, and indexes for lists of reports."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""since when a run's results are in force."""
+"""when a run became the current one."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""what each classifier was trained on, by content."""
+"""training images of each classifier, by content."""
 
 import sqlalchemy as sa
 from alembic import op

@@ -1,4 +1,4 @@
-"""whose films each classifier was trained on, and how many patients stand in the test split and outside it."""
+"""patients of each classifier's training images, and number of patients both in the test split and outside it."""
 
 import sqlalchemy as sa
 from alembic import op

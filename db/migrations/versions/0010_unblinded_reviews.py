@@ -1,4 +1,4 @@
-"""what a reader knew of the film beforehand."""
+"""what a reader had been shown about an image before a review."""
 
 import sqlalchemy as sa
 from alembic import op
