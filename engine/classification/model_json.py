@@ -8,10 +8,12 @@ from engine.errors import InputError
 
 
 def described(folder: Path) -> dict[str, Any]:
-    """The contents of the folder's model.json. Raises InputError if it cannot be read."""
+    """The contents of the folder's model.json. Raises InputError if it cannot be read or is not a JSON object."""
     try:
-        found: dict[str, Any] = json.loads((folder / "model.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError) as error:
+        found = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError("model.json is not a JSON object")
+    except (OSError, ValueError) as error:
         raise InputError(f"checkpoint {folder} cannot be read ({error}); train again as its run's page says") from error
     return found
 

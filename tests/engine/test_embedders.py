@@ -1,4 +1,4 @@
-"""Embedders: the same vectors that the library underneath makes, through tiny models saved to disk, offline."""
+"""Embedders give the same vectors as the underlying library, tested offline with tiny models saved to disk."""
 
 import errno
 import json
@@ -30,7 +30,7 @@ from engine.retrieval.embedders.protocol import sized
 
 @pytest.fixture(autouse=True)
 def _no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No test of this file may reach a hub, or a cache that the machine happens to have."""
+    """Keep all tests of this file from reaching a hub, or a cache on this machine."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -80,7 +80,7 @@ def preparation_of(folder: Path) -> Any:
 
 
 SHAPES = ((300, 411), (411, 300), (257, 256), (40, 611), (23, 24), (32, 32), (48, 32))
-"""Height and width of films: wide, tall, hardly either, very wide, too small, as the models take them."""
+"""Height and width of images: wide, tall, almost square, very wide, too small, and as the models take them."""
 
 
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
@@ -95,7 +95,7 @@ SHAPES = ((300, 411), (411, 300), (257, 256), (40, 611), (23, 24), (32, 32), (48
 def test_an_open_clip_model_sees_what_open_clip_would_show_it(
     mode: str, size: int | list[int], described: dict[str, Any], tmp_path: Path
 ) -> None:
-    """To a millionth, where one grey level is a hundredth at least: the same steps in the same order."""
+    """To 1e-6, where one grey level is at least .01: the same steps in the same order."""
     from PIL import Image
 
     tiny_clip(tmp_path / "clip", image_size=size, preprocess_cfg={"resize_mode": mode, **described})
@@ -115,7 +115,7 @@ def test_an_open_clip_model_sees_what_open_clip_would_show_it(
 
 
 def test_a_revision_tells_how_pictures_are_prepared_unless_as_they_always_were(tmp_path: Path) -> None:
-    """So that an index made when every model's pictures were squashed bicubically is kept where that was right, and
+    """So that an index made when every model's images were stretched bicubically is kept where that was right, and
     never joined by vectors of pictures that are prepared otherwise."""
     ways = {
         **{"always": {"resize_mode": "squash"}, "margins": {"resize_mode": "longest"}, "cut": {}},
@@ -144,7 +144,7 @@ def test_a_preparation_that_open_clip_does_not_know_is_told_in_one_line(
 
 @pytest.mark.parametrize("mode", ["shortest", "longest", "squash"])
 def test_a_strip_is_cut_before_it_is_scaled(mode: str, tmp_path: Path) -> None:
-    """One of a row of pixels would be scaled to 32 x 64,000,000, or to none."""
+    """An image of a single row of pixels would be scaled to 32 x 64,000,000, or to nothing."""
     tiny_clip(tmp_path / "clip", preprocess_cfg={"resize_mode": mode})
     embedder = load_embedder("clip", models=tmp_path)
     for shape in ((1, 2_000_000), (2_000_000, 1)):
@@ -233,7 +233,7 @@ def test_a_checkpoint_that_needs_its_description_says_which_files_are_missing(tm
 
 
 class Watched:
-    """A tokenizer that takes its time, and counts how many callers are in it."""
+    """A slow tokenizer that counts its concurrent callers."""
 
     context_length = 32
 
@@ -257,7 +257,7 @@ def test_two_models_that_load_at_once_leave_what_is_logged_as_it_was(tmp_path: P
 
 
 def test_a_tokenizer_is_asked_by_one_thread_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One of transformers keeps how long a text may be, so that one reader's texts were cut as another's."""
+    """A transformers tokenizer stores truncation settings, so concurrent calls would cut each other's texts."""
     tiny_biomedclip(tmp_path / "biomedclip")
     embedder: Any = load_embedder("biomedclip", models=tmp_path)
     watched = Watched(embedder._tokenizer)
@@ -377,7 +377,7 @@ def test_torn_weights_and_weights_of_another_model_are_refused(tmp_path: Path) -
         (lambda: checkpoint.write_bytes(b""), "header too small"),
     ):
         damage()
-        with pytest.raises(InputError, match=rf"^embedder 'clip': .*cannot be loaded \(.*{said}.*\); fetch it anew$"):
+        with pytest.raises(InputError, match=rf"^embedder 'clip': .*cannot be loaded \(.*{said}.*\); fetch it again$"):
             load_embedder("clip", models=tmp_path)
 
 
@@ -461,7 +461,7 @@ def test_classifier_features_come_from_the_checkpoint(
 def test_on_a_card_convolutions_run_in_fewer_bits_and_what_is_pooled_in_float32(
     name: str, revision: str, tmp_path: Path, pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On a CPU in place of the card: the same calls, with the type that a card would be given."""
+    """On a CPU in place of a GPU: the same calls, with the type that a GPU would use."""
     from torchvision.models import resnet50
 
     from engine.retrieval.embedders import aligned
@@ -518,9 +518,14 @@ def test_words_alone_load_no_classifier(
         assert embedder.embed_images(pictures[:1]).shape == (1, embedder.dimension) == (1, 1286)
     assert opened == [tmp_path / "checkpoint"]
     assert embedder.classifier.revision == revision
-    (tmp_path / "checkpoint" / "model.json").write_text("{}")
-    with pytest.raises(InputError, match=r"cannot be read .*train again as its run's page says"):
-        load_embedder("aligned", checkpoint=tmp_path / "checkpoint")
+    for content in (b"{}", b"[]", b"{", b"\xff"):
+        (tmp_path / "checkpoint" / "model.json").write_bytes(content)
+        with pytest.raises(InputError, match=r"cannot be read .*train again as its run's page says"):
+            load_embedder("aligned", checkpoint=tmp_path / "checkpoint")
+    for content in (b"[]", b"\xff"):
+        (tmp_path / "checkpoint" / "model.json").write_bytes(content)
+        with pytest.raises(InputError, match=r"cannot be read .*train again as its run's page says"):
+            load_embedder("classifier", checkpoint=tmp_path / "checkpoint")
     with pytest.raises(InputError, match="'aligned' is made of a trained classifier; train one"):
         load_embedder("aligned")
 

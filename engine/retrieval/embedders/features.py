@@ -1,6 +1,5 @@
 """Image-only embedders: pooled features of convolutional networks, pretrained or trained here."""
 
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from engine import devices
 from engine import weights as published
+from engine.classification.model_json import described
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.hub import one_line
@@ -98,7 +98,7 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
         network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
     except Exception as error:  # a damaged or foreign file fails in any of three libraries, with various errors
         raise InputError(
-            f"embedder '{wanted.name}': {file} cannot be loaded ({one_line(error)}); fetch it anew"
+            f"embedder '{wanted.name}': {file} cannot be loaded ({one_line(error)}); fetch it again"
         ) from error
     where = devices.available()
     body = quick(torch.nn.Sequential(*list(network.children())[:-2]), dtype=torch.float32).to(where)
@@ -135,10 +135,10 @@ def trained_revision(wanted: EmbedderSpec, sources: Sources) -> str:
     """The sha256 of that classifier's weights according to its model.json; the weights are not loaded. Raises
     InputError as `trained_classifier` does."""
     folder = _checkpoint(wanted, sources)
-    try:
-        return str(json.loads((folder / "model.json").read_text(encoding="utf-8"))["sha256"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again as its run's page says") from error
+    sha256 = described(folder).get("sha256")
+    if not isinstance(sha256, str):
+        raise InputError(f"checkpoint {folder} cannot be read (no sha256); train again as its run's page says")
+    return sha256
 
 
 def _checkpoint(wanted: EmbedderSpec, sources: Sources) -> Path:
