@@ -1,1 +1,1 @@
-"""The classifier protocol: backbones, cached trunk features, training, inference, calibration, explanation."""
+"""The classifier: backbones, cached trunk features, training, calibration, inference and Grad-CAM."""

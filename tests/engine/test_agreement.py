@@ -1,4 +1,4 @@
-"""Agreement of readers against scikit-learn, against worked examples, and what it says where nothing can be said."""
+"""Reader agreement against scikit-learn and worked examples, and its behaviour where it is undefined."""
 
 import warnings
 from itertools import product
@@ -28,12 +28,12 @@ KRIPPENDORFF_2011 = ("11 1", "2232", "3333", "3333", "2222", "1234", "4444", "11
 
 
 def value(statistic: Statistic, n: int) -> float:
-    """The statistic of n images that count once each."""
+    """The statistic of n images with weight 1."""
     return float(statistic(np.ones((1, n)))[0])
 
 
 def judged(*rows: str, labels: str = "", model: str = "") -> list[Judgement]:
-    """A row for each reader, a letter for each image: p, n, u, blank where they said nothing. Labels: 1, 0, blank."""
+    """A row for each reader, a letter for each image: p, n, u, or blank for no verdict. Labels: 1, 0, blank."""
     words, calls = {word[0]: word for word in VERDICTS}, {"p": 1, "n": 0}
 
     def known(text: str, at: int) -> int | None:

@@ -1,4 +1,4 @@
-"""Words to images: sentences land near the images that they hold for, and say what they cannot tell."""
+"""Text search: sentences land near the images they describe, and warnings name what was not learnt."""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -16,7 +16,7 @@ from engine.retrieval.written_queries import QUERIES, answering
 
 
 def collection(count: int = 240) -> tuple[np.ndarray, np.ndarray, Facts]:
-    """Images whose features tell label and cause and whose last entries tell the zone: raw, as compared, and facts."""
+    """Images with features that encode label and cause, and last entries that encode the zone: raw, centred, facts."""
     rng = np.random.default_rng(0)
     labels = np.arange(count) % 3 > 0
     causes = np.where(labels, np.where(np.arange(count) % 3 == 1, "bacterial", "viral"), "")

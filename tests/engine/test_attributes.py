@@ -1,4 +1,4 @@
-"""Is what is known of a film spelled in one way, and does nothing of it tell who the patient is?"""
+"""Attributes of images have one standard spelling and never identify a patient."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The audit report holds the values it is given, and nothing of what was not measured."""
+"""The audit report contains the values it is given and leaves out what was not measured."""
 
 from engine.audit.report import Duplicate, SliceRow, audit_report
 from engine.markdown_reports import BANNER

@@ -1,4 +1,4 @@
-"""Patient-cluster bootstrap intervals: right width, reproducible, honest where resampling cannot tell, quick."""
+"""Patient-cluster bootstrap intervals: correct width, reproducible, unknown where undetermined, fast."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Recalibration against scikit-learn and its intervals against repeated sampling; the calibration error of chance."""
+"""Recalibration against scikit-learn, its intervals against repeated sampling; the calibration error by chance."""
 
 import numpy as np
 import pytest

@@ -39,7 +39,7 @@ def area(sheet: Image.Image, colour: tuple[int, int, int]) -> int:
 
 
 def places(sheet: Image.Image, grey: int) -> tuple[int, int] | None:
-    """The uppermost, then leftmost place where a picture of this grey level stands; None where it does not."""
+    """The uppermost, then leftmost position of an image of this grey level; None if it is absent."""
     same = (np.asarray(sheet) == grey).all(axis=2)
     if same.sum() < 64 * 64:  # letters hold a few pixels of any grey
         return None

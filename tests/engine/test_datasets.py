@@ -1,4 +1,4 @@
-"""Folders: layouts, label sheets and names become records, and of files with the same bytes the right one stays."""
+"""Folders: layouts, label sheets and names become records; of identical files the right one is kept."""
 
 import errno
 import os

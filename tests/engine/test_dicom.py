@@ -1,4 +1,4 @@
-"""DICOM: windows, inversion and compression come out right, odd files are named, and the patient stays unnamed."""
+"""DICOM: windowing, inversion and compression are correct, unusable files get a reason, no patient data leaks."""
 
 import io
 from pathlib import Path

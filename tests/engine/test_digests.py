@@ -1,4 +1,4 @@
-"""What a file or a folder holds, as one sha256."""
+"""SHA-256 digests of files and folders."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Perceptual hashes against the definition, spelled out, and on pictures that were saved, darkened and turned."""
+"""Perceptual hashes against a plain implementation, and on images that were re-saved, darkened and rotated."""
 
 import io
 

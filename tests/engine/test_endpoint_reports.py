@@ -1,4 +1,4 @@
-"""Do reports come from an OpenAI-compatible server whatever it does: slow, busy, broken or talking nonsense?"""
+"""Reports from an OpenAI-compatible server that may be slow, busy, broken or give invalid answers."""
 
 import base64
 import io

@@ -21,7 +21,7 @@ CORNER = spotted(slice(0, 8), slice(0, 8))
 
 
 def brightness(pixels: np.ndarray) -> np.ndarray:
-    """Sees the upper left corner alone: the share of it that is bright."""
+    """A classifier that sees only the upper left corner: the fraction of it that is bright."""
     return (pixels[:, :8, :8] > 200).mean(axis=(1, 2))
 
 

@@ -1,4 +1,4 @@
-"""Decoding in a guarded process: the same pictures as without it, one line where it dies, and the next one works."""
+"""The guarded decoder: same images as without it, a one-line error if the worker dies, and a working successor."""
 
 import io
 import os
@@ -41,7 +41,7 @@ def decoder() -> Iterator[GuardedDecoder]:
 
 
 def outcome(decode: Callable[[bytes], images.Decoded], data: bytes) -> tuple[str, str, bytes]:
-    """What became of a file, in words and bytes."""
+    """The result of decoding a file, as text and bytes."""
     try:
         decoded = decode(data)
     except UnreadableImageError as error:
@@ -66,7 +66,7 @@ def test_a_compressed_tiff_is_the_same_too(decoder: GuardedDecoder, compression:
 
 
 def test_every_dicom_example_comes_out_as_it_does_here_picture_or_reason() -> None:
-    """Also shows that nothing is loaded late, as a file can no longer be opened."""
+    """Also shows that nothing is imported late, since files can no longer be opened."""
     decoder = GuardedDecoder()
     files = [*Path(data_store.__path__[0]).rglob("*.dcm"), *Path(dicom_examples.__path__[0]).rglob("*.dcm")]
     assert len(files) > 100

@@ -1,4 +1,4 @@
-"""Embedders whose weights a hub gives: fetched once, kept at their commit; what goes wrong is told in one line."""
+"""Embedders with weights from the hub: downloaded once, pinned to their commit, one-line errors."""
 
 import json
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ TEXTS = ["Chest RADIOGRAPH", "no pneumonia"]
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    """An empty hub, the only one that can be reached, with a cache of its own."""
+    """An empty hub, the only one that can be reached, with its own cache."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     for name in TOKENS:
         monkeypatch.delenv(name, raising=False)

@@ -1,4 +1,4 @@
-"""Decoding: every format and depth comes out as upright 8-bit grey, and every bad file is named as what it is."""
+"""Decoding: every format and depth becomes upright 8-bit greyscale, and every bad file gets the right reason."""
 
 import hashlib
 import io

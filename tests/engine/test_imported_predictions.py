@@ -1,4 +1,4 @@
-"""Do the rows of a file of predictions reach their images, and is what cannot be a probability refused?"""
+"""Imported predictions: rows are matched to their images, and invalid probabilities are rejected."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Is the part of a map that is drawn stable and whole where it can be, and does a box hold what a loop finds?"""
+"""Map points: the sample drawn is stable and complete if it fits, and boxes agree with a plain loop."""
 
 import math
 

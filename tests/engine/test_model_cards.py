@@ -1,4 +1,4 @@
-"""A model card says what the runs stored, and draws conclusions only where the values allow them."""
+"""A model card reports what the runs stored, and draws only conclusions that the values support."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Does the nearest generator quote what there is to quote, and else say what the labels say and no more?"""
+"""The nearest generator quotes a report if there is one, and otherwise states only what the labels say."""
 
 import pytest
 from hypothesis import given

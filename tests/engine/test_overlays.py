@@ -1,4 +1,4 @@
-"""Does a heatmap land where it is hot, and nowhere else?"""
+"""Heatmap overlays have colour where there is heat, and nowhere else."""
 
 import numpy as np
 import pytest

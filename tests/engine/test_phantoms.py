@@ -1,4 +1,4 @@
-"""Phantoms: the same from the same seed, whole or not there, and with the truth where it is said to be."""
+"""Phantoms: reproducible from the seed, written atomically, with findings where the ground truth says."""
 
 import json
 import os
@@ -149,7 +149,7 @@ def test_phantoms_look_like_radiographs_in_brightness_and_are_all_different(phan
 
 
 def test_the_cause_cannot_be_told_from_the_file_alone(phantoms: Path) -> None:
-    """Size, mode and format must not give the label away."""
+    """Size, mode and format must not reveal the label."""
     facts = set()
     for path in phantoms.rglob("*.jpeg"):
         with Image.open(path) as picture:

@@ -1,4 +1,4 @@
-"""Do the prompt strategies ask clearly, and is an answer that falls short caught?"""
+"""Prompt strategies are complete, and answers that lack a required element are detected."""
 
 from pathlib import Path
 

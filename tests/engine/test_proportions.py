@@ -1,4 +1,4 @@
-"""Shares of a confusion matrix against scikit-learn, their intervals against scipy."""
+"""Proportions from a confusion matrix against scikit-learn, their intervals against scipy."""
 
 from math import isnan
 

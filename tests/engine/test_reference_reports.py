@@ -1,4 +1,4 @@
-"""Do the rows of reports.csv reach their images, and is what has none told?"""
+"""Reference reports: rows of reports.csv are matched to their images, and unmatched rows are listed."""
 
 import unicodedata
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Do the scores of a report's claims and form mean what they say?"""
+"""Scores of a report's claims and form agree with their definitions."""
 
 import pytest
 

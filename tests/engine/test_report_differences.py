@@ -1,4 +1,4 @@
-"""Are two reports told apart where they differ, and nowhere else?"""
+"""Differences between two reports are marked where they differ, and nowhere else."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

@@ -1,4 +1,4 @@
-"""Does a search by words find reports that say it, and leave out those that deny it?"""
+"""Text search finds reports that assert the query, and leaves out those that negate it."""
 
 import pytest
 

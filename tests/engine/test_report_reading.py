@@ -1,4 +1,4 @@
-"""Is a report read as a radiologist would: which findings, there or not, and where?"""
+"""Is a report read as a radiologist would read it: which findings, present or absent, and where?"""
 
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ from engine.reporting.vocabulary import FINDINGS, SIDES, ZONES
 LINES = Path(__file__).parents[1].joinpath("data", "report_sentences.tsv").read_text(encoding="utf-8").splitlines()
 SENTENCES = [tuple(line.split("\t")) for line in LINES if not line.startswith("#")]
 GENERAL = ("normal", "abnormality")
-"""Findings that are nowhere in particular."""
+"""Findings without a location."""
 
 
 def expected(labels: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""Is a report scored by what it says, negation understood?"""
+"""Reports are scored by what they assert, with negation taken into account."""
 
 import numpy as np
 import pytest

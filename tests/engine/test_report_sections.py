@@ -1,4 +1,4 @@
-"""Is each sentence put into the part of the report that its heading says?"""
+"""Each sentence is assigned to the section that its heading names."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Is a whole report or answer, in any form that people and models write, read for exactly what it says?"""
+"""Whole reports and answers, in the various forms that people and models write, are read correctly."""
 
 from collections import Counter
 from pathlib import Path
@@ -12,7 +12,7 @@ from engine.reporting.scores.stance import stance
 LINES = Path(__file__).parents[1].joinpath("data", "report_texts.tsv").read_text(encoding="utf-8").splitlines()
 TEXTS = [tuple(line.replace("\\n", "\n").split("\t")) for line in LINES if "\t" in line]
 GENERAL = ("normal", "abnormality")
-"""Findings that are nowhere in particular."""
+"""Findings without a location."""
 
 
 def expected(labels: str) -> Counter[str]:

@@ -1,4 +1,4 @@
-"""Restyled views: another film's greys and spectrum, the film's own phases."""
+"""Restyled views have another image's grey levels and spectrum, but their own phases."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from engine.classification.variations import Variation, restyled_view
 from engine.classification.views import VARIATIONS
 
 STILL = Variation(0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, (1.0, 1.0), 0.0, 0.0)
-"""No variation but mirroring, which half of the seeds draw."""
+"""No augmentation except mirroring, which half of the seeds draw."""
 
 
 def films(count: int = 6, side: int = 32) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Drawing weights anew, and the similarity of maps, against scipy and the definitions."""
+"""Randomising weights, and similarity of maps, against scipy and the definitions."""
 
 from dataclasses import dataclass
 from typing import Any

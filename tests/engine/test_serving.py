@@ -1,4 +1,4 @@
-"""Which index answers: the one asked for, or the last whole one before it; never one made with other weights."""
+"""The index that answers: the requested one, or the last intact one before it; never one with other weights."""
 
 from pathlib import Path
 from types import SimpleNamespace

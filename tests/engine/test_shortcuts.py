@@ -1,4 +1,4 @@
-"""Probes that see one thing alone, on pictures where it is known what tells the classes apart."""
+"""Shortcut probes, on images where it is known which property separates the classes."""
 
 import numpy as np
 import pytest
@@ -29,14 +29,14 @@ def noise() -> np.ndarray:
 
 
 def marked() -> np.ndarray:
-    """Pneumonia has a bright marker in a corner of the film, and nothing else."""
+    """Pneumonia is only a bright marker in a corner of the image."""
     pixels = noise()
     pixels[:, :4, :4] += (100 * LABELS[:, None, None]).astype(np.uint8)
     return pixels
 
 
 def diseased() -> np.ndarray:
-    """Pneumonia is a brighter middle, and nothing else."""
+    """Pneumonia is only a brighter centre."""
     pixels = noise()
     pixels[:, 15:25, 15:25] += (100 * LABELS[:, None, None]).astype(np.uint8)
     return pixels

@@ -1,4 +1,4 @@
-"""Are figures of subgroups those of scikit-learn on their rows, and is no difference made up by looking at many?"""
+"""Subgroup metrics against scikit-learn, and adjustment of their differences for multiple comparisons."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_a_group_that_is_missed_is_told_apart_and_chance_is_not() -> None:
 
 
 def split(group: tuple[int, int], others: tuple[int, int]) -> tuple[Sample, np.ndarray, dict[str, np.ndarray]]:
-    """Pneumonias of their own patients, the first of each count found and the rest missed, and whose group they are."""
+    """Pneumonias, each of its own patient, in groups: in each the first are found and the rest missed."""
     found = np.concatenate([np.arange(right + wrong) < right for right, wrong in (group, others)])
     made = Sample.of(np.ones(len(found)), np.where(found, 0.9, 0.1), threshold=AT)
     return made, np.arange(len(found)).astype(str), {"site": np.repeat(["a", "b"], [sum(group), sum(others)])}

@@ -1,4 +1,4 @@
-"""Tables leave the program as data: no formula, no markup, nothing lost."""
+"""Tables are written as data: no formulas, no markup, nothing lost."""
 
 import csv
 import io

@@ -1,4 +1,4 @@
-"""Does the template generator say what the classifier knows, and nothing that it cannot know?"""
+"""The template generator says what the classifier knows, and nothing that it cannot know."""
 
 import re
 from collections.abc import Sequence

@@ -94,11 +94,11 @@ def test_half_precision_is_the_cards_own_however_the_card_is_named(
 
 
 class KilledError(Exception):
-    """Stands for a kill: whatever was not on disk is lost."""
+    """Simulates a kill: whatever was not on disk is lost."""
 
 
 def killed_at(step: int, cache: TrunkCache, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Reading the batch of that step, counted over all epochs, ends the training."""
+    """End the training when the batch of that step, counted over all epochs, is read."""
     steps = iter(range(10**6))
 
     def take(self: TrunkCache, rows: np.ndarray, views: np.ndarray) -> torch.Tensor:

@@ -1,4 +1,4 @@
-"""The vector index: exact whatever the ties and filters, refused when its files are not the ones written."""
+"""The vector index: exact with any ties and filters, and rejected if its files were changed."""
 
 import json
 import shutil

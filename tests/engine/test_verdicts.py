@@ -1,4 +1,4 @@
-"""What an audit may say: as much as the intervals allow, and no more."""
+"""An audit's verdicts claim only what the intervals support."""
 
 import math
 

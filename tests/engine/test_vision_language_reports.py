@@ -1,4 +1,4 @@
-"""Do vision-language models of the real classes write reports, and does each thing they lack get one clear line?"""
+"""Vision-language models of the real classes write reports, and anything missing gives one clear line."""
 
 import errno
 import shutil
@@ -44,7 +44,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @pytest.fixture(autouse=True)
 def hub_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
-    """An empty cache in the place of the machine's, and no hub."""
+    """An empty cache in place of the machine's, and no hub."""
     import huggingface_hub.constants
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
@@ -103,7 +103,7 @@ def test_a_report_at_the_token_limit_is_marked_as_cut(models: Path) -> None:
 
 
 def test_a_report_that_ends_at_its_limit_by_another_end_token_than_the_tokenizers_is_whole(models: Path) -> None:
-    """MedGemma's turn ends with a token of its own, BLIP-2's answer with its line."""
+    """MedGemma's turn ends with a special token, BLIP-2's answer with its line."""
     (whole,) = in_order(load("medgemma", Options(models=models, max_tokens=8)).generate(CASES[:1], BASIC))
     assert isinstance(whole, Generated)
     words = whole.text.split()
@@ -142,7 +142,7 @@ def test_the_prompt_itself_is_no_part_of_the_report(models: Path) -> None:
 
 
 def read(generator: ReportGenerator, cases: Sequence[Case], monkeypatch: pytest.MonkeyPatch) -> dict[str, torch.Tensor]:
-    """What the model is given to read of these cases."""
+    """The model's input for these cases."""
     given: dict[str, torch.Tensor] = {}
 
     def generate(**those: Any) -> torch.Tensor:
@@ -241,7 +241,7 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
 
 
 def refusal(status: int, **headers: str) -> HfHubHTTPError:
-    """What huggingface_hub makes of such an answer of the hub."""
+    """The error that huggingface_hub raises for such an answer of the hub."""
     request = httpx2.Request("GET", "https://huggingface.co/api/models/me/mine")
     named = {f"X-Error-{name.capitalize()}": value for name, value in headers.items()}
     with pytest.raises(HfHubHTTPError) as raised:
@@ -301,7 +301,7 @@ def test_pickled_weights_are_not_read_and_torn_ones_are_told(models: Path, tmp_p
     weights = folder / "model.safetensors"
     torch.save(load_file(weights), folder / "pytorch_model.bin")
     weights.write_bytes(weights.read_bytes()[:-100])
-    with pytest.raises(InputError, match=r"'hf:me/mine': its weights cannot be loaded \(.*\); fetch them anew"):
+    with pytest.raises(InputError, match=r"'hf:me/mine': its weights cannot be loaded \(.*\); fetch them again"):
         load("hf:me/mine", Options(models=tmp_path))
     weights.unlink()
     with pytest.raises(InputError, match="'me/mine' has no safetensors file, and pickled weights are not read"):

@@ -99,7 +99,7 @@ class VisionLanguage:
             raise InputError(f"report model '{self.name}' needs a package: {one_line(error)}") from error
         except SafetensorError as error:
             raise InputError(
-                f"report model '{self.name}': its weights cannot be loaded ({one_line(error)}); fetch them anew"
+                f"report model '{self.name}': its weights cannot be loaded ({one_line(error)}); fetch them again"
             ) from error
         except UNAVAILABLE as error:
             if full := disk_full(error):

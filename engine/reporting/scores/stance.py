@@ -68,20 +68,20 @@ def _today(mention: Mention, text: str) -> Mention:
 
 
 def _stance(mentions: list[Mention]) -> Stance:
-    said: dict[Tier, set[Polarity]] = {}
+    by_tier: dict[Tier, set[Polarity]] = {}
     for mention in mentions:
         if mention.polarity != "hypothetical":
-            said.setdefault(mention.tier, set()).add(mention.polarity)
-    disease = said.get("diagnosis", set())
+            by_tier.setdefault(mention.tier, set()).add(mention.polarity)
+    disease = by_tier.get("diagnosis", set())
     if disease >= {"present", "absent"}:
         return "uncertain"  # the report contradicts itself
-    for polarities in (disease, said.get("sign", set())):
+    for polarities in (disease, by_tier.get("sign", set())):
         if "present" in polarities:
             return "pneumonia"
         if "uncertain" in polarities:
             return "uncertain"
         if "absent" in polarities:
             return "normal"
-    if "absent" in said.get("abnormality", ()) or "present" in said.get("normality", ()):
+    if "absent" in by_tier.get("abnormality", ()) or "present" in by_tier.get("normality", ()):
         return "normal"
-    return "uncertain" if "uncertain" in said.get("normality", ()) else "none"
+    return "uncertain" if "uncertain" in by_tier.get("normality", ()) else "none"

@@ -242,7 +242,7 @@ def _loaded(
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
             f"embedder '{name}': {checkpoint.parent / DESCRIPTION} describes no model ({one_line(error)}); "
-            "fetch it anew"
+            "fetch it again"
         ) from error
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         tokenizer = _tokenizer(name, architecture, text, checkpoint)
@@ -262,7 +262,7 @@ def _loaded(
                     "weights as safetensors"
                 ) from error
             raise InputError(
-                f"embedder '{name}': {checkpoint} cannot be loaded ({one_line(error)}); fetch it anew"
+                f"embedder '{name}': {checkpoint} cannot be loaded ({one_line(error)}); fetch it again"
             ) from error
     preparation = merge_preprocess_dict(open_clip.get_model_preprocess_cfg(model), dict(published_as))
     try:
@@ -271,7 +271,7 @@ def _loaded(
     except (AssertionError, TypeError, ValueError) as error:
         raise InputError(
             f"embedder '{name}': {checkpoint.parent / DESCRIPTION} asks for pictures that open_clip cannot prepare "
-            f"({preparation}); fetch it anew"
+            f"({preparation}); fetch it again"
         ) from error
     return OpenClipEmbedder(name, _revision(file_sha256(checkpoint), preparation), model, tokenizer, transform)
 
