@@ -15,9 +15,9 @@ Steps = Mapping[tuple[str, int], Metric]
 """What was measured at each coverage, by name and coverage in percent."""
 
 
-def show(dataset: Dataset, side: Side, curves: Sequence[Metric], *, told: str) -> None:
-    """Accuracy by coverage, and a row for each of COVERAGES that leads to the referred images. Nothing where the
-    evaluation measured none. curves: its metrics by step. told: how they were measured."""
+def show(dataset: Dataset, side: Side, curves: Sequence[Metric], *, basis: str) -> None:
+    """Accuracy by coverage, and a row for each of COVERAGES that links to the referred images; nothing if the
+    evaluation measured none. curves: its metrics by step. basis: how they were measured."""
     from engine.charts import classification as charts
     from engine.charts import tables
 
@@ -35,14 +35,14 @@ def show(dataset: Dataset, side: Side, curves: Sequence[Metric], *, told: str) -
     linked.table(heads, rows, key="coverages", caption="The classifier by coverage")
     alike = "" if ranked else "The classifier is equally certain of too many images to refer any of them. "
     st.caption(
-        f"{side.head}{told}. {alike}The images nearest to the threshold on the log-odds scale are referred first, "
-        f"equally near ones together; all others are called. {_area(side)}Nothing is measured on fewer than "
+        f"{side.head}{basis}. {alike}The images closest to the threshold on the log-odds scale are referred first, "
+        f"equally close ones together; all others are called. {_area(side)}Nothing is measured on fewer than "
         f"{SELECTIVE_LEAST} called files of a class."
     )
 
 
 def _row(dataset: Dataset, side: Side, steps: Steps, percent: int) -> list[Cell | str]:
-    """What is called and referred at this coverage, and how the called images fare."""
+    """How many are called and referred at this coverage, and the metrics of those called."""
     measured = [steps.get((name, percent)) for name in SELECTIVE]
     called = (measured[0].n or 0) if measured[0] else 0
     referred = _referred(steps, percent)
@@ -69,7 +69,7 @@ def _referred(steps: Steps, percent: int) -> int:
 
 
 def _area(side: Side) -> str:
-    """AURC beside what it would be in a random and in the best order, in a sentence; empty where it is not known."""
+    """A sentence with AURC and its value in a random and in the best order; empty if unknown."""
     area, excess, accuracy = (side.metrics.get((name, WHOLE)) for name in ("aurc", "e_aurc", "accuracy"))
     if area is None or excess is None or accuracy is None or None in (area.value, excess.value, accuracy.value):
         return ""
@@ -78,7 +78,7 @@ def _area(side: Side) -> str:
     assert accuracy.value is not None
     span = wording.interval("aurc", area.low, area.high)
     return (
-        f"AURC, the share of wrong calls averaged over all coverages, is {wording.measured('aurc', area.value)}"
+        f"AURC, the error rate of the called images averaged over all coverages, is {wording.measured('aurc', area.value)}"
         f"{f' ({span})' if span else ''}; in random order it would be "
         f"{wording.measured('aurc', 1 - accuracy.value)}, with all errors referred first "
         f"{wording.measured('aurc', area.value - excess.value)}. "

@@ -61,7 +61,7 @@ class Judged:
 
 def _predictions(dataset: Dataset, run: Run) -> None:
     """Confusion matrix with links to its cases, subgroups, ROC curve, calibration and accuracy by coverage: on the test
-    split if the run scored one, out of fold for a train run. Subgroups and coverages come from the current evaluation."""
+    split if the run scored one, out of fold for a train run. Subgroups and coverages are the current evaluation's."""
     threshold = filters.threshold_of(run)
     with resources.reading() as session:
         ingest = runs.in_force(session, "ingest", run.dataset_id)
@@ -82,14 +82,14 @@ def _predictions(dataset: Dataset, run: Run) -> None:
         evaluated = evaluation.of_run(session, run)
         curves = runs.metrics(session, evaluated[0].id, curves=True) if evaluated else []
     side = sides.of_run(run, evaluated[1]["classification"]) if evaluated else None
-    told = _measured(run, evaluated[0], side) if evaluated and side else ""
-    subgroups.show(dataset, side, told=told)
+    basis = _measured(run, evaluated[0], side) if evaluated and side else ""
+    subgroups.show(dataset, side, basis=basis)
     figures.drawn(judged.histogram, height=340)
     for column, chart in zip(st.columns(2), judged.charts, strict=False):
         with column:
             figures.drawn(chart, height=SQUARE)
     if side is not None:
-        referral.show(dataset, side, curves, told=told)
+        referral.show(dataset, side, curves, basis=basis)
 
 
 @st.cache_resource(show_spinner="Loading the run's predictions.", max_entries=16)
