@@ -78,7 +78,7 @@ def _area(side: Side) -> str:
     assert accuracy.value is not None
     span = wording.interval("aurc", area.low, area.high)
     return (
-        f"AURC, the error rate of the called images averaged over all coverages, is {wording.measured('aurc', area.value)}"
+        f"AURC, the error rate averaged over all coverages, is {wording.measured('aurc', area.value)}"
         f"{f' ({span})' if span else ''}; in random order it would be "
         f"{wording.measured('aurc', 1 - accuracy.value)}, with all errors referred first "
         f"{wording.measured('aurc', area.value - excess.value)}. "
