@@ -64,7 +64,7 @@ def connect(url: str, *, read_only: bool = False, patience: float | None = None)
         engine = make(parsed, read_only, patience)
     except (ArgumentError, ValueError, KeyError):  # not a URL; an invalid port; an unsupported driver
         hint = "expected sqlite:///PATH or postgresql://USER:PASSWORD@HOST:PORT/NAME"
-        raise DatabaseUnavailableError(f"--database or DATABASE_URL is not usable: {hint}") from None
+        raise DatabaseUnavailableError(f"--database or DATABASE_URL cannot be used: {hint}") from None
     try:
         engine.connect().close()
     except DBAPIError as error:

@@ -21,7 +21,7 @@ def embed_again(dataset: str, embedder: str) -> str:
 def moved(root: str, dataset: str) -> str:
     """One line that says a dataset's folder is gone and how to point the dataset at its new place."""
     again = shell("ingest", "NEWFOLDER", *option("name", dataset))
-    return f"folder {root} of dataset '{dataset}' is gone; where it was moved, run: {again}"
+    return f"folder {root} of dataset '{dataset}' is missing; if it was moved, run: {again}"
 
 
 def option(name: str, value: object) -> list[str]:

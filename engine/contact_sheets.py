@@ -239,7 +239,7 @@ def _hit(
 def _judged(called: int | None, label: int | None) -> tuple[str, Colour]:
     """Whether a call (or a neighbour's label) matches the label, as a word and a colour."""
     if called is None or label is None:
-        return "not judged", FAINT
+        return "no outcome", FAINT
     return ("correct", RIGHT) if called == label else ("wrong", WRONG)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-OUTCOMES = ("not judged", "TP", "TN", "FN", "FP")
+OUTCOMES = ("no outcome", "TP", "TN", "FN", "FP")
 """Names that `Points.outcomes` indexes."""
 LABELS = ("unknown", "normal", "pneumonia")
 """Names of the labels -1, 0 and 1."""

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.audit.verdicts import SEPARATED
 from engine.markdown_reports import (
     BANNER,
     CLASSIFICATION,
@@ -211,7 +212,7 @@ def _caveats(card: Card) -> str:
     lines += [f"{NAMES[name]} {apart}." for name in ("auc", "recall", "specificity") if (apart := _apart(card, name))]
     if card.verdicts.get("sanity", "").startswith("failed"):
         lines.append("The heatmaps failed their sanity check: they explain nothing.")
-    if card.verdicts.get("shortcuts", "").startswith("told apart"):
+    if card.verdicts.get("shortcuts", "").startswith(SEPARATED):
         lines.append("Shortcuts separate the classes (see the audit): part of the performance may rest on them.")
     lines.append("Labels are those of the dataset; none was re-read for this card.")
     return "\n".join(f"- {line}" for line in lines)

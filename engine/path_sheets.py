@@ -159,9 +159,9 @@ def astray(strays: Sequence[str], held: Iterable[str], *, what: str, whose: str 
     several = [path for path in strays if ending(path)]
     none = [path for path in strays if not ending(path)]
     if none:
-        yield f"{len(none):,} {what} are on no image{whose}: {examples(none)}"
+        yield f"{len(none):,} {what} match no image{whose}: {examples(none)}"
     if several:
-        yield f"{len(several):,} {what} fit several files; write more of the folders before them: {examples(several)}"
+        yield f"{len(several):,} {what} match several files; include more of their folders: {examples(several)}"
 
 
 def _opened(

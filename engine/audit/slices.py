@@ -104,7 +104,7 @@ def described(
         known = [name for name in np.asarray(values)[rows].tolist() if name]
         if known:
             top = max(sorted(set(known)), key=known.count)
-            parts.append(f"{what} {top.replace('_', ' ')} in {known.count(top) / len(rows):.0%} of the films")
+            parts.append(f"{what} {top.replace('_', ' ')} in {known.count(top) / len(rows):.0%} of the images")
     apart = {what: _difference(np.asarray(values, dtype=np.float64), rows, rest) for what, values in numbers.items()}
     notable = sorted((-abs(by), what, by) for what, by in apart.items() if abs(by) >= NOTABLE)
     parts += [f"{'higher' if by > 0 else 'lower'} {what} ({by:+.1f} SD)" for _, what, by in notable[:MOST_DIFFERENCES]]

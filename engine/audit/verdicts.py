@@ -20,8 +20,11 @@ COMPARED = {
     "better": "better than",
     "worse": "worse than",
     "no different": "no different from",
-    "unknown": "not told from",
+    "unknown": "not measurably different from",
 }
+
+SEPARATED = "classes separated"
+"""How the verdict on shortcuts begins where a probe does better than chance."""
 
 Values = Mapping[tuple[str, str], Interval]
 """Intervals by (metric name, slice), on the split that the classifier is evaluated on."""
@@ -59,7 +62,7 @@ def _sanity(values: Values) -> str:
     found = values.get(("sanity_rank_correlation", "network"))
     if found is None:
         return ""
-    return f"{sanity_verdict(found)}: rank correlation {_shown(found)} with maps of the same network under new weights"
+    return f"{sanity_verdict(found)}: rank correlation {_shown(found)} with heatmaps under random weights"
 
 
 def _faithfulness(values: Values) -> str:
@@ -72,19 +75,19 @@ def _faithfulness(values: Values) -> str:
     for picture in ("grey", "blurred"):
         alone = values.get(("occluded_probability", f"{picture}, {MEASURED_ON}"))
         if parts and alone is not None and alone.value >= EMPTY:
-            parts.append(f"but the wholly {picture} image already has probability {number(alone.value)}")
+            parts.append(f"but an entirely {picture} image already has probability {number(alone.value)}")
     return "; ".join(parts)
 
 
 def _shortcuts(values: Values) -> str:
     probes = {where: found for (name, where), found in values.items() if name == "probe_auc"}
     blind = {where: found for where, found in probes.items() if "hidden" not in where and "whole" not in where}
-    telling = sorted((-found.value, where, found) for where, found in blind.items() if found.low > CHANCE)
-    if not telling:
+    separating = sorted((-found.value, where, found) for where, found in blind.items() if found.low > CHANCE)
+    if not separating:
         measured = [found for found in blind.values() if math.isfinite(found.low)]
         unknown = "unknown: too few images of either class to measure any probe" if blind else ""
-        return "none of the probes tells the classes apart better than chance" if measured else unknown
-    return "told apart by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in telling)
+        return "no probe separates the classes better than chance" if measured else unknown
+    return SEPARATED + " by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in separating)
 
 
 def _reliance(values: Values) -> str:

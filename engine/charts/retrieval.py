@@ -22,7 +22,7 @@ from engine.charts.style import (
 
 Box = tuple[float, float, float, float]
 """Left, right, lower and upper edge."""
-LAYERS = {"not judged": 0, "TP": 1, "TN": 1}
+LAYERS = {"no outcome": 0, "TP": 1, "TN": 1}
 """Drawing order of outcomes on the map; outcomes not listed are drawn on top."""
 FAILED, MARKED = "datum.outcome === 'FN' || datum.outcome === 'FP'", "datum.marked"
 """Vega expressions for the highlighted points of the map."""
@@ -105,7 +105,7 @@ def image_map(
 ) -> alt.Chart:
     """Interactive map of all images. Interval selection "box" gives x and y, point selection "image" gives image_id.
 
-    points: columns image_id, x, y, label (in words), outcome (TP, FP, TN, FN, not judged), probability (in [0, 1] or
+    points: columns image_id, x, y, label (in words), outcome (TP, FP, TN, FN, no outcome), probability (in [0, 1] or
     missing), and the column named in `by`; all images or a sample. by: column that colours the points: label, outcome,
     probability, cluster or another column with at most as many values as PALETTE has colours. counts: number of images
     for each value, and total: of all, including images that are not drawn. box: initial selection as left, right, lower
@@ -186,8 +186,8 @@ def _by_name(points: pd.DataFrame, by: str, counts: Mapping[str, int]) -> _Colou
     return _Colouring(
         table.assign(shown=table[by].map(legend)),
         alt.Color("shown:N", title=None, scale=scale, legend=look),
-        lacking="datum.outcome === 'not judged'",
-        known_of_some=any(name != "not judged" for name in counts),
+        lacking="datum.outcome === 'no outcome'",
+        known_of_some=any(name != "no outcome" for name in counts),
     )
 
 

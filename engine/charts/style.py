@@ -17,7 +17,7 @@ LIGHT_INK, DARK_GRID, LIGHT_FAINT = "#E4E7EA", "#363C42", "#A9AFB5"
 PALETTE = [BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY, YELLOW]
 """Okabe & Ito 2008: distinguishable by colour-blind readers."""
 LABEL_COLOURS = {"normal": BLUE, "pneumonia": VERMILION, "unknown": GREY}
-OUTCOME_COLOURS = {"TP": BLUE, "TN": SKY, "FN": VERMILION, "FP": ORANGE, "not judged": GREY}
+OUTCOME_COLOURS = {"TP": BLUE, "TN": SKY, "FN": VERMILION, "FP": ORANGE, "no outcome": GREY}
 ORDER_COLOURS = {"heatmap": VERMILION, "random": GREY, "centre": BLUE}
 PADDING = dict.fromkeys(("left", "right", "top", "bottom"), 14)
 """Pixels around a chart, given per side because a single number breaks Streamlit's charts."""

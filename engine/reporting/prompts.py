@@ -172,7 +172,7 @@ def read_toml(path: Path) -> dict[str, PromptStrategy]:
     for name, strategy in own.items():
         other = first.setdefault(strategy.sha256, name)
         if other != name:
-            raise InputError(f"strategy file {path}: '{name}' has the text of '{other}'; change it or leave it out")
+            raise InputError(f"strategy file {path}: '{name}' has the same text as '{other}'; change it or remove it")
     return own
 
 

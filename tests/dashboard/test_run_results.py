@@ -131,7 +131,7 @@ def test_an_evaluation_shows_precision_at_k(workbench: Workbench) -> None:
 def test_an_audit_shows_what_it_asked_and_found(workbench: Workbench) -> None:
     with database.transaction(workbench.engine) as db:
         run = db.get_one(Run, audited(db, members=[]).run_id)
-        run.summary = {"verdicts": {"sanity": "passed: <b>no</b>", "shortcuts": "told apart by image size"}}
+        run.summary = {"verdicts": {"sanity": "passed: <b>no</b>", "shortcuts": "classes separated by image size"}}
         probe = {"run_id": run.id, "name": "probe_auc", "value": 0.8, "low": 0.7, "high": 0.9, "n": 20}
         db.add(Metric(slice="image size", split="test", **probe))
         for group in ("called_pneumonia", "misses"):
@@ -142,7 +142,7 @@ def test_an_audit_shows_what_it_asked_and_found(workbench: Workbench) -> None:
     at = open_page("runs", run=number)
     assert [[cell["text"] for cell in row] for row in linked(at, "verdicts")["rows"]] == [
         ["Sanity", "passed: <b>no</b>"],
-        ["Shortcuts", "told apart by image size"],
+        ["Shortcuts", "classes separated by image size"],
     ]
     probes, curves = drawn(at)
     assert {"probe", "where", "value"} <= probes and {"mode", "order", "share"} <= curves

@@ -265,7 +265,7 @@ def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -
 
 LAID = POINTS[:120].assign(
     label="normal",
-    outcome=["FN", "not judged", "TP", "FP", "TN", "not judged"] * 20,
+    outcome=["FN", "no outcome", "TP", "FP", "TN", "no outcome"] * 20,
     probability=[0.1, np.nan, 0.9, 0.9, 0.1, np.nan] * 20,
 )
 
@@ -274,7 +274,7 @@ def test_failures_are_drawn_above_hits_and_those_above_what_is_not_judged() -> N
     counts = LAID["outcome"].value_counts().to_dict()
     made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=counts, total=120)
     order = [row["outcome"] for row in rows(made, "outcome")]
-    assert order == [*["not judged"] * 40, *["TP", "TN"] * 20, *["FN", "FP"] * 20]
+    assert order == [*["no outcome"] * 40, *["TP", "TN"] * 20, *["FN", "FP"] * 20]
 
 
 def coloured(made: alt.Chart, colour: str, tmp_path: Path) -> int:
@@ -293,8 +293,8 @@ def test_failures_are_drawn_larger_if_points_are_coloured_by_outcome(tmp_path: P
 
 @pytest.mark.parametrize("by", ["outcome", "probability"])
 def test_without_outcomes_points_are_as_dark_as_when_coloured_by_label(by: str, tmp_path: Path) -> None:
-    unseen = LAID.assign(outcome="not judged", probability=np.nan)
-    made = retrieval.image_map(unseen, method="UMAP", by=by, counts={"not judged": 120}, total=120)
+    unseen = LAID.assign(outcome="no outcome", probability=np.nan)
+    made = retrieval.image_map(unseen, method="UMAP", by=by, counts={"no outcome": 120}, total=120)
     assert darkest(made, tmp_path) == darkest(
         retrieval.image_map(
             unseen.assign(label="unknown"), method="UMAP", by="label", counts={"unknown": 120}, total=120

@@ -53,8 +53,8 @@ def test_a_path_with_more_folders_or_fewer_names_the_one_image_that_it_fits(tmp_
     assert {path: one.probability for path, one in found.by_path.items()} == {held[3]: 0.5}
     assert found.strays == ("NORMAL/b.png", "elsewhere/a.png", "x/c.png"), "several fit, or none does"
     assert list(astray(found.strays, held, what="rows")) == [
-        "2 rows are on no image: elsewhere/a.png, x/c.png",
-        "1 rows fit several files; write more of the folders before them: NORMAL/b.png",
+        "2 rows match no image: elsewhere/a.png, x/c.png",
+        "1 rows match several files; include more of their folders: NORMAL/b.png",
     ]
 
 

@@ -27,7 +27,7 @@ def test_outcomes_are_those_of_the_lists(count: int, seed: int, threshold: float
     for label, probability, code in zip(made.labels, made.probabilities, made.outcomes, strict=True):
         known = None if math.isnan(probability) else float(probability)
         expected = outcome(None if label < 0 else int(label), known, threshold)
-        assert OUTCOMES[code] == (expected or "not judged")
+        assert OUTCOMES[code] == (expected or "no outcome")
     assert made.failures.tolist() == [OUTCOMES[code] in ("FN", "FP") for code in made.outcomes]
 
 
@@ -84,7 +84,7 @@ def test_a_box_that_is_one_images_place_holds_it() -> None:
 
 def test_counts_are_of_all_images_and_leave_out_what_none_has() -> None:
     made = points(50, threshold=None)
-    assert made.counts("outcome") == {"not judged": 50}
+    assert made.counts("outcome") == {"no outcome": 50}
     assert sum(made.counts("label").values()) == sum(made.counts("cluster").values()) == 50
     rows = np.arange(50)
     for name in ("label", "outcome", "cluster"):

@@ -76,7 +76,7 @@ def test_caveats_follow_the_values() -> None:
     assert "AUC is" not in said, "its intervals overlap"
     assert "scored more than once" not in said and "phantoms" not in said
     assert "Not audited" in section(model_card(CARD), "Audit")
-    verdicts = {"sanity": "failed: the same map", "shortcuts": "told apart by frame pixels (AUC 0.7)"}
+    verdicts = {"sanity": "failed: the same map", "shortcuts": "classes separated by frame pixels (AUC 0.7)"}
     slices = [("normal A", "12 of 40 (30%, 18% to 45%)", "higher brightness")]
     worse = model_card(replace(CARD, verdicts=verdicts, slices=slices, openings=3, synthetic=True))
     said = section(worse, "Caveats and recommendations")

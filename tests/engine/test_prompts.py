@@ -74,8 +74,8 @@ def test_strategies_of_ones_own_come_from_a_toml_file(tmp_path: Path) -> None:
         ("[strategies.a]\ntext = 'x'\nrequired = { v = '(' }\n", "required 'v' is not a regular expression"),
         ("[strategies.a]\ntext = 'x'\nmax_sentences = 0\n", "max_sentences must be at least 1"),
         ("[strategies.a\ntext = 'x'\n", "line 1"),
-        (f"[strategies.a]\ntext = '{BASIC.text}'\n", "'a' has the text of 'basic'; change it"),
-        ("[strategies.a]\ntext = 'x'\n[strategies.b]\ntext = ' x '\n", "'b' has the text of 'a'; change it"),
+        (f"[strategies.a]\ntext = '{BASIC.text}'\n", "'a' has the same text as 'basic'; change it"),
+        ("[strategies.a]\ntext = 'x'\n[strategies.b]\ntext = ' x '\n", "'b' has the same text as 'a'; change it"),
         ("", "no [strategies.NAME] table"),
     ],
 )

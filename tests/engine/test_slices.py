@@ -55,7 +55,7 @@ def test_the_kind_that_fails_is_found_first_told_by_what_is_different_and_no_cha
     rest = np.setdiff1d(np.flatnonzero(facts["labels"] == 0), worst.rows)
     grey = facts["brightness"]
     by = (grey[worst.rows].mean() - grey[rest].mean()) / grey[facts["labels"] == 0].std()
-    assert worst.description == f"most heat left lower in 100% of the films; lower brightness ({by:+.1f} SD)"
+    assert worst.description == f"most heat left lower in 100% of the images; lower brightness ({by:+.1f} SD)"
     assert facts["failed"][rest].sum() == 1  # no two failures are of one patient, so that nearly every image counts
     table = [[worst.failures, len(worst.rows) - worst.failures], [1, len(rest) - 1]]
     raw = fisher_exact(table, alternative="greater").pvalue

@@ -57,10 +57,11 @@ def test_every_question_is_answered_by_its_own_values() -> None:
     assert said["sanity"].startswith("failed: rank correlation 0.700 (0.600 to 0.800)")
     assert said["faithfulness"] == (
         "deleting by heat is worse than random order (gain -0.200 (-0.300 to -0.100)); "
-        "but the wholly grey image already has probability 0.970"
+        "but an entirely grey image already has probability 0.970"
     )
     assert said["shortcuts"] == (
-        "told apart by classifier, frame only (AUC 0.850 (0.800 to 0.900)), frame pixels (AUC 0.600 (0.550 to 0.650))"
+        "classes separated by classifier, frame only (AUC 0.850 (0.800 to 0.900)), "
+        "frame pixels (AUC 0.600 (0.550 to 0.650))"
     )
     assert said["reliance"] == (
         "among images of one label, the classifier's probability rises with the score of image statistics "
@@ -79,5 +80,5 @@ def test_what_was_not_measured_is_not_judged() -> None:
         "among images of one label, the classifier's probability rises with the score of no probe"
     )
     assert list(verdicts({("probe_auc", "image size"): between(0.4, 0.6)}).items()) == [
-        ("shortcuts", "none of the probes tells the classes apart better than chance")
+        ("shortcuts", "no probe separates the classes better than chance")
     ]

@@ -114,7 +114,7 @@ def test_an_unknown_job_is_wrong_use() -> None:
         (["train", "--database", "postgresql://127.0.0.1:1/x?user=me&password=hunter22"], 1, "cannot be opened"),
         (["search", "--dataset", "\udcff", "--case", "1"], 2, "is unknown; known: none; add one with"),
         (["train", "--artifacts", ""], 2, "expected the name of a folder, got ''"),
-        (["train", "--database", "oracle://x"], 1, "DATABASE_URL is not usable"),
+        (["train", "--database", "oracle://x"], 1, "DATABASE_URL cannot be used"),
     ],
 )
 def test_bad_input_is_one_line_with_the_way_out(

@@ -97,7 +97,7 @@ def test_rows_without_an_image_of_other_splits_and_images_without_a_row_are_told
     file = file_of(world, images, more="gone.png,0.5")
     run = imported(world, file)
     said = capsys.readouterr().out
-    assert "warning: 1 rows of" in said and "are on no image: gone.png" in said
+    assert "warning: 1 rows of" in said and "match no image: gone.png" in said
     assert "skipped 3 rows on images of other splits; see --split" in said
     assert f"warning: 2 images of split 'test' have no row in {file}: {tested[0].path}, {tested[1].path}\n" in said
     with session.transaction(world.context.engine) as db:

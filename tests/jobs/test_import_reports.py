@@ -121,7 +121,7 @@ def test_what_has_no_image_or_no_prediction_is_told(world: World, capsys: pytest
     rows = [*written(world, 2, "basic"), (train.path, ILL, "basic"), ("gone.png", ILL, "basic"), ("x.png", "", "basic")]
     assert imported(world, file_of(world, rows)) == 0
     said = capsys.readouterr().out
-    assert "warning: 1 paths in " in said and "are on no image: gone.png" in said
+    assert "warning: 1 paths in " in said and "match no image: gone.png" in said
     with session.transaction(world.context.engine) as db:
         predict = runs.in_force(db, "predict", world.dataset.id)
         assert predict is not None

@@ -181,7 +181,7 @@ def test_reports_of_copies_reach_their_image_and_the_sheet_of_reports_is_no_skip
     assert set(skipped(context, 1)) == {"val/PNEUMONIA/copy.png"}
     found = references_of(context, context.dataset("data"))
     assert found == {"test/PNEUMONIA/person2_virus_4.png": "Opacity."}
-    assert "1 of the reports in reports.csv are on no image of dataset 'data': gone.png" in capsys.readouterr().out
+    assert "1 of the reports in reports.csv match no image of dataset 'data': gone.png" in capsys.readouterr().out
 
 
 def test_a_file_that_could_not_be_read_is_tried_again(
@@ -486,7 +486,7 @@ def test_a_moved_folder_is_told_of_with_the_command_that_keeps_its_dataset(
 ) -> None:
     assert run(folder, "--name", "my set") == 0
     context.dataset("my set")
-    way_out = f"folder {folder} of dataset 'my set' is gone; where it was moved, run: python -m jobs ingest NEWFOLDER"
+    way_out = f"folder {folder} of dataset 'my set' is missing; if it was moved, run: python -m jobs ingest NEWFOLDER"
     assert way_out not in capsys.readouterr().err
     moved = folder.rename(tmp_path / "moved")
     context.dataset("my set")

@@ -144,7 +144,7 @@ def test_scores_are_made_anew_without_writing_any_report_once_a_reference_is_the
     said = capsys.readouterr().out
     assert "scored 80 reports; next, run: python -m jobs evaluate" in said
     assert (
-        "4 of the reports in reports.csv are on no image of dataset 'drawn': gone-0.png, gone-1.png, gone-2.png, ..."
+        "4 of the reports in reports.csv match no image of dataset 'drawn': gone-0.png, gone-1.png, gone-2.png, ..."
         in said
     )
 

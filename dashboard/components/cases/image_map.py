@@ -291,7 +291,7 @@ def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
         return
     rows = inside(points, edges)
     ill = int((points.labels[rows] == 1).sum())
-    judged = int((points.outcomes[rows] != OUTCOMES.index("not judged")).sum())
+    judged = int((points.outcomes[rows] != OUTCOMES.index("no outcome")).sum())
     summary = f"**{wording.count(len(rows), 'image')}** in the box, {ill:,} labelled pneumonia."
     if judged:
         wrong = int(points.failures[rows].sum())
