@@ -63,9 +63,9 @@ def queries(folder: Path, images: int) -> list[Query]:
     engine = large_database.connected(folder, read_only=True)
     with Session(engine) as db:
         dataset = datasets.every(db)[0].id
-        predict = runs.in_force(db, "predict", dataset)
-        ingest = runs.in_force(db, "ingest", dataset)
-        compared = runs.in_force(db, "duplicates", dataset)
+        predict = runs.current(db, "predict", dataset)
+        ingest = runs.current(db, "ingest", dataset)
+        compared = runs.current(db, "duplicates", dataset)
     engine.dispose()
     assert predict and ingest and compared
     threshold = large_database.THRESHOLD

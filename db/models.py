@@ -128,7 +128,7 @@ class Run(Base):
     started: Mapped[datetime] = mapped_column(default=now)
     heartbeat: Mapped[datetime] = mapped_column(default=now)
     finished: Mapped[datetime | None]
-    in_force: Mapped[datetime] = mapped_column(default=now, server_default="1970-01-01 00:00:00")
+    current_since: Mapped[datetime] = mapped_column("in_force", default=now, server_default="1970-01-01 00:00:00")
     """When it became current: when it finished, or when a later command requested the same work and found it done. The
     finished run with the latest time is the current run of its kind, which is shown and built upon."""
     seconds: Mapped[float] = mapped_column(default=0.0)

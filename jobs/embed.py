@@ -50,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     dataset = context.dataset(args.dataset)
     with session.reading(context.engine) as db:
         images = datasets.images(db, dataset.id)
-        trained = runs.in_force(db, "train", dataset.id)
+        trained = runs.current(db, "train", dataset.id)
     if not images:
         raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
     name = args.embedder or ("classifier" if trained or args.train_run is not None else next(iter(REGISTRY)))

@@ -85,7 +85,7 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
     for source, out_of_fold in ((inputs.predict, False), (inputs.train, True)):
         if source is not None:
             tasks[f"{source.kind} run {source.id}"] = partial(
-                classifier_values, run.context, source, inputs.in_force or source, out_of_fold=out_of_fold, **measure
+                classifier_values, run.context, source, inputs.current or source, out_of_fold=out_of_fold, **measure
             )
     if inputs.scores:
         tasks["reports"] = partial(report_values, inputs, agreements, **measure)
@@ -107,17 +107,17 @@ def evaluate(run: ActiveRun, inputs: Inputs, *, seed: int, replicates: int) -> N
 
 
 def classifier_values(
-    context: Context, source: Run, in_force: Run, *, out_of_fold: bool, seed: int, replicates: int
+    context: Context, source: Run, current: Run, *, out_of_fold: bool, seed: int, replicates: int
 ) -> Iterator[MetricValue]:
     """Metrics of the run's labelled predictions, by split, or all together as OUT_OF_FOLD; every file counts once.
-    in_force: the run whose thresholds are used."""
+    current: the run whose thresholds are used."""
     from engine.classification.calibration import probabilities
     from engine.metrics.classification import HALF, Sample
     from engine.metrics.evaluation import classification
     from engine.metrics.selective import selective
     from engine.metrics.subgroups import subgroups
 
-    thresholds = {**thresholds_of(in_force), "half": HALF}
+    thresholds = {**thresholds_of(current), "half": HALF}
     if out_of_fold:
         with session.reading(context.engine) as db:
             labelled = predictions.of_run(db, source.id, labelled=True)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 
-def in_force(context: Context, dataset: Dataset) -> list[VectorIndex]:
+def current(context: Context, dataset: Dataset) -> list[VectorIndex]:
     """Each embedder's current index, the latest first."""
     with session.reading(context.engine) as db:
         return evaluation.indexes(db, dataset.id)
@@ -23,7 +23,7 @@ def in_force(context: Context, dataset: Dataset) -> list[VectorIndex]:
 
 def choose(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
     """The current index of that embedder, or the latest index. Raises JobError or UsageError if there is none."""
-    known = in_force(context, dataset)
+    known = current(context, dataset)
     if not known:
         raise JobError(f"dataset '{dataset.name}' has no vector index; build one with: {job('embed', dataset.name)}")
     for index in known:

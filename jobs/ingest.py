@@ -64,7 +64,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     latest = _latest(context, dataset)
     if latest is not None and _holds(context, latest, listing, attributes=args.attributes, prune=args.prune):
         with session.transaction(context.engine) as db:
-            db.get_one(Run, latest.id).in_force = now()
+            db.get_one(Run, latest.id).current_since = now()
         print(f"ingest: already done as run {latest.id}")
         return 0
     config = {"name": name, "folder": str(listing.root), "synthetic": synthetic, "prune": args.prune}
@@ -222,7 +222,7 @@ def _latest(context: Context, dataset: Dataset | None) -> Run | None:
     if dataset is None:
         return None
     with session.reading(context.engine) as db:
-        return runs.in_force(db, "ingest", dataset.id)
+        return runs.current(db, "ingest", dataset.id)
 
 
 def _holds(context: Context, latest: Run, listing: Listing, *, attributes: Sequence[str], prune: bool) -> bool:

@@ -102,8 +102,8 @@ def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
                     "with --train-run"
                 )
             return found
-        found = runs.in_force(db, "train", dataset.id)
-        other = runs.in_force(db, "train")
+        found = runs.current(db, "train", dataset.id)
+        other = runs.current(db, "train")
     if found is None:
         known = f", or use another dataset's with --train-run {other.id}" if other else ""
         raise JobError(

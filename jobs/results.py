@@ -72,7 +72,7 @@ class Inputs:
         }
 
     @property
-    def in_force(self) -> Run | None:
+    def current(self) -> Run | None:
         """The predict run if its classifier is the train run's, else None: out-of-fold values then use its threshold,
         so that they are comparable with those on test."""
         behind = self.predict.train_run_id if self.predict else None
@@ -92,7 +92,7 @@ def finished_run(db: Session, dataset: Dataset, kind: str, number: int | None) -
     """Run `number`; if `number` is None, the dataset's current run of this kind, or None. Raises UsageError if run
     `number` is not a finished run of this kind on the dataset."""
     if number is None:
-        return runs.in_force(db, kind, dataset.id)
+        return runs.current(db, kind, dataset.id)
     found = db.get(Run, number)
     if found is None or (found.kind, found.status, found.dataset_id) != (kind, "finished", dataset.id):
         raise UsageError(

@@ -222,7 +222,7 @@ class ActiveRun:
                     )
                 just_now = (row.id, row.finished) != (earlier.id, earlier.finished)  # by another process
                 if standing == "finished" and (just_now or earlier.whole):
-                    row.in_force = now()
+                    row.current_since = now()
                     return cls(context, row, already_finished=True, resumed=False)
             make_artifacts_writable(context.artifacts)
             hold_sources(db, config)
@@ -261,7 +261,7 @@ class ActiveRun:
             signal.signal(number, handler)
         changes: dict[str, Any] = {**self._state, "summary": self.summary, "finished": now(), "seconds": self.seconds}
         if error is None:
-            changes |= {"status": "finished", "eta_seconds": 0.0, "in_force": changes["finished"]}
+            changes |= {"status": "finished", "eta_seconds": 0.0, "current_since": changes["finished"]}
         elif isinstance(error, KeyboardInterrupt):
             changes |= {"status": "interrupted", "error": "interrupted; run the same command again to continue"}
         else:

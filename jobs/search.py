@@ -147,7 +147,7 @@ def narrowed_to(
     question = replace(question, cause=cause)
     with session.reading(context.engine) as db:
         known = [*cases.causes(db, dataset.id), cases.UNKNOWN]
-        predicted = runs.in_force(db, "predict", dataset.id)
+        predicted = runs.current(db, "predict", dataset.id)
     if cause is not None and cause not in known:
         raise UsageError(f"cause '{cause}' is unknown; dataset '{dataset.name}' has: {', '.join(known)}")
     if outcome is None:
@@ -217,7 +217,7 @@ class Search:
         """Cases that a text describes: by an index that reads text if there is one, else by the words of reports."""
         if embedder is not None:
             return self.by_words(indexes.choose(self.context, self.dataset, embedder), text, notes=[])
-        readers = [index for index in indexes.in_force(self.context, self.dataset) if reads_text(index.embedder)]
+        readers = [index for index in indexes.current(self.context, self.dataset) if reads_text(index.embedder)]
         notes = []
         if readers and not in_reports:
             try:

@@ -178,7 +178,7 @@ class World:
 
     def evaluated(self) -> dict[tuple[str, str, str], Metric]:
         with session.transaction(self.context.engine) as db:
-            run = runs.in_force(db, "evaluate", self.dataset.id)
+            run = runs.current(db, "evaluate", self.dataset.id)
             assert run is not None
             return {(row.split, row.slice, row.name): row for row in runs.metrics(db, run.id)}
 

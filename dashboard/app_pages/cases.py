@@ -6,7 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
-from dashboard.components.cases import counting, filters_in_force, list_views, selection, threshold_slider
+from dashboard.components.cases import active_filters, counting, list_views, selection, threshold_slider
 from db.queries import cases
 
 dataset = frame.open_dataset()
@@ -19,7 +19,7 @@ left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:
     st.title("Cases")
     st.markdown(f"{wording.count(total, 'distinct image')}. {filters.described(view)}")
-    if narrowed := filters_in_force.links(dataset, view):
+    if narrowed := active_filters.links(dataset, view):
         linked.row(narrowed, key="filters", left=True)
 with right:
     if counts and any(counts.values()):

@@ -10,7 +10,7 @@ from db.queries import runs
 dataset = frame.open_dataset()
 view = filters.view(dataset)
 with resources.reading() as session:
-    run = runs.in_force(session, "map", dataset.id)
+    run = runs.current(session, "map", dataset.id)
 
 st.title("Map")
 if run is None:

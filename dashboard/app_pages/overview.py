@@ -12,7 +12,7 @@ from db.queries import datasets, evaluation, reports, runs
 dataset = frame.open_dataset()
 with resources.reading() as session:
     rows = datasets.counts(session, dataset.id)
-    ingest = runs.in_force(session, "ingest", dataset.id)
+    ingest = runs.current(session, "ingest", dataset.id)
     evaluated = evaluation.latest(session, dataset.id)
     standings = reports.leaderboard(session, dataset.id)
 

@@ -78,7 +78,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
     predictions are used, whatever the URL names."""
     with resources.reading() as session:
         known = list(cases.runs(session, dataset.id))
-        compared = runs.in_force(session, "duplicates", dataset.id) if address.get("twins") in TWINS else None
+        compared = runs.current(session, "duplicates", dataset.id) if address.get("twins") in TWINS else None
         named = run or address.number("run")
         seen = next((one for one in known if one.id == named), known[0] if known else None)
         wanted = address.number("slice")
@@ -182,7 +182,7 @@ def predictions(found: View) -> None:
 def _more_filters(dataset: Dataset, found: View) -> None:
     """The filters in the collapsed section."""
     with resources.reading() as session:
-        compared = runs.in_force(session, "duplicates", dataset.id)
+        compared = runs.current(session, "duplicates", dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
     choose_attributes(dataset)
     address.choice("Has reports", REPORTED, name="reported")

@@ -49,7 +49,7 @@ def scored(dataset: Dataset, run: Run | None, *options: str) -> list[str]:
 def _made(session: Session, dataset: Dataset, name: str) -> bool:
     if name == "embed":
         return bool(evaluation.indexes(session, dataset.id))
-    return runs.in_force(session, name, dataset.id) is not None
+    return runs.current(session, name, dataset.id) is not None
 
 
 def no_database(absent: str | None = None) -> None:

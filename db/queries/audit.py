@@ -25,7 +25,7 @@ def latest(session: Session, predict_run_id: int) -> Run | None:
     """The current audit of this predict run, or None."""
     query = select(Run).where(Run.kind == "audit", Run.status == "finished")
     query = query.where(Run.config["predict_run"].as_integer() == predict_run_id)
-    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
+    return session.scalars(query.order_by(Run.current_since.desc(), Run.id.desc()).limit(1)).first()
 
 
 def neighbours(session: Session, run_id: int, image_id: int) -> list[NearCase]:

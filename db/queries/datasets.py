@@ -13,7 +13,7 @@ from db.queries import runs
 
 def every(session: Session) -> Sequence[Dataset]:
     """All datasets: by the time their ingest became current, latest first, then those without an ingest by id."""
-    ingested = select(func.max(Run.in_force)).where(
+    ingested = select(func.max(Run.current_since)).where(
         Run.kind == "ingest", Run.status == "finished", Run.dataset_id == Dataset.id
     )
     latest = ingested.scalar_subquery().desc().nulls_last()
@@ -50,7 +50,7 @@ def paths(session: Session, dataset_id: int) -> Sequence[str]:
 
 def copies(session: Session, dataset_id: int) -> dict[str, str]:
     """Path of each byte-identical file that the dataset's current ingest skipped -> path of its image."""
-    ingest = runs.in_force(session, "ingest", dataset_id)
+    ingest = runs.current(session, "ingest", dataset_id)
     query = select(SkippedFile.path.label("left_out"), Image.path).join(Image, Image.id == SkippedFile.image_id)
     query = query.where(SkippedFile.run_id == (ingest.id if ingest else None), Image.dataset_id == dataset_id)
     return {row.left_out: row.path for row in session.execute(query)}

@@ -72,7 +72,7 @@ def _current_settings(session: Session, dataset_id: int, last: int | None) -> di
     groups = session.execute(query.group_by(*query.selected_columns[:4])).all()
     asked: dict[str | None, tuple[str | None, dict[str, Any] | None]] = {}
     done = select(Run.config).where(Run.kind == "report", Run.status == "finished", Run.dataset_id == dataset_id)
-    for config in session.scalars(done.order_by(Run.in_force.desc(), Run.id.desc())):
+    for config in session.scalars(done.order_by(Run.current_since.desc(), Run.id.desc())):
         asked.setdefault(config.get("model"), (config.get("revision"), config.get("settings")))
 
     def weight(model: str, revision: str, writer: int | None, latest: int) -> tuple[bool, bool, int]:
@@ -124,7 +124,7 @@ def indexes_among(session: Session, ids: Collection[int]) -> list[VectorIndex]:
 
 def _latest_first() -> Select[VectorIndex]:
     joined = select(VectorIndex).join(Run, Run.id == VectorIndex.run_id)
-    return joined.order_by(Run.in_force.desc(), VectorIndex.id.desc())
+    return joined.order_by(Run.current_since.desc(), VectorIndex.id.desc())
 
 
 def index_of(session: Session, run_id: int) -> VectorIndex | None:
@@ -166,7 +166,7 @@ def of_classifiers(
     query = query.where(or_(*(number.in_(run_ids) for number in read.values())))
     query = query.where(Metric.name.in_(names), Metric.slice == "all", Metric.step == -1)
     found: dict[int, dict[tuple[str, str], Metric]] = {}
-    for metric, predict, train in session.execute(query.order_by(Run.in_force, Run.id)):
+    for metric, predict, train in session.execute(query.order_by(Run.current_since, Run.id)):
         source = train if metric.split == "oof" else predict
         if source in run_ids:
             found.setdefault(source, {})[metric.name, metric.split] = metric
@@ -196,7 +196,7 @@ def shortened(name: str, limit: int) -> str:
 
 def latest(session: Session, dataset_id: int) -> Evaluation | None:
     """The dataset's current evaluation and its metrics by task, or None."""
-    run = runs.in_force(session, "evaluate", dataset_id)
+    run = runs.current(session, "evaluate", dataset_id)
     return (run, _by_task(session, run)) if run else None
 
 
@@ -204,7 +204,7 @@ def of_run(session: Session, read: Run) -> Evaluation | None:
     """The current evaluation of this predict or train run and its metrics by task, or None."""
     query = select(Run).where(Run.kind == "evaluate", Run.status == "finished")
     query = query.where(Run.config[f"{read.kind}_run"].as_integer() == read.id)
-    run = session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(1)).first()
+    run = session.scalars(query.order_by(Run.current_since.desc(), Run.id.desc()).limit(1)).first()
     return (run, _by_task(session, run)) if run else None
 
 

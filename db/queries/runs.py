@@ -42,15 +42,13 @@ def count(session: Session, *, kind: str | None = None) -> int:
     return session.scalar(query if kind is None else query.where(Run.kind == kind)) or 0
 
 
-def in_force(
-    session: Session, kind: str, dataset_id: int | None = None, *, without: Collection[int] = ()
-) -> Run | None:
+def current(session: Session, kind: str, dataset_id: int | None = None, *, without: Collection[int] = ()) -> Run | None:
     """The current run of `kind`, which is the finished one that became current last; None if there is none.
 
     without: runs to ignore.
     """
     query = select(Run).where(Run.kind == kind, Run.status == "finished", Run.id.not_in(without))
-    query = query.order_by(Run.in_force.desc(), Run.id.desc())
+    query = query.order_by(Run.current_since.desc(), Run.id.desc())
     if dataset_id is not None:
         query = query.where(Run.dataset_id == dataset_id)
     return session.scalars(query.limit(1)).first()
@@ -131,7 +129,7 @@ def hold(session: Session, run_ids: Collection[int]) -> set[int]:
 def readers(session: Session, run: Run) -> Sequence[Run]:
     """The finished runs that used its results, those that became current last first, at most READERS."""
     query = select(Run).where(Run.status == "finished", Run.config[f"{run.kind}_run"].as_integer() == run.id)
-    return session.scalars(query.order_by(Run.in_force.desc(), Run.id.desc()).limit(READERS)).all()
+    return session.scalars(query.order_by(Run.current_since.desc(), Run.id.desc()).limit(READERS)).all()
 
 
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:

@@ -185,9 +185,9 @@ def _successors(db: Session, rows: Sequence[Run]) -> list[tuple[str, int | None]
     found = []
     ids = [run.id for run in rows]
     for run in rows:
-        standing = runs.in_force(db, run.kind, run.dataset_id) if run.kind in SHOWN else None
+        standing = runs.current(db, run.kind, run.dataset_id) if run.kind in SHOWN else None
         if standing is not None and standing.id == run.id:
-            after = runs.in_force(db, run.kind, run.dataset_id, without=ids)
+            after = runs.current(db, run.kind, run.dataset_id, without=ids)
             found.append((run.kind, after.id if after else None))
     return found
 
@@ -207,7 +207,7 @@ def _requested(db: Session, wanted: Wanted) -> set[int]:
         if named.kind == KIND:
             raise UsageError(f"run {number} records what was forgotten and cannot be forgotten itself; leave it out")
         if named.kind == "ingest" and named.dataset_id is not None:
-            standing = runs.in_force(db, "ingest", named.dataset_id)
+            standing = runs.current(db, "ingest", named.dataset_id)
             if standing is not None and standing.id == named.id:
                 dataset = db.get_one(Dataset, named.dataset_id)
                 raise UsageError(

@@ -90,8 +90,12 @@ def predicted_since(workbench: Workbench, first: int) -> int:
     """Id of a later, current predict run that calls every image pneumonia."""
     with database.transaction(workbench.engine) as db:
         known = db.get_one(Run, first)
-        copied = {column.name: getattr(known, column.name) for column in Run.__table__.columns if column.name != "id"}
-        copied |= {"fingerprint": "f" * 64, "in_force": now() + timedelta(seconds=9), "summary": {"threshold": 0.5}}
+        copied = {name: getattr(known, name) for name in Run.__mapper__.column_attrs.keys() if name != "id"}
+        copied |= {
+            "fingerprint": "f" * 64,
+            "current_since": now() + timedelta(seconds=9),
+            "summary": {"threshold": 0.5},
+        }
         run = Run(**copied)
         db.add(run)
         db.flush()

@@ -43,8 +43,8 @@ def test_a_url_that_names_a_forgotten_run_says_so_and_shows_the_current_run(work
     by = forgotten(workbench, str(later))
     told, line = shown(page, run=later, image=1), f"Run {later} does not exist; it was removed by run {by}. {NOTICE}"
     assert line in told.splitlines()
-    in_force = shown(page, image=1) if page == "overview" else shown(page, **PINNED, image=1)
-    assert ageless(told.replace(f"\n{line}", "")) == ageless(in_force)
+    current = shown(page, image=1) if page == "overview" else shown(page, **PINNED, image=1)
+    assert ageless(told.replace(f"\n{line}", "")) == ageless(current)
 
 
 def test_a_run_number_that_never_existed_is_reported_too_also_for_the_compared_run(workbench: Workbench) -> None:
@@ -67,7 +67,7 @@ def test_the_page_of_a_forgotten_run_names_the_run_that_removed_it_which_lists_w
     assert cell(open_page("runs"), "runs", f"{by}")["href"].endswith(f"run={by}")
 
 
-def test_each_run_names_the_command_that_forgets_it_and_the_ingest_in_force_that_of_its_data_set(
+def test_each_run_names_the_command_that_forgets_it_and_the_current_ingest_that_of_its_data_set(
     workbench: Workbench,
 ) -> None:
     with database.transaction(workbench.engine) as db:
@@ -81,7 +81,7 @@ def test_the_search_falls_back_to_the_index_that_was_built_before(workbench: Wor
     with database.transaction(workbench.engine) as db:
         index = db.scalars(select(VectorIndex)).one()
         made = db.get_one(Run, index.run_id)
-        columns = [column.name for column in Run.__table__.columns if column.name not in ("id", "in_force")]
+        columns = [name for name in Run.__mapper__.column_attrs.keys() if name not in ("id", "current_since")]
         later = Run(
             **{name: getattr(made, name) for name in columns},
         )

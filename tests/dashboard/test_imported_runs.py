@@ -24,7 +24,7 @@ def imported(workbench: Workbench) -> int:
         run = Run(kind="predict", fingerprint="i" * 64, **{name: getattr(known, name) for name in made})
         run.config = {"classifier": "ensemble", "split": "test", "threshold": 0.4}
         run.summary = {"threshold": 0.4, "recipe": "ensemble", "imported": True}
-        run.in_force = now() + timedelta(seconds=9)
+        run.current_since = now() + timedelta(seconds=9)
         db.add(run)
         db.flush()
         ids = db.scalars(select(Prediction.image_id).where(Prediction.run_id == known.id)).all()
@@ -114,7 +114,7 @@ def test_of_many_runs_a_case_lists_the_latest_and_the_selected_one_and_links_to_
     assert "more" not in keys(open_page("case", image=image))
     with database.transaction(workbench.engine) as db:
         known = db.get_one(Run, imported)
-        columns = {column.name: getattr(known, column.name) for column in Run.__table__.columns if column.name != "id"}
+        columns = {name: getattr(known, name) for name in Run.__mapper__.column_attrs.keys() if name != "id"}
         later = [Run(**columns | {"fingerprint": f"{number:064d}"}) for number in range(10)]
         db.add_all(later)
         db.flush()

@@ -44,7 +44,7 @@ def test_a_filter_that_is_set_names_the_run_in_the_address_and_none_is_named_bef
     assert shown(open_page("cases", **address)) == found != []
 
 
-def test_the_run_in_force_is_named_where_it_is_chosen(workbench: Workbench) -> None:
+def test_the_current_run_is_named_where_it_is_chosen(workbench: Workbench) -> None:
     at = open_page("cases", run=2)
     at.selectbox(key="url_run").set_value(PINNED["run"]).run()
     assert at.query_params == PINNED

@@ -22,7 +22,7 @@ def add(workbench: Workbench, kind: str, **config: object) -> int:
     """One more finished run of that kind; its id."""
     with database.transaction(workbench.engine) as db:
         run = Run(kind=kind, dataset_id=workbench.dataset_id, fingerprint=kind, config=config, **KNOWN)
-        run.in_force = now() + timedelta(seconds=len(config))
+        run.current_since = now() + timedelta(seconds=len(config))
         db.add(run)
         db.flush()
         return run.id
@@ -67,7 +67,7 @@ def test_an_ensemble_leads_to_its_parts(workbench: Workbench) -> None:
     assert ("runs", {"run": str(part)}) in links(add(workbench, "train", parts={"lite0": part})).values()
 
 
-def test_what_a_run_made_is_one_link_away_while_it_is_in_force(workbench: Workbench) -> None:
+def test_what_a_run_made_is_one_link_away_while_it_is_current(workbench: Workbench) -> None:
     embed, report = run_of(workbench, "embed"), run_of(workbench, "report")
     assert links(report) == {"Reports": ("reports", {"model": "template"})}
     assert links(embed) == {"Search with this index": ("search", {"index": "imagenet-lite0"})}

@@ -258,7 +258,7 @@ def test_scores_show_how_many_of_all_reports_were_measured(workbench: Workbench)
         db.execute(update(Metric).where(Metric.split == "reports").values(n=5))
         db.execute(delete(Metric).where(Metric.slice == "template / differential"))
         evaluation = db.scalars(select(Run).where(Run.kind == "evaluate")).one()
-        evaluation.in_force = now() - timedelta(days=1)
+        evaluation.current_since = now() - timedelta(days=1)
     for page, key in (("reports", "standings"), ("overview", "reports")):
         at = open_page(page)
         counts = {row[0]["text"]: row[1]["text"] for row in linked(at, key)["rows"]}
@@ -270,7 +270,7 @@ def test_scores_show_how_many_of_all_reports_were_measured(workbench: Workbench)
             in told
         )
     with database.transaction(workbench.engine) as db:
-        db.scalars(select(Run).where(Run.kind == "evaluate")).one().in_force = now()
+        db.scalars(select(Run).where(Run.kind == "evaluate")).one().current_since = now()
     told = said(open_page("reports"))
     assert "The others are from an earlier model revision, prompt or settings" in told and "to include" not in told
 

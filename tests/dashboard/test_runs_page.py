@@ -34,7 +34,7 @@ def another(workbench: Workbench, kind: str, **values: object) -> int:
     with database.transaction(workbench.engine) as db:
         first = db.scalars(select(Run).where(Run.kind == kind).order_by(Run.id)).first()
         assert first is not None
-        copied = {column.name: getattr(first, column.name) for column in Run.__table__.columns}
+        copied = {name: getattr(first, name) for name in Run.__mapper__.column_attrs.keys()}
         copied = {name: value for name, value in copied.items() if name not in apart}
         run = Run(**{**copied, "fingerprint": "f" * 64, **values})
         db.add(run)
@@ -240,7 +240,7 @@ def test_the_list_tells_how_classifiers_fare_where_they_were_measured(workbench:
     train, predict = change(workbench, "train"), change(workbench, "predict")
     assert "AUC" not in [head["text"] for head in linked(open_page("runs"), "runs")["columns"]]
     for recall in (0.7, 0.6):  # the later of two evaluations is in force
-        run = another(workbench, "evaluate", config={"predict_run": predict, "train_run": train}, in_force=now())
+        run = another(workbench, "evaluate", config={"predict_run": predict, "train_run": train}, current_since=now())
         measure(workbench, run, auc=0.981, recall=recall, specificity=0.8, threshold=0.6)
         with database.transaction(workbench.engine) as db:
             db.add(Metric(run_id=run, name="auc", split="oof", value=0.99))

@@ -423,7 +423,7 @@ def test_the_index_that_came_into_force_last_is_asked_first(workbench: Workbench
         (offered,) = [one for one in (*at.selectbox, *at.button_group) if one.label == "Embedder"]
         assert offered.value == name
     with database.transaction(workbench.engine) as db:  # as `embed --embedder imagenet-lite0`, asked again, does
-        db.get_one(Run, old.run_id).in_force = now()
+        db.get_one(Run, old.run_id).current_since = now()
     assert next(one for one in open_page("search").selectbox if one.label == "Embedder").value == old.embedder
 
 

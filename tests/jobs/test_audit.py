@@ -110,7 +110,7 @@ def world(context: Context, job_options: list[str], tmp_path: Path, corner: Corn
 
 def stored(world: World) -> tuple[Run, dict[tuple[str, str, str, int], Metric]]:
     with session.transaction(world.context.engine) as db:
-        run = runs.in_force(db, "audit", world.dataset.id)
+        run = runs.current(db, "audit", world.dataset.id)
         assert run is not None
         rows = [*runs.metrics(db, run.id), *runs.metrics(db, run.id, curves=True)]
     return run, {(row.name, row.split, row.slice, row.step): row for row in rows}

@@ -161,7 +161,7 @@ def test_out_of_fold_values_come_from_the_classifier_that_predicted(world: World
     assert found.train.id == behind.id
 
 
-def test_both_splits_are_measured_at_the_threshold_in_force_where_one_classifier_is_behind_them(world: World) -> None:
+def test_both_splits_are_measured_at_the_current_threshold_where_one_classifier_is_behind_them(world: World) -> None:
     predict = world.add_predict(world.add_train())
     with session.transaction(world.context.engine) as db:
         run = db.get_one(Run, predict.id)
@@ -320,7 +320,7 @@ def test_figures_at_coverages_are_stored_as_steps_and_told_for_each_split(
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     said = capsys.readouterr().out.splitlines()
     with session.transaction(world.context.engine) as db:
-        run = runs.in_force(db, "evaluate", world.dataset.id)
+        run = runs.current(db, "evaluate", world.dataset.id)
         assert run is not None
         steps = {(row.split, row.name, row.step): row for row in runs.metrics(db, run.id, curves=True)}
         files = [row for row in predictions.of_run(db, predict.id) for _ in range(row.file_count)]
@@ -352,7 +352,7 @@ def test_of_one_class_recall_at_a_coverage_is_unknown(world: World) -> None:
         db.execute(update(Image).where(Image.label == 1).values(label=None, cause=None))
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     with session.transaction(world.context.engine) as db:
-        run = runs.in_force(db, "evaluate", world.dataset.id)
+        run = runs.current(db, "evaluate", world.dataset.id)
         assert run is not None
         steps = {(row.name, row.step): row.value for row in runs.metrics(db, run.id, curves=True)}
     assert steps["selective_recall", 90] is None and steps["selective_accuracy", 90] is not None

@@ -92,7 +92,7 @@ def test_arrays_metadata_and_index_speak_of_the_same_test_images_in_one_order(fu
     assert hits[:, 0].tolist() == list(range(50))
 
 
-def test_files_are_of_the_index_in_force_or_of_the_one_that_is_named(
+def test_files_are_of_the_current_index_or_of_the_one_that_is_named(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def shown(*options: str) -> str:
@@ -104,7 +104,7 @@ def test_files_are_of_the_index_in_force_or_of_the_one_that_is_named(
     assert shown("--embedder", "classifier") == "classifier"
     with session.transaction(world.context.engine) as db:  # as `embed --embedder efficientnet_lite0`, asked again, does
         index = next(index for index in evaluation.indexes(db, world.dataset.id) if "lite0" in index.embedder)
-        db.get_one(Run, index.run_id).in_force = now()
+        db.get_one(Run, index.run_id).current_since = now()
     assert shown() == "efficientnet_lite0"
     assert export.main([*world.options, "--embedder", "clip"]) == 2
     said = capsys.readouterr().err
@@ -187,7 +187,7 @@ def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_t
 
 def test_the_card_and_the_report_hold_the_figures_by_coverage_of_both_splits(full: World) -> None:
     with session.transaction(full.context.engine) as db:
-        run = runs.in_force(db, "evaluate", full.dataset.id)
+        run = runs.current(db, "evaluate", full.dataset.id)
         assert run is not None
         steps = {(row.split, row.name, row.step): row for row in runs.metrics(db, run.id, curves=True)}
     card = (full.exports / "model_card.md").read_text(encoding="utf-8")

@@ -115,7 +115,7 @@ def predicted(world: World, *, seed: int = 0, name: str = "DenseNet-121") -> int
     file.write_text("\n".join(["path,probability", *lines]))
     assert import_predictions.main([str(file), "--classifier", name, *world.options]) == 0
     with session.reading(world.context.engine) as db:
-        found = runs.in_force(db, "predict", world.dataset.id)
+        found = runs.current(db, "predict", world.dataset.id)
     assert found is not None
     return found.id
 
@@ -124,7 +124,7 @@ def reported(world: World, *, images: str = "4", strategies: str = "basic") -> i
     """A run of `template` on the current predict run."""
     assert report.main([*world.options, "--images", images, "--strategies", strategies]) == 0
     with session.reading(world.context.engine) as db:
-        found = runs.in_force(db, "report", world.dataset.id)
+        found = runs.current(db, "report", world.dataset.id)
     assert found is not None
     return found.id
 
@@ -170,7 +170,7 @@ def test_a_run_goes_with_its_rows_and_files_and_leaves_nothing_behind(
     assert jobs_map.main([*world.options, "--methods", "tsne", "--clusters", "2"]) == 0
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     with session.reading(world.context.engine) as db:
-        run = runs.in_force(db, kind, world.dataset.id)
+        run = runs.current(db, kind, world.dataset.id)
         assert run is not None
     said(capsys)
     before = counts(world.context)
@@ -227,7 +227,7 @@ def test_what_averages_lays_out_quotes_or_measures_a_run_was_built_on_it(world: 
     index = world.add_index("classifier", train_run=first.id)
     assert jobs_map.main([*world.options, "--methods", "tsne", "--clusters", "0"]) == 0
     with session.reading(world.context.engine) as db:
-        laid_out = runs.in_force(db, "map", world.dataset.id)
+        laid_out = runs.current(db, "map", world.dataset.id)
         built = evaluation.index_of(db, index.id)
         assert laid_out is not None and built is not None
     near = world.finish("report", model="nearest", settings={"index": built.sha256})
@@ -247,22 +247,22 @@ def test_an_evaluation_that_measured_reports_was_built_on_them_and_one_before_th
 ) -> None:
     world.add_reports(model="ours", revision="1")
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
-    earlier = in_force(world, "evaluate")
+    earlier = current(world, "evaluate")
     second = world.add_reports(model="ours", revision="2")
     recount(world.context)
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
-    later = in_force(world, "evaluate")
+    later = current(world, "evaluate")
     exported = world.finish("export", evaluate_run=later, folder="/somewhere")
     assert forget.main([str(second.id), "--yes", *common]) == 1
     assert error(capsys).startswith(f"error: runs {later} and {exported.id} were built on run {second.id};")
     assert forget.main([str(second.id), "--with-dependents", "--yes", *common]) == 0
-    assert in_force(world, "evaluate") == earlier
+    assert current(world, "evaluate") == earlier
     assert_whole(world.context)
 
 
-def in_force(world: World, kind: str) -> int:
+def current(world: World, kind: str) -> int:
     with session.reading(world.context.engine) as db:
-        found = runs.in_force(db, kind, world.dataset.id)
+        found = runs.current(db, kind, world.dataset.id)
     assert found is not None
     return found.id
 
@@ -316,7 +316,7 @@ def test_the_number_of_a_forgotten_run_is_never_given_again(world: World, common
     assert world.add_train().id > last
 
 
-def test_the_next_latest_is_in_force_and_what_was_forgotten_is_done_again(
+def test_the_next_latest_is_current_and_what_was_forgotten_is_done_again(
     world: World, common: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, second = predicted(world), predicted(world, seed=1)
@@ -324,7 +324,7 @@ def test_the_next_latest_is_in_force_and_what_was_forgotten_is_done_again(
     older, newer = world.add_index().id, world.add_index().id
     assert forget.main([str(second), str(written), str(newer), "--yes", *common]) == 0
     assert f"current afterwards: predict run {first}" in said(capsys)
-    assert in_force(world, "predict") == first
+    assert current(world, "predict") == first
     with session.reading(world.context.engine) as db:
         assert [index.run_id for index in evaluation.indexes(db, world.dataset.id)] == [older]
     assert predicted(world, seed=1) not in (first, second)
@@ -377,10 +377,10 @@ def test_reports_whose_texts_rest_on_no_classifier_stay_where_the_predictions_go
     rows = [f"{image.path},No pneumonia.,basic" for image in world.of("test")[:4]]
     (tmp_path / "written.csv").write_text("\n".join(["path,report,strategy", *rows]))
     assert import_reports.main([str(tmp_path / "written.csv"), "--model", "ours", *world.options]) == 0
-    theirs = in_force(world, "report")
+    theirs = current(world, "report")
     template = reported(world)
     assert score.main([*world.options, "--predict-run", str(kept)]) == 0
-    done = in_force(world, "score")
+    done = current(world, "score")
     assert report.main([*world.options, "--images", "4", *TEMPLATE, "--predict-run", str(wrong)]) == 0
     said(capsys)
     assert forget.main([str(wrong), "--with-dependents", "--yes", *common]) == 0
@@ -390,7 +390,7 @@ def test_reports_whose_texts_rest_on_no_classifier_stay_where_the_predictions_go
     assert (of_run(world.context, theirs), of_run(world.context, template)) == (4, 0)
     assert_whole(world.context, gone={wrong})
     assert score.main(world.options) == 0
-    assert in_force(world, "score") > done
+    assert current(world, "score") > done
     assert forget.main([str(theirs), "--yes", *common]) == 0
     assert counts(world.context)["report"] == 0
 
@@ -415,7 +415,7 @@ def test_a_prompt_that_nothing_was_written_for_any_more_goes_and_its_text_can_ha
         (tmp_path / f"{name}.toml").write_text(f"[strategies.{name}]\ntext = 'Describe the film.'\n")
     given = ["--images", "2", "--strategies", "first", "--strategies-file", str(tmp_path / "first.toml")]
     assert report.main([*world.options, *given]) == 0
-    own = in_force(world, "report")
+    own = current(world, "report")
     renamed = [word.replace("first", "second") for word in given]
     assert report.main([*world.options, *renamed]) == 2
     assert forget.main([str(own), "--yes", *common]) == 0
@@ -431,15 +431,15 @@ def test_scores_are_made_anew_where_the_run_that_made_them_was_forgotten(
     first = predicted(world)
     reported(world)
     assert score.main([*world.options, "--predict-run", str(first)]) == 0
-    done = in_force(world, "score")
+    done = current(world, "score")
     other = predicted(world, seed=1)
     assert score.main([*world.options, "--predict-run", str(other)]) == 0
     assert forget.main([str(other), "--with-dependents", "--yes", *common]) == 0
     assert score.main([*world.options, "--predict-run", str(first)]) == 0
-    again = in_force(world, "score")
+    again = current(world, "score")
     assert again > done, "the scores were made against predictions that are forgotten"
     assert score.main([*world.options, "--predict-run", str(first)]) == 0
-    assert in_force(world, "score") == again
+    assert current(world, "score") == again
 
 
 def test_the_test_split_stays_opened_by_predictions_that_were_forgotten(world: World, common: list[str]) -> None:

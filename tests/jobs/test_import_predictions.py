@@ -37,7 +37,7 @@ def file_of(world: World, images: list[Image], *, seed: int = 0, more: str = "")
 def imported(world: World, file: Path, *options: str, classifier: str = "DenseNet-121") -> Run:
     assert import_predictions.main([str(file), "--classifier", classifier, *options, *world.options]) == 0
     with session.transaction(world.context.engine) as db:
-        found = runs.in_force(db, "predict", world.dataset.id)
+        found = runs.current(db, "predict", world.dataset.id)
     assert found is not None and found.imported
     return found
 
@@ -58,7 +58,7 @@ def test_foreign_predictions_are_evaluated_as_our_own_and_no_others_stand_beside
     assert not {split for split, _, _ in stored} & {"oof"}
     assert not {where for _, where, _ in stored} & {"before_scaling"}
     with session.transaction(world.context.engine) as db:
-        evaluated = runs.in_force(db, "evaluate", world.dataset.id)
+        evaluated = runs.current(db, "evaluate", world.dataset.id)
     assert evaluated is not None and evaluated.summary is not None
     assert not [line for line in evaluated.summary["skipped"] if "out-of-fold" in line]
 

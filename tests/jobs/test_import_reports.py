@@ -123,7 +123,7 @@ def test_what_has_no_image_or_no_prediction_is_told(world: World, capsys: pytest
     said = capsys.readouterr().out
     assert "warning: 1 paths in " in said and "match no image: gone.png" in said
     with session.transaction(world.context.engine) as db:
-        predict = runs.in_force(db, "predict", world.dataset.id)
+        predict = runs.current(db, "predict", world.dataset.id)
         assert predict is not None
         assert f"skipped reports on 1 images that run {predict.id} did not score" in said
         assert db.query(Report).count() == 2

@@ -27,7 +27,7 @@ def test_every_image_has_a_place_and_the_map_a_trustworthiness(
     assert drawing.main([*world.options, "--methods", "tsne"]) == 0
     assert "map: tsne of 100 images, trustworthiness 0." in capsys.readouterr().out
     with session.transaction(world.context.engine) as db:
-        run = runs.in_force(db, "map", world.dataset.id)
+        run = runs.current(db, "map", world.dataset.id)
         assert run is not None
         (metric,) = runs.metrics(db, run.id)
         files = {name: runs.artifact(db, run.id, name) for name in ("ids", "tsne", "clusters")}
@@ -83,7 +83,7 @@ def test_a_damaged_map_is_drawn_again_and_a_whole_one_kept(world: World, damaged
             patched.setitem(projection.METHODS, name, draw(name))
         assert drawing.main(both) == 0
         with session.transaction(world.context.engine) as db:
-            run = runs.in_force(db, "map", world.dataset.id)
+            run = runs.current(db, "map", world.dataset.id)
             assert run is not None
             made = runs.artifact(db, run.id, "tsne")
         assert made is not None
@@ -109,7 +109,7 @@ def test_without_clusters_none_are_stored(world: World) -> None:
     world.add_index()
     assert drawing.main([*world.options, "--methods", "tsne", "--clusters", "0"]) == 0
     with session.transaction(world.context.engine) as db:
-        run = runs.in_force(db, "map", world.dataset.id)
+        run = runs.current(db, "map", world.dataset.id)
         assert run is not None and "clusters" not in (run.summary or {})
         assert runs.artifact(db, run.id, "clusters") is None
 

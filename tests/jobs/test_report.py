@@ -92,7 +92,7 @@ def test_by_default_ten_test_images_balanced_over_labels_get_all_four_strategies
         assert Counter(image.label for image in images) == {0: 5, 1: 5}
         assert {image.split for image in images} == {"test"}
         assert db.scalar(select(func.count()).select_from(Prompt)) == 4
-        run = runs.in_force(db, "report")
+        run = runs.current(db, "report")
         assert run is not None
         assert run.summary is not None
         assert (run.done, run.total, run.summary["predict_run"]) == (40, 40, predict_run)

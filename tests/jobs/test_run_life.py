@@ -188,10 +188,10 @@ def test_a_finished_run_is_not_done_again(context: Context) -> None:
     assert not claim(context, a=2).already_finished
 
 
-def test_what_is_found_done_is_in_force_from_then_on(context: Context) -> None:
-    def in_force() -> int:
+def test_what_is_found_done_is_current_from_then_on(context: Context) -> None:
+    def current() -> int:
         with session.transaction(context.engine) as db:
-            run = runs.in_force(db, "train")
+            run = runs.current(db, "train")
             assert run is not None
             return run.id
 
@@ -199,13 +199,13 @@ def test_what_is_found_done_is_in_force_from_then_on(context: Context) -> None:
         pass
     with claim(context, a=2, again=True) as third:
         pass
-    assert in_force() == third.id
+    assert current() == third.id
     for config, run in (({"a": 1}, first), ({"a": 2}, third), ({"a": 1}, first)):
         assert claim(context, **config).already_finished
-        assert in_force() == run.id
+        assert current() == run.id
     with pytest.raises(KeyboardInterrupt), claim(context, a=3):
         raise KeyboardInterrupt
-    assert in_force() == first.id != second.id
+    assert current() == first.id != second.id
 
 
 def test_what_is_asked_for_again_is_a_new_run_that_is_taken_up_where_it_stopped(context: Context) -> None:

@@ -45,7 +45,7 @@ def test_the_seed_recipe_trains_and_predicts_with_b3(
     assert train.main([*COMMAND, *job_options]) == 0
     assert predict.main(job_options) == 0
     with session.transaction(context.engine) as db:
-        trained, predicted = runs.in_force(db, "train"), runs.in_force(db, "predict")
+        trained, predicted = runs.current(db, "train"), runs.current(db, "predict")
         assert trained is not None and predicted is not None and trained.summary is not None
         checkpoint = runs.artifact(db, trained.id, "checkpoint")
         heatmaps = runs.artifact(db, predicted.id, "heatmaps")

@@ -53,7 +53,7 @@ def test_an_ensemble_trains_its_parts_as_runs_of_their_own_and_says_the_mean_of_
     for name, run in trained.items():
         assert predict.main(["--train-run", str(run.id), *job_options]) == 0
         with session.transaction(context.engine) as db:
-            predicted = runs.in_force(db, "predict")
+            predicted = runs.current(db, "predict")
             assert predicted is not None
             scored[name] = runs.predictions(db, predicted.id)
             heatmaps = runs.artifact(db, predicted.id, "heatmaps")

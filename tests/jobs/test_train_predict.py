@@ -41,7 +41,7 @@ def phantoms(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def finished(context: Context, kind: str) -> Run:
     with session.transaction(context.engine) as db:
-        run = runs.in_force(db, kind)
+        run = runs.current(db, kind)
     assert run is not None
     return run
 

@@ -60,7 +60,7 @@ def trained(world: World, train: ActiveRun, weights: str) -> None:
 
 def latest(world: World, kind: str) -> Run:
     with session.reading(world.context.engine) as db:
-        found = runs.in_force(db, kind, world.dataset.id)
+        found = runs.current(db, kind, world.dataset.id)
     assert found is not None
     return found
 

@@ -39,7 +39,7 @@ def test_a_recipe_is_judged_on_films_unlike_those_it_learned_from(
     assert validate.main(["--recipe", "small", *job_options]) == 0
     said = capsys.readouterr().out
     with session.transaction(context.engine) as db:
-        run = runs.in_force(db, "validate")
+        run = runs.current(db, "validate")
         assert run is not None and run.summary is not None
         stored = {m.slice: m for m in db.query(Metric).filter_by(run_id=run.id, name="auc", step=-1)}
         opened = runs.test_openings(db, 1)

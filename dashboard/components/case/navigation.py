@@ -17,7 +17,7 @@ REPORTS, REVIEWS, SIMILAR, TWINS = "reports", "reviews", "similar-cases", "near-
 def show(dataset: Dataset, case: Case, view: filters.View, *, reports: int) -> None:
     """The links, in a row. reports: the number of reports on the case."""
     with resources.reading() as session:
-        drawn = runs.in_force(session, "map", dataset.id)
+        drawn = runs.current(session, "map", dataset.id)
     cells = [
         Cell(f"Reports ({reports})", f"#{REPORTS}"),
         Cell("Reviews", f"#{REVIEWS}"),

@@ -12,7 +12,7 @@ from db.queries.cases import Case, Question
 def show(dataset: Dataset, case: Case, view: filters.View) -> None:
     """The near-duplicates of a case with their verdicts, or the command that searches for them."""
     with resources.reading() as session:
-        run = runs.in_force(session, "duplicates", dataset.id)
+        run = runs.current(session, "duplicates", dataset.id)
         found = duplicates.of_image(session, run.id, case.id) if run else []
         question, wanted = view.question, [twin.image.id for twin in found]
         known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)

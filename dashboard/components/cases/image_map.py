@@ -58,7 +58,7 @@ def opened(dataset: Dataset, run: Run, method: str, view: filters.View, *, by: s
     are left out. Raises InputError if a file is missing."""
     with resources.reading() as session:
         made = {one.name: (one.path, one.sha256) for one in runs.artifacts(session, run.id)}
-        ingest = runs.in_force(session, "ingest", view.question.dataset_id)
+        ingest = runs.current(session, "ingest", view.question.dataset_id)
     if method not in made or "ids" not in made:
         raise InputError(f"run {run.id} has no {method} map; create it: python -m jobs map")
     mark = [made["ids"][1], *(str((one.id, one.finished)) for one in (ingest, view.run) if one)]

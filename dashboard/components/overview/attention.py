@@ -112,7 +112,7 @@ def _disagreements(session: Session, dataset: Dataset, view: filters.View, most:
 def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Row]:
     number = cases.count(session, Question(dataset.id, label="unknown"))
     yield from _counted("Images without a label", number, frame.here("cases", dataset, label="unknown", run=run_id))
-    compared = runs.in_force(session, "duplicates", dataset.id)
+    compared = runs.current(session, "duplicates", dataset.id)
     if compared is not None:
         pairs = _across(resources.revision(), compared.id)
         href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
@@ -120,7 +120,7 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
     if (other := evaluation.scored_for(session, dataset.id)) is not None:
         name = Cell(f"Reports were last scored for dataset {other}", frame.here("reports", dataset))
         yield [name, Cell("score again", tone="wrong", help=job("score", dataset.name))]
-    ingest = runs.in_force(session, "ingest", dataset.id)
+    ingest = runs.current(session, "ingest", dataset.id)
     if ingest is not None:
         href = frame.here("runs", dataset, run=ingest.id)
         yield from _counted("Patients in test and in another split", dataset.patients_across, href)

@@ -27,13 +27,13 @@ def headline(dataset: Dataset, shown: Run | None, evaluated: Evaluation | None) 
     if shown is None:
         return
     with resources.reading() as session:
-        in_force = runs.in_force(session, "predict", dataset.id)
+        current = runs.current(session, "predict", dataset.id)
     linked.row(list(_named(dataset, shown, evaluated)), key="classifier", left=True)
-    if evaluated and in_force and in_force.id != shown.id:
-        named = wording.plain(wording.classifier(in_force))
+    if evaluated and current and current.id != shown.id:
+        named = wording.plain(wording.classifier(current))
         recipe = f" ({named})" if named else ""
         st.markdown(
-            f"This page shows run {shown.id}, which was evaluated last, but predict run {in_force.id}{recipe} is "
+            f"This page shows run {shown.id}, which was evaluated last, but predict run {current.id}{recipe} is "
             f"current. To update the page, run: {wording.plain(job('evaluate', dataset.name))}"
         )
 

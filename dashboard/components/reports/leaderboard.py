@@ -75,7 +75,7 @@ def unmeasured(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated:
     with resources.reading() as session:
         last = reports.latest_written(session, dataset.id)
     coverage = f"The evaluation covers {sum(measured.values()):,} of {sum(written.values()):,} reports."
-    if last is not None and last > run.in_force:
+    if last is not None and last > run.current_since:
         again = wording.plain(job("evaluate", dataset.name))
         return f"{coverage} Others were added since; to include them, run: {again}"
     return f"{coverage} The others are from an earlier model revision, prompt or settings, or have no score."

@@ -54,7 +54,7 @@ def _pages(session: Session, run: Run) -> Iterator[Link]:
 def _current(session: Session, run: Run) -> Run | None:
     """The run whose results the pages show: the current one of this kind and, for indexes, of this embedder."""
     if run.dataset_id is None or run.kind != "embed":
-        return runs.in_force(session, run.kind, run.dataset_id)
+        return runs.current(session, run.kind, run.dataset_id)
     held = {index.embedder: index.run_id for index in evaluation.indexes(session, run.dataset_id)}
     return runs.find(session, held.get(run.config.get("embedder", ""), 0))
 

@@ -64,7 +64,7 @@ def _predictions(dataset: Dataset, run: Run) -> None:
     split if the run scored one, out of fold for a train run. Subgroups and coverages are the current evaluation's."""
     threshold = filters.threshold_of(run)
     with resources.reading() as session:
-        ingest = runs.in_force(session, "ingest", run.dataset_id)
+        ingest = runs.current(session, "ingest", run.dataset_id)
     if threshold is None:
         return
     judged = _judged(run.id, threshold, dataset.synthetic, str((ingest.id, ingest.finished)) if ingest else "")

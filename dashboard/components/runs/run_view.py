@@ -137,7 +137,7 @@ def _forgetting(dataset: Dataset, run: Run, standing: str | None) -> None:
     if standing == "running" or run.kind == "forget":
         return
     with resources.reading() as session:
-        ingest = runs.in_force(session, "ingest", run.dataset_id) if run.kind == "ingest" and run.dataset_id else None
+        ingest = runs.current(session, "ingest", run.dataset_id) if run.kind == "ingest" and run.dataset_id else None
     whole = ingest is not None and ingest.id == run.id
     what = "the dataset, including this run" if whole else "this run"
     st.markdown(

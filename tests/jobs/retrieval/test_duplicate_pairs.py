@@ -50,7 +50,7 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
     with session.transaction(context.engine) as db:
         pairs = list(db.scalars(select(NearDuplicate)))
         by_id = {image.id: image for image in db.scalars(select(Image))}
-        run = runs.in_force(db, "duplicates", by_id[1].dataset_id)
+        run = runs.current(db, "duplicates", by_id[1].dataset_id)
         assert run is not None
         copy = next(image for image in by_id.values() if image.path.endswith("IM-0900-0001.jpeg"))
         twins = queries.of_image(db, run.id, copy.id)

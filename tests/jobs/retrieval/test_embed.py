@@ -433,7 +433,7 @@ def test_words_are_learnt_from_training_images_and_not_measured_on_them(options:
     def measured() -> bool:
         assert evaluate.main([*options, "--replicates", "100"]) == 0
         with session.transaction(context.engine) as db:
-            run = runs.in_force(db, "evaluate")
+            run = runs.current(db, "evaluate")
             assert run is not None
             return any(metric.name.startswith("text_p_at") for metric in runs.metrics(db, run.id))
 
