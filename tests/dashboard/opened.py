@@ -90,7 +90,7 @@ def predicted_since(workbench: Workbench, first: int) -> int:
     """Id of a later, current predict run that calls every image pneumonia."""
     with database.transaction(workbench.engine) as db:
         known = db.get_one(Run, first)
-        copied = {name: getattr(known, name) for name in Run.__mapper__.column_attrs.keys() if name != "id"}
+        copied = {field.key: getattr(known, field.key) for field in Run.__mapper__.column_attrs if field.key != "id"}
         copied |= {
             "fingerprint": "f" * 64,
             "current_since": now() + timedelta(seconds=9),

@@ -81,7 +81,7 @@ def test_the_search_falls_back_to_the_index_that_was_built_before(workbench: Wor
     with database.transaction(workbench.engine) as db:
         index = db.scalars(select(VectorIndex)).one()
         made = db.get_one(Run, index.run_id)
-        columns = [name for name in Run.__mapper__.column_attrs.keys() if name not in ("id", "current_since")]
+        columns = [field.key for field in Run.__mapper__.column_attrs if field.key not in ("id", "current_since")]
         later = Run(
             **{name: getattr(made, name) for name in columns},
         )

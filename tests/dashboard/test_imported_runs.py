@@ -114,7 +114,7 @@ def test_of_many_runs_a_case_lists_the_latest_and_the_selected_one_and_links_to_
     assert "more" not in keys(open_page("case", image=image))
     with database.transaction(workbench.engine) as db:
         known = db.get_one(Run, imported)
-        columns = {name: getattr(known, name) for name in Run.__mapper__.column_attrs.keys() if name != "id"}
+        columns = {field.key: getattr(known, field.key) for field in Run.__mapper__.column_attrs if field.key != "id"}
         later = [Run(**columns | {"fingerprint": f"{number:064d}"}) for number in range(10)]
         db.add_all(later)
         db.flush()

@@ -34,7 +34,7 @@ def another(workbench: Workbench, kind: str, **values: object) -> int:
     with database.transaction(workbench.engine) as db:
         first = db.scalars(select(Run).where(Run.kind == kind).order_by(Run.id)).first()
         assert first is not None
-        copied = {name: getattr(first, name) for name in Run.__mapper__.column_attrs.keys()}
+        copied = {field.key: getattr(first, field.key) for field in Run.__mapper__.column_attrs}
         copied = {name: value for name, value in copied.items() if name not in apart}
         run = Run(**{**copied, "fingerprint": "f" * 64, **values})
         db.add(run)
