@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval, Statistic
     from engine.retrieval.embedders import Embedder
 
-VERSION = 4
+VERSION = 5
 """Increased when an audit measures something else, so that finished ones are redone."""
 SHARD = 256
 """Images whose values share a file while the run is active: at most this many are recomputed after a kill."""

@@ -77,7 +77,7 @@ def test_the_table_has_the_values_intervals_and_the_area_beside_random_and_best_
     at = open_page("runs", run=measured(workbench, "predict"))
     assert re.fullmatch(r"\d+\.\d % \(\d+\.\d to \d+\.\d %\)", shown(at)[0][3]["text"])
     told = next(one.value for one in at.caption if "AURC" in one.value)
-    assert "as evaluation run" in told and "intervals are over patients" in told
+    assert "from evaluation run" in told and "intervals are over patients" in told
     area, chance, best = map(float, re.findall(r"(?:is|would be|referred first) (\d\.\d{3})", told))
     assert best <= area <= 1 and best <= chance
     heads = {head["text"]: head["meaning"] for head in linked(at, "coverages")["columns"]}

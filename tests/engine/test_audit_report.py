@@ -44,7 +44,7 @@ def test_every_value_stands_in_the_report_with_its_interval() -> None:
         "| failures | 0.330 | 0.200 to 0.460 | 0.033 | 0.010 to 0.170 | 30 |",
         r"| person1\_virus\_7.jpeg | person2\_virus\_8.jpeg | 12 | 0.987 |",
         r"| normal A | 12 of 40 | 33 | 0.300 | 0.180 to 0.450 | 0.004 | higher \<b\>brightness\</b\> (+1.1 SD) |",
-        "over 1,000 replicates",
+        "from 1,000 replicates",
         "![shortcut probes](shortcut_probes.png)",
     ):
         assert line in text, line
