@@ -14,7 +14,7 @@ from db.queries.cases import Question
 
 SPLITS = {"train": "Train", "val": "Val", "test": "Test", "unknown": "No split"}
 LABELS = {"pneumonia": "Pneumonia", "normal": "Normal", "unknown": "Unknown"}
-OUTCOMES = {"wrong": "All failures", "FN": "Missed (FN)", "FP": "False alarm (FP)", "TP": "TP", "TN": "TN"}
+OUTCOMES = {"wrong": "All failures", "FN": "Missed (FN)", "FP": "False positive (FP)", "TP": "TP", "TN": "TN"}
 SORTS = {
     "wrong": "Most wrong first",
     "uncertain": "Closest to the threshold",
@@ -268,7 +268,8 @@ def described(found: View) -> str:
     kind = _kind(found.run)
     if found.question.threshold is None:
         return f"{kind} of run {found.run.id}; its threshold is {wording.UNKNOWN}."
-    source = f"{kind} of run {found.run.id}, threshold {wording.percent(found.question.threshold)}."
+    at = wording.percent(found.question.threshold).replace(" ", wording.UNBROKEN)
+    source = f"{kind} of run {found.run.id}, threshold {at}."
     differing = f" Only cases that run {found.against.id} calls differently." if found.against else ""
     described_slice = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
     return f"{source}{differing}{described_slice}"

@@ -9,6 +9,8 @@ from engine.metrics.names import DIFFERENCE, P_VALUE, SCORES, measure
 from engine.tables import p_value
 
 UNKNOWN = "unknown"
+UNBROKEN = "\N{NO-BREAK SPACE}"
+"""Keeps a number and its unit on one line."""
 LABELS: dict[int | None, str] = {1: "Pneumonia", 0: "Normal", None: "Label unknown"}
 OUTCOMES = {
     "TP": "True positive",

@@ -75,11 +75,12 @@ def places(page: Page, root: str) -> dict[str, str]:
         for link in page.locator("td a, th a").all()
         if (match := re.search(r"run=(\d+)", link.get_attribute("href") or ""))
     ]
-    latest = list(dict.fromkeys(runs))[:2]
-    if latest:
-        found["run"] = f"/runs?run={latest[0]}"
-    if len(latest) > 1:
-        found["comparison"] = f"/runs?run={latest[0]}&against={latest[1]}"
+    current = re.search(r"run=(\d+)", first)
+    shown = list(dict.fromkeys([*([current[1]] if current else []), *runs]))[:2]
+    if shown:
+        found["run"] = f"/runs?run={shown[0]}"
+    if len(shown) > 1:
+        found["comparison"] = f"/runs?run={shown[0]}&against={shown[1]}"
     return found
 
 
