@@ -86,7 +86,7 @@ def argument_parser() -> ArgumentParser:
         type=positive,
         default=16,
         metavar="N",
-        help="images measured by deletion and insertion in each group: predicted pneumonia, predicted normal, false "
+        help="images measured by deletion and insertion in each group: called pneumonia, called normal, false "
         "positives, false negatives (default: 16; a large number measures all, at about 130 forward passes per image)",
     )
     options.add_argument(

@@ -87,8 +87,7 @@ def code_version() -> str:
 
 
 def hold_sources(db: Session, config: Mapping[str, Any]) -> None:
-    """Lock the runs that this config builds on, so that none is forgotten before the config is stored. Raises JobError
-    if one was forgotten since it was looked up."""
+    """Lock the runs that this config builds on until it is stored. Raises JobError if one was forgotten meanwhile."""
     named = runs.named_in(config)
     for number in sorted(named - runs.hold(db, named)):
         if (by := runs.forgotten_by(db, number)) is not None:

@@ -11,8 +11,8 @@ from engine.retrieval.duplicates import BITS, NEAR
 from engine.tables import markdown_table, number, plain, span
 
 GROUPS = {
-    "called_pneumonia": "predicted pneumonia",
-    "called_normal": "predicted normal",
+    "called_pneumonia": "called pneumonia",
+    "called_normal": "called normal",
     "false_alarms": "false positives (FP)",
     "misses": "false negatives (FN)",
 }
@@ -32,13 +32,13 @@ Pixels are deleted (set to the image's mean grey) or inserted (into a blurred co
 area under the curve of the probability is computed (Petsiuk et al. 2018). Deleting what matters makes the probability
 fall early: a small area. Inserting it makes the probability rise early: a large area. The random order has patches as
 large as the heatmap's cells; the centre order starts at the centre of every image. A gain above 0 favours the heatmap;
-gains are computed image by image. Heatmaps show evidence for pneumonia, so images predicted pneumonia are the fair
+gains are computed image by image. Heatmaps show evidence for pneumonia, so images called pneumonia are the fair
 test.
 """
 ENDS = ("as it is", "grey", "blurred")
 ENDS_TEXT = """
 The ends of the curves: the image with nothing deleted, with everything deleted, and before anything is inserted. If an
-image without content is predicted pneumonia too, the curves have little range, and so little meaning.
+image without content is called pneumonia too, the curves have little range, and so little meaning.
 """
 FRAME_TEXT = """
 The share of each map's heat in the outer 10 % of the image, which contains little lung but markers, time stamps and

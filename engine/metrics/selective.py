@@ -52,9 +52,7 @@ def confidence(probabilities: ArrayLike, threshold: float) -> Floats:
 
 def risk_coverage(sample: Sample) -> RiskCoverage:
     """The empirical risk-coverage curve; without points where there are no rows."""
-    ranked = _Ranked(sample)
-    called, right, _, _ = (counts[0] for counts in ranked.counted(np.ones((1, len(sample.labels)))))
-    return RiskCoverage(ranked.cutoffs, called / len(sample.labels), 1 - right / called)
+    return _Ranked(sample).curve()
 
 
 def aurc(sample: Sample, weights: Floats) -> Floats:
@@ -98,7 +96,7 @@ def selective(sample: Sample, patients: ArrayLike, *, seed: int, replicates: int
         draws = replicate(ranked.statistic, member, len(keys), seed=seed, replicates=replicates)
     intervals = [Resampled(float(value), draws[:, at], n).interval() for at, value in enumerate(values)]
     found = [Measured(name, "all", _area_of(one)) for name, one in zip(AREAS, intervals, strict=False)]
-    curve, labels = risk_coverage(sample), sample.labels
+    curve, labels = ranked.curve(), sample.labels
     shares = iter(intervals[len(AREAS) :])
     for percent, at in zip(PERCENT.tolist(), _reached(curve.coverage), strict=True):
         called = ranked.confidence >= curve.confidence[at]
@@ -125,6 +123,11 @@ class _Ranked:
         ill = sample.labels == 1
         right = (sample.probabilities >= sample.threshold) == ill
         self.marks = [mark[self.order].astype(np.float64) for mark in (right, ill, right & ill)]
+
+    def curve(self) -> RiskCoverage:
+        """See `risk_coverage`."""
+        called, right, _, _ = (counts[0] for counts in self.counted(np.ones((1, len(self.order)))))
+        return RiskCoverage(self.cutoffs, called / len(self.order), 1 - right / called)
 
     def counted(self, weights: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Images called, right among them, pneumonia among them, and both, each (r, m), when all of at least each of

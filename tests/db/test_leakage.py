@@ -9,7 +9,7 @@ from sqlalchemy import insert, select, update
 
 from db import session, tallies, writes
 from db.models import Dataset, Image, Run, TrainedOn
-from db.queries import columns, comparison, leakage
+from db.queries import columns, comparison, leakage, predictions
 from engine.errors import InputError
 from jobs import evaluate
 from jobs.command import Context
@@ -50,6 +50,17 @@ def test_other_films_of_a_patient_who_was_trained_on_are_judged_nowhere(world: W
     assert stored["test", "all", "auc"].n == files
     assert stored["test", "aligned", "p_at_1"].n == 46
     assert stored["test", "efficientnet_lite0", "p_at_1"].n == 50
+
+
+def test_images_outside_a_split_are_labelled_and_of_patients_who_have_none_in_it(world: World) -> None:
+    theirs = give(world, [*world.of("train")[:2], *world.of("test")[:1]], "p")
+    unlabelled, unsplit = world.of("train")[3:5]
+    with session.transaction(world.context.engine) as db:
+        db.get_one(Image, unlabelled.id).label = None
+        db.get_one(Image, unsplit.id).split = None
+    with session.reading(world.context.engine) as db:
+        found = [row.image_id for row in predictions.labelled_outside(db, world.dataset.id, "test")]
+    assert found == sorted({image.id for image in world.of("train")} - theirs - {unlabelled.id})
 
 
 def test_a_run_that_scored_films_of_known_patients_alone_says_so(world: World) -> None:

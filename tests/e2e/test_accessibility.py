@@ -3,6 +3,7 @@ headings tell how it is made?"""
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
@@ -15,6 +16,8 @@ from db import session as database
 from db.models import Run
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
+
+Scheme = Literal["light", "dark"]
 
 PLACES = {
     "overview": "/",
@@ -42,8 +45,8 @@ STREAMLITS: dict[str, str] = {}
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", sorted(PLACES))
-def test_axe_finds_no_serious_violation(chromium: Browser, address: str, name: str, scheme: str) -> None:
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})  # type: ignore[arg-type]
+def test_axe_finds_no_serious_violation(chromium: Browser, address: str, name: str, scheme: Scheme) -> None:
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})
     visit = Visit(context.new_page(), address)
     visit.open(PLACES[name])
     assert serious(visit.page) == []
@@ -65,9 +68,9 @@ def covered(folder: Path, address: str) -> str:
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_accuracy_by_coverage_has_a_name_and_axe_finds_nothing(
-    chromium: Browser, address: str, covered: str, scheme: str
+    chromium: Browser, address: str, covered: str, scheme: Scheme
 ) -> None:
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})  # type: ignore[arg-type]
+    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})
     visit = Visit(context.new_page(), address)
     visit.open(covered)
     chart = visit.page.locator(".stVegaLiteChart[aria-label^='Line chart, accuracy by coverage: ']")

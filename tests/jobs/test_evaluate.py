@@ -339,8 +339,8 @@ def test_figures_at_coverages_are_stored_as_steps_and_told_for_each_split(
     assert steps["oof", "selective_specificity", 100].value == final["oof", "all", "specificity"].value
     assert steps["test", "selective_accuracy", 5].value is None, "three images are too few"
     assert steps["test", "referred_low", 100].value is None, "nothing is referred"
-    error = 1 - (final["test", "all", "accuracy"].value or 0)
-    assert 0 < final["test", "all", "e_aurc"].value < final["test", "all", "aurc"].value < error  # type: ignore[operator]
+    excess, area, accuracy = (final["test", "all", name].value or 0 for name in ("e_aurc", "aurc", "accuracy"))
+    assert 0 < excess < area < 1 - accuracy
     for split in ("test", "oof"):
         (line,) = [line.split() for line in said if line.startswith(split) and "80 % " in line and "accuracy" in line]
         assert float(line[5]) == pytest.approx(steps[split, "selective_accuracy", 80].value, abs=1e-4)

@@ -70,16 +70,15 @@ def _referred(steps: Steps, percent: int) -> int:
 
 def _area(side: Side) -> str:
     """A sentence with AURC and its value in a random and in the best order; empty if unknown."""
-    area, excess, accuracy = (side.metrics.get((name, WHOLE)) for name in ("aurc", "e_aurc", "accuracy"))
-    if area is None or excess is None or accuracy is None or None in (area.value, excess.value, accuracy.value):
+    area, *others = (side.metrics.get((name, WHOLE)) for name in ("aurc", "e_aurc", "accuracy"))
+    values = [metric.value for metric in (area, *others) if metric is not None and metric.value is not None]
+    if area is None or len(values) < 3:
         return ""
-    assert area.value is not None
-    assert excess.value is not None
-    assert accuracy.value is not None
+    value, excess, accuracy = values
     span = wording.interval("aurc", area.low, area.high)
     return (
-        f"AURC, the error rate averaged over all coverages, is {wording.measured('aurc', area.value)}"
+        f"AURC, the error rate averaged over all coverages, is {wording.measured('aurc', value)}"
         f"{f' ({span})' if span else ''}; in random order it would be "
-        f"{wording.measured('aurc', 1 - accuracy.value)}, with all errors referred first "
-        f"{wording.measured('aurc', area.value - excess.value)}. "
+        f"{wording.measured('aurc', 1 - accuracy)}, with all errors referred first "
+        f"{wording.measured('aurc', value - excess)}. "
     )
