@@ -1,5 +1,6 @@
 """Writes: repeatable inserts, updates and deletions, on both databases."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from db.models import (
     Dataset,
     Image,
     ImageAttribute,
+    ImageMeasure,
     ImageTag,
     Metric,
     Prediction,
@@ -98,6 +100,19 @@ def clear(session: Session, model: type[Base], run_id: int) -> None:
     """Delete the rows of `model` that the run wrote, before it writes them again."""
     table = model.__table__
     session.execute(delete(table).where(table.c.run_id == run_id))  # type: ignore[arg-type]
+
+
+def measures(session: Session, run_id: int, values: Mapping[str, Mapping[int, float]]) -> None:
+    """Store what a run measured of single images, by name and image id; NaN is left out. Whatever the run stored before
+    under these names is replaced."""
+    for name, of_images in values.items():
+        session.execute(delete(ImageMeasure).where(ImageMeasure.run_id == run_id, ImageMeasure.name == name))
+        rows = [
+            {"run_id": run_id, "image_id": int(image_id), "name": name, "value": value}
+            for image_id, value in of_images.items()
+            if not math.isnan(value)
+        ]
+        upsert(session, ImageMeasure, rows, unique=("run_id", "image_id", "name"))
 
 
 def hold(session: Session, dataset_id: int | None) -> None:

@@ -1,9 +1,10 @@
-"""python -m jobs audit [--predict-run N]: look for reasons to distrust a classifier: explanations, shortcuts, slices.
+"""python -m jobs audit [--predict-run N]: look for reasons to distrust a classifier: heatmaps, shortcuts, stress tests.
 
 Heatmaps: do they change when the weights are randomised, and do they show what the probability depends on (deletion,
 insertion)? Shortcuts: what apart from disease separates the classes, and does the classifier's output follow it?
-Failures: which training images are nearest, are there near-duplicates, and which kinds of image fail most? An
-interrupted audit resumes where it stopped.
+Stress tests: how does it do on images that are blurred, darkened, rotated and so on, and whose calls change? Failures:
+which training images are nearest, are there near-duplicates, and which kinds of image fail most? An interrupted audit
+resumes where it stopped.
 """
 
 import shutil
@@ -14,7 +15,7 @@ from db import session
 from db.queries import runs
 from db.writes import MetricValue
 from engine.errors import InputError
-from jobs.audits import explanations, neighbours, shortcuts, slices
+from jobs.audits import explanations, neighbours, shortcuts, slices, stresses
 from jobs.audits.subject import Audit, find_subject, values_of
 from jobs.command import (
     Context,
@@ -35,6 +36,7 @@ QUESTIONS: dict[str, Callable[[Audit], Iterator[MetricValue]]] = {
     "slices": slices.slices,
     "shortcut probes": shortcuts.probes,
     "occlusions": shortcuts.occlusions,
+    "stress tests": stresses.stresses,
     "neighbours": neighbours.neighbours,
     "heat in the frame": explanations.frame_heat,
     "sanity of the heatmaps": explanations.sanity,
@@ -120,6 +122,7 @@ def print_outcome(context: Context, run: ActiveRun) -> None:
 def audit(work: Audit) -> None:
     """Answer every question; one that cannot be answered is skipped with its reason."""
     from engine.audit.verdicts import verdicts
+    from engine.classification.stresses import STRESSES
 
     counts, skipped = {}, []
     for name, question in QUESTIONS.items():
@@ -142,6 +145,7 @@ def audit(work: Audit) -> None:
         "failures": int(work.subject.failed.sum()),
         "values": counts,
         "skipped": skipped,
+        "stresses": {name: stress.what for name, stress in STRESSES.items() if "stress tests" in counts},
         "verdicts": verdicts(values_of(stored, work.subject.split)),
     }
     shutil.rmtree(work.run.folder / "parts", ignore_errors=True)

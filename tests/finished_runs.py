@@ -111,6 +111,9 @@ class World:
             for order in ("heatmap", "random", "centre")
             for step in range(21)
         ]
+        values += [
+            (name, "test", where, -1) for name in ("stress_auc", "stress_recall") for where in ("unaltered", "noisy")
+        ]
         run.metrics(
             MetricValue(name, split, 0.61, 0.5, 0.7, 4, slice=where, step=step) for name, split, where, step in values
         )

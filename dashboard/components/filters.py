@@ -33,14 +33,19 @@ VALUES = {
 """Parameter -> display names of its values."""
 HEADINGS = {
     **{"reported": "has reports", "moved": "prediction changed", "twins": "near-duplicates"},
-    **{"against": "called differently by run", "low": "probability from", "high": "probability to"},
+    **{
+        "stress": "call changes under stress",
+        "against": "called differently by run",
+        "low": "probability from",
+        "high": "probability to",
+    },
 }
 """Names of parameters whose URL name is not clear."""
-MORE = ("reported", "reviewed", "tag", "slice", "twins", "against")
+MORE = ("reported", "reviewed", "tag", "slice", "stress", "twins", "against")
 """Filters in the collapsed section."""
 NAMES = (
-    *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "twins"),
-    *("against", "low", "high", "sort", "run"),
+    *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "stress"),
+    *("twins", "against", "low", "high", "sort", "run"),
 )
 ATTRIBUTE = "film."
 """Prefix of attribute parameters, so that no attribute name collides with another parameter: film.sex=female."""
@@ -83,6 +88,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         seen = next((one for one in known if one.id == named), known[0] if known else None)
         wanted = address.number("slice")
         part = next((one for one in _slices(session, seen) if one.id == wanted), None) if wanted else None
+        stressed = _stressed(session, seen) if address.get("stress") else {}
     address.pin(run=seen.id if seen else None)
     own = threshold_of(seen)
     question = Question(
@@ -98,6 +104,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         reviewed=_named("reviewed", REVIEWED),
         tag=address.get("tag"),
         slice_id=part.id if part else None,
+        stressed=next((one for one in stressed if one[1] == address.get("stress")), None),
         twin=(compared.id, address.get("twins") == "apart") if compared else None,
         sort=_named("sort", SORTS) or ("wrong" if seen else "file"),
     )
@@ -145,6 +152,12 @@ def _slices(session: Session, run: Run | None) -> Sequence[ErrorSlice]:
     return audit.slices(session, audited.id) if audited else []
 
 
+def _stressed(session: Session, run: Run | None) -> dict[tuple[int, str], int]:
+    """The run's latest audit and each stress that changed calls -> the number of these, most first."""
+    audited = audit.latest(session, run.id) if run else None
+    return {(audited.id, name): count for name, count in audit.stressed(session, audited.id).items()} if audited else {}
+
+
 def parameters(**others: object) -> dict[str, object]:
     """The query's URL parameters with the selected run, for links to other pages, and `others`."""
     return {name: address.get(name) for name in named_in_url()} | address.pinned() | others
@@ -184,6 +197,7 @@ def _more_filters(dataset: Dataset, found: View) -> None:
     with resources.reading() as session:
         compared = runs.current(session, "duplicates", dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
+        stressed = _stressed(session, found.run)
     choose_attributes(dataset)
     address.choice("Has reports", REPORTED, name="reported")
     address.choice("Reviewed", REVIEWED, name="reviewed")
@@ -192,6 +206,9 @@ def _more_filters(dataset: Dataset, found: View) -> None:
     if slices:
         shown = {str(one.id): f"{one.name}, error rate {wording.percent(one.rate)}" for one in slices}
         address.choice("Audit slice", shown, name="slice", menu=True)
+    if stressed:
+        shown = {name: f"{name}, {wording.count(count, 'call')}" for (_, name), count in stressed.items()}
+        address.choice("Call changes under stress", shown, name="stress", menu=True)
     if compared is not None:
         address.choice("Near-duplicates", TWINS, name="twins")
     others = _others(found.run, found.runs) if found.run else []
@@ -271,8 +288,9 @@ def described(found: View) -> str:
     at = wording.percent(found.question.threshold).replace(" ", wording.UNBROKEN)
     source = f"{kind} of run {found.run.id}, threshold {at}."
     differing = f" Only cases that run {found.against.id} calls differently." if found.against else ""
+    stress = f" Only cases whose call changes when {found.question.stressed[1]}." if found.question.stressed else ""
     described_slice = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
-    return f"{source}{differing}{described_slice}"
+    return f"{source}{differing}{stress}{described_slice}"
 
 
 def in_words() -> str:

@@ -1,9 +1,9 @@
-"""Results of audits: neighbours, slices, measurements."""
+"""Results of audits: neighbours, slices, calls under stress, measurements."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
@@ -11,6 +11,10 @@ from db.queries.duplicates import NEAR_DUPLICATE as NEAR_DUPLICATE
 
 SHORTCUTS = ("frame pixels", "frame features", "image size", "classifier, frame only")
 """Probes that see little or no lung, by their slice of the metric probe_auc."""
+
+CHANGES, UNDER = "call_changes", "stress: "
+"""Measures of an image: the number of stresses that change its call, and, before the name of each of these, its
+probability under it."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +79,17 @@ def measures(session: Session, run_id: int, image_id: int) -> dict[str, float]:
     query = select(ImageMeasure.name, ImageMeasure.value)
     rows = session.execute(query.where(ImageMeasure.run_id == run_id, ImageMeasure.image_id == image_id))
     return {row.name: row.value for row in rows}
+
+
+def stressed(session: Session, run_id: int) -> dict[str, int]:
+    """Stress -> number of images whose call it changes, most first; without stresses that change none."""
+    number = func.count()
+    query = select(ImageMeasure.name, number).where(ImageMeasure.run_id == run_id, ImageMeasure.name.startswith(UNDER))
+    rows = session.execute(query.group_by(ImageMeasure.name).order_by(number.desc(), ImageMeasure.name))
+    return {name.removeprefix(UNDER): count for name, count in rows}
+
+
+def unstable(session: Session, run_id: int) -> Metric | None:
+    """The share of calls changed by the stress that changes most; None if none was measured."""
+    query = select(Metric).where(Metric.run_id == run_id, Metric.name == "stress_changed", Metric.value.is_not(None))
+    return session.scalars(query.order_by(Metric.value.desc(), Metric.slice).limit(1)).first()

@@ -74,7 +74,9 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
     conditions). None if there are no conditions on predictions, or no tally covers them."""
     if not asks_predictions(question):
         return None
-    asked = replace(question, reported=None, sought=False, twin=None, slice_id=None, tag=None, reviewed=None)
+    asked = replace(
+        question, reported=None, sought=False, twin=None, slice_id=None, stressed=None, tag=None, reviewed=None
+    )
     query = _shared(replace(asked, attributes=question.attributes[:1], rarest=None))
     if query is None:
         return None
@@ -143,10 +145,10 @@ def _tallied_confusion(question: Question) -> Select[Any] | None:
 
 def _plain(question: Question) -> bool:
     """Whether the question has only conditions that tallies cover, thresholds aside."""
-    others = (question.reported, question.twin, question.slice_id, question.tag, question.among, question.reviewed)
+    others = (question.reported, question.twin, question.slice_id, question.stressed, question.tag, question.among)
     on_edges = all(_edge(value) is not None for value in (question.low, question.high))
     apart = len(question.attributes) > 1
-    return on_edges and not apart and all(other is None for other in (*others, question.flipped))
+    return on_edges and not apart and all(other is None for other in (*others, question.reviewed, question.flipped))
 
 
 def _edge(value: float) -> int | None:

@@ -6,8 +6,9 @@ from typing import Any, Literal
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, or_, select, true
 from sqlalchemy.orm import aliased
 
-from db.models import Image, ImageTag, Prediction, Report, Review, SliceMember
+from db.models import Image, ImageMeasure, ImageTag, Prediction, Report, Review, SliceMember
 from db.queries import attributes, duplicates
+from db.queries.audit import UNDER
 
 Outcome = Literal["TP", "FP", "TN", "FN"]
 OUTCOMES: tuple[Outcome, ...] = ("TP", "FN", "FP", "TN")
@@ -54,6 +55,8 @@ class Question:
     """A duplicates run, and whether across splits: only images with a near-duplicate, if True in another split."""
     slice_id: int | None = None
     """Only images in this slice of an audit."""
+    stressed: tuple[int, str] | None = None
+    """An audit and a stress: only images whose call at the run's own threshold changed under it."""
     tag: str | None = None
     among: tuple[int, ...] | None = None
     """Only these images."""
@@ -75,7 +78,7 @@ def asks_predictions(question: Question) -> bool:
 def few(question: Question) -> bool:
     """Whether the images are a small set, for which looking them up and sorting is faster than scanning all of a run's
     predictions."""
-    named = any(side is not None for side in (question.tag, question.slice_id, question.among))
+    named = any(side is not None for side in (question.tag, question.slice_id, question.stressed, question.among))
     named = named or question.rarest is not None
     return named or question.reviewed in ("yes", "doubted") or (question.reported == "yes" and question.sought)
 
@@ -118,6 +121,12 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
     if question.slice_id is not None:
         members = select(SliceMember.image_id).where(SliceMember.slice_id == question.slice_id)
         found.append(Image.id.in_(members))
+    if question.stressed is not None:
+        run_id, stress = question.stressed
+        changed = select(ImageMeasure.image_id).where(
+            ImageMeasure.run_id == run_id, ImageMeasure.name == UNDER + stress
+        )
+        found.append(Image.id.in_(changed))
     if question.tag is not None:
         found.append(Image.id.in_(select(ImageTag.image_id).where(ImageTag.name == question.tag)))
     if question.among is not None:

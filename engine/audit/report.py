@@ -1,5 +1,6 @@
 """The audit as a Markdown report: values, and how to interpret them."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from engine.audit.faithfulness import MODES, ORDERS
 from engine.audit.verdicts import SIMILAR, Values, sanity_verdict, sign
 from engine.markdown_reports import INTERVALS, Section, document
 from engine.metrics.bootstrap import Interval
+from engine.metrics.names import DIFFERENCE
 from engine.retrieval.duplicates import BITS, NEAR
 from engine.tables import markdown_table, number, plain, span
 
@@ -58,6 +60,11 @@ Rank correlation (Spearman) of the classifier's output with a probe's score amon
 two labels weighted by their number of images. It is 0 for a classifier that makes no use of what a probe sees
 (equalised odds; Hardt et al. 2016). The reverse does not follow: severe disease can change what a probe sees, such as
 the patient's position or the overall brightness. Intervals are not adjusted for the number of probes.
+"""
+STRESS_TEXT = """
+The same classifier on copies of the images, altered as another hospital's might be, each by a fixed amount; threshold
+as before. Differences compare each image with its own copy, and their intervals resample patients. Calls changed: the
+share of images called differently than without the alteration. Intervals are not adjusted for the number of stresses.
 """
 NEIGHBOURS_TEXT = f"""
 Nearest neighbours by the classifier's own features (cosine). Near-duplicates are images whose {BITS}-bit perceptual
@@ -125,6 +132,7 @@ def audit_report(
         Section("Heat in the outer frame", [_frame_text(values), _frame(values)]),
         Section("Shortcuts", [SHORTCUT_TEXT.strip(), _probes(values, out_of_fold)]),
         Section("Does the classifier follow the shortcuts?", [RELIANCE_TEXT.strip(), _reliance(values)]),
+        Section("Does the classifier withstand altered images?", [STRESS_TEXT.strip(), _stresses(values)]),
         Section("Neighbours in training", [NEIGHBOURS_TEXT.strip(), _neighbours(values), _duplicates(duplicates)]),
         Section("Slices", [SLICES_TEXT.strip(), _slices(slices)]),
         Section("Intervals", [INTERVALS.format(replicates=replicates, unit="patients")]),
@@ -204,6 +212,26 @@ def _reliance(values: Values) -> str:
     found = {where: related for (name, where), related in values.items() if name == "probe_correlation"}
     rows = [(name, *_cells(found[name])) for name in sorted(found)]
     return markdown_table(("probe", "rank correlation", "95 % interval", "n"), rows) if rows else ""
+
+
+def _stresses(values: Values) -> str:
+    tested = [where for name, where in values if name == "stress_auc"]
+    changed = {where: values[name, where] for name, where in values if name == "stress_changed"}
+    order = sorted(tested, key=lambda where: -changed[where].value if where in changed else -math.inf)
+    rows = []
+    for where in order:
+        cells = [where]
+        for name in ("auc", "recall", "specificity"):
+            found, apart = (values.get((f"stress_{name}{suffix}", where)) for suffix in ("", DIFFERENCE))
+            cells += [*_cells(found)[:2], "" if apart is None else f"{apart.value:+.3f} {_between(apart)}".strip()]
+        rows.append((*cells, *_cells(changed.get(where))))
+    measured = [head for name in ("AUC", "recall", "specificity") for head in (name, "95 % interval", "difference")]
+    heads = ("images", *measured, "calls changed", "95 % interval", "n")
+    return markdown_table(heads, rows) if rows else ""
+
+
+def _between(found: Interval) -> str:
+    return f"({found.low:+.3f} to {found.high:+.3f})" if math.isfinite(found.low) else ""
 
 
 def _neighbours(values: Values) -> str:

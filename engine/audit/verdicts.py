@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from engine.metrics.bootstrap import Interval
+from engine.metrics.robustness import UNALTERED
 from engine.tables import number, span
 
 SIMILAR = 0.5
@@ -37,6 +38,7 @@ def verdicts(values: Values) -> dict[str, str]:
         "faithfulness": _faithfulness(values),
         "shortcuts": _shortcuts(values),
         "reliance": _reliance(values),
+        "robustness": _robustness(values),
         "near-duplicates": _duplicates(values),
     }
     return {name: clause for name, clause in clauses.items() if clause}
@@ -103,9 +105,42 @@ def _reliance(values: Values) -> str:
     return "among images of one label, the classifier's probability rises with the score of no probe"
 
 
+def _robustness(values: Values) -> str:
+    """What the AUC falls under, most first, and which stress changes most calls."""
+    tested = {where: found for (name, where), found in values.items() if name == "stress_changed"}
+    if not tested:
+        return ""
+    lost = {where: found for (name, where), found in values.items() if name == "stress_auc_difference"}
+    falling = sorted((found.value, where, found) for where, found in lost.items() if round(found.high, 3) < 0)
+    area = f"AUC falls measurably under none of {len(tested)} stresses"
+    if falling:
+        named = ", ".join(f"{where} ({_shown(found)})" for _, where, found in falling)
+        area = f"AUC falls on images that are {named}"
+    most, where = max((found.value, where) for where, found in tested.items())
+    if not most:
+        return f"{area}; none changes a call"
+    return f"{area}; most calls change on images that are {where} ({_share(tested[where])}){_sides(values, where)}"
+
+
+def _sides(values: Values, where: str) -> str:
+    """Recall and specificity under a stress and without; empty if either is unknown."""
+    parts = []
+    for name in ("recall", "specificity"):
+        before, under = (values.get((f"stress_{name}", place)) for place in (UNALTERED, where))
+        if before is None or under is None:
+            return ""
+        parts.append(f"{name} {number(under.value)} instead of {number(before.value)}")
+    return f": {' and '.join(parts)}"
+
+
 def _duplicates(values: Values) -> str:
     found = values.get(("near_duplicates", "all"))
     return "" if found is None else f"{round(found.value * found.n):,} of {found.n:,} images have one in training"
+
+
+def _share(interval: Interval) -> str:
+    ends = f", {interval.low:.1%} to {interval.high:.1%}" if math.isfinite(interval.low) else ""
+    return f"{interval.value:.1%}{ends}"
 
 
 def _shown(interval: Interval) -> str:

@@ -7,6 +7,11 @@ import numpy as np
 import pandas as pd
 
 from engine.charts.style import GREY, ORDER_COLOURS, PALETTE, counted, finished, floor, numbers, whiskers
+from engine.metrics.names import NAMES, SUBGROUP_MEASURES
+from engine.metrics.robustness import UNALTERED
+
+STRESSED = [NAMES[name] for name in SUBGROUP_MEASURES]
+"""The metrics that are shown under stress."""
 
 
 def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = False) -> alt.HConcatChart:
@@ -56,6 +61,28 @@ def probe_correlations(table: pd.DataFrame, *, synthetic: bool = False) -> alt.L
     chart = _by_probe(table, x, alt.value(PALETTE[0]), axis, none=0.0)
     subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: no association"
     return finished(chart, "Does the classifier follow the shortcuts?", subtitle, synthetic)
+
+
+def stress_tests(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:
+    """A row for each stress with its metrics as points, and the metrics without stress as dashed lines.
+
+    table: columns stress (UNALTERED included), name (of the metric), value, low, high, n (images).
+    """
+    names = [name for name in STRESSED if (table["name"] == name).any()]
+    scale = alt.Scale(domain=names, range=PALETTE[: len(names)])
+    colour = alt.Color("name:N", title=None, scale=scale, legend=alt.Legend(orient="bottom", symbolOpacity=1))
+    axis = alt.Scale(domain=[floor(table["low"].min(), table["value"].min()), 1], nice=False)
+    x = alt.X("value:Q", title="AUC, recall and specificity", scale=axis)
+    plain = table["stress"] == UNALTERED
+    order = [UNALTERED, *table[~plain].groupby("stress")["value"].min().sort_values().index]
+    y = alt.Y("stress:N", title=None, sort=order)
+    base = alt.Chart(table).encode(y=y, yOffset=alt.YOffset("name:N", sort=names))
+    tips = ["stress:N", "name:N", *(alt.Tooltip(f"{c}:Q", format=".3f") for c in ("value", "low", "high")), "n:Q"]
+    points = base.mark_point(size=60, filled=True, opacity=1).encode(x=x, color=colour, tooltip=tips)
+    lines = alt.Chart(table[plain]).mark_rule(strokeDash=[5, 4]).encode(x=x, color=colour)
+    chart = alt.layer(lines, whiskers(base, "x", axis, colour), points).properties(width=560, height=alt.Step(14))
+    subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: without stress; lowest value first"
+    return finished(chart, "Stress tests", subtitle, synthetic)
 
 
 def _by_probe(

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from engine.audit.faithfulness import MODES, ORDERS, STEPS
-from engine.metrics.names import SELECTIVE
+from engine.metrics.names import NAMES, SELECTIVE, SUBGROUP_MEASURES
 
 
 class Value(Protocol):
@@ -62,6 +62,17 @@ def probes(values: Iterable[Value], *, metric: str = "probe_auc") -> pd.DataFram
         if row.name == metric and row.value is not None
     ]
     return _table(rows, "probe", "where").sort_values(["probe", "where"])
+
+
+def stresses(values: Iterable[Value]) -> pd.DataFrame:
+    """stress, name (display name of the metric), value, low, high, n for engine.charts.audit.stress_tests."""
+    names = {f"stress_{name}": NAMES[name] for name in SUBGROUP_MEASURES}
+    rows = [
+        {"stress": row.slice, "name": names[row.name], **_measured(row)}
+        for row in values
+        if row.name in names and row.value is not None
+    ]
+    return _table(rows, "stress", "name")
 
 
 def by_coverage(values: Iterable[Value], *, split: str) -> pd.DataFrame:

@@ -1,6 +1,7 @@
-"""Stress tests: degradations expected in images from another hospital, each deterministic and of fixed strength."""
+"""Stress tests: alterations expected in images from another hospital, each deterministic and of fixed strength."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -9,11 +10,19 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as V
 
-Stress = Callable[[Tensor], Tensor]
+Alteration = Callable[[Tensor], Tensor]
 """uint8 (n, 1, s, s) -> uint8 (n, 1, s, s)."""
 
 
-def _moved(*, angle: float = 0.0, scale: float = 1.0, shift: float = 0.0) -> Stress:
+@dataclass(frozen=True)
+class Stress:
+    """An alteration, and in words what it does."""
+
+    what: str
+    alter: Alteration
+
+
+def _moved(*, angle: float = 0.0, scale: float = 1.0, shift: float = 0.0) -> Alteration:
     def move(films: Tensor) -> Tensor:
         by = [round(shift * films.shape[-1]), round(shift * films.shape[-1])]
         moved: Tensor = V.affine(films, angle, by, scale, [0.0, 0.0], interpolation=InterpolationMode.BILINEAR)
@@ -50,26 +59,26 @@ def _framed(films: Tensor) -> Tensor:
     return framed
 
 
-STRESSES: dict[str, Stress] = {
-    "blurred": lambda films: V.gaussian_blur(films, [9, 9], [1.5, 1.5]),
-    "sharpened": lambda films: V.adjust_sharpness(films, 3.0),
-    "coarse": _coarse,
-    "noisy": _noisy,
-    "less contrast": lambda films: V.adjust_contrast(films, 0.65),
-    "more contrast": lambda films: V.adjust_contrast(films, 1.4),
-    "darker": lambda films: V.adjust_gamma(films, 1.5),
-    "lighter": lambda films: V.adjust_gamma(films, 0.67),
-    "turned": _moved(angle=10.0),
-    "smaller": _moved(scale=0.85),
-    "larger": _moved(scale=1.2),
-    "shifted": _moved(shift=0.08),
-    "squeezed": _squeezed,
-    "framed": _framed,
+STRESSES = {
+    "blurred": Stress("Gaussian blur, 1.5 pixels", lambda films: V.gaussian_blur(films, [9, 9], [1.5, 1.5])),
+    "sharpened": Stress("edges enhanced threefold", lambda films: V.adjust_sharpness(films, 3.0)),
+    "coarse": Stress("half the resolution", _coarse),
+    "noisy": Stress("Gaussian noise, 3 % of the grey scale", _noisy),
+    "less contrast": Stress("contrast times 0.65", lambda films: V.adjust_contrast(films, 0.65)),
+    "more contrast": Stress("contrast times 1.4", lambda films: V.adjust_contrast(films, 1.4)),
+    "darker": Stress("gamma 1.5", lambda films: V.adjust_gamma(films, 1.5)),
+    "lighter": Stress("gamma 0.67", lambda films: V.adjust_gamma(films, 0.67)),
+    "turned": Stress("rotated by 10 degrees", _moved(angle=10.0)),
+    "smaller": Stress("scaled to 85 %, black around it", _moved(scale=0.85)),
+    "larger": Stress("scaled to 120 %, cut off at the edges", _moved(scale=1.2)),
+    "shifted": Stress("moved down and right by 8 %", _moved(shift=0.08)),
+    "squeezed": Stress("80 % of the width, black at both sides", _squeezed),
+    "framed": Stress("the outer 5 % painted black", _framed),
 }
 """Stress by name. To add one: one line here."""
 
 
 def stressed(pixels: np.ndarray, name: str) -> np.ndarray:
     """The images under the named stress: uint8 (n, s, s) -> uint8 (n, s, s)."""
-    made: np.ndarray = STRESSES[name](torch.from_numpy(pixels).unsqueeze(1)).squeeze(1).numpy()
+    made: np.ndarray = STRESSES[name].alter(torch.from_numpy(pixels).unsqueeze(1)).squeeze(1).numpy()
     return made

@@ -76,14 +76,16 @@ FURTHER = {
     "error_rate": "Error rate",
     "neighbour_label_agreement": "Nearest training images with the same label",
     "near_duplicates": "Near-duplicates in train",
+    "changed": "Calls changed",
+    "call_changes": "Stresses that change the call",
 }
 """Display names of metrics that are in no standard table."""
 
 DECIDES = "auc"
 """The primary metric for comparing classifiers, because it needs no threshold."""
 
-CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients"}
-"""Prefix of a retrieval metric -> the restriction on its hits, in words."""
+CONDITIONS = {"from_train_": "from train", "other_patients_": "other patients", "stress_": "under stress"}
+"""Prefix of a metric -> the condition under which it was measured, in words."""
 DIFFERENCE = "_difference"
 """Suffix of a metric that is the difference of two values."""
 P_VALUE = "_p"

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db import session, writes
-from db.models import ImageMeasure
 from db.queries.predictions import PredictedImage
 from db.writes import MetricValue
 from engine.errors import InputError
@@ -30,7 +28,7 @@ def sanity(audit: Audit) -> Iterator[MetricValue]:
     from engine.images import read_batch
 
     classifier, judged = audit.classifier, audit.subject.judged
-    places = drawn(audit, np.arange(len(judged)), SANITY_IMAGES, stratum=column(judged, "label"))
+    places = audit.drawn(np.arange(len(judged)), SANITY_IMAGES, stratum=column(judged, "label"))
     rows, maps = [judged[place] for place in places], audit.heat[places]
     root = Path(audit.subject.dataset.root)
 
@@ -90,7 +88,7 @@ def faithfulness(audit: Audit) -> Iterator[MetricValue]:
     found = audit.sharded("curves", rows, measured, stage="deletion and insertion", size=SHARD)
     areas = area(found)  # (n, orders, modes)
     gains = np.stack([areas[:, 1:, 0] - areas[:, :1, 0], areas[:, :1, 1] - areas[:, 1:, 1]], axis=2)
-    store(audit, [row.image_id for row in rows], {f"{m}_gain": gains[:, 0, i] for i, m in enumerate(MODES)})
+    audit.store([row.image_id for row in rows], {f"{m}_gain": gains[:, 0, i] for i, m in enumerate(MODES)})
     for group, members in groups.items():
         chosen = np.isin(places, members)
         of_group = [row for row, is_in in zip(rows, chosen, strict=True) if is_in]
@@ -127,7 +125,7 @@ def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]
     for name, belongs in groups.items():
         places = np.flatnonzero(belongs & hot)
         if len(places):
-            found[name] = np.sort(drawn(audit, places, audit.sample, stratum=np.zeros(len(places))))
+            found[name] = np.sort(audit.drawn(places, audit.sample, stratum=np.zeros(len(places))))
     return found
 
 
@@ -140,7 +138,7 @@ def frame_heat(audit: Audit) -> Iterator[MetricValue]:
     shares = np.array([frame_share(heat) for heat in audit.heat])
     known = np.isfinite(shares)
     ids = column(subject.judged, "image_id")
-    store(audit, ids[known].tolist(), {"frame_heat": shares[known]})
+    audit.store(ids[known].tolist(), {"frame_heat": shares[known]})
     label, called = column(subject.judged, "label") == 1, subject.called
     slices = {"all": known, "TP": label & called, "FN": label & ~called, "FP": ~label & called, "TN": ~label & ~called}
     for name, chosen in slices.items():
@@ -149,26 +147,3 @@ def frame_heat(audit: Audit) -> Iterator[MetricValue]:
             yield metric_value("frame_heat", subject.split, name, audit.mean(shares[chosen & known], rows))
     even = frame_share(np.ones_like(audit.heat[0]))
     yield metric_value("frame_heat", subject.split, "even map", Interval(even, np.nan, np.nan, int(known.sum())))
-
-
-def drawn(audit: Audit, places: NDArray[np.intp], count: int, *, stratum: NDArray[Any]) -> NDArray[np.intp]:
-    """A seeded sample of these positions of audited images, balanced over `stratum` (n,)."""
-    from engine.reporting.sampling import stratified
-
-    judged = audit.subject.judged
-    pairs = list(zip(places.tolist(), stratum.tolist(), strict=True))
-    chosen = stratified(
-        pairs, count, stratum=lambda pair: pair[1], key=lambda pair: judged[pair[0]].sha256, seed=audit.seed
-    )
-    return np.array([place for place, _ in chosen])
-
-
-def store(audit: Audit, ids: list[int], measures: dict[str, NDArray[Any]]) -> None:
-    """Store one value per image for each named measure."""
-    rows = [
-        {"run_id": audit.run.id, "image_id": int(image_id), "name": name, "value": float(value)}
-        for name, values in measures.items()
-        for image_id, value in zip(ids, values, strict=True)
-    ]
-    with session.transaction(audit.run.context.engine) as db:
-        writes.upsert(db, ImageMeasure, rows, unique=("run_id", "image_id", "name"))

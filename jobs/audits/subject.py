@@ -1,6 +1,6 @@
 """What is audited: a predict run, its audited images, its classifier's training images, and their appearance."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from db import session
+from db import session, writes
 from db.models import Dataset, Metric, Run
 from db.queries import attributes, datasets, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage, SizedImage
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval, Statistic
     from engine.retrieval.embedders import Embedder
 
-VERSION = 5
+VERSION = 6
 """Increased when an audit measures something else, so that finished ones are redone."""
 SHARD = 256
 """Images whose values share a file while the run is active: at most this many are recomputed after a kill."""
@@ -259,6 +259,24 @@ class Audit:
                 parts.append(made)
                 advance(len(part))
         return np.concatenate(parts)
+
+    def drawn(self, places: NDArray[np.intp], count: int, *, stratum: NDArray[Any]) -> NDArray[np.intp]:
+        """A seeded sample of these positions of audited images, balanced over `stratum` (n,)."""
+        from engine.reporting.sampling import stratified
+
+        judged, pairs = self.subject.judged, list(zip(places.tolist(), stratum.tolist(), strict=True))
+        chosen = stratified(
+            pairs, count, stratum=lambda pair: pair[1], key=lambda pair: judged[pair[0]].sha256, seed=self.seed
+        )
+        return np.array([place for place, _ in chosen])
+
+    def store(self, ids: Sequence[int], measures: Mapping[str, NDArray[Any]]) -> None:
+        """Store one value per image, (n,), for each named measure; NaN is left out."""
+        columns = {name: np.asarray(values, dtype=np.float64).tolist() for name, values in measures.items()}
+        with session.transaction(self.run.context.engine) as db:
+            writes.measures(
+                db, self.run.id, {name: dict(zip(ids, values, strict=True)) for name, values in columns.items()}
+            )
 
     def interval(self, statistic: "Statistic", rows: Sequence[KnownImage]) -> "Interval":
         """The statistic of `rows` with its 95 % interval over patients."""

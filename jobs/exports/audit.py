@@ -13,7 +13,7 @@ from jobs.exports.sheets import Pictures, save
 from jobs.exports.source import Export
 from jobs.results import thresholds_of
 
-PICTURES = ("deletion_insertion", "shortcut_probes", "probe_correlations", "failures_by_slice")
+PICTURES = ("deletion_insertion", "shortcut_probes", "probe_correlations", "stress_tests", "failures_by_slice")
 GROUP = "called_pneumonia"
 EACH = 3
 
@@ -65,6 +65,18 @@ def correlations_chart(export: Export) -> None:
     if table.empty:
         raise InputError(f"audit run {audit.id} did not compare the classifier with any probe")
     export.chart("probe_correlations.png", charts.probe_correlations(table, synthetic=export.synthetic))
+
+
+def stresses_chart(export: Export) -> None:
+    """stress_tests.png."""
+    from engine.charts import audit as charts
+    from engine.charts import tables
+
+    audit = audit_of(export)
+    table = tables.stresses(metrics_of(export, audit))
+    if table.empty:
+        raise InputError(f"audit run {audit.id} has no stress tests")
+    export.chart("stress_tests.png", charts.stress_tests(table, synthetic=export.synthetic))
 
 
 def slices_sheet(export: Export) -> None:

@@ -40,6 +40,44 @@ def test_an_audited_case_shows_its_slice_its_measures_and_the_training_images_it
     assert "of 2 have the label of this case" in said(at)
 
 
+def test_a_case_says_which_stresses_change_its_call_and_leads_to_the_others(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = audited(db, members=()).run_id
+        for image, changes in {1: ("noisy", "blurred"), 7: ("noisy",), 9: ()}.items():
+            of_image = {"run_id": run, "image_id": image}
+            db.add(ImageMeasure(**of_image, name="call_changes", value=len(changes)))
+            db.add_all(ImageMeasure(**of_image, name=f"stress: {name}", value=0.321) for name in changes)
+    at = open_page("case", image=1)
+    rows = {row[0]["text"]: row[1]["text"] for row in linked(at, "audited")["rows"]}
+    assert rows == {
+        "Stresses that change the call": "2",
+        "– blurred": "32.1 % pneumonia",
+        "– noisy": "32.1 % pneumonia",
+    }
+    page, parameters = asked(cell(at, "audited", "– noisy")["href"])
+    there = open_page(page, **parameters)
+    assert sorted(int(asked(card["href"])[1]["image"]) for card in linked(there, "cases")["cards"]) == [1, 7]
+    assert "Only cases whose call changes when noisy." in said(there)
+    assert {"noisy, 2 calls", "blurred, 1 call"} <= set(there.selectbox(key="url_stress").options)
+    rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("case", image=9), "audited")["rows"]}
+    assert rows == {"Stresses that change the call": "0"}
+
+
+def test_a_stress_that_changes_many_calls_is_on_the_overview(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        run = audited(db, members=()).run_id
+        for name, value in {"noisy": 0.25, "blurred": 0.1}.items():
+            told = {"slice": name, "value": value, "low": value - 0.03, "high": value + 0.05, "n": 40}
+            db.add(Metric(run_id=run, name="stress_changed", split="test", **told))
+    at = open_page("overview")
+    assert asked(cell(at, "attention", "Calls that change when the image is noisy")["href"])[1]["stress"] == "noisy"
+    assert cell(at, "attention", "10 of 40")
+    with database.transaction(workbench.engine) as db:
+        for metric in db.scalars(select(Metric).where(Metric.name == "stress_changed")):
+            metric.low = 0.04
+    assert "Calls that change" not in str(linked(open_page("overview"), "attention"))
+
+
 def test_a_case_without_an_audit_says_nothing_of_one(workbench: Workbench) -> None:
     at = open_page("case", image=1)
     assert "Most similar training images" not in said(at)

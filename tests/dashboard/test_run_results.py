@@ -134,6 +134,12 @@ def test_an_audit_shows_what_it_asked_and_found(workbench: Workbench) -> None:
         run.summary = {"verdicts": {"sanity": "passed: <b>no</b>", "shortcuts": "classes separated by image size"}}
         probe = {"run_id": run.id, "name": "probe_auc", "value": 0.8, "low": 0.7, "high": 0.9, "n": 20}
         db.add(Metric(slice="image size", split="test", **probe))
+        run.summary["stresses"] = {"noisy": "Gaussian noise"}
+        under = {"run_id": run.id, "split": "test", "n": 20}
+        for where in ("unaltered", "noisy"):
+            db.add(Metric(**under, name="stress_auc", slice=where, value=0.9, low=0.8, high=0.95))
+        db.add(Metric(**under, name="stress_auc_difference", slice="noisy", value=-0.05, low=-0.09, high=-0.01))
+        db.add(Metric(**under, name="stress_changed", slice="noisy", value=0.1, low=0.02, high=0.2))
         for group in ("called_pneumonia", "misses"):
             for step in range(21):
                 point = {"run_id": run.id, "split": "test", "slice": group, "step": step, "value": 0.5, "n": 4}
@@ -144,8 +150,14 @@ def test_an_audit_shows_what_it_asked_and_found(workbench: Workbench) -> None:
         ["Sanity", "passed: <b>no</b>"],
         ["Shortcuts", "classes separated by image size"],
     ]
-    probes, curves = drawn(at)
+    probes, stresses, curves = drawn(at)
     assert {"probe", "where", "value"} <= probes and {"mode", "order", "share"} <= curves
+    assert {"stress", "name", "value"} <= stresses
+    plain, noisy = linked(at, "stresses")["rows"]
+    assert [cell["text"] for cell in plain] == ["Unaltered", "0.900", "", "", ""]
+    texts = ["Noisy", "0.900 (-0.050, -0.090 to -0.010)", "", "", "2 of 20 (10.0 %)"]
+    assert [cell["text"] for cell in noisy] == texts and noisy[0]["help"] == "Gaussian noise"
+    assert asked(noisy[-1]["href"]) == ("cases", {"stress": "noisy", "run": str(run_of(workbench, "predict"))})
     (group,) = [one for one in at.button_group if one.label == "Deletion and insertion"]
     assert group.options == ["Called pneumonia", "False negatives"]
     assert at.query_params == {"run": str(number)}

@@ -71,6 +71,13 @@ COVERED = pd.DataFrame(
         for at in range(5, 101)
     ]
 )
+STRESSED = pd.DataFrame(
+    [
+        {"stress": stress, "name": name, "value": value, "low": value - 0.03, "high": value + 0.02, "n": 618}
+        for stress, drop in {"unaltered": 0.0, "noisy": 0.22, "darker": 0.1, "blurred": 0.05}.items()
+        for name, value in {"AUC": 0.97, "Recall (sensitivity)": 0.96, "Specificity": 0.88 - drop}.items()
+    ]
+)
 POINTS = pd.DataFrame(
     {
         "image_id": range(6000),
@@ -102,6 +109,7 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
         "faithfulness_curves": audit.faithfulness_curves(FAITHFULNESS, group="called pneumonia", synthetic=synthetic),
         "shortcut_probes": audit.shortcut_probes(PROBES, synthetic=synthetic),
         "probe_correlations": audit.probe_correlations(RELATED, synthetic=synthetic),
+        "stress_tests": audit.stress_tests(STRESSED, synthetic=synthetic),
     }
 
 
@@ -170,6 +178,13 @@ def test_correlations_below_zero_are_not_cut_off_and_none_is_a_line() -> None:
     chart = audit.probe_correlations(RELATED)
     assert "'domain': [-0.4, 1]" in str(specification(chart))
     assert [row["value"] for row in rows(chart, "value")].count(0.0) == 1
+
+
+def test_stresses_stand_below_the_unaltered_images_worst_first() -> None:
+    chart = specification(audit.stress_tests(STRESSED))
+    orders = [layer["encoding"]["y"]["sort"] for layer in chart["layer"] if "y" in layer["encoding"]]
+    assert orders and all(order == ["unaltered", "noisy", "darker", "blurred"] for order in orders)
+    assert "'domain': [0.5, 1]" in str(chart)
 
 
 def test_confusion_matrix_shows_counts_or_shares_of_the_true_label() -> None:

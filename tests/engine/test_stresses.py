@@ -6,6 +6,10 @@ from engine.classification.stresses import STRESSES, stressed
 FILMS = np.random.default_rng(0).integers(30, 220, size=(3, 64, 64), dtype=np.uint8)
 
 
+def test_every_stress_says_what_it_does() -> None:
+    assert all(stress.what for stress in STRESSES.values())
+
+
 @pytest.mark.parametrize("name", STRESSES)
 def test_every_stress_changes_every_film_alike_each_time_and_keeps_its_type(name: str) -> None:
     made = stressed(FILMS, name)

@@ -51,6 +51,16 @@ def test_every_question_is_answered_by_its_own_values() -> None:
             ("probe_correlation", "frame pixels"): between(0.1, 0.3),
             ("probe_correlation", "image statistics"): between(0.2, 0.4),
             ("probe_auc", "classifier, frame hidden"): between(0.9, 0.95),
+            ("stress_auc_difference", "noisy"): between(-0.05, -0.01),
+            ("stress_auc_difference", "blurred"): between(-0.09, -0.03),
+            ("stress_auc_difference", "darker"): between(-0.02, 0.01),
+            ("stress_changed", "noisy"): between(0.06, 0.1),
+            ("stress_changed", "blurred"): between(0.03, 0.05),
+            ("stress_changed", "darker"): between(0.1, 0.2),
+            ("stress_recall", "unaltered"): between(0.9, 1.0),
+            ("stress_recall", "darker"): between(0.8, 0.9),
+            ("stress_specificity", "unaltered"): between(0.8, 0.9),
+            ("stress_specificity", "darker"): between(0.9, 1.0),
             ("near_duplicates", "all"): between(0.0, 0.2, 0.05),
         }
     )
@@ -67,6 +77,11 @@ def test_every_question_is_answered_by_its_own_values() -> None:
         "among images of one label, the classifier's probability rises with the score of image statistics "
         "(rank correlation 0.300 (0.200 to 0.400)), frame pixels (rank correlation 0.200 (0.100 to 0.300))"
     )
+    assert said["robustness"] == (
+        "AUC falls on images that are blurred (-0.060 (-0.090 to -0.030)), noisy (-0.030 (-0.050 to -0.010)); most "
+        "calls change on images that are darker (15.0%, 10.0% to 20.0%): recall 0.850 instead of 0.950 and specificity "
+        "0.950 instead of 0.850"
+    )
     assert said["near-duplicates"] == "2 of 40 images have one in training"
 
 
@@ -79,6 +94,8 @@ def test_what_was_not_measured_is_not_judged() -> None:
     assert verdicts({("probe_correlation", "image size"): between(-0.4, 0.1)})["reliance"] == (
         "among images of one label, the classifier's probability rises with the score of no probe"
     )
+    steady = {("stress_changed", name): between(0.0, 0.01, 0.0) for name in ("blurred", "noisy")}
+    assert verdicts(steady)["robustness"] == "AUC falls measurably under none of 2 stresses; none changes a call"
     assert list(verdicts({("probe_auc", "image size"): between(0.4, 0.6)}).items()) == [
         ("shortcuts", "no probe separates the classes better than chance")
     ]

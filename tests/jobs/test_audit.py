@@ -17,19 +17,25 @@ from torch import nn
 from db import session
 from db.models import Artifact, ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember, TrainedOn
 from db.queries import audit as queries
-from db.queries import predictions, runs
+from db.queries import cases, predictions, runs
+from db.queries.cases import Question
 from engine.audit.faithfulness import STEPS
 from engine.audit.shortcuts import frame_mask
 from engine.classification.inference import Inference
+from engine.classification.stresses import STRESSES, stressed
 from engine.digests import file_sha256
 from engine.images import read_batch, resize
 from engine.metrics import names
 from engine.retrieval.embedders import unit
 from jobs import audit, import_predictions
-from jobs.audits import explanations
+from jobs.audits import explanations, stresses
 from jobs.command import Context
 
 SIDE = 64
+STRESSED = {
+    "stress_changed",
+    *(f"stress_{name}{suffix}" for name in names.SUBGROUP_MEASURES for suffix in ("", names.DIFFERENCE)),
+}
 FAST = ["--replicates", "100", "--sample", "3"]
 
 
@@ -132,7 +138,7 @@ def test_an_audit_stores_every_answer_and_does_nothing_again_that_is_done(
     assert run.summary is not None
     assert run.summary["skipped"] == []
     assert set(run.summary["values"]) == set(audit.QUESTIONS)
-    assert {name for name, _, _, step in metrics if step == -1} <= names.FURTHER.keys()
+    assert {name for name, _, _, step in metrics if step == -1} <= names.FURTHER.keys() | STRESSED
     wrong = failures(world)
     assert run.summary["failures"] == len(wrong) > 5
     assert f"audit: sanity: {run.summary['verdicts']['sanity']}" in said
@@ -190,7 +196,13 @@ def imported(world: World, folder: Path, said: list[float], *more: str) -> None:
     assert import_predictions.main([str(file), "--classifier", "DenseNet-121", *world.options, *more]) == 0
 
 
-NEEDS_THE_CLASSIFIER = ("occlusions", "neighbours", "sanity of the heatmaps", "faithfulness of the heatmaps")
+NEEDS_THE_CLASSIFIER = (
+    "occlusions",
+    "stress tests",
+    "neighbours",
+    "sanity of the heatmaps",
+    "faithfulness of the heatmaps",
+)
 
 
 def test_of_imported_predictions_all_is_answered_that_does_not_need_the_classifier(
@@ -293,6 +305,53 @@ def test_what_the_classifier_sees_is_found_in_frame_inside_and_by_probes(world: 
     assert whole.value is not None and whole.value < 1.0 and whole.n == 50
 
 
+def test_calls_that_a_stress_changes_are_counted_and_found(world: World, corner: Corner) -> None:
+    assert audit.main([*world.options, *FAST]) == 0
+    run, metrics = stored(world)
+    assert run.summary is not None and run.summary["stresses"].keys() == STRESSES.keys()
+    with session.transaction(world.context.engine) as db:
+        (predict,) = runs.page(db, kind="predict")
+        known = {row.image_id: row for row in predictions.of_run(db, predict.id, labelled=True)}
+        measures = db.query(ImageMeasure).filter_by(run_id=run.id).all()
+        counted = queries.stressed(db, run.id)
+        found = {
+            name: cases.ids(db, Question(world.dataset.id, run_id=predict.id, threshold=0.45, stressed=(run.id, name)))
+            for name in STRESSES
+        }
+        most = queries.unstable(db, run.id)
+    images = list(known.values())
+    pixels = read_batch([Path(world.dataset.root) / image.path for image in images], size=SIDE)
+    changes = dict.fromkeys(known, 0)
+    for name in STRESSES:
+        under = corner.run(stressed(pixels, name)).probabilities
+        differ = {
+            image.image_id for image, p in zip(images, under, strict=True) if (p >= 0.45) != (image.probability >= 0.45)
+        }
+        assert set(found[name]) == differ and counted.get(name, 0) == len(differ), name
+        assert metrics["stress_changed", "test", name, -1].value == pytest.approx(len(differ) / 50)
+        labels = [image.label for image in images]
+        assert metrics["stress_auc", "test", name, -1].value == pytest.approx(roc_auc_score(labels, under))
+        for number in differ:
+            changes[number] += 1
+    assert len(counted) > 3 and most is not None and counted[most.slice] == max(counted.values())
+    assert list(counted.values()) == sorted(counted.values(), reverse=True)
+    assert {row.image_id: row.value for row in measures if row.name == queries.CHANGES} == changes
+    assert "most calls change on images that are " in run.summary["verdicts"]["robustness"]
+
+
+@ON_SQLITE
+def test_only_a_sample_of_many_images_is_stressed_and_it_has_both_labels(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stresses, "IMAGES", 20)
+    assert audit.main([*world.options, *FAST]) == 0
+    run, metrics = stored(world)
+    assert metrics["stress_changed", "test", "noisy", -1].n == 20
+    assert metrics["stress_recall", "test", "noisy", -1].n == metrics["stress_specificity", "test", "noisy", -1].n == 10
+    with session.transaction(world.context.engine) as db:
+        assert db.query(ImageMeasure).filter_by(run_id=run.id, name=queries.CHANGES).count() == 20
+
+
 @ON_SQLITE
 def test_maps_of_the_evidence_beat_random_ones_and_change_with_the_weights(world: World, corner: Corner) -> None:
     assert audit.main([*world.options, *FAST, "--sample", "12"]) == 0
@@ -380,7 +439,7 @@ def test_an_audit_that_was_stopped_goes_on_where_it_was(
     world: World, corner: Corner, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(explanations, "SHARD", 2)
-    whole, limit = Corner.run, corner.scored + 1000
+    whole, limit = Corner.run, corner.scored + 1700
 
     def failing(self: Corner, pixels: np.ndarray, **options: Any) -> Inference:
         if corner.scored > limit:

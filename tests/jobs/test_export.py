@@ -18,6 +18,7 @@ from db.models import Dataset, Image, Run, VectorIndex, now
 from db.queries import evaluation, runs
 from jobs import evaluate, export
 from jobs.command import Context
+from jobs.exports import audit as exports
 from jobs.exports.sheets import varied
 from jobs.exports.source import Export
 from jobs.run import ActiveRun, file_sha256
@@ -30,7 +31,8 @@ EXPORTED = {
     *("retrieval_results.png", "text_retrieval_results.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
     "test_centre.npy",
-    *("deletion_insertion.png", "shortcut_probes.png", "probe_correlations.png", "failures_by_slice.png"),
+    *("deletion_insertion.png", "shortcut_probes.png", "probe_correlations.png", "stress_tests.png"),
+    "failures_by_slice.png",
     *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),
     *("audit_report.md", "model_card.md"),
 }
@@ -341,7 +343,7 @@ def test_a_later_export_leaves_no_file_of_an_earlier_one_and_every_file_of_other
     world.add_audit(predict)
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     assert export.main(options) == 0
-    pictures = {"deletion_insertion.png", "shortcut_probes.png", "probe_correlations.png", "failures_by_slice.png"}
+    pictures = {f"{name}.png" for name in exports.PICTURES}
     audited = {"audit_report.md", *pictures}
     assert audited <= {path.name for path in folder.iterdir()}
     (folder / "mine.png").write_bytes(b"mine")

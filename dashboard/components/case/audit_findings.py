@@ -1,6 +1,8 @@
 """Audit results: the slices of a run and, for one case, its slice, the faithfulness of its heatmap and the most similar
 training images."""
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from dashboard import resources
@@ -9,6 +11,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
 from db.queries import audit, cases
+from db.queries.audit import CHANGES, UNDER
 from db.queries.cases import Case
 from engine.heat import EVEN_IN_FRAME
 from engine.metrics.names import display_name
@@ -33,9 +36,22 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         for name in MEASURES
         if name in found
     ]
+    if CHANGES in found:
+        rows += _under_stress(dataset, view, found)
     if run is not None and rows:
         heads = [f"Audit run {run.id}", ">This case"]
         linked.table(heads, rows, key="audited", caption="Audit results of this case")
+
+
+def _under_stress(dataset: Dataset, view: filters.View, found: Mapping[str, float]) -> list[list[Cell | str]]:
+    """How many stresses change the call, and the probability under each of these, linked to other such cases."""
+    rows: list[list[Cell | str]] = [[display_name(CHANGES), f"{found[CHANGES]:.0f}"]]
+    for name, value in sorted(found.items()):
+        if name.startswith(UNDER):
+            stress = name.removeprefix(UNDER)
+            href = frame.here("cases", dataset, stress=stress, run=view.question.run_id)
+            rows.append([Cell(f"– {stress}", href), f"{wording.percent(value)} pneumonia"])
+    return rows
 
 
 def _with_uniform(share: float) -> str:

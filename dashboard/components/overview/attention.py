@@ -23,6 +23,8 @@ FAILURES = (("Missed pneumonia (FN)", "FN"), ("False positives (FP)", "FP"))
 RUNS = 3
 SIGNIFICANT = 0.05
 """Adjusted p-value below which a slice is listed."""
+UNSTABLE = 0.05
+"""Share of calls changed by a stress from which it is listed, if its interval lies above."""
 SMALL, MOST, FEWER = 20_000, 1000, 100
 """Images of a small dataset; counting limit for items without a tally in a small dataset, and in a larger one."""
 
@@ -93,6 +95,12 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
         href = frame.here("runs", dataset, run=probe.run_id)
         why = "AUC of a model that sees only this. A classifier could learn it instead of disease."
         yield [Cell(name, href, help=why), Cell(f"AUC {wording.measured('auc', probe.value)}", tone="strong")]
+    stress = audit.unstable(session, audited.id) if audited else None
+    if stress is not None and stress.low is not None and stress.low > UNSTABLE:
+        name = f"Calls that change when the image is {stress.slice}"
+        href = frame.here("cases", dataset, stress=stress.slice, run=view.run.id)
+        number = round((stress.value or 0.0) * (stress.n or 0))
+        yield [Cell(name, href), Cell(f"{number:,} of {stress.n:,}", tone="strong")]
     asked = replace(view.question, outcome="wrong", reported="no")
     found = len(case_order.listed(session, asked, limit=most + 1))
     href = frame.here("cases", dataset, outcome="wrong", reported="no", run=view.run.id)

@@ -27,6 +27,7 @@ ALL = "all"
 UNBLINDING = {
     **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
     **{"moved": "outcome", "flipped": "outcome", "slice_id": "slice", "reviewed": "reviews", "tag": "tag"},
+    "stressed": "stress test",
     "attributes": "attributes",
     "among": "hand",
 }

@@ -1,4 +1,4 @@
-"""Results of a run: classification metrics, retrieval precision, or an audit of heatmaps and shortcuts."""
+"""Results of a run: classification metrics, retrieval precision, or an audit."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dashboard.components import address, figures, filters, frame, panels, preva
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.classification import sides, subgroups
-from dashboard.components.runs import referral
+from dashboard.components.runs import referral, stress_tests
 from db.models import Dataset, Metric, Run
 from db.queries import columns, comparison, evaluation, runs
 from engine.metrics.bootstrap import Interval
@@ -175,7 +175,7 @@ def _precision(dataset: Dataset, metrics: Sequence[Metric]) -> None:
 
 
 def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
-    """Shortcut probes and faithfulness of the heatmaps."""
+    """Shortcut probes, stress tests and faithfulness of the heatmaps."""
     from engine.charts import audit as charts
     from engine.charts import tables
 
@@ -198,6 +198,7 @@ def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
             "classifier that ignores what a probe sees has 0. Severe disease can move both, so a high value is a "
             "reason to look, not a proof. Intervals are not adjusted for the number of probes."
         )
+    stress_tests.show(dataset, run, metrics)
     shown = {group: GROUPS[group] for group, table in curves.items() if not table.empty}
     if shown:
         first = next(iter(shown))

@@ -1,0 +1,76 @@
+"""How an audited classifier does on altered copies of the images."""
+
+from collections.abc import Mapping, Sequence
+
+import streamlit as st
+
+from dashboard import resources
+from dashboard.components import figures, frame, wording
+from dashboard.components.browser import linked
+from dashboard.components.browser.linked import Cell
+from db.models import Dataset, Metric, Run
+from db.queries import audit
+from engine.metrics.names import DIFFERENCE, NAMES, SUBGROUP_MEASURES
+from engine.metrics.robustness import UNALTERED
+
+
+def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
+    """A chart, and a row for each stress, most changed calls first, that links to the images whose call it changes;
+    nothing if the audit tested none. dataset: the run's."""
+    from engine.charts import audit as charts
+    from engine.charts import tables
+
+    table = tables.stresses(metrics)
+    changed = {metric.slice: metric for metric in metrics if metric.name == "stress_changed"}
+    if table.empty or not changed:
+        return
+    st.header("Stress tests")
+    figures.drawn(charts.stress_tests(table, synthetic=dataset.synthetic))
+    predicted = run.config.get("predict_run")
+    with resources.reading() as session:
+        last = audit.latest(session, predicted) if predicted else None
+    whose = predicted if last and last.id == run.id else None  # only the latest audit can be a filter
+    found = {(metric.name, metric.slice): metric for metric in metrics}
+    order = sorted(changed, key=lambda where: -(changed[where].value or 0.0))
+    what = (run.summary or {}).get("stresses") or {}
+    rows = [_row(dataset, whose, found, where, what.get(where, "")) for where in (UNALTERED, *order)]
+    heads = ["Images", *(f">{NAMES[name]}" for name in SUBGROUP_MEASURES), ">Calls changed"]
+    linked.table(heads, rows, key="stresses", caption="The classifier on altered images")
+    st.caption(
+        "The same classifier and threshold on copies of the images, each altered by a fixed amount; in brackets the "
+        "difference from the image itself with its 95 % interval over patients, not adjusted for the number of "
+        "stresses. A call that a mild alteration changes rests on little."
+    )
+
+
+def _row(
+    dataset: Dataset, whose: int | None, found: Mapping[tuple[str, str], Metric], where: str, what: str
+) -> list[Cell | str]:
+    """whose: the predict run for links. what: what the stress does."""
+    cells = [
+        _cell(found.get((f"stress_{name}", where)), found.get((f"stress_{name}{DIFFERENCE}", where)))
+        for name in SUBGROUP_MEASURES
+    ]
+    return [Cell(where.capitalize(), help=what), *cells, _changed(dataset, whose, found.get(("stress_changed", where)))]
+
+
+def _cell(metric: Metric | None, apart: Metric | None) -> Cell:
+    """The value, and in brackets the difference with its interval; strong if the interval excludes 0."""
+    if metric is None:
+        return Cell("")
+    value = wording.measured(metric.name, metric.value)
+    if apart is None:
+        return Cell(value, help=f"n = {wording.count(metric.n)}")
+    span = wording.interval(apart.name, apart.low, apart.high)
+    differs = apart.low is not None and apart.high is not None and (apart.low > 0 or apart.high < 0)
+    within = f"{wording.measured(apart.name, apart.value)}{f', {span}' if span else ''}"
+    return Cell(f"{value} ({within})", tone="strong" if differs else "", help=f"n = {wording.count(metric.n)}")
+
+
+def _changed(dataset: Dataset, whose: int | None, metric: Metric | None) -> Cell:
+    """How many calls change, as a link to their images."""
+    if metric is None:
+        return Cell("")
+    number = round((metric.value or 0.0) * (metric.n or 0))
+    href = frame.here("cases", dataset, stress=metric.slice, run=whose) if whose and number else None
+    return Cell(f"{number:,} of {metric.n:,} ({wording.percent(metric.value)})", href)
