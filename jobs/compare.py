@@ -125,7 +125,7 @@ def table(first: Run, second: Run, found: "Comparison", changed: list[dict[str, 
         "Decide by the AUC, which needs no threshold. The other metrics are exploratory, each classifier at its own "
         "threshold; their p-values are adjusted for multiple comparisons (Holm).",
         "",
-        f"DeLong's test of the AUCs: difference {auc.difference:+.4f} "
+        f"DeLong's test of the AUCs: difference {auc.difference:+z.4f} "
         f"({shown_range(auc.low, auc.high)}), p = {shown(auc.p, '.3g')}",
         f"McNemar's test of the predictions: only run {first.id} correct {verdicts.first_only}, only run {second.id} "
         f"correct {verdicts.second_only}, exact p = {verdicts.p_exact:.3g}",
@@ -149,7 +149,7 @@ def shown(value: float, form: str) -> str:
 
 def shown_range(low: float, high: float) -> str:
     """An interval of differences, "unknown" if an end is not finite."""
-    return f"{low:+.4f} to {high:+.4f}" if math.isfinite(low) and math.isfinite(high) else UNKNOWN
+    return f"{low:+z.4f} to {high:+z.4f}" if math.isfinite(low) and math.isfinite(high) else UNKNOWN
 
 
 if __name__ == "__main__":

@@ -45,7 +45,7 @@ def measured(name: str, value: float | None) -> str:
     if name.endswith(P_VALUE):
         return p_value(value).removeprefix("p ")
     if name.endswith(DIFFERENCE):
-        return f"{value:+.3f}" if is_score(name) else f"{100 * value:+.1f} points"
+        return f"{value:+z.3f}" if is_score(name) else f"{100 * value:+z.1f} points"
     return f"{value:.3f}" if is_score(name) else percent(value)
 
 
@@ -59,7 +59,7 @@ def interval(name: str, low: float | None, high: float | None) -> str:
     if low is None or high is None or not (known(low) and known(high)):
         return ""
     if name.endswith(DIFFERENCE):
-        return " to ".join(f"{end:+.3f}" if is_score(name) else f"{100 * end:+.1f}" for end in (low, high))
+        return " to ".join(f"{end:+z.3f}" if is_score(name) else f"{100 * end:+z.1f}" for end in (low, high))
     return f"{low:.3f} to {high:.3f}" if is_score(name) else f"{100 * low:.1f} to {100 * high:.1f} %"
 
 

@@ -223,7 +223,7 @@ def _stresses(values: Values) -> str:
         cells = [where]
         for name in ("auc", "recall", "specificity"):
             found, apart = (values.get((f"stress_{name}{suffix}", where)) for suffix in ("", DIFFERENCE))
-            cells += [*_cells(found)[:2], "" if apart is None else f"{apart.value:+.3f} {_between(apart)}".strip()]
+            cells += [*_cells(found)[:2], "" if apart is None else f"{apart.value:+z.3f} {_between(apart)}".strip()]
         rows.append((*cells, *_cells(changed.get(where))))
     measured = [head for name in ("AUC", "recall", "specificity") for head in (name, "95 % interval", "difference")]
     heads = ("images", *measured, "calls changed", "95 % interval", "n")
@@ -231,7 +231,7 @@ def _stresses(values: Values) -> str:
 
 
 def _between(found: Interval) -> str:
-    return f"({found.low:+.3f} to {found.high:+.3f})" if math.isfinite(found.low) else ""
+    return f"({found.low:+z.3f} to {found.high:+z.3f})" if math.isfinite(found.low) else ""
 
 
 def _neighbours(values: Values) -> str:

@@ -32,7 +32,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         wrong = f"{part.failures:,} of {part.images:,} misclassified ({wording.percent(part.rate)})"
         rows.append([Cell(f"Slice {part.name}", href), Cell(wrong, help=part.description)])
     rows += [
-        [display_name(name), f"{found[name]:+.3f}" if wording.is_score(name) else _with_uniform(found[name])]
+        [display_name(name), f"{found[name]:+z.3f}" if wording.is_score(name) else _with_uniform(found[name])]
         for name in MEASURES
         if name in found
     ]

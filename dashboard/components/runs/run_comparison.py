@@ -218,8 +218,8 @@ def _apart(name: str, difference: float | None) -> Cell:
 def _change(name: str, difference: float) -> str:
     """A difference without its unit; proportions in percentage points."""
     if wording.is_score(name):
-        return f"{difference:+.3f}"
-    return f"{difference:+,.0f}" if name.startswith("confusion") else f"{100 * difference:+.1f}"
+        return f"{difference:+z.3f}"
+    return f"{difference:+z,.0f}" if name.startswith("confusion") else f"{100 * difference:+z.1f}"
 
 
 def _changed(dataset: Dataset, rows: Sequence[PairedImage], first: Run, second: Run) -> None:

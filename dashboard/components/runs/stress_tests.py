@@ -24,7 +24,6 @@ def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
     changed = {metric.slice: metric for metric in metrics if metric.name == "stress_changed"}
     if table.empty or not changed:
         return
-    st.header("Stress tests")
     figures.drawn(charts.stress_tests(table, synthetic=dataset.synthetic))
     predicted = run.config.get("predict_run")
     with resources.reading() as session:
@@ -34,12 +33,12 @@ def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
     order = sorted(changed, key=lambda where: -(changed[where].value or 0.0))
     what = (run.summary or {}).get("stresses") or {}
     rows = [_row(dataset, whose, found, where, what.get(where, "")) for where in (UNALTERED, *order)]
-    heads = ["Images", *(f">{NAMES[name]}" for name in SUBGROUP_MEASURES), ">Calls changed"]
+    heads = ["Images", "Alteration", *(f">{NAMES[name]}" for name in SUBGROUP_MEASURES), ">Calls changed"]
     linked.table(heads, rows, key="stresses", caption="The classifier on altered images")
     st.caption(
-        "The same classifier and threshold on copies of the images, each altered by a fixed amount; in brackets the "
-        "difference from the image itself with its 95 % interval over patients, not adjusted for the number of "
-        "stresses. A call that a mild alteration changes rests on little."
+        "The same classifier and threshold on copies of the images. In brackets the 95 % interval of the difference "
+        "from the unaltered images, of recall and specificity in percentage points, over patients and not adjusted for "
+        "the number of stresses; bold if it excludes 0. Calls changed link to their images."
     )
 
 
@@ -51,11 +50,16 @@ def _row(
         _cell(found.get((f"stress_{name}", where)), found.get((f"stress_{name}{DIFFERENCE}", where)))
         for name in SUBGROUP_MEASURES
     ]
-    return [Cell(where.capitalize(), help=what), *cells, _changed(dataset, whose, found.get(("stress_changed", where)))]
+    return [
+        where.capitalize(),
+        Cell(what, tone="muted"),
+        *cells,
+        _changed(dataset, whose, found.get(("stress_changed", where))),
+    ]
 
 
 def _cell(metric: Metric | None, apart: Metric | None) -> Cell:
-    """The value, and in brackets the difference with its interval; strong if the interval excludes 0."""
+    """The value, and in brackets the interval of the difference; strong if that excludes 0."""
     if metric is None:
         return Cell("")
     value = wording.measured(metric.name, metric.value)
@@ -63,8 +67,8 @@ def _cell(metric: Metric | None, apart: Metric | None) -> Cell:
         return Cell(value, help=f"n = {wording.count(metric.n)}")
     span = wording.interval(apart.name, apart.low, apart.high)
     differs = apart.low is not None and apart.high is not None and (apart.low > 0 or apart.high < 0)
-    within = f"{wording.measured(apart.name, apart.value)}{f', {span}' if span else ''}"
-    return Cell(f"{value} ({within})", tone="strong" if differs else "", help=f"n = {wording.count(metric.n)}")
+    told = f"{wording.measured(apart.name, apart.value)}, n = {wording.count(metric.n)}"
+    return Cell(f"{value} ({span})" if span else value, tone="strong" if differs else "", help=told)
 
 
 def _changed(dataset: Dataset, whose: int | None, metric: Metric | None) -> Cell:
