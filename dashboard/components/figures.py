@@ -61,7 +61,13 @@ def retrieval(metrics: Sequence[Metric], *, original: bool) -> None:
     if original:
         rows.append(["original tool", *(of_original(name) for name in shown)])
     heads = [f">{RETRIEVAL[name]}" for name in shown]
-    linked.table(["Retrieval by embedder", *heads], rows, key="retrieval", caption="Retrieval precision by embedder")
+    linked.table(
+        ["Retrieval by embedder", *heads],
+        rows,
+        key="retrieval",
+        caption="Retrieval precision by embedder",
+        sortable=True,
+    )
 
 
 def reports(metrics: Sequence[Metric], known: Mapping[str, tuple[Cell, str]]) -> bool:

@@ -61,6 +61,9 @@ TERMS = {
     "pixels are deleted in random order: area between the two curves, above 0 if the heatmap is faithful.",
     "Insertion gain": "The same when pixels are inserted into a blurred copy of the image: above 0 if the heatmap is "
     "faithful.",
+    "Calls changed": "Images called differently, at the run's threshold, when they are altered.",
+    "Stresses that change the call": "How many of the audit's alterations of the image, such as blur, noise or a "
+    "rotation, change its call at the run's threshold.",
     "Heat by zone": "Share of the heatmap (Grad-CAM) in each sixth of the image. The zones are halves and thirds of "
     "the image, not lung outlines, so mediastinum and background count. A uniform heatmap has 16.7 % in each.",
 }

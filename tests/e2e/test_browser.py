@@ -316,6 +316,41 @@ def test_on_a_phone_the_legend_of_a_curve_is_whole(visit: Visit) -> None:
 
 
 @pytest.fixture
+def embedders(folder: Path) -> Iterator[list[str]]:
+    """Rows of the retrieval table, in its own order: P@10 of two more embedders is known, P@1 is not."""
+    engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")
+    with database.transaction(engine) as db:
+        run = db.scalars(select(Run.id).where(Run.kind == "evaluate")).one()
+        measured = {"clip": 0.87, "resnet50": 0.9}
+        db.add_all(Metric(run_id=run, split="test", slice=s, name="p_at_10", value=v) for s, v in measured.items())
+    yield ["clip", "imagenet-lite0", "resnet50"]
+    with database.transaction(engine) as db:
+        db.execute(delete(Metric).where(Metric.slice.in_(measured)))
+    engine.dispose()
+
+
+def test_a_table_is_sorted_by_the_column_that_is_clicked(visit: Visit, embedders: list[str]) -> None:
+    clip, lite0, resnet50 = embedders
+    visit.open("/")
+    table = visit.page.get_by_role("table", name="Retrieval precision by embedder")
+    names, by_ten = table.locator("tbody th"), table.get_by_role("button", name="Sort by P@10", exact=True)
+    expect(names).to_have_text(embedders)
+    by_ten.click()
+    expect(names).to_have_text([resnet50, clip, lite0])
+    expect(table.locator("[aria-sort=descending]")).to_contain_text("P@10")
+    by_ten.press("Enter")
+    expect(names).to_have_text([lite0, clip, resnet50])
+    by_ten.click()
+    expect(names).to_have_text(embedders)
+    by_one = table.get_by_role("button", name="Sort by P@1", exact=True)
+    for _ in range(2):
+        by_one.click()
+        expect(names).to_have_text([lite0, clip, resnet50])  # what is unknown stays last
+    table.get_by_role("button", name="Sort by Retrieval by embedder").click()
+    expect(names).to_have_text([resnet50, lite0, clip])
+
+
+@pytest.fixture
 def much_measured(folder: Path, address: str) -> Iterator[None]:
     """All metrics that tables have columns for, with intervals, and two predictions of each test image."""
     engine = database.connect(f"sqlite:///{folder / 'pneumoscope.db'}")

@@ -174,10 +174,46 @@ function follow(steps, event) {
   if (at >= 0) navigate(new URL(steps[at].href, location.href).href);
 }
 
-function table(data, box) {
-  const heads = data.columns.map((column) => {
+const ARROWS = { descending: "▼", ascending: "▲", none: "↕" };
+const AFTER = { none: "descending", descending: "ascending", ascending: "none" };
+const words = new Intl.Collator(undefined, { numeric: true });
+
+// The first number of a text such as "1,234 of 5,000" or "97.4 % (95.7 to 98.9 %)", NaN if there is none.
+function leading(text) {
+  return Number.parseFloat(/[-+]?[\d,]*\.?\d+(e[-+]?\d+)?/.exec(text)?.[0].replaceAll(",", "") ?? "");
+}
+
+// The rows' places sorted by a column: numbers in right-aligned columns, else words; unknown values stay last.
+function ordered(data, { column, order }) {
+  const places = data.rows.map((_, place) => place);
+  if (order === "none") return places;
+  const numeric = data.columns[column].align === "right";
+  const values = data.rows.map((row) => (numeric ? leading(row[column].text) : row[column].text));
+  const compared = (one, other) => (numeric ? values[one] - values[other] : words.compare(values[one], values[other]));
+  const known = places.filter((place) => !Number.isNaN(values[place]) && values[place] !== "");
+  known.sort((one, other) => (order === "ascending" ? compared(one, other) : compared(other, one)));
+  return [...known, ...places.filter((place) => !known.includes(place))];
+}
+
+// A button next to a column's heading that sorts by it: largest first, then smallest first, then as given.
+function sorter(text, column, sorted, apply) {
+  const made = element("button", "sort");
+  made.type = "button";
+  made.setAttribute("aria-label", `Sort by ${text}`);
+  made.addEventListener("click", () => {
+    Object.assign(sorted, { column, order: AFTER[sorted.column === column ? sorted.order : "none"] });
+    apply();
+  });
+  return made;
+}
+
+function table(data, box, sorted) {
+  const heads = data.columns.map((column, at) => {
     if (!column.text) return element("td");
-    const made = element("th", column.align || "left", [term(column.text, column.meaning)]);
+    const text = term(column.text, column.meaning);
+    const button = sorted && sorter(column.text, at, sorted, () => apply());
+    const together = column.text.includes(" ") ? "" : "whole"; // the button stays beside a single word
+    const made = element("th", column.align || "left", [button ? element("span", together, [text, " ", button]) : text]);
     made.scope = "col";
     return made;
   });
@@ -186,18 +222,28 @@ function table(data, box) {
     const cells = row.map((content, at) => cell(content, data.columns[at], at === 0));
     return element("tr", "", box ? [element("td", "", [box(place)]), ...cells] : cells);
   });
+  const body = element("tbody", "", rows);
   const made = element("table", "", [
     element("caption", "", [data.caption]),
     element("thead", "", [element("tr", "", heads)]),
-    element("tbody", "", rows),
+    body,
   ]);
+  const apply = () => {
+    body.append(...ordered(data, sorted).map((place) => rows[place]));
+    heads.forEach((head, at) => {
+      const order = sorted.column === at ? sorted.order : "none";
+      head.querySelector(".sort")?.replaceChildren(ARROWS[order]);
+      order === "none" ? head.removeAttribute("aria-sort") : head.setAttribute("aria-sort", order);
+    });
+  };
+  if (sorted) apply();
   return element("div", "wide", [made]); // scrolls horizontally in a narrow window
 }
 
-function draw(data, box) {
+function draw(data, box, sorted) {
   if (data.steps) return element("ul", data.left ? "row left" : "row", data.steps.map(step));
   if (data.tiles) return element("ul", "tiles", data.tiles.map(tile));
-  if (!data.cards) return table(data, box);
+  if (!data.cards) return table(data, box, sorted);
   const drawn = data.cards.map(card);
   if (box) drawn.forEach((one, place) => one.prepend(box(place)));
   return element("ul", "cards", drawn);
@@ -222,10 +268,21 @@ function selection(data, parentElement, setStateValue) {
   return (place) => pick(data.select.ids.map((id) => ({ id })), place, known.picked, send);
 }
 
+const orders = new WeakMap(); // the column by which a table is sorted, kept when the page is drawn again
+
+function order(data, parentElement) {
+  const kept = orders.get(parentElement);
+  if (kept?.columns === data.columns.length) return kept;
+  const made = { column: -1, order: "none", columns: data.columns.length };
+  orders.set(parentElement, made);
+  return made;
+}
+
 const listening = new WeakMap(); // Streamlit redraws in the same element without cleaning up
 
 export default function ({ data, parentElement, setStateValue }) {
-  const drawn = draw(data, data.select ? selection(data, parentElement, setStateValue) : null);
+  const box = data.select ? selection(data, parentElement, setStateValue) : null;
+  const drawn = draw(data, box, data.sortable ? order(data, parentElement) : null);
   drawn.classList.add("linked");
   if (data.cards) drawn.style.setProperty("--card", `${data.width}px`);
   parentElement.querySelector(".linked")?.remove();

@@ -79,8 +79,13 @@ def table(
     key: str,
     caption: str,
     picking: Picking | None = None,
+    sortable: bool = False,
 ) -> None:
-    """Draw a table; columns whose name starts with ">" are right-aligned. The caption is for screen readers."""
+    """Draw a table; columns whose name starts with ">" are right-aligned. The caption is for screen readers.
+
+    sortable: whether the reader can sort by each column: by the first number of right-aligned texts, else by words. For
+    tables that show all of their rows; of two rows there is nothing to sort.
+    """
     heads = [
         {
             "text": name.lstrip(">"),
@@ -90,7 +95,7 @@ def table(
         for name in columns
     ]
     cells = [[asdict(_explained(cell, first=not at)) for at, cell in enumerate(row)] for row in rows]
-    _mount(key, {"columns": heads, "rows": cells, "caption": caption}, picking)
+    _mount(key, {"columns": heads, "rows": cells, "caption": caption, "sortable": sortable and len(rows) > 2}, picking)
 
 
 def _explained(cell: Cell | str, *, first: bool) -> Cell:

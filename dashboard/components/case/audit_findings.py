@@ -82,7 +82,7 @@ def slices(dataset: Dataset, run: Run) -> None:
         counts: list[Cell | str] = [f"{part.images:,}", f"{part.failures:,}", Cell(f"{share} ({span})", tone="strong")]
         rows.append([Cell(part.name, href), part.description, *counts, f"{part.p_value:.2g}"])
     heads = ["Slice", "Characteristics", ">Images", ">Errors", ">Error rate (95 %)", ">p"]
-    linked.table(heads, rows, key="slices", caption="Audit slices")
+    linked.table(heads, rows, key="slices", caption="Audit slices", sortable=True)
 
 
 def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:

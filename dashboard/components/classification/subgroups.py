@@ -29,7 +29,9 @@ def show(dataset: Dataset, side: sides.Side | None, *, basis: str = "") -> None:
             row += [*_value(dataset, side, name, where), _difference(side, name, where)]
         rows.append(row)
     heads = [head for name in shown for head in (f">{NAMES[name]}", ">n", ">Difference")]
-    linked.table(["Subgroup", *heads], rows, key="subgroups", caption="Classification metrics by subgroup")
+    linked.table(
+        ["Subgroup", *heads], rows, key="subgroups", caption="Classification metrics by subgroup", sortable=True
+    )
     st.caption(
         f"{side.head}{basis}. Each difference compares a subgroup with all other images for which the attribute is "
         "known; of two subgroups, only the first shows it. p: p-value for no difference, adjusted for multiple "

@@ -97,7 +97,8 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
         yield [Cell(name, href, help=why), Cell(f"AUC {wording.measured('auc', probe.value)}", tone="strong")]
     stress = audit.unstable(session, audited.id) if audited else None
     if stress is not None and stress.low is not None and stress.low > UNSTABLE:
-        name = f"Calls that change when the image is {stress.slice}"
+        what = ((audited.summary if audited else None) or {}).get("stresses", {}).get(stress.slice)
+        name = f"Calls that change when the image is {stress.slice}{f' ({what})' if what else ''}"
         href = frame.here("cases", dataset, stress=stress.slice, run=view.run.id)
         number = round((stress.value or 0.0) * (stress.n or 0))
         yield [Cell(name, href), Cell(f"{number:,} of {stress.n:,}", tone="strong")]

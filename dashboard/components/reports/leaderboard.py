@@ -44,7 +44,7 @@ def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evalu
         cells = [_cell(values.get((where, name)), name, one.means.get(name)) for name in SHOWN]
         rows.append([*named[where], *cells])
     heads = ["Model / strategy", ">Reports", *(f">{head}" for head in SHOWN.values())]
-    linked.table(heads, rows, key="standings", caption="Mean scores, with 95 % intervals over patients")
+    linked.table(heads, rows, key="standings", caption="Mean scores, with 95 % intervals over patients", sortable=True)
     st.caption(MEANING)
     if evaluated and values:
         source = f"Values are from evaluation run {evaluated[0].id} and cover the reports that it measured; "

@@ -34,7 +34,7 @@ def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
     what = (run.summary or {}).get("stresses") or {}
     rows = [_row(dataset, whose, found, where, what.get(where, "")) for where in (UNALTERED, *order)]
     heads = ["Images", "Alteration", *(f">{NAMES[name]}" for name in SUBGROUP_MEASURES), ">Calls changed"]
-    linked.table(heads, rows, key="stresses", caption="The classifier on altered images")
+    linked.table(heads, rows, key="stresses", caption="The classifier on altered images", sortable=True)
     st.caption(
         "The same classifier and threshold on copies of the images. In brackets the 95 % interval of the difference "
         "from the unaltered images, of recall and specificity in percentage points, over patients and not adjusted for "
