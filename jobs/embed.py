@@ -1,8 +1,9 @@
 """python -m jobs embed [--embedder NAME] [--train-run N]: embed every image as a vector and index the vectors.
 
 Embedders: imagenet-lite0, resnet50, classifier or classifier:RUN, aligned (the classifier's features, also searchable
-by text), clip, biomedclip, and open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/NAME. Only images without a
-vector are embedded; --again embeds all of them, even if the job is already done.
+by text), multiview (the classifier's features, those of its training images averaged over augmented copies), clip,
+biomedclip, and open_clip:ARCHITECTURE/PRETRAINED or open_clip:hf-hub:ORG/NAME. Only images without a vector are
+embedded; --again embeds all of them, even if the job is already done.
 """
 
 import hashlib

@@ -21,3 +21,8 @@ def unseen(*train_runs: int | None) -> ColumnElement[bool]:
 def unseen_of(session: Session, dataset_id: int, train_run: int) -> set[int]:
     """The ids of the dataset's images that are `unseen` by the train run."""
     return set(session.scalars(select(Image.id).where(Image.dataset_id == dataset_id, unseen(train_run))))
+
+
+def trained_on(session: Session, train_run: int) -> set[str]:
+    """The sha256 of every image that the train run was trained on."""
+    return set(session.scalars(select(TrainedOn.image_sha256).where(TrainedOn.run_id == train_run)))

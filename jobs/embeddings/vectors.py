@@ -1,6 +1,6 @@
 """Obtains each image's vector from an earlier index, an `aligned` index or the embedder, and centres the vectors."""
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ import numpy as np
 
 from db import session, writes
 from db.models import Dataset, Image
-from db.queries import evaluation
+from db.queries import evaluation, leakage
 from engine.digests import json_sha256
 from engine.files import kept_array, save_array
 from engine.retrieval.embedders import spec
@@ -80,6 +80,9 @@ def embedded(
     """The images' vectors, float32 (n, d), computed in shards that a resumed run reuses."""
     from engine.images import Ingested
 
+    train_run = run.config.get("train_run")
+    with session.reading(run.context.engine) as db:
+        learnt = leakage.trained_on(db, train_run) if train_run is not None else set()
     parts = [np.empty((0, embedder.dimension), np.float32)]
     with run.progress("embedding images", len(images)) as advance:
         for start in range(0, len(images), SHARD):
@@ -88,7 +91,7 @@ def embedded(
             path = run.folder / SHARDS / f"{json_sha256([image.sha256 for image in part])[:16]}.npy"
             vectors = kept_array(path, len(files), embedder.dimension)
             if vectors is None or not np.isfinite(vectors).all():
-                vectors = embed_files(embedder, files, batch_size=batch_size, advance=advance)
+                vectors = embed_files(embedder, files, learnt, batch_size=batch_size, advance=advance)
                 save_array(path, vectors)
             else:
                 advance(len(files))
@@ -96,13 +99,25 @@ def embedded(
     return np.concatenate(parts)
 
 
-def embed_files(embedder: "Embedder", files: "Sequence[Ingested]", *, batch_size: int, advance: Advance) -> "Vectors":
-    """The files' vectors, float32 (n, d), reading `batch_size` of them at once. Raises InputError naming a bad file."""
+def embed_files(
+    embedder: "Embedder", files: "Sequence[Ingested]", learnt: Set[str], *, batch_size: int, advance: Advance
+) -> "Vectors":
+    """The files' vectors, float32 (n, d), reading `batch_size` of them at once. learnt: sha256 of the images that the
+    embedder's classifier was trained on. Raises InputError naming a bad file."""
     from engine.images import read_fitted
+    from engine.retrieval.embedders.multiview import MultiviewEmbedder
 
     made = []
     for batch in writes.batches(files, batch_size):
-        made.append(embedder.embed_images(read_fitted(batch, embedder.fit)))
+        pixels = read_fitted(batch, embedder.fit)
+        if isinstance(embedder, MultiviewEmbedder):
+            known = np.array([file.sha256 in learnt for file in batch])
+            vectors = np.empty((len(batch), embedder.dimension), np.float32)
+            vectors[~known] = embedder.embed_images(pixels[~known])
+            vectors[known] = embedder.embed_training(pixels[known], [f.sha256 for f in batch if f.sha256 in learnt])
+        else:
+            vectors = embedder.embed_images(pixels)
+        made.append(vectors)
         advance(len(batch))
     return np.concatenate(made)
 

@@ -21,10 +21,13 @@ from safetensors.torch import save_file
 from tiny_models import TINY, cached, tiny_biomedclip, tiny_clip
 
 from engine import weights
+from engine.classification.variations import STRONG, varied_view
+from engine.classification.views import seeds
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.retrieval import embedders
 from engine.retrieval.embedders import features, load_embedder
+from engine.retrieval.embedders.multiview import COPIES, MultiviewEmbedder
 from engine.retrieval.embedders.protocol import sized
 
 
@@ -457,6 +460,26 @@ def test_classifier_features_come_from_the_checkpoint(
         load_embedder("classifier")
 
 
+def test_a_training_image_is_the_mean_of_its_views_whatever_else_is_embedded_with_it(
+    revision: str, tmp_path: Path, pictures: NDArray[np.uint8]
+) -> None:
+    embedder = load_embedder("multiview", checkpoint=tmp_path / "checkpoint")
+    plain = load_embedder("classifier", checkpoint=tmp_path / "checkpoint")
+    assert isinstance(embedder, MultiviewEmbedder) and embedder.revision != plain.revision
+    given, names = sized(pictures[:4], 224), ["a" * 64, "b" * 64, "c" * 64, "a" * 64]
+    np.testing.assert_allclose(embedder.embed_images(given), plain.embed_images(given), atol=1e-5)
+    made = embedder.embed_training(given, names)
+    np.testing.assert_allclose(np.linalg.norm(made, axis=1), 1, atol=1e-5)
+    np.testing.assert_allclose(embedder.embed_training(given[2:3], names[2:3]), made[2:3], atol=1e-5)
+    copies = [
+        varied_view(given, seeds=seeds(names, view=number, seed=0), variation=STRONG) for number in range(1, COPIES + 1)
+    ]
+    mean = np.mean([plain.embed_images(views) for views in (given, *copies)], axis=0)
+    np.testing.assert_allclose(made, mean / np.linalg.norm(mean, axis=1, keepdims=True), atol=1e-5)
+    assert np.abs(made - plain.embed_images(given)).max() > 1e-3
+    assert embedder.embed_training(given[:0], []).shape == (0, embedder.dimension)
+
+
 @pytest.mark.parametrize("name", ["imagenet-lite0", "resnet50", "classifier", "aligned"])
 def test_on_a_card_convolutions_run_in_fewer_bits_and_what_is_pooled_in_float32(
     name: str, revision: str, tmp_path: Path, pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
@@ -532,7 +555,8 @@ def test_words_alone_load_no_classifier(
 
 def test_unknown_names_and_wrong_pixels_are_named() -> None:
     with pytest.raises(
-        InputError, match="embedder 'clop' is unknown; known: imagenet-lite0, resnet50, classifier, aligned, clip"
+        InputError,
+        match="embedder 'clop' is unknown; known: imagenet-lite0, resnet50, classifier, aligned, multiview, clip",
     ):
         load_embedder("clop")
     for wrong in (np.zeros((2, 32, 32)), np.zeros((32, 32), np.uint8)):

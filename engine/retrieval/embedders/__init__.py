@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from engine.errors import InputError
-from engine.retrieval.embedders import aligned, contrastive, features
+from engine.retrieval.embedders import aligned, contrastive, features, multiview
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, unit
 
 __all__ = ["REGISTRY", "Embedder", "EmbedderSpec", "load_embedder", "reads_text", "spec", "train_run_named", "unit"]
@@ -28,6 +28,11 @@ REGISTRY = {
             *("aligned", aligned.aligned, True, None, "the train run's checkpoint, all-MiniLM-L6-v2", "Apache-2.0"),
             own_weights=TRAINED,
             mapped=True,
+            learnt=True,
+        ),
+        EmbedderSpec(
+            *("multiview", multiview.multiview, False, None, "the train run's checkpoint", "as its backbone's"),
+            own_weights=TRAINED,
             learnt=True,
         ),
         EmbedderSpec("clip", contrastive.published_clip, True, 512, "ViT-B/32, OpenAI", "MIT"),

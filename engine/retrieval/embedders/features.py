@@ -55,15 +55,17 @@ class ClassifierEmbedder(FeatureEmbedder):
 
     def __init__(self, name: str, classifier: "AnyClassifier") -> None:
         shape = classifier.feature_dim, classifier.input_size
-        super().__init__(name, classifier.revision, *shape, self._run)
+        super().__init__(name, classifier.revision, *shape, pooled(classifier))
         self.classifier = classifier
-
-    def _run(self, pixels: Pixels) -> NDArray[Any]:
-        return self.classifier.run(pixels, autocast=reduced(self.classifier.device)).features
 
     def of(self, inference: "Inference") -> Vectors:
         """The vectors, float32 (n, dimension), from the classifier's results for n images."""
         return unit(inference.features)
+
+
+def pooled(classifier: "AnyClassifier") -> Features:
+    """The classifier's penultimate features as a function of pixels."""
+    return lambda pixels: classifier.run(pixels, autocast=reduced(classifier.device)).features
 
 
 def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from tiny_models import tiny_clip
 
 from db import session
-from db.models import Dataset, Image, Run, VectorIndex
+from db.models import Dataset, Image, Run, TrainedOn, VectorIndex
 from db.queries import runs
 from engine.classification.inference import Inference
 from engine.images import resize
@@ -25,7 +25,9 @@ from engine.retrieval import alignment, embedders
 from engine.retrieval.embedders import EmbedderSpec, Sources
 from engine.retrieval.embedders.aligned import AlignedEmbedder
 from engine.retrieval.embedders.features import ClassifierEmbedder, FeatureEmbedder
+from engine.retrieval.embedders.multiview import MultiviewEmbedder
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
+from engine.retrieval.vector_index import uncentred
 from jobs import embed, evaluate, ingest, search
 from jobs.command import Context
 from jobs.embeddings import vectors
@@ -213,9 +215,9 @@ def test_only_new_pictures_are_embedded_and_those_that_are_gone_disappear(
     seen: list[int] = []
     real = vectors.embed_files
 
-    def counted(embedder: Any, paths: Any, **rest: Any) -> Any:
+    def counted(embedder: Any, paths: Any, learnt: Any, **rest: Any) -> Any:
         seen.append(len(paths))
-        return real(embedder, paths, **rest)
+        return real(embedder, paths, learnt, **rest)
 
     monkeypatch.setattr(vectors, "embed_files", counted)
     first = built(context, options)
@@ -504,3 +506,39 @@ def test_a_classifier_takes_its_vectors_from_aligned_and_embeds_what_that_lacks(
     read.revision = "3" * 64
     assert embed.main(["--embedder", "classifier", *options]) == 0
     assert f"embedded {COUNT + 1} images" in capsys.readouterr().out
+
+
+def test_images_that_the_classifier_was_trained_on_are_seen_in_several_views_and_no_others(
+    options: list[str], context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = MultiviewEmbedder("multiview", Reads())
+    own = dataclasses.replace(embedders.REGISTRY["multiview"], load=lambda _wanted, _sources: read)
+    monkeypatch.setitem(embedders.REGISTRY, "multiview", own)
+    monkeypatch.setattr(vectors, "SHARD", 4)
+    with session.transaction(context.engine) as db:
+        images = {image.id: image for image in db.scalars(select(Image))}
+    with ActiveRun.claim(context, kind="train", config={}, dataset_id=images[1].dataset_id) as run:
+        (run.folder / "checkpoint").mkdir()
+        run.artifact("checkpoint", run.folder / "checkpoint")
+        learnt = {image.sha256 for image in images.values() if image.split == "train"}
+        with session.transaction(context.engine) as db:
+            db.add_all(TrainedOn(run_id=run.id, image_sha256=sha256) for sha256 in learnt)
+    assert 0 < len(learnt) < COUNT
+    assert embed.main(["--embedder", "multiview", "--batch-size", "3", *options]) == 0
+    index = opened(context)
+    raw = uncentred(index.vectors, index.centre)
+    for number, vector in zip(index.ids, raw, strict=True):
+        image = images[int(number)]
+        plain = resize(np.asarray(Picture.open(folder / image.path)), 24)[None]
+        expected = read.embed_images(plain)
+        if image.sha256 in learnt:
+            expected = read.embed_training(plain, [image.sha256])
+            assert np.abs(expected - read.embed_images(plain)).max() > 1e-3
+        np.testing.assert_allclose(vector, expected[0], atol=1e-5)
+    another(folder, options)
+    assert embed.main(["--embedder", "multiview", *options]) == 0
+    later = opened(context)
+    with session.transaction(context.engine) as db:
+        assert (db.get_one(Run, newest_index(context).run_id).summary or {})["embedded"] == 1
+    shared = later.rows(index.ids)
+    np.testing.assert_allclose(uncentred(later.vectors[shared], later.centre), raw, atol=1e-5)
