@@ -161,9 +161,9 @@ def natural(value: str) -> int:
 
 def positive(value: str) -> int:
     """An argparse type: a whole number from 1 to 2^31 - 1."""
-    number = natural(value)
-    if number == 0:
-        raise argparse.ArgumentTypeError(f"{value} is less than 1")
+    number = whole(value)
+    if not 0 < number < 2**31:
+        raise argparse.ArgumentTypeError(f"{value} is not between 1 and {2**31 - 1}")
     return number
 
 

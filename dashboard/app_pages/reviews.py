@@ -18,6 +18,8 @@ if way == "list":
 
 with st.sidebar:
     question = blind_queue.queue(dataset, view)
+if ignored := filters.not_applied(view, but="split"):  # a queue has a value of its own for all splits
+    st.caption(ignored)
 if way == "agreement":
     agreement.show(dataset, question, view)
 else:

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import resources
 from dashboard.components import address, wording
-from db.models import Dataset, ErrorSlice, Run
+from db.models import Dataset, ErrorSlice, Metric, Run
 from db.queries import attributes, audit, cases, datasets, reviews, runs
 from db.queries.cases import Question
 
@@ -104,7 +104,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         reviewed=_named("reviewed", REVIEWED),
         tag=address.get("tag"),
         slice_id=part.id if part else None,
-        stressed=next((one for one in stressed if one[1] == address.get("stress")), None),
+        stressed=(stressed[stress].run_id, stress) if (stress := address.get("stress")) in stressed else None,
         twin=(compared.id, address.get("twins") == "apart") if compared else None,
         sort=_named("sort", SORTS) or ("wrong" if seen else "file"),
     )
@@ -131,7 +131,7 @@ def threshold_of(run: Run | None) -> float | None:
 
 def ignoring_predictions(question: Question) -> Question:
     """The same query without the filters on predictions."""
-    return replace(question, outcome=None, moved=False, flipped=None, low=0.0, high=1.0)
+    return replace(question, outcome=None, moved=False, flipped=None, stressed=None, low=0.0, high=1.0)
 
 
 def held_out(found: View) -> dict[str, object]:
@@ -152,10 +152,10 @@ def _slices(session: Session, run: Run | None) -> Sequence[ErrorSlice]:
     return audit.slices(session, audited.id) if audited else []
 
 
-def _stressed(session: Session, run: Run | None) -> dict[tuple[int, str], int]:
-    """The run's latest audit and each stress that changed calls -> the number of these, most first."""
+def _stressed(session: Session, run: Run | None) -> dict[str, Metric]:
+    """Each stress that the run's latest audit tested -> the share of calls that it changes, most first."""
     audited = audit.latest(session, run.id) if run else None
-    return {(audited.id, name): count for name, count in audit.stressed(session, audited.id).items()} if audited else {}
+    return {metric.slice: metric for metric in audit.stresses(session, audited.id)} if audited else {}
 
 
 def parameters(**others: object) -> dict[str, object]:
@@ -207,7 +207,7 @@ def _more_filters(dataset: Dataset, found: View) -> None:
         shown = {str(one.id): f"{one.name}, error rate {wording.percent(one.rate)}" for one in slices}
         address.choice("Audit slice", shown, name="slice", menu=True)
     if stressed:
-        shown = {name: f"{name}, {wording.count(count, 'call')}" for (_, name), count in stressed.items()}
+        shown = {name: f"{name}, {wording.percent(metric.value)} of calls" for name, metric in stressed.items()}
         address.choice("Call changes under stress", shown, name="stress", menu=True)
     if compared is not None:
         address.choice("Near-duplicates", TWINS, name="twins")
@@ -288,9 +288,32 @@ def described(found: View) -> str:
     at = wording.percent(found.question.threshold).replace(" ", wording.UNBROKEN)
     source = f"{kind} of run {found.run.id}, threshold {at}."
     differing = f" Only cases that run {found.against.id} calls differently." if found.against else ""
-    stress = f" Only cases whose call changes when {found.question.stressed[1]}." if found.question.stressed else ""
+    stressed, own = found.question.stressed, own_threshold(found.question)
+    stress = f" Only cases whose call{own} changes when the image is {stressed[1]}." if stressed else ""
     described_slice = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
-    return f"{source}{differing}{stress}{described_slice}"
+    return f"{source}{differing}{stress}{described_slice} {not_applied(found)}".strip()
+
+
+def own_threshold(question: Question) -> str:
+    """ " at the run's own threshold of 50.0 %" where the question is at another one, else empty: what an audit found is
+    at the run's own."""
+    if question.own_threshold is None or question.threshold == question.own_threshold:
+        return ""
+    return f" at the run's own threshold of {wording.percent(question.own_threshold).replace(' ', wording.UNBROKEN)}"
+
+
+def not_applied(found: View, *, but: str = "") -> str:
+    """A sentence naming the filters in the URL that do not apply, as their value is unknown or of another run's audit;
+    empty if all do. but: a parameter that is not checked."""
+    applied = {"slice": found.part, "stress": found.question.stressed}
+    ignored = [name for name, kept in applied.items() if address.get(name) and not kept]
+    ignored += [name for name, known in VALUES.items() if name != but and (address.get(name) or "") not in {"", *known}]
+    if not ignored:
+        return ""
+    named = " and ".join(
+        f"{HEADINGS.get(name, name)} {wording.plain((address.get(name) or '')[:40])}" for name in ignored
+    )
+    return f"**Ignored**, as unknown for these predictions: {named}."
 
 
 def in_words() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
@@ -81,15 +81,14 @@ def measures(session: Session, run_id: int, image_id: int) -> dict[str, float]:
     return {row.name: row.value for row in rows}
 
 
-def stressed(session: Session, run_id: int) -> dict[str, int]:
-    """Stress -> number of images whose call it changes, most first; without stresses that change none."""
-    number = func.count()
-    query = select(ImageMeasure.name, number).where(ImageMeasure.run_id == run_id, ImageMeasure.name.startswith(UNDER))
-    rows = session.execute(query.group_by(ImageMeasure.name).order_by(number.desc(), ImageMeasure.name))
-    return {name.removeprefix(UNDER): count for name, count in rows}
-
-
-def unstable(session: Session, run_id: int) -> Metric | None:
-    """The share of calls changed by the stress that changes most; None if none was measured."""
+def stresses(session: Session, run_id: int) -> Sequence[Metric]:
+    """The share of calls that each stress changes, as a metric with the stress as its slice, most first."""
     query = select(Metric).where(Metric.run_id == run_id, Metric.name == "stress_changed", Metric.value.is_not(None))
-    return session.scalars(query.order_by(Metric.value.desc(), Metric.slice).limit(1)).first()
+    return session.scalars(query.order_by(Metric.value.desc(), Metric.slice)).all()
+
+
+def under_stress(session: Session, run_id: int, stress: str, ids: Sequence[int]) -> dict[int, float]:
+    """Image id -> probability under the stress, for those of these images whose call it changes."""
+    query = select(ImageMeasure.image_id, ImageMeasure.value).where(ImageMeasure.run_id == run_id)
+    query = query.where(ImageMeasure.image_id.in_(ids), ImageMeasure.name == UNDER + stress)
+    return {row.image_id: row.value for row in session.execute(query)}

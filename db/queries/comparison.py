@@ -36,8 +36,11 @@ def partners(session: Session, run: Run) -> Sequence[Run]:
 
 
 def previous(session: Session, run: Run) -> Run | None:
-    """The previous run of its kind and dataset, or None if it was the first."""
-    return session.scalars(_alike(run).where(Run.id < run.id).limit(1)).first()
+    """The previous run of its kind and dataset, of an audit that of the same predict run; None if it was the first."""
+    query = _alike(run).where(Run.id < run.id)
+    if run.kind == "audit":
+        query = query.where(Run.config["predict_run"].as_integer() == run.config.get("predict_run"))
+    return session.scalars(query.limit(1)).first()
 
 
 def _alike(run: Run) -> Select[Run]:

@@ -62,9 +62,10 @@ two labels weighted by their number of images. It is 0 for a classifier that mak
 the patient's position or the overall brightness. Intervals are not adjusted for the number of probes.
 """
 STRESS_TEXT = """
-The same classifier on copies of the images, altered as another hospital's might be, each by a fixed amount; threshold
-as before. Differences compare each image with its own copy, and their intervals resample patients. Calls changed: the
-share of images called differently than without the alteration. Intervals are not adjusted for the number of stresses.
+The same classifier at the same threshold on copies of the images, each altered by a fixed amount after it was resized
+to the classifier's input. Differences compare each image with its own copy, and their intervals resample patients.
+Calls changed: the share of images called differently than unaltered. Intervals are not adjusted for the number of
+stresses. Of many images a random sample is altered; n counts it.
 """
 NEIGHBOURS_TEXT = f"""
 Nearest neighbours by the classifier's own features (cosine). Near-duplicates are images whose {BITS}-bit perceptual
@@ -217,21 +218,25 @@ def _reliance(values: Values) -> str:
 def _stresses(values: Values) -> str:
     tested = [where for name, where in values if name == "stress_auc"]
     changed = {where: values[name, where] for name, where in values if name == "stress_changed"}
-    order = sorted(tested, key=lambda where: -changed[where].value if where in changed else -math.inf)
+    order = sorted(tested, key=lambda where: (-changed[where].value, where) if where in changed else (-math.inf, ""))
     rows = []
     for where in order:
         cells = [where]
         for name in ("auc", "recall", "specificity"):
             found, apart = (values.get((f"stress_{name}{suffix}", where)) for suffix in ("", DIFFERENCE))
-            cells += [*_cells(found)[:2], "" if apart is None else f"{apart.value:+z.3f} {_between(apart)}".strip()]
+            cells += [*_cells(found)[:2], "" if apart is None else _signed(apart)]
         rows.append((*cells, *_cells(changed.get(where))))
     measured = [head for name in ("AUC", "recall", "specificity") for head in (name, "95 % interval", "difference")]
     heads = ("images", *measured, "calls changed", "95 % interval", "n")
     return markdown_table(heads, rows) if rows else ""
 
 
-def _between(found: Interval) -> str:
-    return f"({found.low:+z.3f} to {found.high:+z.3f})" if math.isfinite(found.low) else ""
+def _signed(found: Interval) -> str:
+    """A difference with its interval."""
+    if not math.isfinite(found.value):
+        return number(found.value)
+    span = f" ({found.low:+z.3f} to {found.high:+z.3f})" if math.isfinite(found.low) else ""
+    return f"{found.value:+z.3f}{span}"
 
 
 def _neighbours(values: Values) -> str:

@@ -111,15 +111,21 @@ def _robustness(values: Values) -> str:
     if not tested:
         return ""
     lost = {where: found for (name, where), found in values.items() if name == "stress_auc_difference"}
-    falling = sorted((found.value, where, found) for where, found in lost.items() if round(found.high, 3) < 0)
-    area = f"AUC falls measurably under none of {len(tested)} stresses"
+    known = {where: found for where, found in lost.items() if math.isfinite(found.high) or found.value == 0}
+    falling = sorted((found.value, where, found) for where, found in known.items() if round(found.high, 3) < 0)
+    parts = []
     if falling:
         named = ", ".join(f"{where} ({_shown(found)})" for _, where, found in falling)
-        area = f"AUC falls on images that are {named}"
-    most, where = max((found.value, where) for where, found in tested.items())
-    if not most:
-        return f"{area}; none changes a call"
-    return f"{area}; most calls change on images that are {where} ({_share(tested[where])}){_sides(values, where)}"
+        parts.append(f"AUC falls on images that are {named}")
+    elif known:
+        parts.append(f"AUC falls measurably under none of {len(known)} stresses")
+    fewest, where = min((-found.value, where) for where, found in tested.items())
+    if fewest:
+        share = _share(tested[where])
+        parts.append(f"most calls change on images that are {where} ({share}){_sides(values, where)}")
+    else:
+        parts.append("no stress changes a call")
+    return "; ".join(parts)
 
 
 def _sides(values: Values, where: str) -> str:
@@ -139,8 +145,9 @@ def _duplicates(values: Values) -> str:
 
 
 def _share(interval: Interval) -> str:
-    ends = f", {interval.low:.1%} to {interval.high:.1%}" if math.isfinite(interval.low) else ""
-    return f"{interval.value:.1%}{ends}"
+    low, high = 100 * interval.low, 100 * interval.high
+    ends = f", {low:.1f} to {high:.1f} %" if math.isfinite(low) else ""
+    return f"{100 * interval.value:.1f} %{ends}"
 
 
 def _shown(interval: Interval) -> str:

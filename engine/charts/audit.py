@@ -1,21 +1,27 @@
 """Charts of an audit: faithfulness of heatmaps and shortcut probes."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import altair as alt
 import numpy as np
 import pandas as pd
 
+from engine.audit.faithfulness import MODES
 from engine.charts.style import GREY, ORDER_COLOURS, PALETTE, counted, finished, floor, numbers, whiskers
 from engine.metrics.names import NAMES, SUBGROUP_MEASURES
 from engine.metrics.robustness import UNALTERED
 
+PAST = {"deletion": "deleted", "insertion": "inserted"}
 STRESSED = [NAMES[name] for name in SUBGROUP_MEASURES]
 """The metrics that are shown under stress."""
 
 
-def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = False) -> alt.HConcatChart:
-    """Mean probability while pixels are deleted and inserted, for each order, with intervals as bands.
+def faithfulness_curves(
+    table: pd.DataFrame, *, group: str, modes: Sequence[str] = MODES, synthetic: bool = False
+) -> alt.HConcatChart | alt.LayerChart:
+    """Mean probability while pixels are deleted and inserted, for each order, with intervals as bands. modes: which of
+    the two; a single one can take the width of a page's column.
 
     table: columns mode (deletion, insertion), order, share (of the pixels, in [0, 1]), value, low, high, n (images).
     """
@@ -25,15 +31,17 @@ def faithfulness_curves(table: pd.DataFrame, *, group: str, synthetic: bool = Fa
     colour = alt.Color("order:N", title="Pixel order", scale=scale, legend=legend)
     level = alt.Scale(domain=[0, 1])
 
-    def panel(mode: str, title: str) -> Any:
+    def panel(mode: str) -> Any:
+        title = f"Share of pixels {PAST[mode]}"
         base = alt.Chart(table[table["mode"] == mode]).encode(x=alt.X("share:Q", title=title), color=colour)
         value = alt.Y("value:Q", title="Mean probability of pneumonia", scale=level)
         band = base.mark_area(opacity=0.15).encode(alt.Y("low:Q", scale=level), alt.Y2("high:Q"))
         return (band + base.mark_line(strokeWidth=2.5).encode(y=value)).properties(width=380, height=280)
 
-    charts = alt.hconcat(panel("deletion", "Share of pixels deleted"), panel("insertion", "Share of pixels inserted"))
+    panels = [panel(mode) for mode in modes]
+    charts = alt.hconcat(*panels) if len(panels) > 1 else panels[0]
     subtitle = f"{group}, {counted(table['n'])} images; bands: 95 % intervals; faithful heatmaps fall and rise fastest"
-    return finished(charts, "Deletion and insertion", subtitle, synthetic)
+    return finished(charts, " and ".join(modes).capitalize(), subtitle, synthetic)
 
 
 def shortcut_probes(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:

@@ -1,11 +1,12 @@
 """How a classifier does on altered copies of images, and how its calls differ from those on the images themselves."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from engine.metrics.bootstrap import Floats, Interval, Statistic, cluster_bootstrap, weighted_mean
+from engine.metrics.bootstrap import Interval, Resampled, resampled, weighted_mean
 from engine.metrics.classification import METRICS, Sample
 from engine.metrics.evaluation import Measured
 from engine.metrics.names import DIFFERENCE
@@ -32,13 +33,11 @@ def robustness(
     adjusted for the number of alterations. Raises InputError if lengths differ or a probability is not finite.
     """
     keys, before = np.asarray(patients), _right(unaltered)
+    plain = resampled(partial(METRICS["auc"], unaltered), keys, seed=seed, replicates=replicates)
     for where, probabilities in {UNALTERED: unaltered.probabilities, **altered}.items():
         sample = Sample.of(unaltered.labels, probabilities, threshold=unaltered.threshold)
-        area = cluster_bootstrap(_auc(sample), keys, seed=seed, replicates=replicates)
-        yield Measured("stress_auc", where, area)
-        if where != UNALTERED:
-            lost = cluster_bootstrap(_auc(sample, unaltered), keys, seed=seed, replicates=replicates)
-            yield Measured(f"stress_auc{DIFFERENCE}", where, _or_none(lost))
+        area = resampled(partial(METRICS["auc"], sample), keys, seed=seed, replicates=replicates)
+        yield Measured("stress_auc", where, _varying(area.interval(), unless=area.value in (0.0, 1.0)))
         right = _right(sample)
         for name, label in (("recall", 1), ("specificity", 0)):
             rows = np.flatnonzero(sample.labels == label)
@@ -47,28 +46,24 @@ def robustness(
             yield Measured(f"stress_{name}", where, share(right[rows], keys[rows], seed=seed, replicates=replicates))
             if where != UNALTERED:
                 gained = weighted_mean(right[rows].astype(float) - before[rows])
-                apart = cluster_bootstrap(gained, keys[rows], seed=seed, replicates=replicates)
-                yield Measured(f"stress_{name}{DIFFERENCE}", where, _or_none(apart))
+                yield _apart(name, where, resampled(gained, keys[rows], seed=seed, replicates=replicates))
         if where != UNALTERED:
-            changed = right != before  # the label is the same
+            # equal seeds draw the same patients
+            yield _apart("auc", where, Resampled(area.value - plain.value, area.draws - plain.draws, area.n))
+            changed = right != before  # a call, since the label is the same
             yield Measured("stress_changed", where, share(changed, keys, seed=seed, replicates=replicates))
+
+
+def _apart(name: str, where: str, difference: Resampled) -> Measured:
+    found = _varying(difference.interval(), unless=difference.value == 0)
+    return Measured(f"stress_{name}{DIFFERENCE}", where, found)
+
+
+def _varying(found: Interval, *, unless: bool) -> Interval:
+    """The interval; unless: without it if all replicates are equal, since at this value that is no certainty."""
+    return Interval(found.value, NAN, NAN, found.n) if unless and found.low == found.high else found
 
 
 def _right(sample: Sample) -> NDArray[np.bool_]:
     """Which rows are called what their label says: bool (n,)."""
     return np.asarray((sample.probabilities >= sample.threshold) == (sample.labels == 1))
-
-
-def _auc(sample: Sample, less: Sample | None = None) -> Statistic:
-    """The AUC of `sample`, minus that of `less` if given."""
-
-    def area(weights: Floats) -> Floats:
-        found = METRICS["auc"](sample, weights)
-        return found if less is None else found - METRICS["auc"](less, weights)
-
-    return area
-
-
-def _or_none(found: Interval) -> Interval:
-    """Without an interval where no replicate differs from another: then resampling says nothing."""
-    return Interval(found.value, NAN, NAN, found.n) if found.low == found.high else found

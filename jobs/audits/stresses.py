@@ -14,7 +14,7 @@ from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_value
 
 IMAGES = 2000
-"""Maximum number of images that are altered, each in every way."""
+"""Maximum number of images that are altered, each in every way; of more, a random sample."""
 
 
 def stresses(audit: Audit) -> Iterator[MetricValue]:
@@ -28,16 +28,17 @@ def stresses(audit: Audit) -> Iterator[MetricValue]:
     from engine.metrics.robustness import robustness
 
     subject, classifier = audit.subject, audit.classifier
-    places = audit.drawn(np.arange(len(subject.judged)), IMAGES, stratum=column(subject.judged, "label"))
+    places = audit.drawn(np.arange(len(subject.judged)), IMAGES, stratum=np.zeros(len(subject.judged)))
     rows = [subject.judged[place] for place in np.sort(places)]
 
     def under_each(part: list[PredictedImage]) -> NDArray[Any]:
         pixels = read_batch(files(Path(subject.dataset.root), part), size=classifier.input_size)
-        return np.stack([classifier.run(stressed(pixels, name)).probabilities for name in STRESSES], axis=1)
+        copies = (pixels, *(stressed(pixels, name) for name in STRESSES))
+        return np.stack([classifier.run(copy).probabilities for copy in copies], axis=1)
 
     found = audit.sharded("stressed", rows, under_each, stage="scoring under stress")
-    altered = dict(zip(STRESSES, found.T, strict=True))
-    unaltered = Sample.of(column(rows, "label"), column(rows, "probability"), threshold=subject.threshold)
+    altered = dict(zip(STRESSES, found.T[1:], strict=True))
+    unaltered = Sample.of(column(rows, "label"), found[:, 0], threshold=subject.threshold)
     called = unaltered.probabilities >= subject.threshold
     changed = {name: (values >= subject.threshold) != called for name, values in altered.items()}
     measures = {UNDER + name: np.where(changed[name], values, np.nan) for name, values in altered.items()}

@@ -25,6 +25,7 @@ def test_an_audited_case_shows_its_slice_its_measures_and_the_training_images_it
     assert f"slice={number}" in cell(at, "audited", "Slice normal A")["href"]
     rows = {row[0]["text"]: row[1]["text"] for row in linked(at, "audited")["rows"]}
     assert rows == {
+        "Run": str(of_run["run_id"]),
         "Slice normal A": "1 of 2 misclassified (50.0 %)",
         "Heat in the outer frame": "12.5 % (uniform: 36.0 %)",
         "Deletion gain": "+0.210",
@@ -47,20 +48,45 @@ def test_a_case_says_which_stresses_change_its_call_and_leads_to_the_others(work
             of_image = {"run_id": run, "image_id": image}
             db.add(ImageMeasure(**of_image, name="call_changes", value=len(changes)))
             db.add_all(ImageMeasure(**of_image, name=f"stress: {name}", value=0.321) for name in changes)
+        for name, changed in {"noisy": 2, "blurred": 1, "darker": 0}.items():
+            db.add(Metric(run_id=run, name="stress_changed", split="test", slice=name, value=changed / 40, n=40))
     at = open_page("case", image=1)
     rows = {row[0]["text"]: row[1]["text"] for row in linked(at, "audited")["rows"]}
     assert rows == {
+        "Run": str(run),
         "Stresses that change the call": "2",
         "– blurred": "32.1 % pneumonia",
         "– noisy": "32.1 % pneumonia",
     }
     page, parameters = asked(cell(at, "audited", "– noisy")["href"])
     there = open_page(page, **parameters)
-    assert sorted(int(asked(card["href"])[1]["image"]) for card in linked(there, "cases")["cards"]) == [1, 7]
-    assert "Only cases whose call changes when noisy." in said(there)
-    assert {"noisy, 2 calls", "blurred, 1 call"} <= set(there.selectbox(key="url_stress").options)
+    cards = linked(there, "cases")["cards"]
+    assert sorted(int(asked(card["href"])[1]["image"]) for card in cards) == [1, 7]
+    assert all("noisy: 32.1 %" in card["lines"] for card in cards)
+    told = said(there)
+    assert "2 distinct images." in told and "Only cases whose call changes when the image is noisy." in told
+    assert "calls that a stress changes" in told, "metrics of images selected so would be meaningless"
+    options = ["noisy, 5.0 % of calls", "blurred, 2.5 % of calls", "darker, 0.0 % of calls"]
+    assert [one for one in there.selectbox(key="url_stress").options if one.endswith("calls")] == options
+    table = linked(open_page("cases", stress="noisy", look="table"), "cases")
+    assert [row[3]["text"] for row in table["rows"]] == ["32.1 %"] * 2 and table["columns"][3]["text"] == "Noisy"
+    elsewhere = said(open_page("cases", stress="noisy", threshold=0.9))
+    assert "whose call at the run's own threshold of" in elsewhere
     rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("case", image=9), "audited")["rows"]}
-    assert rows == {"Stresses that change the call": "0"}
+    assert rows == {"Run": str(run), "Stresses that change the call": "0"}
+
+
+def test_a_stress_that_changes_no_call_has_no_cases_and_an_unknown_filter_is_named(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        part = audited(db, members=(1, 7))
+        db.add(Metric(run_id=part.run_id, name="stress_changed", split="test", slice="darker", value=0.0, n=40))
+    assert "0 distinct images." in said(open_page("cases", stress="darker"))
+    for name, value in {"stress": "foo", "slice": "999", "outcome": "ZZ"}.items():
+        told = said(open_page("cases", **{name: value}))
+        assert "**Ignored**, as unknown for these predictions: " in told and f"{value}." in told, name
+    assert "**Ignored**" in said(open_page("reviews", split="all", stress="foo", reviewer="R1"))
+    assert "**Ignored**" not in said(open_page("reviews", split="all", reviewer="R1"))
+    assert "**Ignored**" not in said(open_page("cases", stress="darker", outcome="wrong", slice=part.id))
 
 
 def test_a_stress_that_changes_many_calls_is_on_the_overview(workbench: Workbench) -> None:

@@ -49,6 +49,16 @@ def test_what_changes_nothing_has_no_difference_and_no_interval_of_one() -> None
     assert none.value == 0 and none.low == 0 and 0 < none.high < 0.1, "of 50 patients"
 
 
+def test_a_collapse_has_its_interval_and_a_perfect_area_has_none() -> None:
+    sample = Sample.of(LABELS, 0.1 + 0.8 * LABELS, threshold=0.5)
+    altered = {"framed": np.full(100, 0.95)}
+    found = {(one.name, one.slice): one.interval for one in robustness(sample, altered, np.arange(100), seed=0)}
+    assert found["stress_auc", UNALTERED].value == 1 and np.isnan(found["stress_auc", UNALTERED].low)
+    for name, value in {"auc": -0.5, "specificity": -1.0}.items():
+        apart = found[f"stress_{name}_difference", "framed"]
+        assert (apart.value, apart.low, apart.high) == (value, value, value)
+
+
 def test_one_class_has_calls_but_no_area() -> None:
     sample = Sample.of(np.ones(4), [0.9, 0.8, 0.7, 0.2], threshold=0.5)
     altered = {"noisy": np.array([0.9, 0.1, 0.7, 0.2])}

@@ -79,8 +79,8 @@ def test_every_question_is_answered_by_its_own_values() -> None:
     )
     assert said["robustness"] == (
         "AUC falls on images that are blurred (-0.060 (-0.090 to -0.030)), noisy (-0.030 (-0.050 to -0.010)); most "
-        "calls change on images that are darker (15.0%, 10.0% to 20.0%): recall 0.850 instead of 0.950 and specificity "
-        "0.950 instead of 0.850"
+        "calls change on images that are darker (15.0 %, 10.0 to 20.0 %): recall 0.850 instead of 0.950 and "
+        "specificity 0.950 instead of 0.850"
     )
     assert said["near-duplicates"] == "2 of 40 images have one in training"
 
@@ -95,7 +95,13 @@ def test_what_was_not_measured_is_not_judged() -> None:
         "among images of one label, the classifier's probability rises with the score of no probe"
     )
     steady = {("stress_changed", name): between(0.0, 0.01, 0.0) for name in ("blurred", "noisy")}
-    assert verdicts(steady)["robustness"] == "AUC falls measurably under none of 2 stresses; none changes a call"
+    assert verdicts(steady)["robustness"] == "no stress changes a call", "of one class there is no AUC"
+    same = {("stress_auc_difference", "noisy"): between(math.nan, math.nan, 0.0)}
+    assert verdicts(steady | same)["robustness"] == (
+        "AUC falls measurably under none of 1 stresses; no stress changes a call"
+    )
+    collapsed = steady | {("stress_auc_difference", "noisy"): between(-0.5, -0.5)}
+    assert "AUC falls on images that are noisy (-0.500" in verdicts(collapsed)["robustness"]
     assert list(verdicts({("probe_auc", "image size"): between(0.4, 0.6)}).items()) == [
         ("shortcuts", "no probe separates the classes better than chance")
     ]

@@ -99,7 +99,7 @@ def test_an_unknown_job_is_wrong_use() -> None:
             2,
             "recipe 'vgg' is unknown; known: lite0, best, restyled, seed, statistics, quick",
         ),
-        (["train", "--epochs", "0"], 2, "0 is less than 1"),
+        (["train", "--epochs", "0"], 2, "0 is not between 1 and 2147483647"),
         (["evaluate", "--seed", "-1"], 2, "-1 is not between 0 and 2147483647"),
         (["train", "--folds", "1"], 2, "--folds 1 leaves nothing to hold out"),
         (["train"], 1, "the database holds no dataset; add one with: python -m jobs ingest FOLDER"),
@@ -204,7 +204,7 @@ def test_numbers_out_of_range_are_refused_in_one_line_with_the_range(
     name, *options = asked.split()
     assert importlib.import_module(f"jobs.{name}").main([*options, "--artifacts", str(tmp_path)]) == 2
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "error:" in line]
-    assert any(way_out in line for way_out in ("is not between", "is less than 1", "ask for at"))
+    assert any(way_out in line for way_out in ("is not between", "ask for at"))
 
 
 @pytest.mark.parametrize(

@@ -180,6 +180,7 @@ const words = new Intl.Collator(undefined, { numeric: true });
 
 // The first number of a text such as "1,234 of 5,000" or "97.4 % (95.7 to 98.9 %)", NaN if there is none.
 function leading(text) {
+  if (text.startsWith("unknown")) return NaN;
   return Number.parseFloat(/[-+]?[\d,]*\.?\d+(e[-+]?\d+)?/.exec(text)?.[0].replaceAll(",", "") ?? "");
 }
 
@@ -195,11 +196,18 @@ function ordered(data, { column, order }) {
   return [...known, ...places.filter((place) => !known.includes(place))];
 }
 
+// The column's heading; of one that occurs several times, such as n, after that of the metric before it.
+function called(columns, at) {
+  const once = (column) => columns.filter((other) => other.text === column.text).length === 1;
+  const whose = once(columns[at]) ? null : columns.slice(1, at).findLast(once);
+  return whose ? `${whose.text}, ${columns[at].text}` : columns[at].text;
+}
+
 // A button next to a column's heading that sorts by it: largest first, then smallest first, then as given.
-function sorter(text, column, sorted, apply) {
+function sorter(data, column, sorted, apply) {
   const made = element("button", "sort");
   made.type = "button";
-  made.setAttribute("aria-label", `Sort by ${text}`);
+  made.setAttribute("aria-label", `Sort by ${called(data.columns, column)}`);
   made.addEventListener("click", () => {
     Object.assign(sorted, { column, order: AFTER[sorted.column === column ? sorted.order : "none"] });
     apply();
@@ -211,10 +219,11 @@ function table(data, box, sorted) {
   const heads = data.columns.map((column, at) => {
     if (!column.text) return element("td");
     const text = term(column.text, column.meaning);
-    const button = sorted && sorter(column.text, at, sorted, () => apply());
+    const button = sorted && sorter(data, at, sorted, () => apply());
     const together = column.text.includes(" ") ? "" : "whole"; // the button stays beside a single word
     const made = element("th", column.align || "left", [button ? element("span", together, [text, " ", button]) : text]);
     made.scope = "col";
+    if (button) made.abbr = column.text; // what each cell's column is called, without the button
     return made;
   });
   if (box) heads.unshift(element("td", "", []));
@@ -272,8 +281,9 @@ const orders = new WeakMap(); // the column by which a table is sorted, kept whe
 
 function order(data, parentElement) {
   const kept = orders.get(parentElement);
-  if (kept?.columns === data.columns.length) return kept;
-  const made = { column: -1, order: "none", columns: data.columns.length };
+  const columns = data.columns.map((column) => column.text).join("\n");
+  if (kept?.columns === columns) return kept;
+  const made = { column: -1, order: "none", columns };
   orders.set(parentElement, made);
   return made;
 }

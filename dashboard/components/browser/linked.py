@@ -95,7 +95,11 @@ def table(
         for name in columns
     ]
     cells = [[asdict(_explained(cell, first=not at)) for at, cell in enumerate(row)] for row in rows]
-    _mount(key, {"columns": heads, "rows": cells, "caption": caption, "sortable": sortable and len(rows) > 2}, picking)
+    _mount(
+        key,
+        {"columns": heads, "rows": cells, "caption": caption, "sortable": sortable and not picking and len(rows) > 2},
+        picking,
+    )
 
 
 def _explained(cell: Cell | str, *, first: bool) -> Cell:

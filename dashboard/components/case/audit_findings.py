@@ -39,13 +39,15 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
     if CHANGES in found:
         rows += _under_stress(dataset, view, found)
     if run is not None and rows:
-        heads = [f"Audit run {run.id}", ">This case"]
+        heads = ["Audit", ">This case"]
+        rows.insert(0, ["Run", Cell(f"{run.id}", frame.here("runs", dataset, run=run.id))])
         linked.table(heads, rows, key="audited", caption="Audit results of this case")
 
 
 def _under_stress(dataset: Dataset, view: filters.View, found: Mapping[str, float]) -> list[list[Cell | str]]:
     """How many stresses change the call, and the probability under each of these, linked to other such cases."""
-    rows: list[list[Cell | str]] = [[display_name(CHANGES), f"{found[CHANGES]:.0f}"]]
+    at = filters.own_threshold(view.question)
+    rows: list[list[Cell | str]] = [[display_name(CHANGES), f"{found[CHANGES]:.0f}{at}"]]
     for name, value in sorted(found.items()):
         if name.startswith(UNDER):
             stress = name.removeprefix(UNDER)

@@ -52,7 +52,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         ["Label", f"{wording.LABELS[case.label]}{cause}"],
         ["Prediction", _prediction(case)],
         ["Threshold", wording.percent(view.question.threshold)],
-        ["Predicted by", _source(case, view)],
+        ["Predicted by", _source(dataset, case, view)],
         *_attributes(dataset, case),
         ["Split", case.split or "none"],
         ["Patient", case.patient_key],
@@ -119,9 +119,9 @@ def _prediction(case: Case) -> Cell:
     return Cell(f"{predicted}, {wording.OUTCOMES[case.outcome].lower()}", tone=tone)
 
 
-def _source(case: Case, view: filters.View) -> str:
+def _source(dataset: Dataset, case: Case, view: filters.View) -> Cell | str:
     if view.run is None or case.probability is None:
         return "none"
     held_out = f", held out in fold {case.fold}" if case.fold is not None else ""
     source = ", ".join(filter(None, [view.run.kind, wording.classifier(view.run)]))
-    return f"run {view.run.id} ({source}{held_out})"
+    return Cell(f"run {view.run.id} ({source}{held_out})", frame.here("runs", dataset, run=view.run.id))

@@ -21,7 +21,7 @@ def links(dataset: Dataset, found: filters.View) -> list[Cell]:
         "moved": "Prediction changed" if question.moved else "",
         "tag": f"Tag: {question.tag}" if question.tag else "",
         "slice": f"Slice: {found.part.name}" if found.part else "",
-        "stress": f"Call changes when {question.stressed[1]}" if question.stressed else "",
+        "stress": f"Call changes: {question.stressed[1]}" if question.stressed else "",
         "twins": f"Near-duplicates: {twins}" if twins else "",
         "against": f"Called differently by run {found.against.id}" if found.against else "",
     }

@@ -10,14 +10,14 @@ from dashboard import resources
 from dashboard.components import filters
 from db.batches import batches
 from db.models import Dataset
-from db.queries import attributes, cases, reviews
+from db.queries import attributes, audit, cases, reviews
 from engine.tables import csv_text, json_text
 
 MOST = 200_000
 """Maximum number of cases in a file."""
 COLUMNS = (
     *("image", "file", "sha256", "split", "label", "cause", "patient", "copies", "run", "probability", "threshold"),
-    *("outcome", "error", "fold", "zones", "attributes", "tags"),
+    *("outcome", "error", "fold", "zones", "attributes", "tags", "under_stress"),
 )
 
 
@@ -47,13 +47,15 @@ def _made(
 
 
 def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:
-    """One row for each case with a value for each of COLUMNS; None if unknown."""
+    """One row for each case with a value for each of COLUMNS; None if unknown. under_stress: the probability under the
+    stress that cases are filtered by."""
     question = view.question
     with resources.reading() as session:
         wanted = picked or cases.listed(session, question, limit=MOST)
         for part in batches(wanted):
             found = cases.several(session, part, run_id=question.run_id, threshold=question.threshold)
             tags, films = reviews.tags_of(session, part), attributes.of_images(session, part)
+            stressed = audit.under_stress(session, *question.stressed, part) if question.stressed else {}
             for case in (found[number] for number in part if number in found):
                 known = case.probability is not None and case.label is not None
                 yield {
@@ -63,7 +65,7 @@ def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:
                     **{"threshold": question.threshold, "outcome": case.outcome},
                     "error": abs((case.probability or 0.0) - (case.label or 0)) if known else None,
                     **{"fold": case.fold, "zones": case.zones, "attributes": films.get(case.id, {})},
-                    "tags": tags.get(case.id, []),
+                    **{"tags": tags.get(case.id, []), "under_stress": stressed.get(case.id)},
                 }
 
 

@@ -8,7 +8,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import selection
 from db.models import Dataset
-from db.queries import cases, reviews
+from db.queries import audit, cases, reviews
 from db.queries.cases import Case
 
 LOOKS = {"grid": "Grid", "table": "Table"}
@@ -27,12 +27,16 @@ def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: s
     with resources.reading() as session:
         tags = reviews.tags_of(session, ids)
         elsewhere = cases.several(session, ids, run_id=other[0], threshold=other[1]) if other else {}
+        stressed = view.question.stressed and audit.under_stress(session, *view.question.stressed, ids)
     if look == "table":
-        _table(dataset, view, shown, tags, elsewhere)
+        _table(dataset, view, shown, tags, elsewhere, stressed)
         return
     lines = {number: [f"tags: {', '.join(names)}"] for number, names in tags.items()}
     for number, case in elsewhere.items():
         lines.setdefault(number, []).insert(0, f"run {other[0] if other else ''}: {wording.percent(case.probability)}")
+    for number, probability in (stressed or {}).items():
+        altered = view.question.stressed[1] if view.question.stressed else ""
+        lines.setdefault(number, []).insert(0, f"{altered}: {wording.percent(probability)}")
     marks = {case.id: mark for case in shown if (mark := _mark(view, case))}
     picking = selection.picking(dataset, KEY, ids)
     grid.show(dataset, shown, key=KEY, lines=lines, marks=marks, picking=picking)
@@ -50,8 +54,10 @@ def _table(
     shown: Sequence[Case],
     tags: dict[int, list[str]],
     elsewhere: dict[int, Case],
+    stressed: dict[int, float] | None,
 ) -> None:
     other = [f">Run {view.against.id}"] if view.against else []
+    altered = [f">{view.question.stressed[1].capitalize()}"] if view.question.stressed else []
     rows: list[list[Cell | str]] = []
     for case in shown:
         wrong = case.outcome in ("FP", "FN")
@@ -61,6 +67,7 @@ def _table(
                 grid.name(case),
                 Cell(wording.percent(case.probability), tone="" if case.probability is not None else "muted"),
                 *([wording.percent(elsewhere[case.id].probability)] if case.id in elsewhere else [""] * len(other)),
+                *([wording.percent((stressed or {}).get(case.id))] * len(altered)),
                 Cell(_mark(view, case), tone="wrong" if wrong else ""),
                 case.split or "none",
                 case.patient_key,
@@ -68,6 +75,6 @@ def _table(
                 ", ".join(tags.get(case.id, [])),
             ]
         )
-    heads = [">Image", "Label", ">Probability", *other, "Outcome", "Split", "Patient", "File", "Tags"]
+    heads = [">Image", "Label", ">Probability", *other, *altered, "Outcome", "Split", "Patient", "File", "Tags"]
     picking = selection.picking(dataset, KEY, [case.id for case in shown])
     linked.table(heads, rows, key=KEY, caption="Cases on this page", picking=picking)

@@ -59,6 +59,7 @@ def _ignored(question: Question) -> list[str]:
         "probability": (question.low, question.high) != (0.0, 1.0),
         "the other run's call": question.flipped is not None,
         "changed predictions": question.moved,
+        "calls that a stress changes": question.stressed is not None,
     }
     return [name for name, filtered in active.items() if filtered]
 

@@ -176,6 +176,7 @@ def _precision(dataset: Dataset, metrics: Sequence[Metric]) -> None:
 
 def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
     """Shortcut probes, stress tests and faithfulness of the heatmaps."""
+    from engine.audit.faithfulness import MODES
     from engine.charts import audit as charts
     from engine.charts import tables
 
@@ -203,6 +204,11 @@ def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
     if shown:
         first = next(iter(shown))
         group = address.choice("Deletion and insertion", shown, name="group", default=first) or first
-        figures.drawn(
-            charts.faithfulness_curves(curves[group], group=GROUPS[group].lower(), synthetic=dataset.synthetic)
-        )
+        for column, mode in zip(st.columns(2), MODES, strict=True):
+            with column:
+                figures.drawn(
+                    charts.faithfulness_curves(
+                        curves[group], group=GROUPS[group].lower(), modes=[mode], synthetic=dataset.synthetic
+                    ),
+                    height=SQUARE,
+                )

@@ -36,10 +36,18 @@ def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
     heads = ["Images", "Alteration", *(f">{NAMES[name]}" for name in SUBGROUP_MEASURES), ">Calls changed"]
     linked.table(heads, rows, key="stresses", caption="The classifier on altered images", sortable=True)
     st.caption(
-        "The same classifier and threshold on copies of the images. In brackets the 95 % interval of the difference "
-        "from the unaltered images, of recall and specificity in percentage points, over patients and not adjusted for "
-        "the number of stresses; bold if it excludes 0. Calls changed link to their images."
+        "The same classifier and threshold on copies of the images, altered at the size of the classifier's input. "
+        "After each value follows its difference from the unaltered images with the 95 % interval over patients, bold "
+        "if that excludes 0; it is not adjusted for the number of stresses. Calls changed link to their images. "
+        f"{_sampled(run, found)}"
     )
+
+
+def _sampled(run: Run, found: Mapping[tuple[str, str], Metric]) -> str:
+    """A sentence, if only a sample of the audited images was altered."""
+    whole, area = (run.summary or {}).get("images", 0), found.get(("stress_auc", UNALTERED))
+    tested = (area.n or 0) if area else 0
+    return f"A random sample of {tested:,} of the {whole:,} audited images was altered." if tested < whole else ""
 
 
 def _row(
@@ -59,16 +67,16 @@ def _row(
 
 
 def _cell(metric: Metric | None, apart: Metric | None) -> Cell:
-    """The value, and in brackets the interval of the difference; strong if that excludes 0."""
+    """The value, its difference from the unaltered images and the interval of that; strong if it excludes 0."""
     if metric is None:
         return Cell("")
     value = wording.measured(metric.name, metric.value)
     if apart is None:
         return Cell(value, help=f"n = {wording.count(metric.n)}")
     span = wording.interval(apart.name, apart.low, apart.high)
-    differs = apart.low is not None and apart.high is not None and (apart.low > 0 or apart.high < 0)
-    told = f"{wording.measured(apart.name, apart.value)}, n = {wording.count(metric.n)}"
-    return Cell(f"{value} ({span})" if span else value, tone="strong" if differs else "", help=told)
+    differs = round(apart.low or 0.0, 3) > 0 or round(apart.high or 0.0, 3) < 0
+    told = f"{value}, {wording.measured(apart.name, apart.value)}{f' ({span})' if span else ''}"
+    return Cell(told, tone="strong" if differs else "", help=f"n = {wording.count(metric.n)}")
 
 
 def _changed(dataset: Dataset, whose: int | None, metric: Metric | None) -> Cell:
