@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pyarrow as arrow
 import pytest
-from opened import Workbench, asked, cell, linked, open_page, said
+from opened import Workbench, asked, audited, cell, linked, open_page, said
 from sample import build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
@@ -171,6 +171,36 @@ def test_without_a_choice_the_differences_from_the_previous_run_are_collapsed(wo
     assert not folded.proto.expanded
     assert ["embedder", "third", "other"] in texts(at, "settings")
     assert not any("Differences from" in one.label for one in open_page("runs", run=first).expander)
+
+
+def test_an_audit_is_held_against_the_previous_one_of_the_same_predictions(workbench: Workbench) -> None:
+    predict = change(workbench, "predict")
+    with database.transaction(workbench.engine) as db:
+        first = audited(db, members=()).run_id
+    another(workbench, "audit", config={"predict_run": predict + 99})
+    third = another(workbench, "audit", config={"predict_run": predict})
+    labels = [one.label for one in open_page("runs", run=third).expander]
+    assert f"Differences from run {first}, the previous audit run" in labels
+
+
+def test_the_stress_tests_of_two_audited_runs_stand_side_by_side(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        whose = audited(db, members=()).run_id
+    first, second = opposed(workbench, threshold=0.4)
+    audits = {first: whose, second: another(workbench, "audit", config={"predict_run": second})}
+    at = open_page("runs", run=first, against=second)
+    assert not [one for one in at.get("bidi_component") if one.proto.id.endswith("-both_stressed")]
+    for predict, value in {first: 0.9, second: 0.8}.items():
+        with database.transaction(workbench.engine) as db:
+            for where, lost in {"unaltered": 0.0, "noisy": 0.2}.items():
+                of_it = {"run_id": audits[predict], "split": "test", "slice": where, "n": 40}
+                db.add(Metric(**of_it, name="stress_auc", value=value - lost, low=0.5, high=0.95))
+                db.add(Metric(**of_it, name="stress_recall", value=value, low=0.5, high=0.95))
+    rows = texts(open_page("runs", run=first, against=second), "both_stressed")
+    one, other = "0.900 (0.500 to 0.950)", "0.800 (0.500 to 0.950)"
+    assert rows[0][:3] == ["Unaltered", one, other] and rows[1][0] == "Noisy"
+    assert rows[1][1:3] == ["0.700 (0.500 to 0.950)", "0.600 (0.500 to 0.950)"]
+    assert rows[1][3:] == ["90.0 % (50.0 to 95.0 %)", "80.0 % (50.0 to 95.0 %)", "", ""]
 
 
 def test_images_with_different_outcomes_are_ordered_by_change_in_probability_and_show_both_thresholds(

@@ -10,7 +10,7 @@ from dashboard import pictures, resources
 from dashboard.components import address, frame, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Card, Cell
-from dashboard.components.runs import naming
+from dashboard.components.runs import naming, stress_tests
 from db.models import Dataset, Metric, Run
 from db.queries import comparison, runs
 from db.queries.comparison import PairedImage
@@ -96,6 +96,7 @@ def _compared(dataset: Dataset, first: Run, second: Run) -> None:
     )
     st.markdown(MEANING)
     _differences(found, first, second)
+    stress_tests.compare(first, second)
     _changed(dataset, [rows[index] for index in found.changed], first, second)
 
 

@@ -9,7 +9,7 @@ from dashboard.components import figures, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Metric, Run
-from db.queries import audit
+from db.queries import audit, runs
 from engine.metrics.names import DIFFERENCE, NAMES, SUBGROUP_MEASURES
 from engine.metrics.robustness import UNALTERED
 
@@ -41,6 +41,27 @@ def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
         "if that excludes 0; it is not adjusted for the number of stresses. Calls changed link to their images. "
         f"{_sampled(run, found)}"
     )
+
+
+def compare(first: Run, second: Run) -> None:
+    """The metrics of two predict runs under each stress, side by side; nothing unless both were audited under it."""
+    with resources.reading() as session:
+        audits = [audit.latest(session, run.id) for run in (first, second)]
+        measured = [
+            {(metric.name, metric.slice): metric for metric in runs.metrics(session, one.id)} if one else {}
+            for one in audits
+        ]
+    both = measured[0].keys() & measured[1].keys()
+    shared = sorted((where != UNALTERED, where) for name, where in both if name == "stress_auc")
+    if not shared:
+        return
+    rows: list[list[Cell | str]] = []
+    for _, where in shared:
+        cells = [figures.in_one(one.get((f"stress_{name}", where))) for name in SUBGROUP_MEASURES for one in measured]
+        rows.append([where.capitalize(), *cells])
+    heads = [f">{NAMES[name]}, run {run.id}" for name in SUBGROUP_MEASURES for run in (first, second)]
+    linked.table(["Images", *heads], rows, key="both_stressed", caption="Both runs on altered images", sortable=True)
+    st.caption("Stress tests of both runs' latest audits, each at its own threshold.")
 
 
 def _sampled(run: Run, found: Mapping[tuple[str, str], Metric]) -> str:
