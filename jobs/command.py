@@ -77,7 +77,8 @@ class Context:
                 )
             return found
         if not known:
-            raise JobError("the database holds no dataset; add one with: python -m jobs ingest FOLDER")
+            where = self.engine.url.render_as_string(hide_password=True)
+            raise JobError(f"the database holds no dataset; add one with: python -m jobs ingest FOLDER (in {where})")
         if len(known) > 1:
             latest = known[0].name
             print(f"note: using dataset '{latest}', the latest; choose another with --dataset", file=sys.stderr)

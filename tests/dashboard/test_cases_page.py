@@ -16,7 +16,7 @@ from dashboard.components import filters
 from dashboard.components.cases import exports, selection
 from db import session as database
 from db import tallies, writes
-from db.models import Dataset, Image, ImageTag, Prediction, Review, Run
+from db.models import Dataset, Image, ImageMeasure, ImageTag, Prediction, Review, Run
 from db.queries import attributes, cases
 from db.queries.cases import Question
 
@@ -327,6 +327,12 @@ def test_files_hold_every_case_of_the_list_in_its_order(workbench: Workbench) ->
     assert (first["file"], first["tags"]) == ("'=cmd.png", '["odd"]')
     picked = list(exports.rows(replace(view, question=replace(question, split="train")), [3, 1, 10**9]))
     assert [row["image"] for row in picked] == [3, 1]
+    assert not any(row["under_stress"] for row in lines)
+    with database.transaction(workbench.engine) as db:
+        audit = audited(db, members=()).run_id
+        db.add(ImageMeasure(run_id=audit, image_id=1, name="stress: noisy", value=0.71))
+    (noisy,) = exports.rows(replace(view, question=replace(question, stressed=(audit, "noisy"))), [])
+    assert (noisy["image"], noisy["under_stress"]) == (1, 0.71)
 
 
 def test_a_case_shows_the_prediction_of_each_run_at_the_runs_own_threshold(workbench: Workbench) -> None:
