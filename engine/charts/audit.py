@@ -40,7 +40,8 @@ def faithfulness_curves(
 
     panels = [panel(mode) for mode in modes]
     charts = alt.hconcat(*panels) if len(panels) > 1 else panels[0]
-    subtitle = f"{group}, {counted(table['n'])} images; bands: 95 % intervals; faithful heatmaps fall and rise fastest"
+    subtitle = f"{group}, {counted(table['n'])} images; bands: 95 % intervals"
+    subtitle += "; faithful heatmaps fall and rise fastest" if len(panels) > 1 else ""
     return finished(charts, " and ".join(modes).capitalize(), subtitle, synthetic)
 
 
