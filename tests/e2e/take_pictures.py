@@ -19,7 +19,15 @@ from playwright.sync_api import Page, sync_playwright
 
 REPOSITORY = Path(__file__).parent.parent.parent
 WIDTH = 1440
-HEIGHTS = {"case": 1500, "map": 1200, "search-words": 1000, "reports": 1000, "overview": 1000, "run": 1300}
+HEIGHTS = {
+    "case": 1500,
+    "map": 1200,
+    "search-words": 1000,
+    "reports": 1000,
+    "overview": 1000,
+    "run": 1300,
+    "stress": 1450,
+}
 """Heights of pages that are not 900 pixels high."""
 SLOW = 120_000
 """Timeout in milliseconds for a page that first loads a model."""
@@ -69,12 +77,9 @@ def places(page: Page, root: str) -> dict[str, str]:
     found["threshold"] = "/cases?split=test&threshold=0.6"
     found["reviews"] = "/reviews?reviewer=A+reader"
     found["search-words"] = "/search?by=words&q=opacity+in+the+right+lower+zone&split=test"
-    opened(page, f"{root}/runs?kind=predict")
-    runs = [
-        match[1]
-        for link in page.locator("td a, th a").all()
-        if (match := re.search(r"run=(\d+)", link.get_attribute("href") or ""))
-    ]
+    runs, audits = listed(page, f"{root}/runs?kind=predict"), listed(page, f"{root}/runs?kind=audit")
+    if audits:
+        found["stress"] = f"/runs?run={audits[0]}"
     current = re.search(r"run=(\d+)", first)
     shown = list(dict.fromkeys([*([current[1]] if current else []), *runs]))[:2]
     if shown:
@@ -82,6 +87,13 @@ def places(page: Page, root: str) -> dict[str, str]:
     if len(shown) > 1:
         found["comparison"] = f"/runs?run={shown[0]}&against={shown[1]}"
     return found
+
+
+def listed(page: Page, address: str) -> list[str]:
+    """The ids of the runs that are linked on a page, in its order."""
+    opened(page, address)
+    links = [link.get_attribute("href") or "" for link in page.locator("td a, th a").all()]
+    return [match[1] for link in links if (match := re.search(r"run=(\d+)", link))]
 
 
 def boxed(page: Page) -> None:
@@ -112,10 +124,13 @@ def main(folder: Path) -> None:
                 page.set_viewport_size({"width": WIDTH, "height": HEIGHTS.get(name, 900)})
                 opened(page, f"{root}{path}")
                 file = folder / (f"{name}-dark.png" if scheme == "dark" else f"{name}.png")
-                heading = page.get_by_role("heading", name="Compare")
-                if name == "comparison" and heading.count():
-                    heading.evaluate("element => element.scrollIntoView()")
-                    page.wait_for_timeout(300)
+                start = {
+                    "comparison": page.get_by_role("heading", name="Compare"),
+                    "stress": page.get_by_test_id("stVegaLiteChart").filter(has_text="Stress tests"),
+                }.get(name)
+                if start is not None and start.count():
+                    start.first.evaluate("element => element.scrollIntoView()")
+                    page.wait_for_timeout(600)
                 if name == "map":
                     boxed(page)
                 page.screenshot(path=file)
