@@ -13,10 +13,10 @@ from engine.heat import leading_zones, lung_zones
 from engine.images import Pixels
 from engine.retrieval.embedders import Embedder
 from engine.retrieval.embedders.aligned import AlignedEmbedder
-from engine.retrieval.embedders.features import ClassifierEmbedder
+from engine.retrieval.embedders.features import ClassifierFeatures
 from engine.retrieval.embedders.protocol import Vectors, sized
 
-MADE_OF_ONE = (ClassifierEmbedder, AlignedEmbedder)
+MADE_OF_ONE = (ClassifierFeatures, AlignedEmbedder)
 """Embedders that are built on a classifier and can use its output."""
 
 

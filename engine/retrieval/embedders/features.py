@@ -50,22 +50,26 @@ class FeatureEmbedder:
         return None
 
 
-class ClassifierEmbedder(FeatureEmbedder):
-    """Penultimate features of a trained classifier."""
+class ClassifierFeatures(FeatureEmbedder):
+    """Penultimate features of a trained classifier, under a revision of the embedder's own."""
 
-    def __init__(self, name: str, classifier: "AnyClassifier") -> None:
-        shape = classifier.feature_dim, classifier.input_size
-        super().__init__(name, classifier.revision, *shape, pooled(classifier))
+    def __init__(self, name: str, revision: str, classifier: "AnyClassifier") -> None:
+        super().__init__(name, revision, classifier.feature_dim, classifier.input_size, self._run)
         self.classifier = classifier
+
+    def _run(self, pixels: Pixels) -> NDArray[Any]:
+        return self.classifier.run(pixels, autocast=reduced(self.classifier.device)).features
 
     def of(self, inference: "Inference") -> Vectors:
         """The vectors, float32 (n, dimension), from the classifier's results for n images."""
         return unit(inference.features)
 
 
-def pooled(classifier: "AnyClassifier") -> Features:
-    """The classifier's penultimate features as a function of pixels."""
-    return lambda pixels: classifier.run(pixels, autocast=reduced(classifier.device)).features
+class ClassifierEmbedder(ClassifierFeatures):
+    """The embedder `classifier`: the features as they are."""
+
+    def __init__(self, name: str, classifier: "AnyClassifier") -> None:
+        super().__init__(name, classifier.revision, classifier)
 
 
 def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:

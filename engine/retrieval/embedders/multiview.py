@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.classification import versions
-from engine.retrieval.embedders.features import FeatureEmbedder, pooled, trained_classifier
+from engine.retrieval.embedders.features import ClassifierFeatures, trained_classifier
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ VERSION = 1
 """Increased when the vectors of training images change."""
 
 
-class MultiviewEmbedder(FeatureEmbedder):
+class MultiviewEmbedder(ClassifierFeatures):
     """Penultimate features of a trained classifier, as those of `classifier`; but an image that the classifier was
     trained on is also seen in strongly augmented copies.
 
@@ -30,8 +30,7 @@ class MultiviewEmbedder(FeatureEmbedder):
 
     def __init__(self, name: str, classifier: "AnyClassifier") -> None:
         mark = f"{classifier.revision} {COPIES} {VERSION} {versions.VIEWS}"
-        revision = hashlib.sha256(mark.encode()).hexdigest()
-        super().__init__(name, revision, classifier.feature_dim, classifier.input_size, pooled(classifier))
+        super().__init__(name, hashlib.sha256(mark.encode()).hexdigest(), classifier)
 
     def embed_training(self, pixels: Pixels, sha256: Sequence[str]) -> Vectors:
         """The vectors of training images, float32 (n, dimension), each of length 1.
