@@ -21,8 +21,8 @@ def test_every_stress_changes_every_film_alike_each_time_and_keeps_its_type(name
 
 def test_stresses_do_what_they_are_called() -> None:
     plain = FILMS.astype(float)
-    assert stressed(FILMS, "blurred").std() < plain.std() < stressed(FILMS, "more contrast").std()
-    assert stressed(FILMS, "less contrast").std() < plain.std()
+    assert stressed(FILMS, "blurred").std() < plain.std() < stressed(FILMS, "high-contrast").std()
+    assert stressed(FILMS, "low-contrast").std() < plain.std()
     assert stressed(FILMS, "darker").mean() < plain.mean() < stressed(FILMS, "lighter").mean()
     assert stressed(FILMS, "framed")[:, :3].max() == 0
     assert stressed(FILMS, "smaller")[:, 0, 0].max() == 0
