@@ -166,6 +166,18 @@ def test_features_of_a_member_are_not_a_second_opinion_on_its_ensemble(workbench
     assert "not a second opinion" in told
 
 
+def test_an_index_whose_training_images_lie_apart_says_how_to_search_them(workbench: Workbench) -> None:
+    learnt(workbench, of_kind(workbench, "train"))
+    own = of_kind(workbench, "predict")
+    page = ("case", {"image": image_of(workbench, "test"), "run": own})
+    assert "lie apart" not in said(open_page(page[0], **page[1]))
+    with database.transaction(workbench.engine) as db:
+        for index in db.scalars(select(VectorIndex)):
+            index.embedder = "multiview"
+    told = said(open_page(page[0], **page[1]))
+    assert "Training images lie apart from all others in this index: to search them, filter hits by split." in told
+
+
 def test_a_report_written_from_another_run_s_probability_says_so(workbench: Workbench, imported: int) -> None:
     own = of_kind(workbench, "predict")
     with database.transaction(workbench.engine) as db:

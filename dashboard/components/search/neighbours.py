@@ -47,6 +47,7 @@ class SearchResult:
     """Draws the query image, after the hits, because users wait for those."""
 
 
+APART = "Training images lie apart from all others in this index: to search them, filter hits by split."
 OWN = "These are the classifier's own features: similar cases tend to share its errors and are not a second opinion."
 
 
@@ -57,7 +58,8 @@ def caution(index: VectorIndex, view: filters.View) -> str:
     classifier, its train run is named.
     """
     try:
-        if not spec(index.embedder).learnt:
+        known = spec(index.embedder)
+        if not known.learnt:
             return ""
     except InputError:  # the embedder is no longer available
         return ""
@@ -66,11 +68,12 @@ def caution(index: VectorIndex, view: filters.View) -> str:
         trained = runs.find(session, made.config.get("train_run") or 0) if made else None
         asked = view.run and (view.run.id if view.run.kind == "train" else view.run.config.get("train_run"))
         seen = runs.find(session, asked or 0)
+    apart = f" {APART}" if known.apart else ""
     if trained is None or (seen is not None and _members(trained) & _members(seen)):
-        return OWN
+        return f"{OWN}{apart}"
     named = f" ({wording.plain(trained.recipe)})" if trained.recipe else ""
     other = ", not of the selected one" if view.run else ""
-    return f"This index uses features of train run {trained.id}'s classifier{named}{other}."
+    return f"This index uses features of train run {trained.id}'s classifier{named}{other}.{apart}"
 
 
 def _members(run: Run) -> set[int]:

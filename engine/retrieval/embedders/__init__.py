@@ -34,6 +34,7 @@ REGISTRY = {
             *("multiview", multiview.multiview, False, None, "the train run's checkpoint", "as its backbone's"),
             own_weights=TRAINED,
             learnt=True,
+            apart=True,
         ),
         EmbedderSpec("clip", contrastive.published_clip, True, 512, "ViT-B/32, OpenAI", "MIT"),
         EmbedderSpec("biomedclip", contrastive.published_clip, True, 512, "PubMedBERT_256-vit_base_patch16_224", "MIT"),

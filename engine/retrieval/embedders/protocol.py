@@ -79,6 +79,8 @@ class EmbedderSpec:
     """Whether text embeddings are in a separate space, which an index maps to the images'."""
     learnt: bool = False
     """Whether it is made from a trained classifier, whose features know the labels of its training images."""
+    apart: bool = False
+    """Whether it embeds these training images otherwise than all others, whose nearest are then each other."""
 
 
 def unit(vectors: NDArray[Any]) -> Vectors:
