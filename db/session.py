@@ -76,7 +76,7 @@ def connect(url: str, *, read_only: bool = False, patience: float | None = None)
     return engine
 
 
-def shown(url: str) -> str:
+def shown(url: str | URL) -> str:
     """`url` in a form that may be printed: without its password, and without its query, which may contain one too."""
     return make_url(url).set(query={}).render_as_string(hide_password=True)
 

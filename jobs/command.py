@@ -77,7 +77,7 @@ class Context:
                 )
             return found
         if not known:
-            where = self.engine.url.render_as_string(hide_password=True)
+            where = session.shown(self.engine.url)
             raise JobError(f"the database holds no dataset; add one with: python -m jobs ingest FOLDER (in {where})")
         if len(known) > 1:
             latest = known[0].name

@@ -32,11 +32,11 @@ def robustness(
     replicates (`*_difference`), and `stress_changed`, the share of images whose call differs. Intervals are not
     adjusted for the number of alterations. Raises InputError if lengths differ or a probability is not finite.
     """
-    keys, before = np.asarray(patients), _right(unaltered)
-    plain = resampled(partial(METRICS["auc"], unaltered), keys, seed=seed, replicates=replicates)
+    keys, before, plain = np.asarray(patients), _right(unaltered), None
     for where, probabilities in {UNALTERED: unaltered.probabilities, **altered}.items():
         sample = Sample.of(unaltered.labels, probabilities, threshold=unaltered.threshold)
         area = resampled(partial(METRICS["auc"], sample), keys, seed=seed, replicates=replicates)
+        plain = plain or area  # the first is that of the unaltered images
         yield Measured("stress_auc", where, _varying(area.interval(), unless=area.value in (0.0, 1.0)))
         right = _right(sample)
         for name, label in (("recall", 1), ("specificity", 0)):

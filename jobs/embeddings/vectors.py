@@ -111,10 +111,11 @@ def embed_files(
     for batch in writes.batches(files, batch_size):
         pixels = read_fitted(batch, embedder.fit)
         if isinstance(embedder, MultiviewEmbedder):
-            known = np.array([file.sha256 in learnt for file in batch])
+            sha256 = np.array([file.sha256 for file in batch])
+            known = np.isin(sha256, list(learnt))
             vectors = np.empty((len(batch), embedder.dimension), np.float32)
             vectors[~known] = embedder.embed_images(pixels[~known])
-            vectors[known] = embedder.embed_training(pixels[known], [f.sha256 for f in batch if f.sha256 in learnt])
+            vectors[known] = embedder.embed_training(pixels[known], sha256[known].tolist())
         else:
             vectors = embedder.embed_images(pixels)
         made.append(vectors)

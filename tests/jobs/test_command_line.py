@@ -2,14 +2,16 @@ import importlib
 import os
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
 from jobs import __main__ as dispatch
 from jobs import command, migrate, train
-from jobs.command import one_line
+from jobs.command import Context, JobError, one_line
 
 ROOT = Path(__file__).parents[2]
 
@@ -124,6 +126,15 @@ def test_bad_input_is_one_line_with_the_way_out(
     lines = [line for line in told.stderr.splitlines() if "error:" in line]
     assert told.returncode == code and len(lines) == 1 and expected in lines[0]
     assert "Traceback" not in told.stderr and "hunter22" not in told.stderr
+
+
+def test_a_database_without_a_dataset_is_named_without_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(command.session, "reading", nullcontext)
+    monkeypatch.setattr(command.datasets, "every", lambda _engine: [])
+    engine = create_engine("postgresql+psycopg://me:hunter22@127.0.0.1/films?password=hunter22")
+    with pytest.raises(JobError, match=r"holds no dataset; .*127\.0\.0\.1/films") as refused:
+        Context(engine=engine, artifacts=Path(), models=Path()).dataset(None)
+    assert "hunter22" not in str(refused.value)
 
 
 @pytest.mark.parametrize("asked", ["compare 1 b", "train --seed b", "demo --port b", "evaluate --replicates b"])
