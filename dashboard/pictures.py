@@ -7,8 +7,9 @@ import hashlib
 import io
 import re
 from collections.abc import Callable
-from functools import wraps
+from functools import lru_cache, wraps
 from pathlib import Path
+from urllib.parse import quote
 
 import numpy as np
 from PIL import Image as Picture
@@ -21,12 +22,13 @@ from dashboard import resources
 from db.queries import files
 from db.session import DatabaseUnavailableError
 from engine.errors import InputError
-from engine.images import decode, read_bytes, thumbnail_path
+from engine.images import Pixels, decode, read_bytes, resize, thumbnail_path
 from engine.overlays import layer
 
 PREFIX = "/app/static"
 SHA256, RUN = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9]{1,9}")
 HEADERS = {"Cache-Control": "public, max-age=31536000, immutable", "X-Content-Type-Options": "nosniff"}
+FOR_A_DAY = HEADERS | {"Cache-Control": "public, max-age=86400"}
 AWAY = "the database cannot be reached; try again later"
 HEAT_SIDE = 256
 """Width and height of a heatmap overlay in pixels, for any image shape: it is smooth, and the browser stretches it."""
@@ -45,6 +47,11 @@ def image_url(sha256: str) -> str:
 def heat_url(run_id: int, sha256: str, *, version: str) -> str:
     """URL of the run's heatmap of the image as an overlay; version is the hash of the heatmaps."""
     return f"{PREFIX}/heat/{run_id}/{sha256}.webp?v={version[:12]}"
+
+
+def altered_url(sha256: str, stress: str) -> str:
+    """URL of the image under the named stress, at the size of the classifier's input (PNG)."""
+    return f"{PREFIX}/altered/{quote(stress, safe='')}/{sha256}.png"
 
 
 class AbsentError(Exception):
@@ -148,8 +155,29 @@ def _heat(request: Request, sha256: str) -> Response:
     return Response(encoded.getvalue(), media_type="image/webp", headers=HEADERS)
 
 
+@_answer
+def _altered(request: Request, sha256: str) -> Response:
+    from engine.classification.stresses import STRESSES, stressed
+
+    stress = request.path_params["stress"]
+    if stress not in STRESSES:
+        raise AbsentError("no stress test has this name")
+    encoded = io.BytesIO()
+    Picture.fromarray(stressed(_as_input(sha256)[None].copy(), stress)[0]).save(encoded, "PNG", compress_level=1)
+    return Response(encoded.getvalue(), media_type="image/png", headers=FOR_A_DAY)
+
+
+@lru_cache(maxsize=32)  # a page shows one image under many stresses
+def _as_input(sha256: str) -> Pixels:
+    """The image as a classifier's input, uint8 (s, s)."""
+    from engine.classification.views import SIZE
+
+    return resize(decode(original(sha256)).pixels, SIZE)
+
+
 ROUTES = [
     Route(f"{PREFIX}/thumbnail/{{sha256}}.webp", _thumbnail),
     Route(f"{PREFIX}/image/{{sha256}}", _image),
     Route(f"{PREFIX}/heat/{{run}}/{{sha256}}.webp", _heat),
+    Route(f"{PREFIX}/altered/{{stress}}/{{sha256}}.png", _altered),
 ]

@@ -4,7 +4,15 @@ import streamlit as st
 
 from dashboard import resources
 from dashboard.components import address, filters, frame, grid, panels, wording
-from dashboard.components.case import audit_findings, history, navigation, near_duplicates, steps, viewer
+from dashboard.components.case import (
+    altered_copies,
+    audit_findings,
+    history,
+    navigation,
+    near_duplicates,
+    steps,
+    viewer,
+)
 from dashboard.components.cases import counting
 from dashboard.components.reports import report_view, side_by_side
 from dashboard.components.reviews import of_image
@@ -45,7 +53,9 @@ navigation.show(dataset, case, view, reports=len(written))
 
 film, known = st.columns([3, 2], gap="large")
 with film:
-    viewer.show(case, view)
+    copies = altered_copies.changed(case, view)
+    viewer.show(case, view, altered_copies.displayed(copies))
+    altered_copies.show(dataset, case, view, copies)
 with known:
     viewer.facts(dataset, case, view)
     viewer.zones(case)

@@ -87,6 +87,13 @@ def stresses(session: Session, run_id: int) -> Sequence[Metric]:
     return session.scalars(query.order_by(Metric.value.desc(), Metric.slice)).all()
 
 
+def most_changed(session: Session, run_id: int) -> int | None:
+    """Id of the image whose call changes under most stresses; None if no call changes."""
+    query = select(ImageMeasure.image_id).where(ImageMeasure.run_id == run_id, ImageMeasure.name == CHANGES)
+    query = query.where(ImageMeasure.value > 0).order_by(ImageMeasure.value.desc(), ImageMeasure.image_id)
+    return session.scalars(query.limit(1)).first()
+
+
 def under_stress(session: Session, run_id: int, stress: str, ids: Sequence[int]) -> dict[int, float]:
     """Image id -> probability under the stress, for those of these images whose call it changes."""
     query = select(ImageMeasure.image_id, ImageMeasure.value).where(ImageMeasure.run_id == run_id)

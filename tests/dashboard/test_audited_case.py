@@ -3,8 +3,9 @@
 from opened import Workbench, asked, audited, cell, linked, open_page, said
 from sqlalchemy import select
 
+from dashboard import pictures
 from db import session as database
-from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour
+from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run
 
 MEASURED = {"frame_heat": 0.125, "deletion_gain": 0.21, "insertion_gain": -0.04}
 
@@ -74,6 +75,41 @@ def test_a_case_says_which_stresses_change_its_call_and_leads_to_the_others(work
     assert "whose call at the run's own threshold of" in elsewhere
     rows = {row[0]["text"]: row[1]["text"] for row in linked(open_page("case", image=9), "audited")["rows"]}
     assert rows == {"Run": str(run), "Stresses that change the call": "0"}
+
+
+def test_a_case_shows_the_copies_that_change_its_call_and_each_opens_in_the_viewer(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        part = audited(db, members=())
+        db.get_one(Run, part.run_id).summary = {"stresses": {"noisy": "Gaussian noise", "framed": "a black edge"}}
+        for image, changes in {1: ("framed",), 7: ("framed", "noisy"), 9: ()}.items():
+            of_image = {"run_id": part.run_id, "image_id": image}
+            db.add(ImageMeasure(**of_image, name="call_changes", value=len(changes)))
+            db.add_all(ImageMeasure(**of_image, name=f"stress: {name}", value=0.987) for name in changes)
+        for name in ("noisy", "framed"):
+            db.add(Metric(run_id=part.run_id, name="stress_auc", split="test", slice=name, value=0.9, n=40))
+            db.add(Metric(run_id=part.run_id, name="stress_changed", split="test", slice=name, value=0.1, n=40))
+        sha256 = db.get_one(Image, 1).sha256
+    at = open_page("case", image=1, split="test")
+    unaltered, framed = linked(at, "altered")["cards"]
+    assert linked(at, "film")["src"] == pictures.image_url(sha256)
+    assert (framed["title"], framed["lines"]) == ("Framed", ["98.7 % pneumonia", "a black edge"])
+    assert (framed["mark"], framed["tone"]) == ("FP", "wrong")
+    assert unaltered["lines"][1:] == ["as ingested", "displayed above"] and unaltered["mark"] == "TN"
+    page, parameters = asked(framed["href"])
+    assert (page, parameters["altered"], parameters["split"]) == ("case", "framed", "test")
+    at = open_page(page, **parameters)
+    shown = linked(at, "film")
+    assert shown["src"] == pictures.altered_url(sha256, "framed") and shown["heat"] is None
+    assert "a black edge. 98.7 % pneumonia, unaltered " in shown["caption"]
+    unaltered, framed = linked(at, "altered")["cards"]
+    assert framed["lines"][-1] == "displayed above" and "altered" not in asked(unaltered["href"])[1]
+    for of_none in (open_page("case", image=9), open_page("case", image=9, altered="framed")):
+        assert not [one for one in of_none.get("bidi_component") if one.proto.id.endswith("-altered")]
+        assert "/image/" in linked(of_none, "film")["src"]
+    at = open_page("runs", run=part.run_id)
+    cards = linked(at, "stressed")["cards"]
+    assert "Example: image 7," in said(at) and [card["title"] for card in cards] == ["Unaltered", "Noisy", "Framed"]
+    assert asked(cards[2]["href"])[1] | {"run": ""} == {"image": "7", "altered": "framed", "run": ""}
 
 
 def test_a_stress_that_changes_no_call_has_no_cases_and_an_unknown_filter_is_named(workbench: Workbench) -> None:

@@ -15,6 +15,8 @@ from starlette.testclient import TestClient
 from dashboard import pictures
 from db import session as database
 from db.models import Artifact, Image, Prediction, Run
+from engine.classification.stresses import stressed
+from engine.images import read_batch
 from engine.overlays import colourise, enlarge
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -84,12 +86,27 @@ def test_a_heatmap_is_a_layer_whose_alpha_is_its_heat_and_is_cached_for_good(
         "heat/3/" + "0" * 64 + ".webp",
         "heat/3/" + "g" * 64 + ".webp",
         "heat/x/" + "0" * 64 + ".webp",
+        "altered/framed/" + "0" * 64 + ".png",
+        "altered/framed/" + "g" * 64 + ".png",
     ],
 )
 def test_what_was_not_ingested_is_not_found(client: TestClient, path: str) -> None:
     answer = client.get(f"{pictures.PREFIX}/{path}")
     assert answer.status_code == 404
     assert "immutable" not in answer.headers.get("cache-control", "")
+
+
+def test_a_copy_under_stress_is_what_the_audit_scores_and_an_unknown_stress_is_not_found(
+    client: TestClient, workbench: Workbench
+) -> None:
+    one = image(workbench)
+    answer = client.get(pictures.altered_url(one.sha256, "framed"))
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "image/png")
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    scored = stressed(read_batch([workbench.folder / one.path]), "framed")[0]
+    assert (np.asarray(Picture.open(io.BytesIO(answer.content))) == scored).all()
+    answer = client.get(pictures.altered_url(one.sha256, "melted"))
+    assert (answer.status_code, answer.text) == (404, "no stress test has this name")
 
 
 def test_a_file_that_changed_since_it_was_ingested_is_not_shown(client: TestClient, workbench: Workbench) -> None:

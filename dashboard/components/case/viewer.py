@@ -9,6 +9,7 @@ from dashboard.components import address, filters, frame, grid, wording
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.case import navigation
+from dashboard.components.case.altered_copies import Copy
 from db.models import Dataset
 from db.queries import attributes, cases, runs
 from db.queries.cases import Case
@@ -19,8 +20,18 @@ ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middl
 NO_HEATMAP = "The selected run has no heatmap of this image."
 
 
-def show(case: Case, view: filters.View) -> None:
-    """The radiograph with the heatmap of the selected run; without one, the reason and a link to a run that has one."""
+def show(case: Case, view: filters.View, copy: Copy | None = None) -> None:
+    """The radiograph with the heatmap of the selected run; without one, the reason and a link to a run that has one.
+    copy: the altered copy to show instead, which has no heatmap."""
+    if copy is not None:
+        film.show(
+            src=pictures.altered_url(case.sha256, copy.stress),
+            alt=f"{grid.alt(case)}; altered: {copy.what}",
+            caption=f"Altered copy at the size of the classifier's input: {copy.what}. "
+            f"{wording.percent(copy.probability)} pneumonia, unaltered {wording.percent(case.probability)}",
+            heat=None,
+        )
+        return
     heat = _heat(case, view)
     film.show(
         src=pictures.image_url(case.sha256),

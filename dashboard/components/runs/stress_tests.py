@@ -5,11 +5,12 @@ from collections.abc import Mapping, Sequence
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import figures, frame, wording
+from dashboard.components import figures, frame, grid, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
+from dashboard.components.case import altered_copies
 from db.models import Dataset, Metric, Run
-from db.queries import audit, runs
+from db.queries import audit, cases, runs
 from engine.metrics.names import DIFFERENCE, NAMES, SUBGROUP_MEASURES
 from engine.metrics.robustness import UNALTERED
 
@@ -41,6 +42,7 @@ def show(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
         "if that excludes 0; it is not adjusted for the number of stresses. Calls changed link to their images. "
         f"{_sampled(run, found)}"
     )
+    _example(dataset, run, whose)
 
 
 def compare(first: Run, second: Run) -> None:
@@ -62,6 +64,24 @@ def compare(first: Run, second: Run) -> None:
     heads = [f">{NAMES[name]}, run {run.id}" for name in SUBGROUP_MEASURES for run in (first, second)]
     linked.table(["Images", *heads], rows, key="both_stressed", caption="Both runs on altered images", sortable=True)
     st.caption("Stress tests of both runs' latest audits, each at its own threshold.")
+
+
+def _example(dataset: Dataset, run: Run, whose: int | None) -> None:
+    """The image whose call changes most often, under every stress; nothing if no call changes."""
+    with resources.reading() as session:
+        number = audit.most_changed(session, run.id)
+        case = cases.one(session, number, run_id=run.config.get("predict_run")) if number else None
+        predicted = runs.find(session, run.config.get("predict_run") or 0)
+    if case is None or predicted is None:
+        return
+    st.markdown(f"**Example: image {case.id}, {grid.name(case).lower()}**, whose call changes most often")
+    cards = []
+    for copy in altered_copies.copies(run, case):
+        # a case shows the copies of the latest audit that change its call
+        stress = copy.stress if whose and copy.probability is not None and copy.stress != UNALTERED else None
+        href = frame.here("case", dataset, image=case.id, run=predicted.id, **{altered_copies.PARAMETER: stress})
+        cards.append(altered_copies.card(case, copy, href=href, threshold=predicted.threshold))
+    linked.cards(cards, key="stressed", width=130)
 
 
 def _sampled(run: Run, found: Mapping[tuple[str, str], Metric]) -> str:
