@@ -172,18 +172,16 @@ def _patient_name(file: Inspected) -> Name:
 
 
 def _joined(copies: Mapping[str, Sequence[Inspected]]) -> dict[Name, Name]:
-    """Each patient identifier -> the representative of all identifiers that identical files connect (union-find)."""
-    above: dict[Name, Name] = {}
+    """Each patient identifier -> the representative of all identifiers that identical files connect."""
+    from scipy.cluster.hierarchy import DisjointSet
 
-    def top(name: Name) -> Name:
-        while above.setdefault(name, name) != name:
-            above[name] = name = above[above[name]]
-        return name
-
+    connected = DisjointSet()
     for sha256, same in copies.items():
+        connected.add(("image", sha256))
         for file in same:
-            above[top(_patient_name(file))] = top(("image", sha256))
-    return {name: top(name) for name in list(above)}
+            connected.add(_patient_name(file))
+            connected.merge(_patient_name(file), ("image", sha256))
+    return {name: connected[name] for name in connected}
 
 
 def _patient_keys(

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from engine.metrics.classification import ECE_BINS
 from engine.metrics.evaluation import BY_PATIENT, UNSCALED, Measured
 from engine.metrics.names import (
     COVERAGES,
@@ -17,6 +18,8 @@ from engine.metrics.names import (
     subgroup_of,
 )
 from engine.metrics.prevalence import PREVALENCES, predictive_values
+from engine.metrics.retrieval import VOTERS
+from engine.retrieval.written_queries import QUERIES
 from engine.tables import markdown_table, number, p_value, plain, span
 
 BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values only show that the software works."
@@ -31,7 +34,7 @@ INTERVALS = (
     "or 1 they are Wilson intervals (1927), with {unit} as trials. They describe the sampling variation over {unit}, "
     "not over training runs or hospitals."
 )
-CLASSIFICATION = """
+CLASSIFICATION = f"""
 - **AUC**: probability that a random pneumonia image scores above a random normal one; ties count half. Needs no
   threshold.
 - **Average precision**: sum of precision times increase in recall over the distinct scores, without interpolation.
@@ -40,9 +43,9 @@ CLASSIFICATION = """
   chosen on the same images, so this is a point of the ROC curve and not an expected result.
 - **F1**: 2 TP / (2 TP + FP + FN). **Accuracy**: (TP + TN) / n. An image is called positive at or above the threshold.
 - **Brier score**: mean squared difference between probability and label; 0 is perfect, a constant .5 gives .25.
-- **ECE**: mean over images of |share of pneumonia - mean probability| in 15 bins of equal width (Guo et al. 2017). It
-  is never below 0 and resampling biases it, so it has no interval; **ECE expected by chance** is the ECE of perfectly
-  calibrated probabilities on this many images, with its range.
+- **ECE**: mean over images of |share of pneumonia - mean probability| in {ECE_BINS} bins of equal width (Guo et al.
+  2017). It is never below 0 and resampling biases it, so it has no interval; **ECE expected by chance** is the ECE of
+  perfectly calibrated probabilities on this many images, with its range.
 - **Calibration intercept** and **slope**: calibration in the large (0 is best; below 0 probabilities are too high) and
   the slope of the log odds against the logit of the probability (1 is best; below 1 probabilities are too extreme);
   intervals are clustered by patient. Temperature scaling sets the scale but no intercept.
@@ -79,19 +82,19 @@ REPORTS = """
 - Differences between two strategies are over the images described by both, with paired intervals.
 - n is the number of reports with the score. None of these scores shows that a report is fit for patient care.
 """
-RETRIEVAL = """
+RETRIEVAL = f"""
 - **P@k**: mean over queries of the share of the k most similar images that have the query's label. Every image is the
   query once and is never its own hit (leave-one-out). Similarity is the cosine of the embeddings.
 - **Among other patients**: the same, excluding all images of the query's patient. **Against train**: queries are the
   test images, hits come from train and val.
 - **mAP**: mean over queries of the average precision of the ranked candidates. **R-precision**: share of the first R
   candidates that have the query's label, where R is the number of candidates with that label.
-- **Neighbour-vote AUC**: area under the ROC curve of the share of pneumonia among the 10 nearest labelled images. Each
-  cause is evaluated against all normal queries. The chance level is below one half when the query is excluded from
-  its own hits, because the remaining images contain fewer with its label; the column shows it.
-- **Text search**: 40 written queries (normal, pneumonia, cause, zone) against the test images. An image matches by its
-  label and cause, or by a zone that holds more of the classifier's evidence than in four fifths of the pneumonias,
-  which no reader has confirmed. Intervals resample the queries; n is their number.
+- **Neighbour-vote AUC**: area under the ROC curve of the share of pneumonia among the {VOTERS} nearest labelled
+  images. Each cause is evaluated against all normal queries. The chance level is below one half when the query is
+  excluded from its own hits, because the remaining images contain fewer with its label; the column shows it.
+- **Text search**: {len(QUERIES)} written queries (normal, pneumonia, cause, zone) against the test images. An
+  image matches by its label and cause, or by a zone that holds more of the classifier's evidence than in four fifths of
+  the pneumonias, which no reader has confirmed. Intervals resample the queries; n is their number.
 - **Chance**: the expected P@k of hits drawn at random from the candidates.
 - n is the number of queries. Byte-identical images count as one. 95 % intervals resample the queries' patients; the
   searched collection is fixed.

@@ -9,9 +9,6 @@ from sqlalchemy.orm import Session
 from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
 from db.queries.duplicates import NEAR_DUPLICATE as NEAR_DUPLICATE
 
-SHORTCUTS = ("frame pixels", "frame features", "image size", "classifier, frame only")
-"""Probes that see little or no lung, by their slice of the metric probe_auc."""
-
 CHANGES, UNDER = "call_changes", "stress: "
 """Measures of an image: the number of stresses that change its call, and, before the name of each of these, its
 probability under it."""
@@ -51,11 +48,11 @@ def slices(session: Session, run_id: int) -> Sequence[ErrorSlice]:
     return session.scalars(query.order_by(ErrorSlice.rate.desc(), ErrorSlice.name)).all()
 
 
-def shortcut(session: Session, run_id: int) -> Metric | None:
-    """The highest AUC of the SHORTCUTS probes on the evaluated images, among those whose interval is above .5; None if
-    there is none."""
+def shortcut(session: Session, run_id: int, *, apart: Sequence[str]) -> Metric | None:
+    """The highest AUC of a probe on the evaluated images, among those whose interval is above .5; None if there is
+    none. apart: probes that are no shortcuts, by their slice of the metric probe_auc."""
     query = select(Metric).where(Metric.run_id == run_id, Metric.name == "probe_auc", Metric.split != "oof")
-    query = query.where(Metric.slice.in_(SHORTCUTS), Metric.low > 0.5)
+    query = query.where(Metric.slice.not_in(apart), Metric.low > 0.5)
     return session.scalars(query.order_by(Metric.value.desc()).limit(1)).first()
 
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 
 from engine.metrics.bootstrap import Interval
+from engine.metrics.names import SEES_LUNG
 from engine.metrics.robustness import UNALTERED
 from engine.tables import number, span
 
@@ -83,7 +84,7 @@ def _faithfulness(values: Values) -> str:
 
 def _shortcuts(values: Values) -> str:
     probes = {where: found for (name, where), found in values.items() if name == "probe_auc"}
-    blind = {where: found for where, found in probes.items() if "hidden" not in where and "whole" not in where}
+    blind = {where: found for where, found in probes.items() if where not in SEES_LUNG}
     separating = sorted((-found.value, where, found) for where, found in blind.items() if found.low > CHANCE)
     if not separating:
         measured = [found for found in blind.values() if math.isfinite(found.low)]

@@ -120,6 +120,10 @@ SCORES = (
     *("deletion_auc", "deletion_gain", "insertion_auc", "insertion_gain", "sanity_rank_correlation", "sanity_ssim"),
 )
 """Metrics that are not a proportion and are therefore not shown as a percentage."""
+FRAME_ONLY, FRAME_HIDDEN, WHOLE = "classifier, frame only", "classifier, frame hidden", "classifier, whole image"
+"""What an audit shows the classifier itself, as slices of probe_auc."""
+SEES_LUNG = (FRAME_HIDDEN, WHOLE)
+"""The slices of probe_auc that are no shortcuts."""
 SUBGROUP_MEASURES = ("auc", "recall", "specificity")
 """Metrics computed for each subgroup."""
 SUBGROUP_LEAST = 10

@@ -9,13 +9,12 @@ from numpy.typing import NDArray
 
 from db.queries.predictions import KnownImage, PredictedImage, SizedImage
 from db.writes import MetricValue
+from engine.metrics.names import FRAME_HIDDEN, FRAME_ONLY, WHOLE
 from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_value
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
-
-FRAME_ONLY, FRAME_HIDDEN, WHOLE = "classifier, frame only", "classifier, frame hidden", "classifier, whole image"
 
 
 def probes(audit: Audit) -> Iterator[MetricValue]:

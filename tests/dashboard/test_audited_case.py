@@ -159,14 +159,14 @@ def test_a_slice_with_excess_errors_links_from_the_overview_to_its_cases(
     page, parameters = asked(cell(at, "attention", name)["href"])
     assert cell(at, "attention", "1 of 2")
     assert "Slice normal A: brighter." in said(open_page(page, **parameters))
-    probes = {"frame pixels": 0.83, "image size": 0.91, "classifier, whole image": 0.98, "frame features": 0.55}
+    probes = {"frame pixels": 0.83, "file size": 0.91, "classifier, whole image": 0.98, "frame features": 0.55}
     with database.transaction(workbench.engine) as db:
         for name, value in probes.items():
             told = {"slice": name, "value": value, "low": value - 0.1, "high": value + 0.01}
             db.add(Metric(run_id=part.run_id, name="probe_auc", split="test", **told))
             db.add(Metric(run_id=part.run_id, name="probe_auc", split="oof", **told | {"value": 0.99, "low": 0.98}))
     at = open_page("overview")
-    assert f"run={part.run_id}" in cell(at, "attention", "Possible shortcut: image size")["href"]
+    assert f"run={part.run_id}" in cell(at, "attention", "Possible shortcut: file size")["href"]
     assert cell(at, "attention", "AUC 0.910")
 
 

@@ -17,6 +17,7 @@ from db.queries import audit, case_order, cases, datasets, duplicates, evaluatio
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 from engine.commands import embed_again, job
+from engine.metrics.names import SEES_LUNG
 from engine.retrieval.vector_index import latest_in
 
 FAILURES = (("Missed pneumonia (FN)", "FN"), ("False positives (FP)", "FP"))
@@ -89,7 +90,7 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
                 Cell(name, href, help=part.description),
                 Cell(f"{part.failures:,} of {part.images:,}", tone="strong"),
             ]
-    probe = audit.shortcut(session, audited.id) if audited else None
+    probe = audit.shortcut(session, audited.id, apart=SEES_LUNG) if audited else None
     if probe is not None:
         name = f"Possible shortcut: {probe.slice}"
         href = frame.here("runs", dataset, run=probe.run_id)
