@@ -10,7 +10,8 @@ from engine.errors import InputError
 OUT_OF_FOLD = "oof"
 """The split name of out-of-fold results: training images, each scored only by members that did not see its patient."""
 LEARNT_FROM = ("train", "val")
-"""The splits that classifiers, index centres and text mappings are fitted on; test never influences them."""
+"""The splits that index centres and text mappings are fitted on, and whose labels reports may quote. A classifier also
+trains on images that have no split. Test influences none of them."""
 UNSPLIT = "all"
 """The split name of results on images that the source assigns to no split."""
 LABELS = ("normal", "pneumonia")
