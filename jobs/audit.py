@@ -29,7 +29,7 @@ from jobs.command import (
     replicates,
     row_number,
 )
-from jobs.evaluate import table
+from jobs.metric_table import table
 from jobs.run import ActiveRun
 
 QUESTIONS: dict[str, Callable[[Audit], Iterator[MetricValue]]] = {

@@ -11,7 +11,6 @@ import json
 import shutil
 from argparse import ArgumentParser
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -27,11 +26,11 @@ from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_n
 from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.vector_index import FORMAT, write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
-from jobs.checkpoints import checkpoint_of
+from jobs.checkpoints import train_run
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
+from jobs.embeddings.loading import load
 from jobs.embeddings.vectors import SHARDS, EmbeddedImages, centred_on, training_images, vectors_of
 from jobs.embeddings.words import keep_queries, taught, words_for
-from jobs.predict import train_run
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
@@ -151,18 +150,6 @@ def show_embedders() -> None:
         text, size = "yes" if known.reads_text else "no", known.dimension or "as trained"
         print(f"{name:<15} {size:>10}  {text:<5}  {known.licence:<18} {known.revision}")
     print("also classifier:RUN, open_clip:ARCHITECTURE/PRETRAINED, open_clip:hf-hub:ORG/NAME")
-
-
-def load(context: Context, name: str, *, train_run_id: int | None, weights: Path | None = None) -> "Embedder":
-    """The embedder called `name`; `classifier` loads the train run's checkpoint. Raises InputError, JobError."""
-    from engine.retrieval.embedders import load_embedder
-
-    checkpoint = None
-    if train_run_id is not None:
-        with session.reading(context.engine) as db:
-            trained = db.get_one(Run, train_run_id)
-        checkpoint = checkpoint_of(context, trained)
-    return load_embedder(name, models=context.models, weights=weights, checkpoint=checkpoint)
 
 
 def claim(

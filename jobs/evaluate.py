@@ -9,16 +9,17 @@ from functools import partial
 import numpy as np
 
 from db import session
-from db.models import Metric, Run
+from db.models import Run
 from db.queries import attributes, datasets, predictions, runs
 from db.writes import MetricValue
 from engine.errors import InputError
-from engine.metrics.names import COVERAGES, DIFFERENCE, SELECTIVE
+from engine.metrics.names import COVERAGES, SELECTIVE
 from engine.splits import OUT_OF_FOLD
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
 from jobs.evaluations import caveats
 from jobs.evaluations.reports import agreements_of, report_values
 from jobs.evaluations.retrieval import retrieval_values
+from jobs.metric_table import table
 from jobs.results import Inputs, attribute_columns, by_split, gather, metric_value, thresholds_of, unseen
 from jobs.run import ActiveRun
 
@@ -144,23 +145,6 @@ def classifier_values(
         values += subgroups(sample, patients, parts, seed=seed, replicates=replicates)
         for measured in values:
             yield metric_value(measured.name, split, measured.slice, measured.interval, step=measured.step)
-
-
-def table(metrics: Sequence[Metric]) -> list[str]:
-    """The metrics as lines of a text table, test first, with the coverage as slice if they have one. Leaves out
-    differences between strategies that are exactly 0, and retrieval metrics by class or cause, which the exported
-    reports have."""
-    metrics = [row for row in metrics if not (row.name.endswith(DIFFERENCE) and row.low == row.high == 0)]
-    metrics = [row for row in metrics if row.split == "reports" or " / " not in row.slice]
-    slices = [row.slice if row.step < 0 else f"coverage {row.step} %" for row in metrics]
-    wide, named = max(map(len, slices)), max(len(row.name) for row in metrics)
-    lines = [f"{'split':<8} {'slice':<{wide}} {'metric':<{named}} {'value':>8}  {'95 % interval':<18} {'n':>6}"]
-    for where, row in sorted(zip(slices, metrics, strict=True), key=lambda pair: pair[1].split != "test"):
-        digits = 0 if row.name.startswith("confusion") else 4
-        value = "unknown" if row.value is None else f"{row.value:.{digits}f}"
-        span = "" if row.low is None else f"{row.low:.4f} to {row.high:.4f}"
-        lines.append(f"{row.split:<8} {where:<{wide}} {row.name:<{named}} {value:>8}  {span:<18} {row.n:>6}")
-    return lines
 
 
 if __name__ == "__main__":

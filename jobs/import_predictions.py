@@ -28,8 +28,8 @@ from engine.heat import lung_zones
 from engine.metrics.classification import HALF
 from engine.path_sheets import astray, examples
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
-from jobs.predict import images_to_score
 from jobs.run import ActiveRun
+from jobs.splits import images_to_score
 
 
 @command

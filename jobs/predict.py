@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from db import session, writes
-from db.models import Dataset, Image, Run
-from db.queries import datasets, runs
+from db.models import Image, Run
+from db.queries import runs
 from engine import devices
 from engine.classification import model_json, versions
-from engine.commands import job
 from engine.datasets import SPLITS
-from jobs.checkpoints import checkpoint_of
-from jobs.command import Context, JobError, UsageError, command, open_context, parser, row_number
+from jobs.checkpoints import checkpoint_of, train_run
+from jobs.command import Context, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun
+from jobs.splits import images_to_score
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
@@ -80,49 +80,6 @@ def inputs_of(trained: Run, images: Sequence[Image]) -> str:
     """Hash of what the predictions depend on, except the weights, which training again in place may have replaced."""
     parts = [str(versions.INFERENCE), trained.fingerprint, *(image.sha256 for image in images)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
-
-
-def train_run(context: Context, dataset: Dataset, number: int | None) -> Run:
-    """The finished train run with this number, or the dataset's current one.
-
-    Another dataset's classifier must be named explicitly, and one trained on phantoms is never used on radiographs.
-    Raises UsageError or JobError.
-    """
-    with session.reading(context.engine) as db:
-        if number is not None:
-            found = db.get(Run, number)
-            if found is None or found.kind != "train" or found.status != "finished":
-                raise UsageError(
-                    f"run {number} is not a finished train run; choose one on the Runs page, or leave --train-run out"
-                )
-            learned_from = db.get(Dataset, found.dataset_id)
-            if learned_from is not None and learned_from.synthetic and not dataset.synthetic:
-                raise UsageError(
-                    f"run {number} was trained on SYNTHETIC phantoms and cannot be used on radiographs; choose another "
-                    "with --train-run"
-                )
-            return found
-        found = runs.current(db, "train", dataset.id)
-        other = runs.current(db, "train")
-    if found is None:
-        known = f", or use another dataset's with --train-run {other.id}" if other else ""
-        raise JobError(
-            f"dataset '{dataset.name}' has no trained classifier; train one with: {job('train', dataset.name)}{known}"
-        )
-    return found
-
-
-def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tuple[Sequence[Image], str]:
-    """The images of the requested split, and its name. Raises JobError if it has none."""
-    with session.reading(context.engine) as db:
-        if split is None and not datasets.images(db, dataset.id, splits=["test"]):
-            print(f"predict: dataset '{dataset.name}' has no test split; scoring all images, for browsing only")
-            split = "all"
-        split = split or "test"
-        images = datasets.images(db, dataset.id, splits=None if split == "all" else [split])
-    if not images:
-        raise JobError(f"dataset '{dataset.name}' has no images in split '{split}'; choose another with --split")
-    return images, split
 
 
 def checkpoint_name(trained: Run, requested: str | None) -> str:

@@ -22,7 +22,7 @@ from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 from jobs import indexes
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
-from jobs.embed import load
+from jobs.embeddings.loading import load
 from jobs.search_results import SearchResult, as_csv, show, to_hit, write_grid
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from db.models import Image, Metric, Report, Run, VectorIndex
 from db.queries import runs
 from db.queries.evaluation import report_slice
 from engine.digests import json_sha256
-from jobs import report
 from jobs.command import Context, JobError
+from jobs.reporting.images import chosen_images, image_count
 from jobs.run import fingerprint
 
 
@@ -147,9 +147,9 @@ def _requested(context: Context, run: Run) -> set[str] | None:
     if predicted is None or "images" not in run.config:
         counts = run.summary or {}
         return set() if counts.get("reports", 0) <= counts.get("written", 0) + counts.get("failed", 0) else None
-    wanted, split, only = report.image_count(run.config["images"]), run.config.get("split"), run.config.get("only")
+    wanted, split, only = image_count(run.config["images"]), run.config.get("split"), run.config.get("only")
     try:
-        _, images = report.chosen_images(context, predicted, split=split, only=only, count=wanted, seed=run.seed or 0)
+        _, images = chosen_images(context, predicted, split=split, only=only, count=wanted, seed=run.seed or 0)
     except JobError:  # none of the requested images exists any more
         return set()
     return {image.sha256 for image in images}

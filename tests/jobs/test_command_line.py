@@ -2,6 +2,7 @@ import importlib
 import os
 import subprocess
 import sys
+import tomllib
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -35,6 +36,12 @@ def test_every_job_module_is_in_the_list_and_every_listed_job_is_a_module() -> N
         path.stem for path in (ROOT / "jobs").glob("[a-z]*.py") if "def main(" in path.read_text(encoding="utf-8")
     }
     assert with_a_main == set(dispatch.JOBS)
+
+
+def test_the_contract_that_keeps_jobs_from_importing_each_other_names_every_job() -> None:
+    linter = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]
+    (held,) = [one for one in linter["contracts"] if one["name"] == "job scripts never import each other"]
+    assert held["type"] == "independence" and held["modules"] == [f"jobs.{name}" for name in dispatch.JOBS]
 
 
 @pytest.mark.parametrize("name", dispatch.JOBS)
