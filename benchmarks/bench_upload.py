@@ -24,7 +24,7 @@ from db.queries import datasets
 from engine.phantoms import write_phantoms
 from jobs import embed, ingest, predict
 from jobs.command import Context
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 from settings import Settings
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def workbench(root: Path) -> Path:
         dataset: Dataset = datasets.every(db)[0]
     context = Context(engine=engine, artifacts=artifacts, models=root / "models")
     recipe = {"name": "lite0", "keep": "last"}
-    with ActiveRun.claim(context, kind="train", config={"recipe": recipe}, dataset_id=dataset.id) as run:
+    with ActiveRun.claim(context, Work(kind="train", config={"recipe": recipe}, dataset_id=dataset.id)) as run:
         run.artifact("checkpoint", checkpoint(run.folder / "checkpoint"))
         run.summary = {"threshold": 0.5, "temperature": 1.0}
     for job, more in ((predict, []), (embed, ["--embedder", "classifier"])):

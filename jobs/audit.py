@@ -30,7 +30,7 @@ from jobs.command import (
     row_number,
 )
 from jobs.metric_table import table
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 QUESTIONS: dict[str, Callable[[Audit], Iterator[MetricValue]]] = {
     "slices": slices.slices,
@@ -54,8 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     subject = find_subject(context, context.dataset(args.dataset), args.predict_run)
     settings = {"sample": args.sample, "folds": args.folds, "replicates": args.replicates}
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="audit",
         config={
             "dataset": subject.dataset.name,
@@ -66,9 +65,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         inputs=subject.fingerprint,
         dataset_id=subject.dataset.id,
         seed=args.seed,
-        says={"images": len(subject.judged)},
-        again=args.again,
+        expected_summary={"images": len(subject.judged)},
     )
+    run = ActiveRun.claim(context, work, again=args.again)
     if not run.already_finished:
         with run:
             audit(Audit(run, subject, seed=args.seed, **settings))

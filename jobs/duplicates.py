@@ -17,7 +17,7 @@ from db.queries import datasets
 from db.queries import duplicates as queries
 from engine.files import kept_array, save_array
 from jobs.command import JobError, command, open_context, parser
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 VERSION = 2
 """Increased when the criterion for near-duplicates changes."""
@@ -41,13 +41,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not images:
         raise JobError(f"dataset '{dataset.name}' has no images; add some with: python -m jobs ingest FOLDER")
     shas = "\n".join(f"{image.id} {image.sha256}" for image in images)
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="duplicates",
         config={"dataset": dataset.name, "version": VERSION},
         inputs=hashlib.sha256(shas.encode()).hexdigest(),
         dataset_id=dataset.id,
     )
+    run = ActiveRun.claim(context, work)
     if not run.already_finished:
         with run:
             find(run, dataset, images)

@@ -31,7 +31,7 @@ from jobs.command import Context, JobError, UsageError, command, named_file, ope
 from jobs.embeddings.loading import load
 from jobs.embeddings.vectors import SHARDS, EmbeddedImages, centred_on, training_images, vectors_of
 from jobs.embeddings.words import keep_queries, taught, words_for
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 if TYPE_CHECKING:
     from engine.retrieval.alignment import Known
@@ -163,8 +163,7 @@ def claim(
     again: bool,
 ) -> ActiveRun:
     """The run of this embedding."""
-    return ActiveRun.claim(
-        context,
+    work = Work(
         kind="embed",
         config={
             "dataset": dataset.name,
@@ -180,8 +179,8 @@ def claim(
         },
         inputs=hashlib.sha256("\n".join(marks_of(images, spec(embedder.name))).encode()).hexdigest(),
         dataset_id=dataset.id,
-        again=again,
     )
+    return ActiveRun.claim(context, work, again=again)
 
 
 def marks_of(images: Sequence[Image], known: EmbedderSpec) -> list[str]:

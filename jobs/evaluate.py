@@ -21,7 +21,7 @@ from jobs.evaluations.reports import agreements_of, report_values
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.metric_table import table
 from jobs.results import Inputs, attribute_columns, by_split, gather, metric_value, thresholds_of, unseen
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 
 @command
@@ -47,15 +47,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"evaluate: skipped {line}")
     if len(inputs.missing) == 4:
         raise JobError(f"dataset '{inputs.dataset.name}' has nothing to evaluate yet; see the commands above")
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="evaluate",
         config={**inputs.config, "replicates": args.replicates},
         inputs=inputs.fingerprint,
         dataset_id=inputs.dataset.id,
         seed=args.seed,
-        again=args.again,
     )
+    run = ActiveRun.claim(context, work, again=args.again)
     if not run.already_finished:
         with run:
             evaluate(run, inputs, seed=args.seed, replicates=args.replicates)

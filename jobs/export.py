@@ -19,7 +19,7 @@ from jobs.command import Context, JobError, UsageError, command, make_writable, 
 from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets
 from jobs.exports.source import Export
 from jobs.results import Inputs, gather, is_current
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 VERSION = 8
 """Increased when exported files change in appearance or meaning, so that they are written again."""
@@ -141,26 +141,21 @@ def claimed(
     """The run of this export; a finished one is redone unless all its files are still intact."""
     with session.reading(context.engine) as db:
         audited = audits.latest(db, evaluated.config["predict_run"] or 0)
-
-    def claim(*, again: bool) -> ActiveRun:
-        return ActiveRun.claim(
-            context,
-            kind="export",
-            config={
-                "dataset": dataset.name,
-                "evaluate_run": evaluated.id,
-                "audit_run": audited.id if audited else None,
-                "indexes": [index.id for index in indexes],
-                "folder": str(folder),
-            },
-            inputs=f"{VERSION} {evaluated.fingerprint} {audited.fingerprint if audited else None}",
-            dataset_id=dataset.id,
-            again=again,
-        )
-
-    run = claim(again=False)
+    work = Work(
+        kind="export",
+        config={
+            "dataset": dataset.name,
+            "evaluate_run": evaluated.id,
+            "audit_run": audited.id if audited else None,
+            "indexes": [index.id for index in indexes],
+            "folder": str(folder),
+        },
+        inputs=f"{VERSION} {evaluated.fingerprint} {audited.fingerprint if audited else None}",
+        dataset_id=dataset.id,
+    )
+    run = ActiveRun.claim(context, work)
     if run.already_finished and not all(is_whole(folder / name, sha) for name, sha in run.summary["files"].items()):
-        run = claim(again=True)
+        run = ActiveRun.claim(context, work, again=True)
     return run
 
 

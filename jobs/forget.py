@@ -16,7 +16,7 @@ from jobs.forgetting import plan
 from jobs.forgetting.note import LEFT, Note, sweep, unfinished
 from jobs.forgetting.plan import KIND, Plan, Wanted
 from jobs.forgetting.summary import counted, human_work, named, summary_lines
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 
 @command
@@ -57,7 +57,7 @@ def finish_others(context: Context, *, does: bool) -> None:
         if not does:
             print(f"note: run {row.id} was interrupted; with --yes the files that it left are deleted first")
             continue
-        run = ActiveRun.claim(context, kind=KIND, config=row.config, again=True)
+        run = ActiveRun.claim(context, Work(kind=KIND, config=row.config), again=True)
         with run:
             sweep(run, note)
         (run.folder / LEFT).unlink(missing_ok=True)
@@ -106,7 +106,7 @@ def forget(context: Context, found: Plan, *, reviews_too: bool) -> None:
     config = {"runs": ids, "scoring": found.scoring, "openings": found.openings}
     if dataset is not None:
         config |= {"dataset": dataset.name}
-    run = ActiveRun.claim(context, kind=KIND, config=config, again=True)
+    run = ActiveRun.claim(context, Work(kind=KIND, config=config), again=True)
     with run:
         note = Note.of(found)
         write_whole(run.folder / LEFT, note.json())

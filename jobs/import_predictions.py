@@ -28,7 +28,7 @@ from engine.heat import lung_zones
 from engine.metrics.classification import HALF
 from engine.path_sheets import astray, examples
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 from jobs.splits import images_to_score
 
 
@@ -45,8 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     by_path = found.by_path
     maps = imported_predictions.heatmaps(args.heatmaps, found.rows) if args.heatmaps else None
     scored = scored_images(dataset, images, by_path, split=split, file=args.file)
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="predict",
         config={
             "dataset": dataset.name,
@@ -60,6 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         dataset_id=dataset.id,
         predicts=len(scored),
     )
+    run = ActiveRun.claim(context, work)
     if not run.already_finished:
         with run:
             store(run, scored, by_path, maps, args.classifier, args.threshold)

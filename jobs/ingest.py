@@ -25,7 +25,7 @@ from engine.datasets import SHEET_COLUMNS, Listing, Skipped, list_folder
 from engine.images import parallel, thumbnail_path
 from engine.phantoms import is_phantoms
 from jobs.command import Context, JobError, UsageError, command, named_folder, open_context, parser, positive
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 EXAMPLES = 5
 MANY, LARGE_SHARE = 20, 0.1
@@ -68,14 +68,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"ingest: already done as run {latest.id}")
         return 0
     config = {"name": name, "folder": str(listing.root), "synthetic": synthetic, "prune": args.prune}
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="ingest",
         config=config | {"attributes": list(args.attributes)},
         # The previous ingest is part of the fingerprint: a folder that changed and changed back is a new run.
         inputs=f"{listing.fingerprint} after {latest.id if latest else 'nothing'}",
         dataset_id=dataset.id if dataset else None,
     )
+    run = ActiveRun.claim(context, work)
     if run.already_finished:
         print(f"ingest: already done as run {run.id}")
         return 0

@@ -18,7 +18,7 @@ from engine.retrieval import projection
 from engine.retrieval.vector_index import VectorIndex
 from jobs import indexes
 from jobs.command import UsageError, command, natural, open_context, parser
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 
 @command
@@ -44,14 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     index = indexes.choose(context, dataset, args.embedder)
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="map",
         config={"dataset": dataset.name, "embedder": index.embedder, "methods": methods, "clusters": args.clusters},
         inputs=index.sha256,
         dataset_id=dataset.id,
         seed=args.seed,
     )
+    run = ActiveRun.claim(context, work)
     if not run.already_finished:
         with run:
             draw(run, indexes.open_index(context, index), methods, args.clusters, args.seed)

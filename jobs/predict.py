@@ -15,7 +15,7 @@ from engine.classification import model_json, versions
 from engine.datasets import SPLITS
 from jobs.checkpoints import checkpoint_of, train_run
 from jobs.command import Context, UsageError, command, open_context, parser, row_number
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 from jobs.splits import images_to_score
 
 if TYPE_CHECKING:
@@ -52,8 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     trained = train_run(context, dataset, args.train_run)
     kept = checkpoint_name(trained, args.checkpoint)
     images, split = images_to_score(context, dataset, args.split)
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="predict",
         config={
             "dataset": dataset.name,
@@ -65,8 +64,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         inputs=inputs_of(trained, images),
         dataset_id=dataset.id,
         predicts=len(images),
-        says={"checkpoint_sha256": weights_of(context, trained, kept)},
+        expected_summary={"checkpoint_sha256": weights_of(context, trained, kept)},
     )
+    run = ActiveRun.claim(context, work)
     if run.already_finished:
         print(f"predict: already done as run {run.id}")
         return 0

@@ -19,7 +19,7 @@ from engine.errors import InputError
 from engine.splits import UNSPLIT
 from jobs import indexes
 from jobs.command import Context, UsageError
-from jobs.run import fingerprint
+from jobs.run import Work
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
@@ -155,7 +155,8 @@ def measured(row: Metric) -> "Measured":
 def is_current(inputs: Inputs, evaluated: Run) -> bool:
     """Whether the evaluation read exactly these inputs."""
     config = {**inputs.config, "replicates": evaluated.config["replicates"]}
-    return fingerprint("evaluate", config, inputs.fingerprint, evaluated.seed) == evaluated.fingerprint
+    work = Work(kind="evaluate", config=config, inputs=inputs.fingerprint, seed=evaluated.seed)
+    return work.fingerprint == evaluated.fingerprint
 
 
 def thresholds_of(source: Run) -> dict[str, float]:

@@ -1,8 +1,6 @@
 """The life of a run: claimed, running with progress and heartbeat, then finished, failed or interrupted; resumable."""
 
-import hashlib
 import os
-import re
 import shlex
 import signal
 import socket
@@ -13,10 +11,10 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from types import FrameType, MappingProxyType, TracebackType
+from types import FrameType, TracebackType
 from typing import Any, Protocol, Self, TypeVar
 
 from numpy.typing import NDArray
@@ -30,39 +28,20 @@ from db.queries import runs
 from db.writes import MetricValue
 from engine.commands import option
 from engine.digests import file_sha256, is_whole, json_sha256, members
-from engine.files import save_array, write_whole
+from engine.files import save_array
 from jobs.command import Context, JobError, make_artifacts_writable, one_line
+from jobs.redaction import redact
+from jobs.run_folders import own_folder
 
 T = TypeVar("T")
 
-OWNER = "owner.txt"
-"""The file in a run's folder that identifies its run, by fingerprint and start."""
 PROGRESS_SECONDS = 1.0
 LATEST = ("dataset", "predict_run", "train_run", "embedder")
 """Options for which a job uses the latest if they are unset."""
-SECRET_NAMES = re.compile(r"TOKEN|SECRET|PASSWORD|API_?KEY|CREDENTIAL", re.IGNORECASE)
-SECRET_SHAPES = re.compile(
-    r"hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|(?<=[Bb]earer )\S+"
-    r"|(?<=://)[^\s/@:]*:[^\s/@]+(?=@)|(?<=password=)[^&\s]+"
-    r"|(?<=api_key=)[^&\s]+|(?<=api-key=)[^&\s]+|(?<=apikey=)[^&\s]+|(?<=token=)[^&\s]+|(?<=secret=)[^&\s]+"
-)
 
 
 class Interrupted(KeyboardInterrupt):
     """SIGINT or SIGTERM arrived; the run's row records it, and the same command continues from there."""
-
-
-def fingerprint(kind: str, config: dict[str, Any], inputs: str, seed: int | None) -> str:
-    """sha256 of everything that determines a run's results."""
-    return json_sha256([kind, config, inputs, seed])
-
-
-def scrub(message: str) -> str:
-    """`message` without secrets: values of secret-looking environment variables, tokens, passwords in URLs."""
-    for name, value in os.environ.items():
-        if SECRET_NAMES.search(name) and len(value) >= 6:
-            message = message.replace(value, "[secret]")
-    return SECRET_SHAPES.sub("[secret]", message)
 
 
 def command_line(context: Context, config: dict[str, Any]) -> str | None:
@@ -73,7 +52,7 @@ def command_line(context: Context, config: dict[str, Any]) -> str | None:
     chosen = {**config.get("settings", {}), **config}  # the embedder that reports use is one of their settings
     unnamed = [name for name in LATEST if name in context.left_open and chosen.get(name) is not None]
     named = [word for name in unnamed for word in option(name, chosen[name])]
-    return shlex.join(scrub(word) for word in (*context.command, *named)) if context.command else None
+    return shlex.join(redact(word) for word in (*context.command, *named)) if context.command else None
 
 
 def code_version() -> str:
@@ -96,51 +75,25 @@ def hold_sources(db: Session, config: Mapping[str, Any]) -> None:
             )
 
 
-def owner_of(row: Run) -> str:
-    """The text of OWNER in the run's folder."""
-    return f"{row.fingerprint} {row.started.isoformat()}\n"
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """What a run does, and what is stored about it from the start."""
 
+    kind: str
+    config: dict[str, Any]
+    inputs: str = ""
+    """Text, usually a hash, that changes with what the run reads."""
+    dataset_id: int | None = None
+    seed: int | None = None
+    predicts: int = 0
+    """The number of images whose predictions it stores."""
+    expected_summary: Mapping[str, Any] = field(default_factory=dict)
+    """Summary entries that describe its inputs and can change under one fingerprint; None means unknown."""
 
-def own_folder(artifacts: Path, row: Run, *, older: bool) -> Path:
-    """The folder that belongs to this run alone, created if missing: runs/NNNN-KIND, or runs/NNNN-KIND-HASH if that
-    name is taken, for example by the run with that number in another database or in one that was deleted.
-
-    older: the row existed before; a folder without an owner file, as earlier versions left them, then belongs to it.
-    """
-    owner = owner_of(row)
-    plain, apart = folder_names(artifacts, row)
-    folder = apart if apart.exists() else plain
-    try:
-        folder.mkdir(parents=True)  # if two claim at once, only one of them creates it
-    except FileExistsError:
-        if not belongs(folder, owner, otherwise=older):
-            folder = apart
-            folder.mkdir(exist_ok=True)
-    if not (folder / OWNER).exists():
-        write_whole(folder / OWNER, owner)
-    return folder
-
-
-def folder_names(artifacts: Path, row: Run) -> tuple[Path, Path]:
-    """The two possible folders of the run: number and kind, or number, kind and hash."""
-    plain = artifacts / "runs" / f"{row.id:04d}-{row.kind}"
-    return plain, plain.with_name(f"{plain.name}-{hashlib.sha256(owner_of(row).encode()).hexdigest()[:8]}")
-
-
-def found_folder(artifacts: Path, row: Run) -> Path | None:
-    """The folder that the run left; None if there is none, or if the folder of that name belongs to another run."""
-    plain, apart = folder_names(artifacts, row)
-    if apart.is_dir():
-        return apart
-    return plain if plain.is_dir() and belongs(plain, owner_of(row), otherwise=True) else None
-
-
-def belongs(folder: Path, owner: str, *, otherwise: bool) -> bool:
-    """Whether the folder names this owner; `otherwise` if it names none."""
-    try:
-        return (folder / OWNER).read_text(encoding="utf-8") == owner
-    except FileNotFoundError:
-        return otherwise
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of everything that determines the run's results."""
+        return json_sha256([self.kind, self.config, self.inputs, self.seed])
 
 
 @dataclass(frozen=True)
@@ -182,29 +135,16 @@ class ActiveRun:
         self._started = time.monotonic()
 
     @classmethod
-    def claim(
-        cls,
-        context: Context,
-        *,
-        kind: str,
-        config: dict[str, Any],
-        inputs: str = "",
-        dataset_id: int | None = None,
-        seed: int | None = None,
-        predicts: int = 0,
-        says: Mapping[str, Any] = MappingProxyType({}),
-        again: bool = False,
-    ) -> Self:
-        """Find or create the row for this work. predicts: the number of images whose predictions it stores. says:
-        summary entries that describe its inputs and can change under one fingerprint; None means unknown.
+    def claim(cls, context: Context, work: Work, *, again: bool = False) -> Self:
+        """Find or create the row for this work.
 
         A finished run with the same fingerprint (and unchanged files) is already done, and becomes the current run as
         if it had just finished. A new run is made instead with `again`, if predictions are missing because images were
-        forgotten and came back, or if its summary differs from `says`. An interrupted, failed or lost run resumes where
+        forgotten and came back, or if its summary is not as expected. An interrupted, failed or lost run resumes where
         it stopped, with or without `again`. Raises JobError if a live process owns the run.
         """
-        mark, version = fingerprint(kind, config, inputs, seed), code_version()
-        earlier = _earlier(context, mark, predicts, says)
+        mark, version = work.fingerprint, code_version()
+        earlier = _earlier(context, work)
         with session.transaction(context.engine) as db:
             if context.engine.dialect.name == "postgresql":
                 db.execute(text("SELECT pg_advisory_xact_lock(hashtext(:mark))"), {"mark": mark})
@@ -216,7 +156,7 @@ class ActiveRun:
                 standing = runs.status(row)
                 if standing == "running" and (row.host, row.pid) != (socket.gethostname(), os.getpid()):
                     raise JobError(
-                        f"{kind} is already running as run {row.id} (process {row.pid} on {row.host}); "
+                        f"{work.kind} is already running as run {row.id} (process {row.pid} on {row.host}); "
                         "wait for it, or stop that process"
                     )
                 just_now = (row.id, row.finished) != (earlier.id, earlier.finished)  # by another process
@@ -224,15 +164,17 @@ class ActiveRun:
                     row.current_since = now()
                     return cls(context, row, already_finished=True, resumed=False)
             make_artifacts_writable(context.artifacts)
-            hold_sources(db, config)
+            hold_sources(db, work.config)
             if row is None:
-                row = Run(kind=kind, dataset_id=dataset_id, fingerprint=mark, config=config, seed=seed)
+                row = Run(
+                    kind=work.kind, dataset_id=work.dataset_id, fingerprint=mark, config=work.config, seed=work.seed
+                )
                 db.add(row)
             row.status, row.error, row.traceback, row.finished = "running", None, None, None
             row.host, row.pid, row.heartbeat, row.code_version = socket.gethostname(), os.getpid(), now(), version
             row.seconds = row.seconds or 0.0
             if row.command is None:
-                row.command = command_line(context, config)
+                row.command = command_line(context, work.config)
             db.flush()
             return cls(context, row, already_finished=False, resumed=resumed)
 
@@ -265,7 +207,7 @@ class ActiveRun:
             changes |= {"status": "interrupted", "error": "interrupted; run the same command again to continue"}
         else:
             lines = "".join(traceback.format_exception(error))
-            changes |= {"status": "failed", "error": scrub(one_line(error)), "traceback": scrub(lines)}
+            changes |= {"status": "failed", "error": redact(one_line(error)), "traceback": redact(lines)}
         try:
             self._write(changes)
         except Exception:
@@ -375,16 +317,17 @@ class ActiveRun:
                 print(f"run {self.id}: the heartbeat could not be stored: {one_line(error)}", file=sys.stderr)
 
 
-def _earlier(context: Context, mark: str, predicts: int, says: Mapping[str, Any]) -> Earlier:
-    """The finished run with this fingerprint, and whether it still has predictions of `predicts` images and a summary
-    that agrees with `says`. Hashing its files can take long, so this runs outside the write transaction."""
+def _earlier(context: Context, work: Work) -> Earlier:
+    """The finished run of this work, and whether it still has all predictions and the expected summary. Hashing its
+    files can take long, so this runs outside the write transaction."""
     with session.reading(context.engine) as db:
-        row = runs.by_fingerprint(db, mark)
+        row = runs.by_fingerprint(db, work.fingerprint)
         if row is None or row.status != "finished":
             return Earlier()
         summary = row.summary or {}
-        outdated = any(known is not None and summary.get(name) != known for name, known in says.items())
-        outdated = outdated or (predicts > 0 and runs.scored(db, row.id) < predicts)
+        expected = {name: known for name, known in work.expected_summary.items() if known is not None}
+        outdated = any(summary.get(name) != known for name, known in expected.items())
+        outdated = outdated or (work.predicts > 0 and runs.scored(db, row.id) < work.predicts)
         files = {context.artifacts / made.path: made.sha256 for made in runs.artifacts(db, row.id)}
     return Earlier(row.id, row.finished, all(is_whole(file, sha256) for file, sha256 in files.items()), outdated)
 

@@ -17,7 +17,7 @@ from jobs.reporting.references import references_of
 from jobs.reporting.scoring import Scorer, predict_run
 from jobs.reporting.strategies import STRATEGIES_FILE, chosen_strategies
 from jobs.results import thresholds_of
-from jobs.run import ActiveRun, fingerprint
+from jobs.run import ActiveRun, Work
 
 BATCH = 200
 
@@ -44,16 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
         scored = runs.last_scoring(db)  # a report has one set of scores, even if datasets share its image
     labels = sorted((sha, items[sha].label) for _, sha in there)
-    config = {"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION}
-    inputs = json_sha256([predicted.fingerprint, there, labels, scorer.references, repr(strategies)])
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="score",
-        config=config,
-        inputs=inputs,
+        config={"dataset": dataset.name, "predict_run": predicted.id, "version": VERSION},
+        inputs=json_sha256([predicted.fingerprint, there, labels, scorer.references, repr(strategies)]),
         dataset_id=dataset.id,
-        again=scored is None or scored.fingerprint != fingerprint("score", config, inputs, None),
     )
+    run = ActiveRun.claim(context, work, again=scored is None or scored.fingerprint != work.fingerprint)
     if not run.already_finished:
         with run, run.progress("scoring reports", len(there)) as advance:
             for batch in writes.batches(there, BATCH):

@@ -16,7 +16,7 @@ from db.models import Dataset
 from engine.classification import versions
 from jobs.command import Context, UsageError, command, natural, open_context, parser, positive
 from jobs.processes import Processes
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 from jobs.trainings import ensemble, statistics, tails
 from jobs.trainings.common import TrainingSet
 
@@ -141,8 +141,7 @@ def claimed(
     parts: Mapping[str, int] = MappingProxyType({}),
 ) -> ActiveRun:
     """The run for this training. parts: recipe -> train run that an ensemble averages."""
-    return ActiveRun.claim(
-        context,
+    work = Work(
         kind="train",
         config={"dataset": dataset.name, "recipe": asdict(recipe), **({"parts": dict(parts)} if parts else {})},
         inputs=f"{training_set.fingerprint} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
@@ -150,6 +149,7 @@ def claimed(
         seed=seed,
         predicts=len(training_set.images),
     )
+    return ActiveRun.claim(context, work)
 
 
 def carry_out(

@@ -17,7 +17,7 @@ import numpy as np
 from engine.classification import versions
 from jobs.command import JobError, UsageError, command, natural, open_context, parser
 from jobs.processes import Processes
-from jobs.run import ActiveRun, Advance
+from jobs.run import ActiveRun, Advance, Work
 from jobs.trainings.common import TrainingSet, looks_of
 from jobs.trainings.members import stored_member, train_member
 from jobs.trainings.tails import views_of
@@ -76,14 +76,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     training_set = TrainingSet.of(context, dataset)
-    run = ActiveRun.claim(
-        context,
+    work = Work(
         kind="validate",
         config={"dataset": dataset.name, "recipe": asdict(recipe), "checks": sorted(args.checks)},
         inputs=f"{training_set.fingerprint} {VERSION} {versions.VIEWS} {versions.TRUNK} {versions.TRAINING}",
         dataset_id=dataset.id,
         seed=args.seed,
     )
+    run = ActiveRun.claim(context, work)
     if not run.already_finished:
         with run:
             validate(run, training_set, recipe, args.checks, seed=args.seed, processes=processes)

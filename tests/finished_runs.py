@@ -29,7 +29,7 @@ from engine.retrieval.vector_index import write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs import evaluate, export
 from jobs.command import Context
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 STRATEGIES = ("basic", "clinical_structured", "differential", "clinical_brief")
 
@@ -51,7 +51,7 @@ class World:
         return [image for image in self.images if image.split == split]
 
     def finish(self, kind: str, *, summary: dict[str, Any] | None = None, **config: Any) -> ActiveRun:
-        run = ActiveRun.claim(self.context, kind=kind, config=config, dataset_id=self.dataset.id, again=True)
+        run = ActiveRun.claim(self.context, Work(kind=kind, config=config, dataset_id=self.dataset.id), again=True)
         with run:
             run.summary = summary or {}
         return run

@@ -8,7 +8,7 @@ from pathlib import Path
 from db.models import Run
 from engine.digests import members
 from engine.images import thumbnail_path
-from jobs.run import OWNER, belongs, folder_names, found_folder, owner_of
+from jobs.run_folders import OWNER, belongs, folder_names, found_folder, owner_of
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class Left:
 
 def strangers(artifacts: Path, known: Collection[str]) -> list[str]:
     """Run folders that no run of this database owns: another database uses the artifact folder too, or a row was
-    deleted by hand. known: the owner texts of this database's runs, see `jobs.run.owner_of`."""
+    deleted by hand. known: the owner texts of this database's runs, see `jobs.run_folders.owner_of`."""
     found = []
     for folder in sorted((artifacts / "runs").glob("*/")):
         try:

@@ -15,7 +15,7 @@ from db.queries.evaluation import report_slice
 from engine.digests import json_sha256
 from jobs.command import Context, JobError
 from jobs.reporting.images import chosen_images, image_count
-from jobs.run import fingerprint
+from jobs.run import Work
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,8 @@ class _Indexes:
             yield looked_in
         if run.kind == "map":
             for sha256, built_by in self.by_sha256.items():
-                if fingerprint("map", run.config, sha256, run.seed) == run.fingerprint:
+                drawn = Work(kind="map", config=run.config, inputs=sha256, seed=run.seed)
+                if drawn.fingerprint == run.fingerprint:
                     yield built_by
 
 

@@ -11,7 +11,8 @@ from jobs.command import Context
 from jobs.forgetting import leftovers
 from jobs.forgetting.leftovers import Left, Size
 from jobs.forgetting.plan import Plan
-from jobs.run import ActiveRun, found_folder
+from jobs.run import ActiveRun
+from jobs.run_folders import found_folder
 
 LEFT = "left.json"
 """The file in the run's folder that holds the note."""

@@ -15,7 +15,7 @@ from jobs.command import Context, JobError, UsageError
 from jobs.forgetting import leftovers, lineage
 from jobs.forgetting.leftovers import Left, Size
 from jobs.forgetting.lineage import Lineage
-from jobs.run import owner_of
+from jobs.run_folders import owner_of
 
 KIND = "forget"
 """The kind of runs that forget others. They are kept: SQLite reuses the number of a deleted last row, and a link or a

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from db import session
@@ -12,7 +11,7 @@ from db.queries.predictions import PredictedImage
 from engine.digests import json_sha256
 from jobs.command import Context
 from jobs.reporting.labelled_cases import LabelledCases
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 if TYPE_CHECKING:
     from engine.reporting.generators import ReportGenerator
@@ -74,9 +73,7 @@ def claim(
     Raises JobError if a live process owns the run.
     """
     first = requests[0]
-    claimed = partial(
-        ActiveRun.claim,
-        context,
+    work = Work(
         kind="report",
         config={
             "dataset": first.dataset.name,
@@ -91,7 +88,7 @@ def claim(
         dataset_id=first.dataset.id,
         seed=seed,
     )
-    run = claimed()
+    run = ActiveRun.claim(context, work)
     if run.already_finished and not all(request.is_stored(context) for request in requests):
-        run = claimed(again=True)
+        run = ActiveRun.claim(context, work, again=True)
     return run

@@ -21,7 +21,7 @@ from jobs.command import Context
 from jobs.exports import audit as exports
 from jobs.exports.sheets import varied
 from jobs.exports.source import Export
-from jobs.run import ActiveRun, file_sha256
+from jobs.run import ActiveRun, Work, file_sha256
 
 EXPORTED = {
     *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),
@@ -415,7 +415,7 @@ def test_an_export_waits_for_another_that_writes_into_its_folder(
 ) -> None:
     world.add_train()
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
-    other = ActiveRun.claim(world.context, kind="export", config={"folder": str(world.exports)})
+    other = ActiveRun.claim(world.context, Work(kind="export", config={"folder": str(world.exports)}))
     assert export.main(world.options) == 1
     assert f"export run {other.id} is writing into {world.exports} (process " in capsys.readouterr().err
     assert not (world.exports / "training_curves.png").exists()

@@ -17,7 +17,7 @@ from jobs import evaluate, forget, import_predictions, import_reports, report, s
 from jobs import map as jobs_map
 from jobs.command import Context, JobError
 from jobs.forgetting import leftovers
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 TALLIES = ("image_tally", "prediction_tally", "report_tally")
 TEMPLATE = ["--strategies", "basic"]
@@ -270,7 +270,7 @@ def current(world: World, kind: str) -> int:
 def test_a_run_that_is_still_running_is_refused_and_one_whose_process_is_gone_is_not(
     world: World, common: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run = ActiveRun.claim(world.context, kind="train", config={"long": True}, dataset_id=world.dataset.id)
+    run = ActiveRun.claim(world.context, Work(kind="train", config={"long": True}, dataset_id=world.dataset.id))
     before = everything(world.context)
     for more in ([], ["--yes"]):
         assert forget.main([str(run.id), *more, *common]) == 1
@@ -336,7 +336,7 @@ def test_the_next_latest_is_current_and_what_was_forgotten_is_done_again(
 
 def test_a_finished_training_is_not_said_to_be_done_once_it_was_forgotten(world: World, common: list[str]) -> None:
     def claimed() -> ActiveRun:
-        return ActiveRun.claim(world.context, kind="train", config={"recipe": "x"}, dataset_id=world.dataset.id)
+        return ActiveRun.claim(world.context, Work(kind="train", config={"recipe": "x"}, dataset_id=world.dataset.id))
 
     with claimed() as run:
         run.summary = {"threshold": 0.5}
@@ -349,7 +349,7 @@ def test_what_begins_to_build_on_a_run_while_it_is_forgotten_is_told(world: Worl
     train = world.add_train()
     assert forget.main([str(train.id), "--yes", *common]) == 0
     with pytest.raises(JobError, match=f"run {train.id}, which this builds on, was forgotten in the meantime by run"):
-        ActiveRun.claim(world.context, kind="predict", config={"train_run": train.id})
+        ActiveRun.claim(world.context, Work(kind="predict", config={"train_run": train.id}))
 
 
 def test_reports_that_another_run_asked_for_too_go_over_to_it(
@@ -556,7 +556,7 @@ def test_the_folders_of_another_database_with_the_same_numbers_stay(
         session.connect(f"sqlite:///{tmp_path / 'second.db'}"), world.context.artifacts, tmp_path / "models"
     )
     mine = world.add_predict()
-    theirs = ActiveRun.claim(second, kind="predict", config={"other": True})
+    theirs = ActiveRun.claim(second, Work(kind="predict", config={"other": True}))
     with theirs:
         (theirs.folder / "heatmaps.npy").write_bytes(b"theirs")
     assert theirs.id == mine.id and theirs.folder != mine.folder

@@ -13,7 +13,7 @@ from db.queries import datasets, evaluation
 from engine.images import thumbnail_path
 from jobs import forget, ingest
 from jobs.command import Context
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_runs_of_another_data_set_by_its_classifier_are_built_on_it(
 ) -> None:
     with session.reading(context.engine) as db:
         train = db.scalars(select(Run.id).where(Run.dataset_id == two[0], Run.kind == "train")).one()
-    with ActiveRun.claim(context, kind="predict", config={"train_run": train}, dataset_id=two[1]) as run:
+    with ActiveRun.claim(context, Work(kind="predict", config={"train_run": train}, dataset_id=two[1])) as run:
         run.summary = {"train_run": train}
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
     assert f"run {run.id} was built on runs " in error(capsys)
@@ -150,13 +150,13 @@ def test_a_report_of_a_shared_picture_that_the_other_data_sets_run_wrote_stays_w
 def test_scores_by_its_labels_on_reports_that_the_other_shows_are_refused(
     context: Context, two: tuple[int, int], job_options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with ActiveRun.claim(context, kind="score", config={"of": "sample"}, dataset_id=two[0]):
+    with ActiveRun.claim(context, Work(kind="score", config={"of": "sample"}, dataset_id=two[0])):
         pass
     with session.reading(context.engine) as db:
         assert evaluation.scored_for(db, two[1]) == "sample"
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
     assert "first rescore them with: python -m jobs score --dataset other" in error(capsys)
-    with ActiveRun.claim(context, kind="score", config={"of": "other"}, dataset_id=two[1]):
+    with ActiveRun.claim(context, Work(kind="score", config={"of": "other"}, dataset_id=two[1])):
         pass
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 0
 
@@ -176,7 +176,7 @@ def test_thumbnails_stay_where_another_database_works_in_the_same_folder(
 def test_a_folder_that_is_being_ingested_keeps_a_data_set_from_being_forgotten(
     context: Context, two: tuple[int, int], job_options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    ActiveRun.claim(context, kind="ingest", config={"name": "third"})
+    ActiveRun.claim(context, Work(kind="ingest", config={"name": "third"}))
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
     assert "is ingesting a folder; wait for it" in error(capsys)
     assert counts(context)["dataset"] == 2

@@ -12,7 +12,7 @@ from db.queries import datasets, leakage, runs
 from engine.errors import InputError
 from jobs.command import Context
 from jobs.results import unseen
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ def predicted(context: Context, dataset: int, kind: str, **config: object) -> Ac
     """The run of this kind, with a prediction for every image; redone if some are missing."""
     with session.reading(context.engine) as db:
         images = datasets.images(db, dataset)
-    run = ActiveRun.claim(context, kind=kind, config={"of": 1} | config, dataset_id=dataset, predicts=len(images))
+    run = ActiveRun.claim(context, Work(kind=kind, config={"of": 1} | config, dataset_id=dataset, predicts=len(images)))
     if not run.already_finished:
         rows = [{"run_id": run.id, "image_id": image.id, "logit": 0.0, "probability": 0.5} for image in images]
         with run:

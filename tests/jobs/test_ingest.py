@@ -29,7 +29,7 @@ from engine.phantoms import write_phantoms
 from jobs import ingest
 from jobs.command import Context
 from jobs.reporting.references import references_of
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -341,7 +341,7 @@ def test_a_corrected_patient_is_known_to_what_was_trained_before(
     (root / "labels.csv").write_text("file,label,split\n0.png,0,train\n1.png,0,test\n")
     assert run(root) == 0
     film, judged = (images(context)[name].id for name in ("0.png", "1.png"))
-    training = ActiveRun.claim(context, kind="train", config={}, dataset_id=1)
+    training = ActiveRun.claim(context, Work(kind="train", config={}, dataset_id=1))
     with training:
         training.predictions([{"run_id": training.id, "image_id": film, "logit": 0.0, "probability": 0.5}], {})
     with session.reading(context.engine) as db:
@@ -362,7 +362,7 @@ def test_labels_corrected_while_predictions_are_stored_are_what_those_are_judged
     assert run(root) == 0
     (root / "labels.csv").write_text("file,label\n" + "".join(f"{name},1\n" for name in files))
     ids = [image.id for image in images(context).values()]
-    predicting = ActiveRun.claim(context, kind="predict", config={}, dataset_id=1)
+    predicting = ActiveRun.claim(context, Work(kind="predict", config={}, dataset_id=1))
     rows = [{"run_id": predicting.id, "image_id": number, "logit": 0.0, "probability": 0.9} for number in ids]
 
     def predict() -> None:

@@ -24,11 +24,13 @@ from engine.phantoms import write_phantoms
 from jobs import demo, evaluate, report
 from jobs import map as jobs_map
 from jobs.command import Context, JobError, open_context, parser
-from jobs.run import OWNER, ActiveRun, Interrupted, fingerprint, scrub
+from jobs.redaction import redact
+from jobs.run import ActiveRun, Interrupted, Work
+from jobs.run_folders import OWNER
 
 
 def claim(context: Context, *, again: bool = False, **config: object) -> ActiveRun:
-    return ActiveRun.claim(context, kind="train", config=dict(config), inputs="same", again=again)
+    return ActiveRun.claim(context, Work(kind="train", config=dict(config), inputs="same"), again=again)
 
 
 def row(context: Context, run_id: int) -> Run:
@@ -47,7 +49,7 @@ def given(words: list[str], job_options: list[str]) -> Run:
     context = open_context(args)
     named = context.dataset(args.dataset) if args.dataset or "dataset" in context.left_open else None
     config = {"recipe": args.recipe, "dataset": named.name if named else None}
-    run = ActiveRun.claim(context, kind="train", config=config, dataset_id=named.id if named else None)
+    run = ActiveRun.claim(context, Work(kind="train", config=config, dataset_id=named.id if named else None))
     return row(context, run.id)
 
 
@@ -361,25 +363,26 @@ def test_another_living_process_keeps_its_run(context: Context) -> None:
 
 
 def test_another_seed_is_another_run(context: Context) -> None:
-    claimed = [ActiveRun.claim(context, kind="train", config={}, inputs="same", seed=seed) for seed in (0, 1, 0)]
+    claimed = [ActiveRun.claim(context, Work(kind="train", config={}, inputs="same", seed=seed)) for seed in (0, 1, 0)]
     assert claimed[0].id == claimed[2].id != claimed[1].id
 
 
 def test_fingerprints_follow_content_and_not_order() -> None:
-    assert fingerprint("a", {"x": 1, "y": 2}, "i", 0) == fingerprint("a", {"y": 2, "x": 1}, "i", 0)
-    assert len({fingerprint("a", {}, "i", 0), fingerprint("b", {}, "i", 0), fingerprint("a", {}, "j", 0)}) == 3
+    work = Work(kind="a", config={"x": 1, "y": 2}, inputs="i", seed=0)
+    assert work.fingerprint == replace(work, config={"y": 2, "x": 1}).fingerprint
+    assert len({one.fingerprint for one in (work, replace(work, kind="b"), replace(work, inputs="j"))}) == 3
 
 
-def test_scrubbing_leaves_ordinary_text_alone() -> None:
-    assert scrub("fold 3 of postgresql://host/db at http://127.0.0.1:8501/x") == (
+def test_redaction_leaves_ordinary_text_alone() -> None:
+    assert redact("fold 3 of postgresql://host/db at http://127.0.0.1:8501/x") == (
         "fold 3 of postgresql://host/db at http://127.0.0.1:8501/x"
     )
 
 
-def test_scrubbing_hides_a_password_wherever_a_url_has_it() -> None:
+def test_redaction_hides_a_password_wherever_a_url_has_it() -> None:
     for url in ("postgresql://me:hunter22@host/db", "postgresql://host/db?user=me&password=hunter22&sslmode=require"):
-        scrubbed = scrub(f"cannot reach {url} now")
-        assert "hunter22" not in scrubbed and "[secret]" in scrubbed and "host/db" in scrubbed
+        redacted = redact(f"cannot reach {url} now")
+        assert "hunter22" not in redacted and "[secret]" in redacted and "host/db" in redacted
 
 
 WORKER = """
@@ -387,12 +390,13 @@ WORKER = """
     from pathlib import Path
     from db import session
     from jobs.command import Context, command
-    from jobs.run import ActiveRun
+    from jobs.run import ActiveRun, Work
 
     @command
     def main(argv=None):
         engine = session.connect(argv[0])
-        run = ActiveRun.claim(Context(engine, Path(argv[1]), Path(argv[1])), kind="train", config={}, inputs="worker")
+        context = Context(engine, Path(argv[1]), Path(argv[1]))
+        run = ActiveRun.claim(context, Work(kind="train", config={}, inputs="worker"))
         with run:
             print(run.id, flush=True)
             for _ in run.track(range(1000), stage="working"):
@@ -440,5 +444,5 @@ def test_a_killed_run_shows_as_lost_and_can_be_taken_up(context: Context, databa
     process.communicate(timeout=30)
     stored = row(context, run_id)
     assert stored.status == "running" and runs.status(stored) == "lost"
-    resumed = ActiveRun.claim(context, kind="train", config={}, inputs="worker")
+    resumed = ActiveRun.claim(context, Work(kind="train", config={}, inputs="worker"))
     assert resumed.resumed and resumed.id == run_id

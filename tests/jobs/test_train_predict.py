@@ -23,7 +23,7 @@ from engine.classification.recipes import RECIPES
 from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 from jobs.trainings.common import TrainingSet, store_predictions
 from jobs.trainings.members import stored_member, train_member
 
@@ -91,7 +91,7 @@ def test_images_counted_anew_before_a_run_ends_keep_its_predictions_counted_by_i
         images = datasets.images(db, dataset)
     logits = np.linspace(-1, 1, len(images))
     calibration = {"threshold": 0.4, "temperature": 1.0}
-    with ActiveRun.claim(context, kind=kind, config={"of": "this test"}, dataset_id=dataset) as run:
+    with ActiveRun.claim(context, Work(kind=kind, config={"of": "this test"}, dataset_id=dataset)) as run:
         if kind == "train":
             learned = SimpleNamespace(images=images)
             store_predictions(run, learned, np.zeros(len(images)), logits, calibration)  # type: ignore[arg-type]

@@ -12,7 +12,7 @@ from engine.phantoms import write_phantoms
 from jobs import ingest, validate
 from jobs.command import Context
 from jobs.processes import Processes
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 from jobs.trainings.common import TrainingSet, looks_of
 
 
@@ -73,7 +73,7 @@ def test_clusters_of_a_set_that_is_too_small_for_them_are_no_success(
 def test_looks_that_were_torn_are_described_again(context: Context, job_options: list[str], tmp_path: Path) -> None:
     world = make_world(context, job_options, tmp_path / "drawn", synthetic=False)
     training_set = TrainingSet.of(context, world.dataset)
-    run = ActiveRun.claim(context, kind="validate", config={})
+    run = ActiveRun.claim(context, Work(kind="validate", config={}))
     described = looks_of(run, training_set, Processes())
     path = run.folder / "looks.npy"
     path.write_bytes(path.read_bytes()[:100])

@@ -31,7 +31,7 @@ from engine.retrieval.vector_index import uncentred
 from jobs import embed, evaluate, ingest, search
 from jobs.command import Context
 from jobs.embeddings import vectors
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Work
 
 
 def another(folder: Path, options: list[str]) -> None:
@@ -369,7 +369,7 @@ def test_the_default_embedder_is_the_offline_one_until_a_classifier_is_trained(
     assert (newest_index(context).embedder, used.pop().checkpoint) == ("imagenet-lite0", None)
     with session.transaction(context.engine) as db:
         dataset_id = db.scalars(select(Dataset.id)).one()
-    with ActiveRun.claim(context, kind="train", config={}, dataset_id=dataset_id) as run:
+    with ActiveRun.claim(context, Work(kind="train", config={}, dataset_id=dataset_id)) as run:
         checkpoint = run.folder / "checkpoint"
         checkpoint.mkdir()
         (checkpoint / "model.json").write_text("{}")
@@ -517,7 +517,7 @@ def test_images_that_the_classifier_was_trained_on_are_seen_in_several_views_and
     monkeypatch.setattr(vectors, "SHARD", 4)
     with session.transaction(context.engine) as db:
         images = {image.id: image for image in db.scalars(select(Image))}
-    with ActiveRun.claim(context, kind="train", config={}, dataset_id=images[1].dataset_id) as run:
+    with ActiveRun.claim(context, Work(kind="train", config={}, dataset_id=images[1].dataset_id)) as run:
         (run.folder / "checkpoint").mkdir()
         run.artifact("checkpoint", run.folder / "checkpoint")
         learnt = {image.sha256 for image in images.values() if image.split == "train"}
