@@ -77,10 +77,7 @@ def argument_parser() -> ArgumentParser:
         help="embedder, see above (default: classifier if one is trained, else imagenet-lite0)",
     )
     options.add_argument(
-        *("--train-run", "--run"),
-        type=row_number,
-        metavar="N",
-        help="train run whose classifier to use (default: the current run)",
+        "--train-run", type=row_number, metavar="N", help="train run whose classifier to use (default: the current run)"
     )
     options.add_argument(
         "--weights", type=named_file, metavar="PATH", help="file of pretrained weights to use instead of the default"
@@ -95,11 +92,7 @@ def argument_parser() -> ArgumentParser:
         help="type of index (default: auto, which is exact up to 20,000 images and ivf beyond)",
     )
     options.add_argument("--list", action="store_true", help="list the embedders and exit")
-    options.add_argument(
-        *("--again", "--anew"),
-        action="store_true",
-        help="embed every image again even if it is already done (--anew is an alias)",
-    )
+    options.add_argument("--again", action="store_true", help="embed every image again even if it is already done")
     return options
 
 

@@ -184,7 +184,7 @@ def test_a_jobs_own_options_are_kept_though_a_common_option_begins_like_them() -
 @pytest.mark.parametrize(
     "asked",
     [
-        *("predict --train-run", "embed --train-run", "embed --run", "evaluate --train-run", "evaluate --predict-run"),
+        *("predict --train-run", "embed --train-run", "evaluate --train-run", "evaluate --predict-run"),
         *(
             "report --predict-run",
             "score --predict-run",

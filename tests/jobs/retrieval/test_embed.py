@@ -310,11 +310,6 @@ sys.exit(code)
 """
 
 
-def test_again_may_also_be_spelt_anew() -> None:
-    options = embed.argument_parser()
-    assert [options.parse_args(words).again for words in ([], ["--again"], ["--anew"])] == [False, True, True]
-
-
 @pytest.mark.parametrize("asked", [[], ["--again"]])
 def test_a_killed_embedding_goes_on_with_the_shards_it_has(
     asked: list[str], options: list[str], context: Context
@@ -345,7 +340,7 @@ def test_a_train_run_is_refused_where_there_is_none_and_where_the_embedder_uses_
     capsys.readouterr()
     for argv, expected in (
         (["--train-run", "99"], "run 99 is not a finished train run"),
-        (["--embedder", "small", "--run", "1"], "embedder 'small' uses no train run; leave --train-run out"),
+        (["--embedder", "small", "--train-run", "1"], "embedder 'small' uses no train run; leave --train-run out"),
     ):
         assert embed.main([*argv, *options]) == 2
         (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error:")]

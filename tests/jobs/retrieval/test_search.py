@@ -125,7 +125,7 @@ def test_bad_use_is_one_line_and_an_exit_code(
         search, 1, "has no notes or reports to search; write reports with: python -m jobs report", "--text", "effusion"
     )
     refused(embed, 2, "embedder 'clop' is unknown; known: imagenet-lite0, resnet50, classifier", "--embedder", "clop")
-    refused(embed, 2, "run 77 is not a finished train run", "--run", "77")
+    refused(embed, 2, "run 77 is not a finished train run", "--train-run", "77")
     refused(embed, 1, "python -m jobs train", "--embedder", "classifier")
     assert embed.main(["--embedder", "small", *options]) == 0
     refused(search, 1, "notes.txt cannot be used: neither an image nor DICOM", "--image", str(text))
