@@ -10,18 +10,15 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from db.models import Dataset
 from engine.classification import versions
+from engine.classification.recipes import RECIPES, AnyRecipe, EnsembleRecipe, Recipe, StatisticsRecipe
 from jobs.command import Context, UsageError, command, natural, open_context, parser, positive
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Work
 from jobs.trainings import ensemble, statistics, tails
 from jobs.trainings.common import TrainingSet
-
-if TYPE_CHECKING:
-    from engine.classification.recipes import AnyRecipe
 
 OVERRIDES = {
     "epochs": "number of epochs",
@@ -60,10 +57,7 @@ def argument_parser() -> ArgumentParser:
     options = parser(__doc__, "train")
     options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--recipe",
-        default="lite0",
-        metavar="NAME",
-        help="training recipe: lite0 (default), restyled, ensemble, best, seed, statistics or quick",
+        "--recipe", default="lite0", metavar="NAME", help=f"training recipe: {', '.join(RECIPES)} (default: lite0)"
     )
     for name, meaning in OVERRIDES.items():
         option = f"--{name.replace('_', '-')}"
@@ -72,10 +66,8 @@ def argument_parser() -> ArgumentParser:
     return options
 
 
-def chosen_recipe(args: Namespace) -> "AnyRecipe":
+def chosen_recipe(args: Namespace) -> AnyRecipe:
     """The recipe with the command line's overrides. Raises UsageError if it is unknown or cannot be overridden so."""
-    from engine.classification.recipes import RECIPES, EnsembleRecipe
-
     if args.recipe not in RECIPES:
         raise UsageError(f"recipe '{args.recipe}' is unknown; known: {', '.join(RECIPES)}")
     recipe = RECIPES[args.recipe]
@@ -92,10 +84,8 @@ def chosen_recipe(args: Namespace) -> "AnyRecipe":
     return recipe
 
 
-def refuse_launcher(recipe: "AnyRecipe", processes: Processes) -> None:
+def refuse_launcher(recipe: AnyRecipe, processes: Processes) -> None:
     """Raise UsageError if several processes were launched for a recipe that has no members to share."""
-    from engine.classification.recipes import EnsembleRecipe, StatisticsRecipe
-
     if processes.count > 1 and isinstance(recipe, StatisticsRecipe):
         raise UsageError(f"recipe '{recipe.name}' trains in one process; start it without a launcher")
     if processes.count > 1 and isinstance(recipe, EnsembleRecipe):
@@ -109,13 +99,11 @@ def trained_parts(
     context: Context,
     dataset: Dataset,
     training_set: TrainingSet,
-    recipe: "AnyRecipe",
+    recipe: AnyRecipe,
     seed: int,
     processes: Processes,
 ) -> dict[str, int]:
     """Recipe -> train run for each recipe that an ensemble averages, training it if necessary; {} for other recipes."""
-    from engine.classification.recipes import RECIPES, EnsembleRecipe
-
     trained: dict[str, int] = {}
     if isinstance(recipe, EnsembleRecipe):
         for part in (RECIPES[name] for name in recipe.parts):
@@ -136,7 +124,7 @@ def claimed(
     context: Context,
     dataset: Dataset,
     training_set: TrainingSet,
-    recipe: "AnyRecipe",
+    recipe: AnyRecipe,
     seed: int,
     parts: Mapping[str, int] = MappingProxyType({}),
 ) -> ActiveRun:
@@ -155,14 +143,12 @@ def claimed(
 def carry_out(
     run: ActiveRun,
     training_set: TrainingSet,
-    recipe: "AnyRecipe",
+    recipe: AnyRecipe,
     seed: int,
     processes: Processes,
     parts: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Train the run's classifier, unless it is already done."""
-    from engine.classification.recipes import EnsembleRecipe, StatisticsRecipe
-
     if run.already_finished:
         print(f"train: already done as run {run.id}")
         return
@@ -179,10 +165,8 @@ def carry_out(
     )
 
 
-def help_along(args: Namespace, recipe: "AnyRecipe", processes: Processes) -> int:
+def help_along(args: Namespace, recipe: AnyRecipe, processes: Processes) -> int:
     """Do a non-leading process's share of the views and members of the run that the leader claimed."""
-    from engine.classification.recipes import Recipe
-
     assert isinstance(recipe, Recipe)
     number = processes.broadcast(None)
     if number is None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from engine.classification import versions
+from engine.classification.recipes import RECIPES, Recipe
 from jobs.command import JobError, UsageError, command, natural, open_context, parser
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance, Work
@@ -24,7 +25,6 @@ from jobs.trainings.tails import views_of
 
 if TYPE_CHECKING:
     from engine.classification.backbones import Backbone
-    from engine.classification.recipes import Recipe
     from engine.classification.training import Epoch
 
 VERSION = 2
@@ -61,9 +61,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
     args = options.parse_args(argv)
-
-    from engine.classification.recipes import RECIPES, Recipe
-
     recipe = RECIPES.get(args.recipe)
     tails = ", ".join(name for name, known in RECIPES.items() if isinstance(known, Recipe))
     if not isinstance(recipe, Recipe):
@@ -98,7 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def validate(
     run: ActiveRun,
     training_set: TrainingSet,
-    recipe: "Recipe",
+    recipe: Recipe,
     wanted: Sequence[str],
     *,
     seed: int,
@@ -178,7 +175,7 @@ def left_out(checks: Sequence[Check], wanted: Sequence[str]) -> list[str]:
 def stressed_logits(
     run: ActiveRun,
     training_set: TrainingSet,
-    recipe: "Recipe",
+    recipe: Recipe,
     backbone: "Backbone",
     state: dict[str, Any],
     check: Check,

@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from db import session
@@ -9,6 +10,7 @@ from db.models import Dataset, ErrorSlice, Run
 from db.queries import audit as queries
 from db.queries import datasets, runs
 from db.queries.cases import LABEL_NAMES
+from engine.classification.recipes import RECIPES
 from engine.errors import InputError
 from engine.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 from jobs.checkpoints import repeating
@@ -133,10 +135,6 @@ def holdings(dataset: Dataset, rows: Sequence[datasets.Holding]) -> "Holdings":
 def named(recipe: dict[str, Any]) -> list[str]:
     """Every string among a recipe's values, and those of the recipes in its ensemble; these include the backbones'
     names."""
-    from dataclasses import asdict
-
-    from engine.classification.recipes import RECIPES
-
     values = [one for value in recipe.values() for one in (value if isinstance(value, list | tuple) else [value])]
     texts = [value for value in values if isinstance(value, str)]
     parts = [asdict(RECIPES[name]) for name in recipe.get("parts", ()) if name in RECIPES]
@@ -145,10 +143,6 @@ def named(recipe: dict[str, Any]) -> list[str]:
 
 def commands(export: Export, learned_from: Dataset, train: Run, predict: Run, audit: Run | None) -> Iterator[str]:
     """The commands that reproduce these runs, from a checkout of the code that they name."""
-    from dataclasses import asdict
-
-    from engine.classification.recipes import RECIPES
-
     recipe = train.config["recipe"]
     known = RECIPES.get(recipe["name"])
     usual = asdict(known) if known else {}
