@@ -31,6 +31,22 @@ def page(session: Session, *, kind: str | None = None, limit: int = 50, offset: 
     return session.scalars(query if kind is None else query.where(Run.kind == kind)).all()
 
 
+def every(session: Session, *, kind: str | None = None) -> Sequence[Run]:
+    """All runs, or those of one kind, oldest first."""
+    query = select(Run).order_by(Run.id)
+    return session.scalars(query if kind is None else query.where(Run.kind == kind)).all()
+
+
+def among(session: Session, run_ids: Collection[int]) -> Sequence[Run]:
+    """Those of these runs that exist, oldest first."""
+    return session.scalars(select(Run).where(Run.id.in_(run_ids)).order_by(Run.id)).all()
+
+
+def of_dataset(session: Session, dataset_id: int) -> set[int]:
+    """The ids of the dataset's runs."""
+    return set(session.scalars(select(Run.id).where(Run.dataset_id == dataset_id)))
+
+
 def exports(session: Session) -> Sequence[Run]:
     """All export runs, oldest first."""
     return session.scalars(select(Run).where(Run.kind == "export").order_by(Run.id)).all()
@@ -116,8 +132,7 @@ def named_in(*records: Mapping[str, Any] | None) -> set[int]:
 
 def sources(session: Session, run: Run) -> Sequence[Run]:
     """The runs whose results it used, according to its config and summary, oldest first."""
-    named = named_in(run.config, run.summary)
-    return session.scalars(select(Run).where(Run.id.in_(named)).order_by(Run.id)).all()
+    return among(session, named_in(run.config, run.summary))
 
 
 def hold(session: Session, run_ids: Collection[int]) -> set[int]:

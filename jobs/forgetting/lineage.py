@@ -5,13 +5,14 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db import session
-from db.models import Image, Metric, Report, Run, VectorIndex
+from db.models import Run
+from db.queries import lineage as queries
 from db.queries import runs
 from db.queries.evaluation import report_slice
+from db.queries.lineage import WrittenReport
 from engine.digests import json_sha256
 from jobs.command import Context, JobError
 from jobs.reporting.images import chosen_images, image_count
@@ -27,10 +28,10 @@ class Lineage:
     @classmethod
     def of(cls, db: Session) -> "Lineage":
         """Read the current lineage from the database."""
-        rows = db.execute(select(VectorIndex.id, VectorIndex.run_id, VectorIndex.sha256)).all()
-        indexes = _Indexes({row.id: row.run_id for row in rows}, {row.sha256: row.run_id for row in rows})
+        built = queries.built_indexes(db)
+        indexes = _Indexes({one.index_id: one.run_id for one in built}, {one.sha256: one.run_id for one in built})
         readers = defaultdict(set)
-        for run in db.scalars(select(Run)):
+        for run in runs.every(db):
             for source in {*_named(run), *indexes.read_by(run)} - {run.id}:
                 readers[source].add(run.id)
         return cls({source: frozenset(found) for source, found in readers.items()})
@@ -84,18 +85,14 @@ class _Indexes:
 def measured_by(db: Session, run_ids: Collection[int], heirs: Collection[int]) -> set[int]:
     """The evaluations that measured reports deleted with these runs: of the same model and strategy, on images of the
     evaluation's dataset, and written before it. heirs: ids of reports that are kept."""
-    query = select(Report.model, Report.strategy, Image.dataset_id, Report.id)
-    query = query.join(Image, Image.sha256 == Report.image_sha256).where(Report.run_id.in_(run_ids))
     first: dict[tuple[str, int], int] = {}
-    for model, strategy, dataset_id, number in db.execute(query.order_by(Report.id.desc())).all():
-        if number not in heirs:
-            first[report_slice(model, strategy), dataset_id] = number
+    for report in queries.held_reports(db, run_ids):
+        if report.report_id not in heirs:
+            first[report_slice(report.model, report.strategy), report.dataset_id] = report.report_id
     if not first:
         return set()
-    slices = select(Metric.run_id, Metric.slice).where(Metric.split == "reports").distinct().subquery()
-    evaluated = select(Run, slices.c.slice).join(slices, slices.c.run_id == Run.id).where(Run.kind == "evaluate")
     found = set()
-    for run, where in db.execute(evaluated):
+    for run, where in queries.measured_reports(db):
         earliest = first.get((where, run.dataset_id or 0))
         if earliest is not None and (run.config.get("last_report") or 0) >= earliest:
             found.add(run.id)
@@ -107,36 +104,26 @@ def heirs_of(context: Context, run_ids: Collection[int]) -> dict[int, int]:
     found it already written; of several such runs the earliest."""
     with session.reading(context.engine) as db:
         written = _written(db, run_ids)
-        finished = (Run.kind == "report", Run.status == "finished", Run.id.not_in(run_ids))
-        others = db.scalars(select(Run).where(*finished).order_by(Run.id)).all()
+        reporting = runs.every(db, kind="report")
     found: dict[int, int] = {}
-    for run in others:
+    for run in reporting:
+        if run.status != "finished" or run.id in run_ids:
+            continue
         key = (run.config.get("model"), run.config.get("revision"), json_sha256(run.config.get("settings")))
-        same = [row for row in written.get(key, ()) if row.prompt in (run.config.get("strategies") or {}).values()]
+        prompts = (run.config.get("strategies") or {}).values()
+        same = [row for row in written.get(key, ()) if row.prompt_sha256 in prompts]
         if same:
             requested = _requested(context, run)
-            chosen = same if requested is None else [row for row in same if row.picture in requested]
-            found = {row.id: run.id for row in chosen} | found
+            chosen = same if requested is None else [row for row in same if row.image_sha256 in requested]
+            found = {row.report_id: run.id for row in chosen} | found
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class _Written:
-    """A report: its id, and the sha256 of its prompt and of its image."""
-
-    id: int
-    prompt: str
-    picture: str
-
-
-def _written(db: Session, run_ids: Collection[int]) -> dict[tuple[Any, ...], list[_Written]]:
+def _written(db: Session, run_ids: Collection[int]) -> dict[tuple[Any, ...], list[WrittenReport]]:
     """The reports of these runs, by model, revision and the hash of their settings."""
     found = defaultdict(list)
-    query = select(Report.model, Report.revision, Report.settings_sha256, Report.id, Report.prompt_sha256)
-    query = query.add_columns(Report.image_sha256).where(Report.run_id.in_(run_ids)).order_by(Report.id)
-    for row in db.execute(query):
-        key = (row.model, row.revision, row.settings_sha256)
-        found[key].append(_Written(row.id, row.prompt_sha256, row.image_sha256))
+    for row in queries.written_reports(db, run_ids):
+        found[row.model, row.revision, row.settings_sha256].append(row)
     return found
 
 
@@ -154,10 +141,3 @@ def _requested(context: Context, run: Run) -> set[str] | None:
     except JobError:  # none of the requested images exists any more
         return set()
     return {image.sha256 for image in images}
-
-
-def latest_scoring(db: Session, dataset_ids: Collection[int]) -> set[int]:
-    """For each of these datasets, the run that last scored its reports."""
-    query = select(Run.dataset_id, Run.id).where(Run.kind.in_(("score", "report")), Run.status == "finished")
-    query = query.where(Run.dataset_id.in_(dataset_ids)).order_by(Run.finished, Run.id)
-    return set({row.dataset_id: row.id for row in db.execute(query)}.values())

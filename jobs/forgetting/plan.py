@@ -4,12 +4,12 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import exists, select
 from sqlalchemy.orm import Session
 
 from db import forgetting, session
-from db.models import Dataset, Image, Report, Run
-from db.queries import evaluation, runs
+from db.models import Dataset, Run
+from db.queries import datasets, evaluation, runs
+from db.queries import lineage as queries
 from engine.commands import job, option, shell
 from jobs.command import Context, JobError, UsageError
 from jobs.forgetting import leftovers, lineage
@@ -109,15 +109,15 @@ def of(context: Context, wanted: Wanted) -> Plan:
     dataset = wanted.dataset
     with session.reading(context.engine) as db:
         found = _going(context, db, wanted)
-        rows = db.scalars(select(Run).where(Run.id.in_(found.all)).order_by(Run.id)).all()
+        rows = runs.among(db, found.all)
         counted = forgetting.counts(db, found.all, dataset_id=wanted.dataset_id, heirs=found.heirs)
         paths, used = forgetting.index_paths(db, found.all), forgetting.paths_of_others(db, found.all)
         shas = forgetting.image_shas(db, dataset.id) if dataset else []
         shared = forgetting.elsewhere(db, shas, dataset.id) if dataset else set()
-        owners = {owner_of(run) for run in db.scalars(select(Run))}
+        owners = {owner_of(run) for run in runs.every(db)}
         reviews, tags = _human_work(db, dataset)
         successors = [] if dataset else _successors(db, rows)
-        rescored = [run for run in db.scalars(select(Run).where(Run.kind == "report")) if _loose(run, found)]
+        rescored = [run for run in runs.every(db, kind="report") if _loose(run, found)]
     left = [Left.of(context.artifacts, run, [one for one in paths.get(run.id, ()) if one not in used]) for run in rows]
     strangers = leftovers.strangers(context.artifacts, owners) if dataset else []
     alone = [] if strangers else [sha256 for sha256 in shas if sha256 not in shared]
@@ -159,7 +159,7 @@ def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, in
     dependents |= lineage.measured_by(db, requested | dependents, heirs) - requested
     dependents |= known.dependents(requested | dependents)  # the exports of those evaluations
     found = Going(frozenset(requested), frozenset(dependents), heirs)
-    rows = db.scalars(select(Run).where(Run.id.in_(found.all))).all()
+    rows = runs.among(db, found.all)
     for run in rows:
         if runs.status(run) == "running":
             raise JobError(
@@ -195,11 +195,10 @@ def _successors(db: Session, rows: Sequence[Run]) -> list[tuple[str, int | None]
 def _requested(db: Session, wanted: Wanted) -> set[int]:
     """The requested runs. Raises UsageError if one does not exist or cannot be forgotten."""
     if wanted.dataset is not None:
-        ingesting = db.scalars(select(Run).where(Run.kind == "ingest", Run.status == "running"))
-        for run in ingesting:
+        for run in runs.every(db, kind="ingest"):
             if runs.status(run) == "running":  # it may be about to use an existing thumbnail
                 raise JobError(f"run {run.id} is ingesting a folder; wait for it, or stop process {run.pid}")
-        return set(db.scalars(select(Run.id).where(Run.dataset_id == wanted.dataset.id)))
+        return runs.of_dataset(db, wanted.dataset.id)
     for number in sorted(wanted.runs):
         named = runs.find(db, number)
         if named is None:
@@ -222,13 +221,12 @@ def _refuse_scores_elsewhere(db: Session, wanted: Wanted, rows: Sequence[Run]) -
     would then be taken for those of the other dataset with the same images. A report has one set of scores."""
     ids = {run.id for run in rows}
     scoring = {run.dataset_id for run in rows if run.kind in ("score", "report") and run.dataset_id is not None}
-    last = lineage.latest_scoring(db, scoring) & ids
+    last = queries.latest_scoring(db, scoring) & ids
     names = {db.get_one(Dataset, run.dataset_id).name for run in rows if run.id in last}
-    for other in db.scalars(select(Dataset).order_by(Dataset.id)) if names else ():
-        stays = exists().where(Report.image_sha256 == Image.sha256, Report.run_id.not_in(ids))
-        held = select(Image.id).where(Image.dataset_id == other.id, stays).limit(1)
-        if other.id != wanted.dataset_id and evaluation.scored_for(db, other.id) in names and db.scalar(held):
+    for other in sorted(datasets.every(db), key=lambda one: one.id) if names else ():
+        scored_for = None if other.id == wanted.dataset_id else evaluation.scored_for(db, other.id)
+        if scored_for in names and queries.has_reports(db, other.id, without=ids):
             raise JobError(
-                f"reports of dataset '{other.name}' were last scored against the labels of dataset "
-                f"'{evaluation.scored_for(db, other.id)}'; first rescore them with: {job('score', other.name)}"
+                f"reports of dataset '{other.name}' were last scored against the labels of dataset '{scored_for}'; "
+                f"first rescore them with: {job('score', other.name)}"
             )
