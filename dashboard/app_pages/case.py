@@ -90,10 +90,8 @@ else:
         st.caption(f"Index {index.embedder}: {held}, {neighbours.search_method(served.index)}.")
         hits = neighbours.nearest_to_image(served, case.id, NEAREST)
         onwards = {"run": question.run_id, "index": address.get("index")}
-        caution = neighbours.caution(index, view)
-        neighbours.show(
-            dataset, hits, view, key="similar", wanted=NEAREST, caution=caution, zones=case.zones, onwards=onwards
-        )
+        found = neighbours.SearchResult(hits, served.index, case.zones)
+        neighbours.show(dataset, found, view, key="similar", wanted=NEAREST, onwards=onwards)
 audit_findings.neighbours(dataset, case, view)
 
 st.header("Near-duplicates", anchor=navigation.TWINS)

@@ -23,16 +23,14 @@ with st.sidebar:
     text = address.words("Search report text", name="words", placeholder="opacity")
     label = filters.choose("Image label", filters.offered(dataset)[1], name="label")
     cause = filters.choose("Image cause", filters.causes(dataset), name="cause")
-    outcome = address.choice("Outcome", filters.OUTCOMES, name="outcome", menu=True) if view.judged else None
-    strategy = address.choice(
-        "Strategy", {name: report_view.named(name) for name in strategies}, name="strategy", menu=True
-    )
-    model = address.choice("Model", {name: name for name in models}, name="model", menu=True)
-    stance = address.choice("Report stance", report_view.STANCES, name="stance", menu=True)
-    problem = address.choice("Problem", report_view.PROBLEMS, name="problem", menu=True)
-    score = address.choice("Score", scores, name="score", menu=True)
+    outcome = address.menu("Outcome", filters.OUTCOMES, name="outcome") if view.judged else None
+    strategy = address.menu("Strategy", {name: report_view.named(name) for name in strategies}, name="strategy")
+    model = address.menu("Model", {name: name for name in models}, name="model")
+    stance = address.menu("Report stance", report_view.STANCES, name="stance")
+    problem = address.menu("Problem", report_view.PROBLEMS, name="problem")
+    score = address.menu("Score", scores, name="score")
     low, high = address.share_range("Score range", low="score_low", high="score_high") if score else (0.0, 1.0)
-    against = address.choice("Disagreement", report_view.QUEUES, name="queue", menu=True) if view.judged else None
+    against = address.menu("Disagreement", report_view.QUEUES, name="queue") if view.judged else None
 
 question = ReportQuestion(
     dataset.id,

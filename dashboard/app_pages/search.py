@@ -35,16 +35,16 @@ with st.sidebar:
     label = filters.choose("Hits with label", labels, name="label")
     with resources.reading() as session:
         causes = {name: name.capitalize() for name in cases.causes(session, dataset.id)}
-    cause = address.choice("Hits with cause", causes, name="cause", menu=True) if causes else None
+    cause = address.menu("Hits with cause", causes, name="cause") if causes else None
     outcomes = filters.OUTCOMES if view.judged else {}
-    outcome = address.choice("Hits with outcome", outcomes, name="outcome", menu=True) if outcomes else None
+    outcome = address.menu("Hits with outcome", outcomes, name="outcome") if outcomes else None
     filters.choose_attributes(dataset, "hits with")
     if way != "words":
         by_picture.other_patients()
     index = next(iter(asked.values()), None)
     if index and (way != "words" or address.get("in") != "texts"):
         first, named = index.embedder, {name: name for name in asked}
-        index = asked[address.choice("Embedder", named, name="index", default=first, menu=True) or first]
+        index = asked[address.menu("Embedder", named, name="index", default=first) or first]
 
 films = view.question.attributes
 question = cases.Question(dataset.id, split=split, label=label, cause=cause, attributes=films)
@@ -70,17 +70,13 @@ def find() -> None:
                     f"{wording.count(found.index.count, 'image')}, run {found.index.run_id}): "
                     f"{neighbours.search_method(found.index)}."
                 )
-            caution = neighbours.caution(found.index, view)
-            onwards = address.onwards(q=None)
             neighbours.show(
                 dataset,
-                found.hits,
+                found,
                 view,
                 key="hits",
                 wanted=k,
-                caution=caution,
-                zones=found.zones,
-                onwards=onwards,
+                onwards=address.onwards(q=None),
                 back=address.back_to("search"),
                 narrowed=question != cases.Question(dataset.id, split=split),
             )

@@ -103,29 +103,50 @@ def choice(
     *,
     name: str,
     default: str | None = None,
-    menu: bool = False,
-    placeholder: str = "All",
     labelled: bool = True,
+    drops: Sequence[str] = (),
+) -> str | None:
+    """Choose one of `options` (value in the URL -> display name), or `default`; drawn as buttons.
+
+    labelled: False shows the label to screen readers only. drops: parameters that are removed when another option is
+    chosen.
+    """
+    _show(name, _among(options, name, default))
+    picked: str | None = st.segmented_control(
+        label,
+        list(options),
+        required=default is not None,
+        wrap=True,
+        format_func=lambda value: options.get(value, value),
+        label_visibility="visible" if labelled else "collapsed",
+        **_bound(name, default, drops),
+    )
+    return picked or default
+
+
+def menu(
+    label: str,
+    options: Mapping[str, str],
+    *,
+    name: str,
+    default: str | None = None,
+    placeholder: str = "All",
     drops: Sequence[str] = (),
     always: bool = False,
 ) -> str | None:
-    """Choose one of `options` (value in the URL -> display name), or `default`; drawn as buttons or as a menu.
+    """Choose one of `options` as `choice` does; drawn as a menu.
 
-    placeholder: text of a menu without a selection. labelled: False shows the label to screen readers only. drops:
-    parameters that are removed when another option is chosen. always: write the default to the URL too.
+    placeholder: text without a selection. drops: see `choice`. always: write the default to the URL too.
     """
-    current = get(name)
-    _show(name, current if current in options else default)
-    arguments: dict[str, Any] = {
-        "format_func": lambda value: options.get(value, value),
+    _show(name, _among(options, name, default))
+    picked: str | None = st.selectbox(
+        label,
+        list(options),
+        index=None if default is None else 0,
+        placeholder=placeholder,
+        format_func=lambda value: options.get(value, value),
         **_bound(name, None if always else default, drops),
-    }
-    arguments["label_visibility"] = "visible" if labelled else "collapsed"
-    if menu:
-        index = None if default is None else 0
-        picked = st.selectbox(label, list(options), index=index, placeholder=placeholder, **arguments)
-    else:
-        picked = st.segmented_control(label, list(options), required=default is not None, wrap=True, **arguments)
+    )
     return picked or default
 
 
@@ -186,6 +207,12 @@ def _key(name: str) -> str:
 
 def _show(name: str, value: object) -> None:
     st.session_state[_key(name)] = value
+
+
+def _among(options: Mapping[str, str], name: str, default: str | None) -> str | None:
+    """The parameter if it is one of `options`, else `default`."""
+    value = get(name)
+    return value if value in options else default
 
 
 def _bound(name: str, default: object, drops: Sequence[str] = ()) -> dict[str, Any]:

@@ -178,7 +178,7 @@ def draw(dataset: Dataset, found: View) -> None:
         if found.run is not None:
             choose("Outcome", OUTCOMES, name="outcome")
             address.share_range("Probability of pneumonia")
-            address.choice("Sort", SORTS, name="sort", default="wrong", menu=True)
+            address.menu("Sort", SORTS, name="sort", default="wrong")
         predictions(found)
         expanded = any(address.get(name) for name in MORE) or bool(found.question.attributes)
         with st.expander("More filters", expanded=expanded):
@@ -189,7 +189,7 @@ def predictions(found: View) -> None:
     """A menu of the runs whose predictions the page can show, if there are several."""
     if len(found.runs) > 1:
         shown = {str(run.id): named_run(run) for run in found.runs}
-        address.choice("Predictions", shown, name="run", default=str(found.runs[0].id), menu=True, always=True)
+        address.menu("Predictions", shown, name="run", default=str(found.runs[0].id), always=True)
 
 
 def _more_filters(dataset: Dataset, found: View) -> None:
@@ -202,19 +202,19 @@ def _more_filters(dataset: Dataset, found: View) -> None:
     address.choice("Has reports", REPORTED, name="reported")
     address.choice("Reviewed", REVIEWED, name="reviewed")
     if tags:
-        address.choice("Tag", {name: name for name in tags}, name="tag", menu=True)
+        address.menu("Tag", {name: name for name in tags}, name="tag")
     if slices:
         shown = {str(one.id): f"{one.name}, error rate {wording.percent(one.rate)}" for one in slices}
-        address.choice("Audit slice", shown, name="slice", menu=True)
+        address.menu("Audit slice", shown, name="slice")
     if stressed:
         shown = {name: f"{name}, {wording.percent(metric.value)} of calls" for name, metric in stressed.items()}
-        address.choice("Call changes under stress", shown, name="stress", menu=True)
+        address.menu("Call changes under stress", shown, name="stress")
     if compared is not None:
         address.choice("Near-duplicates", TWINS, name="twins")
     others = _others(found.run, found.runs) if found.run else []
     if others:
         shown = {str(run.id): named_run(run) for run in others}
-        address.choice("Called differently by", shown, name="against", menu=True, placeholder="Any")
+        address.menu("Called differently by", shown, name="against", placeholder="Any")
 
 
 def named_run(run: Run) -> str:
@@ -252,7 +252,7 @@ def causes(dataset: Dataset) -> dict[str, str]:
 def choose_attributes(dataset: Dataset, head: str = "") -> None:
     """A menu for each attribute that divides the images. head: text before its name."""
     for name, values in attributes_of(dataset).items():
-        address.choice(f"{head} {name}".strip().capitalize(), values, name=f"{ATTRIBUTE}{name}", menu=True)
+        address.menu(f"{head} {name}".strip().capitalize(), values, name=f"{ATTRIBUTE}{name}")
 
 
 def attributes_of(dataset: Dataset) -> dict[str, dict[str, str]]:

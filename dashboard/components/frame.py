@@ -63,7 +63,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
         login.badge()
         if supposed and len(known) > 1:
             names = {dataset.name: dataset.name for dataset in known}
-            address.choice("Dataset", names, name="dataset", default=supposed.name, menu=True, drops=["run"])
+            address.menu("Dataset", names, name="dataset", default=supposed.name, drops=["run"])
     if viewed is None:
         problem()
         st.stop()

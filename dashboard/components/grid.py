@@ -1,6 +1,7 @@
 """Cases as a grid of thumbnails, and the confusion matrix with links to its cases."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from dashboard import pictures
 from dashboard.components import address, filters, frame, wording
@@ -25,54 +26,53 @@ def alt(case: Case) -> str:
     return f"Chest radiograph {case.id}, {name(case).lower()}{predicted}"
 
 
+@dataclass(frozen=True)
+class Thumbnail:
+    """A case in a grid, and where its card differs from the standard one."""
+
+    case: Case
+    title: str | None = None
+    """In place of the probability."""
+    mark: str | None = None
+    """In place of the outcome."""
+    lines: Sequence[str] = ()
+    """Below the standard ones."""
+    link: Mapping[str, object] = field(default_factory=dict)
+    """Parameters in place of the page's own in the link to the case."""
+    more: tuple[str, str] | None = None
+    """A second link: text and URL."""
+
+
 def show(
     dataset: Dataset,
-    found: Sequence[Case],
+    shown: Sequence[Thumbnail],
     *,
     key: str,
-    titles: Mapping[int, str] | None = None,
-    lines: Mapping[int, Sequence[str]] | None = None,
-    onwards: Mapping[str, object] | None = None,
-    marks: Mapping[int, str] | None = None,
     width: int = 150,
-    searches: bool = False,
-    instead: Mapping[int, Mapping[str, object]] | None = None,
     picking: linked.Picking | None = None,
-    back: str | None = None,
     whole: bool = False,
+    searches: bool = False,
 ) -> None:
-    """Thumbnails that link to their cases, or with `searches` to a search by the image.
-
-    titles, marks: by image id, shown in place of probability and outcome. lines: by image id, shown below the standard
-    ones. onwards: adds a second link, to similar cases, with these parameters. instead: by image id, parameters that
-    replace the page's own in the link to a case. back: where a case links back to, see `address.back_to`; by default
-    where the page itself does. whole: show the images at full size instead of thumbnails."""
-    cards, kept = [], filters.parameters(back=back or address.get(address.BACK))
-    for case in found:
+    """Draw thumbnails that link to their cases, or with `searches` to a search by the image. whole: show the images at
+    full size instead."""
+    cards, kept = [], filters.parameters(back=address.get(address.BACK))
+    for one in shown:
+        case = one.case
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
         card = Card(
             href=frame.here("search", dataset, by="image", image=case.id, **address.pinned())
             if searches
-            else frame.here("case", dataset, **kept | dict((instead or {}).get(case.id, {})) | {"image": case.id}),
+            else frame.here("case", dataset, **kept | dict(one.link) | {"image": case.id}),
             src=pictures.image_url(case.sha256) if whole else pictures.thumbnail_url(case.sha256),
             alt=alt(case),
-            title=(titles or {}).get(case.id, probability),
-            mark=(marks or {}).get(case.id, case.outcome or ""),
+            title=probability if one.title is None else one.title,
+            mark=(case.outcome or "") if one.mark is None else one.mark,
             tone="wrong" if case.outcome in ("FP", "FN") else "",
-            lines=(
-                name(case),
-                f"{case.split or 'no split'} · {case.path.rpartition('/')[2]}",
-                *(lines or {}).get(case.id, ()),
-            ),
-            more=("Cases like this", _onwards(dataset, case, onwards)) if onwards is not None else None,
+            lines=(name(case), f"{case.split or 'no split'} · {case.path.rpartition('/')[2]}", *one.lines),
+            more=one.more,
         )
         cards.append(card)
     linked.cards(cards, key=key, width=width, picking=picking)
-
-
-def _onwards(dataset: Dataset, case: Case, taken: Mapping[str, object]) -> str:
-    """URL of the search for cases similar to this one."""
-    return frame.here("search", dataset, **{**taken, "by": "image", "image": case.id})
 
 
 def confusion(dataset: Dataset, counts: Mapping[Outcome, int], *, chosen: str | None, key: str) -> None:

@@ -108,17 +108,18 @@ def neighbours(dataset: Dataset, case: Case, view: filters.View) -> None:
         "The classifier may have applied here what it learned from them. Their probabilities and outcomes are out of "
         "fold."
     )
-    titles = {near.image.id: f"Similarity {near.neighbour.similarity:.3f}" for near in found}
-    lines = {
-        near.image.id: [
-            _out_of_fold(known[near.image.id].probability),
-            *(["near-duplicate"] if near.neighbour.verdict == audit.NEAR_DUPLICATE else []),
-        ]
-        for near in found
-    }
-    learned = [known[number] for number in wanted]
-    instead = dict.fromkeys(wanted, filters.held_out(view))
-    grid.show(dataset, learned, key="learned", titles=titles, lines=lines, width=180, instead=instead)
+    drawn = []
+    for near in found:
+        training = known[near.image.id]
+        duplicate = ["near-duplicate"] if near.neighbour.verdict == audit.NEAR_DUPLICATE else []
+        thumbnail = grid.Thumbnail(
+            training,
+            title=f"Similarity {near.neighbour.similarity:.3f}",
+            lines=[_out_of_fold(training.probability), *duplicate],
+            link=filters.held_out(view),
+        )
+        drawn.append(thumbnail)
+    grid.show(dataset, drawn, key="learned", width=180)
 
 
 def _out_of_fold(probability: float | None) -> str:

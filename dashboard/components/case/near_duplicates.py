@@ -37,9 +37,11 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
             f"A near-duplicate is in {wording.plain(splits)}: metrics that rely on separate splits are too optimistic.",
             icon=":material/content_copy:",
         )
-    lines = {twin.image.id: _facts(case, twin) for twin in found}
-    titles = {twin.image.id: twin.pair.verdict.capitalize() for twin in found}
-    grid.show(dataset, [known[number] for number in wanted], key="twins", titles=titles, lines=lines, width=180)
+    drawn = [
+        grid.Thumbnail(known[twin.image.id], title=twin.pair.verdict.capitalize(), lines=_facts(case, twin))
+        for twin in found
+    ]
+    grid.show(dataset, drawn, key="twins", width=180)
 
 
 def _facts(case: Case, twin: duplicates.NearDuplicateCase) -> list[str]:

@@ -309,7 +309,7 @@ def boxed(dataset: Dataset, points: Points, view: filters.View) -> None:
         st.caption(f"Showing {len(ids)} of them, most wrong first.")
     with resources.reading() as session:
         found = cases.several(session, ids, run_id=view.question.run_id, threshold=view.question.threshold)
-    grid.show(dataset, [found[number] for number in ids if number in found], key="boxed")
+    grid.show(dataset, [grid.Thumbnail(found[number]) for number in ids if number in found], key="boxed")
 
 
 def _wrongest(points: Points, rows: Any, *, limit: int) -> list[int]:

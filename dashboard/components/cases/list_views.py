@@ -37,9 +37,8 @@ def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: s
     for number, probability in (stressed or {}).items():
         altered = view.question.stressed[1] if view.question.stressed else ""
         lines.setdefault(number, []).insert(0, f"{altered}: {wording.percent(probability)}")
-    marks = {case.id: mark for case in shown if (mark := _mark(view, case))}
-    picking = selection.picking(dataset, KEY, ids)
-    grid.show(dataset, shown, key=KEY, lines=lines, marks=marks, picking=picking)
+    drawn = [grid.Thumbnail(case, mark=_mark(view, case), lines=lines.get(case.id, ())) for case in shown]
+    grid.show(dataset, drawn, key=KEY, picking=selection.picking(dataset, KEY, ids))
 
 
 def _mark(view: filters.View, case: Case) -> str:

@@ -204,7 +204,7 @@ def _beside(dataset: Dataset, case: Case, *, key: str, back: str) -> Iterator[No
     """The case's thumbnail on the left; the body draws on the right. back: where the case page links back to."""
     film, text = st.columns([1, 5], gap="medium")
     with film:
-        grid.show(dataset, [case], key=key, width=120, back=back)
+        grid.show(dataset, [grid.Thumbnail(case, link={address.BACK: back})], key=key, width=120)
     with text:
         yield
 

@@ -48,9 +48,9 @@ def differences(rows: Sequence[ReportRow]) -> None:
     with st.expander("Compare two reports", expanded=bool(address.get("first") or address.get("second"))):
         left, right = st.columns(2)
         with left:
-            first = address.choice("First report", names, name="first", menu=True, placeholder="Choose a report")
+            first = address.menu("First report", names, name="first", placeholder="Choose a report")
         with right:
-            second = address.choice("Second report", names, name="second", menu=True, placeholder="Choose a report")
+            second = address.menu("Second report", names, name="second", placeholder="Choose a report")
         if first is None or second is None:
             st.caption(
                 "Choose two reports. Words that differ between similar sentences are highlighted, as are whole "

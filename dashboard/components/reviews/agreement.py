@@ -149,11 +149,12 @@ def _differing(dataset: Dataset, study: ReaderStudy, view: filters.View) -> None
         st.caption("None.")
         return
     st.markdown(f"{wording.count(len(found), 'image')}.")
-    lines = {
-        image: [f"{VERDICTS.get(verdict, verdict)}: {reader}" for reader, verdict in study.verdicts(image).items()]
-        for image in wanted
-    }
-    grid.show(dataset, [known[image] for image in wanted if image in known], key="differing", lines=lines, width=180)
+    drawn = []
+    for case in (known[image] for image in wanted if image in known):
+        given = study.verdicts(case.id).items()
+        lines = [f"{VERDICTS.get(verdict, verdict)}: {reader}" for reader, verdict in given]
+        drawn.append(grid.Thumbnail(case, lines=lines))
+    grid.show(dataset, drawn, key="differing", width=180)
     address.pages(len(found), SIZE)
 
 

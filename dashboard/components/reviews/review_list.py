@@ -73,9 +73,9 @@ def _asked(dataset: Dataset) -> ReviewQuestion:
     with resources.reading() as session:
         names, tags = reviews.reviewers(session, dataset.id), reviews.tags_in_use(session, dataset.id)
     with st.sidebar:
-        reviewer = address.choice("Reader", {name: name for name in names}, name="by", menu=True)
-        verdict = address.choice("Verdict", VERDICTS, name="verdict", menu=True)
-        tag = address.choice("Tag", {name: name for name in tags}, name="tagged", menu=True) if tags else None
+        reviewer = address.menu("Reader", {name: name for name in names}, name="by")
+        verdict = address.menu("Verdict", VERDICTS, name="verdict")
+        tag = address.menu("Tag", {name: name for name in tags}, name="tagged") if tags else None
     return ReviewQuestion(dataset.id, reviewer=reviewer, verdict=verdict, tag=tag)
 
 

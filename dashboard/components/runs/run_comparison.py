@@ -39,7 +39,7 @@ def offer(dataset: Dataset, run: Run) -> None:
     if not others:
         return
     shown = {number: _named(other) for number, other in others.items()}
-    chosen = address.choice("Compare with", shown, name="against", menu=True, placeholder="Choose a run")
+    chosen = address.menu("Compare with", shown, name="against", placeholder="Choose a run")
     if chosen in others:
         st.header(f"Compared with run {chosen}")
         _compare(dataset, run, others[chosen])

@@ -149,7 +149,7 @@ def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, ques
         )
         with resources.reading() as session:
             offered = cases.page(session, view.question, limit=OFFERED, offset=0)
-        grid.show(dataset, offered, key="pick", width=90, searches=True)
+        grid.show(dataset, [grid.Thumbnail(case) for case in offered], key="pick", width=90, searches=True)
         return None
     number = address.whole(typed.removeprefix("#").strip())
     with resources.reading() as session:

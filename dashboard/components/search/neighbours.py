@@ -9,7 +9,7 @@ import streamlit as st
 from sqlalchemy.orm import Session
 
 from dashboard import resources
-from dashboard.components import address, filters, grid, wording
+from dashboard.components import address, filters, frame, grid, wording
 from dashboard.components.reports import report_view
 from db.models import Dataset, Run, VectorIndex
 from db.queries import cases, evaluation, reports, runs
@@ -136,13 +136,11 @@ def nearest_to_vectors(
 
 def show(
     dataset: Dataset,
-    hits: Sequence[Hit],
+    result: SearchResult,
     view: filters.View,
     *,
     key: str,
     wanted: int,
-    caution: str,
-    zones: Mapping[str, float] | None = None,
     onwards: Mapping[str, object],
     back: str | None = None,
     narrowed: bool = False,
@@ -150,10 +148,11 @@ def show(
     """Draw a summary of the hits' labels and the hits, most similar first, with prediction, excerpt of the latest
     report and the lung zones shared with the query.
 
-    wanted: number of hits requested. caution: see `caution`. zones: share of the query's heat in each lung zone.
-    onwards: URL parameters of the search for cases similar to a hit. back: see `grid.show`. narrowed: whether hits were
+    wanted: number of hits requested. onwards: URL parameters of the search for cases similar to a hit. back: where a
+    case links back to, see `address.back_to`; by default where the page itself does. narrowed: whether hits were
     filtered by label, cause or outcome, so that their labels carry no information.
     """
+    hits, zones = result.hits, result.zones
     with resources.reading() as session:
         known = seen(session, [hit.image_id for hit in hits], view)
         latest = reports.latest_of(session, [case.sha256 for case in known.values()])
@@ -166,15 +165,21 @@ def show(
         fewer = f" Only {len(found)} match." if len(found) < wanted else ""
         matching = f"**{wording.count(len(found), 'case')}** that match the filters, most similar first."
         st.markdown(f"{matching if narrowed else vote_in_words([case.label for case in found])}{fewer}")
-    if caution:
-        st.caption(caution)
-    titles = {hit.image_id: f"Similarity {hit.similarity:.3f}" for hit in hits}
+    if warning := caution(result.index, view):
+        st.caption(warning)
     excerpts = {case.id: report_view.excerpt(latest[case.sha256].text) for case in found if case.sha256 in latest}
-    lines = {case.id: [*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])] for case in found}
-    instead = _instead(found, view)
-    grid.show(
-        dataset, found, key=key, titles=titles, lines=lines, onwards=onwards, width=180, instead=instead, back=back
-    )
+    drawn = []
+    for hit in (hit for hit in hits if hit.image_id in known):
+        case = known[hit.image_id]
+        thumbnail = grid.Thumbnail(
+            case,
+            title=f"Similarity {hit.similarity:.3f}",
+            lines=[*_reasons(case, zones), *([excerpts[case.id]] if case.id in excerpts else [])],
+            link=_link(case, view, back),
+            more=("Cases like this", frame.here("search", dataset, **{**onwards, "by": "image", "image": case.id})),
+        )
+        drawn.append(thumbnail)
+    grid.show(dataset, drawn, key=key, width=180)
     with download:
         st.download_button(
             "Hits as CSV",
@@ -188,16 +193,15 @@ def show(
 
 def query(dataset: Dataset, case: Case, view: filters.View, *, width: int, whole: bool = False) -> None:
     """The query image as a card like those of the hits, linked to its case. case: from `seen`."""
-    titles, lines = {case.id: f"Image {case.id}"}, {case.id: list(_reasons(case, None))}
-    instead, back = _instead([case], view), address.back_to("search")
-    grid.show(
-        dataset, [case], key="query", titles=titles, lines=lines, width=width, instead=instead, back=back, whole=whole
-    )
+    link, reasons = _link(case, view, address.back_to("search")), list(_reasons(case, None))
+    thumbnail = grid.Thumbnail(case, title=f"Image {case.id}", lines=reasons, link=link)
+    grid.show(dataset, [thumbnail], key="query", width=width, whole=whole)
 
 
-def _instead(found: Sequence[Case], view: filters.View) -> dict[int, dict[str, object]]:
-    """By image id, URL parameters of the link to a case with an out-of-fold prediction, so that its page shows it."""
-    return {case.id: filters.held_out(view) for case in found if case.fold is not None}
+def _link(case: Case, view: filters.View, back: str | None) -> dict[str, object]:
+    """URL parameters of the link to a case: its page shows an out-of-fold prediction if that is the one shown here."""
+    held_out = filters.held_out(view) if case.fold is not None else {}
+    return held_out | ({address.BACK: back} if back else {})
 
 
 def seen(session: Session, wanted: Sequence[int], view: filters.View) -> dict[int, Case]:
