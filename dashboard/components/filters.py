@@ -104,8 +104,8 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         reviewed=_named("reviewed", REVIEWED),
         tag=address.get("tag"),
         slice_id=part.id if part else None,
-        stressed=(stressed[stress].run_id, stress) if (stress := address.get("stress")) in stressed else None,
-        twin=(compared.id, address.get("twins") == "apart") if compared else None,
+        changed_under=(stressed[stress].run_id, stress) if (stress := address.get("stress")) in stressed else None,
+        near_duplicate=(compared.id, address.get("twins") == "apart") if compared else None,
         sort=_named("sort", SORTS) or ("wrong" if seen else "file"),
     )
     if seen is None:
@@ -116,8 +116,9 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
     question = replace(
         question,
         outcome=_named("outcome", OUTCOMES),
-        moved=address.get("moved") in MOVED and own not in (None, question.threshold),  # at its own nothing moves
-        flipped=(against.id, elsewhere) if against and elsewhere is not None else None,
+        # at its own threshold nothing changes
+        changed_by_threshold=address.get("moved") in MOVED and own not in (None, question.threshold),
+        differs_from=(against.id, elsewhere) if against and elsewhere is not None else None,
         low=low,
         high=high,
     )
@@ -131,7 +132,9 @@ def threshold_of(run: Run | None) -> float | None:
 
 def ignoring_predictions(question: Question) -> Question:
     """The same query without the filters on predictions."""
-    return replace(question, outcome=None, moved=False, flipped=None, stressed=None, low=0.0, high=1.0)
+    return replace(
+        question, outcome=None, changed_by_threshold=False, differs_from=None, changed_under=None, low=0.0, high=1.0
+    )
 
 
 def held_out(found: View) -> dict[str, object]:
@@ -288,7 +291,7 @@ def described(found: View) -> str:
     at = wording.percent(found.question.threshold).replace(" ", wording.UNBROKEN)
     source = f"{kind} of run {found.run.id}, threshold {at}."
     differing = f" Only cases that run {found.against.id} calls differently." if found.against else ""
-    stressed, own = found.question.stressed, own_threshold(found.question)
+    stressed, own = found.question.changed_under, own_threshold(found.question)
     stress = f" Only cases whose call{own} changes when the image is {stressed[1]}." if stressed else ""
     described_slice = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
     return f"{source}{differing}{stress}{described_slice} {not_applied(found)}".strip()
@@ -305,7 +308,7 @@ def own_threshold(question: Question) -> str:
 def not_applied(found: View, *, but: str = "") -> str:
     """A sentence naming the filters in the URL that do not apply, as their value is unknown or of another run's audit;
     empty if all do. but: a parameter that is not checked."""
-    applied = {"slice": found.part, "stress": found.question.stressed}
+    applied = {"slice": found.part, "stress": found.question.changed_under}
     ignored = [name for name, kept in applied.items() if address.get(name) and not kept]
     ignored += [name for name, known in VALUES.items() if name != but and (address.get(name) or "") not in {"", *known}]
     if not ignored:

@@ -14,6 +14,7 @@ from db.queries.case_questions import (
     OUTCOMES,
     UNKNOWN,
     Outcome,
+    Plan,
     Question,
     asks_predictions,
     conditions,
@@ -42,19 +43,17 @@ def count(session: Session, question: Question) -> int:
     estimate = share(session, question)
     # finding a prediction by its error costs as much as scanning 9
     common = estimate is not None and estimate[0] > estimate[1] / 9
-    question = replace(question, sought=True, rarest=_rarest(session, question))
+    question = replace(question, plan=Plan(attribute=_rarest(session, question), reports=True))
     query = select(func.count()).select_from(Image).where(*conditions(question, by_id=common))
     return session.scalar(joined(query, question, inner=True) if asks_predictions(question) else query) or 0
 
 
 def planned(session: Session, question: Question) -> Question:
-    """The same question with its execution planned: `sought` is set if there are few reports, `rarest` if an attribute
-    has few images."""
-    question = replace(question, rarest=_rarest(session, question))
-    if question.reported != "yes":
-        return question
-    reports = report_counts.tallied(session, ReportQuestion(dataset_id=question.dataset_id))
-    return replace(question, sought=(reports or 0) <= SOUGHT)
+    """The same question with the plan for lists: reports are looked up first if there are few, an attribute if it has
+    few images."""
+    every = ReportQuestion(dataset_id=question.dataset_id)
+    reports = question.reported == "yes" and (report_counts.tallied(session, every) or 0) <= SOUGHT
+    return replace(question, plan=Plan(attribute=_rarest(session, question), reports=reports))
 
 
 def _rarest(session: Session, question: Question) -> tuple[str, str] | None:
@@ -74,10 +73,8 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
     conditions). None if there are no conditions on predictions, or no tally covers them."""
     if not asks_predictions(question):
         return None
-    asked = replace(
-        question, reported=None, sought=False, twin=None, slice_id=None, stressed=None, tag=None, reviewed=None
-    )
-    query = _shared(replace(asked, attributes=question.attributes[:1], rarest=None))
+    asked = replace(question, reported=None, near_duplicate=None, slice_id=None, changed_under=None, tag=None)
+    query = _shared(replace(asked, reviewed=None, attributes=question.attributes[:1], plan=Plan()))
     if query is None:
         return None
     matching, among = session.execute(query).one()
@@ -87,7 +84,7 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
 @lru_cache(maxsize=256)
 def _shared(question: Question) -> Select[Any] | None:
     """The query of `share`; cached like `_tallied_confusion`."""
-    whole = replace(question, outcome=None, low=0.0, high=1.0, moved=False)
+    whole = replace(question, outcome=None, low=0.0, high=1.0, changed_by_threshold=False)
     wanted, among = tallied_predictions(question), tallied_predictions(whole)
     if wanted is None or among is None:
         return None
@@ -109,7 +106,7 @@ def confusion(session: Session, question: Question) -> dict[Outcome, int] | None
     query = _tallied_confusion(asked)
     if query is not None:
         return dict(zip(OUTCOMES, session.execute(query).one(), strict=True))
-    asked = replace(asked, sought=True, rarest=_rarest(session, asked))
+    asked = replace(asked, plan=Plan(attribute=_rarest(session, asked), reports=True))
     positive = case((Prediction.probability >= question.threshold, 1), else_=0).label("called")
     seen = joined(select(Image.label, positive).select_from(Image), question, inner=True)
     table = seen.where(*conditions(asked)).subquery()
@@ -145,10 +142,11 @@ def _tallied_confusion(question: Question) -> Select[Any] | None:
 
 def _plain(question: Question) -> bool:
     """Whether the question has only conditions that tallies cover, thresholds aside."""
-    others = (question.reported, question.twin, question.slice_id, question.stressed, question.tag, question.among)
+    others: list[object] = [question.reported, question.reviewed, question.near_duplicate, question.slice_id]
+    others += [question.changed_under, question.differs_from, question.tag, question.ids]
     on_edges = all(_edge(value) is not None for value in (question.low, question.high))
     apart = len(question.attributes) > 1
-    return on_edges and not apart and all(other is None for other in (*others, question.reviewed, question.flipped))
+    return on_edges and not apart and all(other is None for other in others)
 
 
 def _edge(value: float) -> int | None:
@@ -181,7 +179,7 @@ def tallied_predictions(question: Question) -> list[ColumnElement[bool]] | None:
         if called is None:
             return None
         wanted.append(_outcome_is(question.outcome, called))
-    if question.moved:
+    if question.changed_by_threshold:
         if called is None or usual is None:
             return None
         wanted.append(called != usual)

@@ -20,11 +20,21 @@ Judged, Described = aliased(Image), aliased(Image)
 
 
 @dataclass(frozen=True)
+class Plan:
+    """Which images are looked up first, because they are few, instead of testing every image; only affects speed."""
+
+    attribute: tuple[str, str] | None = None
+    """Those with this one of the question's attributes."""
+    reports: bool = False
+    """Those with a report."""
+
+
+@dataclass(frozen=True)
 class Question:
     """The filters and order of a list of cases; None means no filter.
 
-    split and cause may be "unknown". outcome, moved, flipped, low, high and every sort except "file" refer to the run's
-    predictions.
+    split and cause may be "unknown". outcome, changed_by_threshold, differs_from, low, high and every sort except
+    "file" refer to the run's predictions.
     """
 
     dataset_id: int
@@ -39,26 +49,22 @@ class Question:
     cause: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
     """(name, value) pairs, all of which images must have; value "unknown" means images without the attribute."""
-    rarest: tuple[str, str] | None = None
-    """A pair with so few images that they are looked up first instead of testing each image; only affects speed."""
     outcome: str | None = None
     """One of OUTCOMES, or "wrong" for FP and FN together."""
-    moved: bool = False
+    changed_by_threshold: bool = False
     """Only cases with another prediction at the run's own threshold."""
-    flipped: tuple[int, float] | None = None
+    differs_from: tuple[int, float] | None = None
     """Another run and its threshold: only cases for which its prediction differs."""
     reported: str | None = None
     """"yes" for images with a report, "no" for images without."""
-    sought: bool = False
-    """Whether images with a report are looked up from the reports instead of testing each image; only affects speed."""
-    twin: tuple[int, bool] | None = None
+    near_duplicate: tuple[int, bool] | None = None
     """A duplicates run, and whether across splits: only images with a near-duplicate, if True in another split."""
     slice_id: int | None = None
     """Only images in this slice of an audit."""
-    stressed: tuple[int, str] | None = None
+    changed_under: tuple[int, str] | None = None
     """An audit and a stress: only images whose call at the run's own threshold changed under it."""
     tag: str | None = None
-    among: tuple[int, ...] | None = None
+    ids: tuple[int, ...] | None = None
     """Only these images."""
     reviewed: str | None = None
     """"yes", "no", or "doubted": the latest verdict of some reader is the opposite of the label."""
@@ -67,20 +73,23 @@ class Question:
     """Only probabilities in [low, high); with high = 1 also 1."""
     sort: str = "file"
     """One of case_order.SORTS."""
+    plan: Plan = Plan()
+    """See `case_counts.planned`."""
 
 
 def asks_predictions(question: Question) -> bool:
     """Whether only images with a prediction can match."""
     narrowed = (question.low, question.high) != (0.0, 1.0)
-    return narrowed or question.outcome is not None or question.moved or question.flipped is not None
+    other = question.changed_by_threshold or question.differs_from is not None
+    return narrowed or question.outcome is not None or other
 
 
 def few(question: Question) -> bool:
     """Whether the images are a small set, for which looking them up and sorting is faster than scanning all of a run's
     predictions."""
-    named = any(side is not None for side in (question.tag, question.slice_id, question.stressed, question.among))
-    named = named or question.rarest is not None
-    return named or question.reviewed in ("yes", "doubted") or (question.reported == "yes" and question.sought)
+    named = any(side is not None for side in (question.tag, question.slice_id, question.changed_under, question.ids))
+    named = named or question.plan.attribute is not None
+    return named or question.reviewed in ("yes", "doubted") or (question.reported == "yes" and question.plan.reports)
 
 
 def joined(query: Select[Any], question: Question, *, inner: bool = False) -> Select[Any]:
@@ -115,29 +124,29 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
     found += [_has(question, *pair) for pair in question.attributes]
     if question.reported is not None:
         found.append(_described(question) if question.reported == "yes" else ~_described(question))
-    if question.twin is not None:
-        run_id, apart = question.twin
+    if question.near_duplicate is not None:
+        run_id, apart = question.near_duplicate
         found.append(duplicates.has_twin(run_id, other_split=apart))
     if question.slice_id is not None:
         members = select(SliceMember.image_id).where(SliceMember.slice_id == question.slice_id)
         found.append(Image.id.in_(members))
-    if question.stressed is not None:
-        run_id, stress = question.stressed
+    if question.changed_under is not None:
+        run_id, stress = question.changed_under
         changed = select(ImageMeasure.image_id).where(
             ImageMeasure.run_id == run_id, ImageMeasure.name == UNDER + stress
         )
         found.append(Image.id.in_(changed))
     if question.tag is not None:
         found.append(Image.id.in_(select(ImageTag.image_id).where(ImageTag.name == question.tag)))
-    if question.among is not None:
-        found.append(Image.id.in_(question.among))
+    if question.ids is not None:
+        found.append(Image.id.in_(question.ids))
     if question.reviewed is not None:
         found.append(_reviewed(question.reviewed))
     return found
 
 
 def _has(question: Question, name: str, value: str) -> ColumnElement[bool]:
-    if (name, value) == question.rarest:
+    if (name, value) == question.plan.attribute:
         return Image.id.in_(attributes.holders(name, value))
     return attributes.has(name, value)
 
@@ -149,7 +158,7 @@ def cause_is(cause: str) -> ColumnElement[bool]:
 
 
 def _described(question: Question) -> ColumnElement[bool]:
-    if question.sought:
+    if question.plan.reports:
         here, films = Described.dataset_id == question.dataset_id, select(Report.image_sha256).distinct()
         return Image.id.in_(select(Described.id).where(here, Described.sha256.in_(films)))
     return exists().where(Report.image_sha256 == Image.sha256)
@@ -176,10 +185,10 @@ def _of_predictions(question: Question, *, by_id: bool, by_error: bool) -> list[
         found.append(probability < question.high)
     if question.outcome is not None:
         found.append(outcome_is(question.outcome, question.threshold, probability, by_error=by_error))
-    if question.moved:
+    if question.changed_by_threshold:
         found.append(_between(probability, question.threshold, question.own_threshold))
-    if question.flipped is not None:
-        run_id, threshold = question.flipped
+    if question.differs_from is not None:
+        run_id, threshold = question.differs_from
         other = aliased(Prediction)
         called = probability >= (2.0 if question.threshold is None else question.threshold)
         elsewhere = and_(other.image_id == Image.id, other.run_id == run_id)

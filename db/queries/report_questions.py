@@ -85,15 +85,15 @@ def score_conditions(question: ReportQuestion) -> list[ScoreCondition]:
 
 
 def conditions(
-    question: ReportQuestion, *, along: ScoreCondition | None = None, films: bool = False
+    question: ReportQuestion, *, along: ScoreCondition | None = None, images_first: bool = False
 ) -> list[ColumnElement[bool]]:
     """The question's conditions on Report, each tested per report, so that a list can scan reports in order and stop.
 
-    along: a score condition that few reports fulfil, which are then looked up first. films: whether there are so few
-    images that all of them are looked up first.
+    along: a score condition that few reports fulfil, which are then looked up first. images_first: whether there are so
+    few images that all of them are looked up first.
     """
-    among = _images(question, Image.sha256, films=True)
-    found: list[ColumnElement[bool]] = [Report.image_sha256.in_(among) if films else image_of(question).is_not(None)]
+    among = Report.image_sha256.in_(_images(question, Image.sha256, images_first=True))
+    found: list[ColumnElement[bool]] = [among if images_first else image_of(question).is_not(None)]
     if question.image_id is not None:
         own = select(Image.sha256).where(Image.id == question.image_id)
         found.append(Report.image_sha256 == own.scalar_subquery())
@@ -120,7 +120,7 @@ def image_of(question: ReportQuestion) -> ColumnElement[int | None]:
     A report belongs to an image's content: if two datasets hold the same file, both show it. The image that the report
     was written for is tried first, because looking it up by id is faster.
     """
-    image = _images(question, Image.id, films=False)
+    image = _images(question, Image.id, images_first=False)
     own = image.where(Image.id == Report.image_id).correlate(Report).scalar_subquery()
     same = image.where(Image.sha256 == Report.image_sha256).correlate(Report).scalar_subquery()
     return func.coalesce(own, same)
@@ -143,8 +143,8 @@ def cases_of(question: ReportQuestion) -> Question | None:
     )
 
 
-def _images(question: ReportQuestion, column: InstrumentedAttribute[Any], *, films: bool) -> Select[Any]:
-    """A SELECT of a column of the question's images. films: whether all of them are looked up at once."""
+def _images(question: ReportQuestion, column: InstrumentedAttribute[Any], *, images_first: bool) -> Select[Any]:
+    """A SELECT of a column of the question's images. images_first: see `conditions`."""
     image = select(column).where(Image.dataset_id == question.dataset_id)
     if question.label is not None:
         image = image.where(Image.label.is_not_distinct_from(LABELS[question.label]))
@@ -153,6 +153,7 @@ def _images(question: ReportQuestion, column: InstrumentedAttribute[Any], *, fil
     if question.outcome is not None:
         run_id, threshold = question.judged or (0, None)
         image = image.join(Prediction, and_(Prediction.image_id == Image.id, Prediction.run_id == run_id))
-        probability: SQLColumnExpression[float] = Prediction.probability if films else Prediction.probability + 0.0
-        image = image.where(outcome_is(question.outcome, threshold, probability, by_error=films))
+        probability: SQLColumnExpression[float] = Prediction.probability
+        probability = probability if images_first else probability + 0.0
+        image = image.where(outcome_is(question.outcome, threshold, probability, by_error=images_first))
     return image

@@ -78,10 +78,10 @@ def ids(
     if question.disagreeing is not None:
         return _opposed(session, question, limit=limit, offset=offset)
     about = cases_of(question)
-    films = MANY if about is None else case_counts.count(session, about)
-    if not films:
+    images = MANY if about is None else case_counts.count(session, about)
+    if not images:
         return []
-    query = _matching(question, _few(session, question), films < MANY)
+    query = _matching(question, _few(session, question), images < MANY)
     if limit is not None and total is not None and 2 * offset > total:
         end, start = total - offset, total - offset - limit
         rest = query.order_by(Report.id).limit(max(0, min(limit, end))).offset(max(0, start))
@@ -90,9 +90,9 @@ def ids(
 
 
 @lru_cache(maxsize=256)
-def _matching(question: ReportQuestion, along: ScoreCondition | None, films: bool) -> Select[int]:
+def _matching(question: ReportQuestion, along: ScoreCondition | None, images_first: bool) -> Select[int]:
     """The query for the ids of matching reports. Cached, because building it takes longer than running it."""
-    query: Select[int] = select(Report.id).where(*conditions(question, along=along, films=films))
+    query: Select[int] = select(Report.id).where(*conditions(question, along=along, images_first=images_first))
     return query
 
 

@@ -331,7 +331,7 @@ def test_files_hold_every_case_of_the_list_in_its_order(workbench: Workbench) ->
     with database.transaction(workbench.engine) as db:
         audit = audited(db, members=()).run_id
         db.add(ImageMeasure(run_id=audit, image_id=1, name="stress: noisy", value=0.71))
-    (noisy,) = exports.rows(replace(view, question=replace(question, stressed=(audit, "noisy"))), [])
+    (noisy,) = exports.rows(replace(view, question=replace(question, changed_under=(audit, "noisy"))), [])
     assert (noisy["image"], noisy["under_stress"]) == (1, 0.71)
 
 

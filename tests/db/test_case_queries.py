@@ -24,11 +24,11 @@ SIDES = {
     "cause": (None, "viral", "unknown"),
     "outcome": (None, "TP", "FN", "wrong", "TN", "FP"),
     "threshold": (THRESHOLD, 0.35, 0.3512),
-    "moved": (False, True),
+    "changed_by_threshold": (False, True),
     "reported": (None, "yes", "no"),
     "tag": (None, "rotated"),
     "reviewed": (None, "yes", "no", "doubted"),
-    "flipped": (False, True),
+    "differs_from": (False, True),
     "between": ((0.0, 1.0), (0.3, 1.0), (0.05, 0.7), (0.1234, 0.9)),
 }
 OTHER_THRESHOLD = 0.5
@@ -123,9 +123,9 @@ def fits(fact: Fact, question: Question) -> bool:
         and (question.label is None or cases.LABELS[question.label] == image.label)
         and question.cause in (None, image.cause or ("none" if image.label == 0 else "unknown"))
         and (question.outcome is None or cases.outcome(image.label, p, at) in outcomes)
-        and (not question.moved or (p is not None and (p >= at) != (p >= THRESHOLD)))
+        and (not question.changed_by_threshold or (p is not None and (p >= at) != (p >= THRESHOLD)))
         and (
-            question.flipped is None
+            question.differs_from is None
             or (p is not None and fact.other is not None and (p >= at) != (fact.other >= OTHER_THRESHOLD))
         )
         and (question.reported is None or fact.reported == (question.reported == "yes"))
@@ -156,7 +156,7 @@ def combined(asked: Asked, sorts: Sequence[str], *, step: int) -> Iterator[Quest
     for sort, *values in list(product(sorts, *SIDES.values()))[::step]:
         sides = dict(zip(SIDES, values, strict=True))
         low, high = sides.pop("between")
-        sides["flipped"] = (asked.other, OTHER_THRESHOLD) if sides["flipped"] else None
+        sides["differs_from"] = (asked.other, OTHER_THRESHOLD) if sides["differs_from"] else None
         run = {"run_id": asked.run, "own_threshold": THRESHOLD}
         yield Question(asked.dataset, **run, sort=sort, low=low, high=high, **sides)
 
@@ -201,9 +201,9 @@ def test_lists_of_a_few_sides_agree_with_python_at_every_threshold(
     monkeypatch.setattr(case_order, "FAR", far)
     with database.transaction(asked.engine) as db:
         facts = known(db, asked)
-        for threshold, sort, moved in product((0.0, 0.35, 0.3512, THRESHOLD, 1.0), case_order.SORTS, (False, True)):
+        for threshold, sort, changed in product((0.0, 0.35, 0.3512, THRESHOLD, 1.0), case_order.SORTS, (False, True)):
             base = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": threshold}
-            question = Question(asked.dataset, **base, sort=sort, moved=moved, **sides)
+            question = Question(asked.dataset, **base, sort=sort, changed_by_threshold=changed, **sides)
             wanted = sorted((fact for fact in facts if fits(fact, question)), key=lambda fact: rank(fact, question))
             ids = [fact.image.id for fact in wanted]
             assert [case.id for case in cases.page(db, question, limit=100)] == ids, question

@@ -322,9 +322,9 @@ def test_calls_that_a_stress_changes_are_counted_and_found(world: World, corner:
         measures = db.query(ImageMeasure).filter_by(run_id=run.id).all()
         counted = {row.slice: round((row.value or 0) * (row.n or 0)) for row in queries.stresses(db, run.id)}
         asked = Question(world.dataset.id, run_id=predict.id, threshold=0.45)
-        found = {name: set(cases.ids(db, replace(asked, stressed=(run.id, name)))) for name in STRESSES}
+        found = {name: set(cases.ids(db, replace(asked, changed_under=(run.id, name)))) for name in STRESSES}
         for name, members in found.items():
-            one = replace(asked, stressed=(run.id, name))
+            one = replace(asked, changed_under=(run.id, name))
             assert cases.count(db, one) == len(members)
             assert set(cases.ids(db, replace(one, outcome="wrong", reviewed="no"))) == members & wrong
         some = queries.under_stress(db, run.id, "framed", [image.image_id for image in images])

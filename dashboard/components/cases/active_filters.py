@@ -13,15 +13,15 @@ def links(dataset: Dataset, found: filters.View) -> list[Cell]:
     question = found.question
     values = {name: getattr(question, name) for name in ("split", "label", "cause", "outcome", "reported", "reviewed")}
     narrow = (question.low, question.high) != (0.0, 1.0)
-    twins = filters.TWINS[address.get("twins") or "any"].lower() if question.twin else ""
+    twins = filters.TWINS[address.get("twins") or "any"].lower() if question.near_duplicate else ""
     shown = {
         **{name: value and f"{_heading(name)}: {_read(name, value)}" for name, value in values.items()},
         **{f"{filters.ATTRIBUTE}{name}": f"{name.capitalize()}: {value}" for name, value in question.attributes},
         "low": f"Probability: {wording.percent(question.low)} to {wording.percent(question.high)}" if narrow else "",
-        "moved": "Prediction changed" if question.moved else "",
+        "moved": "Prediction changed" if question.changed_by_threshold else "",
         "tag": f"Tag: {question.tag}" if question.tag else "",
         "slice": f"Slice: {found.part.name}" if found.part else "",
-        "stress": f"Call changes: {question.stressed[1]}" if question.stressed else "",
+        "stress": f"Call changes: {question.changed_under[1]}" if question.changed_under else "",
         "twins": f"Near-duplicates: {twins}" if twins else "",
         "against": f"Called differently by run {found.against.id}" if found.against else "",
     }

@@ -55,7 +55,7 @@ def rows(view: filters.View, picked: Sequence[int]) -> Iterator[dict[str, Any]]:
         for part in batches(wanted):
             found = cases.several(session, part, run_id=question.run_id, threshold=question.threshold)
             tags, films = reviews.tags_of(session, part), attributes.of_images(session, part)
-            stressed = audit.under_stress(session, *question.stressed, part) if question.stressed else {}
+            stressed = audit.under_stress(session, *question.changed_under, part) if question.changed_under else {}
             for case in (found[number] for number in part if number in found):
                 known = case.probability is not None and case.label is not None
                 yield {

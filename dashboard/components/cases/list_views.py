@@ -23,11 +23,11 @@ def look() -> str:
 def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: str) -> None:
     """Draw the cases in one of LOOKS."""
     ids = [case.id for case in shown]
-    other = view.question.flipped
+    other = view.question.differs_from
     with resources.reading() as session:
         tags = reviews.tags_of(session, ids)
         elsewhere = cases.several(session, ids, run_id=other[0], threshold=other[1]) if other else {}
-        stressed = view.question.stressed and audit.under_stress(session, *view.question.stressed, ids)
+        stressed = view.question.changed_under and audit.under_stress(session, *view.question.changed_under, ids)
     if look == "table":
         _table(dataset, view, shown, tags, elsewhere, stressed)
         return
@@ -35,7 +35,7 @@ def show(dataset: Dataset, view: filters.View, shown: Sequence[Case], *, look: s
     for number, case in elsewhere.items():
         lines.setdefault(number, []).insert(0, f"run {other[0] if other else ''}: {wording.percent(case.probability)}")
     for number, probability in (stressed or {}).items():
-        altered = view.question.stressed[1] if view.question.stressed else ""
+        altered = view.question.changed_under[1] if view.question.changed_under else ""
         lines.setdefault(number, []).insert(0, f"{altered}: {wording.percent(probability)}")
     drawn = [grid.Thumbnail(case, mark=_mark(view, case), lines=lines.get(case.id, ())) for case in shown]
     grid.show(dataset, drawn, key=KEY, picking=selection.picking(dataset, KEY, ids))
@@ -56,7 +56,7 @@ def _table(
     stressed: dict[int, float] | None,
 ) -> None:
     other = [f">Run {view.against.id}"] if view.against else []
-    altered = [f">{view.question.stressed[1].capitalize()}"] if view.question.stressed else []
+    altered = [f">{view.question.changed_under[1].capitalize()}"] if view.question.changed_under else []
     rows: list[list[Cell | str]] = []
     for case in shown:
         wrong = case.outcome in ("FP", "FN")

@@ -49,7 +49,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
     linked.table(heads, rows, key="at_threshold", caption="Metrics at the threshold, with 95 % Wilson intervals")
     prevalence.show({outcome.lower(): number for outcome, number in tried.items()})
     if asked.threshold != own:
-        moving = counting.total(replace(asked, moved=True))
+        moving = counting.total(replace(asked, changed_by_threshold=True))
         _moved(dataset, view.question, usual, tried, moving)
 
 
@@ -57,9 +57,9 @@ def _ignored(question: Question) -> list[str]:
     """The active filters on predictions, other than the outcome, in words."""
     active = {
         "probability": (question.low, question.high) != (0.0, 1.0),
-        "the other run's call": question.flipped is not None,
-        "changed predictions": question.moved,
-        "calls that a stress changes": question.stressed is not None,
+        "the other run's call": question.differs_from is not None,
+        "changed predictions": question.changed_by_threshold,
+        "calls that a stress changes": question.changed_under is not None,
     }
     return [name for name, filtered in active.items() if filtered]
 
@@ -94,9 +94,9 @@ def _moved(
     if unlabelled := moving - abs(found) - abs(alarms):
         ways.append(f"{wording.count(unlabelled, 'case')} without a label")
     steps = [Cell("Back to the run default", _here(dataset, threshold=None, moved=None))]
-    if question.moved:
+    if question.changed_by_threshold:
         steps.insert(0, Cell("Show unchanged cases too", _here(dataset, moved=None)))
-    elif listed := counting.total(replace(question, moved=True, outcome=None)):
+    elif listed := counting.total(replace(question, changed_by_threshold=True, outcome=None)):
         steps.insert(0, Cell(f"Show changed predictions ({listed:,})", _here(dataset, moved="yes", outcome=None)))
     summary, links = st.columns(2, vertical_alignment="center")
     with summary:

@@ -26,10 +26,8 @@ ALL = "all"
 """Value of the split parameter for all splits."""
 UNBLINDING = {
     **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
-    **{"moved": "outcome", "flipped": "outcome", "slice_id": "slice", "reviewed": "reviews", "tag": "tag"},
-    "stressed": "stress test",
-    "attributes": "attributes",
-    "among": "hand",
+    **{"changed_by_threshold": "outcome", "differs_from": "outcome", "changed_under": "stress test"},
+    **{"slice_id": "slice", "reviewed": "reviews", "tag": "tag", "attributes": "attributes", "ids": "hand"},
 }
 """Filters that reveal something about every image in the queue -> name of what they reveal."""
 CASE, EARLIER = "case", "earlier look"
@@ -63,7 +61,7 @@ def queue(dataset: Dataset, view: filters.View) -> Question:
     default = "test" if "test" in splits else ALL
     split = address.choice("Split", {ALL: "All splits", **splits}, name="split", default=default)
     picked = tuple(address.numbers(PICKED, most=MOST_PICKED)) if address.get(PICKED) else None
-    return replace(view.question, split=None if split == ALL else split, among=picked, sort="file")
+    return replace(view.question, split=None if split == ALL else split, ids=picked, sort="file")
 
 
 def judge(dataset: Dataset, question: Question, view: filters.View) -> None:

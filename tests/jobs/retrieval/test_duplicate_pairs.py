@@ -58,7 +58,7 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
         found = {
             apart: {
                 by_id[number].path.rpartition("/")[2]
-                for number in cases.ids(db, Question(copy.dataset_id, twin=(run.id, apart)))
+                for number in cases.ids(db, Question(copy.dataset_id, near_duplicate=(run.id, apart)))
             }
             for apart in (False, True)
         }
