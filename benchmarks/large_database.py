@@ -16,7 +16,7 @@ import numpy as np
 from sqlalchemy import Engine, Table
 from sqlalchemy.orm import Session
 
-from db import session, tallies, writes
+from db import schema, session, tallies, writes
 from db.models import (
     Artifact,
     Base,
@@ -53,7 +53,7 @@ def made(folder: Path, images: int) -> Path:
     wanted = {"version": VERSION, "images": images}
     if mark.exists() and json.loads(mark.read_text()) == wanted:
         engine = connected(folder)
-        session.upgrade(engine)
+        schema.upgrade(engine)
         engine.dispose()
         return folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -71,7 +71,7 @@ def connected(folder: Path, *, read_only: bool = False) -> Engine:
 def write(folder: Path, images: int) -> None:
     """Write all rows and files, in one transaction; prints how long each part takes."""
     engine = connected(folder)
-    session.upgrade(engine)
+    schema.upgrade(engine)
     draw = np.random.default_rng(0)
     began = time.perf_counter()
 

@@ -13,7 +13,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 from sqlalchemy.orm import Session
 
-from db import session
+from db import schema, session
 from db.revision import Watch
 from engine.guarded import GuardedDecoder
 from engine.retrieval.vector_index import VectorIndex
@@ -50,7 +50,7 @@ def engine() -> Engine:
     return _engine(url, _file_number(url))
 
 
-def schema_state() -> session.SchemaState:
+def schema_state() -> schema.State:
     """State of the schema; only "current" is cached, so that a page recovers as soon as a job migrates it."""
     state = _schema_state(_file_number(settings().database))
     if state != "current":
@@ -79,8 +79,8 @@ def _engine(url: str, number: int | None) -> Engine:
 
 
 @st.cache_data(show_spinner=False, ttl=60, max_entries=2)
-def _schema_state(number: int | None) -> session.SchemaState:
-    return session.schema_state(engine())
+def _schema_state(number: int | None) -> schema.State:
+    return schema.state(engine())
 
 
 def settle_memory() -> None:

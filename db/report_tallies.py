@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Integer, Select, and_, case, cast, delete, func, literal, select
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.batches import batches
+from db.bins import bin_below
 from db.models import Dataset, Image, Report, ReportScore, ReportTally
 
 ITSELF = ""
@@ -92,8 +93,7 @@ def _change(session: Session, parts: Iterable[ColumnElement[bool]], *, sign: int
 def _scores() -> Select[Any]:
     """Every score with its value and its tally's key."""
     value = ReportScore.value
-    near = cast(value * 100.0, Integer)  # the comparisons below correct any rounding
-    part = near + case((value >= (near + 1) / 100.0, 1), else_=0) - case((value < near / 100.0, 1), else_=0)
+    part = bin_below(value, 100)
     between = 2 * part + case((value > part / 100.0, 1), else_=0)
     bin = case((value.is_(None), UNKNOWN), (value < 0.0, BELOW), (value > 1.0, ABOVE), else_=between)
     query = select(*_group(), ReportScore.metric, bin.label("bin"), value.label("value"))

@@ -1,4 +1,4 @@
-"""Connecting to the database: engines for SQLite and PostgreSQL, transactions, and the schema's version."""
+"""Connecting to the database: engines for SQLite and PostgreSQL, and transactions."""
 
 import logging
 import signal
@@ -7,23 +7,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pysqlite3
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.orm import Session
 
-from db import tallies
-
 log = logging.getLogger(__name__)
 
-MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY_TIMEOUT_SECONDS = 30
 BACKPORTED: dict[tuple[int, ...], tuple[int, ...]] = {(3, 44): (3, 44, 6), (3, 50): (3, 50, 7)}
 """SQLite release lines with a backport of the WAL-reset fix -> first fixed patch release."""
@@ -32,9 +25,6 @@ READS = "pneumoscope_reads"
 """Execution option of read-only connections."""
 SERVER_READS: dict[str, Any] = {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
 """Options that make a PostgreSQL transaction read-only and let it see a single snapshot, as in SQLite."""
-
-SchemaState = Literal["empty", "old", "current", "newer"]
-BEHIND = ("empty", "old")
 
 
 class DatabaseUnavailableError(Exception):
@@ -190,46 +180,3 @@ def _signals_held() -> Iterator[None]:
             signal.signal(number, handler)
         if arrived:
             signal.raise_signal(arrived[0])
-
-
-def upgrade(engine: Engine) -> None:
-    """Upgrade the schema to the newest revision and compute missing tallies; does nothing if it is current or newer.
-
-    Both happen in one transaction; of several processes one does it while the others wait.
-    """
-    if schema_state(engine) not in BEHIND:
-        return
-    with engine.begin() as connection:
-        if engine.dialect.name == "postgresql":  # SQLite has one writer anyway
-            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('pneumoscope schema'))"))
-        if _schema_state(connection) in BEHIND:
-            command.upgrade(_alembic(connection), "head")
-            with Session(connection) as session:
-                tallies.missing(session)
-
-
-def schema_state(engine: Engine) -> SchemaState:
-    """The state of the database's schema relative to this code's migrations; it does not wait for writers. Raises
-    DatabaseUnavailableError if a SQLite file belongs to another program."""
-    with _only_reading(engine).connect() as connection:
-        return _schema_state(connection)
-
-
-def _schema_state(connection: Connection) -> SchemaState:
-    current = MigrationContext.configure(connection).get_current_revision()
-    if current is None:
-        names = inspect(connection).get_table_names()
-        if names and "alembic_version" not in names and connection.dialect.name == "sqlite":
-            raise DatabaseUnavailableError("this is another program's SQLite file; set DATABASE_URL to another")
-        return "old" if "image" in names else "empty"
-    scripts = ScriptDirectory.from_config(_alembic(connection))
-    if current == scripts.get_current_head():
-        return "current"
-    return "old" if current in {script.revision for script in scripts.walk_revisions()} else "newer"
-
-
-def _alembic(connection: Connection) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(MIGRATIONS))
-    config.attributes["connection"] = connection
-    return config

@@ -6,10 +6,11 @@ Jobs call these functions in the transaction that writes the rows; db.queries an
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Integer, Subquery, case, cast, delete, func, insert, null, select, update
+from sqlalchemy import Subquery, case, delete, func, insert, null, select, update
 from sqlalchemy.orm import Session
 
 from db import report_tallies
+from db.bins import bin_below
 from db.models import Dataset, Image, ImageAttribute, ImageTally, Prediction, PredictionTally, ReportTally, Run
 from db.queries import attributes
 
@@ -46,7 +47,8 @@ def predictions(session: Session, run: Run) -> None:
     session.execute(noted.execution_options(synchronize_session=False))
     session.execute(delete(PredictionTally).where(PredictionTally.run_id == run_id))
     called: Any = null() if threshold is None else Prediction.probability >= threshold
-    each = select(Image.id, Image.split, Image.label, Image.cause, _bin().label("bin"), called.label("called"))
+    bin = bin_below(Prediction.probability, BINS)
+    each = select(Image.id, Image.split, Image.label, Image.cause, bin.label("bin"), called.label("called"))
     each = each.join(Prediction, Prediction.image_id == Image.id).where(Prediction.run_id == run_id)
     part = each.subquery()  # grouped outside, because PostgreSQL accepts no bound values in GROUP BY
     keys = (part.c.split, part.c.label, part.c.cause, part.c.bin, part.c.called)
@@ -103,12 +105,3 @@ def _by_attribute(
 
 def _key(row: Mapping[str, Any], keys: Sequence[Any]) -> tuple[Any, ...]:
     return tuple(row[key.name] for key in keys)
-
-
-def _bin() -> Any:
-    """The bin of a probability: the largest k with k / 1000 not above it. The cast may be off by one, because it or the
-    product rounds, which the two comparisons correct."""
-    near = cast(Prediction.probability * float(BINS), Integer)
-    above = case((Prediction.probability >= (near + 1) / float(BINS), 1), else_=0)
-    below = case((Prediction.probability < near / float(BINS), 1), else_=0)
-    return near + above - below

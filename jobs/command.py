@@ -20,7 +20,7 @@ from sqlalchemy import Engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 
-from db import session
+from db import schema, session
 from db.models import Dataset
 from db.queries import datasets
 from engine.commands import moved
@@ -212,11 +212,11 @@ def open_context(args: argparse.Namespace, *, reads: bool = False) -> Context:
     try:
         engine = session.connect(_immutable(settings.database) if read_only else settings.database, read_only=read_only)
         if not read_only:
-            session.upgrade(engine)
+            schema.upgrade(engine)
     except (session.DatabaseUnavailableError, DBAPIError):
         make_artifacts_writable(artifacts)  # the default database is in it
         raise
-    state = session.schema_state(engine)
+    state = schema.state(engine)
     if state == "newer":
         raise JobError(
             "the database was written by a newer version of this code; update the code, or choose another database "

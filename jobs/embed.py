@@ -17,7 +17,7 @@ import numpy as np
 
 from db import session
 from db.models import Dataset, Image, Run, VectorIndex
-from db.queries import datasets, evaluation, runs
+from db.queries import datasets, indexes, runs
 from db.writes import MetricValue
 from engine.errors import InputError
 from engine.retrieval import approximate
@@ -235,7 +235,7 @@ def store(
         **identity(embedder),
     )
     with session.transaction(run.context.engine) as db:
-        row = evaluation.index_of(db, run.id) or VectorIndex(run_id=run.id, dataset_id=dataset.id, **identity(embedder))
+        row = indexes.of_run(db, run.id) or VectorIndex(run_id=run.id, dataset_id=dataset.id, **identity(embedder))
         row.dimension, row.count, row.kind, row.sha256 = embedder.dimension, len(ids), kind, sha256
         row.path = folder.relative_to(run.context.artifacts).as_posix()
         db.add(row)  # a repeated run keeps its row, since evaluations refer to it by id

@@ -11,7 +11,7 @@ from pathlib import Path
 from db import session, writes
 from db.models import Dataset, Run, VectorIndex
 from db.queries import audit as audits
-from db.queries import evaluation, runs
+from db.queries import evaluation, indexes, runs
 from engine.commands import job
 from engine.digests import is_whole
 from engine.errors import InputError
@@ -131,7 +131,7 @@ def evaluated_indexes(context: Context, evaluated: Run, embedder: str | None) ->
         has = ", ".join(sorted(known)) or "no index"
         raise UsageError(f"evaluation run {evaluated.id} measured no index of embedder '{embedder}'; it has: {has}")
     with session.reading(context.engine) as db:
-        found = evaluation.indexes_among(db, known.values())
+        found = indexes.existing(db, known.values())
     return sorted(found, key=lambda index: index.embedder != embedder)
 
 

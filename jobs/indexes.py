@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from db import session
 from db.models import Dataset, VectorIndex
-from db.queries import evaluation
+from db.queries import indexes
 from engine.commands import embed_again, job
 from jobs.command import Context, JobError, UsageError
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 def current(context: Context, dataset: Dataset) -> list[VectorIndex]:
     """Each embedder's current index, the latest first."""
     with session.reading(context.engine) as db:
-        return evaluation.indexes(db, dataset.id)
+        return indexes.current(db, dataset.id)
 
 
 def choose(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
@@ -47,7 +47,7 @@ def serve_index(context: Context, index: VectorIndex) -> "ServedIndex[VectorInde
 
     def earlier() -> list[VectorIndex]:
         with session.reading(context.engine) as db:
-            return evaluation.earlier_indexes(db, index)
+            return indexes.earlier(db, index)
 
     found = serve(index, partial(_load, context), earlier=earlier, rebuild=partial(rebuild, context, index))
     if found.damage is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from db import session
+from db import schema, session
 from jobs.command import command, open_context, parser, settings_of
 
 
@@ -11,7 +11,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """See the module's first line."""
     args = parser(__doc__, "migrate").parse_args(argv)
     context = open_context(args)
-    state, url = session.schema_state(context.engine), session.shown(settings_of(args).database)
+    state, url = schema.state(context.engine), session.shown(settings_of(args).database)
     print(f"migrate: the tables of {url} are {state}")
     return 0
 

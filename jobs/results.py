@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from db import session
 from db.models import Dataset, Metric, Run, VectorIndex
 from db.queries import attributes, datasets, evaluation, predictions, runs
+from db.queries import indexes as stored_indexes
 from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
 from db.writes import MetricValue
@@ -120,7 +121,7 @@ def gather(
         reports = evaluation.reports(db, dataset.id)
         scores = evaluation.report_scores(db, [report.report_id for report in reports])
         images = datasets.fingerprint(db, dataset.id)
-        indexes = sorted(evaluation.indexes(db, dataset.id), key=lambda index: index.embedder)
+        indexes = sorted(stored_indexes.current(db, dataset.id), key=lambda index: index.embedder)
         other = evaluation.scored_for(db, dataset.id)
         known = attributes.fingerprint(db, dataset.id)
         return Inputs(dataset, images, known, predict, train, indexes, reports, scores, other)

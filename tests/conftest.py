@@ -12,7 +12,7 @@ import pytest
 from hypothesis import settings
 from sqlalchemy import Connection, Engine, create_engine, text
 
-from db import session
+from db import schema, session
 from jobs.command import Context
 
 REPOSITORY = Path(__file__).parent.parent
@@ -94,7 +94,7 @@ def administered(url: str) -> Iterator[Connection]:
 def migrate(url: str) -> None:
     """Bring a database to the newest schema, and leave no connection to it."""
     engine = session.connect(url)
-    session.upgrade(engine)
+    schema.upgrade(engine)
     engine.dispose()
 
 

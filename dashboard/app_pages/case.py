@@ -17,7 +17,7 @@ from dashboard.components.cases import counting
 from dashboard.components.reports import report_view, side_by_side
 from dashboard.components.reviews import of_image
 from dashboard.components.search import neighbours
-from db.queries import cases, evaluation, reports
+from db.queries import cases, indexes, reports
 from engine.commands import job
 
 NEAREST = 12
@@ -31,7 +31,7 @@ with resources.reading() as session:
     case = cases.one(session, image_id, run_id=question.run_id, threshold=question.threshold)
     place = cases.place(session, question, image_id) if case and steps.listed() else None
     written = reports.of_image(session, image_id)
-    indexes = evaluation.indexes(session, dataset.id)
+    built = indexes.current(session, dataset.id)
 
 if case is None or case.dataset_id != dataset.id:
     st.title("No such case")
@@ -78,12 +78,12 @@ st.header("Reviews", anchor=navigation.REVIEWS)
 of_image.show(case.id)
 
 st.header("Similar cases", anchor=navigation.SIMILAR)
-if not indexes:
+if not built:
     panels.missing("This dataset has no vector index yet. Run:", panels.chain(dataset, "embed"))
 else:
-    names = {index.embedder: index.embedder for index in indexes}
-    picked = address.choice("Embedder", names, name="index", default=indexes[0].embedder) if len(names) > 1 else None
-    index = next((index for index in indexes if index.embedder == picked), indexes[0])
+    names = {index.embedder: index.embedder for index in built}
+    picked = address.choice("Embedder", names, name="index", default=built[0].embedder) if len(names) > 1 else None
+    index = next((index for index in built if index.embedder == picked), built[0])
     with panels.guarded("The similar cases"):
         served = neighbours.serve_index(index)
         held = wording.count(served.index.count, "image")

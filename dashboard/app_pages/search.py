@@ -7,7 +7,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import address, filters, frame, panels, wording
 from dashboard.components.search import by_picture, by_words, neighbours
-from db.queries import cases, evaluation
+from db.queries import cases, indexes
 from engine.retrieval.embedders import reads_text
 
 COUNTS = {"6": "6", "12": "12", "24": "24", "48": "48"}
@@ -16,17 +16,17 @@ WAYS = {"upload": "Upload an image", "image": "Dataset image", "words": "Text"}
 dataset = frame.open_dataset()
 view = filters.view(dataset)
 with resources.reading() as session:
-    indexes = {index.embedder: index for index in evaluation.indexes(session, dataset.id)}
+    built = {index.embedder: index for index in indexes.current(session, dataset.id)}
 
 st.title("Search")
-if not indexes:
+if not built:
     panels.missing(
         "This dataset has no vector index yet, so only notes and reports can be searched. To build one, run:",
         panels.chain(dataset, "embed"),
     )
 
-way = address.choice("Search by", WAYS, name="by", default="upload") if indexes else "words"
-asked = {name: index for name, index in indexes.items() if way != "words" or reads_text(name)}
+way = address.choice("Search by", WAYS, name="by", default="upload") if built else "words"
+asked = {name: index for name, index in built.items() if way != "words" or reads_text(name)}
 
 with st.sidebar:
     k = int(address.choice("Number of hits", COUNTS, name="k", default="12") or 12)

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from dashboard import resources
 from db.models import Dataset, Run
-from db.queries import evaluation, runs
+from db.queries import indexes, runs
 from engine.commands import job, option
 from engine.errors import InputError
 
@@ -48,7 +48,7 @@ def scored(dataset: Dataset, run: Run | None, *options: str) -> list[str]:
 
 def _made(session: Session, dataset: Dataset, name: str) -> bool:
     if name == "embed":
-        return bool(evaluation.indexes(session, dataset.id))
+        return bool(indexes.current(session, dataset.id))
     return runs.current(session, name, dataset.id) is not None
 
 

@@ -1,16 +1,15 @@
-"""Inputs and results of evaluations: reports, scores, indexes, curves, metrics."""
+"""Inputs and results of evaluations: reports, scores, curves, metrics."""
 
-import hashlib
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import Select, exists, func, or_, select
+from sqlalchemy import exists, func, or_, select
 from sqlalchemy.orm import Session, aliased
 
 from db.batches import batches
-from db.models import Dataset, Image, Metric, Report, ReportScore, Run, VectorIndex
+from db.models import Dataset, Image, Metric, Report, ReportScore, Run
 from db.queries import runs
 from db.queries.predictions import KNOWN, KnownImage
 
@@ -109,42 +108,6 @@ def scored_for(session: Session, dataset_id: int) -> str | None:
     return None
 
 
-def indexes(session: Session, dataset_id: int) -> list[VectorIndex]:
-    """The current index of each embedder, the one that became current last first; that one is used by default."""
-    current: dict[str, VectorIndex] = {}
-    for row in session.scalars(_latest_first().where(VectorIndex.dataset_id == dataset_id, Run.status == "finished")):
-        current.setdefault(row.embedder, row)
-    return list(current.values())
-
-
-def indexes_among(session: Session, ids: Collection[int]) -> list[VectorIndex]:
-    """Those of these indexes that still exist, the one that became current last first."""
-    return list(session.scalars(_latest_first().where(VectorIndex.id.in_(ids))))
-
-
-def _latest_first() -> Select[VectorIndex]:
-    joined = select(VectorIndex).join(Run, Run.id == VectorIndex.run_id)
-    return joined.order_by(Run.current_since.desc(), VectorIndex.id.desc())
-
-
-def index_of(session: Session, run_id: int) -> VectorIndex | None:
-    """The index that the run built, or None."""
-    return session.scalars(select(VectorIndex).where(VectorIndex.run_id == run_id)).first()
-
-
-def earlier_indexes(session: Session, index: VectorIndex) -> list[VectorIndex]:
-    """Earlier indexes of finished runs by the same embedder and weights, for the same dataset, latest first."""
-    known = indexes_of(session, index.dataset_id, index.embedder, index.revision)
-    ids = [other.id for other in known]
-    return known[ids.index(index.id) + 1 :] if index.id in ids else known  # missing while its run is repeated
-
-
-def indexes_of(session: Session, dataset_id: int, embedder: str, revision: str) -> list[VectorIndex]:
-    """The dataset's indexes of finished runs by that embedder and weights, the current one first."""
-    same = (VectorIndex.dataset_id == dataset_id, VectorIndex.embedder == embedder, VectorIndex.revision == revision)
-    return list(session.scalars(_latest_first().where(*same, Run.status == "finished")))
-
-
 def curves(session: Session, run_id: int) -> list[dict[str, Any]]:
     """The run's training curves: split (fold), name, step (epoch from 0), value."""
     query = (
@@ -178,20 +141,6 @@ def task(metric: Metric) -> str:
     if metric.split == "reports":
         return "reports"
     return "retrieval" if metric.name.startswith(RETRIEVAL) else "classification"
-
-
-def report_slice(model: str, strategy: str) -> str:
-    """The slice name of a model's scores under a strategy, or under "one - other" for a difference of two."""
-    return shortened(f"{model} / {strategy}", Metric.slice.type.length)
-
-
-def shortened(name: str, limit: int) -> str:
-    """`name` in at most `limit` characters: a longer one becomes eight digits of its sha256, which keep it distinct,
-    followed by its end."""
-    if len(name) <= limit:
-        return name
-    mark = f"{hashlib.sha256(name.encode()).hexdigest()[:8]}\N{HORIZONTAL ELLIPSIS}"
-    return mark + name[len(mark) - limit :]
 
 
 def latest(session: Session, dataset_id: int) -> Evaluation | None:

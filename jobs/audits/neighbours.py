@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from db import session, writes
 from db.models import Neighbour
-from db.queries import evaluation
+from db.queries import indexes
 from db.queries.predictions import PredictedImage
 from db.writes import MetricValue
 from jobs.audits.subject import Audit, column, files
@@ -93,7 +93,7 @@ def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] 
 
     subject, context = audit.subject, audit.run.context
     with session.reading(context.engine) as db:
-        known = evaluation.indexes(db, subject.dataset.id)
+        known = indexes.current(db, subject.dataset.id)
     for index in known:
         if index.embedder != EMBEDDER or index.revision != audit.classifier.revision[: len(index.revision)]:
             continue

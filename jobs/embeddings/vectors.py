@@ -9,7 +9,8 @@ import numpy as np
 
 from db import session, writes
 from db.models import Dataset, Image
-from db.queries import evaluation, leakage
+from db.queries import indexes as stored_indexes
+from db.queries import leakage
 from engine.digests import json_sha256
 from engine.files import kept_array, save_array
 from engine.retrieval.embedders import spec
@@ -126,7 +127,7 @@ def embed_files(
 def reusable_index(context: Context, dataset: Dataset, name: str, revision: str) -> "OpenIndex | None":
     """The latest intact index with this embedder and these weights, whose vectors can be reused."""
     with session.reading(context.engine) as db:
-        known = evaluation.indexes_of(db, dataset.id, name, revision)
+        known = stored_indexes.of_embedder(db, dataset.id, name, revision)
     for index in known:
         try:
             return indexes.open_index(context, index)

@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 
 from db import session
-from db.queries import evaluation, predictions
+from db.queries import predictions
 from db.queries.evaluation import StandingReport
+from db.slice_names import report_slice
 from db.writes import MetricValue
 from engine.commands import job
 from engine.errors import InputError
@@ -47,9 +48,9 @@ def report_values(
         if row.metric not in left_out
     ]
     for mean in mean_scores(scores, seed=seed, replicates=replicates):
-        yield metric_value(mean.metric, "reports", evaluation.report_slice(mean.model, mean.strategy), mean.interval)
+        yield metric_value(mean.metric, "reports", report_slice(mean.model, mean.strategy), mean.interval)
     for mean in paired_differences(scores, seed=seed, replicates=replicates):
-        slice = evaluation.report_slice(mean.model, mean.strategy)
+        slice = report_slice(mean.model, mean.strategy)
         yield metric_value(f"{mean.metric}{DIFFERENCE}", "reports", slice, mean.interval)
     stances: dict[tuple[str, str], list[tuple[StandingReport, float | None]]] = {}
     for row in inputs.scores:
@@ -61,7 +62,7 @@ def report_values(
         stance = np.array([np.nan if value is None else value for _, value in rows])
         patients = [report.patient_key for report, _ in rows]
         interval = kappa(labels, stance, patients, seed=seed, replicates=replicates)
-        yield metric_value("stance_kappa", "reports", evaluation.report_slice(model, strategy), interval)
+        yield metric_value("stance_kappa", "reports", report_slice(model, strategy), interval)
 
 
 def agreements_of(context: Context, inputs: Inputs) -> dict[int, float]:

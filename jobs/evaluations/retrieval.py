@@ -7,8 +7,9 @@ import numpy as np
 
 from db import session
 from db.models import Image, Metric, Run, VectorIndex
-from db.queries import evaluation, leakage, predictions, runs
+from db.queries import leakage, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage
+from db.slice_names import shortened
 from db.writes import MetricValue
 from engine.errors import InputError
 from engine.splits import LEARNT_FROM
@@ -56,7 +57,7 @@ def retrieval_values(
         kind = "test images" if split == "test" else "images"
         whose = " of patients unseen by its classifier" if len(judged) < len(of_split) else ""
         raise InputError(f"it holds fewer than two labelled {kind}{whose}")
-    name = evaluation.shortened(index.embedder, LONGEST)
+    name = shortened(index.embedder, LONGEST)
     for prefix in WAYS:
         base = collection(learnt) if prefix == "from_train_" else None
         if base is not None and (split != "test" or not len(base.labels)):

@@ -7,6 +7,7 @@ import numpy as np
 from db import session
 from db.models import Metric
 from db.queries import evaluation
+from db.slice_names import report_slice
 from engine.errors import InputError
 from jobs.exports.source import SEED, Export
 from jobs.results import thresholds_of
@@ -92,7 +93,7 @@ def prompt_chart(export: Export) -> None:
     groups = sorted({(report.model, report.strategy) for report in reports})
     tables = {}
     for name, score in PROMPT_SCORES.items():
-        slices = {group: export.interval(name, "reports", evaluation.report_slice(*group)) for group in groups}
+        slices = {group: export.interval(name, "reports", report_slice(*group)) for group in groups}
         means = [
             {"model": model, "strategy": strategy, **asdict(interval)}
             for (model, strategy), interval in slices.items()

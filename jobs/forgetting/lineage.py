@@ -11,8 +11,8 @@ from db import session
 from db.models import Run
 from db.queries import lineage as queries
 from db.queries import runs
-from db.queries.evaluation import report_slice
 from db.queries.lineage import WrittenReport
+from db.slice_names import report_slice
 from engine.digests import json_sha256
 from jobs.command import Context, JobError
 from jobs.reporting.images import chosen_images, image_count

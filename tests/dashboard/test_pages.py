@@ -29,7 +29,8 @@ from db.models import (
     VectorIndex,
     now,
 )
-from db.queries import case_questions, evaluation
+from db.queries import case_questions
+from db.slice_names import report_slice
 from engine.images import thumbnail_path
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -268,7 +269,7 @@ def test_the_overview_counts_the_reports_of_a_model_whose_long_name_is_shortened
     long = "/models/" + "x" * 150
     with database.transaction(workbench.engine) as db:
         for metric in db.scalars(select(Metric).where(Metric.split == "reports")):
-            metric.slice = evaluation.report_slice(long, metric.slice.removeprefix("template / "))
+            metric.slice = report_slice(long, metric.slice.removeprefix("template / "))
         db.execute(update(ReportTally).values(model=long))
     rows = linked(open_page("overview"), "reports")["rows"]
     assert [row[1]["text"] for row in rows] == ["6"] * 4

@@ -7,7 +7,7 @@ from alembic import command
 from finished_runs import World, make_world
 from sqlalchemy import insert, select, update
 
-from db import session, tallies, writes
+from db import schema, session, tallies, writes
 from db.models import Dataset, Image, Run, TrainedOn
 from db.queries import columns, comparison, leakage, predictions
 from engine.errors import InputError
@@ -125,7 +125,7 @@ def test_the_migration_finds_the_patients_of_earlier_trainings(database_url: str
     ]
     run = {"kind": "train", "fingerprint": "f", "config": {}, "code_version": "c", "status": "finished"}
     with engine.begin() as connection:
-        command.upgrade(session._alembic(connection), "0008")
+        command.upgrade(schema._alembic(connection), "0008")
         for name in ("a", "b"):
             connection.execute(insert(Dataset).values(name=name, root="/", synthetic=False))
         for dataset, sha256, split, patient in films:
@@ -134,7 +134,7 @@ def test_the_migration_finds_the_patients_of_earlier_trainings(database_url: str
         connection.execute(insert(Run).values(dataset_id=1, host="h", pid=1, **run))
         for sha256 in ("x", "gone"):
             connection.execute(insert(TrainedOn).values(run_id=1, image_sha256=sha256))
-    session.upgrade(engine)
+    schema.upgrade(engine)
     with session.reading(engine) as db:
         kept = db.execute(select(TrainedOn.image_sha256, TrainedOn.patient_key)).all()
         assert dict(kept) == {"x": "p", "gone": None}

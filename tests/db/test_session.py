@@ -1,75 +1,16 @@
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from unittest.mock import Mock
 
 import pysqlite3
 import pytest
-from alembic import command
-from sqlalchemy import Engine, insert, inspect, text
+from sqlalchemy import Engine, inspect, text
 from sqlalchemy.exc import DBAPIError
 
 from dashboard import resources
-from db import session, tallies, writes
-from db.models import Base, Dataset, Image, ImageTally, Metric, Run
+from db import schema, session, writes
+from db.models import Dataset, Image, Metric, Run
 from settings import Settings
-
-REPOSITORY = Path(__file__).parent.parent.parent
-
-
-def test_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
-    with engine.begin() as connection:
-        command.check(session._alembic(connection))
-    assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
-
-
-def test_the_schema_state_goes_from_empty_to_current_to_newer(database_url: str) -> None:
-    engine = session.connect(database_url)
-    assert session.schema_state(engine) == "empty"
-    session.upgrade(engine)
-    assert session.schema_state(engine) == "current"
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
-    assert session.schema_state(engine) == "newer"
-    engine.dispose()
-
-
-def test_migrations_can_be_undone(engine: Engine) -> None:
-    with engine.begin() as connection:
-        command.downgrade(session._alembic(connection), "base")
-    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
-
-
-def test_several_processes_may_upgrade_a_database_at_once(database_url: str) -> None:
-    upgrade = "import sys; from db import session; session.upgrade(session.connect(sys.argv[1]))"
-    asked = [sys.executable, "-c", upgrade, database_url]
-    processes = [subprocess.Popen(asked, cwd=REPOSITORY, stderr=subprocess.PIPE) for _ in range(4)]
-    said = [process.communicate(timeout=120)[1].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0] * 4, said
-
-
-def test_an_upgrade_that_is_broken_off_leaves_nothing_and_the_next_one_counts(
-    database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    engine = session.connect(database_url)
-    with engine.begin() as connection:
-        command.upgrade(session._alembic(connection), "0004")
-        connection.execute(insert(Dataset).values(name="old", root="/", synthetic=False))
-        size = {"width": 1, "height": 1, "file_count": 2}
-        connection.execute(insert(Image).values(dataset_id=1, sha256="a", path="a", patient_key="p", **size))
-
-    def broken_off(_db: object) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(tallies, "missing", broken_off)
-        session.upgrade(engine)
-    assert session.schema_state(engine) == "old"
-    session.upgrade(engine)
-    with session.transaction(engine) as db:
-        assert [(tally.images, tally.files) for tally in db.query(ImageTally)] == [(1, 2)]
-    engine.dispose()
 
 
 def test_a_read_only_engine_cannot_write(engine: Engine, database_url: str) -> None:
@@ -92,16 +33,6 @@ def test_reading_holds_up_no_writer_sees_one_state_and_cannot_write(engine: Engi
     with session.transaction(engine) as db:  # the same connection, perhaps
         assert db.query(Dataset).count() == 1
         db.execute(text("DELETE FROM dataset"))
-
-
-def test_the_schema_is_looked_at_while_another_writes(engine: Engine, database_url: str) -> None:
-    other = session.connect(database_url, patience=0.1)
-    with session.transaction(engine) as db:
-        db.add(Dataset(name="unfinished", root="/", synthetic=False))
-        db.flush()
-        assert session.schema_state(other) == "current"
-        session.upgrade(other)
-    other.dispose()
 
 
 def test_a_signal_ends_reading_at_once(engine: Engine) -> None:
@@ -219,7 +150,7 @@ def test_a_file_that_is_no_database_is_found_at_once_and_left_alone(tmp_path: Pa
 def test_an_error_of_the_disk_tells_to_look_whether_it_is_full(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/x.db"
     made = session.connect(url)
-    session.upgrade(made)
+    schema.upgrade(made)
     made.dispose()
     (tmp_path / "x.db-journal" / "taken").mkdir(parents=True)
     with pytest.raises(session.DatabaseUnavailableError, match=r"disk I/O error\); check whether the disk is full, or"):
@@ -235,7 +166,7 @@ def test_jobs_and_pages_open_the_same_file_whatever_the_artifact_folder_is_calle
     monkeypatch.setenv("PNEUMOSCOPE_ARTIFACTS", str(tmp_path / folder))
     url = Settings(_env_file=None).database
     writer = session.connect(url)
-    session.upgrade(writer)
+    schema.upgrade(writer)
     reader = session.connect(url, read_only=True)
     with writer.begin() as connection:
         connection.execute(text("CREATE TABLE mark (x INTEGER)"))
@@ -248,16 +179,6 @@ def test_jobs_and_pages_open_the_same_file_whatever_the_artifact_folder_is_calle
     assert resources._file_number(url) == file.stat().st_ino
     writer.dispose()
     reader.dispose()
-
-
-def test_another_programs_sqlite_file_is_left_alone(tmp_path: Path) -> None:
-    engine = session.connect(f"sqlite:///{tmp_path / 'places.db'}")
-    with engine.begin() as connection:
-        connection.execute(text("CREATE TABLE image (name TEXT)"))
-    with pytest.raises(session.DatabaseUnavailableError, match="another program's"):
-        session.upgrade(engine)
-    assert inspect(engine).get_table_names() == ["image"]
-    engine.dispose()
 
 
 def test_setting_the_journal_waits_while_another_process_does_so() -> None:

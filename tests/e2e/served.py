@@ -14,6 +14,7 @@ from urllib.request import urlopen
 
 from sample import Film, build
 
+from db import schema
 from db import session as database
 from engine.retrieval.embedders import Embedder
 
@@ -58,7 +59,7 @@ def serve(
     artifacts, file = folder / "artifacts", folder / "pneumoscope.db"
     artifacts.mkdir()
     engine = database.connect(f"sqlite:///{file}")
-    database.upgrade(engine)
+    schema.upgrade(engine)
     build(engine, artifacts, folder / "films", pictures=films, reported=reported, embedder=embedder)
     engine.dispose()
     with running(folder, port=port or free_port(), **settings) as served:

@@ -13,9 +13,9 @@ from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
-from db import session, tallies
+from db import schema, session, tallies
 from db.models import Dataset, Image, Run, VectorIndex, now
-from db.queries import evaluation, runs
+from db.queries import evaluation, indexes, runs
 from jobs import evaluate, export
 from jobs.command import Context
 from jobs.exports import audit as exports
@@ -50,7 +50,7 @@ def full(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     options = ["--database", f"sqlite:///{root / 'test.db'}", "--artifacts", str(root / "artifacts")]
     (root / "artifacts").mkdir()
     engine = session.connect(options[1])
-    session.upgrade(engine)
+    schema.upgrade(engine)
     context = Context(engine=engine, artifacts=root / "artifacts", models=root / "models")
     world = filled(make_world(context, options, root / "drawn", synthetic=True))
     exported(world)
@@ -105,7 +105,7 @@ def test_files_are_of_the_current_index_or_of_the_one_that_is_named(
     assert shown() == "aligned"
     assert shown("--embedder", "classifier") == "classifier"
     with session.transaction(world.context.engine) as db:  # as `embed --embedder efficientnet_lite0`, asked again, does
-        index = next(index for index in evaluation.indexes(db, world.dataset.id) if "lite0" in index.embedder)
+        index = next(index for index in indexes.current(db, world.dataset.id) if "lite0" in index.embedder)
         db.get_one(Run, index.run_id).current_since = now()
     assert shown() == "efficientnet_lite0"
     assert export.main([*world.options, "--embedder", "clip"]) == 2

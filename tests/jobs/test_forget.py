@@ -12,7 +12,7 @@ from sqlalchemy import Table, func, select
 
 from db import forgetting, session, tallies
 from db.models import Artifact, Base, Image, Prediction, Prompt, Report, Run, TrainedOn, VectorIndex, now
-from db.queries import evaluation, runs
+from db.queries import indexes, runs
 from jobs import evaluate, forget, import_predictions, import_reports, report, score
 from jobs import map as jobs_map
 from jobs.command import Context, JobError
@@ -228,7 +228,7 @@ def test_what_averages_lays_out_quotes_or_measures_a_run_was_built_on_it(world: 
     assert jobs_map.main([*world.options, "--methods", "tsne", "--clusters", "0"]) == 0
     with session.reading(world.context.engine) as db:
         laid_out = runs.current(db, "map", world.dataset.id)
-        built = evaluation.index_of(db, index.id)
+        built = indexes.of_run(db, index.id)
         assert laid_out is not None and built is not None
     near = world.finish("report", model="nearest", settings={"index": built.sha256})
     measured = world.finish("evaluate", indexes={"classifier": built.id}, predict_run=None)
@@ -326,7 +326,7 @@ def test_the_next_latest_is_current_and_what_was_forgotten_is_done_again(
     assert f"current afterwards: predict run {first}" in said(capsys)
     assert current(world, "predict") == first
     with session.reading(world.context.engine) as db:
-        assert [index.run_id for index in evaluation.indexes(db, world.dataset.id)] == [older]
+        assert [index.run_id for index in indexes.current(db, world.dataset.id)] == [older]
     assert predicted(world, seed=1) not in (first, second)
     again = reported(world)
     assert again != written and of_run(world.context, again) == 4
@@ -572,7 +572,7 @@ def test_the_folders_of_another_database_with_the_same_numbers_stay(
 def test_an_index_whose_folder_was_taken_by_another_database_stays(world: World, common: list[str]) -> None:
     run = world.add_index()
     with session.reading(world.context.engine) as db:
-        built = evaluation.index_of(db, run.id)
+        built = indexes.of_run(db, run.id)
         assert built is not None
     (run.folder / "owner.txt").write_text("another's\n")
     assert forget.main([str(run.id), "--yes", *common]) == 0
@@ -611,7 +611,7 @@ def test_a_folder_names_its_owner_until_nothing_else_is_in_it(world: World, monk
 def test_an_index_that_another_runs_row_refers_to_stays(world: World, common: list[str]) -> None:
     run, other = world.add_index(), world.finish("embed", embedder="classifier", again=True)
     with session.transaction(world.context.engine) as db:
-        built = evaluation.index_of(db, run.id)
+        built = indexes.of_run(db, run.id)
         assert built is not None
         same = {column.name: getattr(built, column.name) for column in VectorIndex.__table__.columns}
         db.add(VectorIndex(**{**same, "id": None, "run_id": other.id}))
@@ -625,7 +625,7 @@ def test_a_path_that_leads_out_of_the_artifact_folder_is_not_followed(world: Wor
     outside.mkdir()
     (outside / "kept").write_text("")
     with session.transaction(world.context.engine) as db:
-        built = evaluation.index_of(db, run.id)
+        built = indexes.of_run(db, run.id)
         assert built is not None
         built.path = "indexes/../../outside"
     assert forget.main([str(run.id), "--yes", *common]) == 0

@@ -13,7 +13,7 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import matches
 from dashboard.components.runs import run_view
 from db.models import Dataset
-from db.queries import audit, case_order, cases, datasets, duplicates, evaluation, overview, runs
+from db.queries import audit, case_order, cases, datasets, duplicates, evaluation, indexes, overview, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 from engine.commands import embed_again, job
@@ -142,7 +142,7 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
 def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:
     """Indexes that do not contain exactly the `total` images of the dataset."""
     latest = datasets.latest_image(session, dataset.id)
-    for index in evaluation.indexes(session, dataset.id):
+    for index in indexes.current(session, dataset.id):
         whole = index.count == total
         if not whole or latest_in(resources.artifacts() / index.path) not in (latest, None):
             name = Cell(f"Index {index.embedder} is out of date", frame.here("runs", dataset, run=index.run_id))

@@ -10,7 +10,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Tile
 from dashboard.components.classification import sides
 from db.models import Dataset, Metric, Run
-from db.queries import evaluation
+from db.queries import indexes
 from db.queries.evaluation import Evaluation
 from engine.metrics.names import display_name
 
@@ -51,7 +51,7 @@ def _curve(dataset: Dataset, side: sides.Side) -> tuple[str, str] | None:
 def _retrieval(dataset: Dataset, metrics: Sequence[Metric], *, original: bool) -> Iterator[Tile]:
     """The tile of the index that search uses by default."""
     with resources.reading() as session:
-        searched = next((index.embedder for index in evaluation.indexes(session, dataset.id)), None)
+        searched = next((index.embedder for index in indexes.current(session, dataset.id)), None)
     for metric in metrics:
         if (metric.name, metric.slice) == (RETRIEVAL, searched):
             link = ("Find similar cases", frame.here("search", dataset))

@@ -11,8 +11,9 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import report_view
 from db.models import Dataset, Metric
 from db.queries import reports
-from db.queries.evaluation import Evaluation, report_slice
+from db.queries.evaluation import Evaluation
 from db.queries.reports import LeaderboardRow
+from db.slice_names import report_slice
 from engine.commands import job
 
 SHOWN = {

@@ -12,7 +12,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.runs import naming
 from db.models import Dataset, Run
-from db.queries import evaluation, runs
+from db.queries import indexes, runs
 
 Link = tuple[str, str, dict[str, object]]
 """Text, page and the page's parameters."""
@@ -55,7 +55,7 @@ def _current(session: Session, run: Run) -> Run | None:
     """The run whose results the pages show: the current one of this kind and, for indexes, of this embedder."""
     if run.dataset_id is None or run.kind != "embed":
         return runs.current(session, run.kind, run.dataset_id)
-    held = {index.embedder: index.run_id for index in evaluation.indexes(session, run.dataset_id)}
+    held = {index.embedder: index.run_id for index in indexes.current(session, run.dataset_id)}
     return runs.find(session, held.get(run.config.get("embedder", ""), 0))
 
 

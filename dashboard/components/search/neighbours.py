@@ -12,7 +12,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, grid, wording
 from dashboard.components.reports import report_view
 from db.models import Dataset, Run, VectorIndex
-from db.queries import cases, evaluation, reports, runs
+from db.queries import cases, indexes, reports, runs
 from db.queries.cases import Case
 from engine.commands import embed_again
 from engine.errors import InputError
@@ -90,7 +90,7 @@ def serve_index(index: VectorIndex) -> Served:
 
     def earlier() -> list[VectorIndex]:
         with resources.reading() as session:
-            return evaluation.earlier_indexes(session, index)
+            return indexes.earlier(session, index)
 
     found = serve(index, load, earlier=earlier, rebuild=partial(rebuild, index))
     if found.damage is not None:

@@ -1,0 +1,86 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from alembic import command
+from sqlalchemy import Engine, insert, inspect, text
+
+from db import schema, session, tallies
+from db.models import Base, Dataset, Image, ImageTally
+
+REPOSITORY = Path(__file__).parent.parent.parent
+
+
+def test_migrations_make_exactly_the_tables_of_the_models(engine: Engine) -> None:
+    with engine.begin() as connection:
+        command.check(schema._alembic(connection))
+    assert set(Base.metadata.tables) <= set(inspect(engine).get_table_names())
+
+
+def test_the_schema_state_goes_from_empty_to_current_to_newer(database_url: str) -> None:
+    engine = session.connect(database_url)
+    assert schema.state(engine) == "empty"
+    schema.upgrade(engine)
+    assert schema.state(engine) == "current"
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+    assert schema.state(engine) == "newer"
+    engine.dispose()
+
+
+def test_migrations_can_be_undone(engine: Engine) -> None:
+    with engine.begin() as connection:
+        command.downgrade(schema._alembic(connection), "base")
+    assert set(inspect(engine).get_table_names()) <= {"alembic_version"}
+
+
+def test_several_processes_may_upgrade_a_database_at_once(database_url: str) -> None:
+    upgrade = "import sys; from db import schema, session; schema.upgrade(session.connect(sys.argv[1]))"
+    asked = [sys.executable, "-c", upgrade, database_url]
+    processes = [subprocess.Popen(asked, cwd=REPOSITORY, stderr=subprocess.PIPE) for _ in range(4)]
+    said = [process.communicate(timeout=120)[1].decode() for process in processes]
+    assert [process.returncode for process in processes] == [0] * 4, said
+
+
+def test_an_upgrade_that_is_broken_off_leaves_nothing_and_the_next_one_counts(
+    database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = session.connect(database_url)
+    with engine.begin() as connection:
+        command.upgrade(schema._alembic(connection), "0004")
+        connection.execute(insert(Dataset).values(name="old", root="/", synthetic=False))
+        size = {"width": 1, "height": 1, "file_count": 2}
+        connection.execute(insert(Image).values(dataset_id=1, sha256="a", path="a", patient_key="p", **size))
+
+    def broken_off(_db: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(tallies, "missing", broken_off)
+        schema.upgrade(engine)
+    assert schema.state(engine) == "old"
+    schema.upgrade(engine)
+    with session.transaction(engine) as db:
+        assert [(tally.images, tally.files) for tally in db.query(ImageTally)] == [(1, 2)]
+    engine.dispose()
+
+
+def test_the_schema_is_looked_at_while_another_writes(engine: Engine, database_url: str) -> None:
+    other = session.connect(database_url, patience=0.1)
+    with session.transaction(engine) as db:
+        db.add(Dataset(name="unfinished", root="/", synthetic=False))
+        db.flush()
+        assert schema.state(other) == "current"
+        schema.upgrade(other)
+    other.dispose()
+
+
+def test_another_programs_sqlite_file_is_left_alone(tmp_path: Path) -> None:
+    engine = session.connect(f"sqlite:///{tmp_path / 'places.db'}")
+    with engine.begin() as connection:
+        connection.execute(text("CREATE TABLE image (name TEXT)"))
+    with pytest.raises(session.DatabaseUnavailableError, match="another program's"):
+        schema.upgrade(engine)
+    assert inspect(engine).get_table_names() == ["image"]
+    engine.dispose()
