@@ -1,3 +1,4 @@
+import errno
 import importlib
 import os
 import subprocess
@@ -7,11 +8,14 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, select
 from sqlalchemy.exc import DBAPIError
 
+from db import session
+from db.models import Run
+from engine.phantoms import write_phantoms
 from jobs import __main__ as dispatch
-from jobs import command, migrate, train
+from jobs import command, ingest, migrate, train
 from jobs.command import Context, JobError, one_line
 
 ROOT = Path(__file__).parents[2]
@@ -269,9 +273,30 @@ def test_what_stores_nothing_leaves_a_folder_that_cannot_be_written_as_it_is(
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_full_disk_is_one_line_and_leaves_the_run_failed() -> None:
-    told = jobs("ingest", "/dev/full/x", "--artifacts", "/dev/full")
-    assert told.returncode in (1, 2) and "Traceback" not in told.stderr and told.stderr.count("error:") == 1
+def test_a_full_disk_is_one_line_and_leaves_the_run_failed(
+    context: Context,
+    job_options: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write_phantoms(tmp_path / "films", seed=0, counts={"test": (1, 1)})
+    thumbnails, real = context.artifacts / "thumbnails", Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        if path.is_relative_to(thumbnails):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+        return real(path, data)
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    assert ingest.main([str(tmp_path / "films"), "--workers", "1", *job_options]) == 1
+    told = capsys.readouterr().err
+    (line,) = [line for line in told.splitlines() if line.startswith("error: ")]
+    assert line.startswith(f"error: no space left on the disk at {thumbnails}") and "Traceback" not in told
+    assert line.endswith("; free some space, or choose another folder with --artifacts")
+    with session.reading(context.engine) as db:
+        run = db.scalars(select(Run)).one()
+    assert (run.status, run.error) == ("failed", line.removeprefix("error: "))
 
 
 def refused(said: str) -> DBAPIError:
