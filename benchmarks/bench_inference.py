@@ -14,9 +14,11 @@ from PIL import Image
 
 from engine.classification import trunk_cache
 from engine.classification.backbones import load_backbone
+from engine.classification.descriptions import TrunkMaps
 from engine.classification.inference import Branch, Classifier
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import new_member, train_fold
+from engine.classification.views import Source
 from engine.images import read_batch
 from engine.phantoms import write_phantoms
 
@@ -36,10 +38,14 @@ def main() -> None:
         labels = np.array([int("person" in file.name) for file in files])
         cache = trunk_cache.build(
             Path(folder) / "cache",
-            backbone,
-            [file.name for file in files],
-            lambda rows, size: read_batch([files[row] for row in rows], size=size),
-            **{"views": recipe.views, "variation": recipe.variation, "seed": 0},
+            Source(
+                [file.name for file in files],
+                lambda rows, size: read_batch([files[row] for row in rows], size=size),
+                recipe.variation,
+                seed=0,
+            ),
+            TrunkMaps(backbone),
+            views=range(recipe.views),
         )
         member = new_member(backbone, recipe)
         trained = train_fold(backbone, recipe, cache, labels, np.arange(len(files)) % 4 == 0, seed=0)

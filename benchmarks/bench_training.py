@@ -17,9 +17,10 @@ from measure import peak_memory, seconds
 
 from engine.classification import trunk_cache
 from engine.classification.backbones import Backbone, load_backbone
+from engine.classification.descriptions import TrunkMaps
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Member, make_head, train_fold
-from engine.classification.views import SIZE, VARIATIONS
+from engine.classification.views import SIZE, VARIATIONS, Source
 from engine.images import read_batch
 from engine.metrics.bootstrap import cluster_bootstrap
 from engine.metrics.classification import METRICS, Sample
@@ -47,12 +48,14 @@ def main() -> None:
         def ours() -> None:
             cache = trunk_cache.build(
                 Path(folder) / "cache",
-                backbone,
-                [file.name for file in files],
-                lambda rows, size: read_batch([files[row] for row in rows], size=size),
-                views=recipe.views,
-                variation=recipe.variation,
-                seed=0,
+                Source(
+                    [file.name for file in files],
+                    lambda rows, size: read_batch([files[row] for row in rows], size=size),
+                    recipe.variation,
+                    seed=0,
+                ),
+                TrunkMaps(backbone),
+                views=range(recipe.views),
             )
             found = train_fold(backbone, recipe, cache, labels, held_out, seed=0)
             logits["ours"] = found.last.valid_logits

@@ -8,8 +8,7 @@ import torch
 
 from engine.classification.backbones import Backbone
 from engine.classification.fusing import few_at_a_time
-from engine.classification.trunk_cache import PixelReader
-from engine.classification.views import SIZE, VARIATIONS, mirrored
+from engine.classification.views import SIZE, VARIATIONS, PixelReader, mirrored
 from engine.images import parallel
 
 

@@ -3,7 +3,7 @@
 VIEWS = 4
 """engine.classification.augment and variations: cached views and everything trained on them."""
 TRUNK = 4
-"""engine.classification.trunk_cache: the cached maps."""
+"""engine.classification.trunk_cache and descriptions: the cached maps."""
 TRAINING = 6
 """engine.classification.training and linear: the trained members."""
 INFERENCE = 5

@@ -11,6 +11,11 @@ from engine.classification import augment, variations
 
 SIZE = 224
 """Side in pixels at which images are given to a classifier."""
+FILMS = 2
+"""Views 0 and 1 are the image and its mirror image; the others are augmented."""
+
+PixelReader = Callable[[Sequence[int], int], np.ndarray]
+"""Rows of the image list, side in pixels -> uint8 (n, side, side)."""
 
 
 @dataclass(frozen=True)
@@ -53,3 +58,22 @@ def seeds(image_sha256: Sequence[str], *, view: int, seed: int) -> np.ndarray:
 def mirrored(pixels: np.ndarray) -> np.ndarray:
     """The images mirrored left to right: uint8 (n, s, s)."""
     return np.ascontiguousarray(pixels[:, :, ::-1])
+
+
+@dataclass(frozen=True)
+class Source:
+    """A list of images, and how views of them are made. seed: of the augmented views."""
+
+    image_sha256: Sequence[str]
+    read_pixels: PixelReader
+    variation: str
+    seed: int
+
+    def pixels(self, view: int, rows: Sequence[int]) -> np.ndarray:
+        """The images of `rows` in a view: uint8 (n, s, s)."""
+        kind = VARIATIONS[self.variation]
+        if view >= FILMS:
+            drawn = seeds([self.image_sha256[row] for row in rows], view=view, seed=self.seed)
+            return kind.vary(self.read_pixels(rows, kind.read), drawn, view)
+        read = self.read_pixels(rows, SIZE)
+        return mirrored(read) if view else read

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from engine.images import Ingested
 from jobs.command import Context, JobError
 from jobs.processes import Processes
 from jobs.run import ActiveRun, code_version
+
+if TYPE_CHECKING:
+    from engine.classification.views import Source
 
 BATCH = 256
 
@@ -58,6 +61,16 @@ class TrainingSet:
         from engine.splits import grouped_folds
 
         return grouped_folds(self.labels, self.patients, causes=self.causes, folds=folds, seed=seed)
+
+    def source(self, variation: str, *, seed: int) -> "Source":
+        """The images as a source of views."""
+        from engine.classification.views import Source
+        from engine.images import read_batch
+
+        def read(rows: Sequence[int], size: int) -> np.ndarray:
+            return read_batch([self.files[row] for row in rows], size=size)
+
+        return Source([image.sha256 for image in self.images], read, variation, seed)
 
     @property
     def fingerprint(self) -> str:

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
     from engine.classification.linear import Linear
     from engine.classification.recipes import StatisticsRecipe
 
-FILMS = 2
-"""Views 0 and 1 are the image and its mirror image."""
-
 
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe", *, seed: int) -> None:
     """Describe every view by every backbone, fit each deal's folds, average, calibrate, store."""
     from engine.classification import linear
     from engine.classification.backbones import load_backbone
+    from engine.classification.views import FILMS
     from engine.metrics.classification import auc
 
     labels = training_set.labels
@@ -77,6 +75,7 @@ def fitted(
     deals: the fold in which each image is held out, int (n,) each. described: see `described_views`.
     """
     from engine.classification import linear
+    from engine.classification.views import FILMS
 
     labels = training_set.labels
     logits = np.zeros((recipe.repeats, recipe.views, len(labels)))
@@ -107,28 +106,15 @@ def described_views(
     device: str,
 ) -> list[tuple[np.ndarray, ...]]:
     """The statistics of every image for each backbone and view, float16 (n, d), memory-mapped."""
-    from functools import partial
-
     from engine.classification import trunk_cache
-    from engine.classification.statistics import Statistics
-    from engine.images import read_batch
+    from engine.classification.descriptions import MapStatistics
 
+    source = training_set.source("varied", seed=seed)
+    folder = run.context.artifacts / "cache" / "trunk"
     found = []
     with run.progress("describing views", len(backbones) * recipe.views * len(training_set.files)) as advance:
         for backbone in backbones:
-            describer = Statistics(backbone)
-            describer.parts.to(device)
-            cache = trunk_cache.build(
-                run.context.artifacts / "cache" / "trunk",
-                backbone,
-                [image.sha256 for image in training_set.images],
-                lambda rows, size: read_batch([training_set.files[row] for row in rows], size=size),
-                views=recipe.views,
-                seed=seed,
-                advance=advance,
-                variation="varied",
-                describe=partial(describer.describe, device=device),
-                kept=f"statistics of {backbone.spec.taps}",
-            )
+            statistics = MapStatistics(backbone, device=device)
+            cache = trunk_cache.build(folder, source, statistics, views=range(recipe.views), advance=advance)
             found.append(cache.views)
     return found

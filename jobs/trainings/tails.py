@@ -1,6 +1,6 @@
 """Trains the last stages and a head of each backbone on its frozen trunk's feature maps: one member per fold."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -93,37 +93,28 @@ def views_of(
 ) -> "Views":
     """The trunk's feature maps of every image in every view: cached, or computed each time if the recipe says so."""
     from engine.classification import trunk_cache
+    from engine.classification.descriptions import TrunkMaps
     from engine.classification.fresh_views import FreshViews
-    from engine.images import read_batch
 
-    def read(rows: Sequence[int], size: int) -> np.ndarray:
-        return read_batch([training_set.files[row] for row in rows], size=size)
-
+    source = training_set.source(recipe.variation, seed=seed)
     if not recipe.views:
-        return FreshViews(backbone, read, recipe.variation, recipe.size, recipe.hide_corners, processes.device)
+        return FreshViews(
+            backbone, source.read_pixels, recipe.variation, recipe.size, recipe.hide_corners, processes.device
+        )
 
-    def build(stage: str, views: Callable[[int], bool]) -> "trunk_cache.TrunkCache":
-        with run.progress(stage, sum(map(views, range(recipe.views))) * len(training_set.files)) as advance:
-            return trunk_cache.build(
-                run.context.artifacts / "cache" / "trunk",
-                backbone,
-                [image.sha256 for image in training_set.images],
-                read,
-                views=recipe.views,
-                variation=recipe.variation,
-                seed=seed,
-                size=recipe.size,
-                hide_corners=recipe.hide_corners,
-                device=processes.device,
-                advance=advance,
-                mine=views,
-            )
+    maps = TrunkMaps(backbone, size=recipe.size, hide_corners=recipe.hide_corners, device=processes.device)
 
-    stage = f"caching views of {backbone.spec.name}"
+    def build(views: Sequence[int]) -> "trunk_cache.TrunkCache":
+        images = len(views) * len(training_set.files)
+        with run.progress(f"caching views of {backbone.spec.name}", images) as advance:
+            folder = run.context.artifacts / "cache" / "trunk"
+            return trunk_cache.build(folder, source, maps, views=views, advance=advance)
+
+    every = range(recipe.views)
     if processes.count > 1:
-        build(stage, processes.owns)
+        build([view for view in every if processes.owns(view)])
         processes.barrier()
-    return build(stage, lambda _: True)
+    return build(every)
 
 
 def train_deal_fold(

@@ -10,12 +10,14 @@ import torch
 from engine.classification import training, trunk_cache
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.checkpoints import load_classifier
+from engine.classification.descriptions import TrunkMaps
 from engine.classification.fresh_views import FreshViews
 from engine.classification.inference import save_checkpoint
 from engine.classification.progress import ProgressFolder
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Epoch, train_fold
 from engine.classification.trunk_cache import TrunkCache
+from engine.classification.views import Source
 from engine.errors import InputError
 
 LITE0 = RECIPES["lite0"]
@@ -42,9 +44,8 @@ def backbone() -> Backbone:
 def cache(tmp_path_factory: pytest.TempPathFactory, backbone: Backbone, pixels: np.ndarray) -> TrunkCache:
     names = [str(row) for row in range(40)]
     folder = tmp_path_factory.mktemp("cache")
-    return trunk_cache.build(
-        folder, backbone, names, lambda rows, _: pixels[list(rows)], views=2, variation="augmented", seed=0
-    )
+    source = Source(names, lambda rows, _: pixels[list(rows)], "augmented", seed=0)
+    return trunk_cache.build(folder, source, TrunkMaps(backbone), views=range(2))
 
 
 @pytest.fixture(scope="module")
