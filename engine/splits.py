@@ -42,11 +42,11 @@ def grouped_folds(
             f"add images, {fewer}or name the patients in column 'patient' of labels.csv"
         )
     named = strata(truth, keys, np.full(len(truth), "") if causes is None else np.asarray(causes), folds=folds)
-    dealt = np.full(len(truth), -1)
+    fold_of = np.full(len(truth), -1)
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed)
     for fold, (_, held_out) in enumerate(splitter.split(named, named, keys)):
-        dealt[held_out] = fold
-    return dealt
+        fold_of[held_out] = fold
+    return fold_of
 
 
 def strata(

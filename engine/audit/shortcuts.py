@@ -102,12 +102,12 @@ def probe(
     Raises InputError if a class has fewer patients than there are folds.
     """
     truth = np.asarray(labels)
-    dealt = grouped_folds(truth, np.asarray(patients), folds=folds, seed=seed)
+    fold_of = grouped_folds(truth, np.asarray(patients), folds=folds, seed=seed)
     scores = np.empty(len(truth))
     for fold in range(folds):
-        held_out = dealt == fold
+        held_out = fold_of == fold
         scores[held_out] = _scores(model(seed).fit(train[~held_out], truth[~held_out]), train[held_out])
-    return ProbeScores(scores, dealt, _scores(model(seed).fit(train, truth), test))
+    return ProbeScores(scores, fold_of, _scores(model(seed).fit(train, truth), test))
 
 
 def _scores(fitted: Any, rows: NDArray[np.floating]) -> Floats:

@@ -28,10 +28,13 @@ def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> Any:
     """Loss and validation AUC by epoch: a thin line for each fold, a thick one for their mean. Without epochs, as for a
     linear classifier or an average of others, the AUC of each held-out fold.
 
-    curves: columns split ("fold0", ..., "deal0-fold0", ... with several deals, or "deal0", ... without
-    epochs), name (train_loss, valid_loss, valid_auc), step (epoch, or else fold, from 0), value.
+    curves: columns split ("fold0", ..., "repeat0-fold0", ... with several repeats, or "repeat0", ... without epochs),
+    name (train_loss, valid_loss, valid_auc), step (epoch, or else fold, from 0), value. Earlier versions stored "deal0"
+    for "repeat0"; a run that was continued since has both.
     """
-    if curves["split"].str.fullmatch(r"deal\d+").all():
+    named = curves.assign(split=curves["split"].str.replace("deal", "repeat"))
+    curves = named.drop_duplicates(["split", "name", "step"], keep="last")
+    if curves["split"].str.fullmatch(r"repeat\d+").all():
         return _held_out(curves, synthetic=synthetic)
     table = curves.assign(
         epoch=curves["step"] + 1,
@@ -66,7 +69,7 @@ def training_curves(curves: pd.DataFrame, *, synthetic: bool = False) -> Any:
 
 
 def _held_out(curves: pd.DataFrame, *, synthetic: bool) -> Any:
-    """A point for each fold of each deal of patients into folds, and their mean as a line."""
+    """A point for each fold of each repeat, and their mean as a line."""
     table = curves.assign(fold=curves["step"] + 1)
     value = alt.Y("value:Q", title="AUC on the held-out fold", scale=alt.Scale(zero=False))
     tips = ["split:N", "fold:O", alt.Tooltip("value:Q", format=".4f")]

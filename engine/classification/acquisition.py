@@ -61,10 +61,10 @@ def propensity(described: Floats, labels: ArrayLike, patients: ArrayLike) -> Flo
     too few patients; see `grouped_folds`.
     """
     truth = np.asarray(labels)
-    dealt = grouped_folds(truth, np.asarray(patients))
+    fold_of = grouped_folds(truth, np.asarray(patients))
     found = np.empty(len(truth))
-    for fold in np.unique(dealt):
-        held_out = dealt == fold
+    for fold in np.unique(fold_of):
+        held_out = fold_of == fold
         model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
         model.fit(described[~held_out], truth[~held_out])
         found[held_out] = model.predict_proba(described[held_out])[:, 1]

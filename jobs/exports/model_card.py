@@ -99,7 +99,7 @@ def protocol(train: Run, predict: Run) -> dict[str, Any]:
     """How thresholds and temperature were chosen, and what they are."""
     summary, chosen = predict.summary or {}, train.summary or {}
     return {
-        "folds": "dealt by patient; the test split is never trained on",
+        "folds": "assigned by patient; the test split is never trained on",
         "thresholds and temperature chosen on": chosen.get("chosen_on"),
         "decision threshold": summary.get("threshold"),
         "threshold for a recall of .97": summary.get("threshold_recall97"),

@@ -56,7 +56,7 @@ class TrainingSet:
             patients=np.array([image.patient_key for image in images]),
         )
 
-    def dealt(self, folds: int, *, seed: int) -> np.ndarray:
+    def fold_of(self, folds: int, *, seed: int) -> np.ndarray:
         """The fold in which each image is held out, see `engine.splits.grouped_folds`."""
         from engine.splits import grouped_folds
 
@@ -131,15 +131,15 @@ def provenance_of(run: ActiveRun, training_set: TrainingSet, *, seed: int) -> di
 
 
 def store_fold(run: ActiveRun, repeat: int, fold: int, labels: np.ndarray, logits: np.ndarray) -> None:
-    """Store one point of the deal's curve: the AUC on its held-out fold."""
+    """Store one point of the repeat's curve: the AUC on its held-out fold."""
     from engine.metrics.classification import auc
 
     value = auc(labels, logits)
-    run.metrics([MetricValue("valid_auc", f"deal{repeat}", value, n=len(labels), step=fold)])
+    run.metrics([MetricValue("valid_auc", f"repeat{repeat}", value, n=len(labels), step=fold)])
 
 
 def store_predictions(
-    run: ActiveRun, training_set: TrainingSet, dealt: np.ndarray, logits: np.ndarray, summary: dict[str, Any]
+    run: ActiveRun, training_set: TrainingSet, fold_of: np.ndarray, logits: np.ndarray, summary: dict[str, Any]
 ) -> None:
     """Store each image's out-of-fold prediction, together with the run's summary, see `summary_of`."""
     from engine.classification.calibration import probabilities
@@ -153,13 +153,13 @@ def store_predictions(
             "logit": float(logit),
             "probability": float(probability),
         }
-        for image, fold, logit, probability in zip(training_set.images, dealt, logits, calibrated, strict=True)
+        for image, fold, logit, probability in zip(training_set.images, fold_of, logits, calibrated, strict=True)
     ]
     run.predictions(rows, summary)
 
 
 def store_out_of_fold_logits(run: ActiveRun, logits: np.ndarray) -> None:
-    """Store the logits whose mean the run's predictions are, (deals, n) or (deals, views, n), as a float32 file."""
+    """Store the logits whose mean the run's predictions are, (repeats, n) or (repeats, views, n), as a float32 file."""
     run.array("out_of_fold_logits", logits.astype(np.float32))
 
 

@@ -40,9 +40,9 @@ def train(
     folders = {name: checkpoint_of(run.context, part) for name, part in trained.items()}
     images = [image.id for image in training_set.images]
     logits = np.mean([[part[image].logit for image in images] for part in predicted], axis=0)
-    dealt = np.array([predicted[0][image].fold for image in images])
-    for fold in np.unique(dealt).tolist():
-        store_fold(run, 0, fold, training_set.labels[dealt == fold], logits[dealt == fold])
+    fold_of = np.array([predicted[0][image].fold for image in images])
+    for fold in np.unique(fold_of).tolist():
+        store_fold(run, 0, fold, training_set.labels[fold_of == fold], logits[fold_of == fold])
     calibration = calibrate(
         training_set.labels,
         logits,
@@ -55,4 +55,4 @@ def train(
     revision = save_checkpoint(folder, folders, recipe, calibration=calibration, provenance=provenance)
     run.artifact("checkpoint", folder)
     summary = summary_of(training_set, recipe.name, backbones, logits, calibration, revision)
-    store_predictions(run, training_set, dealt, logits, summary)
+    store_predictions(run, training_set, fold_of, logits, summary)

@@ -24,24 +24,24 @@ if TYPE_CHECKING:
 
 
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe", *, seed: int) -> None:
-    """Describe every view by every backbone, fit each deal's folds, average, calibrate, store."""
+    """Describe every view by every backbone, fit each repeat's folds, average, calibrate, store."""
     from engine.classification import linear
     from engine.classification.backbones import load_backbone
     from engine.classification.views import FILMS
     from engine.metrics.classification import auc
 
     labels = training_set.labels
-    deals = [training_set.dealt(recipe.folds, seed=seed + repeat) for repeat in range(recipe.repeats)]
+    repeats = [training_set.fold_of(recipe.folds, seed=seed + number) for number in range(recipe.repeats)]
     backbones = [load_backbone(name, models=run.context.models) for name in recipe.backbones]
     described = described_views(run, training_set, recipe, backbones, seed=seed, device=devices.available())
-    models, logits = fitted(run, training_set, recipe, deals, described)
+    models, logits = fitted(run, training_set, recipe, repeats, described)
     plain = logits[:, :FILMS].mean((0, 1))
     calibration = calibrate(
         labels,
         plain,
         logits.mean(0),
         operating_point="youden",
-        chosen_on="out-of-fold predictions, mean over deals, backbones and mirror images; recall .97 on all views",
+        chosen_on="out-of-fold predictions, mean over repeats, backbones and mirror images; recall .97 on all views",
     )
     folder = run.folder / "checkpoint"
     revision = linear.save_checkpoint(
@@ -56,23 +56,23 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
     store_out_of_fold_logits(run, logits)
     run.artifact("checkpoint", folder)
     summary = summary_of(training_set, recipe.name, recipe.backbones, plain, calibration, revision) | {
-        "oof_auc_of_deals": [auc(labels, deal[:FILMS].mean(0)) for deal in logits],
+        "oof_auc_of_repeats": [auc(labels, repeat[:FILMS].mean(0)) for repeat in logits],
         "oof_auc_varied": [auc(labels, view) for view in logits.mean(0)[FILMS:]],
     }
-    store_predictions(run, training_set, deals[0], plain, summary)
+    store_predictions(run, training_set, repeats[0], plain, summary)
 
 
 def fitted(
     run: ActiveRun,
     training_set: TrainingSet,
     recipe: "StatisticsRecipe",
-    deals: Sequence[np.ndarray],
+    repeats: Sequence[np.ndarray],
     described: Sequence[tuple[np.ndarray, ...]],
 ) -> "tuple[list[list[Linear]], np.ndarray]":
-    """The models of each backbone, one per fold of each deal, and the out-of-fold logits (deals, views, n), averaged
-    over backbones: an image's logits come from folds that did not see its patient.
+    """The models of each backbone, one per fold of each repeat, and the out-of-fold logits (repeats, views, n),
+    averaged over backbones: an image's logits come from folds that did not see its patient.
 
-    deals: the fold in which each image is held out, int (n,) each. described: see `described_views`.
+    repeats: the fold in which each image is held out, int (n,) each. described: see `described_views`.
     """
     from engine.classification import linear
     from engine.classification.views import FILMS
@@ -81,9 +81,9 @@ def fitted(
     logits = np.zeros((recipe.repeats, recipe.views, len(labels)))
     models: list[list[Linear]] = [[] for _ in described]
     with run.progress("fitting folds", recipe.repeats * recipe.folds * len(described)) as advance:
-        for repeat, dealt in enumerate(deals):
+        for repeat, fold_of in enumerate(repeats):
             for fold in range(recipe.folds):
-                held_out = dealt == fold
+                held_out = fold_of == fold
                 for member, views in zip(models, described, strict=True):
                     training = [view[~held_out] for view in views]
                     counts = (FILMS, recipe.views)

@@ -29,57 +29,57 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Deal:
-    """One random assignment of patients to folds: dealt is int (n,), the fold in which each image is held out."""
+class Repeat:
+    """One repeat of the cross-validation: fold_of is int (n,), the fold in which each image is held out."""
 
     number: int
     backbone: str
-    dealt: np.ndarray
+    fold_of: np.ndarray
     seed: int
 
     def member_file(self, folder: Path, fold: int) -> Path:
         """The file that stores the member with `fold` held out until the run ends."""
-        return folder / f"deal{self.number}-fold{fold}.safetensors"
+        return folder / f"repeat{self.number}-fold{fold}.safetensors"
 
 
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: int, processes: Processes) -> None:
     """Cache the views, train the members that are not yet trained, calibrate, store."""
     from engine.classification.backbones import load_backbone
 
-    deals = [
-        Deal(
-            repeat,
-            recipe.backbones[repeat % len(recipe.backbones)],
-            training_set.dealt(recipe.folds, seed=seed + repeat),
-            seed + repeat,
+    repeats = [
+        Repeat(
+            number,
+            recipe.backbones[number % len(recipe.backbones)],
+            training_set.fold_of(recipe.folds, seed=seed + number),
+            seed + number,
         )
-        for repeat in range(recipe.repeats)
+        for number in range(recipe.repeats)
     ]
-    for name in dict.fromkeys(deal.backbone for deal in deals):
+    for name in dict.fromkeys(repeat.backbone for repeat in repeats):
         backbone = load_backbone(name, models=run.context.models, cut=recipe.cut).to(processes.device)
         views = views_of(run, training_set, recipe, backbone, seed=seed, processes=processes)
         own_members = [
-            (deal, fold)
-            for deal in deals
+            (repeat, fold)
+            for repeat in repeats
             for fold in range(recipe.folds)
-            if deal.backbone == name and processes.owns(deal.number * recipe.folds + fold)
+            if repeat.backbone == name and processes.owns(repeat.number * recipe.folds + fold)
         ]
         with run.progress(f"training {name}", len(own_members) * recipe.epochs) as advance:
-            for deal, fold in own_members:
-                train_deal_fold(
+            for repeat, fold in own_members:
+                train_repeat_fold(
                     run,
                     training_set,
                     recipe,
                     backbone,
                     views,
-                    deal=deal,
+                    repeat=repeat,
                     fold=fold,
                     device=processes.device,
                     advance=advance,
                 )
     processes.barrier()
     if processes.is_leader:
-        store(run, training_set, recipe, deals, seed=seed)
+        store(run, training_set, recipe, repeats, seed=seed)
 
 
 def views_of(
@@ -117,58 +117,58 @@ def views_of(
     return build(every)
 
 
-def train_deal_fold(
+def train_repeat_fold(
     run: ActiveRun,
     training_set: TrainingSet,
     recipe: "Recipe",
     backbone: "Backbone",
     views: "Views",
     *,
-    deal: Deal,
+    repeat: Repeat,
     fold: int,
     device: str,
     advance: Advance,
 ) -> None:
     """Train the member with this fold held out, storing each epoch's metrics."""
-    held_out = deal.dealt == fold
+    held_out = repeat.fold_of == fold
 
     def on_epoch(epoch: "Epoch") -> None:
-        store_epoch(run, deal, fold, epoch, int(held_out.sum()), several=recipe.repeats > 1)
-        advance(1, f"deal {deal.number} fold {fold} AUC {epoch.valid_auc:.4f} loss {epoch.train_loss:.3f}")
+        store_epoch(run, repeat, fold, epoch, int(held_out.sum()), several=recipe.repeats > 1)
+        advance(1, f"repeat {repeat.number} fold {fold} AUC {epoch.valid_auc:.4f} loss {epoch.train_loss:.3f}")
 
     if not train_member(
-        deal.member_file(run.folder, fold),
+        repeat.member_file(run.folder, fold),
         training_set,
         recipe,
         backbone,
         views,
         held_out,
-        seed=deal.seed * 1000 + fold,
+        seed=repeat.seed * 1000 + fold,
         device=device,
         on_epoch=on_epoch,
     ):
         advance(recipe.epochs)
 
 
-def store_epoch(run: ActiveRun, deal: Deal, fold: int, epoch: "Epoch", held_out: int, *, several: bool) -> None:
+def store_epoch(run: ActiveRun, repeat: Repeat, fold: int, epoch: "Epoch", held_out: int, *, several: bool) -> None:
     """Store one point of each of the fold's curves."""
     measured = asdict(epoch)
     step = measured.pop("epoch")
-    where = f"deal{deal.number}-fold{fold}" if several else f"fold{fold}"
+    where = f"repeat{repeat.number}-fold{fold}" if several else f"fold{fold}"
     run.metrics(MetricValue(name, where, value, n=held_out, step=step) for name, value in measured.items())
 
 
 def stored_members(
-    run: ActiveRun, recipe: "Recipe", deals: Sequence[Deal], which: str
+    run: ActiveRun, recipe: "Recipe", repeats: Sequence[Repeat], which: str
 ) -> "tuple[np.ndarray, dict[str, list[dict[str, Tensor]]]]":
-    """Out-of-fold logits (deals, n), and the weights of each backbone's members, after their last or best epoch."""
-    logits = np.full((len(deals), len(deals[0].dealt)), np.nan)
-    members: dict[str, list[dict[str, Tensor]]] = {deal.backbone: [] for deal in deals}
-    for deal in deals:
+    """Out-of-fold logits (repeats, n), and the weights of each backbone's members, after their last or best epoch."""
+    logits = np.full((len(repeats), len(repeats[0].fold_of)), np.nan)
+    members: dict[str, list[dict[str, Tensor]]] = {repeat.backbone: [] for repeat in repeats}
+    for repeat in repeats:
         for fold in range(recipe.folds):
-            member = stored_member(deal.member_file(run.folder, fold), which)
-            logits[deal.number, deal.dealt == fold] = member.logits
-            members[deal.backbone].append(member.state)
+            member = stored_member(repeat.member_file(run.folder, fold), which)
+            logits[repeat.number, repeat.fold_of == fold] = member.logits
+            members[repeat.backbone].append(member.state)
     return logits, members
 
 
@@ -176,7 +176,7 @@ def store(
     run: ActiveRun,
     training_set: TrainingSet,
     recipe: "Recipe",
-    deals: Sequence[Deal],
+    repeats: Sequence[Repeat],
     *,
     seed: int,
 ) -> None:
@@ -187,17 +187,17 @@ def store(
 
     backbones = {
         name: load_backbone(name, models=run.context.models, cut=recipe.cut)
-        for name in dict.fromkeys(deal.backbone for deal in deals)
+        for name in dict.fromkeys(repeat.backbone for repeat in repeats)
     }
     for which in sorted(KEPT, key=lambda which: which == recipe.keep):
-        logits, members = stored_members(run, recipe, deals, which)
+        logits, members = stored_members(run, recipe, repeats, which)
         mean = logits.mean(0)
         calibration = calibrate(
             training_set.labels,
             mean,
             mean,
             operating_point=recipe.operating_point,
-            chosen_on=f"out-of-fold predictions, each the mean of {len(deals)} member{'s' * (len(deals) > 1)} "
+            chosen_on=f"out-of-fold predictions, each the mean of {len(repeats)} member{'s' * (len(repeats) > 1)} "
             f"at the {which} epoch{', chosen on the same images' * (which == 'best')}",
         )
         folder = run.folder / f"checkpoint-{which}"
@@ -211,8 +211,8 @@ def store(
         run.artifact("checkpoint" if which == recipe.keep else f"checkpoint_{which}", folder)
     store_out_of_fold_logits(run, logits)
     summary = summary_of(training_set, recipe.name, list(backbones), mean, calibration, revision)
-    summary["oof_auc_of_deals"] = [auc(training_set.labels, row) for row in logits]
-    store_predictions(run, training_set, deals[0].dealt, mean, summary)
-    for deal in deals:
+    summary["oof_auc_of_repeats"] = [auc(training_set.labels, row) for row in logits]
+    store_predictions(run, training_set, repeats[0].fold_of, mean, summary)
+    for repeat in repeats:
         for fold in range(recipe.folds):
-            deal.member_file(run.folder, fold).unlink(missing_ok=True)
+            repeat.member_file(run.folder, fold).unlink(missing_ok=True)

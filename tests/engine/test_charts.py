@@ -34,8 +34,8 @@ PRECISION = pd.DataFrame(
         for k in (1, 3, 5, 10)
     ]
 )
-DEALT = pd.DataFrame(
-    [{"split": "deal0", "name": "valid_auc", "step": fold, "value": 0.99 + fold / 1000} for fold in range(5)]
+HELD_OUT = pd.DataFrame(
+    [{"split": "repeat0", "name": "valid_auc", "step": fold, "value": 0.99 + fold / 1000} for fold in range(5)]
 )
 PROMPTS = pd.DataFrame(
     [
@@ -92,7 +92,7 @@ def all_charts(synthetic: bool) -> dict[str, Any]:
     counts = {"tp": 381, "fp": 22, "tn": 212, "fn": 9}
     return {
         "training_curves": classification.training_curves(CURVES, synthetic=synthetic),
-        "held_out": classification.training_curves(DEALT, synthetic=synthetic),
+        "held_out": classification.training_curves(HELD_OUT, synthetic=synthetic),
         "confusion_matrix": classification.confusion_matrix(**counts, synthetic=synthetic),
         "confusion_matrix_normalised": classification.confusion_matrix(**counts, normalised=True, synthetic=synthetic),
         "roc_curve": classification.roc_curve(
@@ -260,11 +260,21 @@ def test_a_training_without_epochs_shows_the_fold_that_was_held_out_and_no_epoch
     assert "Loss" not in str(specification(drawn))
 
 
-def test_epochs_of_several_deals_stay_epochs() -> None:
-    dealt = CURVES.assign(split="deal0-" + CURVES["split"])
-    drawn = classification.training_curves(dealt, synthetic=False)
+def test_epochs_of_several_repeats_stay_epochs() -> None:
+    repeated = CURVES.assign(split="repeat0-" + CURVES["split"])
+    drawn = classification.training_curves(repeated, synthetic=False)
     assert "Epoch" in str(specification(drawn))
     assert not rows(drawn, "fold")
+
+
+@pytest.mark.parametrize("curves", [HELD_OUT, CURVES.assign(split="repeat0-" + CURVES["split"])])
+def test_curves_by_an_earlier_version_are_drawn_alike_and_once_if_the_run_was_continued(curves: pd.DataFrame) -> None:
+    earlier = curves.assign(split=curves["split"].str.replace("repeat", "deal"))
+    drawn, *others = (
+        classification.training_curves(stored, synthetic=False).to_dict()
+        for stored in (curves, earlier, pd.concat([earlier.assign(value=0.5), curves]))
+    )
+    assert others == [drawn, drawn]
 
 
 def test_points_without_an_interval_are_drawn_without_whiskers(tmp_path: Path) -> None:

@@ -21,22 +21,22 @@ def test_no_patient_stands_in_two_folds_and_every_image_has_one(folds: int, seed
     name_of = {f"p{i}": ("normal", "bacterial", "viral")[i % 3] for i in range(patients)}
     names = np.array([name_of[key] for key in keys])
     labels, causes = diagnosed(names)
-    dealt = grouped_folds(labels, keys, causes=causes, folds=folds, seed=seed % 1000)
-    assert set(dealt) == set(range(folds))
+    fold_of = grouped_folds(labels, keys, causes=causes, folds=folds, seed=seed % 1000)
+    assert set(fold_of) == set(range(folds))
     for key in np.unique(keys):
-        assert len(set(dealt[keys == key])) == 1
+        assert len(set(fold_of[keys == key])) == 1
     splitter = StratifiedGroupKFold(n_splits=folds, shuffle=True, random_state=seed % 1000)
     for fold, (_, held_out) in enumerate(splitter.split(names, names, keys)):
-        assert set(dealt[held_out]) == {fold}
+        assert set(fold_of[held_out]) == {fold}
 
 
 def test_each_fold_holds_about_the_same_share_of_each_diagnosis() -> None:
     names = np.repeat(["normal", "bacterial", "viral"], [100, 200, 100])
     labels, causes = diagnosed(names)
-    dealt = grouped_folds(labels, np.arange(400), causes=causes, folds=5, seed=1)
+    fold_of = grouped_folds(labels, np.arange(400), causes=causes, folds=5, seed=1)
     for fold in range(5):
         for name, count in (("normal", 20), ("bacterial", 40), ("viral", 20)):
-            assert np.sum(names[dealt == fold] == name) == pytest.approx(count, abs=1)
+            assert np.sum(names[fold_of == fold] == name) == pytest.approx(count, abs=1)
 
 
 def test_a_classifier_is_judged_on_test_where_it_is_there_and_else_on_what_is() -> None:
@@ -62,7 +62,7 @@ def test_a_label_with_too_few_patients_is_named_with_the_way_out() -> None:
         ({"bacterial": 5, "viral": 5}, {"bacterial": 5, "viral": 5}),
     ],
 )
-def test_a_cause_of_fewer_patients_than_folds_is_dealt_with_the_rest_of_its_label(
+def test_a_cause_of_fewer_patients_than_folds_is_split_with_the_rest_of_its_label(
     held: dict[str, int], expected: dict[str, int]
 ) -> None:
     names = np.repeat([*held, "normal"], [*held.values(), 8])
@@ -70,8 +70,8 @@ def test_a_cause_of_fewer_patients_than_folds_is_dealt_with_the_rest_of_its_labe
     patients = np.arange(len(names))
     named = strata(labels, patients, causes, folds=5)
     assert dict(zip(*np.unique(named, return_counts=True), strict=True)) == expected | {"normal": 8}
-    dealt = grouped_folds(labels, patients, causes=causes, folds=5, seed=3)
-    assert set(dealt[labels == 1]) == set(dealt[labels == 0]) == set(range(5))
+    fold_of = grouped_folds(labels, patients, causes=causes, folds=5, seed=3)
+    assert set(fold_of[labels == 1]) == set(fold_of[labels == 0]) == set(range(5))
 
 
 def test_fewer_folds_are_not_advised_where_all_images_are_one_patients() -> None:

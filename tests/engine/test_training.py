@@ -53,8 +53,8 @@ def checkpoint(
     tmp_path_factory: pytest.TempPathFactory, backbone: Backbone, cache: TrunkCache
 ) -> tuple[Path, np.ndarray]:
     """A checkpoint of two members, and the out-of-fold logits."""
-    dealt = np.repeat([0, 1], 20)
-    results = [train_fold(backbone, RECIPE, cache, LABELS, dealt == fold, seed=fold) for fold in (0, 1)]
+    fold_of = np.repeat([0, 1], 20)
+    results = [train_fold(backbone, RECIPE, cache, LABELS, fold_of == fold, seed=fold) for fold in (0, 1)]
     folder = tmp_path_factory.mktemp("run") / "checkpoint"
     save_checkpoint(
         folder, [(backbone, [r.last.state for r in results])], RECIPE, calibration=CALIBRATION, provenance={"run": 1}

@@ -112,7 +112,7 @@ def test_images_counted_anew_before_a_run_ends_keep_its_predictions_counted_by_i
         assert called.count("FN") > 0
 
 
-def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores_are_its_own(
+def test_a_statistics_recipe_scores_every_image_in_each_repeat_and_its_test_scores_are_its_own(
     context: Context, job_options: list[str], phantoms: Path
 ) -> None:
     assert ingest.main([str(phantoms), *job_options]) == 0
@@ -126,7 +126,7 @@ def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores
         scored = db.query(Prediction).filter_by(run_id=predicted.id).all()
         curve = db.query(Metric).filter_by(run_id=trained.id, name="valid_auc").all()
         kept = runs.artifact(db, trained.id, "out_of_fold_logits")
-    assert {(m.split, m.step) for m in curve} == {("deal0", 0), ("deal0", 1), ("deal1", 0), ("deal1", 1)}
+    assert {(m.split, m.step) for m in curve} == {("repeat0", 0), ("repeat0", 1), ("repeat1", 0), ("repeat1", 1)}
     assert kept is not None
     logits = np.load(context.artifacts / kept.path, allow_pickle=False)
     assert logits.shape == (2, 3, len(out_of_fold)) and np.isfinite(logits).all() and (logits != 0).all()
@@ -143,7 +143,7 @@ def test_a_statistics_recipe_scores_every_image_in_each_deal_and_its_test_scores
         assert (again.summary["threshold"], again.summary["operating_point"]) == (threshold, name)
 
 
-def test_a_cause_of_few_patients_is_dealt_into_folds_with_the_rest(context: Context, tmp_path: Path) -> None:
+def test_a_cause_of_few_patients_is_split_into_folds_with_the_rest(context: Context, tmp_path: Path) -> None:
     dataset = build(context.engine, context.artifacts, tmp_path / "films", pictures=films(48))
     with session.transaction(context.engine) as db:
         trained = datasets.images(db, dataset, splits=["train"], labelled=True)
@@ -152,10 +152,10 @@ def test_a_cause_of_few_patients_is_dealt_into_folds_with_the_rest(context: Cont
             image.cause = "bacterial"
         found = db.get_one(Dataset, dataset)
     training_set = TrainingSet.of(context, found)
-    dealt = training_set.dealt(5, seed=0)
-    assert len(dealt) == len(trained) and sum(training_set.causes == "viral") == 2
+    fold_of = training_set.fold_of(5, seed=0)
+    assert len(fold_of) == len(trained) and sum(training_set.causes == "viral") == 2
     for label in (0, 1):
-        assert set(dealt[training_set.labels == label]) == set(range(5))
+        assert set(fold_of[training_set.labels == label]) == set(range(5))
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # computation only; other tests use the server
@@ -186,7 +186,7 @@ def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_b
         curve = {m.split for m in db.query(Metric).filter_by(run_id=trained.id, name="valid_auc")}
         kept = runs.artifact(db, trained.id, "out_of_fold_logits")
         out_of_fold = db.query(Prediction).filter_by(run_id=trained.id).order_by(Prediction.image_id).all()
-    assert curve == {f"deal{deal}-fold{fold}" for deal in (0, 1) for fold in (0, 1)}
+    assert curve == {f"repeat{repeat}-fold{fold}" for repeat in (0, 1) for fold in (0, 1)}
     assert kept is not None and trained.summary is not None
     logits = np.load(context.artifacts / kept.path, allow_pickle=False)
     assert logits.shape == (2, len(out_of_fold))
@@ -273,7 +273,7 @@ def test_a_kept_member_counts_only_where_it_is_whole_and_of_this_training(
         return training.FoldResult((), kept, kept)
 
     monkeypatch.setattr(training, "train_fold", fold)
-    path, images = tmp_path / "deal0-fold0.safetensors", [Image(sha256=str(number)) for number in range(4)]
+    path, images = tmp_path / "repeat0-fold0.safetensors", [Image(sha256=str(number)) for number in range(4)]
 
     def train_with(labels: list[int], seed: int) -> bool:
         unread = np.zeros(4)
@@ -385,7 +385,7 @@ def test_a_training_killed_between_folds_goes_on_with_the_next_fold(
     assert ingest.main([str(phantoms), *job_options]) == 0
     command = [sys.executable, "-m", "jobs", "train", *SMALL, *job_options]
     process = subprocess.Popen(command, cwd=REPOSITORY, stderr=subprocess.PIPE)
-    first_fold = context.artifacts / "runs" / "0002-train" / "deal0-fold0.safetensors"
+    first_fold = context.artifacts / "runs" / "0002-train" / "repeat0-fold0.safetensors"
     deadline = time.monotonic() + 120
     while not first_fold.exists() and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -400,4 +400,4 @@ def test_a_training_killed_between_folds_goes_on_with_the_next_fold(
         run = db.get_one(Run, 2)
         epochs = [m.step for m in db.query(Metric).filter_by(run_id=2, name="train_loss", split="fold0")]
     assert run.status == "finished" and epochs == [0, 1] and written > 0
-    assert not list((context.artifacts / "runs" / "0002-train").glob("deal*"))
+    assert not list((context.artifacts / "runs" / "0002-train").glob("repeat*"))
