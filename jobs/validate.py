@@ -193,8 +193,7 @@ def stressed_logits(
     member = new_member(backbone, recipe)
     member.load_state_dict(state)
     calibration = {"temperature": 1.0, "threshold": 0.5}
-    classifier = Classifier([Branch(backbone, [member.to(device)])], recipe, calibration, "")
-    classifier.device = device
+    classifier = Classifier([Branch(backbone, [member.to(device)])], recipe, calibration, "", device=device)
     pixels = read_batch([training_set.files[row] for row in np.flatnonzero(check.judged)])
     with torch.inference_mode():
         for stress in run.track(list(STRESSES), stage=f"scoring under stress with {backbone.spec.name}"):

@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import numpy as np
 import torch
@@ -56,10 +56,56 @@ class Branch(WeightsAlone):
         return [quick(member.tail, dtype=torch.float32) for member in self.members]
 
 
+class Scorer(Protocol):
+    """What `scored` needs to know of a classifier."""
+
+    input_size: int
+    temperature: float
+
+    @property
+    def feature_dim(self) -> int:
+        """Length of a feature vector."""
+
+
+def scored(
+    classifier: Scorer,
+    pixels: np.ndarray,
+    score: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
+    *,
+    batch_size: int,
+) -> Inference:
+    """Score radiographs in batches and calibrate. pixels: uint8 (n, s, s), s = input_size.
+
+    score: a batch's logits float64 (n,), features float32 (n, feature_dim) and unscaled heat float (n, h, w), with h =
+    w = 0 unless heatmaps are wanted. Raises InputError if the pixels have another shape or type.
+    """
+    size = classifier.input_size
+    if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
+        raise InputError(f"the classifier takes uint8 (n, {size}, {size}); got {pixels.dtype} {pixels.shape}")
+    parts = [score(pixels[start : start + batch_size]) for start in range(0, len(pixels), batch_size)]
+    if not parts:
+        return Inference(np.empty(0), np.empty(0), np.empty((0, classifier.feature_dim), np.float32), None)
+    logits, features, heat = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    return Inference(
+        logits=logits,
+        probabilities=probabilities(logits, temperature=classifier.temperature),
+        features=features,
+        heatmaps=normalised(heat) if heat.size else None,
+    )
+
+
 class Classifier:
     """The members of all folds, grouped by backbone; the logit is the mean over all members."""
 
-    def __init__(self, branches: Sequence[Branch], recipe: Recipe, calibration: dict[str, Any], revision: str) -> None:
+    def __init__(
+        self,
+        branches: Sequence[Branch],
+        recipe: Recipe,
+        calibration: dict[str, Any],
+        revision: str,
+        *,
+        device: str = "cpu",
+    ) -> None:
         self.branches = list(branches)
         for member in (member for branch in branches for member in branch.members):
             member.eval().requires_grad_(False)
@@ -72,7 +118,8 @@ class Classifier:
         self.calibration = calibration
         self.input_size = SIZE
         self.feature_dim = sum(branch.backbone.spec.feature_dim for branch in self.branches)
-        self.device = "cpu"
+        self.device = device
+        """Where the branches are."""
 
     @classmethod
     def load(cls, folder: Path, described: dict[str, Any], *, device: str = "cpu") -> Self:
@@ -92,14 +139,8 @@ class Classifier:
                     f"checkpoint {folder} does not fit backbone '{name}' cut at {recipe.cut}: its weights are another "
                     "network's; train again as its run's page says"
                 ) from error
-            branches.append(Branch(backbone, members))
-        made = cls(branches, recipe, described["calibration"], revision)
-        made.device = device
-        for branch in made.branches:
-            branch.backbone.to(device)
-            for member in branch.members:
-                member.to(device)
-        return made
+            branches.append(Branch(backbone.to(device), [member.to(device) for member in members]))
+        return cls(branches, recipe, described["calibration"], revision, device=device)
 
     @torch.inference_mode()
     def run(
@@ -115,20 +156,7 @@ class Classifier:
         autocast: type in which convolutions run, None for float32. Use it for features only, because it changes
         probabilities. Maps are converted back to float32 before pooling.
         """
-        size = self.input_size
-        if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
-            raise InputError(f"the classifier takes uint8 (n, {size}, {size}); got {pixels.dtype} {pixels.shape}")
-        starts = range(0, len(pixels), batch_size)
-        parts = [self._run_batch(pixels[start : start + batch_size], heatmaps, autocast) for start in starts]
-        if not parts:
-            return Inference(np.empty(0), np.empty(0), np.empty((0, self.feature_dim), np.float32), None)
-        logits, features, heat = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return Inference(
-            logits=logits,
-            probabilities=probabilities(logits, temperature=self.temperature),
-            features=features,
-            heatmaps=normalised(heat) if heatmaps else None,
-        )
+        return scored(self, pixels, lambda batch: self._run_batch(batch, heatmaps, autocast), batch_size=batch_size)
 
     def _run_batch(
         self, pixels: np.ndarray, heatmaps: bool, autocast: torch.dtype | None

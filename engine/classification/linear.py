@@ -12,9 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 
 from engine.classification.backbones import Backbone, load_backbone
-from engine.classification.calibration import probabilities
-from engine.classification.explain import normalised
-from engine.classification.inference import Inference, read_weights, write_weights
+from engine.classification.inference import Inference, read_weights, scored, write_weights
 from engine.classification.recipes import StatisticsRecipe
 from engine.classification.state_dicts import with_prefix
 from engine.classification.statistics import Statistics, contributions, describe
@@ -74,6 +72,8 @@ class LinearClassifier:
         recipe: StatisticsRecipe,
         calibration: dict[str, Any],
         revision: str,
+        *,
+        device: str = "cpu",
     ) -> None:
         self.describers = describers
         self.recipe = recipe
@@ -84,7 +84,8 @@ class LinearClassifier:
         self.temperature = float(calibration["temperature"])
         self.threshold = float(calibration["threshold"])
         self.input_size = recipe.size
-        self.device = "cpu"
+        self.device = device
+        """Where the describers and the state are."""
         self._state = state
 
     @classmethod
@@ -99,9 +100,7 @@ class LinearClassifier:
             backbone.load_state_dict(with_prefix(state, f"{name}/"))
             describers.append(Statistics(backbone))
             describers[-1].parts.to(device)
-        made = cls(describers, state, recipe, described["calibration"], revision)
-        made.device = device
-        return made
+        return cls(describers, state, recipe, described["calibration"], revision, device=device)
 
     @torch.inference_mode()
     def run(
@@ -118,19 +117,7 @@ class LinearClassifier:
         cell's positive contribution to the score. autocast is accepted as in Classifier.run but has no effect: the
         frozen backbones run in bfloat16 anyway.
         """
-        size = self.input_size
-        if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
-            raise InputError(f"the classifier takes uint8 (n, {size}, {size}); got {pixels.dtype} {pixels.shape}")
-        parts = [self._batch(pixels[i : i + batch_size], heatmaps) for i in range(0, len(pixels), batch_size)]
-        if not parts:
-            return Inference(np.empty(0), np.empty(0), np.empty((0, self.feature_dim), np.float32), None)
-        logits, features, heat = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-        return Inference(
-            logits=logits,
-            probabilities=probabilities(logits, temperature=self.temperature),
-            features=features,
-            heatmaps=normalised(heat.clip(0)) if heatmaps else None,
-        )
+        return scored(self, pixels, lambda batch: self._batch(batch, heatmaps), batch_size=batch_size)
 
     @property
     def feature_dim(self) -> int:
@@ -143,7 +130,7 @@ class LinearClassifier:
             mirrored = self._score(pixels[:, :, ::-1], heatmaps)
             logits, features = (logits + mirrored[0]) / 2, (features + mirrored[1]) / 2
             heat = (heat + mirrored[2].flip(2)) / 2
-        return logits.double().cpu().numpy(), features.cpu().numpy(), heat.cpu().numpy()
+        return logits.double().cpu().numpy(), features.cpu().numpy(), heat.clamp(0).cpu().numpy()
 
     def _score(self, pixels: np.ndarray, heatmaps: bool) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
         """Logits (n,), features (n, f) and contributions (n, h, w; h = w = 0 unless requested), without mirroring."""
