@@ -8,7 +8,7 @@ every stress, which shows nothing). Each check trains one member of each backbon
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 
 from engine.classification import versions
 from engine.classification.recipes import RECIPES, Recipe
-from jobs.command import JobError, UsageError, command, natural, open_context, parser
+from jobs.command import JobError, UsageError, command, natural, open_context, parser, positive
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance, Work
 from jobs.trainings.common import TrainingSet, looks_of
@@ -59,12 +59,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--checks", nargs="+", choices=CHECKS, default=list(CHECKS), help="checks to run (default: all)"
     )
+    options.add_argument("--batch-size", type=positive, metavar="N", help="batch size (default: the recipe's)")
     options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
     args = options.parse_args(argv)
     recipe = RECIPES.get(args.recipe)
     tails = ", ".join(name for name, known in RECIPES.items() if isinstance(known, Recipe))
     if not isinstance(recipe, Recipe):
         raise UsageError(f"recipe '{args.recipe}' is unknown or has no members to train; choose one of: {tails}")
+    if args.batch_size is not None:
+        recipe = replace(recipe, batch_size=args.batch_size)
     processes = Processes.launched()
     if processes.count > 1:
         raise UsageError(

@@ -20,6 +20,7 @@ from engine.errors import InputError
 
 FORMAT = 2
 FEATURES = 256
+DAMAGED = "look for damaged views and delete the folder cache in the artifact folder"
 
 
 @dataclass(frozen=True)
@@ -40,19 +41,21 @@ def fit(described: Sequence[np.ndarray], labels: np.ndarray, *, penalty: float) 
     """L2-penalised logistic regression on the standardised statistics of all views, with balanced class weights.
 
     described: float (n, d) for each view. labels: int (n,), 0 or 1. penalty: the inverse of scikit-learn's C for one
-    view; with more views C is divided by their number. Raises InputError if a class is missing or the weights are not
-    finite.
+    view; with more views C is divided by their number. Raises InputError if a class is missing, or if the statistics or
+    the weights are not finite.
     """
     if len(np.unique(labels)) < 2:
         raise InputError("the training images of a fold are all of one class; both normal and pneumonia are needed")
     rows = np.concatenate([np.asarray(view, dtype=np.float32) for view in described])
+    if not np.isfinite(rows).all():
+        raise InputError(f"the statistics of the training images are not finite; {DAMAGED}")
     scaler = StandardScaler(copy=False).fit(rows)
     model = LogisticRegression(C=1 / (penalty * len(described)), class_weight="balanced", max_iter=200)
     model.fit(scaler.transform(rows, copy=False), np.tile(labels, len(described)))
     weights = (model.coef_[0] / scaler.scale_).astype(np.float32)
     bias = float(model.intercept_[0] - weights @ scaler.mean_)
     if not np.isfinite(weights).all() or not np.isfinite(bias):
-        raise InputError("the fit gave weights that are not finite; look for damaged views and delete artifacts/cache")
+        raise InputError(f"the fit gave weights that are not finite; {DAMAGED}")
     return Linear(weights, bias)
 
 

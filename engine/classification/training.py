@@ -307,7 +307,8 @@ def _stop_unless_finite(loss: Tensor, epoch: int, step: int) -> None:
     if not torch.isfinite(loss):
         raise InputError(
             f"the loss is {loss.item()} at epoch {epoch}, step {step} (from 0), so training diverged; use a recipe "
-            "with smaller learning rates, or delete artifacts/cache if the cached maps may be damaged"
+            "with smaller learning rates, or delete the folder cache in the artifact folder if the cached maps may be "
+            "damaged"
         )
 
 

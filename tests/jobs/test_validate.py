@@ -7,7 +7,7 @@ from finished_runs import make_world
 from db import session
 from db.models import Metric
 from db.queries import runs
-from engine.classification.recipes import RECIPES
+from engine.classification.recipes import RECIPES, Recipe
 from engine.phantoms import write_phantoms
 from jobs import ingest, validate
 from jobs.command import Context
@@ -67,6 +67,22 @@ def test_clusters_of_a_set_that_is_too_small_for_them_are_no_success(
     assert validate.main(["--checks", "clusters", *job_options]) == 1
     said = "no check is possible: 6 of 6 clusters, which have fewer than 10 images of a class; add images, or run"
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_another_batch_size_is_another_run(
+    context: Context, job_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stored(run: ActiveRun, _training_set: TrainingSet, recipe: Recipe, *_: object, **__: object) -> None:
+        run.summary = {"auc": {}}
+        tried.append((run.id, recipe.batch_size, run.config["recipe"]["batch_size"]))
+
+    tried: list[tuple[int, int, int]] = []
+    make_world(context, job_options, tmp_path / "drawn", synthetic=False)
+    monkeypatch.setattr(validate, "validate", stored)
+    assert validate.main(job_options) == validate.main(["--batch-size", "32", *job_options]) == 0
+    (first, *default), (second, *smaller) = tried
+    assert first != second and (default, smaller) == ([64, 64], [32, 32])
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
