@@ -17,7 +17,7 @@ from engine.classification.backbones import load_backbone
 from engine.classification.descriptions import TrunkMaps
 from engine.classification.inference import Branch, Classifier
 from engine.classification.recipes import RECIPES, Recipe
-from engine.classification.training import new_member, train_fold
+from engine.classification.training import Fold, new_member, train_fold
 from engine.classification.views import Source
 from engine.images import read_batch
 from engine.phantoms import write_phantoms
@@ -48,7 +48,7 @@ def main() -> None:
             views=range(recipe.views),
         )
         member = new_member(backbone, recipe)
-        trained = train_fold(backbone, recipe, cache, labels, np.arange(len(files)) % 4 == 0, seed=0)
+        trained = train_fold(backbone, recipe, cache, Fold(labels, np.arange(len(files)) % 4 == 0), seed=0)
         member.load_state_dict(trained.last.state)
         member.eval()
         classifier = Classifier([Branch(backbone, [member])], recipe, {"temperature": 1.0, "threshold": 0.5}, "")

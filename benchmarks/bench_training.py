@@ -19,7 +19,7 @@ from engine.classification import trunk_cache
 from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.descriptions import TrunkMaps
 from engine.classification.recipes import RECIPES, Recipe
-from engine.classification.training import Member, make_head, train_fold
+from engine.classification.training import Fold, Member, make_head, train_fold
 from engine.classification.views import SIZE, VARIATIONS, Source
 from engine.images import read_batch
 from engine.metrics.bootstrap import cluster_bootstrap
@@ -57,7 +57,7 @@ def main() -> None:
                 TrunkMaps(backbone),
                 views=range(recipe.views),
             )
-            found = train_fold(backbone, recipe, cache, labels, held_out, seed=0)
+            found = train_fold(backbone, recipe, cache, Fold(labels, held_out), seed=0)
             logits["ours"] = found.last.valid_logits
 
         quick, slow = seconds(ours), seconds(plain)

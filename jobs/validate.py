@@ -20,7 +20,7 @@ from jobs.command import JobError, UsageError, command, natural, open_context, p
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Advance, Work
 from jobs.trainings.common import TrainingSet, looks_of
-from jobs.trainings.members import stored_member, train_member
+from jobs.trainings.members import Setup, stored_member, train_member
 from jobs.trainings.tails import views_of
 
 if TYPE_CHECKING:
@@ -120,18 +120,15 @@ def validate(
     for name in recipe.backbones:
         backbone = load_backbone(name, models=run.context.models, cut=recipe.cut).to(processes.device)
         views = views_of(run, training_set, recipe, backbone, seed=seed, processes=processes)
+        setup = Setup(training_set, recipe, backbone, views, processes.device)
         with run.progress(f"training {name}", len(checks) * recipe.epochs) as advance:
             for number, check in enumerate(checks):
                 path = run.folder / f"{name}-{check.name.replace(' ', '-')}.safetensors"
                 fresh = train_member(
                     path,
-                    training_set,
-                    recipe,
-                    backbone,
-                    views,
+                    setup,
                     check.held_out,
                     seed=seed * 1000 + number,
-                    device=processes.device,
                     on_epoch=partial(show_epoch, advance, check.name),
                 )
                 if not fresh:

@@ -31,6 +31,14 @@ class Views(Protocol):
         """Maps of rows, int (n,), without augmentation, or mirrored: float (n, c, h, w)."""
 
 
+@dataclass(frozen=True)
+class Fold:
+    """The images' labels, int (n,), and which images are held out, bool (n,): training is on all others."""
+
+    labels: np.ndarray
+    held_out: np.ndarray
+
+
 class Member(nn.Module):
     """The trainable part of one fold: trunk maps (n, c, h, w) -> last maps -> pooled features -> logits (n, 2)."""
 
@@ -105,8 +113,7 @@ def train_fold(
     backbone: Backbone,
     recipe: Recipe,
     views: Views,
-    labels: np.ndarray,
-    held_out: np.ndarray,
+    fold: Fold,
     *,
     seed: int,
     device: str = "cpu",
@@ -115,17 +122,17 @@ def train_fold(
 ) -> FoldResult:
     """Train one member on all images except the held-out ones, and score those.
 
-    labels: int (n,). held_out: bool (n,). Both classes are sampled equally often. on_epoch is called for each epoch,
-    including those completed by an earlier attempt, and may raise to stop. progress: where every epoch is saved, so
-    that a killed training can resume; on a CPU it ends in the same weights, bit for bit, as an uninterrupted one.
+    Both classes are sampled equally often. on_epoch is called for each epoch, including those completed by an earlier
+    attempt, and may raise to stop. progress: where every epoch is saved, so that a killed training can resume; on a CPU
+    it ends in the same weights, bit for bit, as an uninterrupted one.
     Raises InputError if the training or held-out images lack a class, if the loss is not finite (naming epoch and
     step), if memory runs out (naming the batch size to try), or if the progress belongs to another training.
     """
-    for side, chosen in (("training", ~held_out), ("held-out", held_out)):
-        if len(np.unique(labels[chosen])) < 2:
+    for side, chosen in (("training", ~fold.held_out), ("held-out", fold.held_out)):
+        if len(np.unique(fold.labels[chosen])) < 2:
             raise InputError(f"the {side} images of a fold are all of one class; both normal and pneumonia are needed")
     with _naming_a_smaller_batch(recipe.batch_size):
-        learning = _Learning(backbone, recipe, views, labels, held_out, seed=seed, device=device)
+        learning = _Learning(backbone, recipe, views, fold, seed=seed, device=device)
         saved = progress.load() if progress else None
         if saved:
             learning.restore(saved)
@@ -149,17 +156,16 @@ class _Learning:
         backbone: Backbone,
         recipe: Recipe,
         views: Views,
-        labels: np.ndarray,
-        held_out: np.ndarray,
+        fold: Fold,
         *,
         seed: int,
         device: str,
     ) -> None:
-        self.recipe, self.views, self.labels, self.seed, self.device = recipe, views, labels, seed, device
+        self.recipe, self.views, self.labels, self.seed, self.device = recipe, views, fold.labels, seed, device
         torch.manual_seed(seed)
         self.member = new_member(backbone, recipe).to(device)
-        self.training_rows, self.held_out_rows = np.flatnonzero(~held_out), np.flatnonzero(held_out)
-        self.chance = _sampling_weights(labels[self.training_rows])
+        self.training_rows, self.held_out_rows = np.flatnonzero(~fold.held_out), np.flatnonzero(fold.held_out)
+        self.chance = _sampling_weights(fold.labels[self.training_rows])
         self.steps = -(-len(self.training_rows) // recipe.batch_size)
         self.rates = (recipe.tail_learning_rate, recipe.head_learning_rate)
         self.optimizer = torch.optim.AdamW(
@@ -269,9 +275,7 @@ def half(precision: str, device: str) -> torch.dtype | None:
     return {"float32": None, "bfloat16": torch.bfloat16, "float16": short}[precision]
 
 
-def fingerprint(
-    backbone: str, recipe: Recipe, image_sha256: Sequence[str], labels: np.ndarray, held_out: np.ndarray, *, seed: int
-) -> str:
+def fingerprint(backbone: str, recipe: Recipe, image_sha256: Sequence[str], fold: Fold, *, seed: int) -> str:
     """sha256 of everything that determines the weights of one fold's training."""
     facts = {
         "code": [versions.VIEWS, versions.TRUNK, versions.TRAINING],
@@ -279,7 +283,8 @@ def fingerprint(
         "recipe": asdict(recipe),
         "seed": seed,
         "images": [
-            [sha, int(label), int(held)] for sha, label, held in zip(image_sha256, labels, held_out, strict=True)
+            [sha, int(label), int(held)]
+            for sha, label, held in zip(image_sha256, fold.labels, fold.held_out, strict=True)
         ],
     }
     return json_sha256(facts)

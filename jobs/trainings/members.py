@@ -33,17 +33,19 @@ class StoredMember:
     logits: np.ndarray
 
 
+@dataclass(frozen=True)
+class Setup:
+    """What all members of one backbone are trained with."""
+
+    training_set: TrainingSet
+    recipe: "Recipe"
+    backbone: "Backbone"
+    views: "Views"
+    device: str
+
+
 def train_member(
-    path: Path,
-    training_set: TrainingSet,
-    recipe: "Recipe",
-    backbone: "Backbone",
-    views: "Views",
-    held_out: np.ndarray,
-    *,
-    seed: int,
-    device: str,
-    on_epoch: "Callable[[Epoch], None]",
+    path: Path, setup: Setup, held_out: np.ndarray, *, seed: int, on_epoch: "Callable[[Epoch], None]"
 ) -> bool:
     """Train on all images except those held out, bool (n,), and store the last and best epochs in `path`.
 
@@ -53,22 +55,22 @@ def train_member(
     from safetensors.torch import save_file
 
     from engine.classification.progress import ProgressFolder
-    from engine.classification.training import fingerprint, train_fold
+    from engine.classification.training import Fold, fingerprint, train_fold
 
-    shas = [image.sha256 for image in training_set.images]
-    mark = fingerprint(backbone.spec.name, recipe, shas, training_set.labels, held_out, seed=seed)
+    shas = [image.sha256 for image in setup.training_set.images]
+    fold = Fold(setup.training_set.labels, held_out)
+    mark = fingerprint(setup.backbone.spec.name, setup.recipe, shas, fold, seed=seed)
     if _is_kept(path, mark):
         shutil.rmtree(path.with_suffix(""), ignore_errors=True)  # killed between storing the member and this line
         return False
     progress = ProgressFolder(path.with_suffix(""), mark)
     result = train_fold(
-        backbone,
-        recipe,
-        views,
-        training_set.labels,
-        held_out,
+        setup.backbone,
+        setup.recipe,
+        setup.views,
+        fold,
         seed=seed,
-        device=device,
+        device=setup.device,
         on_epoch=on_epoch,
         progress=progress,
     )

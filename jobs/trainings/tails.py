@@ -18,7 +18,7 @@ from jobs.trainings.common import (
     store_predictions,
     summary_of,
 )
-from jobs.trainings.members import KEPT, stored_member, train_member
+from jobs.trainings.members import KEPT, Setup, stored_member, train_member
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +58,7 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: 
     for name in dict.fromkeys(repeat.backbone for repeat in repeats):
         backbone = load_backbone(name, models=run.context.models, cut=recipe.cut).to(processes.device)
         views = views_of(run, training_set, recipe, backbone, seed=seed, processes=processes)
+        setup = Setup(training_set, recipe, backbone, views, processes.device)
         own_members = [
             (repeat, fold)
             for repeat in repeats
@@ -66,17 +67,7 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: 
         ]
         with run.progress(f"training {name}", len(own_members) * recipe.epochs) as advance:
             for repeat, fold in own_members:
-                train_repeat_fold(
-                    run,
-                    training_set,
-                    recipe,
-                    backbone,
-                    views,
-                    repeat=repeat,
-                    fold=fold,
-                    device=processes.device,
-                    advance=advance,
-                )
+                train_repeat_fold(run, setup, repeat, fold, advance=advance)
     processes.barrier()
     if processes.is_leader:
         store(run, training_set, recipe, repeats, seed=seed)
@@ -117,37 +108,18 @@ def views_of(
     return build(every)
 
 
-def train_repeat_fold(
-    run: ActiveRun,
-    training_set: TrainingSet,
-    recipe: "Recipe",
-    backbone: "Backbone",
-    views: "Views",
-    *,
-    repeat: Repeat,
-    fold: int,
-    device: str,
-    advance: Advance,
-) -> None:
+def train_repeat_fold(run: ActiveRun, setup: Setup, repeat: Repeat, fold: int, *, advance: Advance) -> None:
     """Train the member with this fold held out, storing each epoch's metrics."""
     held_out = repeat.fold_of == fold
 
     def on_epoch(epoch: "Epoch") -> None:
-        store_epoch(run, repeat, fold, epoch, int(held_out.sum()), several=recipe.repeats > 1)
+        store_epoch(run, repeat, fold, epoch, int(held_out.sum()), several=setup.recipe.repeats > 1)
         advance(1, f"repeat {repeat.number} fold {fold} AUC {epoch.valid_auc:.4f} loss {epoch.train_loss:.3f}")
 
     if not train_member(
-        repeat.member_file(run.folder, fold),
-        training_set,
-        recipe,
-        backbone,
-        views,
-        held_out,
-        seed=repeat.seed * 1000 + fold,
-        device=device,
-        on_epoch=on_epoch,
+        repeat.member_file(run.folder, fold), setup, held_out, seed=repeat.seed * 1000 + fold, on_epoch=on_epoch
     ):
-        advance(recipe.epochs)
+        advance(setup.recipe.epochs)
 
 
 def store_epoch(run: ActiveRun, repeat: Repeat, fold: int, epoch: "Epoch", held_out: int, *, several: bool) -> None:

@@ -15,7 +15,7 @@ from engine.classification.fresh_views import FreshViews
 from engine.classification.inference import save_checkpoint
 from engine.classification.progress import ProgressFolder
 from engine.classification.recipes import RECIPES, Recipe
-from engine.classification.training import Epoch, train_fold
+from engine.classification.training import Epoch, Fold, train_fold
 from engine.classification.trunk_cache import TrunkCache
 from engine.classification.views import Source
 from engine.errors import InputError
@@ -54,7 +54,7 @@ def checkpoint(
 ) -> tuple[Path, np.ndarray]:
     """A checkpoint of two members, and the out-of-fold logits."""
     fold_of = np.repeat([0, 1], 20)
-    results = [train_fold(backbone, RECIPE, cache, LABELS, fold_of == fold, seed=fold) for fold in (0, 1)]
+    results = [train_fold(backbone, RECIPE, cache, Fold(LABELS, fold_of == fold), seed=fold) for fold in (0, 1)]
     folder = tmp_path_factory.mktemp("run") / "checkpoint"
     save_checkpoint(
         folder, [(backbone, [r.last.state for r in results])], RECIPE, calibration=CALIBRATION, provenance={"run": 1}
@@ -74,7 +74,7 @@ def test_a_fold_learns_what_the_held_out_images_share(checkpoint: tuple[Path, np
 
 def test_the_same_seed_trains_the_same_member(backbone: Backbone, cache: TrunkCache) -> None:
     held_out = np.arange(40) < 20
-    one, other = (train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3) for _ in range(2))
+    one, other = (train_fold(backbone, RECIPE, cache, Fold(LABELS, held_out), seed=3) for _ in range(2))
     assert same(one.last.state, other.last.state) and np.array_equal(one.last.valid_logits, other.last.valid_logits)
 
 
@@ -120,15 +120,15 @@ def test_a_training_killed_at_any_step_goes_on_to_the_same_weights_bit_for_bit(
     backbone: Backbone, cache: TrunkCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
     held_out = np.arange(40) < 20
-    whole = train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3)
+    whole = train_fold(backbone, RECIPE, cache, Fold(LABELS, held_out), seed=3)
     kept = ProgressFolder(tmp_path / "fold", "this training")
     with monkeypatch.context() as patched:
         killed_at(step, cache, patched)
         with pytest.raises(KilledError):
-            train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3, progress=kept)
+            train_fold(backbone, RECIPE, cache, Fold(LABELS, held_out), seed=3, progress=kept)
     torch.rand(7), np.random.default_rng().random()
     epochs: list[Epoch] = []
-    resumed = train_fold(backbone, RECIPE, cache, LABELS, held_out, seed=3, progress=kept, on_epoch=epochs.append)
+    resumed = train_fold(backbone, RECIPE, cache, Fold(LABELS, held_out), seed=3, progress=kept, on_epoch=epochs.append)
     assert same(whole.last.state, resumed.last.state) and same(whole.best.state, resumed.best.state)
     assert np.array_equal(whole.best.valid_logits, resumed.best.valid_logits)
     assert whole.curve == resumed.curve == tuple(epochs)
@@ -140,15 +140,15 @@ def test_progress_that_is_foreign_or_torn_is_refused_by_name(
 ) -> None:
     held_out = np.arange(40) < 20
     short = replace(RECIPE, epochs=1)
-    train_fold(backbone, short, cache, LABELS, held_out, seed=0, progress=ProgressFolder(tmp_path, "one"))
+    train_fold(backbone, short, cache, Fold(LABELS, held_out), seed=0, progress=ProgressFolder(tmp_path, "one"))
     with pytest.raises(InputError, match="is of other images, another recipe or seed; delete"):
-        train_fold(backbone, short, cache, LABELS, held_out, seed=0, progress=ProgressFolder(tmp_path, "other"))
+        train_fold(backbone, short, cache, Fold(LABELS, held_out), seed=0, progress=ProgressFolder(tmp_path, "other"))
     (file,) = tmp_path.glob("*.safetensors")
     whole = file.read_bytes()
     for damaged in (whole[:-9], whole[:40] + b"?" + whole[41:]):
         file.write_bytes(damaged)
         with pytest.raises(InputError, match=f"training progress {file} is damaged; delete {tmp_path}"):
-            train_fold(backbone, short, cache, LABELS, held_out, seed=0, progress=ProgressFolder(tmp_path, "one"))
+            train_fold(backbone, short, cache, Fold(LABELS, held_out), seed=0, progress=ProgressFolder(tmp_path, "one"))
     file.unlink()
     with pytest.raises(InputError, match=f"{file} cannot be read"):
         ProgressFolder(tmp_path, "one").load()
@@ -159,7 +159,7 @@ def test_progress_that_is_foreign_or_torn_is_refused_by_name(
 
 def test_the_best_epoch_is_kept_beside_the_last(backbone: Backbone, cache: TrunkCache) -> None:
     wild = replace(RECIPE, epochs=4, tail_learning_rate=0.03, head_learning_rate=0.3)
-    found = train_fold(backbone, wild, cache, LABELS, np.arange(40) < 20, seed=2)
+    found = train_fold(backbone, wild, cache, Fold(LABELS, np.arange(40) < 20), seed=2)
     aucs = [epoch.valid_auc for epoch in found.curve]
     assert found.best.epoch == int(np.argmax(aucs)) and found.last.epoch == 3
     assert same(found.best.state, found.last.state) == (found.best.epoch == 3)
@@ -176,7 +176,7 @@ def test_views_that_are_not_cached_train_and_resume_alike(
     fresh = FreshViews(backbone, read, "seed", 224)
     recipe = replace(RECIPE, views=0, variation="seed", epochs=2)
     held_out = np.arange(40) < 20
-    whole = train_fold(backbone, recipe, fresh, LABELS, held_out, seed=1)
+    whole = train_fold(backbone, recipe, fresh, Fold(LABELS, held_out), seed=1)
     kept = ProgressFolder(tmp_path, "fresh")
 
     def stop(epoch: Epoch) -> None:
@@ -184,8 +184,8 @@ def test_views_that_are_not_cached_train_and_resume_alike(
             raise KilledError
 
     with pytest.raises(KilledError):
-        train_fold(backbone, recipe, fresh, LABELS, held_out, seed=1, progress=kept, on_epoch=stop)
-    resumed = train_fold(backbone, recipe, fresh, LABELS, held_out, seed=1, progress=kept)
+        train_fold(backbone, recipe, fresh, Fold(LABELS, held_out), seed=1, progress=kept, on_epoch=stop)
+    resumed = train_fold(backbone, recipe, fresh, Fold(LABELS, held_out), seed=1, progress=kept)
     assert same(whole.last.state, resumed.last.state)
     first, again = (next(fresh.drawn([np.arange(3)], np.random.default_rng(s))) for s in (0, 1))
     assert not torch.equal(first, again)
@@ -194,7 +194,7 @@ def test_views_that_are_not_cached_train_and_resume_alike(
 def test_training_leaves_the_pretrained_backbone_untouched(backbone: Backbone, cache: TrunkCache) -> None:
     fresh = load_backbone("efficientnet_lite0", cut=16).state_dict()
     epochs: list[Epoch] = []
-    train_fold(backbone, RECIPE, cache, LABELS, np.arange(40) < 20, seed=0, on_epoch=epochs.append)
+    train_fold(backbone, RECIPE, cache, Fold(LABELS, np.arange(40) < 20), seed=0, on_epoch=epochs.append)
     assert [epoch.epoch for epoch in epochs] == [0, 1, 2]
     assert all(torch.equal(fresh[name], tensor) for name, tensor in backbone.state_dict().items())
 
@@ -257,14 +257,14 @@ def test_pixels_of_another_shape_are_refused(checkpoint: tuple[Path, np.ndarray]
 
 def test_a_fold_of_one_class_is_refused(backbone: Backbone, cache: TrunkCache) -> None:
     with pytest.raises(InputError, match="training images of a fold are all of one class"):
-        train_fold(backbone, RECIPE, cache, LABELS, LABELS == 1, seed=0)
+        train_fold(backbone, RECIPE, cache, Fold(LABELS, LABELS == 1), seed=0)
 
 
 def test_a_loss_that_is_no_number_stops_and_names_epoch_and_step(backbone: Backbone, cache: TrunkCache) -> None:
     broken = np.array(cache.views[0])
     broken[25] = np.nan
     with pytest.raises(InputError, match=r"the loss is nan at epoch 0, step \d.* the folder cache in the artifact"):
-        train_fold(backbone, RECIPE, TrunkCache((broken, broken)), LABELS, np.arange(40) < 20, seed=0)
+        train_fold(backbone, RECIPE, TrunkCache((broken, broken)), Fold(LABELS, np.arange(40) < 20), seed=0)
 
 
 def test_running_out_of_memory_names_the_batch_size_to_try(
@@ -275,4 +275,4 @@ def test_running_out_of_memory_names_the_batch_size_to_try(
 
     monkeypatch.setattr(TrunkCache, "take", exhausted)
     with pytest.raises(InputError, match="out of memory at batch size 8; try --batch-size 4"):
-        train_fold(backbone, RECIPE, cache, LABELS, np.arange(40) < 20, seed=0)
+        train_fold(backbone, RECIPE, cache, Fold(LABELS, np.arange(40) < 20), seed=0)

@@ -25,7 +25,7 @@ from jobs import ingest, predict, train
 from jobs.command import Context
 from jobs.run import ActiveRun, Work
 from jobs.trainings.common import TrainingSet, store_predictions
-from jobs.trainings.members import stored_member, train_member
+from jobs.trainings.members import Setup, stored_member, train_member
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "2", "--folds", "2", "--batch-size", "16"]
@@ -279,13 +279,15 @@ def test_a_kept_member_counts_only_where_it_is_whole_and_of_this_training(
         unread = np.zeros(4)
         return train_member(
             path,
-            TrainingSet(images, [], np.array(labels), unread, unread),
-            RECIPES["lite0"],  # type: ignore[arg-type]
-            SimpleNamespace(spec=SimpleNamespace(name="any")),  # type: ignore[arg-type]
-            None,  # type: ignore[arg-type]
+            Setup(
+                TrainingSet(images, [], np.array(labels), unread, unread),
+                RECIPES["lite0"],  # type: ignore[arg-type]
+                SimpleNamespace(spec=SimpleNamespace(name="any")),  # type: ignore[arg-type]
+                None,  # type: ignore[arg-type]
+                device="cpu",
+            ),
             np.array([False, False, True, True]),
             seed=seed,
-            device="cpu",
             on_epoch=lambda _: None,
         )
 
