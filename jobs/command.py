@@ -337,7 +337,9 @@ def one_line(error: BaseException) -> str:
             message = f"setting '{name}' is invalid: {first['msg']}; check the environment and .env"
         case UnicodeEncodeError():
             message = f"{error.object!a} is not valid UTF-8; rename it"
-        case MemoryError():
+        case RuntimeError() if type(error).__name__ == "OutOfMemoryError":  # torch's, which is slow to import
+            message = "out of GPU memory; stop other programs on the GPU, or set CUDA_VISIBLE_DEVICES= to use the CPU"
+        case _ if isinstance(error, MemoryError) or "can't allocate memory" in text:
             message = "out of memory; close other programs, or use a smaller --batch-size if the job has that option"
         case _:
             message = f"{type(error).__name__}: {error} (run again with --debug for the traceback)"

@@ -320,6 +320,16 @@ def test_what_a_full_disk_or_a_database_says_comes_with_what_to_do(error: Except
     assert way_out in one_line(error)
 
 
+def test_memory_that_runs_out_comes_with_what_to_do_on_a_gpu_and_on_a_cpu() -> None:
+    import torch
+
+    assert "CUDA_VISIBLE_DEVICES= to use the CPU" in one_line(torch.OutOfMemoryError("CUDA out of memory."))
+    with pytest.raises(RuntimeError) as refused_by_torch:
+        torch.empty(2**60, dtype=torch.uint8)
+    for error in (refused_by_torch.value, MemoryError()):
+        assert one_line(error).startswith("out of memory; close other programs")
+
+
 def test_a_command_in_a_message_keeps_the_blanks_of_a_name() -> None:
     said = one_line(command.JobError("first\n  line; run: python -m jobs evaluate --dataset 'a  b'\n"))
     assert said == "first line; run: python -m jobs evaluate --dataset 'a  b'"
