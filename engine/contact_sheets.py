@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from engine.errors import InputError
+from engine.labels import NAMES
 from engine.overlays import overlay
 from engine.sheet_layout import (
     FAINT,
@@ -31,7 +32,6 @@ from engine.sheet_layout import (
     text_block,
 )
 
-NAMES = {1: "pneumonia", 0: "normal", None: "unknown"}
 TILE = 264
 """Side of an image in a grid, in pixels."""
 PAIR = 212

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from engine.labels import CLASSES, NAMES
+
 OUTCOMES = ("no outcome", "TP", "TN", "FN", "FP")
 """Names that `Points.outcomes` indexes."""
-LABELS = ("unknown", "normal", "pneumonia")
+LABELS = (NAMES[None], *CLASSES.values())
 """Names of the labels -1, 0 and 1."""
 
 Rows = NDArray[np.intp]

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import InputError
+from engine.labels import CLASSES
 
 OUT_OF_FOLD = "oof"
 """The split name of out-of-fold results: training images, each scored only by members that did not see its patient."""
@@ -14,7 +15,6 @@ LEARNT_FROM = ("train", "val")
 trains on images that have no split. Test influences none of them."""
 UNSPLIT = "all"
 """The split name of results on images that the source assigns to no split."""
-LABELS = ("normal", "pneumonia")
 
 
 def evaluated_split(splits: Collection[str]) -> str:
@@ -34,7 +34,7 @@ def grouped_folds(
     from sklearn.model_selection import StratifiedGroupKFold  # late: pages need `evaluated_split` only
 
     truth, keys = np.asarray(labels), np.asarray(patients)
-    known, name = min((len(np.unique(keys[truth == label])), LABELS[label]) for label in np.unique(truth))
+    known, name = min((len(np.unique(keys[truth == label])), CLASSES[label]) for label in np.unique(truth))
     if known < folds:
         fewer = "ask for fewer folds with --folds, " if known > 1 else ""
         raise InputError(
@@ -58,14 +58,14 @@ def strata(
     they join the most common cause.
     """
     ill = labels == 1
-    named = np.where(ill, np.where(causes == "", LABELS[1], causes), LABELS[0])
+    named = np.where(ill, np.where(causes == "", CLASSES[1], causes), CLASSES[0])
 
     def counted() -> dict[str, int]:
         return {name: len(np.unique(patients[named == name])) for name in np.unique(named[ill]).tolist()}
 
     rare = [name for name, count in counted().items() if count < folds]
-    named[np.isin(named, rare) & ill] = LABELS[1]
+    named[np.isin(named, rare) & ill] = CLASSES[1]
     counts = counted()
-    if counts.get(LABELS[1], folds) < folds:
-        named[named == LABELS[1]] = max(counts, key=lambda name: counts[name])
+    if counts.get(CLASSES[1], folds) < folds:
+        named[named == CLASSES[1]] = max(counts, key=lambda name: counts[name])
     return named

@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from db.models import Image, Run
 from db.queries import runs
 from engine import devices
 from engine.classification import model_json, versions
+from engine.classification.recipes import OperatingPoint
 from engine.datasets import SPLITS
 from jobs.checkpoints import checkpoint_of, train_run
 from jobs.command import Context, UsageError, command, open_context, parser, row_number
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument(
         "--operating-point",
-        choices=("youden", "recall97", "half"),
+        choices=get_args(OperatingPoint),
         help="rule for the decision threshold: Youden's index, an out-of-fold recall of .97, or .5 (default: as the "
         "recipe says)",
     )
@@ -102,10 +103,10 @@ def predict(
     run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, kept: str, *, operating_point: str | None
 ) -> None:
     """Score all images in batches, then store heatmaps and rows together."""
+    from engine.classification.calibration import threshold_at
     from engine.classification.checkpoints import load_classifier
     from engine.heat import lung_zones
     from engine.images import Ingested, read_batch
-    from engine.metrics.classification import HALF
 
     classifier = load_classifier(checkpoint_of(run.context, trained, kept), device=devices.available())
     rows: list[dict[str, Any]] = []
@@ -133,8 +134,10 @@ def predict(
             advance(len(batch))
     calibration = dict(classifier.calibration)
     if operating_point is not None:
-        chosen = HALF if operating_point == "half" else calibration[f"threshold_{operating_point}"]
-        calibration |= {"threshold": chosen, "operating_point": operating_point}
+        calibration |= {
+            "threshold": threshold_at(operating_point, calibration),
+            "operating_point": operating_point,
+        }
     store(run, rows, np.concatenate(heatmaps), classifier, trained, calibration)
 
 

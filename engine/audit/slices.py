@@ -13,12 +13,12 @@ from scipy.stats import fisher_exact
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
+from engine.labels import CLASSES
 from engine.metrics.multiplicity import holm
 from engine.metrics.proportions import wilson
 
 Floats = NDArray[np.float64]
 
-LABELS = {0: "normal", 1: "pneumonia"}
 IMAGES, MOST = 30, 6
 """Number of images per slice, and maximum number of slices per label."""
 DIMENSIONS = 32
@@ -147,8 +147,8 @@ def _named(found: list[Slice]) -> list[Slice]:
     """The slices by descending error rate, named by label and letter, with Holm-adjusted p-values."""
     corrected = holm([one.p_value for one in found])
     ranked = sorted(zip(found, corrected, strict=True), key=lambda pair: (-pair[0].rate, int(pair[0].rows[0])))
-    letters = {label: iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for label in LABELS}
+    letters = {label: iter("ABCDEFGHIJKLMNOPQRSTUVWXYZ") for label in CLASSES}
     return [
-        replace(one, name=f"{LABELS[one.label]} {next(letters[one.label])}", p_value=float(p_value))
+        replace(one, name=f"{CLASSES[one.label]} {next(letters[one.label])}", p_value=float(p_value))
         for one, p_value in ranked
     ]

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from engine.charts.style import BLUE, GREEN, GREY, INK, LABEL_COLOURS, VERMILION, finished, floor, shown
+from engine.labels import CLASSES
 from engine.metrics.bootstrap import Interval
 from engine.metrics.classification import Sample, measure, reliability, youden_threshold
 from engine.metrics.classification import roc_curve as roc_points
@@ -162,7 +163,7 @@ def probability_histogram(predictions: pd.DataFrame, *, threshold: float, synthe
     visible."""
     edges = np.linspace(0, 1, BARS + 1)
     parts = []
-    for label, name in enumerate(("normal", "pneumonia")):
+    for label, name in CLASSES.items():
         counts = np.histogram(predictions["probability"][predictions["label"] == label], edges)[0]
         named = f"{name} (n = {counts.sum():,})"
         parts.append(pd.DataFrame({"low": edges[:-1], "high": edges[1:], "images": counts, "label": named}))

@@ -19,6 +19,7 @@ from engine.charts.style import (
     numbers,
     whiskers,
 )
+from engine.labels import CLASSES
 
 Box = tuple[float, float, float, float]
 """Left, right, lower and upper edge."""
@@ -67,7 +68,7 @@ def embedding_map(points: pd.DataFrame, *, method: str, embedder: str, synthetic
 
     points: columns image_id, x, y, label (1, 0 or missing); split, outcome and path are shown in the tooltip if given.
     """
-    names = points["label"].map({0: "normal", 1: "pneumonia"}).fillna("unknown")
+    names = points["label"].map(CLASSES).fillna("unknown")
     shown = [name for name in LABEL_COLOURS if (names == name).any()]
     legend = [f"{name} (n = {(names == name).sum():,})" for name in shown]
     table = points.assign(label=names.map(dict(zip(shown, legend, strict=True))))

@@ -1,13 +1,23 @@
 """Calibrated probabilities from logits: temperature scaling."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 from scipy.optimize import minimize_scalar
 from scipy.special import expit
+
+from engine.metrics.classification import HALF
 
 
 def probabilities(logits: np.ndarray, *, temperature: float = 1.0) -> np.ndarray:
     """float (n,) in [0, 1]: the logistic function of logits / temperature."""
     return np.asarray(expit(np.asarray(logits, dtype=np.float64) / temperature))
+
+
+def threshold_at(operating_point: str, calibration: Mapping[str, Any]) -> float:
+    """The threshold of a `recipes.OperatingPoint`: one half, or the one that the calibration stores under its name."""
+    return HALF if operating_point == "half" else float(calibration[f"threshold_{operating_point}"])
 
 
 def fit_temperature(labels: np.ndarray, logits: np.ndarray) -> float:

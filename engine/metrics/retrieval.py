@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from engine.errors import InputError
+from engine.labels import CLASSES
 from engine.metrics.bootstrap import Floats, Interval, cluster_bootstrap
 from engine.metrics.classification import METRICS, Sample, auc
 from engine.metrics.evaluation import Measured
@@ -16,7 +17,6 @@ from engine.metrics.proportions import share
 KS = (1, 3, 5, 10)
 VOTERS = 10
 """Number of nearest cases whose labels vote."""
-LABELS = {0: "normal", 1: "pneumonia"}
 BLOCK = 2**24
 """Maximum number of similarities in memory."""
 COLUMNS = 8192
@@ -133,7 +133,7 @@ def measured(
     means |= {"map": ranks.average_precision, "r_precision": ranks.r_precision}
     ill = queries.labels == 1
     everyone = np.ones(len(ill), dtype=bool)
-    slices = {"all": everyone} | {name: queries.labels == label for label, name in LABELS.items()}
+    slices = {"all": everyone} | {name: queries.labels == label for label, name in CLASSES.items()}
     slices |= {str(cause): queries.causes == cause for cause in sorted(set(queries.causes[ill]) - {""})}
     for where, members in slices.items():
         rows = np.flatnonzero(members)
@@ -145,7 +145,7 @@ def measured(
         known = np.isfinite(ranks.chance[rows])
         level = float(ranks.chance[rows][known].mean()) if known.any() else np.nan
         yield Measured("chance", where, Interval(level, np.nan, np.nan, int(known.sum())))
-        if where in LABELS.values():
+        if where in CLASSES.values():
             continue
         voted = np.flatnonzero((members | (queries.labels == 0)) & np.isfinite(ranks.vote))
         if not len(voted):

@@ -105,8 +105,8 @@ def calibrate(
     labels, logits: (n,). under_stress: (n,) or (views, n), including perturbed versions of the images: the threshold
     for a recall of .97 must hold on images unlike the training images. operating_point: the one to use, see recipes.
     """
-    from engine.classification.calibration import fit_temperature, probabilities
-    from engine.metrics.classification import HALF, recall_threshold, youden_threshold
+    from engine.classification.calibration import fit_temperature, probabilities, threshold_at
+    from engine.metrics.classification import recall_threshold, youden_threshold
 
     temperature = fit_temperature(labels, logits)
     every = np.atleast_2d(under_stress)
@@ -118,7 +118,7 @@ def calibrate(
     }
     return {
         "temperature": temperature,
-        "threshold": HALF if operating_point == "half" else thresholds[f"threshold_{operating_point}"],
+        "threshold": threshold_at(operating_point, thresholds),
         **thresholds,
         "operating_point": operating_point,
         "chosen_on": chosen_on,
