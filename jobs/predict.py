@@ -18,6 +18,7 @@ from jobs.checkpoints import checkpoint_of, train_run
 from jobs.command import Context, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun, Work
 from jobs.splits import images_to_score
+from jobs.stress_threshold import STRESS, refuse_without_members, stress_threshold
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
@@ -43,15 +44,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument(
         "--operating-point",
-        choices=get_args(OperatingPoint),
-        help="rule for the decision threshold: Youden's index, an out-of-fold recall of .97, or .5 (default: as the "
-        "recipe says)",
+        choices=(*get_args(OperatingPoint), STRESS),
+        help="rule for the decision threshold: Youden's index, an out-of-fold recall of .97, .5, or Youden's index on "
+        "training images under stress (default: as the recipe says)",
     )
     args = options.parse_args(argv)
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     trained = train_run(context, dataset, args.train_run)
     kept = checkpoint_name(trained, args.checkpoint)
+    if args.operating_point == STRESS:
+        refuse_without_members(trained)
     images, split = images_to_score(context, dataset, args.split)
     work = Work(
         kind="predict",
@@ -108,7 +111,14 @@ def predict(
     from engine.heat import lung_zones
     from engine.images import Ingested, read_batch
 
-    classifier = load_classifier(checkpoint_of(run.context, trained, kept), device=devices.available())
+    folder = checkpoint_of(run.context, trained, kept)
+    classifier = load_classifier(folder, device=devices.available())
+    calibration = dict(classifier.calibration)
+    if operating_point == STRESS:
+        calibration |= stress_threshold(run, trained, folder, classifier)
+    elif operating_point is not None:
+        chosen = threshold_at(operating_point, calibration)
+        calibration |= {"threshold": chosen, "operating_point": operating_point}
     rows: list[dict[str, Any]] = []
     heatmaps = []
     with run.progress("scoring images", len(images)) as advance:
@@ -132,12 +142,6 @@ def predict(
                 )
             heatmaps.append(output.heatmaps.astype(np.float16))
             advance(len(batch))
-    calibration = dict(classifier.calibration)
-    if operating_point is not None:
-        calibration |= {
-            "threshold": threshold_at(operating_point, calibration),
-            "operating_point": operating_point,
-        }
     store(run, rows, np.concatenate(heatmaps), classifier, trained, calibration)
 
 

@@ -102,6 +102,7 @@ def protocol(train: Run, predict: Run) -> dict[str, Any]:
         "folds": "assigned by patient; the test split is never trained on",
         "thresholds and temperature chosen on": chosen.get("chosen_on"),
         "decision threshold": summary.get("threshold"),
+        "decision threshold chosen on": summary.get("threshold_chosen_on"),
         "threshold for a recall of .97": summary.get("threshold_recall97"),
         "Youden's threshold": summary.get("threshold_youden"),
         "temperature": summary.get("temperature"),
