@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
-from opened import Workbench
-from sample import build, films
 from sqlalchemy import Engine
 from streamlit.components.v2 import manifest_scanner
+
+from tests.dashboard.opened import Workbench
+from tests.sample import build, films
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from sample import Film
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 from streamlit.testing.v1 import AppTest
@@ -16,6 +15,7 @@ from streamlit.testing.v1 import AppTest
 from db import session as database
 from db import tallies
 from db.models import ErrorSlice, Prediction, Run, SliceMember, now
+from tests.sample import Film
 
 APP = Path(__file__).parent.parent.parent / "dashboard" / "app.py"
 PINNED = {"run": "3"}

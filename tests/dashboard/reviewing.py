@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from opened import Workbench, linked
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from db import session as database
 from db import writes
 from db.models import Image
+from tests.dashboard.opened import Workbench, linked
 
 HOSTILE = "<b>Eve</b> [x](http://evil.example) =1+1"
 

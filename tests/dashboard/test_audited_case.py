@@ -1,11 +1,11 @@
 """What an audit found: of one case, on the case's page; its slices, on the overview, its run's page and as a filter."""
 
-from opened import Workbench, asked, audited, cell, linked, open_page, said
 from sqlalchemy import select
 
 from dashboard import pictures
 from db import session as database
 from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run
+from tests.dashboard.opened import Workbench, asked, audited, cell, linked, open_page, said
 
 MEASURED = {"frame_heat": 0.125, "deletion_gain": 0.21, "insertion_gain": -0.04}
 

@@ -4,9 +4,6 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from opened import PINNED, Workbench, asked, linked, open_page, said
-from reviewing import film, give, judge, of_test, revealed
-from sample import build, films
 from sqlalchemy import delete, select, text, update
 from streamlit.testing.v1 import AppTest
 
@@ -15,6 +12,9 @@ from dashboard.components import login
 from dashboard.components.reviews import blind_queue
 from db import session as database
 from db.models import Image, ImageTag, Prediction, Report, Review, Run
+from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
+from tests.dashboard.reviewing import film, give, judge, of_test, revealed
+from tests.sample import build, films
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

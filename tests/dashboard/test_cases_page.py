@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import pytest
 import streamlit as st
-from opened import PINNED, Workbench, asked, audited, linked, open_page, said
-from sample import THRESHOLD, build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
@@ -19,6 +17,8 @@ from db import tallies, writes
 from db.models import Dataset, Image, ImageMeasure, ImageTag, Prediction, Review, Run
 from db.queries import attributes, cases
 from db.queries.cases import Question
+from tests.dashboard.opened import PINNED, Workbench, asked, audited, linked, open_page, said
+from tests.sample import THRESHOLD, build, films
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

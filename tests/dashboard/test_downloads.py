@@ -8,7 +8,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from opened import Workbench
 from sqlalchemy import select, text, update
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
@@ -17,6 +16,7 @@ from dashboard import downloads
 from db import session as database
 from db.models import Artifact, Run
 from engine.digests import file_sha256
+from tests.dashboard.opened import Workbench
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 COMMAND = "python -m jobs predict --dataset sample"

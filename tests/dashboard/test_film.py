@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
-from opened import PINNED, Workbench, asked, linked, open_page, said
 from sqlalchemy import update
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.browser import film
 from db import session as database
 from db.models import Image, Prediction
+from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -3,14 +3,14 @@
 import re
 
 import pytest
-from opened import PAGES, PINNED, Workbench, cell, linked, open_page, predicted_since, said
-from sample import build, films
 from sqlalchemy import select
 
 from db import session as database
 from db.models import Dataset, Run, VectorIndex
 from db.queries import runs
 from jobs import forget
+from tests.dashboard.opened import PAGES, PINNED, Workbench, cell, linked, open_page, predicted_since, said
+from tests.sample import build, films
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 NOTICE = "This page ignores it."

@@ -4,8 +4,6 @@ import csv
 import io
 
 import pytest
-from opened import Workbench, asked, linked, open_page, said
-from reviewing import HOSTILE, give, of_test
 from sklearn.metrics import cohen_kappa_score
 from sqlalchemy import func, insert, select, update
 
@@ -14,6 +12,8 @@ from db import session as database
 from db.models import Dataset, ImageTag, Prediction, Review, Run
 from db.queries.reviews import ReviewQuestion
 from engine.metrics.proportions import wilson
+from tests.dashboard.opened import Workbench, asked, linked, open_page, said
+from tests.dashboard.reviewing import HOSTILE, give, of_test
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

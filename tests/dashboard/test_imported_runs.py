@@ -3,13 +3,13 @@
 from datetime import timedelta
 
 import pytest
-from opened import Workbench, asked, linked, open_page, said
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from db import session as database
 from db import tallies
 from db.models import Image, Prediction, Report, Run, VectorIndex, now
+from tests.dashboard.opened import Workbench, asked, linked, open_page, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import pyarrow.ipc
 import pytest
-from opened import PINNED, Workbench, asked, linked, open_page, said
-from sample import THRESHOLD
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components.cases import image_map
@@ -17,6 +15,8 @@ from db import writes
 from db.models import Artifact, Image, ImageTag, Prediction, Run
 from db.queries import cases
 from db.queries.cases import Question
+from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
+from tests.sample import THRESHOLD
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

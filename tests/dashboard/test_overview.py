@@ -1,11 +1,11 @@
 """The overview shows one classifier: the evaluated one, with its failures and links to their images."""
 
 import pytest
-from opened import Workbench, asked, cell, linked, open_page, predicted_since, said
 from sqlalchemy import delete, select, update
 
 from db import session as database
 from db.models import Dataset, Metric, Run, SkippedFile
+from tests.dashboard.opened import Workbench, asked, cell, linked, open_page, predicted_since, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opened import PAGES, Workbench, open_page, said
-from sample import Film, build, films
 from sqlalchemy import Engine, delete, or_, select, update
 from streamlit.testing.v1 import AppTest
 
 from db import session as database
 from db.models import Artifact, Dataset, Image, Metric, Review, Run
 from jobs import ingest
+from tests.dashboard.opened import PAGES, Workbench, open_page, said
+from tests.sample import Film, build, films
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 NAMES = pytest.mark.parametrize("name", PAGES)

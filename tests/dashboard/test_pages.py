@@ -6,8 +6,6 @@ import sys
 
 import numpy as np
 import pytest
-from opened import APP, PAGES, PINNED, Workbench, asked, cell, linked, open_page, said
-from sample import THRESHOLD, build, films
 from sqlalchemy import Engine, delete, select, text, update
 
 from dashboard.components import figures, wording
@@ -32,6 +30,8 @@ from db.models import (
 from db.queries import case_questions
 from db.slice_names import report_slice
 from engine.images import thumbnail_path
+from tests.dashboard.opened import APP, PAGES, PINNED, Workbench, asked, cell, linked, open_page, said
+from tests.sample import THRESHOLD, build, films
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -344,8 +344,8 @@ def test_a_second_dataset_is_chosen_in_the_address_and_kept_by_the_links(workben
 
 def test_no_page_but_an_upload_loads_torch(workbench: Workbench) -> None:
     script = (
-        "import sys; sys.path[:0] = ['.', 'tests', 'tests/dashboard']\n"
-        "from opened import PAGES, open_page\n"
+        "import sys; sys.path[:0] = ['.']\n"
+        "from tests.dashboard.opened import PAGES, open_page\n"
         "for name in PAGES:\n"
         "    at = open_page(name, image=1, by='image', run=2)\n"
         "    assert not at.exception and at.title, name\n"

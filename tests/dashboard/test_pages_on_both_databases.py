@@ -1,11 +1,11 @@
 """The pages over SQLite and over PostgreSQL: the same cases, whole and empty."""
 
 import pytest
-from opened import PAGES, Workbench, linked, open_page, said
 from sqlalchemy import select
 
 from db import session as database
 from db.models import Run
+from tests.dashboard.opened import PAGES, Workbench, linked, open_page, said
 
 
 def test_every_page_is_drawn_whole_and_says_synthetic(workbench: Workbench) -> None:

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from opened import Workbench
 from PIL import Image as Picture
 from sqlalchemy import select, update
 from starlette.applications import Starlette
@@ -18,6 +17,7 @@ from db.models import Artifact, Image, Prediction, Run
 from engine.classification.stresses import stressed
 from engine.images import read_batch
 from engine.overlays import colourise, enlarge
+from tests.dashboard.opened import Workbench
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

@@ -1,13 +1,13 @@
 """Links reproduce the view: they name the run whose predictions they show, and thereby the dataset."""
 
 import pytest
-from opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
-from sample import build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from db import session as database
 from db.models import Dataset, Run
+from tests.dashboard.opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
+from tests.sample import build, films
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 

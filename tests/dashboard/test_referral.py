@@ -4,14 +4,14 @@ import re
 from typing import Any
 
 import pytest
-from opened import Workbench, asked, linked, open_page, predicted_since, said
-from referring import measure_coverages
-from sample import THRESHOLD
 from sqlalchemy import select, update
 from streamlit.testing.v1 import AppTest
 
 from db import session as database
 from db.models import Image, Prediction, Run
+from tests.dashboard.opened import Workbench, asked, linked, open_page, predicted_since, said
+from tests.referring import measure_coverages
+from tests.sample import THRESHOLD
 
 SPLITS = {"predict": "test", "train": "oof"}
 

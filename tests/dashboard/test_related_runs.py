@@ -3,11 +3,11 @@
 from datetime import timedelta
 
 import pytest
-from opened import Workbench, asked, linked, open_page, said
 from sqlalchemy import select
 
 from db import session as database
 from db.models import Dataset, Run, VectorIndex, now
+from tests.dashboard.opened import Workbench, asked, linked, open_page, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
 KNOWN = {"code_version": "", "status": "finished", "host": "", "pid": 1}

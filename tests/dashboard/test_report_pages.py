@@ -7,8 +7,6 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
-from sample import THRESHOLD
 from sqlalchemy import delete, select, update
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block
@@ -21,6 +19,8 @@ from db.models import Image, Metric, Prediction, Report, ReportFailure, ReportSc
 from db.queries import cases, reports
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
+from tests.dashboard.opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
+from tests.sample import THRESHOLD
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 FAULTS = {"contradictions": 2.0, "laterality": 0.5, "truncated": 1.0, "stance_agreement": 0.0, "repetition": 0.19}

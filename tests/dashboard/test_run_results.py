@@ -5,13 +5,13 @@ from typing import Any
 
 import pyarrow as arrow
 import pytest
-from opened import Workbench, asked, audited, linked, open_page, predicted_since, said
-from sample import THRESHOLD
 from sqlalchemy import delete, select, update
 from streamlit.testing.v1 import AppTest
 
 from db import session as database
 from db.models import Image, Metric, Prediction, Run
+from tests.dashboard.opened import Workbench, asked, audited, linked, open_page, predicted_since, said
+from tests.sample import THRESHOLD
 
 
 def run_of(workbench: Workbench, kind: str) -> int:

@@ -5,14 +5,14 @@ from datetime import timedelta
 
 import pyarrow as arrow
 import pytest
-from opened import Workbench, asked, audited, cell, linked, open_page, said
-from sample import build, films
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
 
 from dashboard import downloads
 from db import session as database
 from db.models import Artifact, Dataset, Metric, Prediction, Run, now
+from tests.dashboard.opened import Workbench, asked, audited, cell, linked, open_page, said
+from tests.sample import build, films
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 COMMAND = "python -m jobs report --model 'my model' --dataset sample"

@@ -7,7 +7,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from opened import PINNED, Workbench, asked, linked, open_page, said
 from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
@@ -22,6 +21,7 @@ from engine.heat import ZONES
 from engine.reporting.matching import OTHERWISE
 from engine.retrieval.alignment import Known
 from engine.retrieval.vector_index import write_index
+from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
 
 RUN = {"config": {}, "code_version": "", "status": "finished", "host": "", "pid": 1}
 

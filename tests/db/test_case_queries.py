@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pytest
-from sample import THRESHOLD, attributes, build, films
 from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
@@ -17,6 +16,7 @@ from db import tallies, writes
 from db.models import Image, ImageTag, Prediction, Report, Review, Run
 from db.queries import case_counts, case_order, case_questions, cases
 from db.queries.cases import Question
+from tests.sample import THRESHOLD, attributes, build, films
 
 SIDES = {
     "split": (None, "test", "unknown"),

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from finished_runs import World, make_world
 from sqlalchemy import insert, select, update
 
 from db import schema, session, tallies, writes
@@ -14,6 +13,7 @@ from engine.errors import InputError
 from jobs import evaluate
 from jobs.command import Context
 from jobs.results import unseen
+from tests.finished_runs import World, make_world
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import pytest
-from sample import THRESHOLD, build, films
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
@@ -17,6 +16,7 @@ from db.queries import reviews
 from db.queries.cases import Question
 from db.queries.reviews import ReviewQuestion
 from db.review_rules import RefusedError
+from tests.sample import THRESHOLD, build, films
 
 
 @pytest.fixture

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
-from sample import Film, films
-from served import serve
-from visiting import Visit
 
 from engine.retrieval.embedders import load_embedder
+from tests.e2e.served import serve
+from tests.e2e.visiting import Visit
+from tests.sample import Film, films
 
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 

@@ -12,11 +12,10 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from sample import Film, build
-
 from db import schema
 from db import session as database
 from engine.retrieval.embedders import Embedder
+from tests.sample import Film, build
 
 REPOSITORY = Path(__file__).parent.parent.parent
 

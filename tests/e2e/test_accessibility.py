@@ -8,12 +8,12 @@ from typing import Literal
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
-from referring import measure_coverages
-from sample import THRESHOLD
-from visiting import Visit
 
 from db import session as database
 from db.models import Run
+from tests.e2e.visiting import Visit
+from tests.referring import measure_coverages
+from tests.sample import THRESHOLD
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 from playwright.sync_api import expect
-from sample import Film
 from sqlalchemy import delete, select
-from visiting import Visit
 
 from dashboard.components import figures
 from dashboard.components.reports import leaderboard
 from db import session as database
 from db.models import Metric, Prediction, Run
+from tests.e2e.visiting import Visit
+from tests.sample import Film
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
-from sample import films
-from served import free_port, running, serve
 from sqlalchemy import select
-from visiting import Visit
 
 from dashboard.components.wording import JOINER
 from db import session as database
 from db.models import Report
+from tests.e2e.served import free_port, running, serve
+from tests.e2e.visiting import Visit
+from tests.sample import films
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 

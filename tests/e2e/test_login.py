@@ -11,14 +11,14 @@ import pytest
 from itsdangerous import URLSafeTimedSerializer
 from joserfc.jwk import RSAKey
 from playwright.sync_api import Browser, BrowserContext, expect
-from sample import films
-from served import Served, free_port, serve
-from stub_issuer import Issuer, stub_issuer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from dashboard.components.wording import JOINER
+from tests.e2e.served import Served, free_port, serve
+from tests.sample import films
+from tests.stub_issuer import Issuer, stub_issuer
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 COOKIE_SECRET = secrets.token_hex(32)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from playwright.sync_api import expect
-from visiting import Visit
 
 from db import session as database
 from db.models import Artifact, Dataset, Image, Run
+from tests.e2e.visiting import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 CHART = "[data-testid=stVegaLiteChart]"

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
-from sample import Film
 from sqlalchemy import delete
-from visiting import Visit
 
 from db import session as database
 from db.models import Review
 from db.review_rules import NAME_LENGTH
+from tests.e2e.visiting import Visit
+from tests.sample import Film
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

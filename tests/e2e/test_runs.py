@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import Engine, select
-from visiting import Visit
 
 from db import session as database
 from db.models import Artifact, Metric, Run, now
+from tests.e2e.visiting import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 COMMAND = "python -m jobs train --dataset sample"

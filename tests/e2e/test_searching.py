@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image as Picture
 from playwright.sync_api import Locator, expect
-from sample import Film, films
-from visiting import Visit
 
 from jobs import duplicates
+from tests.e2e.visiting import Visit
+from tests.sample import Film, films
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

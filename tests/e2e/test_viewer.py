@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image as Picture
 from playwright.sync_api import Locator, Page, expect
-from sample import Film
-from visiting import Visit
 
 from engine.images import decode
 from engine.overlays import overlay
+from tests.e2e.visiting import Visit
+from tests.sample import Film
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
 

@@ -18,7 +18,6 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from tiny_models import TINY, cached, tiny_biomedclip, tiny_clip
 
 from engine import weights
 from engine.classification.variations import STRONG, varied_view
@@ -29,6 +28,7 @@ from engine.retrieval import embedders
 from engine.retrieval.embedders import features, load_embedder
 from engine.retrieval.embedders.multiview import COPIES, MultiviewEmbedder
 from engine.retrieval.embedders.protocol import sized
+from tests.tiny_models import TINY, cached, tiny_biomedclip, tiny_clip
 
 
 @pytest.fixture(autouse=True)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from finished_runs import World, make_world
 from PIL import Image as Picture
 from sklearn.metrics import roc_auc_score
 from sqlalchemy import select
@@ -30,6 +29,7 @@ from engine.retrieval.embedders import unit
 from jobs import audit, import_predictions
 from jobs.audits import explanations, stresses
 from jobs.command import Context
+from tests.finished_runs import World, make_world
 
 SIDE = 64
 STRESSED = {

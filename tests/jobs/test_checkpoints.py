@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from finished_runs import make_world
 
 from db import session
 from db.models import Run
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
+from tests.finished_runs import make_world
 
 
 @pytest.mark.parametrize("command", ["python -m jobs train --dataset drawn --recipe quick --seed 3", None])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished_runs import World, make_world
 from sklearn.metrics import roc_auc_score
 
 from db import session
@@ -13,6 +12,7 @@ from db.models import Prediction, Run
 from db.queries import comparison
 from jobs import compare
 from jobs.command import Context
+from tests.finished_runs import World, make_world
 
 FEW = ["--replicates", "100"]
 

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished_runs import World, make_world
 from sklearn import metrics as sklearn
 from sqlalchemy import update
 
@@ -14,6 +13,7 @@ from db.queries import predictions, runs
 from engine.retrieval.written_queries import QUERIES
 from jobs import evaluate, results
 from jobs.command import Context
+from tests.finished_runs import World, make_world
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_a_model_with_a_very_long_name_keeps_its_end(world: World) -> None:
 def test_strategies_with_names_of_any_length_are_compared(
     world: World, monkeypatch: pytest.MonkeyPatch, model: str
 ) -> None:
-    monkeypatch.setattr("finished_runs.STRATEGIES", [f"{letter}{'b' * 59}" for letter in "pqr"])
+    monkeypatch.setattr("tests.finished_runs.STRATEGIES", [f"{letter}{'b' * 59}" for letter in "pqr"])
     world.add_reports(model=model)
     world.add_reports(model=model + "2")
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0

@@ -9,7 +9,6 @@ from pathlib import Path
 import faiss
 import numpy as np
 import pytest
-from finished_runs import STRATEGIES, World, exported, filled, make_world
 from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
@@ -22,6 +21,7 @@ from jobs.exports import audit as exports
 from jobs.exports.sheets import varied
 from jobs.exports.source import Export
 from jobs.run import ActiveRun, Work, file_sha256
+from tests.finished_runs import STRATEGIES, World, exported, filled, make_world
 
 EXPORTED = {
     *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),

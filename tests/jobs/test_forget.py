@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from finished_runs import World, make_world
 from sqlalchemy import Table, func, select
 
 from db import forgetting, session, tallies
@@ -18,6 +17,7 @@ from jobs import map as jobs_map
 from jobs.command import Context, JobError
 from jobs.forgetting import leftovers
 from jobs.run import ActiveRun, Work
+from tests.finished_runs import World, make_world
 
 TALLIES = ("image_tally", "prediction_tally", "report_tally")
 TEMPLATE = ["--strategies", "basic"]

@@ -3,9 +3,7 @@
 from pathlib import Path
 
 import pytest
-from sample import build, films
 from sqlalchemy import select
-from test_forget import assert_whole, counts, error, everything, said
 
 from db import session, tallies, writes
 from db.models import Dataset, Image, ImageTag, Report, ReportScore, Review, Run
@@ -14,6 +12,8 @@ from engine.images import thumbnail_path
 from jobs import forget, ingest
 from jobs.command import Context
 from jobs.run import ActiveRun, Work
+from tests.jobs.test_forget import assert_whole, counts, error, everything, said
+from tests.sample import build, films
 
 
 @pytest.fixture

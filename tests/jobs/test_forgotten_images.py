@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import pytest
-from sample import build, films
 from sqlalchemy import select
 
 from db import session, writes
@@ -13,6 +12,7 @@ from engine.errors import InputError
 from jobs.command import Context
 from jobs.results import unseen
 from jobs.run import ActiveRun, Work
+from tests.sample import build, films
 
 
 @pytest.fixture

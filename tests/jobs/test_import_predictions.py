@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished_runs import World, make_world
 from sklearn.metrics import roc_auc_score
 
 from db import session
@@ -15,6 +14,7 @@ from db.models import Image, Report, Run
 from db.queries import predictions, runs
 from jobs import compare, evaluate, export, import_predictions, report, score
 from jobs.command import Context
+from tests.finished_runs import World, make_world
 
 FEW = ["--replicates", "100"]
 

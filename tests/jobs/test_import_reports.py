@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from finished_runs import World, make_world
 from sqlalchemy import delete
 
 from db import session
@@ -12,6 +11,7 @@ from db.models import Report, ReportScore
 from db.queries import evaluation, runs
 from jobs import evaluate, import_reports
 from jobs.command import Context
+from tests.finished_runs import World, make_world
 
 ILL = "There is consolidation in the right lower lobe, consistent with pneumonia."
 WELL = "The lungs are clear. No pneumonia."

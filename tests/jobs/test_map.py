@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished_runs import World, make_world
 
 from db import session
 from db.queries import runs
@@ -13,6 +12,7 @@ from engine.digests import is_whole
 from engine.retrieval import projection
 from jobs import map as drawing
 from jobs.command import Context
+from tests.finished_runs import World, make_world
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from finished_runs import World, make_world
 
 from db import session
 from db.models import Image, Report
 from jobs import report
 from jobs.command import Context
+from tests.finished_runs import World, make_world
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from finished_runs import make_world
 
 from db import session
 from db.models import Dataset, Run, now
@@ -27,6 +26,7 @@ from jobs.command import Context, JobError, open_context, parser
 from jobs.redaction import redact
 from jobs.run import ActiveRun, Interrupted, Work
 from jobs.run_folders import OWNER
+from tests.finished_runs import make_world
 
 
 def claim(context: Context, *, again: bool = False, **config: object) -> ActiveRun:

@@ -13,7 +13,6 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from sample import build, films
 
 from db import session, tallies
 from db.models import Dataset, Image, Metric, Prediction, Run
@@ -26,6 +25,7 @@ from jobs.command import Context
 from jobs.run import ActiveRun, Work
 from jobs.trainings.common import TrainingSet, store_predictions
 from jobs.trainings.members import Setup, stored_member, train_member
+from tests.sample import build, films
 
 REPOSITORY = Path(__file__).parents[2]
 SMALL = ["--recipe", "lite0", "--epochs", "2", "--views", "2", "--folds", "2", "--batch-size", "16"]

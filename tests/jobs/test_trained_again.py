@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from finished_runs import World, make_world
 
 from db import session
 from db.models import Run
@@ -15,6 +14,7 @@ from engine.classification.inference import Inference
 from jobs import audit, evaluate, predict
 from jobs.command import Context
 from jobs.run import ActiveRun
+from tests.finished_runs import World, make_world
 
 FEW = ["--replicates", "100"]
 

@@ -2,7 +2,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from finished_runs import make_world
 
 from db import session
 from db.models import Metric
@@ -14,6 +13,7 @@ from jobs.command import Context
 from jobs.processes import Processes
 from jobs.run import ActiveRun, Work
 from jobs.trainings.common import TrainingSet, looks_of
+from tests.finished_runs import make_world
 
 
 @pytest.fixture(scope="session")

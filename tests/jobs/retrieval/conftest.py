@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import pytest
-from small_films import COUNT, pixels, png, small_pixels
 
 from engine.retrieval import embedders
 from engine.retrieval.embedders import EmbedderSpec
 from jobs import ingest
 from jobs.command import Context
+from tests.jobs.retrieval.small_films import COUNT, pixels, png, small_pixels
 
 
 @pytest.fixture

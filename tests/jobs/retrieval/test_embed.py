@@ -12,9 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image as Picture
-from small_films import COUNT, answer, assert_alike, built, newest_index, opened, pixels, png, rows, small_pixels
 from sqlalchemy import select, update
-from tiny_models import tiny_clip
 
 from db import session
 from db.models import Dataset, Image, Run, TrainedOn, VectorIndex
@@ -32,6 +30,19 @@ from jobs import embed, evaluate, ingest, search
 from jobs.command import Context
 from jobs.embeddings import vectors
 from jobs.run import ActiveRun, Work
+from tests.jobs.retrieval.small_films import (
+    COUNT,
+    answer,
+    assert_alike,
+    built,
+    newest_index,
+    opened,
+    pixels,
+    png,
+    rows,
+    small_pixels,
+)
+from tests.tiny_models import tiny_clip
 
 
 def another(folder: Path, options: list[str]) -> None:

@@ -12,9 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image as Picture
-from small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels, write_reports
 from sqlalchemy import event, select, update
-from tiny_models import tiny_clip
 
 from db import session, tallies, writes
 from db.models import Dataset, Image, Prediction, Report, Review, Run, VectorIndex
@@ -25,6 +23,8 @@ from engine.retrieval.embedders import EmbedderSpec, Sources
 from engine.retrieval.embedders.features import FeatureEmbedder
 from jobs import embed, ingest, search
 from jobs.command import Context
+from tests.jobs.retrieval.small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels, write_reports
+from tests.tiny_models import tiny_clip
 
 
 def test_where_the_newest_index_is_damaged_the_last_good_one_answers(
