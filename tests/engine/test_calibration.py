@@ -37,7 +37,7 @@ def test_what_is_calibrated_has_intercept_0_and_slope_1_in_nineteen_of_twenty_sa
 
 def test_copies_of_a_patients_film_add_no_certainty() -> None:
     sample, _ = drawn(300)
-    thrice = Sample(*(np.repeat(values, 3) for values in (sample.labels, sample.probabilities)), 0.5)
+    thrice = Sample(np.repeat(sample.labels, 3), np.repeat(sample.probabilities, 3), 0.5)
     once = recalibration(sample, np.arange(300))["calibration_slope"]
     again = recalibration(thrice, np.repeat(np.arange(300), 3))["calibration_slope"]
     assert (again.low, again.high) == pytest.approx((once.low, once.high), abs=1e-9)

@@ -1,5 +1,6 @@
 """Charts are rendered, state what they measure, and mark synthetic data."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +90,12 @@ POINTS = pd.DataFrame(
 
 
 def all_charts(synthetic: bool) -> dict[str, Any]:
-    counts = {"tp": 381, "fp": 22, "tn": 212, "fn": 9}
+    matrix = partial(classification.confusion_matrix, tp=381, fp=22, tn=212, fn=9, synthetic=synthetic)
     return {
         "training_curves": classification.training_curves(CURVES, synthetic=synthetic),
         "held_out": classification.training_curves(HELD_OUT, synthetic=synthetic),
-        "confusion_matrix": classification.confusion_matrix(**counts, synthetic=synthetic),
-        "confusion_matrix_normalised": classification.confusion_matrix(**counts, normalised=True, synthetic=synthetic),
+        "confusion_matrix": matrix(),
+        "confusion_matrix_normalised": matrix(normalised=True),
         "roc_curve": classification.roc_curve(
             PREDICTIONS, threshold=0.5, auc=Interval(0.98, 0.97, 0.99, 200), synthetic=synthetic
         ),
@@ -132,7 +133,7 @@ def test_every_chart_becomes_a_legible_png(name: str, tmp_path: Path) -> None:
     picture = np.asarray(Image.open(path).convert("RGB"))
     assert picture.shape[0] >= 400
     assert picture.shape[1] >= 800
-    ink = (picture < 250).any(axis=2)
+    ink = np.asarray((picture < 250).any(axis=2))
     assert 0.01 < ink.mean() < 0.9
     assert not ink[:8].any(), "the title touches the border"
     first = (0x00, 0x72, 0xB2) if name != "probability_histogram" else (0x66, 0xAA, 0xD1)  # bars let each other through
@@ -188,9 +189,9 @@ def test_stresses_stand_below_the_unaltered_images_worst_first() -> None:
 
 
 def test_confusion_matrix_shows_counts_or_shares_of_the_true_label() -> None:
-    counts = {"tp": 3, "fp": 1, "tn": 1, "fn": 0, "synthetic": False}
-    assert [row["text"] for row in rows(classification.confusion_matrix(**counts), "text")] == ["1", "1", "0", "3"]
-    shares = rows(classification.confusion_matrix(**counts, normalised=True), "text")
+    matrix = partial(classification.confusion_matrix, tp=3, fp=1, tn=1, fn=0, synthetic=False)
+    assert [row["text"] for row in rows(matrix(), "text")] == ["1", "1", "0", "3"]
+    shares = rows(matrix(normalised=True), "text")
     assert [row["text"] for row in shares] == ["50.0%", "50.0%", "0.0%", "100.0%"]
 
 
@@ -293,11 +294,11 @@ LAID = POINTS[:120].assign(
     outcome=["FN", "no outcome", "TP", "FP", "TN", "no outcome"] * 20,
     probability=[0.1, np.nan, 0.9, 0.9, 0.1, np.nan] * 20,
 )
+COUNTS = {str(outcome): count for outcome, count in LAID["outcome"].value_counts().items()}
 
 
 def test_failures_are_drawn_above_hits_and_those_above_what_is_not_judged() -> None:
-    counts = LAID["outcome"].value_counts().to_dict()
-    made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=counts, total=120)
+    made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=COUNTS, total=120)
     order = [row["outcome"] for row in rows(made, "outcome")]
     assert order == [*["no outcome"] * 40, *["TP", "TN"] * 20, *["FN", "FP"] * 20]
 
@@ -311,8 +312,7 @@ def coloured(made: alt.Chart, colour: str, tmp_path: Path) -> int:
 
 
 def test_failures_are_drawn_larger_if_points_are_coloured_by_outcome(tmp_path: Path) -> None:
-    counts = LAID["outcome"].value_counts().to_dict()
-    made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=counts, total=120)
+    made = retrieval.image_map(LAID, method="UMAP", by="outcome", counts=COUNTS, total=120)
     assert coloured(made, style.OUTCOME_COLOURS["FN"], tmp_path) > 20 * 22  # what the others' size would cover
 
 

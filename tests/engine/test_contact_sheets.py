@@ -1,5 +1,6 @@
 """Contact sheets show the given images, marked right or wrong, without losing text."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -177,13 +178,14 @@ def test_images_found_by_words_are_marked_only_where_it_is_known_what_was_asked_
 def test_synthetic_sheets_are_stamped_in_the_heading_and_on_every_image() -> None:
     one, two = [sample(90, 1, 0.9, heatmap=HEAT)], [sample(90, 1, 0.9, heatmap=HEAT), sample(91, 1, 0.9, heatmap=HEAT)]
     query = Retrieval(one[0], (Hit(two[1], 0.5),))
-    for draw in (
+    sheets: tuple[Callable[[bool], Image.Image], ...] = (
         lambda synthetic: sample_predictions(two, threshold=0.5, synthetic=synthetic),
         lambda synthetic: failure_cases(two, threshold=0.95, synthetic=synthetic),
         lambda synthetic: report_cards([ReportCard(one[0], "m", "basic", "t")], threshold=0.5, synthetic=synthetic),
         lambda synthetic: retrieval_grid([query], embedder="e", synthetic=synthetic),
         lambda synthetic: failures_by_slice([("A", "told", one)], threshold=0.95, synthetic=synthetic),
-    ):
+    )
+    for draw in sheets:
         stamped, plain = draw(True), draw(False)
         assert area(stamped, STAMP) > area(plain, STAMP) + 3000
         top, left = places(stamped, 90) or (-1, -1)

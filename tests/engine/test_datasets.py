@@ -4,6 +4,7 @@ import errno
 import os
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -110,8 +111,11 @@ def test_a_label_sheet_may_be_called_in_capitals_and_hold_empty_rows(tmp_path: P
     assert list_folder(tmp_path).records == (Record("a.png", None, 1),)
 
 
+Form = Literal["NFC", "NFD"]
+
+
 @pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_sheet_names_files_however_their_accents_are_encoded(tmp_path: Path, written: str, stored: str) -> None:
+def test_a_sheet_names_files_however_their_accents_are_encoded(tmp_path: Path, written: Form, stored: Form) -> None:
     name = unicodedata.normalize(stored, "Müller/Å.png")
     touch(tmp_path, name)
     (tmp_path / unicodedata.normalize(stored, "é.png")).symlink_to("/etc/hostname")
@@ -236,9 +240,17 @@ def test_the_fingerprint_follows_names_sizes_and_times(tmp_path: Path) -> None:
     assert len(set(marks)) == 4
 
 
-def file(path: str, content: str, split: str | None = "train", label: int | None = 1, **more: str | None) -> Inspected:
-    group = more.pop("group", None)
-    return Inspected(Record(path, split, label, **more), content, 8, 8, group)
+def file(
+    path: str,
+    content: str,
+    split: str | None = "train",
+    label: int | None = 1,
+    *,
+    cause: str | None = None,
+    patient_key: str | None = None,
+    group: str | None = None,
+) -> Inspected:
+    return Inspected(Record(path, split, label, cause, patient_key), content, 8, 8, group)
 
 
 def test_copies_of_one_split_and_label_are_counted_and_listed() -> None:

@@ -216,8 +216,15 @@ def test_damaged_compressed_pixels_are_broken_and_raise_nothing_else() -> None:
 
 
 def test_a_header_tells_sex_age_group_view_and_device_and_nothing_else() -> None:
-    told = {"PatientSex": "F", "PatientAge": "045Y", "ViewPosition": "PA", "PatientBirthDate": "19700101"}
-    data = made(**told, Manufacturer="Acme", ManufacturerModelName="Acme X1", InstitutionName="St. Elsewhere")
+    data = made(
+        PatientSex="F",
+        PatientAge="045Y",
+        ViewPosition="PA",
+        PatientBirthDate="19700101",
+        Manufacturer="Acme",
+        ManufacturerModelName="Acme X1",
+        InstitutionName="St. Elsewhere",
+    )
     known = (("age", "40 to 59"), ("device", "Acme X1"), ("sex", "female"), ("view", "PA"))
     assert dicom.attributes(data) == known
 

@@ -16,7 +16,7 @@ def test_what_is_not_there_has_no_hash_whereas_an_empty_folder_has_one(tmp_path:
 
 
 def test_a_folders_hash_follows_its_files_names_and_contents(tmp_path: Path) -> None:
-    hashes = []
+    hashes: list[str] = []
     for name, contents in (("a", "one"), ("b", "one"), ("b", "two")):
         folder = tmp_path / str(len(hashes))
         folder.mkdir()

@@ -26,6 +26,8 @@ from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.retrieval import embedders
 from engine.retrieval.embedders import features, load_embedder
+from engine.retrieval.embedders.aligned import AlignedEmbedder
+from engine.retrieval.embedders.contrastive import OpenClipEmbedder
 from engine.retrieval.embedders.multiview import COPIES, MultiviewEmbedder
 from engine.retrieval.embedders.protocol import sized
 from tests.tiny_models import TINY, cached, tiny_biomedclip, tiny_clip
@@ -61,7 +63,8 @@ def test_open_clip_vectors_are_those_of_the_model_that_was_saved(
     with torch.inference_mode():
         batch = torch.stack([transform(Image.fromarray(picture).convert("RGB")) for picture in pictures])
         expected = model.encode_image(batch, normalize=True).numpy()
-    assert (vectors.dtype, vectors.shape, embedder.dimension) == (np.float32, (70, 16), 16)
+    assert vectors.dtype == np.float32
+    assert (vectors.shape, embedder.dimension) == ((70, 16), 16)
     assert (vectors * expected).sum(axis=1).min() > 0.999
     assert vectors.std(axis=0).max() > 0.01  # not one vector for all
 
@@ -120,7 +123,7 @@ def test_an_open_clip_model_sees_what_open_clip_would_show_it(
 def test_a_revision_tells_how_pictures_are_prepared_unless_as_they_always_were(tmp_path: Path) -> None:
     """So that an index made when every model's images were stretched bicubically is kept where that was right, and
     never joined by vectors of pictures that are prepared otherwise."""
-    ways = {
+    ways: dict[str, dict[str, Any]] = {
         **{"always": {"resize_mode": "squash"}, "margins": {"resize_mode": "longest"}, "cut": {}},
         **{"bilinear": {"resize_mode": "squash", "interpolation": "bilinear"}, "also cut": {"resize_mode": "shortest"}},
         "white": {"resize_mode": "longest", "fill_color": 255},
@@ -163,6 +166,7 @@ def test_any_open_clip_model_is_named_by_architecture_or_repository(
 ) -> None:
     known = tiny_clip(tmp_path / "models" / "open_clip_hf-hub_org_tiny")
     embedder = load_embedder("open_clip:hf-hub:org/tiny", models=tmp_path / "models")
+    assert isinstance(embedder, OpenClipEmbedder)
     with torch.inference_mode():
         expected = known.encode_text(embedder._tokenizer(["pneumonia"]), normalize=True).numpy()
     np.testing.assert_allclose(embedder.embed_texts(["pneumonia"]), expected, atol=1e-5)
@@ -497,7 +501,9 @@ def test_on_a_card_convolutions_run_in_fewer_bits_and_what_is_pooled_in_float32(
     plain = load_embedder(name, **sources)
     given = pictures[:6]
     wide = plain.embed_images(given)
-    before = plain.classifier.run(sized(given, 224)) if name in ("classifier", "aligned") else None
+    kinds = features.ClassifierEmbedder | aligned.AlignedEmbedder
+    before = plain.classifier.run(sized(given, 224)) if isinstance(plain, kinds) else None
+    assert (before is not None) == (name in ("classifier", "aligned"))
 
     for place in (features, aligned):
         monkeypatch.setattr(place, "reduced", lambda _where: torch.bfloat16)
@@ -509,6 +515,7 @@ def test_on_a_card_convolutions_run_in_fewer_bits_and_what_is_pooled_in_float32(
     rounded = torch.from_numpy(narrow).bfloat16().float().numpy()
     assert np.abs(rounded - narrow).max() > 1e-5  # pooled from bfloat16 maps, but not in bfloat16
     if before is not None:
+        assert isinstance(embedder, kinds)
         after = embedder.classifier.run(sized(given, 224))
         np.testing.assert_array_equal(after.probabilities, before.probabilities)
         np.testing.assert_array_equal(after.features, before.features)
@@ -540,6 +547,7 @@ def test_words_alone_load_no_classifier(
     for _ in range(2):
         assert embedder.embed_images(pictures[:1]).shape == (1, embedder.dimension) == (1, 1286)
     assert opened == [tmp_path / "checkpoint"]
+    assert isinstance(embedder, AlignedEmbedder)
     assert embedder.classifier.revision == revision
     for content in (b"{}", b"[]", b"{", b"\xff"):
         (tmp_path / "checkpoint" / "model.json").write_bytes(content)
@@ -561,7 +569,7 @@ def test_unknown_names_and_wrong_pixels_are_named() -> None:
         load_embedder("clop")
     for wrong in (np.zeros((2, 32, 32)), np.zeros((32, 32), np.uint8)):
         with pytest.raises(InputError, match=r"takes uint8 \(n, h, w\)"):
-            sized(wrong, 32)
+            sized(wrong, 32)  # type: ignore[arg-type]  # that is what is refused
 
 
 def test_zero_and_nan_embeddings_are_refused() -> None:

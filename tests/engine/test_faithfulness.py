@@ -22,7 +22,7 @@ CORNER = spotted(slice(0, 8), slice(0, 8))
 
 def brightness(pixels: np.ndarray) -> np.ndarray:
     """A classifier that sees only the upper left corner: the fraction of it that is bright."""
-    return (pixels[:, :8, :8] > 200).mean(axis=(1, 2))
+    return np.asarray((pixels[:, :8, :8] > 200).mean(axis=(1, 2)))
 
 
 def heat_at(row: int, column: int) -> np.ndarray:
@@ -34,7 +34,7 @@ def heat_at(row: int, column: int) -> np.ndarray:
 def measured(heatmap: np.ndarray) -> np.ndarray:
     found = curves(brightness, CORNER[None], heatmap[None], rng=np.random.default_rng(0))
     assert found.shape == (1, len(ORDERS), len(MODES), STEPS + 1)
-    return found[0]
+    return np.asarray(found[0])
 
 
 def test_a_map_of_the_evidence_deletes_it_first_and_inserts_it_first() -> None:

@@ -46,7 +46,7 @@ def test_sixteen_bit_pictures_keep_their_order_and_fill_the_range() -> None:
 def test_every_mode_becomes_grey_of_the_same_shape(mode: str) -> None:
     kind = "TIFF" if mode in ("CMYK", "YCbCr", "F", "I") else "PNG"
     got = images.decode(encoded(Image.fromarray(ramp()).convert(mode), kind)).pixels
-    assert (got.dtype, got.shape) == (np.uint8, (30, 40))
+    assert got.dtype == np.uint8 and got.shape == (30, 40)
     assert got[-5:].mean() > got[:5].mean() + 100
 
 

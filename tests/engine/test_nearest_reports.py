@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from engine.reporting.findings import read
 from engine.reporting.generators import Case, Failed, Generated, LabelledCase, load
 from engine.reporting.prompts import STRATEGIES
-from engine.reporting.scores import stance
+from engine.reporting.scores.stance import stance
 from tests.generated import in_order
 
 CASES = st.builds(

@@ -14,7 +14,7 @@ GREY = np.linspace(0, 255, 96 * 80).reshape(96, 80).astype(np.uint8)
 def lightness(colours: np.ndarray) -> np.ndarray:
     """CIE L* of sRGB colours uint8 (n, 3) (CIE 15:2004, IEC 61966-2-1)."""
     linear = np.where(colours <= 10, colours / 255 / 12.92, ((colours / 255 + 0.055) / 1.055) ** 2.4)
-    luminance = linear @ np.array([0.2126, 0.7152, 0.0722])
+    luminance: np.ndarray = linear @ np.array([0.2126, 0.7152, 0.0722])
     return np.where(luminance > 0.008856, 116 * np.cbrt(luminance) - 16, 903.3 * luminance)
 
 

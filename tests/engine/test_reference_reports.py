@@ -2,6 +2,7 @@
 
 import unicodedata
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -14,8 +15,11 @@ def sheet(root: Path, text: str) -> None:
     (root / "reports.csv").write_text(text, encoding="utf-8")
 
 
+Form = Literal["NFC", "NFD"]
+
+
 @pytest.mark.parametrize(("written", "stored"), [("NFC", "NFD"), ("NFD", "NFC")])
-def test_a_row_names_its_image_as_a_label_sheet_may(tmp_path: Path, written: str, stored: str) -> None:
+def test_a_row_names_its_image_as_a_label_sheet_may(tmp_path: Path, written: Form, stored: Form) -> None:
     paths = [unicodedata.normalize(stored, path) for path in ("test/Röntgen.png", "test/b.png", "c.png")]
     text = "path,report\ntest/Röntgen.png,Clear.\ntest\\b.png,Opacity.\n./c.png,Normal.\n,\n"
     sheet(tmp_path, unicodedata.normalize(written, text))

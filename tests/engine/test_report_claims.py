@@ -4,10 +4,11 @@ import pytest
 
 from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
-from engine.reporting.scores import CaseFacts, score
+from engine.reporting.scores import score
 from engine.reporting.scores.claims import contradictions, laterality, unsupported
 from engine.reporting.scores.form import asked_for, repetition, truncated
 from engine.reporting.scores.references import METRICS
+from engine.reporting.scores.score import CaseFacts
 
 RIGHT = {"right_lower": 0.7, "right_upper": 0.1, "left_lower": 0.2}
 

@@ -9,8 +9,10 @@ from sklearn.metrics import cohen_kappa_score
 from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
 from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
-from engine.reporting.scores import CaseFacts, keyword_alignment, score, stance
-from engine.reporting.scores.keywords import KEYWORDS
+from engine.reporting.scores import score
+from engine.reporting.scores.keywords import KEYWORDS, keyword_alignment
+from engine.reporting.scores.score import CaseFacts
+from engine.reporting.scores.stance import stance
 
 POLARITIES = [
     ("There is consolidation in the right lower zone.", ["present"]),

@@ -24,7 +24,7 @@ def test_a_view_is_fixed_by_its_seed_and_its_batch() -> None:
     seeds = np.arange(len(pixels))
     first = VARIATIONS["restyled"].vary(pixels, seeds, 0)
     np.testing.assert_array_equal(first, VARIATIONS["restyled"].vary(pixels, seeds, 0))
-    assert (first.shape, first.dtype) == (pixels.shape, np.uint8)
+    assert first.shape == pixels.shape and first.dtype == np.uint8
     assert (first != VARIATIONS["restyled"].vary(pixels, seeds + 100, 0)).mean() > 0.5
     assert restyled_view(pixels[:0], seeds=seeds[:0], variation=STILL).shape == (0, 32, 32)
 

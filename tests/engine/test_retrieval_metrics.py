@@ -76,7 +76,7 @@ def test_hits_from_another_collection_are_ranked_the_same_way(
     made = ranked(of(*asked), of(*held))
     near = asked[0].astype(float) @ held[0].astype(float).T
     for row, label in enumerate(asked[1]):
-        order = sorted(range(len(held[1])), key=lambda other, row=row: (-round(near[row, other], 12), other))
+        order = sorted(range(len(held[1])), key=lambda other: (-round(near[row, other], 12), other))
         assert made.precision[3][row] == pytest.approx(np.mean(held[1][order[:3]] == label))
         assert made.chance[row] == pytest.approx(np.mean(held[1] == label))
 
@@ -143,9 +143,9 @@ def test_equal_seeds_give_equal_values() -> None:
 def test_arrays_that_do_not_fit_are_refused() -> None:
     vectors = np.eye(3, dtype=np.float32)
     with pytest.raises(InputError, match="3 vectors, 2 labels and 3 patients"):
-        of(vectors, [0, 1], [1, 2, 3])
+        of(vectors, np.array([0, 1]), np.array([1, 2, 3]))
     with pytest.raises(InputError, match="at least two images"):
-        ranked(of(vectors[:1], [0], [1]))
+        ranked(of(vectors[:1], np.array([0]), np.array([1])))
 
 
 def test_a_vote_counts_known_labels_alone() -> None:
@@ -160,7 +160,7 @@ def test_maps_are_the_same_for_a_seed_and_keep_groups_together() -> None:
     vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
     points = tsne(vectors, seed=0)
     np.testing.assert_array_equal(points, tsne(vectors, seed=0))
-    assert (points.dtype, points.shape) == (np.float32, (90, 2))
+    assert points.dtype == np.float32 and points.shape == (90, 2)
     distances = np.linalg.norm(points[:, None] - points[None], axis=2) + np.eye(90) * 1e9
     group = np.repeat(np.arange(3), 30)
     assert (group[distances.argmin(axis=1)] == group).all()

@@ -33,7 +33,7 @@ def test_values_and_differences_are_those_of_the_altered_images() -> None:
         right, before = ((given >= 0.5)[label == LABELS] == label for given in (darker, PLAIN))
         assert found[f"stress_{name}", "darker"].value == pytest.approx(right.mean())
         assert found[f"stress_{name}_difference", "darker"].value == pytest.approx(right.mean() - before.mean())
-        assert found[f"stress_{name}", "darker"].n == (label == LABELS).sum()
+        assert found[f"stress_{name}", "darker"].n == np.count_nonzero(label == LABELS)
     assert found["stress_recall_difference", "darker"].high < 0 <= found["stress_specificity_difference", "darker"].low
     changed = ((noise >= 0.5) != (PLAIN >= 0.5)).mean()
     assert found["stress_changed", "noisy"].value == pytest.approx(changed)

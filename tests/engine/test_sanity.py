@@ -47,9 +47,16 @@ def test_structural_similarity_is_its_definition_and_one_for_equal_maps(ours: np
 class Holder:
     """Weights where a classifier has them: in an attribute, a list, a mapping."""
 
-    trunk: nn.Module
-    members: list[nn.Module]
+    trunk: nn.Sequential
+    members: list[nn.Linear]
     state: dict[str, Any]
+
+    @property
+    def convolution(self) -> nn.Conv2d:
+        """The trunk's only layer."""
+        (layer,) = self.trunk
+        assert isinstance(layer, nn.Conv2d)
+        return layer
 
 
 def test_modules_and_mappings_are_found_wherever_they_are_held() -> None:
@@ -64,20 +71,21 @@ def test_modules_and_mappings_are_found_wherever_they_are_held() -> None:
 def test_drawing_anew_leaves_the_original_and_everything_above_the_part_as_it_was() -> None:
     state = {"net.weights": torch.ones(500), "net/0.weight": torch.ones(3), "net.centre": torch.ones(3)}
     held = Holder(nn.Sequential(nn.Conv2d(8, 64, 3)), [nn.Linear(512, 64)], state)
-    before = [held.trunk[0].weight.clone(), held.members[0].weight.clone()]
+    before = [held.convolution.weight.clone(), held.members[0].weight.clone()]
     head, network = randomised(held, "head", seed=1), randomised(held, "network", seed=1)
-    assert torch.equal(held.trunk[0].weight, before[0]) and torch.equal(held.members[0].weight, before[1])
+    assert torch.equal(held.convolution.weight, before[0]) and torch.equal(held.members[0].weight, before[1])
     assert (held.state["net.weights"] == 1).all()
-    assert torch.equal(head.trunk[0].weight, before[0])
+    assert torch.equal(head.convolution.weight, before[0])
     assert not torch.equal(head.members[0].weight, before[1])
-    assert not torch.equal(network.trunk[0].weight, before[0])
+    assert not torch.equal(network.convolution.weight, before[0])
     assert head.state["net.weights"].std().item() == pytest.approx((2 / 500) ** 0.5, rel=0.1)
     assert (head.state["net/0.weight"] == 1).all() and (head.state["net.centre"] == 1).all()
-    for module, fan_in in ((network.trunk[0], 8 * 9), (head.members[0], 512)):
-        assert module.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
-        assert (module.bias == 0).all()
-    assert torch.equal(randomised(held, "network", seed=1).trunk[0].weight, network.trunk[0].weight)
-    assert not torch.equal(randomised(held, "network", seed=2).trunk[0].weight, network.trunk[0].weight)
+    drawn: list[tuple[nn.Conv2d | nn.Linear, int]] = [(network.convolution, 8 * 9), (head.members[0], 512)]
+    for layer, fan_in in drawn:
+        assert layer.weight.std().item() == pytest.approx((2 / fan_in) ** 0.5, rel=0.05)
+        assert layer.bias is not None and (layer.bias == 0).all()
+    assert torch.equal(randomised(held, "network", seed=1).convolution.weight, network.convolution.weight)
+    assert not torch.equal(randomised(held, "network", seed=2).convolution.weight, network.convolution.weight)
 
 
 def test_what_was_derived_from_the_weights_before_changes_no_draw() -> None:

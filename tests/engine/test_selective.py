@@ -64,9 +64,9 @@ def test_curve_and_area_are_those_of_counting_every_image_at_least_as_confident(
     assert aurc(sample, weights)[0] == pytest.approx(np.mean(risks))
     curve = risk_coverage(whole)
     levels = sorted({at for at, _ in judged}, reverse=True)
-    called = [[wrong for other, wrong in judged if other >= at] for at in levels]
-    assert curve.coverage == pytest.approx([len(part) / len(judged) for part in called])
-    assert curve.risk == pytest.approx([sum(part) / len(part) for part in called])
+    parts = [[wrong for other, wrong in judged if other >= at] for at in levels]
+    assert curve.coverage == pytest.approx([len(part) / len(judged) for part in parts])
+    assert curve.risk == pytest.approx([sum(part) / len(part) for part in parts])
     assert curve.confidence == pytest.approx(levels)
 
 

@@ -1,5 +1,6 @@
 """The index that answers: the requested one, or the last intact one before it; never one with other weights."""
 
+from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -15,12 +16,18 @@ REBUILD = "python -m jobs embed"
 
 @pytest.fixture
 def whole(tmp_path: Path) -> VectorIndex:
-    rows = {"vectors": np.eye(2, dtype=np.float32), "ids": np.arange(2), "centre": np.zeros(2, np.float32)}
-    sha256 = write_index(tmp_path / "index", **rows, embedder="small", revision="1")
+    sha256 = write_index(
+        tmp_path / "index",
+        vectors=np.eye(2, dtype=np.float32),
+        ids=np.arange(2),
+        centre=np.zeros(2, np.float32),
+        embedder="small",
+        revision="1",
+    )
     return VectorIndex.open(tmp_path / "index", sha256=sha256)
 
 
-def loader(whole: VectorIndex, *damaged: str):
+def loader(whole: VectorIndex, *damaged: str) -> Callable[[str], VectorIndex]:
     def load(name: str) -> VectorIndex:
         if name in damaged:
             raise IndexDamagedError(f"{name} is torn")

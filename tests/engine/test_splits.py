@@ -67,7 +67,7 @@ def test_a_cause_of_fewer_patients_than_folds_is_split_with_the_rest_of_its_labe
 ) -> None:
     names = np.repeat([*held, "normal"], [*held.values(), 8])
     labels, causes = diagnosed(names)
-    patients = np.arange(len(names))
+    patients = np.arange(len(names)).astype(str)
     named = strata(labels, patients, causes, folds=5)
     assert dict(zip(*np.unique(named, return_counts=True), strict=True)) == expected | {"normal": 8}
     fold_of = grouped_folds(labels, patients, causes=causes, folds=5, seed=3)

@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.reporting.findings import read
 from engine.reporting.generators import Case, Generated, load, template
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
-from engine.reporting.scores import stance
+from engine.reporting.scores.stance import stance
 from tests.generated import in_order
 
 ZONE_NAMES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ from engine.retrieval.vector_index import (
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
-    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), np.float32)
 
 
 def brute_force(
@@ -235,15 +236,15 @@ def test_rows_finds_ids_in_any_order_and_leaves_out_unknown_ones(
 def test_what_words_were_learnt_from_comes_back_and_is_verified(tmp_path: Path) -> None:
     vectors = np.eye(3, dtype=np.float32)
     words, sentences = np.ones((5, 3), np.float32), np.eye(2, 4, dtype=np.float32)
-    named = {"ids": np.arange(3), "embedder": "e", "revision": "r"}
-    write_index(tmp_path / "one", vectors=vectors, words=words, known=Known(("normal", "viral"), sentences), **named)
+    write = partial(write_index, vectors=vectors, ids=np.arange(3), embedder="e", revision="r")
+    write(tmp_path / "one", words=words, known=Known(("normal", "viral"), sentences))
     index = VectorIndex.open(tmp_path / "one")
     assert index.known.concepts == ("normal", "viral")
     np.testing.assert_array_equal(index.known.sentences, sentences)
     (tmp_path / "one" / "sentences.npy").write_bytes(b"torn")
     with pytest.raises(IndexDamagedError, match=r"sentences\.npy is not the file"):
         VectorIndex.open(tmp_path / "one")
-    write_index(tmp_path / "plain", vectors=vectors, **named)
+    write(tmp_path / "plain")
     assert VectorIndex.open(tmp_path / "plain").known == Known()
     manifest = json.loads((tmp_path / "plain" / "manifest.json").read_text())
     del manifest["taught"]  # as it was before this was written down
@@ -263,7 +264,8 @@ def test_a_damaged_file_is_refused_by_name(
         path.unlink()
     else:
         content[len(content) // 2] ^= 1
-        path.write_bytes({"truncate": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
+        flipped = bytes(content)
+        path.write_bytes({"truncate": flipped[: len(flipped) // 2], "flip": flipped, "empty": b""}[damage])
     with pytest.raises(IndexDamagedError) as caught:
         VectorIndex.open(folder, sha256=digest)
     assert str(folder) in str(caught.value)

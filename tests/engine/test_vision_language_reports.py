@@ -13,8 +13,9 @@ import psutil
 import pytest
 import torch
 from huggingface_hub.errors import HfHubHTTPError
-from huggingface_hub.utils import hf_raise_for_status
+from huggingface_hub.utils import hf_raise_for_status  # type: ignore[attr-defined]  # public, but not re-exported
 from safetensors.torch import load_file
+from transformers import AutoProcessor
 
 from engine.errors import InputError
 from engine.hub import TOKENS
@@ -147,7 +148,8 @@ def read(generator: ReportGenerator, cases: Sequence[Case], monkeypatch: pytest.
 
     def generate(**those: Any) -> torch.Tensor:
         given.update(those)
-        return those["input_ids"]
+        asked: torch.Tensor = those["input_ids"]
+        return asked
 
     assert isinstance(generator, VisionLanguage)
     monkeypatch.setattr(generator.model, "generate", generate)
@@ -234,7 +236,7 @@ def test_a_gated_model_says_how_to_get_in_and_never_shows_the_token(
     if token:
         monkeypatch.setenv("HF_TOKEN", token)
     monkeypatch.setattr(vision_language, "commit_of", lambda *_: COMMIT)
-    monkeypatch.setattr(vision_language.AutoProcessor, "from_pretrained", gated)
+    monkeypatch.setattr(AutoProcessor, "from_pretrained", gated)
     with pytest.raises(InputError, match="'google/medgemma-4b-it' is gated") as raised:
         load("medgemma")
     assert said in str(raised.value) and "s3cret" not in str(raised.value)
