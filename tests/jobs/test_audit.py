@@ -423,7 +423,7 @@ def test_neighbours_are_the_nearest_by_the_classifiers_features(world: World, co
 
     def features(split: str) -> np.ndarray:
         made = corner.run(read_batch([root / image.path for image in world.of(split)], size=SIDE)).features
-        return made / np.linalg.norm(made, axis=1, keepdims=True)
+        return np.asarray(made / np.linalg.norm(made, axis=1, keepdims=True))
 
     centre = features("train").mean(axis=0)
     ours, theirs = features("test") - centre, features("train") - centre

@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from db import session
 from db.models import Run
+from db.queries import datasets
 from engine.phantoms import write_phantoms
 from jobs import __main__ as dispatch
 from jobs import command, ingest, migrate, train
@@ -140,8 +141,8 @@ def test_bad_input_is_one_line_with_the_way_out(
 
 
 def test_a_database_without_a_dataset_is_named_without_its_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command.session, "reading", nullcontext)
-    monkeypatch.setattr(command.datasets, "every", lambda _engine: [])
+    monkeypatch.setattr(session, "reading", nullcontext)
+    monkeypatch.setattr(datasets, "every", lambda _engine: [])
     engine = create_engine("postgresql+psycopg://me:hunter22@127.0.0.1/films?password=hunter22")
     with pytest.raises(JobError, match=r"holds no dataset; .*127\.0\.0\.1/films") as refused:
         Context(engine=engine, artifacts=Path(), models=Path()).dataset(None)
@@ -261,7 +262,7 @@ def test_what_stores_nothing_leaves_a_folder_that_cannot_be_written_as_it_is(
     (tmp_path / "old.db").write_bytes(b"")
     before = sorted(tmp_path.iterdir())
     real = os.access
-    monkeypatch.setattr(command.os, "access", lambda path, mode, **how: path != tmp_path and real(path, mode, **how))
+    monkeypatch.setattr(os, "access", lambda path, mode, **how: path != tmp_path and real(path, mode, **how))
     monkeypatch.setattr(command, "make_writable", lambda *_, **__: pytest.fail("written"))
     for name, asked, way_out in (
         ("search", ["--case", "1", *common], "the database holds no dataset"),

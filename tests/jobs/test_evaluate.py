@@ -40,6 +40,7 @@ def test_classification_values_are_those_of_scikit_learn_on_every_file(world: Wo
     cells = [stored["test", "all", f"confusion_{cell}"].value for cell in ("tn", "fp", "fn", "tp")]
     assert cells == sklearn.confusion_matrix(labels, scores >= 0.45).ravel().tolist()
     auc = stored["test", "all", "auc"]
+    assert auc.value is not None
     assert auc.low is not None
     assert auc.high is not None
     assert auc.low < auc.value < auc.high
@@ -271,7 +272,8 @@ def test_corrected_labels_and_labels_taken_back_are_measured_anew(world: World) 
         db.query(Image).filter_by(split="train").first().label = None  # type: ignore[union-attr]  # there are some
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     assert world.evaluated()["test", "all", "accuracy"].value != before
-    assert world.evaluated()["oof", "all", "auc"].n < 55
+    files = world.evaluated()["oof", "all", "auc"].n
+    assert files is not None and files < 55
 
 
 def test_images_that_the_classifier_was_trained_on_are_never_judged(
@@ -331,8 +333,9 @@ def test_figures_at_coverages_are_stored_as_steps_and_told_for_each_split(
     cutoff = odds[order[43]]  # 44 of 55 files are 80 %
     called = [number for number, row in enumerate(order) if odds[row] >= cutoff]
     stored = steps["test", "selective_accuracy", 80]
-    assert (stored.value, stored.n) == (pytest.approx(np.mean([right[number] for number in called])), len(called))
-    assert stored.low is not None and stored.low <= stored.value
+    assert stored.value == pytest.approx(np.mean([right[number] for number in called]))
+    assert stored.n == len(called)
+    assert stored.value is not None and stored.low is not None and stored.low <= stored.value
     assert steps["test", "referred_low", 80].n == 55 - len(called)
     assert {step for _, name, step in steps if name == "referred_high"} == {100, 95, 90, 80, 70, 50}
     assert {step for _, name, step in steps if name == "selective_recall"} == set(range(1, 101))

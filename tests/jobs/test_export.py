@@ -15,12 +15,13 @@ from sqlalchemy import delete, select, update
 from db import schema, session, tallies
 from db.models import Dataset, Image, Run, VectorIndex, now
 from db.queries import evaluation, indexes, runs
+from engine.digests import file_sha256
 from jobs import evaluate, export
 from jobs.command import Context
 from jobs.exports import audit as exports
 from jobs.exports.sheets import varied
 from jobs.exports.source import Export
-from jobs.run import ActiveRun, Work, file_sha256
+from jobs.run import ActiveRun, Work
 from tests.finished_runs import STRATEGIES, World, exported, filled, make_world
 
 EXPORTED = {
@@ -70,7 +71,8 @@ def test_every_listed_file_is_written_opens_and_is_recorded_with_its_hash(world:
         with Picture.open(path) as picture:
             picture.load()
             assert min(picture.size) >= 300, path.name
-            assert len(picture.convert("L").getcolors()) > 10, path.name
+            greys = picture.convert("L").getcolors()
+            assert greys is not None and len(greys) > 10, path.name
     with session.transaction(world.context.engine) as db:
         (run,) = runs.page(db, kind="export")
         recorded = runs.artifacts(db, run.id)

@@ -521,7 +521,7 @@ def test_killed_before_the_rows_go_everything_is_there_and_the_same_command_does
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(forget.forgetting, "forget", killed)
+        patch.setattr(forgetting, "forget", killed)
         with pytest.raises(Killed):
             forget.main([str(run.id), "--yes", *common])
     lost(world.context)
@@ -600,7 +600,7 @@ def test_a_folder_names_its_owner_until_nothing_else_is_in_it(world: World, monk
     with session.reading(world.context.engine) as db:
         left = leftovers.Left.of(world.context.artifacts, db.get_one(Run, run.id), [])
     with monkeypatch.context() as patch:
-        patch.setattr(leftovers.shutil, "rmtree", refused)
+        patch.setattr(shutil, "rmtree", refused)
         with pytest.raises(PermissionError):
             left.remove(world.context.artifacts, used=())
     assert (run.folder / "owner.txt").is_file()

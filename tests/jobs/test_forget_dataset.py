@@ -1,11 +1,13 @@
 """forget --dataset: deletes a dataset with its runs, but not what other datasets share with it, or people's work."""
 
+from collections.abc import Collection
 from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
-from db import session, tallies, writes
+from db import forgetting, session, tallies, writes
 from db.models import Dataset, Image, ImageTag, Report, ReportScore, Review, Run
 from db.queries import datasets, evaluation
 from engine.images import thumbnail_path
@@ -89,13 +91,13 @@ def test_a_review_that_comes_while_it_is_asked_is_not_forgotten(
     with session.reading(context.engine) as db:
         first = db.scalars(select(Image.id).where(Image.dataset_id == two[0])).first()
         assert first is not None
-    held = forget.forgetting.hold
+    held = forgetting.hold
 
-    def reviewed(db: session.Session, *given: object, **more: object) -> None:
-        held(db, *given, **more)  # type: ignore[arg-type]
+    def reviewed(db: Session, run_ids: Collection[int], *, dataset_id: int | None) -> None:
+        held(db, run_ids, dataset_id=dataset_id)
         writes.review(db, image_id=first, reviewer="Anna", verdict="normal")
 
-    monkeypatch.setattr(forget.forgetting, "hold", reviewed)
+    monkeypatch.setattr(forgetting, "hold", reviewed)
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
     assert "an image of the dataset was reviewed in the meantime; run the same command again" in error(capsys)
     assert counts(context)["dataset"] == 2

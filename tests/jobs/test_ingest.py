@@ -25,6 +25,7 @@ from db.models import Dataset, Image, Prediction, Run, SkippedFile
 from db.queries import attributes, cases, datasets, leakage
 from db.queries.cases import Question
 from engine import curation
+from engine.images import read_bytes
 from engine.phantoms import write_phantoms
 from jobs import ingest
 from jobs.command import Context
@@ -34,10 +35,10 @@ from jobs.run import ActiveRun, Work
 REPOSITORY = Path(__file__).parents[2]
 
 
-def draw(path: Path, seed: int, **options: object) -> Path:
+def draw(path: Path, seed: int, *, format: str | None = None) -> Path:
     """A small noise image; the seed determines its bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    Picture.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)).save(path, **options)
+    Picture.fromarray(np.random.default_rng(seed).integers(0, 256, (40, 40), dtype=np.uint8)).save(path, format)
     return path
 
 
@@ -188,14 +189,13 @@ def test_a_file_that_could_not_be_read_is_tried_again(
     folder: Path, context: Context, run: Callable[..., int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     locked = folder / "train/NORMAL/IM-0001-0001.png"
-    read = curation.images.read_bytes
 
     def refused(path: Path) -> bytes:
         if path == locked:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return read(path)
+        return read_bytes(path)
 
-    monkeypatch.setattr(curation.images, "read_bytes", refused)
+    monkeypatch.setattr("engine.images.read_bytes", refused)
     assert run(folder) == run(folder) == 0
     assert len(images(context)) == 7
     monkeypatch.undo()
@@ -244,7 +244,7 @@ def test_of_two_folders_that_are_ingested_under_one_name_at_once_one_is_refused(
     other = tmp_path / "other"
     for seed in range(3):
         draw(other / f"train/NORMAL/{seed}.png", 100 + seed)
-    slow = ingest.curate
+    slow = curation.curate
 
     def curate(*args: object, **options: object) -> object:
         monkeypatch.setattr(ingest, "curate", slow)
@@ -524,7 +524,7 @@ def test_a_full_disk_is_one_line_and_the_next_try_goes_on(
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         return real(path, data)
 
-    monkeypatch.setattr(curation.Path, "write_bytes", fill_up)
+    monkeypatch.setattr(Path, "write_bytes", fill_up)
     assert run(folder, "--workers", "1") == 1
     assert "no space left on the disk" in one_line_of(capsys)
     assert images(context) == {}

@@ -224,7 +224,10 @@ class Looking:
 
     def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
         assert 1 <= len(cases) <= 3
-        texts = [f"{prompt.name}: mean grey {case.pixels.mean():.3f}" for case in cases]
+        texts = []
+        for case in cases:
+            assert case.pixels is not None
+            texts.append(f"{prompt.name}: mean grey {case.pixels.mean():.3f}")
         return [{place: Generated(text, 0.1, 4)} for place, text in reversed([*enumerate(texts)])]
 
 
@@ -265,6 +268,7 @@ def test_a_run_that_was_interrupted_after_a_failure_is_taken_up_and_tries_what_f
     assert [report.main(command) for _ in range(2)] == [130, 0]
     with session.transaction(engine) as db:
         (run,) = runs.page(db, kind="report")
+        assert run.summary is not None
         assert (run.status, run.summary["written"], run.summary["failed"]) == ("finished", 10, 0)
         assert db.scalar(select(func.count()).select_from(ReportFailure)) == 0
 

@@ -57,7 +57,7 @@ def test_what_failed_is_a_row_with_its_reason_and_is_tried_again_by_the_next_run
 def test_text_and_reasons_that_no_database_takes_are_kept_without_what_is_odd_in_them(
     engine: Engine, job_options: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    odd = ["No\0 pneumonia.", "No pneumonia \ud83d", "Heart \U0001fac0 normal.", 400]
+    odd: list[str | int] = ["No\0 pneumonia.", "No pneumonia \ud83d", "Heart \U0001fac0 normal.", 400]
     with stub_endpoint(Stub(answer=lambda number: odd[number % 4], usage={"completion_tokens": None})) as stub:
         assert report.main([*job_options, *SHORT, "--model", f"openai:stub@{stub.url}"]) == 1
     assert counted(engine) == (15, 5)

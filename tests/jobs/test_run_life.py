@@ -202,8 +202,8 @@ def test_what_is_found_done_is_current_from_then_on(context: Context) -> None:
     with claim(context, a=2, again=True) as third:
         pass
     assert current() == third.id
-    for config, run in (({"a": 1}, first), ({"a": 2}, third), ({"a": 1}, first)):
-        assert claim(context, **config).already_finished
+    for a, run in ((1, first), (2, third), (1, first)):
+        assert claim(context, a=a).already_finished
         assert current() == run.id
     with pytest.raises(KeyboardInterrupt), claim(context, a=3):
         raise KeyboardInterrupt
@@ -269,32 +269,32 @@ def second(context: Context, template: Path, tmp_path: Path) -> Iterator[Context
     engine.dispose()
 
 
-def interrupted(context: Context, **config: object) -> ActiveRun:
-    """A run that left a file and was stopped."""
-    with pytest.raises(Interrupted), claim(context, **config) as run:
+def interrupted(run: ActiveRun) -> ActiveRun:
+    """The run, which left a file and was stopped."""
+    with pytest.raises(Interrupted), run:
         (run.folder / "kept").write_text("work")
         raise Interrupted
     return run
 
 
-@pytest.mark.parametrize("config", [{"a": 1}, {"a": 2}])
+@pytest.mark.parametrize("a", [1, 2])
 def test_a_run_finds_nothing_in_its_folder_that_another_databases_run_of_that_number_left(
-    context: Context, second: Context, config: dict[str, object]
+    context: Context, second: Context, a: int
 ) -> None:
-    first, other = interrupted(context, a=1), claim(second, **config)
+    first, other = interrupted(claim(context, a=1)), claim(second, a=a)
     assert (first.id, first.folder.name) == (other.id, "0001-train")
     assert other.folder.name.startswith("0001-train-") and not (other.folder / "kept").exists()
     for where, run in ((context, first), (second, other)):
         assert ActiveRun.helping(where, run.id).folder == run.folder
     shutil.rmtree(first.folder)
-    assert claim(second, **config).folder == other.folder
+    assert claim(second, a=a).folder == other.folder
     assert claim(context, a=1).folder == first.folder
 
 
 def test_a_folder_that_names_no_owner_stays_with_the_run_that_was_there_before(
     context: Context, second: Context
 ) -> None:
-    first = interrupted(context)
+    first = interrupted(claim(context))
     (first.folder / OWNER).unlink()
     assert claim(second).folder != first.folder
     assert (claim(context).folder / "kept").read_text() == "work"

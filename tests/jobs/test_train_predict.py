@@ -18,7 +18,7 @@ from db import session, tallies
 from db.models import Dataset, Image, Metric, Prediction, Run
 from db.queries import case_questions, cases, datasets, runs
 from db.queries.cases import Question
-from engine.classification.recipes import RECIPES
+from engine.classification.recipes import RECIPES, Recipe
 from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
@@ -162,20 +162,19 @@ def test_a_cause_of_few_patients_is_split_into_folds_with_the_rest(context: Cont
 def test_several_backbones_share_an_ensemble_and_both_last_and_best_epochs_can_be_predicted_with(
     context: Context, job_options: list[str], phantoms: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-
+    lite0 = RECIPES["lite0"]
+    assert isinstance(lite0, Recipe)
     several = replace(
-        RECIPES["lite0"],
+        lite0,
         name="several",
         backbones=("efficientnet_lite0", "efficientnet_lite1"),
-        **{
-            "repeats": 2,
-            "folds": 2,
-            "epochs": 2,
-            "views": 2,
-            "batch_size": 16,
-            "size": 96,
-            "operating_point": "recall97",
-        },
+        repeats=2,
+        folds=2,
+        epochs=2,
+        views=2,
+        batch_size=16,
+        size=96,
+        operating_point="recall97",
     )
     assert ingest.main([str(phantoms), *job_options]) == 0
     with pytest.MonkeyPatch.context() as patched:
@@ -359,8 +358,9 @@ def test_an_image_cut_short_before_training_is_named_and_nothing_is_half_written
     monkeypatch: pytest.MonkeyPatch,
     views: str,
 ) -> None:
-
-    monkeypatch.setitem(RECIPES, "plain", replace(RECIPES["lite0"], name="plain", **{"views": int(views), "folds": 2}))
+    lite0 = RECIPES["lite0"]
+    assert isinstance(lite0, Recipe)
+    monkeypatch.setitem(RECIPES, "plain", replace(lite0, name="plain", views=int(views), folds=2))
     folder = tmp_path / "films"
     shutil.copytree(phantoms, folder)
     assert ingest.main([str(folder), *job_options]) == 0

@@ -31,7 +31,9 @@ def test_a_recipe_is_judged_on_films_unlike_those_it_learned_from(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    small = replace(RECIPES["lite0"], name="small", **{"epochs": 2, "views": 2, "size": 64, "batch_size": 16})
+    lite0 = RECIPES["lite0"]
+    assert isinstance(lite0, Recipe)
+    small = replace(lite0, name="small", epochs=2, views=2, size=64, batch_size=16)
     monkeypatch.setitem(RECIPES, "small", small)
     monkeypatch.setattr(validate, "FEWEST", 3)
     assert ingest.main([str(phantoms), *job_options]) == 0

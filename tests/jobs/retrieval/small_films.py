@@ -13,8 +13,9 @@ from sqlalchemy import func, select
 from db import session
 from db.models import Dataset, Image, Prompt, Report, Run, VectorIndex
 from engine.images import resize
-from engine.retrieval.embedders import EmbedderSpec, Sources
+from engine.retrieval.embedders import EmbedderSpec
 from engine.retrieval.embedders.features import FeatureEmbedder
+from engine.retrieval.embedders.protocol import Sources
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from jobs import embed, search
 from jobs.command import Context
@@ -52,7 +53,7 @@ def rows(context: Context, model: type) -> int:
 
 def newest_index(context: Context) -> VectorIndex:
     with session.transaction(context.engine) as db:
-        return db.scalars(select(VectorIndex).order_by(VectorIndex.id.desc())).first()
+        return db.scalars(select(VectorIndex).order_by(VectorIndex.id.desc()).limit(1)).one()
 
 
 def opened(context: Context) -> OpenIndex:
@@ -75,7 +76,8 @@ def assert_alike(one: OpenIndex, other: OpenIndex) -> None:
 def answer(options: list[str], capsys: pytest.CaptureFixture[str], *asked: str) -> dict[str, Any]:
     capsys.readouterr()
     assert search.main([*asked, "--json", *options]) == 0
-    return json.loads(capsys.readouterr().out)
+    answered: dict[str, Any] = json.loads(capsys.readouterr().out)
+    return answered
 
 
 def write_reports(context: Context) -> None:

@@ -20,10 +20,11 @@ from db.queries import runs
 from engine.classification.inference import Inference
 from engine.images import resize
 from engine.retrieval import alignment, embedders
-from engine.retrieval.embedders import EmbedderSpec, Sources
+from engine.retrieval.embedders import EmbedderSpec
 from engine.retrieval.embedders.aligned import AlignedEmbedder
 from engine.retrieval.embedders.features import ClassifierEmbedder, FeatureEmbedder
 from engine.retrieval.embedders.multiview import MultiviewEmbedder
+from engine.retrieval.embedders.protocol import Sources
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from engine.retrieval.vector_index import uncentred
 from jobs import embed, evaluate, ingest, search
@@ -180,7 +181,8 @@ def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
         assert_alike(grown, anew)
         first = grown
         with session.transaction(context.engine) as db:  # a split is corrected
-            db.scalars(select(Image).where(Image.split == "train").order_by(Image.id)).first().split = "test"
+            train = select(Image).where(Image.split == "train").order_by(Image.id)
+            db.scalars(train.limit(1)).one().split = "test"
         capsys.readouterr()
 
 
@@ -408,7 +410,7 @@ def _aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     """The embedder `aligned` of that classifier, with a minimum of three images per sentence."""
 
     def load(wanted: EmbedderSpec, _sources: Sources) -> AlignedEmbedder:
-        return AlignedEmbedder(wanted.name, Reads.revision, Reads)
+        return AlignedEmbedder(wanted.name, Reads.revision, Reads)  # type: ignore[arg-type]  # enough of a classifier
 
     changed = dataclasses.replace(embedders.REGISTRY["aligned"], learnt=False, load=load)
     monkeypatch.setitem(embedders.REGISTRY, "aligned", changed)
@@ -493,7 +495,9 @@ def test_a_classifier_takes_its_vectors_from_aligned_and_embeds_what_that_lacks(
 ) -> None:
     read = Reads()
     own = dataclasses.replace(
-        embedders.REGISTRY["classifier"], learnt=False, load=lambda wanted, _: ClassifierEmbedder(wanted.name, read)
+        embedders.REGISTRY["classifier"],
+        learnt=False,
+        load=lambda wanted, _: ClassifierEmbedder(wanted.name, read),  # type: ignore[arg-type]  # enough of a classifier
     )
     monkeypatch.setitem(embedders.REGISTRY, "classifier", own)
     assert embed.main(["--embedder", "aligned", *options]) == 0
@@ -517,7 +521,7 @@ def test_a_classifier_takes_its_vectors_from_aligned_and_embeds_what_that_lacks(
 def test_images_that_the_classifier_was_trained_on_are_seen_in_several_views_and_no_others(
     options: list[str], context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read = MultiviewEmbedder("multiview", Reads())
+    read = MultiviewEmbedder("multiview", Reads())  # type: ignore[arg-type]  # enough of a classifier
     own = dataclasses.replace(embedders.REGISTRY["multiview"], load=lambda _wanted, _sources: read)
     monkeypatch.setitem(embedders.REGISTRY, "multiview", own)
     monkeypatch.setattr(vectors, "SHARD", 4)

@@ -19,8 +19,9 @@ from db.models import Dataset, Image, Prediction, Report, Review, Run, VectorInd
 from db.queries import search as queries
 from db.queries.cases import Question
 from engine.retrieval import embedders
-from engine.retrieval.embedders import EmbedderSpec, Sources
+from engine.retrieval.embedders import EmbedderSpec
 from engine.retrieval.embedders.features import FeatureEmbedder
+from engine.retrieval.embedders.protocol import Sources
 from jobs import embed, ingest, search
 from jobs.command import Context
 from tests.jobs.retrieval.small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels, write_reports
