@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise, product
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from sqlalchemy import Engine, event, select
@@ -18,7 +18,7 @@ from db.queries import case_counts, case_order, case_questions, cases
 from db.queries.cases import Question
 from tests.sample import THRESHOLD, attributes, build, films
 
-SIDES = {
+SIDES: dict[str, tuple[Any, ...]] = {
     "split": (None, "test", "unknown"),
     "label": (None, "pneumonia", "normal", "unknown"),
     "cause": (None, "viral", "unknown"),
@@ -154,10 +154,10 @@ def rank(fact: Fact, question: Question) -> tuple[float, ...]:
 def combined(asked: Asked, sorts: Sequence[str], *, step: int) -> Iterator[Question]:
     """Every step-th question of all combinations."""
     for sort, *values in list(product(sorts, *SIDES.values()))[::step]:
-        sides = dict(zip(SIDES, values, strict=True))
+        sides: dict[str, Any] = dict(zip(SIDES, values, strict=True))
         low, high = sides.pop("between")
         sides["differs_from"] = (asked.other, OTHER_THRESHOLD) if sides["differs_from"] else None
-        run = {"run_id": asked.run, "own_threshold": THRESHOLD}
+        run: dict[str, Any] = {"run_id": asked.run, "own_threshold": THRESHOLD}
         yield Question(asked.dataset, **run, sort=sort, low=low, high=high, **sides)
 
 
@@ -202,7 +202,7 @@ def test_lists_of_a_few_sides_agree_with_python_at_every_threshold(
     with database.transaction(asked.engine) as db:
         facts = known(db, asked)
         for threshold, sort, changed in product((0.0, 0.35, 0.3512, THRESHOLD, 1.0), case_order.SORTS, (False, True)):
-            base = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": threshold}
+            base: dict[str, Any] = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": threshold}
             question = Question(asked.dataset, **base, sort=sort, changed_by_threshold=changed, **sides)
             wanted = sorted((fact for fact in facts if fits(fact, question)), key=lambda fact: rank(fact, question))
             ids = [fact.image.id for fact in wanted]
@@ -267,9 +267,10 @@ def test_an_image_outside_the_list_has_no_place(asked: Asked) -> None:
 
 
 def test_a_file_is_found_by_its_name_in_any_case_and_however_its_accents_are_encoded(asked: Asked) -> None:
+    forms: tuple[Literal["NFC", "NFD"], ...] = ("NFC", "NFD")
     written = {3: "test/Röntgen 50%.png", 5: "ÄRZTE/肺.png", 7: "x\u0302_1.png", 9: "x\u0302a1.png"}
     with database.transaction(asked.engine) as db:
-        for stored, typed in product(("NFC", "NFD"), repeat=2):
+        for stored, typed in product(forms, repeat=2):
             for number, path in written.items():
                 db.get_one(Image, number).path = unicodedata.normalize(stored, path)
             for number, path in written.items():
@@ -333,7 +334,7 @@ def test_tallies_by_attribute_are_those_of_a_recount_and_answer_without_a_walk(a
     statements: list[str] = []
     with database.transaction(asked.engine) as db:
         facts = known(db, asked)
-        run = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": THRESHOLD}
+        run: dict[str, Any] = {"run_id": asked.run, "own_threshold": THRESHOLD, "threshold": THRESHOLD}
         for pair in (("sex", "female"), ("sex", "male"), ("sex", "unknown"), ("view", "PA"), ("view", "unknown")):
             for outcome in (None, "TP", "FN", "FP", "TN", "wrong"):
                 question = Question(asked.dataset, **run, outcome=outcome, attributes=(pair,))

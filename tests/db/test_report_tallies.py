@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session
 from db import report_tallies, session, writes
 from db.models import Dataset, Image, Prompt, Report, ReportScore, ReportTally, Run
 from db.queries import reports
-from db.queries.report_questions import LABELS, PROBLEMS, STANCES, ReportQuestion
+from db.queries.case_questions import LABELS
+from db.queries.report_questions import PROBLEMS, STANCES, ReportQuestion
 from jobs import report, score
 from jobs.command import Context
 
@@ -119,8 +120,8 @@ def check(engine: Engine) -> None:
             for (model, strategy), one in board.items():
                 mine = [scores for report, _, scores in rows if (report.model, report.strategy) == (model, strategy)]
                 assert one.reports == len(mine)
-                known = {name: [s[name] for s in mine if s.get(name) is not None] for name in mine[0]}
-                means = {name: fmean(values) for name, values in known.items() if values}  # type: ignore[type-var]
+                known = {name: [value for s in mine if (value := s.get(name)) is not None] for name in mine[0]}
+                means = {name: fmean(values) for name, values in known.items() if values}
                 assert one.means == pytest.approx(means)
         assert db.scalars(select(ReportTally).where(ReportTally.reports <= 0)).first() is None
 

@@ -41,11 +41,13 @@ def served(issuer: Issuer, tmp_path_factory: pytest.TempPathFactory) -> Iterator
         f'client_id = "{issuer.client_id}"\nclient_secret = "{issuer.client_secret}"\n'
         f'server_metadata_url = "{issuer.url}/.well-known/openid-configuration"\n'
     )
-    settings = {
-        "STREAMLIT_SECRETS_FILES": str(secrets_file),
-        "PNEUMOSCOPE_ALLOWED_EMAILS": "example.org, guest@elsewhere.net",
-    }
-    with serve(folder, films(30), port=port, **settings) as started:
+    with serve(
+        folder,
+        films(30),
+        port=port,
+        STREAMLIT_SECRETS_FILES=str(secrets_file),
+        PNEUMOSCOPE_ALLOWED_EMAILS="example.org, guest@elsewhere.net",
+    ) as started:
         yield started
 
 
