@@ -115,7 +115,7 @@ def plain_loop(
             pixels = vary.vary(pixels, batch + 10**6 * epoch, 0)
             loss = torch.nn.functional.cross_entropy(member(maps(pixels)), torch.from_numpy(labels[batch]))
             optimizer.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         found = plain_scores()
     return found

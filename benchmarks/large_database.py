@@ -125,7 +125,8 @@ def listed(value: Any) -> bool:
 
 def plain(column: Any) -> Iterable[Any]:
     """The values as the driver takes them."""
-    return column.tolist() if isinstance(column, np.ndarray) else column
+    values: Iterable[Any] = column.tolist() if isinstance(column, np.ndarray) else column
+    return values
 
 
 def write_images(db: Session, draw: np.random.Generator, dataset_id: int, images: int) -> tuple[np.ndarray, list[str]]:
@@ -344,7 +345,7 @@ def write_map(db: Session, draw: np.random.Generator, folder: Path, dataset_id: 
     lumps = draw.integers(0, 10, len(labels))
     centres = draw.normal(0.0, 5.0, (10, 2))
     places = centres[lumps] + draw.normal(0.0, 1.0, (len(labels), 2)) + np.where(labels[:, None] == 1, [8.0, 0.0], 0.0)
-    arrays = {
+    arrays: dict[str, np.ndarray] = {
         "ids": np.arange(1, len(labels) + 1),
         "umap": places.astype(np.float32),
         "tsne": (places * 8).astype(np.float32),
