@@ -125,7 +125,10 @@ def test_what_is_data_runs_nothing_and_is_shown_on_no_other_site(path: str) -> N
 
 
 def test_every_route_of_ours_holds_data_and_so_asks_for_a_login() -> None:
-    routes = [route.path for route in server.app._user_routes]
+    routes = []
+    for route in server.app._user_routes:
+        assert isinstance(route, Route)
+        routes.append(route.path)
     assert len(routes) > 3
     assert [path for path in routes if admission.OPEN.fullmatch(path)] == []
 

@@ -171,8 +171,9 @@ def test_a_selection_from_a_lost_session_changes_nothing(workbench: Workbench, s
         import streamlit as st
 
         from dashboard.components.cases import selection
+        from dashboard.components.reviews.blind_queue import PICKED
 
-        st.session_state["cases"] = {selection.PICKED: {"ids": [3], "serial": st.session_state["sent"]}}
+        st.session_state["cases"] = {PICKED: {"ids": [3], "serial": st.session_state["sent"]}}
         selection._changed("cases")
 
     at = AppTest.from_function(script)
@@ -248,12 +249,15 @@ def test_changed_predictions_are_described_in_singular_and_plural(
     def script(workbench_id: int, usual: tuple[int, int], tried: tuple[int, int]) -> None:
         from dashboard.components.cases import threshold_slider
         from db.models import Dataset
-        from db.queries.cases import Question
+        from db.queries.cases import Outcome, Question
 
-        counts = [{"TP": tp, "FN": 9 - tp, "FP": fp, "TN": 9 - fp} for tp, fp in (usual, tried)]
+        counts: list[dict[Outcome, int]] = [
+            {"TP": tp, "FN": 9 - tp, "FP": fp, "TN": 9 - fp} for tp, fp in (usual, tried)
+        ]
+        before, after = counts
         moving = sum(abs(first - second) for first, second in zip(usual, tried, strict=True))
         dataset = Dataset(id=workbench_id, name="sample")
-        threshold_slider._moved(dataset, Question(workbench_id), *counts, moving)
+        threshold_slider._moved(dataset, Question(workbench_id), before, after, moving)
 
     at = AppTest.from_function(script, args=(workbench.dataset_id, usual, tried))
     at.run()
@@ -314,8 +318,9 @@ def test_files_hold_every_case_of_the_list_in_its_order(workbench: Workbench) ->
         dataset = db.scalars(select(Dataset)).one()
         db.get_one(Image, 1).path = "=cmd.png"
         writes.tag(db, [1], "odd")
-        asked_for = {"run_id": run.id, "threshold": 0.3, "own_threshold": THRESHOLD, "sort": "wrong"}
-        question = Question(dataset.id, **asked_for, split="test")
+        question = Question(
+            dataset.id, run_id=run.id, threshold=0.3, own_threshold=THRESHOLD, sort="wrong", split="test"
+        )
         wanted = cases.page(db, question, limit=100)
     view = filters.View(question, run, [run])
     table = list(csv.DictReader(io.StringIO(exports.as_csv(exports.rows(view, [])))))

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from dashboard import downloads
+from dashboard.pictures import PREFIX
 from db import session as database
 from db.models import Artifact, Run
 from engine.digests import file_sha256
@@ -117,14 +118,14 @@ def test_a_folder_is_read_piece_by_piece(workbench: Workbench, checkpoint: Artif
     "number", ["0", "-1", "999", "99999999999999999999", "1" * 5000, "x", "1.0", "\u0661\u0662\u0663"]
 )
 def test_an_unknown_number_is_not_found(client: TestClient, number: str) -> None:
-    assert client.get(f"{downloads.PREFIX}/artifact/{number}").status_code == 404
+    assert client.get(f"{PREFIX}/artifact/{number}").status_code == 404
 
 
 @pytest.mark.parametrize(
     "path", ["../../test.db", "%2e%2e%2f%2e%2e%2ftest.db", "1/../../../test.db", "/etc/passwd", "1%00", ""]
 )
 def test_a_path_in_the_address_leads_nowhere(client: TestClient, path: str) -> None:
-    answer = client.get(f"{downloads.PREFIX}/artifact/{path}")
+    answer = client.get(f"{PREFIX}/artifact/{path}")
     assert answer.status_code == 404
     assert "SQLite" not in answer.text
 

@@ -40,7 +40,7 @@ def test_a_case_shows_its_reviews_and_its_tags(workbench: Workbench) -> None:
 
 def test_agreement_matches_scikit_learn(workbench: Workbench) -> None:
     images = of_test(workbench)
-    verdicts = {"Anna": [], "Ben": []}
+    verdicts: dict[str, list[str]] = {"Anna": [], "Ben": []}
     for at, image in enumerate(images):
         truth = "pneumonia" if image.label else "normal"
         other = "normal" if image.label else "pneumonia"

@@ -117,6 +117,7 @@ def test_another_method_drops_the_box_of_the_former_and_a_link_holds_both(
 ) -> None:
     with database.transaction(workbench.engine) as db:
         run = db.query(Run).filter_by(kind="map").one()
+        assert run.summary is not None
         run.summary = {**run.summary, "trustworthiness": {"umap": 0.91, "tsne": 0.95}}
         db.add(Artifact(run_id=run.id, name="tsne", path="runs/map/umap.npy", sha256="umap", bytes=1))
     at = open_page("map", box="1,3,-1,100")

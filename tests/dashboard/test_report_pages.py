@@ -119,7 +119,7 @@ def test_a_problem_lists_its_reasons_as_plain_text_and_trivial_facts_are_omitted
     ],
 )
 def test_reports_are_narrowed_to_the_classifiers_outcomes_and_to_causes(
-    workbench: Workbench, asked_for: dict[str, str]
+    workbench: Workbench, asked_for: dict[str, Any]
 ) -> None:
     view = in_view(workbench)
     question = replace(view.question, **asked_for)
@@ -165,7 +165,10 @@ def test_contradicting_the_classifier_and_being_uncertain_where_it_decides_are_t
         query = query.join(Report, Report.id == ReportScore.report_id)
         query = query.join(Prediction, Prediction.image_id == Report.image_id).join(Run, Run.id == Prediction.run_id)
         judged = db.execute(query.where(ReportScore.metric == "stance", Run.kind == "predict")).all()
-        opposition = {number: abs(stance - (probability >= THRESHOLD)) for number, stance, probability in judged}
+        opposition = {}
+        for number, stance, probability in judged:
+            assert stance is not None
+            opposition[number] = abs(stance - (probability >= THRESHOLD))
         report_tallies.take(db, list(opposition))
         for number, value in opposition.items():
             db.add(ReportScore(report_id=number, metric="classifier_opposition", value=value))
@@ -310,10 +313,14 @@ def test_a_very_long_report_scrolls_in_its_own_box_and_is_coloured_to_its_end(
         db.get_one(Report, first.id).text = long
     second = other_model(workbench, first, short)
     compared = {"first": first.id, "second": second}
-    for page, asked_for in {"case": {"image": first.image_id, **compared}, "reports": {"strategy": "basic"}}.items():
+    pages: dict[str, dict[str, Any]] = {
+        "case": {"image": first.image_id, **compared},
+        "reports": {"strategy": "basic"},
+    }
+    for page, asked_for in pages.items():
         at = open_page(page, **asked_for)
         assert not at.exception
-        drawn = [one.value for one in boxes(at) for one in one.markdown]
+        drawn = [text.value for box in boxes(at) for text in box.markdown]
         assert any(":red-background[**effusion**]" in text for text in drawn)
         assert len(drawn) == (2 if page == "case" else 1)  # the report, and beside another where they are compared
         assert f"{len(long):,} characters; scroll to read all of it." in said(at)

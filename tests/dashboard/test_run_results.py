@@ -159,6 +159,6 @@ def test_an_audit_shows_what_it_asked_and_found(workbench: Workbench) -> None:
     assert [cell["text"] for cell in noisy] == texts
     assert (noisy[2]["tone"], noisy[2]["help"]) == ("strong", "n = 20")
     assert asked(noisy[-1]["href"]) == ("cases", {"stress": "noisy", "run": str(run_of(workbench, "predict"))})
-    (group,) = [one for one in at.button_group if one.label == "Deletion and insertion"]
-    assert group.options == ["Called pneumonia", "False negatives"]
+    (choice,) = [one for one in at.button_group if one.label == "Deletion and insertion"]
+    assert choice.options == ["Called pneumonia", "False negatives"]
     assert at.query_params == {"run": str(number)}

@@ -82,7 +82,8 @@ def points(at: AppTest) -> int:
     charts = at.get("vega_lite_chart")
     assert charts, "no chart on the page"
     data = [one.data.data for chart in charts for one in chart.proto.datasets]
-    return max(arrow.ipc.open_stream(io.BytesIO(one)).read_all().num_rows for one in data)
+    points: int = max(arrow.ipc.open_stream(io.BytesIO(one)).read_all().num_rows for one in data)
+    return points
 
 
 def test_the_command_that_repeats_a_run_can_be_copied_from_its_page(workbench: Workbench) -> None:
@@ -143,8 +144,8 @@ def test_the_menu_tells_runs_apart_by_what_they_were_asked(workbench: Workbench)
     offered = open_page("runs", run=change(workbench, "train")).selectbox(key="url_against").options
     assert [option.split(", ")[1] for option in offered] == ["restyled"]
     another(workbench, "predict", config={"split": "test"}, summary={"recipe": "ensemble"})
-    (offered,) = open_page("runs", run=change(workbench, "predict")).selectbox(key="url_against").options
-    assert offered.split(", ")[1:3] == ["ensemble", "test"]
+    (only,) = open_page("runs", run=change(workbench, "predict")).selectbox(key="url_against").options
+    assert only.split(", ")[1:3] == ["ensemble", "test"]
 
 
 def test_runs_of_another_kind_or_data_set_are_not_offered(workbench: Workbench) -> None:

@@ -380,8 +380,14 @@ def test_words_are_answered_by_the_pictures_where_an_index_reads_them(
         db.flush()
         vectors = np.array([[image.label, 1 - (image.label or 0)] for image in images], np.float32)
         folder = workbench.artifacts / "indexes" / "aligned" / "1"
-        ids, named = np.array([image.id for image in images]), {"embedder": "aligned", "revision": "1" * 16}
-        sha = write_index(folder, vectors=vectors, ids=ids, known=Known(("normal", "pneumonia")), **named)
+        sha = write_index(
+            folder,
+            vectors=vectors,
+            ids=np.array([image.id for image in images]),
+            embedder="aligned",
+            revision="1" * 16,
+            known=Known(("normal", "pneumonia")),
+        )
         known = {"embedder": "aligned", "revision": "1" * 16, "dimension": 2, "count": len(images), "kind": "exact"}
         db.add(
             VectorIndex(run_id=run.id, dataset_id=workbench.dataset_id, path="indexes/aligned/1", sha256=sha, **known)
