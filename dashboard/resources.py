@@ -30,8 +30,7 @@ PATIENCE = 10.0
 @st.cache_resource(show_spinner=False)
 def settings() -> Settings:
     """The environment's settings, read once."""
-    given: dict[str, Any] = {}  # all from the environment, which mypy does not know
-    return Settings(**given)
+    return Settings()
 
 
 def serves_locally_only() -> bool:
