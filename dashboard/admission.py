@@ -64,6 +64,7 @@ class Origins:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer 403 if the origin is not the host and the request may change something; a GET passes."""
         if scope["type"] in ("http", "websocket"):
             headers = Headers(scope=scope)
             origin = headers.get("origin")
@@ -81,6 +82,7 @@ class Logins:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What is open passes as it is; an admitted user's data passes marked as private."""
         if scope["type"] not in ("http", "websocket") or OPEN.fullmatch(scope["path"]) or not identity.required():
             await self._app(scope, receive, send)
             return
@@ -99,6 +101,7 @@ class Protections:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Web sockets pass unchanged."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

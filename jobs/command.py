@@ -34,7 +34,9 @@ LONGEST_NAME = 60
 class Main(Protocol):
     """A job: takes its arguments (None means those of the process) and returns its exit code."""
 
-    def __call__(self, argv: Sequence[str] | None = None) -> int: ...
+    def __call__(self, argv: Sequence[str] | None = None) -> int:
+        """The exit code is 0 if done, 1 if failed, 2 if used wrongly, 130 if interrupted."""
+        ...
 
 
 class JobError(Exception):

@@ -111,7 +111,9 @@ class Earlier:
 class Advance(Protocol):
     """Reports that `count` more units are done, with an optional short note beside the progress bar."""
 
-    def __call__(self, count: int = 1, note: str | None = None) -> None: ...
+    def __call__(self, count: int = 1, note: str | None = None) -> None:
+        """The note replaces the one before; None leaves it."""
+        ...
 
 
 class ActiveRun:

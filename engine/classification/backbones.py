@@ -33,6 +33,7 @@ class Backbone(WeightsAlone, nn.Module):
         self.cut = cut
 
     def forward(self, images: Tensor) -> Tensor:
+        """Trunk and tail in one; for shapes see the class."""
         maps: Tensor = self.tail(self.trunk(images))
         return maps
 

@@ -47,6 +47,7 @@ class Member(nn.Module):
         self.tail, self.head = tail, head
 
     def forward(self, trunk_maps: Tensor) -> Tensor:
+        """Logits (n, 2), normal before pneumonia, of trunk maps (n, c, h, w)."""
         logits: Tensor = self.head(self.tail(trunk_maps).mean((2, 3)))
         return logits
 

@@ -204,6 +204,7 @@ class Bounded(AsyncByteStream):
             yield part
 
     async def aclose(self) -> None:
+        """Close the connection, whether or not the body was read to its end."""
         await self.body.aclose()
 
 
