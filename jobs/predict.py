@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     options.add_argument(
         "--operating-point",
         choices=(*get_args(OperatingPoint), STRESS),
-        help="rule for the decision threshold: Youden's index, an out-of-fold recall of .97, .5, or Youden's index on "
+        help="rule for the decision threshold: Youden's index, an out-of-fold recall of .97, .5, or what suits "
         "training images under stress (default: as the recipe says)",
     )
     args = options.parse_args(argv)

@@ -1,4 +1,4 @@
-"""The threshold with the highest mean of recall and specificity on training images under stress, scored out of fold."""
+"""A threshold for training images under stress, scored out of fold."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -38,11 +38,10 @@ def stress_threshold(run: ActiveRun, trained: Run, folder: Path, classifier: "An
 
     folder: the classifier's checkpoint. Raises JobError if the training images are no longer those it was trained on.
     """
-    from engine.classification.calibration import probabilities
+    from engine.classification.calibration import even_odds, probabilities
     from engine.classification.held_out import under_stress
     from engine.classification.stresses import STRESSES
     from engine.images import read_batch
-    from engine.metrics.classification import youden_threshold
 
     with session.reading(run.context.engine) as db:
         training_set = TrainingSet.of(run.context, db.get_one(Dataset, trained.dataset_id))
@@ -61,8 +60,9 @@ def stress_threshold(run: ActiveRun, trained: Run, folder: Path, classifier: "An
             seeds = [provenance["seed"] + repeat for repeat in range(part.recipe.repeats)]
             folds = [training_set.fold_of(part.recipe.folds, seed=seed)[rows] for seed in seeds]
             logits.append(under_stress(part, pixels, folds, advance=advance))
-    scores = probabilities(np.mean(logits, axis=0), temperature=classifier.temperature)
-    threshold = youden_threshold(np.tile(training_set.labels[rows], len(scores)), scores.ravel())
+    copies = np.mean(logits, axis=0)
+    even = even_odds(np.tile(training_set.labels[rows], len(copies)), copies.ravel())
+    threshold = float(probabilities(np.array([even]), temperature=classifier.temperature)[0])
     return {
         "threshold": threshold,
         "threshold_stress": threshold,
