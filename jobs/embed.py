@@ -10,6 +10,7 @@ import hashlib
 import json
 import shutil
 from argparse import ArgumentParser
+from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -116,9 +117,10 @@ def source_of(context: Context, dataset: Dataset, name: str, number: int | None)
 
 def refuse_few_labels(dataset: Dataset, images: Sequence[Image], name: str) -> None:
     """Raise JobError if the embedder fits its text mapping to labels and too few training images have one."""
-    if spec(name).mapped and sum(image.label is not None for image in taught(images).images) < FEWEST:
+    labels = Counter(image.label for image in taught(images).images if image.label is not None)
+    if spec(name).mapped and max(labels.values(), default=0) < FEWEST:
         raise JobError(
-            f"embedder '{name}' needs at least {FEWEST} labelled training images, and dataset '{dataset.name}' has "
+            f"embedder '{name}' needs at least {FEWEST} training images of one label, and dataset '{dataset.name}' has "
             "fewer; use --embedder imagenet-lite0"
         )
 

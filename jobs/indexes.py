@@ -8,6 +8,7 @@ from db import session
 from db.models import Dataset, VectorIndex
 from db.queries import indexes
 from engine.commands import embed_again, job
+from engine.retrieval.embedders import lies_apart
 from jobs.command import Context, JobError, UsageError
 
 if TYPE_CHECKING:
@@ -21,9 +22,14 @@ def current(context: Context, dataset: Dataset) -> list[VectorIndex]:
         return indexes.current(db, dataset.id)
 
 
-def choose(context: Context, dataset: Dataset, embedder: str | None) -> VectorIndex:
-    """The current index of that embedder, or the latest index. Raises JobError or UsageError if there is none."""
+def choose(context: Context, dataset: Dataset, embedder: str | None, *, alike: bool = False) -> VectorIndex:
+    """The current index of that embedder, or the latest index. Raises JobError or UsageError if there is none.
+
+    alike: prefer an index whose embedder treats training images as it does others.
+    """
     known = current(context, dataset)
+    if alike:
+        known.sort(key=lambda index: lies_apart(index.embedder))
     if not known:
         raise JobError(f"dataset '{dataset.name}' has no vector index; build one with: {job('embed', dataset.name)}")
     for index in known:

@@ -27,7 +27,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     options = parser(__doc__, "map")
     options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--embedder", metavar="NAME", help="embedder whose index to map (default: that of the latest index)"
+        "--embedder",
+        metavar="NAME",
+        help="embedder whose index to map (default: that of the latest index, preferably not multiview)",
     )
     known = ",".join(projection.METHODS)
     options.add_argument("--methods", default=known, metavar="A,B", help=f"projections to compute (default: {known})")
@@ -43,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     methods = [name for name in projection.METHODS if name in wanted]
     context = open_context(args)
     dataset = context.dataset(args.dataset)
-    index = indexes.choose(context, dataset, args.embedder)
+    index = indexes.choose(context, dataset, args.embedder, alike=True)
     work = Work(
         kind="map",
         config={"dataset": dataset.name, "embedder": index.embedder, "methods": methods, "clusters": args.clusters},

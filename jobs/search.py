@@ -17,7 +17,7 @@ from engine.datasets import SPLITS
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
-from engine.retrieval.embedders import reads_text
+from engine.retrieval.embedders import cautions, reads_text
 from engine.retrieval.neighbours import nearest
 from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 from jobs import indexes
@@ -82,7 +82,8 @@ def argument_parser() -> ArgumentParser:
     options.add_argument(
         "--outcome",
         choices=("TP", "FP", "TN", "FN", "wrong"),
-        help="only cases for which the current predict run has this outcome",
+        help="only cases for which the current predict run has this outcome; searching images, also training images "
+        "whose out-of-fold prediction has it",
     )
     options.add_argument(
         "--attribute",
@@ -180,17 +181,20 @@ class Search:
         pixels = read_grey(path)
         index = indexes.choose(self.context, self.dataset, embedder)
         served = indexes.serve_index(self.context, index)
-        vectors = served.vectors.project_images(self.model(served.index).embed_images(pixels[None]))
         with session.reading(self.context.engine) as db:
             same = search.by_content(db, self.dataset.id, file_sha256(path))
-        notes = []
+        exclude, notes = self.barred(same.id) if same else [], []
         if same is not None:
             notes.append(f"the image is case {same.id} of the dataset, {same.path}; it is left out")
         elif self.other_patients:
             notes.append("the image is not in the dataset, so its patient is unknown and no patient is left out")
+        rows = served.vectors.rows([same.id] if same else [])
+        if len(rows):  # an embedder may treat images that it knows in another way
+            return self.nearest(served, served.vectors.vectors[rows], exclude=exclude, notes=notes)
+        vectors = served.vectors.project_images(self.model(served.index).embed_images(pixels[None]))
         if served.vectors.is_out_of_distribution(vectors):
             notes.append(OUT_OF_DISTRIBUTION)
-        return self.nearest(served, vectors, exclude=self.barred(same.id) if same else [], notes=notes)
+        return self.nearest(served, vectors, exclude=exclude, notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> SearchResult:
         """Cases similar to one of the dataset, which is left out; needs no model."""
@@ -293,11 +297,12 @@ class Search:
         fewer = [matching] if len(hits) < self.k else []  # filters may leave fewer than k
         again, whole = embed_again(self.dataset.name, index.embedder), total == index.count
         has = "images that are not in the index" if whole else f"{total} images"
-        stale = [f"the dataset has {has}; update the index with: {again}"]
+        complete = whole and latest == served.vectors.ids.max()
+        stale = [] if complete else [f"the dataset has {has}; update the index with: {again}"]
         return SearchResult(
             hits,
             f"the index of {index.embedder} (run {index.run_id}, {index.count} images), cosine similarity",
-            [*notes, *fewer, *([] if whole and latest == served.vectors.ids.max() else stale)],
+            [*notes, *fewer, *stale, *cautions(index.embedder)],
             index.embedder,
         )
 

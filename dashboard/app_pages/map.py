@@ -6,6 +6,7 @@ from dashboard import resources
 from dashboard.components import address, filters, frame, panels, wording
 from dashboard.components.cases import image_map
 from db.queries import runs
+from engine.retrieval.embedders import lies_apart
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
@@ -30,6 +31,8 @@ st.caption(
     "Distances between separate groups are not meaningful. Drag a box on the map to list the images in it; click "
     "outside it or press Escape to clear it. Click a point to open its case."
 )
+if lies_apart(summary["embedder"]):
+    st.caption("Training images lie apart from all others on this map: groups may show how images were embedded.")
 with panels.guarded("The map"):
     points = image_map.opened(dataset, run, method, view, by=by)
     marked = image_map.marked(dataset, points, run)

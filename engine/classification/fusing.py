@@ -81,6 +81,7 @@ def _without_padding_layer(convolution: nn.Conv2d) -> nn.Conv2d:
     if (left, right) != (top, bottom) or more not in (0, 1):
         return convolution
     c = convolution  # square kernels, even strides and no dilation in this family
-    plain = nn.Conv2d(c.in_channels, c.out_channels, c.kernel_size[0] + more, c.stride[0], right, groups=c.groups)
+    side, at = c.kernel_size[0] + more, c.weight.device
+    plain = nn.Conv2d(c.in_channels, c.out_channels, side, c.stride[0], right, groups=c.groups, device=at)
     plain.load_state_dict({**c.state_dict(), "weight": F.pad(c.weight, (more, 0, more, 0))})
     return plain

@@ -69,10 +69,13 @@ def build(vectors: Vectors, kind: Kind) -> tuple[Any, float]:
         effort = min(2 * effort, most)
 
 
-def candidates(index: Any, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None) -> list[NDArray[np.int64]]:
+def candidates(
+    index: Any, queries: Vectors, count: int, allowed: NDArray[np.bool_] | None, *, effort: int = 1
+) -> list[NDArray[np.int64]]:
     """For each query the rows that the index proposes: at most `count` of the allowed rows, in no particular order.
 
-    queries: float32 (q, d). allowed: bool (n,), None for all rows. Returns q arrays, int64 (m,), m <= count.
+    queries: float32 (q, d). allowed: bool (n,), None for all rows. effort: factor on the effort kept in the index, used
+    with `allowed` only. Returns q arrays, int64 (m,), m <= count.
     """
     import faiss
 
@@ -81,9 +84,9 @@ def candidates(index: Any, queries: Vectors, count: int, allowed: NDArray[np.boo
     if bits is not None:
         selector = library.IDSelectorBitmap(bits)
         if hasattr(index, "nprobe"):
-            options = library.SearchParametersIVF(sel=selector, nprobe=index.nprobe)
+            options = library.SearchParametersIVF(sel=selector, nprobe=min(effort * index.nprobe, index.nlist))
         else:
-            options = library.SearchParametersHNSW(sel=selector, efSearch=index.hnsw.efSearch)
+            options = library.SearchParametersHNSW(sel=selector, efSearch=effort * index.hnsw.efSearch)
     rows = index.search(np.ascontiguousarray(queries, dtype=np.float32), count, params=options)[1]
     return [found[found >= 0] for found in rows]
 

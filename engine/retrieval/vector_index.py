@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -56,6 +56,8 @@ OUT_OF_DISTRIBUTION = (
     "may be no chest radiograph, so the hits may be meaningless"
 )
 """The warning about a query for which `VectorIndex.is_out_of_distribution` is true."""
+DOUBLINGS = 6
+"""Maximum number of times that the effort of a filtered approximate search is doubled."""
 FEW = 20_000
 """Maximum number of allowed vectors for which an approximate index is bypassed and all are compared."""
 
@@ -74,18 +76,29 @@ def centre_of(vectors: Vectors) -> Vectors:
 def centred(vectors: Vectors, centre: Vectors) -> Vectors:
     """Unit vectors (n, d) minus the centre (d,), scaled back to length 1; a vector equal to the centre stays as it
     is."""
-    moved = vectors.astype(np.float64) - centre
-    lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-    return np.asarray(np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), vectors), dtype=np.float32)
+    made = np.empty(vectors.shape, dtype=np.float32)
+    for rows in _blocks(len(vectors)):
+        moved = vectors[rows].astype(np.float64) - centre
+        lengths = np.linalg.norm(moved, axis=1, keepdims=True)
+        made[rows] = np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), vectors[rows])
+    return made
 
 
 def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
     """The inverse of `centred`: from its result (n, d), the original unit vectors, by solving |l v + centre| = 1 for
     l."""
-    wide, middle = vectors.astype(np.float64), centre.astype(np.float64)
-    along = wide @ middle
-    lengths = -along + np.sqrt(np.maximum(along**2 - middle @ middle + 1, 0))
-    return np.asarray(lengths[:, None] * wide + middle, dtype=np.float32)
+    made, middle = np.empty(vectors.shape, dtype=np.float32), centre.astype(np.float64)
+    for rows in _blocks(len(vectors)):
+        wide = vectors[rows].astype(np.float64)
+        along = wide @ middle
+        lengths = -along + np.sqrt(np.maximum(along**2 - middle @ middle + 1, 0))
+        made[rows] = lengths[:, None] * wide + middle
+    return made
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """The rows of an array in parts, because float64 copies of a large one would need six times its memory."""
+    return (slice(start, start + FEW) for start in range(0, count, FEW))
 
 
 @dataclass(frozen=True)
@@ -265,7 +278,10 @@ class VectorIndex:
 
     def rows(self, ids: Collection[int] | Ids) -> NDArray[np.intp]:
         """The row of each id in `vectors`; ids that the index does not contain are left out."""
-        wanted = np.array([number for number in ids if abs(int(number)) < 2**63], dtype=np.int64)
+        try:
+            wanted = ids if isinstance(ids, np.ndarray) else np.fromiter(ids, dtype=np.int64, count=len(ids))
+        except OverflowError:  # numbers from an address that no id can have
+            wanted = np.array([number for number in ids if abs(int(number)) < 2**63], dtype=np.int64)
         place = np.minimum(np.searchsorted(self.ids, wanted, sorter=self._order), len(self.ids) - 1)
         rows: NDArray[np.intp] = self._order[place]
         known: NDArray[np.intp] = rows[self.ids[rows] == wanted]
@@ -281,9 +297,10 @@ class VectorIndex:
     ) -> SearchHits:
         """The k nearest of the allowed vectors that are not excluded; always k if so many exist.
 
-        An approximate index may miss some of the nearest, see manifest.recall; up to FEW allowed vectors are compared
-        exhaustively. queries: float32 (q, d), projected, each of length 1. Raises InputError for another shape or
-        length, or k below 1.
+        An approximate index may miss some of the nearest, see manifest.recall; with a filter, which can leave out just
+        the lists or links that were tuned for, it looks further until the hits stay the same. Up to FEW allowed vectors
+        are compared exhaustively. queries: float32 (q, d), projected, each of length 1. Raises InputError for another
+        shape or length, or k below 1.
         """
         name, dimension = self.manifest.embedder, self.manifest.dimension
         if queries.ndim != 2 or queries.shape[1] != dimension or k < 1:
@@ -303,13 +320,26 @@ class VectorIndex:
         wanted = min(k, available)
         if available <= FEW:
             return _compared(self.vectors, self.ids, queries, k, np.arange(len(self)) if allowed is None else allowed)
-        found = approximate.candidates(self._index, queries, max(4 * k, 64), allowed)
-        hits, similarities = np.full((len(queries), k), -1, dtype=np.int64), np.full((len(queries), k), np.nan)
-        for query, rows in enumerate(found):
-            one = queries[query : query + 1]
-            near = _compared(self.vectors, self.ids, one, k, rows if len(rows) >= wanted else allowed)
-            hits[query], similarities[query] = near.ids[0], near.similarities[0]
-        return SearchHits(hits, similarities)
+        hits = self._proposed(queries, k, wanted, allowed, effort=1)
+        for doubled in range(1, DOUBLINGS + 1) if allowed is not None else ():
+            further = self._proposed(queries, k, wanted, allowed, effort=2**doubled)
+            if np.array_equal(further.ids, hits.ids):
+                break
+            hits = further
+        return hits
+
+    def _proposed(
+        self, queries: Vectors, k: int, wanted: int, allowed: NDArray[np.bool_] | None, *, effort: int
+    ) -> SearchHits:
+        """The k nearest of the rows that the approximate index proposes; of all allowed ones if it proposes fewer than
+        `wanted`. effort: factor on the index's own search effort."""
+        found = approximate.candidates(self._index, queries, max(4 * k, 64), allowed, effort=effort)
+        near = [
+            _compared(self.vectors, self.ids, query[None], k, rows if len(rows) >= wanted else allowed)
+            for query, rows in zip(queries, found, strict=True)
+        ]
+        ids, similarities = [one.ids for one in near], [one.similarities for one in near]
+        return SearchHits(np.concatenate(ids), np.concatenate(similarities))
 
 
 def exact_search(

@@ -25,6 +25,13 @@ def test_lite_backbones_are_the_packages_own_networks_with_their_imagenet_weight
         assert torch.allclose(backbone(images), network.extract_features(images), atol=1e-4)
 
 
+@pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_lite2", "efficientnet_b3"])
+def test_quick_inference_stays_on_the_device_of_the_backbone(name: str) -> None:
+    backbone = load_backbone(name, pretrained=False).to("meta")  # a device without data, in place of a GPU
+    for made in (backbone.exact, backbone.exact_trunk, backbone.quick_trunk, quick(backbone.tail)):
+        assert {tensor.device.type for tensor in (*made.parameters(), *made.buffers())} == {"meta"}
+
+
 @pytest.mark.parametrize("name", ["efficientnet_lite0", "efficientnet_b3"])
 def test_quick_inference_agrees_with_float32_and_leaves_the_backbone_as_it_was(name: str) -> None:
     torch.manual_seed(0)

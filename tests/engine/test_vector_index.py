@@ -22,6 +22,7 @@ from engine.retrieval.vector_index import (
     centre_of,
     centred,
     exact_search,
+    uncentred,
     write_index,
 )
 
@@ -176,6 +177,31 @@ def test_an_approximate_index_gives_k_hits_under_any_filter(
     for found in hits.ids:
         assert (found >= 0).sum() == expected == len(set(found[found >= 0].tolist()))
         assert set(found[found >= 0].tolist()) <= set(allowed.tolist()) - {0}
+
+
+@pytest.mark.parametrize("kind", ["ivf", "hnsw"])
+def test_an_approximate_index_finds_most_of_the_nearest_under_a_filter_against_the_query(
+    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
+    rng = np.random.default_rng(6)
+    vectors, ids = clustered(6000, 16, rng), np.arange(6000)
+    write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
+    side = vectors[:, 0] > np.median(vectors[:, 0])
+    queries, allowed = vectors[side][:40], ids[~side]
+    hits = VectorIndex.open(tmp_path / "1").search(queries, 10, allowed_ids=allowed)
+    nearest = np.argsort(-(queries @ vectors[allowed].T), axis=1)[:, :10]
+    found = [len(set(one) & set(allowed[best])) for one, best in zip(hits.ids.tolist(), nearest, strict=True)]
+    assert np.mean(found) >= 9.5
+
+
+def test_centring_and_its_inverse_work_in_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    vectors = unit(np.abs(np.random.default_rng(2).normal(size=(103, 8))))
+    middle = centre_of(vectors)
+    whole = centred(vectors, middle)
+    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 10)
+    assert (centred(vectors, middle) == whole).all()
+    assert uncentred(whole, middle) == pytest.approx(vectors, abs=1e-6)
 
 
 @pytest.mark.parametrize(("count", "width"), [(102, 512), (375, 1286), (274, 1280)])

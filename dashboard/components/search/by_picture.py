@@ -108,12 +108,13 @@ def _nearest(
     """Nearest images to an image, uint8 (h, w), from a file with these bytes. film: draws the image."""
     served = neighbours.serve_index(index)
     reading = inference.read(view, pixels, model(served.index))
-    vectors = served.vectors.project_images(reading.vectors)
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
+    known = served.vectors.rows([same.id] if same else [])  # an embedder may treat images that it knows in another way
+    vectors = served.vectors.vectors[known] if len(known) else served.vectors.project_images(reading.vectors)
     among, exclude = allowed(question), _excluded(same.id) if same else None
     hits = neighbours.nearest_to_vectors(served, vectors, k, allowed=among, exclude=exclude)
-    strange = served.vectors.is_out_of_distribution(vectors)
+    strange = not len(known) and served.vectors.is_out_of_distribution(vectors)
     if strange:
         st.warning(f"{OUT_OF_DISTRIBUTION[0].upper()}{OUT_OF_DISTRIBUTION[1:]}.", icon=":material/help:")
     if reading.summary is not None:

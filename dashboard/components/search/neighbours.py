@@ -17,7 +17,7 @@ from db.queries.cases import Case
 from engine.commands import embed_again
 from engine.errors import InputError
 from engine.heat import leading_zones
-from engine.retrieval.embedders import spec
+from engine.retrieval.embedders import APART, OWN, spec
 from engine.retrieval.neighbours import nearest, vote
 from engine.retrieval.serving import ServedIndex, serve
 from engine.retrieval.vector_index import VectorIndex as OpenIndex
@@ -45,10 +45,6 @@ class SearchResult:
     zones: Mapping[str, float] | None = None
     film: Callable[[], None] | None = None
     """Draws the query image, after the hits, because users wait for those."""
-
-
-APART = "Training images lie apart from all others in this index: to search them, filter hits by split."
-OWN = "These are the classifier's own features: similar cases tend to share its errors and are not a second opinion."
 
 
 def caution(index: VectorIndex, view: filters.View) -> str:

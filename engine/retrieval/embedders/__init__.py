@@ -8,9 +8,26 @@ from engine.errors import InputError
 from engine.retrieval.embedders import aligned, contrastive, features, multiview
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, unit
 
-__all__ = ["REGISTRY", "Embedder", "EmbedderSpec", "load_embedder", "reads_text", "spec", "train_run_named", "unit"]
+__all__ = [
+    "APART",
+    "OWN",
+    "REGISTRY",
+    "Embedder",
+    "EmbedderSpec",
+    "cautions",
+    "lies_apart",
+    "load_embedder",
+    "reads_text",
+    "spec",
+    "train_run_named",
+    "unit",
+]
 
 TRAINED = "its weights are a train run's checkpoint"
+APART = "Training images lie apart from all others in this index: to search them, filter hits by split."
+"""The caution about an embedder whose spec says `apart`."""
+OWN = "These are the classifier's own features: similar cases tend to share its errors and are not a second opinion."
+"""The caution about an embedder whose spec says `learnt`."""
 REGISTRY = {
     each.name: each
     for each in (
@@ -78,6 +95,23 @@ def reads_text(name: str) -> bool:
         return spec(name).reads_text
     except InputError:
         return False
+
+
+def lies_apart(name: str) -> bool:
+    """Whether the embedder called `name` embeds training images differently from others; False for an unknown name."""
+    try:
+        return spec(name).apart
+    except InputError:
+        return False
+
+
+def cautions(name: str) -> list[str]:
+    """What to bear in mind when an index of the embedder called `name` is searched; empty for an unknown name."""
+    try:
+        known = spec(name)
+    except InputError:
+        return []
+    return [OWN] * known.learnt + [APART] * known.apart
 
 
 def train_run_named(name: str) -> int | None:

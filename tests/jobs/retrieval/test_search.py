@@ -86,6 +86,22 @@ def test_search_by_a_picture_leaves_out_the_same_file_but_not_a_changed_one(
     assert found["notes"] == []
 
 
+def test_a_picture_of_the_dataset_is_searched_with_its_stored_vector(
+    options: list[str],
+    folder: Path,
+    context: Context,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    by_case = answer(options, capsys, "--case", "1")
+    with session.reading(context.engine) as db:
+        inside = folder / db.get_one(Image, 1).path
+    monkeypatch.setattr(search.Search, "model", lambda *_: pytest.fail("the vector is known"))
+    by_image = answer(options, capsys, "--image", str(inside))
+    assert by_image["hits"] == by_case["hits"] and len(by_image["notes"]) == 1
+
+
 def test_filters_leave_k_hits_where_k_exist(
     options: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -144,7 +160,7 @@ def test_bad_use_is_one_line_and_an_exit_code(
 
 
 def test_an_index_made_with_other_weights_is_not_asked(
-    options: list[str], folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert embed.main(["--embedder", "small", *options]) == 0
 
@@ -154,8 +170,8 @@ def test_an_index_made_with_other_weights_is_not_asked(
         return made
 
     monkeypatch.setitem(embedders.REGISTRY, "small", EmbedderSpec("small", changed, False, 64, "none", "public domain"))
-    inside = folder / "train" / "PNEUMONIA" / "person1_virus_1.png"
-    assert search.main(["--image", str(inside), *options]) == 1
+    (film := tmp_path / "film.png").write_bytes(png(np.clip(pixels(5).astype(int) + 1, 0, 255).astype(np.uint8)))
+    assert search.main(["--image", str(film), *options]) == 1
     assert (
         "was made with other weights, or from pictures prepared otherwise: revision 1111111111111111, but 2222222222"
         in capsys.readouterr().err
