@@ -21,6 +21,7 @@ REPOSITORY = Path(__file__).parent.parent.parent
 WIDTH = 1440
 HEIGHTS = {
     "case": 1500,
+    "altered": 1300,
     "map": 1200,
     "search-words": 1000,
     "reports": 1000,
@@ -80,6 +81,10 @@ def places(page: Page, root: str) -> dict[str, str]:
     runs, audits = listed(page, f"{root}/runs?kind=predict"), listed(page, f"{root}/runs?kind=audit")
     if audits:
         found["stress"] = f"/runs?run={audits[0]}"
+        opened(page, f"{root}{found['stress']}")
+        altered = page.locator("a.card[href*='altered=']")
+        if altered.count():
+            found["altered"] = altered.last.get_attribute("href") or ""
     current = re.search(r"run=(\d+)", first)
     shown = list(dict.fromkeys([*([current[1]] if current else []), *runs]))[:2]
     if shown:
