@@ -84,7 +84,7 @@ def argument_parser() -> ArgumentParser:
         "--weights", type=named_file, metavar="PATH", help="file of pretrained weights to use instead of the default"
     )
     options.add_argument(
-        "--batch-size", type=positive, default=128, metavar="N", help="images per batch (default: 128)"
+        "--batch-size", type=positive, default=128, metavar="N", help="number of images read at once (default: 128)"
     )
     options.add_argument(
         "--index",

@@ -61,6 +61,17 @@ def test_labels_of_hits_are_counted_only_where_the_filters_leave_them_open(
     assert ("nearest cases are labelled pneumonia" in said(at)) is (narrowed.keys() <= {"split"})
 
 
+def test_an_approximate_index_says_how_many_of_the_nearest_it_finds(workbench: Workbench) -> None:
+    assert "exact search." in said(open_page("search", by="image", image=1, k=6))
+    with database.transaction(workbench.engine) as db:
+        index = db.scalars(select(VectorIndex)).one()
+        index.kind = "ivf"
+        made = db.get_one(Run, index.run_id)
+        made.summary = {**(made.summary or {}), "recall_at_10": 0.961}
+    for at in (open_page("search", by="image", image=1, k=6), open_page("case", image=1)):
+        assert "approximate search (ivf, finds 96.1 % of the 10 nearest)." in said(at)
+
+
 @pytest.mark.parametrize("typed", [" 1 ", "#1", "# 1"])
 def test_an_image_number_may_have_spaces_and_its_sign(workbench: Workbench, typed: str) -> None:
     at = open_page("search", by="image", image=typed, k=6)

@@ -246,8 +246,13 @@ def _csv(
 
 def search_method(index: VectorIndex) -> str:
     """Search method of the index, in words."""
-    exact = index.kind in ("exact", "IndexFlatIP")
-    return f"cosine similarity, {'exact search' if exact else f'approximate search ({index.kind})'}"
+    if index.kind in ("exact", "IndexFlatIP"):
+        return "cosine similarity, exact search"
+    with resources.reading() as session:
+        made = runs.find(session, index.run_id)
+    recall = ((made.summary if made else None) or {}).get("recall_at_10")
+    found = f", finds {wording.percent(recall)} of the 10 nearest" if recall is not None else ""
+    return f"cosine similarity, approximate search ({index.kind}{found})"
 
 
 def vote_in_words(labels: Sequence[int | None]) -> str:
