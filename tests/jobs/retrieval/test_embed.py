@@ -479,10 +479,16 @@ def test_words_find_images_and_follow_corrected_labels_without_embedding_anew(
     np.testing.assert_array_equal(one.vectors, other.vectors)
     assert one.words is not None and other.words is not None
     assert np.abs(one.words - other.words).max() > 0.1
-    with session.transaction(context.engine) as db:
-        db.execute(update(Image).values(label=None))
-    assert embed.main(["--embedder", "aligned", *options]) == 1
-    assert "use --embedder imagenet-lite0" in capsys.readouterr().err
+    for labels in ((None,) * COUNT, (0, 0, 1, 1, *(None,) * (COUNT - 4))):  # four labels, but not three of one
+        with session.transaction(context.engine) as db:
+            for image, label in zip(
+                db.scalars(select(Image).order_by(Image.split.desc(), Image.id)), labels, strict=True
+            ):
+                image.label = label
+        before = newest_index(context).id
+        assert embed.main(["--embedder", "aligned", *options]) == 1
+        assert "at least 3 training images of one label" in (said := capsys.readouterr().err)
+        assert "use --embedder imagenet-lite0" in said and newest_index(context).id == before
 
 
 @pytest.mark.usefixtures("_aligned")
