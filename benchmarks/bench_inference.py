@@ -9,16 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from cached_views import cached
 from measure import peak_memory, ratio
 from PIL import Image
 
-from engine.classification import trunk_cache
 from engine.classification.backbones import load_backbone
-from engine.classification.descriptions import TrunkMaps
 from engine.classification.inference import Branch, Classifier
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Fold, new_member, train_fold
-from engine.classification.views import Source
 from engine.images import read_batch
 from engine.phantoms import write_phantoms
 
@@ -36,17 +34,7 @@ def main() -> None:
         write_phantoms(root, seed=0, counts={"test": (64, 64)})
         files = sorted(root.rglob("*.jpeg"))
         labels = np.array([int("person" in file.name) for file in files])
-        cache = trunk_cache.build(
-            Path(folder) / "cache",
-            Source(
-                [file.name for file in files],
-                lambda rows, size: read_batch([files[row] for row in rows], size=size),
-                recipe.variation,
-                seed=0,
-            ),
-            TrunkMaps(backbone),
-            views=range(recipe.views),
-        )
+        cache = cached(Path(folder), files, recipe, backbone)
         member = new_member(backbone, recipe)
         trained = train_fold(backbone, recipe, cache, Fold(labels, np.arange(len(files)) % 4 == 0), seed=0)
         member.load_state_dict(trained.last.state)

@@ -13,14 +13,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from cached_views import cached
 from measure import peak_memory, seconds
 
-from engine.classification import trunk_cache
 from engine.classification.backbones import Backbone, load_backbone
-from engine.classification.descriptions import TrunkMaps
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Fold, Member, make_head, train_fold
-from engine.classification.views import SIZE, VARIATIONS, Source
+from engine.classification.views import SIZE, VARIATIONS
 from engine.images import read_batch
 from engine.metrics.bootstrap import cluster_bootstrap
 from engine.metrics.classification import METRICS, Sample
@@ -46,17 +45,7 @@ def main() -> None:
             logits["plain"] = plain_loop(backbone, recipe, files, labels, held_out)
 
         def ours() -> None:
-            cache = trunk_cache.build(
-                Path(folder) / "cache",
-                Source(
-                    [file.name for file in files],
-                    lambda rows, size: read_batch([files[row] for row in rows], size=size),
-                    recipe.variation,
-                    seed=0,
-                ),
-                TrunkMaps(backbone),
-                views=range(recipe.views),
-            )
+            cache = cached(Path(folder), files, recipe, backbone)
             found = train_fold(backbone, recipe, cache, Fold(labels, held_out), seed=0)
             logits["ours"] = found.last.valid_logits
 

@@ -18,7 +18,7 @@ from jobs.checkpoints import checkpoint_of, train_run
 from jobs.command import Context, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun, Work
 from jobs.splits import images_to_score
-from jobs.stress_threshold import STRESS, refuse_without_members, stress_threshold
+from jobs.stress_threshold import STRESS, VERSION, refuse_without_members, stress_threshold
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
@@ -56,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.operating_point == STRESS:
         refuse_without_members(trained)
     images, split = images_to_score(context, dataset, args.split)
+    inputs = inputs_of(trained, images) + (f" {VERSION}" if args.operating_point == STRESS else "")
     work = Work(
         kind="predict",
         config={
@@ -65,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "checkpoint": kept,
             **({"operating_point": args.operating_point} if args.operating_point else {}),
         },
-        inputs=inputs_of(trained, images),
+        inputs=inputs,
         dataset_id=dataset.id,
         predicts=len(images),
         expected_summary={"checkpoint_sha256": weights_of(context, trained, kept)},

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 STRESS = "stress"
 """Name of this operating point."""
+VERSION = 1
+"""Increased when the same checkpoint and images give another threshold."""
 IMAGES = 400
 """Maximum number of training images of each class, each scored in every way by one member of each repeat."""
 

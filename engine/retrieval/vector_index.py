@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from engine.files import whole_folder
 from engine.retrieval import approximate
 from engine.retrieval.alignment import NOTHING_KNOWN, Known, mapped
 from engine.retrieval.approximate import Kind, Vectors
+from engine.retrieval.centring import centred
 
 Ids = NDArray[np.int64]
 
@@ -43,8 +44,6 @@ class SearchHits:
     similarities: NDArray[np.float64]
 
 
-FEWEST_TO_CENTRE = 20
-"""Minimum number of vectors for estimating a centre."""
 FEWEST_TO_KNOW = 50
 """Minimum number of images for recognising queries that are out of distribution."""
 NEAREST = 3
@@ -60,45 +59,6 @@ DOUBLINGS = 6
 """Maximum number of times that the effort of a filtered approximate search is doubled."""
 FEW = 20_000
 """Maximum number of allowed vectors for which an approximate index is bypassed and all are compared."""
-
-
-def centre_of(vectors: Vectors) -> Vectors:
-    """The mean of float32 (n, d) unit vectors, (d,), to subtract before comparison; zeros below FEWEST_TO_CENTRE.
-
-    Features after a ReLU all point in similar directions; subtracting their mean makes cosine similarity more
-    discriminative (the centring of SimpleShot, Wang et al. 2019, section 3).
-    """
-    if len(vectors) < FEWEST_TO_CENTRE:
-        return np.zeros(vectors.shape[1], dtype=np.float32)
-    return np.asarray(vectors.mean(axis=0, dtype=np.float64), dtype=np.float32)
-
-
-def centred(vectors: Vectors, centre: Vectors) -> Vectors:
-    """Unit vectors (n, d) minus the centre (d,), scaled back to length 1; a vector equal to the centre stays as it
-    is."""
-    made = np.empty(vectors.shape, dtype=np.float32)
-    for rows in _blocks(len(vectors)):
-        moved = vectors[rows].astype(np.float64) - centre
-        lengths = np.linalg.norm(moved, axis=1, keepdims=True)
-        made[rows] = np.where(lengths > 1e-6, moved / np.maximum(lengths, 1e-6), vectors[rows])
-    return made
-
-
-def uncentred(vectors: Vectors, centre: Vectors) -> Vectors:
-    """The inverse of `centred`: from its result (n, d), the original unit vectors, by solving |l v + centre| = 1 for
-    l."""
-    made, middle = np.empty(vectors.shape, dtype=np.float32), centre.astype(np.float64)
-    for rows in _blocks(len(vectors)):
-        wide = vectors[rows].astype(np.float64)
-        along = wide @ middle
-        lengths = -along + np.sqrt(np.maximum(along**2 - middle @ middle + 1, 0))
-        made[rows] = lengths[:, None] * wide + middle
-    return made
-
-
-def _blocks(count: int) -> Iterator[slice]:
-    """The rows of an array in parts, because float64 copies of a large one would need six times its memory."""
-    return (slice(start, start + FEW) for start in range(0, count, FEW))
 
 
 @dataclass(frozen=True)
@@ -321,7 +281,7 @@ class VectorIndex:
         if available <= FEW:
             return _compared(self.vectors, self.ids, queries, k, np.arange(len(self)) if allowed is None else allowed)
         hits = self._proposed(queries, k, wanted, allowed, effort=1)
-        for doubled in range(1, DOUBLINGS + 1) if allowed is not None else ():
+        for doubled in range(1, DOUBLINGS + 1) if allowed_ids is not None else ():  # excluding a few changes little
             further = self._proposed(queries, k, wanted, allowed, effort=2**doubled)
             if np.array_equal(further.ids, hits.ids):
                 break

@@ -75,7 +75,7 @@ def neighbours(audit: Audit) -> Iterator[MetricValue]:
 def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The classifier's features of audited and training images, minus the training images' mean, as unit vectors: from
     its index if possible, else computed."""
-    from engine.retrieval.vector_index import centre_of, centred
+    from engine.retrieval.centring import centre_of, centred
 
     subject = audit.subject
     indexed = from_index(audit)

@@ -13,8 +13,9 @@ from db.queries import indexes as stored_indexes
 from db.queries import leakage
 from engine.digests import json_sha256
 from engine.files import kept_array, save_array
+from engine.retrieval.centring import centre_of, centred, uncentred
 from engine.retrieval.embedders import spec
-from engine.retrieval.vector_index import IndexDamagedError, centre_of, centred, uncentred
+from engine.retrieval.vector_index import IndexDamagedError
 from engine.splits import LEARNT_FROM
 from jobs import indexes
 from jobs.command import Context

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from db.models import Image
+from engine.retrieval.centring import uncentred
 from engine.retrieval.embedders import spec
-from engine.retrieval.vector_index import uncentred
 from jobs.embeddings.vectors import training_images
 from jobs.run import ActiveRun
 

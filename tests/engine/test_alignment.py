@@ -11,7 +11,7 @@ from engine.errors import InputError
 from engine.heat import ZONES, evidence, prominent
 from engine.retrieval import alignment, sentences
 from engine.retrieval.alignment import Facts
-from engine.retrieval.vector_index import uncentred
+from engine.retrieval.centring import uncentred
 from engine.retrieval.written_queries import QUERIES, answering
 
 

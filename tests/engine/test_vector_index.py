@@ -15,14 +15,12 @@ from engine.errors import InputError
 from engine.retrieval import approximate
 from engine.retrieval.alignment import Known
 from engine.retrieval.approximate import Kind
+from engine.retrieval.centring import centre_of, centred, uncentred
 from engine.retrieval.vector_index import (
     FILES,
     IndexDamagedError,
     VectorIndex,
-    centre_of,
-    centred,
     exact_search,
-    uncentred,
     write_index,
 )
 
@@ -199,7 +197,7 @@ def test_centring_and_its_inverse_work_in_parts(monkeypatch: pytest.MonkeyPatch)
     vectors = unit(np.abs(np.random.default_rng(2).normal(size=(103, 8))))
     middle = centre_of(vectors)
     whole = centred(vectors, middle)
-    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 10)
+    monkeypatch.setattr("engine.retrieval.centring.BLOCK", 10)
     assert (centred(vectors, middle) == whole).all()
     assert uncentred(whole, middle) == pytest.approx(vectors, abs=1e-6)
 
