@@ -45,12 +45,14 @@ STREAMLITS: dict[str, str] = {}
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("name", sorted(PLACES))
-def test_axe_finds_no_serious_violation(chromium: Browser, address: str, name: str, scheme: Scheme) -> None:
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})
-    visit = Visit(context.new_page(), address)
+def test_axe_finds_no_serious_violation_and_headings_skip_no_level(visit: Visit, name: str, scheme: Scheme) -> None:
+    visit.page.emulate_media(color_scheme=scheme)
     visit.open(PLACES[name])
+    shown = visit.page.locator("h1, h2, h3, h4, h5, h6").filter(visible=True)
+    levels = [int(tag[1]) for tag in shown.evaluate_all("found => found.map((one) => one.tagName)")]
+    assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
     assert serious(visit.page) == []
-    context.close()
 
 
 @pytest.fixture(scope="module")
@@ -67,27 +69,14 @@ def covered(folder: Path, address: str) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_accuracy_by_coverage_has_a_name_and_axe_finds_nothing(
-    chromium: Browser, address: str, covered: str, scheme: Scheme
-) -> None:
-    context = chromium.new_context(color_scheme=scheme, viewport={"width": 1440, "height": 900})
-    visit = Visit(context.new_page(), address)
+def test_accuracy_by_coverage_has_a_name_and_axe_finds_nothing(visit: Visit, covered: str, scheme: Scheme) -> None:
+    visit.page.emulate_media(color_scheme=scheme)
     visit.open(covered)
     chart = visit.page.locator(".stVegaLiteChart[aria-label^='Line chart, accuracy by coverage: ']")
     expect(chart).to_be_visible()
     expect(chart.locator(".mark-area path")).to_have_count(1)
     expect(visit.page.get_by_role("table", name="The classifier by coverage")).to_be_visible()
     assert serious(visit.page) == []
-    context.close()
-
-
-@pytest.mark.parametrize("name", sorted(PLACES))
-def test_headings_begin_with_the_one_of_the_page_and_skip_no_level(visit: Visit, name: str) -> None:
-    visit.open(PLACES[name])
-    shown = visit.page.locator("h1, h2, h3, h4, h5, h6").filter(visible=True)
-    levels = [int(tag[1]) for tag in shown.evaluate_all("found => found.map((one) => one.tagName)")]
-    assert levels[0] == 1 and levels.count(1) == 1
-    assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_where_the_keyboard_is_can_be_seen_on_every_link_of_the_navigation(visit: Visit) -> None:

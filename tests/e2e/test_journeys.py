@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 from sqlalchemy import select
 
 from dashboard.components.wording import JOINER
@@ -176,13 +176,12 @@ def settled(visit: Visit) -> str:
     return now
 
 
-def test_twenty_sessions_at_once_each_get_their_own_view(chromium: Browser, address: str) -> None:
-    contexts = [chromium.new_context() for _ in range(SESSIONS)]
-    pages = [context.new_page() for context in contexts]
+def test_twenty_sessions_at_once_each_get_their_own_view(profile: BrowserContext, address: str) -> None:
+    pages = [profile.new_page() for _ in range(SESSIONS)]  # a tab is a session
     for number, page in enumerate(pages):
         page.goto(f"{address}/case?image={number + 1}", wait_until="commit")
     for number, page in enumerate(pages):
         expect(page.get_by_role("row", name=f"Image {number + 1}", exact=True)).to_be_visible(timeout=120_000)
         assert page.get_by_test_id("stException").count() == 0
-    for context in contexts:
-        context.close()
+    for page in pages:
+        page.close()

@@ -4,11 +4,13 @@ import csv
 import json
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import faiss
 import numpy as np
 import pytest
+import vl_convert
 from PIL import Image as Picture
 from sqlalchemy import delete, select, update
 
@@ -37,6 +39,16 @@ EXPORTED = {
     *("classification_report.md", "report_generation_report.md", "retrieval_report.md"),
     *("audit_report.md", "model_card.md"),
 }
+
+
+@pytest.fixture(scope="module", autouse=True)
+def drawn_once() -> Iterator[None]:
+    """Most tests export the same charts, whose rendering takes longer than all else: each chart is rendered once."""
+    render = vl_convert.vegalite_to_png
+    rendered = cache(lambda chart, scale: render(json.loads(chart), scale=scale))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vl_convert, "vegalite_to_png", lambda chart, scale: rendered(json.dumps(chart), scale))
+        yield
 
 
 @pytest.fixture
