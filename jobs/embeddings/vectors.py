@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -104,14 +105,15 @@ def embedded(
 def embed_files(
     embedder: "Embedder", files: "Sequence[Ingested]", learnt: Set[str], *, batch_size: int, advance: Advance
 ) -> "Vectors":
-    """The files' vectors, float32 (n, d), reading `batch_size` of them at once. learnt: sha256 of the images that the
-    embedder's classifier was trained on. Raises InputError naming a bad file."""
-    from engine.images import read_fitted
+    """The files' vectors, float32 (n, d), reading `batch_size` of them at once, while those before are embedded.
+    learnt: sha256 of the images that the embedder's classifier was trained on. Raises InputError naming a bad file."""
+    from engine.images import parallel, read_fitted
     from engine.retrieval.embedders.multiview import MultiviewEmbedder
 
     made = []
-    for batch in writes.batches(files, batch_size):
-        pixels = read_fitted(batch, embedder.fit)
+    batches = list(writes.batches(files, batch_size))
+    read = parallel(partial(read_fitted, fit=embedder.fit), batches, workers=1)
+    for batch, pixels in zip(batches, read, strict=True):
         if isinstance(embedder, MultiviewEmbedder):
             sha256 = np.array([file.sha256 for file in batch])
             known = np.isin(sha256, list(learnt))

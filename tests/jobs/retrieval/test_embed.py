@@ -5,7 +5,9 @@ import json
 import shutil
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -18,7 +20,8 @@ from db import session
 from db.models import Dataset, Image, Run, TrainedOn, VectorIndex
 from db.queries import runs
 from engine.classification.inference import Inference
-from engine.images import resize
+from engine.digests import file_sha256
+from engine.images import Ingested, resize
 from engine.retrieval import alignment, embedders
 from engine.retrieval.centring import uncentred
 from engine.retrieval.embedders import EmbedderSpec
@@ -50,6 +53,33 @@ def another(folder: Path, options: list[str]) -> None:
     """Ingest one more image."""
     (folder / "train" / "NORMAL" / "IM-0099-0001.png").write_bytes(png(pixels(98)))
     assert ingest.main([str(folder), "--name", "films", *options]) == 0
+
+
+def test_the_next_images_are_read_while_the_network_is_busy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / f"{number}.png" for number in range(3)]
+    for number, file in enumerate(files):
+        file.write_bytes(png(pixels(number)))
+    read = [Event() for _ in files]
+    embedder = small_pixels(embedders.REGISTRY["imagenet-lite0"], Sources())
+    fit, embed_images, embedded = embedder.fit, embedder.embed_images, count(1)
+
+    def fitting(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        next(each for each in read if not each.is_set()).set()
+        return fit(picture)
+
+    def busy(given: NDArray[np.uint8]) -> NDArray[np.float32]:
+        assert read[min(next(embedded), 2)].wait(30)
+        return embed_images(given)
+
+    monkeypatch.setattr(embedder, "fit", fitting)
+    monkeypatch.setattr(embedder, "embed_images", busy)
+
+    def counted(count: int = 1, note: str | None = None) -> None:
+        pass
+
+    ingested = [Ingested(file, file_sha256(file)) for file in files]
+    made = vectors.embed_files(embedder, ingested, set(), batch_size=1, advance=counted)
+    assert made.shape == (3, 64)
 
 
 def test_embedding_twice_is_one_run_and_one_index_over_every_image(
