@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -136,16 +137,28 @@ def clustered(count: int, width: int, rng: np.random.Generator) -> np.ndarray:
     return unit(groups[rng.integers(0, len(groups), count)] + 0.6 * rng.normal(size=(count, width)))
 
 
+@pytest.fixture
+def approximated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[np.ndarray, np.ndarray, Kind], VectorIndex]:
+    """Makes an index of the kind that is asked for, which compares all vectors only where at most 50 are allowed."""
+    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
+
+    def made(vectors: np.ndarray, ids: np.ndarray, kind: Kind) -> VectorIndex:
+        write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
+        return VectorIndex.open(tmp_path / "1")
+
+    return made
+
+
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_an_approximate_index_reaches_its_recall_and_scores_what_it_finds_exactly(
-    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    approximated: Callable[[np.ndarray, np.ndarray, Kind], VectorIndex], kind: Kind
 ) -> None:
-    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
     rng = np.random.default_rng(5)
     vectors = clustered(4000, 24, rng)
     ids = rng.permutation(np.arange(4000)) + 10
-    write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
-    index = VectorIndex.open(tmp_path / "1")
+    index = approximated(vectors, ids, kind)
     assert (index.manifest.kind, index.manifest.recall >= approximate.RECALL) == (kind, True)
     queries = unit(vectors[:60] + 0.1 * rng.normal(size=(60, 24)))
     hits = index.search(queries, 10)
@@ -163,14 +176,12 @@ def test_an_approximate_index_reaches_its_recall_and_scores_what_it_finds_exactl
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 @pytest.mark.parametrize("share", [0.005, 0.02, 0.5])
 def test_an_approximate_index_gives_k_hits_under_any_filter(
-    tmp_path: Path, kind: Kind, share: float, monkeypatch: pytest.MonkeyPatch
+    approximated: Callable[[np.ndarray, np.ndarray, Kind], VectorIndex], kind: Kind, share: float
 ) -> None:
-    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
     rng = np.random.default_rng(6)
     vectors, ids = clustered(4000, 16, rng), np.arange(4000)
-    write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
     allowed = np.sort(rng.permutation(4000)[: int(4000 * share)])
-    hits = VectorIndex.open(tmp_path / "1").search(vectors[:20], 30, allowed_ids=allowed, exclude_ids=[0])
+    hits = approximated(vectors, ids, kind).search(vectors[:20], 30, allowed_ids=allowed, exclude_ids=[0])
     expected = min(30, len(set(allowed.tolist()) - {0}))
     for found in hits.ids:
         assert (found >= 0).sum() == expected == len(set(found[found >= 0].tolist()))
@@ -179,15 +190,13 @@ def test_an_approximate_index_gives_k_hits_under_any_filter(
 
 @pytest.mark.parametrize("kind", ["ivf", "hnsw"])
 def test_an_approximate_index_finds_most_of_the_nearest_under_a_filter_against_the_query(
-    tmp_path: Path, kind: Kind, monkeypatch: pytest.MonkeyPatch
+    approximated: Callable[[np.ndarray, np.ndarray, Kind], VectorIndex], kind: Kind
 ) -> None:
-    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
     rng = np.random.default_rng(6)
     vectors, ids = clustered(6000, 16, rng), np.arange(6000)
-    write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
     side = vectors[:, 0] > np.median(vectors[:, 0])
     queries, allowed = vectors[side][:40], ids[~side]
-    hits = VectorIndex.open(tmp_path / "1").search(queries, 10, allowed_ids=allowed)
+    hits = approximated(vectors, ids, kind).search(queries, 10, allowed_ids=allowed)
     nearest = np.argsort(-(queries @ vectors[allowed].T), axis=1)[:, :10]
     found = [len(set(one) & set(allowed[best])) for one, best in zip(hits.ids.tolist(), nearest, strict=True)]
     assert np.mean(found) >= 9.5

@@ -91,27 +91,28 @@ def spec(name: str) -> EmbedderSpec:
 
 def reads_text(name: str) -> bool:
     """Whether the embedder called `name` can embed texts; False for an unknown name."""
-    try:
-        return spec(name).reads_text
-    except InputError:
-        return False
+    known = _known(name)
+    return known is not None and known.reads_text
 
 
 def lies_apart(name: str) -> bool:
     """Whether the embedder called `name` embeds training images differently from others; False for an unknown name."""
-    try:
-        return spec(name).apart
-    except InputError:
-        return False
+    known = _known(name)
+    return known is not None and known.apart
 
 
 def cautions(name: str) -> list[str]:
     """What to bear in mind when an index of the embedder called `name` is searched; empty for an unknown name."""
+    known = _known(name)
+    return [OWN] * known.learnt + [APART] * known.apart if known else []
+
+
+def _known(name: str) -> EmbedderSpec | None:
+    """`spec`, or None for a name that an older or newer version stored."""
     try:
-        known = spec(name)
+        return spec(name)
     except InputError:
-        return []
-    return [OWN] * known.learnt + [APART] * known.apart
+        return None
 
 
 def train_run_named(name: str) -> int | None:
