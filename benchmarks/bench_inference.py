@@ -17,8 +17,8 @@ from engine.classification.backbones import load_backbone
 from engine.classification.inference import Branch, Classifier
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Fold, new_member, train_fold
-from engine.images import read_batch
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
+from engine.imaging.images import read_batch
 
 BATCH = 32
 

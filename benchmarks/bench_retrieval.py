@@ -15,8 +15,8 @@ from measure import peak_memory, ratio
 from PIL import Image
 
 from engine.classification.backbones import load_backbone
-from engine.images import read_fitted
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
+from engine.imaging.images import read_fitted
 from engine.retrieval import approximate
 from engine.retrieval.embedders import load_embedder
 

@@ -17,9 +17,9 @@ from engine.classification.checkpoints import load_classifier
 from engine.classification.inference import save_checkpoint
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import new_member
-from engine.guarded import GuardedDecoder
-from engine.heat import lung_zones
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
+from engine.imaging.guarded import GuardedDecoder
+from engine.imaging.heat import lung_zones
 from engine.retrieval import approximate
 from engine.retrieval.embedders.features import ClassifierEmbedder
 from engine.retrieval.embedders.protocol import sized, unit

@@ -20,10 +20,10 @@ from engine.classification.backbones import Backbone, load_backbone
 from engine.classification.recipes import RECIPES, Recipe
 from engine.classification.training import Fold, Member, make_head, train_fold
 from engine.classification.views import SIZE, VARIATIONS
-from engine.images import read_batch
+from engine.datasets.phantoms import write_phantoms
+from engine.imaging.images import read_batch
 from engine.metrics.bootstrap import cluster_bootstrap
 from engine.metrics.classification import METRICS, Sample
-from engine.phantoms import write_phantoms
 
 EPOCHS = 25
 

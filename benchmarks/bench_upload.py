@@ -21,7 +21,7 @@ from PIL import Image
 from db import session
 from db.models import Dataset
 from db.queries import datasets
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
 from jobs import embed, ingest, predict
 from jobs.command import Context
 from jobs.run import ActiveRun, Work

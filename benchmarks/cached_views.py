@@ -8,7 +8,7 @@ from engine.classification.backbones import Backbone
 from engine.classification.descriptions import TrunkMaps
 from engine.classification.recipes import Recipe
 from engine.classification.views import Source
-from engine.images import read_batch
+from engine.imaging.images import read_batch
 
 
 def cached(folder: Path, files: Sequence[Path], recipe: Recipe, backbone: Backbone) -> trunk_cache.TrunkCache:

@@ -22,8 +22,8 @@ from dashboard import resources
 from db.queries import files
 from db.session import DatabaseUnavailableError
 from engine.errors import InputError
-from engine.images import Pixels, decode, read_bytes, resize, thumbnail_path
-from engine.overlays import layer
+from engine.imaging.images import Pixels, decode, read_bytes, resize, thumbnail_path
+from engine.imaging.overlays import layer
 
 PREFIX = "/app/static"
 SHA256, RUN = re.compile(r"[0-9a-f]{64}"), re.compile(r"[0-9]{1,9}")

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from db import schema, session
 from db.revision import Watch
-from engine.guarded import GuardedDecoder
+from engine.imaging.guarded import GuardedDecoder
 from engine.retrieval.vector_index import VectorIndex
 from settings import Settings
 

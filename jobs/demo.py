@@ -69,7 +69,7 @@ def steps(data: Path | None, name: str | None, recipe: str | None, artifacts: Pa
     if name is None:
         name = PHANTOMS if data is None else data.resolve().name
     if data is None:
-        from engine.phantoms import write_phantoms
+        from engine.datasets.phantoms import write_phantoms
 
         folder, marks = artifacts / PHANTOMS, ["--synthetic"]
         write_phantoms(folder, seed=SEED)

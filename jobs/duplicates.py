@@ -93,7 +93,7 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
 
 def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray[np.uint8]:
     """The perceptual hash of every image, uint8 (n, 32); hashes from an earlier attempt are reused."""
-    from engine.images import Ingested, read_batch
+    from engine.imaging.images import Ingested, read_batch
     from engine.retrieval.duplicates import BITS, perceptual_hash
 
     parts = [np.empty((0, BITS // 8), dtype=np.uint8)]
@@ -115,7 +115,7 @@ def similarities(
     run: ActiveRun, dataset: Dataset, images: Sequence[Image], one: NDArray[np.int64], other: NDArray[np.int64]
 ) -> NDArray[np.float64]:
     """Cosine of each pair's ImageNet features, minus the mean of randomly drawn images: float64 (p,)."""
-    from engine.images import Ingested, read_fitted
+    from engine.imaging.images import Ingested, read_fitted
     from engine.retrieval.centring import centre_of, centred
     from engine.retrieval.duplicates import EMBEDDER
     from engine.retrieval.embedders import load_embedder

@@ -12,9 +12,9 @@ from db import session
 from db.models import Run
 from db.queries import attributes, datasets, predictions, runs
 from db.writes import MetricValue
+from engine.datasets.splits import OUT_OF_FOLD
 from engine.errors import InputError
 from engine.metrics.names import COVERAGES, SELECTIVE
-from engine.splits import OUT_OF_FOLD
 from jobs.command import Context, JobError, command, natural, open_context, parser, replicates, row_number
 from jobs.evaluations import caveats
 from jobs.evaluations.reports import agreements_of, report_values

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine import weights
+from engine.pretrained import weights
 from jobs.command import UsageError, command, named_folder, parser, settings_of
 
 

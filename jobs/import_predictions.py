@@ -22,11 +22,11 @@ from engine.classification import imported_predictions
 from engine.classification.imported_predictions import ImportedPrediction, ImportedPredictions
 from engine.classification.recipes import RECIPES
 from engine.commands import job
-from engine.datasets import SPLITS
+from engine.datasets.folders import SPLITS
+from engine.datasets.path_sheets import astray, examples
 from engine.digests import file_sha256, json_sha256
-from engine.heat import lung_zones
+from engine.imaging.heat import lung_zones
 from engine.metrics.classification import HALF
-from engine.path_sheets import astray, examples
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
 from jobs.run import ActiveRun, Work
 from jobs.splits import images_to_score

@@ -102,7 +102,7 @@ def refuse_generator(model: str) -> None:
 def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | None) -> Texts:
     """The file's reports on images of the dataset; warns about the others. Raises UsageError if there are none,
     InputError if the file is unusable."""
-    from engine.path_sheets import astray, examples
+    from engine.datasets.path_sheets import astray, examples
     from engine.reporting.generators import imported_reports
 
     with session.reading(context.engine) as db:

@@ -18,12 +18,12 @@ from typing import Any
 from db import session, tallies, writes
 from db.models import Dataset, Image, Run, SkippedFile, now
 from db.queries import datasets, runs
-from engine.attributes import NAME, counted
 from engine.commands import moved
-from engine.curation import Curated, CuratedImage, Inspected, curate, inspect
-from engine.datasets import SHEET_COLUMNS, Listing, Skipped, list_folder
-from engine.images import parallel, thumbnail_path
-from engine.phantoms import is_phantoms
+from engine.datasets.curation import Curated, CuratedImage, Inspected, curate, inspect
+from engine.datasets.folders import SHEET_COLUMNS, Listing, Skipped, list_folder
+from engine.datasets.phantoms import is_phantoms
+from engine.imaging.attributes import NAME, counted
+from engine.imaging.images import parallel, thumbnail_path
 from jobs.command import Context, JobError, UsageError, command, named_folder, open_context, parser, positive
 from jobs.run import ActiveRun, Work
 

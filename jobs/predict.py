@@ -13,7 +13,7 @@ from db.queries import runs
 from engine import devices
 from engine.classification import model_json, versions
 from engine.classification.recipes import OperatingPoint
-from engine.datasets import SPLITS
+from engine.datasets.folders import SPLITS
 from jobs.checkpoints import checkpoint_of, train_run
 from jobs.command import Context, UsageError, command, open_context, parser, row_number
 from jobs.run import ActiveRun, Work
@@ -109,8 +109,8 @@ def predict(
     """Score all images in batches, then store heatmaps and rows together."""
     from engine.classification.calibration import threshold_at
     from engine.classification.checkpoints import load_classifier
-    from engine.heat import lung_zones
-    from engine.images import Ingested, read_batch
+    from engine.imaging.heat import lung_zones
+    from engine.imaging.images import Ingested, read_batch
 
     folder = checkpoint_of(run.context, trained, kept)
     classifier = load_classifier(folder, device=devices.available())

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from db.models import Run
-from engine.datasets import SPLITS
+from engine.datasets.folders import SPLITS
 from engine.digests import json_sha256
 from jobs.command import Context, UsageError, command, natural, open_context, parser, positive, row_number
 from jobs.reporting.images import ONLY, chosen_images, image_count

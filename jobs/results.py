@@ -15,9 +15,9 @@ from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
 from db.writes import MetricValue
 from engine.commands import job
+from engine.datasets.splits import UNSPLIT
 from engine.digests import json_sha256
 from engine.errors import InputError
-from engine.splits import UNSPLIT
 from jobs import indexes
 from jobs.command import Context, UsageError
 from jobs.run import Work

@@ -13,7 +13,7 @@ from db.models import Dataset, Image, VectorIndex
 from db.queries import cases, datasets, predictions, runs, search
 from db.queries.cases import Question
 from engine.commands import embed_again, job
-from engine.datasets import SPLITS
+from engine.datasets.folders import SPLITS
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
@@ -26,7 +26,7 @@ from jobs.embeddings.loading import load
 from jobs.search_results import SearchResult, as_csv, show, to_hit, write_grid
 
 if TYPE_CHECKING:
-    from engine.contact_sheets import Sample
+    from engine.documents.contact_sheets import Sample
     from engine.retrieval.approximate import Vectors
     from engine.retrieval.embedders import Embedder
     from engine.retrieval.serving import ServedIndex
@@ -176,7 +176,7 @@ class Search:
 
     def by_image(self, path: Path, embedder: str | None) -> SearchResult:
         """Cases similar to an image file; if the dataset contains the same file, that case is left out."""
-        from engine.images import read_grey
+        from engine.imaging.images import read_grey
 
         pixels = read_grey(path)
         index = indexes.choose(self.context, self.dataset, embedder)
@@ -265,8 +265,8 @@ class Search:
 
     def picture(self, file: Path | None, number: int) -> "Sample":
         """The query image, and its label if that is known."""
-        from engine.contact_sheets import Sample
-        from engine.images import Ingested, read_grey
+        from engine.documents.contact_sheets import Sample
+        from engine.imaging.images import Ingested, read_grey
 
         if file is not None:
             return Sample(file.name, read_grey(file), None)

@@ -8,13 +8,13 @@ from db.models import Dataset
 from db.queries.cases import LABEL_NAMES, LABELS
 from db.queries.predictions import KnownImage
 from engine.files import whole_file
-from engine.images import Ingested, read_grey
+from engine.imaging.images import Ingested, read_grey
 from engine.retrieval.neighbours import vote
 from engine.tables import csv_text, json_text
 from jobs.command import JobError
 
 if TYPE_CHECKING:
-    from engine.contact_sheets import Sample
+    from engine.documents.contact_sheets import Sample
 
 
 @dataclass(frozen=True)
@@ -90,8 +90,8 @@ def write_grid(path: Path, dataset: Dataset, answer: SearchResult, query: "Sampl
     Raises InputError if a hit's file cannot be read or has changed since it was ingested; JobError if the PNG cannot be
     written.
     """
-    from engine.contact_sheets import Hit as Tile
-    from engine.contact_sheets import Retrieval, Sample, TextRetrieval, retrieval_grid, text_retrieval_grid
+    from engine.documents.contact_sheets import Hit as Tile
+    from engine.documents.contact_sheets import Retrieval, Sample, TextRetrieval, retrieval_grid, text_retrieval_grid
 
     root = Path(dataset.root)
     tiles = tuple(

@@ -43,7 +43,7 @@ def stress_threshold(run: ActiveRun, trained: Run, folder: Path, classifier: "An
     from engine.classification.calibration import even_odds, probabilities
     from engine.classification.held_out import under_stress
     from engine.classification.stresses import STRESSES
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
 
     with session.reading(run.context.engine) as db:
         training_set = TrainingSet.of(run.context, db.get_one(Dataset, trained.dataset_id))

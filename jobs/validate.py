@@ -188,7 +188,7 @@ def stressed_logits(
     from engine.classification.inference import Branch, Classifier
     from engine.classification.stresses import STRESSES, stressed
     from engine.classification.training import new_member
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
 
     member = new_member(backbone, recipe)
     member.load_state_dict(state)

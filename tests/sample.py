@@ -28,7 +28,7 @@ from db.models import (
     VectorIndex,
     now,
 )
-from engine.images import decode, resize, thumbnail_path, thumbnail_webp
+from engine.imaging.images import decode, resize, thumbnail_path, thumbnail_webp
 from engine.retrieval.embedders import Embedder
 from engine.retrieval.vector_index import write_index
 

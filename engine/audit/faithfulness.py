@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
-from engine.overlays import enlarge
+from engine.imaging.overlays import enlarge
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -16,8 +16,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from engine.heat import FRAME
-from engine.splits import grouped_folds
+from engine.datasets.splits import grouped_folds
+from engine.imaging.heat import FRAME
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from engine.splits import grouped_folds
+from engine.datasets.splits import grouped_folds
 
 Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]

@@ -163,7 +163,7 @@ def _efficientnet_b3(models: Path | None, pretrained: bool) -> list[nn.Module]:
     """The stages: torchvision's features.0 (stem) to features.8 (1 x 1 convolution to 1536 channels)."""
     from torchvision.models import efficientnet_b3
 
-    from engine.weights import torchvision_state
+    from engine.pretrained.weights import torchvision_state
 
     network = efficientnet_b3(weights=None)
     if pretrained:

@@ -9,7 +9,7 @@ import torch
 from engine.classification.backbones import Backbone
 from engine.classification.fusing import few_at_a_time
 from engine.classification.views import SIZE, VARIATIONS, PixelReader, mirrored
-from engine.images import parallel
+from engine.imaging.images import parallel
 
 
 @dataclass(frozen=True)

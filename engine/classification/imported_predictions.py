@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from engine import path_sheets
+from engine.datasets import path_sheets
+from engine.datasets.path_sheets import Values
 from engine.errors import InputError
-from engine.path_sheets import Values
 
 COLUMN = "probability"
 NEAREST = 1e-7

@@ -15,7 +15,7 @@ from engine.classification.descriptions import Description
 from engine.classification.views import FILMS, Source
 from engine.digests import file_sha256, is_whole, json_sha256
 from engine.files import whole_file, write_whole
-from engine.images import parallel
+from engine.imaging.images import parallel
 
 STALE_SECONDS = 3600
 """Age at which a temporary file is taken for the leftover of a killed build."""

@@ -4,9 +4,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from engine import path_sheets
-from engine.datasets import REPORTS
-from engine.path_sheets import Sheet
+from engine.datasets import path_sheets
+from engine.datasets.folders import REPORTS
+from engine.datasets.path_sheets import Sheet
 
 NAME, COLUMN = REPORTS, "report"
 

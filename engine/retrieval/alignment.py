@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.heat import LEVELS, SIDES, ZONES
+from engine.imaging.heat import LEVELS, SIDES, ZONES
 from engine.reporting.findings import SIDE, ZONE, Mention, read
 from engine.reporting.matching import ignored_denial
 from engine.retrieval import sentences
@@ -37,7 +37,7 @@ NEAR = 0.5
 @dataclass(frozen=True)
 class Facts:
     """Known facts about n images. labels: int (n,), 1 or 0, -1 if unknown. causes: str (n,), "" if unknown. zones: bool
-    (n, 6), where more of the classifier's evidence lies than in most pneumonias (`engine.heat.prominent`)."""
+    (n, 6), where more of the classifier's evidence lies than in most pneumonias (`engine.imaging.heat.prominent`)."""
 
     labels: NDArray[np.int64]
     causes: NDArray[np.str_]
@@ -45,7 +45,7 @@ class Facts:
 
 
 def zone_evidence(raw: Vectors) -> NDArray[np.float64]:
-    """The zone evidence (`engine.heat.evidence`), (n, 6), stored in the last entries of aligned vectors (n, d).
+    """The zone evidence (`engine.imaging.heat.evidence`), (n, 6), stored in the last entries of aligned vectors (n, d).
 
     raw: vectors as the embedder gives them, before centring.
     """

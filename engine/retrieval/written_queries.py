@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.heat import LEVELS, SIDES
+from engine.imaging.heat import LEVELS, SIDES
 from engine.retrieval.alignment import Facts
 
 

@@ -25,7 +25,7 @@ SHARD = 8
 def sanity(audit: Audit) -> Iterator[MetricValue]:
     """Similarity of each sampled image's heatmap to its heatmap under randomised weights, and to another image's."""
     from engine.audit.sanity import PARTS, randomised, rank_correlation, structural_similarity
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
 
     classifier, judged = audit.classifier, audit.subject.judged
     places = audit.drawn(np.arange(len(judged)), SANITY_IMAGES, stratum=column(judged, "label"))
@@ -60,7 +60,7 @@ def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[Predicte
 def faithfulness(audit: Audit) -> Iterator[MetricValue]:
     """Deletion and insertion curves, their areas, and the heatmap's gain over other pixel orders, by image group."""
     from engine.audit.faithfulness import MODES, ORDERS, area, curves
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
 
     subject, classifier = audit.subject, audit.classifier
     hot = audit.heat.max(axis=(1, 2)) > 0
@@ -131,7 +131,7 @@ def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]
 
 def frame_heat(audit: Audit) -> Iterator[MetricValue]:
     """The share of each heatmap in the outer frame, by outcome, and the share of a uniform map there."""
-    from engine.heat import frame_share
+    from engine.imaging.heat import frame_share
     from engine.metrics.bootstrap import Interval
 
     subject = audit.subject

@@ -110,7 +110,7 @@ def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] 
 
 def embedded(audit: Audit, which: str, rows: list[PredictedImage], root: Path) -> NDArray[np.float32]:
     """The classifier's features as unit vectors."""
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
     from engine.retrieval.embedders import unit
 
     def features(part: list[PredictedImage]) -> NDArray[np.float32]:

@@ -65,7 +65,7 @@ def enough(rows: Sequence[SizedImage], folds: int) -> bool:
 def occlusions(audit: Audit) -> Iterator[MetricValue]:
     """AUC of the classifier itself on the audited images: whole, frame only, and with the frame hidden."""
     from engine.audit.shortcuts import only_frame, without_frame
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
 
     subject, classifier = audit.subject, audit.classifier
 

@@ -19,7 +19,7 @@ def slices(audit: Audit) -> Iterator[MetricValue]:
     """Store every slice with its members; yields their error rates as metrics."""
     from engine.audit.shortcuts import STATISTICS
     from engine.audit.slices import find_slices
-    from engine.heat import frame_share
+    from engine.imaging.heat import frame_share
     from engine.metrics.bootstrap import Interval
 
     subject, looks = audit.subject, audit.appearance

@@ -23,7 +23,7 @@ def stresses(audit: Audit) -> Iterator[MetricValue]:
     Of each altered image the number of stresses that change its call is stored, and its probability under these.
     """
     from engine.classification.stresses import STRESSES, stressed
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
     from engine.metrics.classification import Sample
     from engine.metrics.robustness import robustness
 

@@ -16,10 +16,10 @@ from db.queries.predictions import KnownImage, PredictedImage, SizedImage
 from engine import devices
 from engine.classification import model_json
 from engine.commands import job
+from engine.datasets.splits import evaluated_split
 from engine.digests import is_whole, json_sha256
 from engine.errors import InputError
 from engine.files import kept_array, save_array
-from engine.splits import evaluated_split
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
 from jobs.results import attribute_columns, by_split, finished_run, measured, thresholds_of, unseen
@@ -27,7 +27,7 @@ from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
-    from engine.images import Ingested
+    from engine.imaging.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
     from engine.retrieval.embedders import Embedder
 
@@ -293,7 +293,7 @@ class Audit:
 
 def files(root: Path, rows: Sequence[KnownImage]) -> "list[Ingested]":
     """The rows' files in the dataset's folder."""
-    from engine.images import Ingested
+    from engine.imaging.images import Ingested
 
     return [Ingested(root / row.path, row.sha256) for row in rows]
 
@@ -306,7 +306,7 @@ def look(files: "Sequence[Ingested]", embedder: "Embedder") -> NDArray[np.void]:
     Raises InputError naming a file that cannot be read.
     """
     from engine.audit import shortcuts
-    from engine.images import read_fitted
+    from engine.imaging.images import read_fitted
     from engine.retrieval.duplicates import perceptual_hash
 
     pixels = read_fitted(files, embedder.fit)

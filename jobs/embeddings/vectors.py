@@ -12,12 +12,12 @@ from db import session, writes
 from db.models import Dataset, Image
 from db.queries import indexes as stored_indexes
 from db.queries import leakage
+from engine.datasets.splits import LEARNT_FROM
 from engine.digests import json_sha256
 from engine.files import kept_array, save_array
 from engine.retrieval.centring import centre_of, centred, uncentred
 from engine.retrieval.embedders import spec
 from engine.retrieval.vector_index import IndexDamagedError
-from engine.splits import LEARNT_FROM
 from jobs import indexes
 from jobs.command import Context
 from jobs.run import ActiveRun, Advance
@@ -25,7 +25,7 @@ from jobs.run import ActiveRun, Advance
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.images import Ingested
+    from engine.imaging.images import Ingested
     from engine.retrieval.approximate import Vectors
     from engine.retrieval.embedders import Embedder
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
@@ -81,7 +81,7 @@ def embedded(
     run: ActiveRun, dataset: Dataset, images: Sequence[Image], embedder: "Embedder", *, batch_size: int
 ) -> "Vectors":
     """The images' vectors, float32 (n, d), computed in shards that a resumed run reuses."""
-    from engine.images import Ingested
+    from engine.imaging.images import Ingested
 
     train_run = run.config.get("train_run")
     with session.reading(run.context.engine) as db:
@@ -107,7 +107,7 @@ def embed_files(
 ) -> "Vectors":
     """The files' vectors, float32 (n, d), reading `batch_size` of them at once, while those before are embedded.
     learnt: sha256 of the images that the embedder's classifier was trained on. Raises InputError naming a bad file."""
-    from engine.images import parallel, read_fitted
+    from engine.imaging.images import parallel, read_fitted
     from engine.retrieval.embedders.multiview import MultiviewEmbedder
 
     made = []

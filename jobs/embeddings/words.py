@@ -28,7 +28,7 @@ def words_for(
 
     whole: centred image vectors, float32 (n, d). centre: (d,), what was subtracted from them.
     """
-    from engine.heat import prominent
+    from engine.imaging.heat import prominent
     from engine.retrieval import alignment
 
     if not spec(embedder.name).mapped:

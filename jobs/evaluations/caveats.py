@@ -7,8 +7,8 @@ from db import session
 from db.queries import datasets, predictions
 from db.writes import MetricValue
 from engine.commands import job
+from engine.datasets.splits import OUT_OF_FOLD
 from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SCORES, measure, subgroup_of
-from engine.splits import OUT_OF_FOLD
 from engine.tables import p_value
 from jobs.command import Context
 from jobs.evaluations.reports import stale

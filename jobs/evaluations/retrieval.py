@@ -11,8 +11,8 @@ from db.queries import leakage, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage
 from db.slice_names import shortened
 from db.writes import MetricValue
+from engine.datasets.splits import LEARNT_FROM
 from engine.errors import InputError
-from engine.splits import LEARNT_FROM
 from jobs.command import Context
 from jobs.results import Rows, index_rows, metric_value, test_rows
 
@@ -137,7 +137,7 @@ def answers(
 
 def facts_of(context: Context, images: Sequence[KnownImage], predict: Run | None) -> "Facts":
     """Label, cause and lung zones of the images; zones only for images that the predict run scored."""
-    from engine.heat import ZONES, evidence, prominent
+    from engine.imaging.heat import ZONES, evidence, prominent
     from engine.retrieval.alignment import Facts
 
     predicted: dict[int, PredictedImage] = {}

@@ -81,7 +81,7 @@ def stresses_chart(export: Export) -> None:
 
 def slices_sheet(export: Export) -> None:
     """failures_by_slice.png: the most wrong failures of each slice."""
-    from engine.contact_sheets import failures_by_slice
+    from engine.documents.contact_sheets import failures_by_slice
 
     audit, predict = audit_of(export), export.run("predict")
     threshold = thresholds_of(predict)["all"]
@@ -102,8 +102,8 @@ def slices_sheet(export: Export) -> None:
 
 def audit_report(export: Export) -> None:
     """audit_report.md."""
-    from engine.audit.report import Duplicate, SliceRow
-    from engine.audit.report import audit_report as written
+    from engine.documents.audit_reports import Duplicate, SliceRow
+    from engine.documents.audit_reports import audit_report as written
     from engine.metrics.bootstrap import Interval
 
     audit = audit_of(export)

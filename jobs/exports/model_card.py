@@ -11,14 +11,14 @@ from db.queries import audit as queries
 from db.queries import datasets, runs
 from db.queries.cases import LABEL_NAMES
 from engine.classification.recipes import RECIPES
+from engine.datasets.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 from engine.errors import InputError
-from engine.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 from jobs.checkpoints import repeating
 from jobs.exports.source import Export
 
 if TYPE_CHECKING:
+    from engine.documents.model_cards import Holdings
     from engine.metrics.evaluation import Measured
-    from engine.model_cards import Holdings
 
 SLICES = 5
 NOT_COMMITTED = "  # plus uncommitted changes, so results may differ"
@@ -31,8 +31,8 @@ def model_card(export: Export) -> None:
     """model_card.md, for the classifier that made the predictions. Raises InputError if the evaluation has no predict
     run, or if the recipe of its train run is unknown."""
     from engine.classification.backbones import REGISTRY
-    from engine.model_cards import Card
-    from engine.model_cards import model_card as written
+    from engine.documents.model_cards import Card
+    from engine.documents.model_cards import model_card as written
 
     predict = export.run("predict")
     train = trained(export, predict)
@@ -125,7 +125,7 @@ def trained(export: Export, predict: Run) -> Run:
 
 def holdings(dataset: Dataset, rows: Sequence[datasets.Holding]) -> "Holdings":
     """The image counts of a part of a dataset, as the card needs them."""
-    from engine.model_cards import Holding, Holdings
+    from engine.documents.model_cards import Holding, Holdings
 
     return Holdings(
         dataset.name,

@@ -45,7 +45,7 @@ def all_reports(export: Export) -> None:
 
 def classification_report(export: Export) -> None:
     """classification_report.md."""
-    from engine.markdown_reports import classification_report as written
+    from engine.documents.markdown_reports import classification_report as written
     from engine.tables import times
 
     splits = export.classified()
@@ -71,7 +71,7 @@ def classification_report(export: Export) -> None:
 
 def generation_report(export: Export) -> None:
     """report_generation_report.md."""
-    from engine.markdown_reports import generation_report as written
+    from engine.documents.markdown_reports import generation_report as written
 
     reports, _ = export.reports()
     of_first = [report for report in reports if report.image_id == reports[0].image_id][:EXAMPLES]
@@ -86,7 +86,7 @@ def generation_report(export: Export) -> None:
 
 def retrieval_report(export: Export) -> None:
     """retrieval_report.md."""
-    from engine.markdown_reports import retrieval_report as written
+    from engine.documents.markdown_reports import retrieval_report as written
 
     row = export.index()
     values = [measured(metric) for metric in export.metrics["retrieval"]]

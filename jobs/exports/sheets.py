@@ -23,7 +23,7 @@ from jobs.results import thresholds_of
 if TYPE_CHECKING:
     from PIL import Image
 
-    from engine.contact_sheets import Sample
+    from engine.documents.contact_sheets import Sample
 
 SAMPLES, FAILURES, CARDS, QUERIES, HITS = 16, 6, 6, 3, 5
 
@@ -54,8 +54,8 @@ class Pictures:
 
     def sample(self, image: KnownImage, *, unseen: bool = False) -> "Sample":
         """One image; an unseen one is only counted, so its file is not read. Raises InputError if it cannot be read."""
-        from engine.contact_sheets import Sample
-        from engine.images import Ingested, read_grey
+        from engine.documents.contact_sheets import Sample
+        from engine.imaging.images import Ingested, read_grey
 
         predicted = self.predicted.get(image.image_id)
         row = predicted.heatmap_row if predicted else None
@@ -67,7 +67,7 @@ class Pictures:
 
 def prediction_sheets(export: Export) -> None:
     """sample_predictions.png: 16 images, balanced over labels; failure_cases.png: the worst of each kind."""
-    from engine.contact_sheets import failure_cases, sample_predictions
+    from engine.documents.contact_sheets import failure_cases, sample_predictions
     from engine.reporting.sampling import stratified
 
     run, _, rows = export.judged()
@@ -92,8 +92,8 @@ def worst_failures(rows: Sequence[PredictedImage], label: int, threshold: float)
 
 def report_cards(export: Export) -> None:
     """report_cards.png: 6 reports that cover as many labels, strategies and models as possible."""
-    from engine import contact_sheets
-    from engine.contact_sheets import ReportCard
+    from engine.documents import contact_sheets
+    from engine.documents.contact_sheets import ReportCard
 
     reports, scores = export.reports()
     run = export.run("predict")
@@ -135,7 +135,7 @@ def varied(reports: Sequence[StandingReport], count: int) -> list[StandingReport
 
 def retrieval_results(export: Export) -> None:
     """retrieval_results.png: three test queries of each label, with five hits each."""
-    from engine.contact_sheets import Hit, Retrieval, retrieval_grid
+    from engine.documents.contact_sheets import Hit, Retrieval, retrieval_grid
     from engine.reporting.sampling import stratified
 
     opened, rows, images = export.opened()
@@ -165,7 +165,7 @@ def retrieval_results(export: Export) -> None:
 
 def text_retrieval_results(export: Export) -> None:
     """text_retrieval_results.png: two written queries of each kind, with five test images each."""
-    from engine.contact_sheets import Hit, TextRetrieval, text_retrieval_grid
+    from engine.documents.contact_sheets import Hit, TextRetrieval, text_retrieval_grid
     from engine.retrieval.written_queries import QUERIES as WRITTEN
 
     index = export.reader()

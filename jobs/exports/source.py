@@ -15,10 +15,10 @@ from db.queries import evaluation, runs
 from db.queries.evaluation import Score, StandingReport
 from db.queries.predictions import KnownImage, PredictedImage
 from engine import commands
+from engine.datasets.splits import evaluated_split
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.files import whole_file
-from engine.splits import evaluated_split
 from jobs.command import Context, JobError
 from jobs.results import by_split, index_rows, measured, test_rows, unseen
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from db.models import Run
 from engine.digests import members
-from engine.images import thumbnail_path
+from engine.imaging.images import thumbnail_path
 from jobs.run_folders import OWNER, belongs, folder_names, found_folder, owner_of
 
 

@@ -8,8 +8,8 @@ from db import session
 from db.models import Dataset
 from db.queries import predictions
 from db.queries.predictions import KnownImage
+from engine.datasets.splits import LEARNT_FROM
 from engine.digests import json_sha256
-from engine.splits import LEARNT_FROM
 from jobs import indexes
 from jobs.command import Context
 

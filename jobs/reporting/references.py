@@ -12,7 +12,7 @@ from jobs.command import Context
 def references_of(context: Context, dataset: Dataset) -> Mapping[str, str]:
     """Image path -> reference report; prints a warning about reports that match no image. Raises InputError if the
     dataset's reports.csv is unusable."""
-    from engine.path_sheets import astray
+    from engine.datasets.path_sheets import astray
     from engine.reporting import reference_reports
 
     with session.reading(context.engine) as db:

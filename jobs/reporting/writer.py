@@ -129,7 +129,7 @@ class ReportWriter:
 
     def case(self, item: PredictedImage) -> "Case":
         """One image as the generator's input."""
-        from engine.images import Ingested, read_grey
+        from engine.imaging.images import Ingested, read_grey
         from engine.reporting.generators import Case
 
         request, generator = self.request, self.request.generator

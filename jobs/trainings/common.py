@@ -13,7 +13,7 @@ from db.models import Dataset, Image
 from db.queries import datasets
 from db.writes import MetricValue
 from engine.files import kept_array, save_array
-from engine.images import Ingested
+from engine.imaging.images import Ingested
 from jobs.command import Context, JobError
 from jobs.processes import Processes
 from jobs.run import ActiveRun, code_version
@@ -57,15 +57,15 @@ class TrainingSet:
         )
 
     def fold_of(self, folds: int, *, seed: int) -> np.ndarray:
-        """The fold in which each image is held out, see `engine.splits.grouped_folds`."""
-        from engine.splits import grouped_folds
+        """The fold in which each image is held out, see `engine.datasets.splits.grouped_folds`."""
+        from engine.datasets.splits import grouped_folds
 
         return grouped_folds(self.labels, self.patients, causes=self.causes, folds=folds, seed=seed)
 
     def source(self, variation: str, *, seed: int) -> "Source":
         """The images as a source of views."""
         from engine.classification.views import Source
-        from engine.images import read_batch
+        from engine.imaging.images import read_batch
 
         def read(rows: Sequence[int], size: int) -> np.ndarray:
             return read_batch([self.files[row] for row in rows], size=size)
@@ -83,7 +83,7 @@ def looks_of(run: ActiveRun, training_set: TrainingSet, processes: Processes) ->
     """Acquisition statistics of each image, see `acquisition.statistics`: (n, d); computed once, by the leading
     process."""
     from engine.classification import acquisition
-    from engine.images import read_batch
+    from engine.imaging.images import read_batch
 
     path = run.folder / "looks.npy"
     if processes.is_leader and kept_array(path, len(training_set.files)) is None:

@@ -29,7 +29,7 @@ from db.models import (
 )
 from db.queries import case_questions
 from db.slice_names import report_slice
-from engine.images import thumbnail_path
+from engine.imaging.images import thumbnail_path
 from tests.dashboard.opened import APP, PAGES, PINNED, Workbench, asked, cell, linked, open_page, said
 from tests.sample import THRESHOLD, build, films
 

@@ -15,8 +15,8 @@ from dashboard import pictures
 from db import session as database
 from db.models import Artifact, Image, Prediction, Run
 from engine.classification.stresses import stressed
-from engine.images import read_batch
-from engine.overlays import colourise, enlarge
+from engine.imaging.images import read_batch
+from engine.imaging.overlays import colourise, enlarge
 from tests.dashboard.opened import Workbench
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)

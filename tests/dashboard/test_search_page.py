@@ -17,7 +17,7 @@ from db import session as database
 from db.models import Artifact, Image, NearDuplicate, Prediction, Review, Run, VectorIndex, now
 from db.queries.cases import Question
 from engine.errors import InputError
-from engine.heat import ZONES
+from engine.imaging.heat import ZONES
 from engine.reporting.matching import OTHERWISE
 from engine.retrieval.alignment import Known
 from engine.retrieval.vector_index import write_index

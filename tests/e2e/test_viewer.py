@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from PIL import Image as Picture
 from playwright.sync_api import Locator, Page, expect
 
-from engine.images import decode
-from engine.overlays import overlay
+from engine.imaging.images import decode
+from engine.imaging.overlays import overlay
 from tests.e2e.visiting import Visit
 from tests.sample import Film
 

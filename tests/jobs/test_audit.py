@@ -23,7 +23,7 @@ from engine.audit.shortcuts import frame_mask
 from engine.classification.inference import Inference
 from engine.classification.stresses import STRESSES, stressed
 from engine.digests import file_sha256
-from engine.images import read_batch, resize
+from engine.imaging.images import read_batch, resize
 from engine.metrics import names
 from engine.retrieval.embedders import unit
 from jobs import audit, import_predictions

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from db import session
 from db.models import Run
 from db.queries import datasets
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
 from jobs import __main__ as dispatch
 from jobs import command, ingest, migrate, train
 from jobs.command import Context, JobError, one_line

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from engine import weights
 from engine.errors import InputError
-from engine.hub import TOKENS
+from engine.pretrained import weights
+from engine.pretrained.hub import TOKENS
 from jobs import fetch_models
 from tests.stub_hub import Hub, serving
 
@@ -31,7 +31,7 @@ def hub() -> Iterator[Hub]:
 def fetch(hub_url: str, models: Path, *names: str, sha256: str | None = None) -> subprocess.CompletedProcess[str]:
     """`python -m jobs fetch_models` in a process of its own, since the hub's address is read at import."""
     code = (
-        "import dataclasses, sys; from engine import weights; from jobs import fetch_models\n"
+        "import dataclasses, sys; from engine.pretrained import weights; from jobs import fetch_models\n"
         f"sha = {sha256!r}\n"
         "if sha: weights.REGISTRY['clip'] = dataclasses.replace(weights.REGISTRY['clip'], sha256=sha)\n"
         f"sys.exit(fetch_models.main(['--models', {str(models)!r}, *{names!r}]))"

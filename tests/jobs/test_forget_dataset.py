@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from db import forgetting, session, tallies, writes
 from db.models import Dataset, Image, ImageTag, Report, ReportScore, Review, Run
 from db.queries import datasets, evaluation
-from engine.images import thumbnail_path
+from engine.imaging.images import thumbnail_path
 from jobs import forget, ingest
 from jobs.command import Context
 from jobs.run import ActiveRun, Work

@@ -24,9 +24,9 @@ from db import session, tallies
 from db.models import Dataset, Image, Prediction, Run, SkippedFile
 from db.queries import attributes, cases, datasets, leakage
 from db.queries.cases import Question
-from engine import curation
-from engine.images import read_bytes
-from engine.phantoms import write_phantoms
+from engine.datasets import curation
+from engine.datasets.phantoms import write_phantoms
+from engine.imaging.images import read_bytes
 from jobs import ingest
 from jobs.command import Context
 from jobs.reporting.references import references_of
@@ -195,7 +195,7 @@ def test_a_file_that_could_not_be_read_is_tried_again(
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
         return read_bytes(path)
 
-    monkeypatch.setattr("engine.images.read_bytes", refused)
+    monkeypatch.setattr("engine.imaging.images.read_bytes", refused)
     assert run(folder) == run(folder) == 0
     assert len(images(context)) == 7
     monkeypatch.undo()

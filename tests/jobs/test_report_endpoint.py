@@ -96,7 +96,7 @@ DRIVER = """
 import os, random, signal, sys, time
 from engine.reporting.generators import endpoint
 from jobs import report
-import jobs.reporting.writer, engine.reporting.scores, engine.images
+import jobs.reporting.writer, engine.reporting.scores, engine.imaging.images
 
 draw = random.Random(int(sys.argv[1]))
 for _ in range(50):

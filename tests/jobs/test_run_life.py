@@ -18,8 +18,8 @@ import pytest
 from db import session
 from db.models import Dataset, Run, now
 from db.queries import runs
+from engine.datasets.phantoms import write_phantoms
 from engine.digests import is_whole
-from engine.phantoms import write_phantoms
 from jobs import demo, evaluate, report
 from jobs import map as jobs_map
 from jobs.command import Context, JobError, open_context, parser

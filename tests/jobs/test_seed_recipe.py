@@ -11,8 +11,8 @@ from torchvision.models import efficientnet_b3
 from db import session
 from db.models import Metric
 from db.queries import runs
-from engine import weights
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
+from engine.pretrained import weights
 from jobs import ingest, predict, train
 from jobs.command import Context
 

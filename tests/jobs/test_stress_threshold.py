@@ -18,8 +18,8 @@ from engine.classification.held_out import under_stress
 from engine.classification.inference import Classifier
 from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe
 from engine.classification.stresses import STRESSES
-from engine.images import read_batch
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
+from engine.imaging.images import read_batch
 from jobs import ingest, predict, stress_threshold, train
 from jobs.command import Context
 from jobs.trainings.common import TrainingSet

@@ -12,8 +12,8 @@ from db.models import Run
 from db.queries import runs
 from engine.classification.checkpoints import load_classifier
 from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe
+from engine.datasets.phantoms import write_phantoms
 from engine.errors import InputError
-from engine.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context, JobError
 from jobs.run import ActiveRun

@@ -19,7 +19,7 @@ from db.models import Dataset, Image, Metric, Prediction, Run
 from db.queries import case_questions, cases, datasets, runs
 from db.queries.cases import Question
 from engine.classification.recipes import RECIPES, Recipe
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
 from jobs import ingest, predict, train
 from jobs.command import Context
 from jobs.run import ActiveRun, Work

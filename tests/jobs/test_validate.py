@@ -7,7 +7,7 @@ from db import session
 from db.models import Metric
 from db.queries import runs
 from engine.classification.recipes import RECIPES, Recipe
-from engine.phantoms import write_phantoms
+from engine.datasets.phantoms import write_phantoms
 from jobs import ingest, validate
 from jobs.command import Context
 from jobs.processes import Processes

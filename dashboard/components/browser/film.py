@@ -8,7 +8,7 @@ from typing import Any
 import streamlit as st
 
 from dashboard.components import address
-from engine.overlays import STOPS
+from engine.imaging.overlays import STOPS
 
 HERE = Path(__file__).parent
 KEY = "film"

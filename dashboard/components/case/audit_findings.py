@@ -13,7 +13,7 @@ from db.models import Dataset, Run
 from db.queries import audit, cases
 from db.queries.audit import CHANGES, UNDER
 from db.queries.cases import Case
-from engine.heat import EVEN_IN_FRAME
+from engine.imaging.heat import EVEN_IN_FRAME
 from engine.metrics.names import display_name
 
 MEASURES = ("frame_heat", "deletion_gain", "insertion_gain")

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dashboard.components import filters, frame
 from db.models import Dataset, Metric, Run
-from engine.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
+from engine.datasets.splits import OUT_OF_FOLD, UNSPLIT, evaluated_split
 
 SPLITS = {UNSPLIT: "No split", OUT_OF_FOLD: "Out of fold"}
 """Column headings that differ from the split's name."""

@@ -11,8 +11,8 @@ from dashboard.components.classification import sides
 from dashboard.components.classification.sides import WHOLE, Side
 from db.models import Dataset, Metric, Run
 from db.queries import cases
+from engine.datasets.splits import UNSPLIT
 from engine.metrics.names import display_name
-from engine.splits import UNSPLIT
 
 SHOWN = (
     *("auc", "threshold", "accuracy", "recall", "specificity", "precision", "f1"),

@@ -11,8 +11,8 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.runs import naming, run_view
 from db.models import Dataset, Metric, Run
 from db.queries import datasets, evaluation, runs
+from engine.datasets.splits import OUT_OF_FOLD, evaluated_split
 from engine.metrics.names import display_name
-from engine.splits import OUT_OF_FOLD, evaluated_split
 
 FIGURES = ("auc", "recall", "specificity", "threshold")
 

@@ -18,7 +18,7 @@ from db.models import Dataset, VectorIndex
 from db.queries import cases, runs, search
 from db.queries.cases import Question
 from engine.errors import InputError
-from engine.images import Decoded, Pixels
+from engine.imaging.images import Decoded, Pixels
 from engine.retrieval.embedders import Embedder
 from engine.retrieval.serving import check_revision
 from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION

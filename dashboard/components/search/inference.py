@@ -9,8 +9,8 @@ from dashboard import resources
 from dashboard.components import filters, wording
 from db.queries import runs
 from engine.errors import InputError
-from engine.heat import leading_zones, lung_zones
-from engine.images import Pixels
+from engine.imaging.heat import leading_zones, lung_zones
+from engine.imaging.images import Pixels
 from engine.retrieval.embedders import Embedder
 from engine.retrieval.embedders.aligned import AlignedEmbedder
 from engine.retrieval.embedders.features import ClassifierFeatures

@@ -16,7 +16,7 @@ from db.queries import cases, indexes, reports, runs
 from db.queries.cases import Case
 from engine.commands import embed_again
 from engine.errors import InputError
-from engine.heat import leading_zones
+from engine.imaging.heat import leading_zones
 from engine.retrieval.embedders import APART, OWN, spec
 from engine.retrieval.neighbours import nearest, vote
 from engine.retrieval.serving import ServedIndex, serve

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from engine import path_sheets
+from engine.datasets import path_sheets
+from engine.datasets.path_sheets import MissingColumnError, Sheet, Values
 from engine.errors import InputError
-from engine.path_sheets import MissingColumnError, Sheet, Values
 from engine.reporting.generators import Case, Generated, Outcome, storable
 from engine.reporting.prompts import PromptStrategy
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from PIL import Image, ImageOps
 
-from engine.images import Pixels
+from engine.imaging.images import Pixels
 
 SMALL, ENLARGED = 256, 512
 """Images with a side under 256 pixels are enlarged to 512 x 512, because models see little in small ones."""

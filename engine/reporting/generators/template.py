@@ -13,7 +13,7 @@ from itertools import product
 from types import MappingProxyType
 from typing import Any, Literal
 
-from engine.heat import leading_zones
+from engine.imaging.heat import leading_zones
 from engine.reporting.generators import Case, Generated, Outcome
 from engine.reporting.prompts import PromptStrategy
 

@@ -15,15 +15,15 @@ from huggingface_hub.errors import RemoteEntryNotFoundError, XetDownloadError
 from safetensors import SafetensorError
 from transformers import AutoModelForImageTextToText, AutoProcessor, BitsAndBytesConfig
 
-from engine import hub
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import causes, disk_full, one_line
+from engine.pretrained import hub
+from engine.pretrained.hub import causes, disk_full, one_line
+from engine.pretrained.weights import MissingWeightsError
 from engine.reporting.generators import Case, Failed, Generated, Options, Outcome
 from engine.reporting.generators.pictures import shown, squared
 from engine.reporting.generators.published import PUBLISHED
 from engine.reporting.prompts import PromptStrategy
-from engine.weights import MissingWeightsError
 
 WORKING_SPACE = 3
 """Upper bound of a model's memory, as a multiple of its files: float32 from half precision, plus working space."""

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from engine.heat import ZONES, evidence, lung_zones
-from engine.images import resize
+from engine.imaging.heat import ZONES, evidence, lung_zones
+from engine.imaging.images import resize
 from engine.retrieval import alignment, sentences
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.features import reduced, trained_classifier, trained_revision
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class AlignedEmbedder:
-    """Images become the classifier's pooled features, followed by the zone evidence (`engine.heat.evidence`). Texts
+    """Images become the classifier's pooled features, followed by the zone evidence (`imaging.heat.evidence`). Texts
     become sentence embeddings, which an index maps into that space by `alignment.fit` on its training images."""
 
     def __init__(self, name: str, classifier_revision: str, load: Callable[[], "AnyClassifier"]) -> None:

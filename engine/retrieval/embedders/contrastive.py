@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from engine import devices, hub
-from engine import weights as published
+from engine import devices
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import disk_full, one_line
+from engine.pretrained import hub
+from engine.pretrained import weights as published
+from engine.pretrained.hub import disk_full, one_line
 from engine.reporting.matching import DENIAL
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, fitted, unit
@@ -114,7 +115,7 @@ class OpenClipEmbedder:
 
 
 def published_clip(wanted: EmbedderSpec, sources: Sources) -> Embedder:
-    """A model of engine.weights, described by the open_clip_config.json beside it, or else OpenAI's ViT-B/32."""
+    """A model of `pretrained.weights`, described by the open_clip_config.json beside it, or else OpenAI's ViT-B/32."""
     known = published.spec(wanted.name)
     found = published.locate(wanted.name, models=sources.models, weights=sources.weights)
     folder, checkpoint = (found, None) if found.is_dir() else (found.parent, found)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import devices
-from engine import weights as published
 from engine.classification.model_json import described
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.hub import one_line
-from engine.images import resize
+from engine.imaging.images import resize
+from engine.pretrained import weights as published
+from engine.pretrained.hub import one_line
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.images import resize
+from engine.imaging.images import resize
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 
 Pixels = NDArray[np.uint8]
@@ -24,7 +24,7 @@ class Embedder(Protocol):
     revision: str
     """First 16 hex digits of a sha256: that of the weights; for `aligned`, of both networks' hashes and the alignment's
     version; for open_clip models, of the weights' hash and the image preprocessing, unless that is the same as
-    `engine.images.resize`."""
+    `engine.imaging.images.resize`."""
 
     @property
     def dimension(self) -> int:
@@ -53,7 +53,7 @@ class Embedder(Protocol):
 
 @dataclass(frozen=True)
 class Sources:
-    """Where an embedder's weights may come from; see engine.weights.locate for the order."""
+    """Where an embedder's weights may come from; see engine.pretrained.weights.locate for the order."""
 
     models: Path | None = None
     weights: Path | None = None

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 
 from db import session
 from db.models import Dataset, Image, Prompt, Report, Run, VectorIndex
-from engine.images import resize
+from engine.imaging.images import resize
 from engine.retrieval.embedders import EmbedderSpec
 from engine.retrieval.embedders.features import FeatureEmbedder
 from engine.retrieval.embedders.protocol import Sources

@@ -21,7 +21,7 @@ from db.models import Dataset, Image, Run, TrainedOn, VectorIndex
 from db.queries import runs
 from engine.classification.inference import Inference
 from engine.digests import file_sha256
-from engine.images import Ingested, resize
+from engine.imaging.images import Ingested, resize
 from engine.retrieval import alignment, embedders
 from engine.retrieval.centring import uncentred
 from engine.retrieval.embedders import EmbedderSpec

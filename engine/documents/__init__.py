@@ -1,0 +1,1 @@
+"""Documents for people: contact sheets, Markdown reports, model cards."""

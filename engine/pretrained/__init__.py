@@ -1,0 +1,1 @@
+"""Pretrained weights: where they are found, and how they are downloaded."""
