@@ -157,13 +157,14 @@ def _vector_index(folder: str, sha256: str, files: tuple[tuple[str, int, int], .
 
 
 @st.cache_resource(show_spinner="Loading the embedder; the first search takes a few seconds.", max_entries=2)
-def embedder(name: str, checkpoint: str | None, sha256: str | None, revision: str) -> "Embedder":
+def embedder(name: str, checkpoint: str | None, sha256: str | None, revision: str, weights: Path | None) -> "Embedder":
     """The model that embeds a new image or text; torch is imported here and not before. sha256: of the checkpoint
-    folder. revision: of the index. Both are cache keys, so that changed weights are noticed."""
+    folder. revision: of the index. Both are cache keys, so that changed weights are noticed. weights: to use instead of
+    those in the embedder's own places."""
     from engine.retrieval.embedders import load_embedder
 
     folder = artifacts() / checkpoint if checkpoint else None
-    loaded = load_embedder(name, models=settings().models, checkpoint=folder)
+    loaded = load_embedder(name, models=settings().models, weights=weights, checkpoint=folder)
     _settle()
     return loaded
 

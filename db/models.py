@@ -171,6 +171,12 @@ class Run(Base):
         found: str | None = (self.summary or {}).get("checkpoint_sha256")
         return found
 
+    @property
+    def weights(self) -> str | None:
+        """For embed runs: the path of the weights that were given; None if they came from the embedder's own places."""
+        found: str | None = (self.summary or {}).get("weights")
+        return found
+
 
 class SkippedFile(Base):
     """A file that ingest skipped, and why."""

@@ -64,6 +64,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     with run:
         embed(run, dataset, images, embedder, reuse=not args.again, kind=args.index, batch_size=args.batch_size)
+        if args.weights is not None:  # a query is embedded with the same
+            run.summary |= {"weights": str(args.weights.resolve())}
     print_outcome(run, embedder, len(images))
     return 0
 

@@ -82,8 +82,7 @@ def argument_parser() -> ArgumentParser:
     options.add_argument(
         "--outcome",
         choices=("TP", "FP", "TN", "FN", "wrong"),
-        help="only cases for which the current predict run has this outcome; searching images, also training images "
-        "whose out-of-fold prediction has it",
+        help="only cases with this outcome in the current predict run, or out of fold for images that it did not score",
     )
     options.add_argument(
         "--attribute",
@@ -96,7 +95,12 @@ def argument_parser() -> ArgumentParser:
     options.add_argument(
         "--exclude-same-patient", action="store_true", help="leave out all images of the query's patient"
     )
-    options.add_argument("--weights", type=named_file, metavar="PATH", help="file of the embedder's pretrained weights")
+    options.add_argument(
+        "--weights",
+        type=named_file,
+        metavar="PATH",
+        help="file of the embedder's pretrained weights (default: what embed was given)",
+    )
     output = options.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--csv", action="store_true", help="print CSV")
@@ -308,12 +312,12 @@ class Search:
 
     def model(self, index: VectorIndex) -> "Embedder":
         """The embedder that built the index. Raises InputError if its weights have changed since."""
-        from engine.retrieval.serving import check_revision
+        from engine.retrieval.serving import check_revision, weights_at
 
         with session.reading(self.context.engine) as db:
             run = runs.find(db, index.run_id)
-        trained = run.config.get("train_run") if run else None
-        embedder = load(self.context, index.embedder, train_run_id=trained, weights=self.weights)
+        trained, weights = (run.config.get("train_run"), weights_at(run.weights)) if run else (None, None)
+        embedder = load(self.context, index.embedder, train_run_id=trained, weights=self.weights or weights)
         check_revision(embedder, index.revision, rebuild=partial(indexes.rebuild, self.context, index))
         return embedder
 

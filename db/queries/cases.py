@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, exists, select
+from sqlalchemy import CompoundSelect, Select, and_, bindparam, exists, select
 from sqlalchemy.orm import Session, aliased
 
 from db.batches import batches
@@ -78,28 +78,31 @@ def ids(session: Session, question: Question) -> Sequence[int]:
     return session.scalars(matching(question)).all()
 
 
-def ids_held_out(session: Session, question: Question) -> Sequence[int]:
-    """The ids of all images that match; for images without a prediction by the question's predict run, the out-of-fold
-    predictions of its train run are used, at the question's threshold."""
-    found = ids(session, question)
-    run = session.get(Run, question.run_id) if asks_predictions(question) and question.run_id else None
-    trained = run.config.get("train_run") if run else None
-    if trained is None:
-        return found
-    own = aliased(Prediction)
-    scored = exists().where(own.run_id == question.run_id, own.image_id == Image.id)
-    return [*found, *session.scalars(matching(replace(question, run_id=int(trained))).where(~scored))]
-
-
 def ids_narrowed(session: Session, question: Question) -> Sequence[int] | None:
-    """As `ids_held_out`; None if the question has no filters, so that every image of the dataset matches."""
-    return None if question == Question(question.dataset_id) else ids_held_out(session, question)
+    """The ids of all images that `matching_held_out` finds; None if the question has no filters, so that every image
+    of the dataset matches."""
+    if question == Question(question.dataset_id):
+        return None
+    return session.scalars(matching_held_out(session, question)).all()
 
 
 def matching(question: Question) -> Select[int]:
     """The query for the ids of all images that match, for use in other queries."""
     query: Select[int] = select(Image.id).where(*conditions(question))
     return joined(query, question, inner=True) if asks_predictions(question) else query
+
+
+def matching_held_out(session: Session, question: Question) -> Select[int] | CompoundSelect[int]:
+    """As `matching`; for images without a prediction by the question's predict run, the out-of-fold predictions of its
+    train run are used, at the question's threshold."""
+    found = matching(question)
+    run = session.get(Run, question.run_id) if asks_predictions(question) and question.run_id else None
+    trained = run.config.get("train_run") if run else None
+    if trained is None:
+        return found
+    own = aliased(Prediction)
+    scored = exists().where(own.run_id == question.run_id, own.image_id == Image.id)
+    return found.union_all(matching(replace(question, run_id=int(trained))).where(~scored))
 
 
 def of_dataset(session: Session, dataset_id: int, ids: Sequence[int]) -> Sequence[int]:

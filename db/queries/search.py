@@ -155,8 +155,9 @@ def _hits(
     """The hits in one source."""
     sqlite = session.get_bind().dialect.name == "sqlite"
     query = _fts5(source, wanted) if sqlite else _tsvector(source, wanted)
-    matching = (Image.id + 0).in_(cases.matching(question))  # else SQLite seeks every matching image for every text
-    query = query.join(Image, source.image).where(matching)
+    matching = cases.matching_held_out(session, question)
+    number = Image.id + 0  # else SQLite seeks every matching image for every text
+    query = query.join(Image, source.image).where(number.in_(matching))
     best, unread = _read(session, source, session.execute(query.add_columns(Image.id)), limit=limit, passes=passes)
     snippets = _snippets_fts5 if sqlite else _snippets_tsvector
     author: tuple[Any, Any] = (Report.model, Report.strategy) if source is REPORTS else (Review.reviewer, null())

@@ -4,6 +4,7 @@ and whether the installed embedder is the one that made it."""
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Generic, TypeVar
 
 from engine.errors import InputError
@@ -52,6 +53,12 @@ def serve(
             with suppress(IndexDamagedError):
                 return ServedIndex(other, load(other), damage=str(error))
         raise
+
+
+def weights_at(path: str | None) -> Path | None:
+    """The weights that an index was built with, if they are still at that path; else None, for the embedder's own
+    places."""
+    return Path(path) if path is not None and Path(path).exists() else None
 
 
 def check_revision(embedder: Embedder, revision: str, *, rebuild: Callable[[], str]) -> None:

@@ -170,7 +170,7 @@ def test_a_picture_that_is_a_line_is_shown_and_answered(
 def test_an_upload_is_read_by_the_weights_of_a_training_that_was_redone_in_its_place(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def load_embedder(name: str, *, models: Path, checkpoint: Path) -> SimpleNamespace:
+    def load_embedder(name: str, *, models: Path, checkpoint: Path, weights: None) -> SimpleNamespace:
         return SimpleNamespace(name=name, revision=checkpoint.read_text())
 
     monkeypatch.setattr("engine.retrieval.embedders.load_embedder", load_embedder)
@@ -183,6 +183,24 @@ def test_an_upload_is_read_by_the_weights_of_a_training_that_was_redone_in_its_p
             db.add(Artifact(run_id=run.config["train_run"], **kept))
         index = VectorIndex(run_id=run.id, embedder="classifier", revision=weights)
         assert by_picture.model(index).revision == weights
+
+
+def test_a_query_is_embedded_with_the_weights_that_embed_was_given(
+    workbench: Workbench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def load_embedder(name: str, *, weights: Path | None, **_: object) -> SimpleNamespace:
+        return SimpleNamespace(name=name, revision=weights.read_text() if weights else "default")
+
+    monkeypatch.setattr("engine.retrieval.embedders.load_embedder", load_embedder)
+    (given := tmp_path / "given").write_text("given")
+    with database.transaction(workbench.engine) as db:
+        run = db.scalars(select(Run).where(Run.kind == "embed")).first()
+        assert run is not None
+        run.summary = {**(run.summary or {}), "weights": str(given)}
+    kept = {"run_id": run.id, "dataset_id": workbench.dataset_id, "embedder": "clip"}
+    assert by_picture.model(VectorIndex(**kept, revision="given")).revision == "given"
+    given.unlink()
+    assert by_picture.model(VectorIndex(**kept, revision="default")).revision == "default"
 
 
 def test_weights_that_are_exchanged_under_a_running_dashboard_are_read(

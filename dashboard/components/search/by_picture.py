@@ -20,7 +20,7 @@ from db.queries.cases import Question
 from engine.errors import InputError
 from engine.imaging.images import Decoded, Pixels
 from engine.retrieval.embedders import Embedder
-from engine.retrieval.serving import check_revision
+from engine.retrieval.serving import check_revision, weights_at
 from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 
 MEGABYTES = 20
@@ -173,7 +173,7 @@ def model(index: VectorIndex) -> Embedder:
         run = runs.find(session, index.run_id)
         checkpoint = runs.checkpoint(session, run) if run else None
     path, sha256 = (checkpoint.path, checkpoint.sha256) if checkpoint else (None, None)
-    asked = index.embedder, path, sha256, index.revision
+    asked = index.embedder, path, sha256, index.revision, weights_at(run.weights if run else None)
     loaded = resources.embedder(*asked)
     if loaded.revision != index.revision:
         resources.embedder.clear(*asked)  # so that corrected weights are loaded at the next attempt

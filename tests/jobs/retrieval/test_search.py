@@ -178,6 +178,24 @@ def test_an_index_made_with_other_weights_is_not_asked(
     )
 
 
+def test_a_query_is_embedded_with_the_weights_that_embed_was_given(
+    options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny_clip(tmp_path / "elsewhere")
+    weights = ["--weights", str(tmp_path / "elsewhere")]
+    assert embed.main(["--embedder", "clip", *weights, *options]) == 0
+    (film := tmp_path / "film.png").write_bytes(png(255 - pixels(5)))
+    told = answer(options, capsys, "--image", str(film), *weights)
+    assert answer(options, capsys, "--image", str(film)) == told and len(told["hits"]) == 5
+    assert len(answer(options, capsys, "--text", "pneumonia")["hits"]) == 5
+    (tmp_path / "models").mkdir()
+    (tmp_path / "elsewhere").rename(tmp_path / "models" / "clip")  # moved to the embedder's own place
+    assert answer(options, capsys, "--image", str(film)) == told
+    (tmp_path / "models" / "clip").rename(tmp_path / "lost")
+    assert search.main(["--image", str(film), *options]) == 1
+    assert "fetch_models clip" in capsys.readouterr().err
+
+
 def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
     options: list[str], context: Context, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -229,6 +247,9 @@ def test_hits_are_narrowed_to_a_cause_an_outcome_and_other_patients_and_k_still_
     assert {hit["label"] for hit in wrong} == {"normal"}
     missed = answer(options, capsys, "--case", "1", "--k", "99", "--outcome", "FN")["hits"]
     assert sorted(hit["case"] for hit in missed) == [number for number in held_out if number != 1]
+    write_reports(context)  # of every image: the same outcomes when texts are searched
+    told = answer(options, capsys, "--text", "opacity", "--reports", "--k", "99", "--outcome", "FN")["hits"]
+    assert sorted(hit["case"] for hit in told) == held_out
     others = answer(options, capsys, "--case", "1", "--k", "3", "--exclude-same-patient")["hits"]
     assert len(others) == 3 and {images[hit["case"]].patient_key for hit in others} <= {"p0", "p2", "p3"}
     every = answer(options, capsys, "--case", "1", "--k", "99", "--exclude-same-patient")["hits"]
