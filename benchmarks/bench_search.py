@@ -23,6 +23,7 @@ from engine.imaging.heat import lung_zones
 from engine.retrieval import approximate
 from engine.retrieval.embedders.features import ClassifierEmbedder
 from engine.retrieval.embedders.protocol import sized, unit
+from engine.retrieval.orientation import suspicion
 from engine.retrieval.vector_index import VectorIndex, write_index
 
 COUNT, MANY, WIDTH, GROUPS = 5_856, 100_000, 1_280, 2_000
@@ -68,7 +69,7 @@ def upload(root: Path) -> None:
     write_index(root / "index", vectors=grouped(COUNT), ids=np.arange(COUNT), embedder="classifier", revision="0")
     index = VectorIndex.open(root / "index")
     decoder = GuardedDecoder()
-    taken = []
+    taken, turned = [], []
     for data in [*sent[:5], *sent]:
         began = time.perf_counter()
         pixels = decoder.decode(data).pixels
@@ -79,7 +80,11 @@ def upload(root: Path) -> None:
         index.is_out_of_distribution(vectors)
         index.search(vectors, K)
         taken.append(time.perf_counter() - began)
+        began = time.perf_counter()
+        suspicion(index, embedder, pixels, vectors)
+        turned.append(time.perf_counter() - began)
     report(f"upload of {SIDE} x {SIDE} pixels to {K} hits among {COUNT:,}", taken[5:])
+    report("afterwards, whether it is inverted or turned", turned[5:])
 
 
 def index_alone() -> None:

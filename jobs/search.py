@@ -181,6 +181,7 @@ class Search:
     def by_image(self, path: Path, embedder: str | None) -> SearchResult:
         """Cases similar to an image file; if the dataset contains the same file, that case is left out."""
         from engine.imaging.images import read_grey
+        from engine.retrieval.orientation import suspicion
 
         pixels = read_grey(path)
         index = indexes.choose(self.context, self.dataset, embedder)
@@ -195,9 +196,12 @@ class Search:
         rows = served.vectors.rows([same.id] if same else [])
         if len(rows):  # an embedder may treat images that it knows in another way
             return self.nearest(served, served.vectors.vectors[rows], exclude=exclude, notes=notes)
-        vectors = served.vectors.project_images(self.model(served.index).embed_images(pixels[None]))
+        model = self.model(served.index)
+        vectors = served.vectors.project_images(model.embed_images(pixels[None]))
         if served.vectors.is_out_of_distribution(vectors):
             notes.append(OUT_OF_DISTRIBUTION)
+        if suspected := suspicion(served.vectors, model, pixels, vectors):
+            notes.append(f"{suspected}; undo that and search again")
         return self.nearest(served, vectors, exclude=exclude, notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> SearchResult:

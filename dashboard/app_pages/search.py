@@ -80,8 +80,8 @@ def find() -> None:
                 back=address.back_to("search"),
                 narrowed=question != cases.Question(dataset.id, split=split),
             )
-            if found.film is not None:
-                found.film()
+            if found.afterwards is not None:
+                found.afterwards()
 
 
 # Another image changes only this part of the page, so nothing else is rerun.

@@ -4,6 +4,7 @@ import csv
 import io
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,12 +21,21 @@ from engine.errors import InputError
 from engine.imaging.heat import ZONES
 from engine.reporting.matching import OTHERWISE
 from engine.retrieval.alignment import Known
+from engine.retrieval.embedders.features import FeatureEmbedder
 from engine.retrieval.vector_index import write_index
 from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
+from tests.sample import unit
 
 RUN = {"config": {}, "code_version": "", "status": "finished", "host": "", "pid": 1}
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
+class Small(FeatureEmbedder):
+    """Embeds images as the sample's index does."""
+
+    def __init__(self) -> None:
+        super().__init__("imagenet-lite0", "0" * 16, 256, 64, lambda pixels: np.stack([unit(one) for one in pixels]))
 
 
 def test_search_by_an_image_of_the_dataset_keeps_to_the_filters_and_leaves_the_query_out(workbench: Workbench) -> None:
@@ -112,7 +122,7 @@ def test_an_uploaded_image_is_kept_when_the_user_returns_until_it_is_removed(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
-    monkeypatch.setattr(by_picture, "model", lambda index: None)
+    monkeypatch.setattr(by_picture, "model", lambda index: Small())
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[1].data, "image/png").run(timeout=120)
     hits = [card["src"] for card in linked(at, "hits")["cards"]]
@@ -134,13 +144,39 @@ def test_an_upload_of_no_known_patient_says_that_nobody_is_left_out(
         return Reading(np.eye(1, 256, dtype=np.float32))
 
     monkeypatch.setattr(inference, "read", read)
-    monkeypatch.setattr(by_picture, "model", lambda index: None)
+    monkeypatch.setattr(by_picture, "model", lambda index: Small())
     film = workbench.films[1].data
     for data, told in ((film, "it is excluded from the hits"), (film + b"\n", "its patient is unknown")):
         at = open_page("search", patients="others")
         at.file_uploader[0].upload("film.png", data, "image/png").run(timeout=120)
         assert not at.error
         assert told in said(at)
+
+
+def test_an_upload_that_lies_upside_down_is_turned_on_request(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(by_picture, "model", lambda index: Small())
+    monkeypatch.setattr(inference, "classifier_of", lambda *_: None)
+    picture = np.array(Picture.open(io.BytesIO(workbench.films[1].data)))
+
+    def encoded(pixels: Any) -> bytes:
+        Picture.fromarray(np.ascontiguousarray(pixels)).save(stream := io.BytesIO(), "PNG")
+        return stream.getvalue()
+
+    at = open_page("search")
+    at.file_uploader[0].upload("film.png", encoded(picture[::-1, ::-1]), "image/png").run(timeout=120)
+    assert not at.error and not at.exception
+    hint = "The image seems to be upside down: turned by 180 degrees, it would be more like the collection"
+    assert hint in said(at)
+    next(one for one in at.button if one.label == "Search turned by 180 degrees").click().run(timeout=120)
+    assert "seems to be" not in said(at) and "64 x 64 pixels, turned by 180 degrees" in said(at)
+    assert {card["lines"][0].split(",")[0] for card in linked(at, "hits")["cards"]} == {"Pneumonia"}
+    next(one for one in at.button if one.label == "Search with it as uploaded").click().run(timeout=120)
+    assert hint in said(at)
+    next(one for one in at.button if one.label == "Search turned by 180 degrees").click().run(timeout=120)
+    at.file_uploader[0].upload("other.png", encoded(picture), "image/png").run(timeout=120)
+    assert "seems to be" not in said(at) and "64 x 64 pixels" in said(at) and "180 degrees" not in said(at)
 
 
 def test_an_image_of_the_dataset_is_found_by_its_files_name(workbench: Workbench) -> None:
@@ -158,7 +194,7 @@ def test_a_picture_that_is_a_line_is_shown_and_answered(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int]
 ) -> None:
     monkeypatch.setattr(inference, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
-    monkeypatch.setattr(by_picture, "model", lambda index: None)
+    monkeypatch.setattr(by_picture, "model", lambda index: Small())
     line = io.BytesIO()
     Picture.fromarray(np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)).save(line, "PNG")
     at = open_page("search")
@@ -310,7 +346,7 @@ def test_an_upload_that_is_a_file_of_the_dataset_leads_to_its_case(
     workbench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "read", lambda *_: Reading(np.eye(1, 256, dtype=np.float32)))
-    monkeypatch.setattr(by_picture, "model", lambda index: None)
+    monkeypatch.setattr(by_picture, "model", lambda index: Small())
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[0].data, "image/png").run(timeout=120)
     (card,) = linked(at, "query")["cards"]

@@ -1,8 +1,9 @@
 """Search by image: an uploaded or pasted one, or one of the dataset."""
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -20,6 +21,8 @@ from db.queries.cases import Question
 from engine.errors import InputError
 from engine.imaging.images import Decoded, Pixels
 from engine.retrieval.embedders import Embedder
+from engine.retrieval.embedders.protocol import Vectors
+from engine.retrieval.orientation import ALTERATIONS, suspicion, undone
 from engine.retrieval.serving import check_revision, weights_at
 from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 
@@ -32,6 +35,10 @@ OFFERED = 24
 """Number of images offered to pick from."""
 KEPT = "uploaded_picture"
 """Session key: name and bytes of the last uploaded image."""
+UNDONE = "uploaded_picture_undone"
+"""Session key: names of the alterations of this image that the user has undone."""
+SUSPECTED = "uploaded_picture_suspected"
+"""Session key: index and vector for which `suspicion` was last asked, and its answer: it takes longer than a search."""
 PATIENTS = {"others": "Exclude the query's patient"}
 
 
@@ -82,16 +89,51 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
         decoded = decoder.decode(data)
     except InputError as error:
         raise InputError(f"file {name} cannot be used: {error}") from error
-    film = partial(_film, st.container(), name, decoded)
+    decoded = replace(decoded, pixels=undone(decoded.pixels, st.session_state.get(UNDONE, ())))
+    hint, film = st.container(), partial(_film, st.container(), name, decoded)
     try:
-        return _nearest(dataset, view, index, k, question, data=data, pixels=decoded.pixels, film=film)
+        found, query = _nearest(dataset, view, index, k, question, data=data, pixels=decoded.pixels)
     except InputError:
         film()
         raise
 
+    def afterwards() -> None:
+        film()
+        with hint:
+            if UNDONE in st.session_state:
+                st.button("Search with it as uploaded", on_click=_redo)
+            if query is not None:
+                _suspect(found.index, decoded.pixels, query)
+
+    return replace(found, afterwards=afterwards)
+
 
 def _forget() -> None:
-    st.session_state.pop(KEPT, None)
+    for key in (KEPT, UNDONE, SUSPECTED):
+        st.session_state.pop(key, None)
+
+
+def _undo(name: str) -> None:
+    st.session_state[UNDONE] = [*st.session_state.get(UNDONE, ()), name]
+
+
+def _redo() -> None:
+    st.session_state.pop(UNDONE, None)
+
+
+def _suspect(index: VectorIndex, pixels: Pixels, query: Vectors) -> None:
+    """Say if the image, uint8 (h, w), seems to be inverted or turned, and offer to undo it. query: its vector, as a
+    query to the index."""
+    asked = index.sha256, query.tobytes()
+    if st.session_state.get(SUSPECTED, (None, None))[0] != asked:
+        answer = suspicion(neighbours.serve_index(index).vectors, model(index), pixels, query)
+        st.session_state[SUSPECTED] = asked, answer
+    found = st.session_state[SUSPECTED][1]
+    if found is None:
+        return
+    text = str(found)
+    st.warning(f"{text[0].upper()}{text[1:]}.", icon=":material/screen_rotation:")
+    st.button(f"Search {found.alteration.undoing}", on_click=_undo, args=[found.alteration.name])
 
 
 def _nearest(
@@ -103,14 +145,15 @@ def _nearest(
     *,
     data: bytes,
     pixels: Pixels,
-    film: Callable[[], None],
-) -> SearchResult:
-    """Nearest images to an image, uint8 (h, w), from a file with these bytes. film: draws the image."""
+) -> tuple[SearchResult, Vectors | None]:
+    """Nearest images to an image, uint8 (h, w), from a file with these bytes; and its vector, float32 (1, d), unless
+    the index holds it."""
     served = neighbours.serve_index(index)
     reading = inference.read(view, pixels, model(served.index))
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
-    known = served.vectors.rows([same.id] if same else [])  # an embedder may treat images that it knows in another way
+    there = same is not None and not st.session_state.get(UNDONE)
+    known = served.vectors.rows([same.id] if same and there else [])  # an embedder may treat these in another way
     vectors = served.vectors.vectors[known] if len(known) else served.vectors.project_images(reading.vectors)
     among, exclude = allowed(question), _excluded(same.id) if same else None
     hits = neighbours.nearest_to_vectors(served, vectors, k, allowed=among, exclude=exclude)
@@ -127,7 +170,7 @@ def _nearest(
         neighbours.query(dataset, case, view, width=110)
     elif address.get("patients") in PATIENTS:
         st.caption("This image is not in the dataset, so its patient is unknown and no patient is excluded.")
-    return SearchResult(hits, served.index, reading.zones, film)
+    return SearchResult(hits, served.index, reading.zones), None if len(known) else vectors
 
 
 def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
@@ -137,7 +180,8 @@ def _film(place: DeltaGenerator, name: str, decoded: Decoded) -> None:
     picture = Picture.fromarray(decoded.pixels).reduce(max(1, min(height, width) // PREVIEW))
     picture.thumbnail((WIDEST, picture.height))
     place.image(picture, width="stretch", alt="The uploaded radiograph")
-    place.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels")
+    changed = "".join(f", {ALTERATIONS[name].undoing}" for name in st.session_state.get(UNDONE, ()))
+    place.caption(f"{wording.plain(name)}, {decoded.source_format}, {width} x {height} pixels{changed}")
 
 
 def image(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, question: Question) -> SearchResult | None:

@@ -43,8 +43,8 @@ class SearchResult:
     hits: list[Hit]
     index: VectorIndex
     zones: Mapping[str, float] | None = None
-    film: Callable[[], None] | None = None
-    """Draws the query image, after the hits, because users wait for those."""
+    afterwards: Callable[[], None] | None = None
+    """Draws what belongs to the query image, after the hits, because users wait for those."""
 
 
 def caution(index: VectorIndex, view: filters.View) -> str:

@@ -335,6 +335,19 @@ def test_a_picture_unlike_all_others_is_answered_with_a_warning(
     assert "note: the picture is less like its 3 nearest images" in said.err and "note" not in said.out
 
 
+def test_a_picture_that_lies_upside_down_is_answered_with_a_hint(
+    options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_KNOW", 5)
+    assert embed.main(["--embedder", "small", *options]) == 0
+    for name, picture in (("turned", pixels(5)[::-1, ::-1]), ("upright", pixels(5))):
+        (tmp_path / f"{name}.png").write_bytes(png(np.clip(picture.astype(int) + 1, 0, 255).astype(np.uint8)))
+    turned, upright = (answer(options, capsys, "--image", str(tmp_path / f"{n}.png")) for n in ("turned", "upright"))
+    (hint,) = [note for note in turned["notes"] if "seems to be" in note]
+    assert hint.startswith("the image seems to be upside down: turned by 180 degrees, it would be more like")
+    assert hint.endswith("; undo that and search again") and upright["notes"] == []
+
+
 def test_a_picture_of_no_known_patient_leaves_nobody_out_and_says_so(
     options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, folder: Path
 ) -> None:
