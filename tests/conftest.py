@@ -76,7 +76,8 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server = request.getfixturevalue("postgres")
     name = f"test_{os.urandom(6).hex()}"
     with administered(server) as connection:
-        connection.execute(text(f"CREATE DATABASE {name}" + (f" TEMPLATE {TEMPLATE}" if migrated else "")))
+        copied = f"TEMPLATE {TEMPLATE} STRATEGY FILE_COPY" if migrated else ""  # twice as fast as by the log
+        connection.execute(text(f"CREATE DATABASE {name} {copied}"))
     yield server.replace("/postgres?", f"/{name}?", 1)
     with administered(server) as connection:
         connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
