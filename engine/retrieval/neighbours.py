@@ -20,21 +20,22 @@ def nearest(
 ) -> list[tuple[int, float]]:
     """The k nearest images to one query, float32 (1, d), with their cosine, best first; see `VectorIndex.search`.
 
-    held: of the given ids, those that the collection still has. If hits have been removed since the index was built, it
-    is searched again without them, so that k hits come back wherever k exist.
+    held: of the given ids, those that the collection still has. Images removed since the index was built are passed
+    over: twice as many are asked for until k hits remain, or none is left.
     """
-    left_out = set() if exclude is None else {int(number) for number in exclude}
+    asked = k
     while True:
-        found = index.search(query, k, exclude_ids=left_out or None, allowed_ids=allowed)
+        found = index.search(query, asked, exclude_ids=exclude, allowed_ids=allowed)
         hits = [
             (int(number), float(similarity))
             for number, similarity in zip(found.ids[0], found.similarities[0], strict=True)
             if number >= 0
         ]
-        gone = {number for number, _ in hits}.difference(held([number for number, _ in hits]))
-        if not gone:
-            return hits
-        left_out |= gone
+        there = set(held([number for number, _ in hits]))
+        left = [hit for hit in hits if hit[0] in there]
+        if len(left) >= k or len(hits) < asked:
+            return left[:k]
+        asked *= 2
 
 
 @dataclass(frozen=True)
