@@ -28,8 +28,8 @@ from engine.digests import file_sha256, json_sha256
 from engine.imaging.heat import lung_zones
 from engine.metrics.classification import HALF
 from jobs.command import Context, UsageError, command, named, named_file, open_context, parser
+from jobs.predictions.splits import images_to_score
 from jobs.run import ActiveRun, Work
-from jobs.splits import images_to_score
 
 
 @command

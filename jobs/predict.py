@@ -16,9 +16,9 @@ from engine.classification.recipes import OperatingPoint
 from engine.datasets.folders import SPLITS
 from jobs.checkpoints import checkpoint_of, train_run
 from jobs.command import Context, UsageError, command, open_context, parser, row_number
+from jobs.predictions.splits import images_to_score
+from jobs.predictions.stress_threshold import STRESS, VERSION, refuse_without_members, stress_threshold
 from jobs.run import ActiveRun, Work
-from jobs.splits import images_to_score
-from jobs.stress_threshold import STRESS, VERSION, refuse_without_members, stress_threshold
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier

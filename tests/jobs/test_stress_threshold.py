@@ -20,8 +20,9 @@ from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe
 from engine.classification.stresses import STRESSES
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.images import read_batch
-from jobs import ingest, predict, stress_threshold, train
+from jobs import ingest, predict, train
 from jobs.command import Context
+from jobs.predictions import stress_threshold
 from jobs.trainings.common import TrainingSet
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)  # computation only

@@ -1,0 +1,1 @@
+"""The parts of a predict run: the images that it scores, and a threshold chosen under stress."""
