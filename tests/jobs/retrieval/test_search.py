@@ -24,6 +24,7 @@ from engine.retrieval.embedders.features import FeatureEmbedder
 from engine.retrieval.embedders.protocol import Sources
 from jobs import embed, ingest, search
 from jobs.command import Context
+from jobs.searches.search import Search
 from tests.jobs.retrieval.small_films import COUNT, answer, newest_index, pixels, png, rows, small_pixels, write_reports
 from tests.tiny_models import tiny_clip
 
@@ -97,7 +98,7 @@ def test_a_picture_of_the_dataset_is_searched_with_its_stored_vector(
     by_case = answer(options, capsys, "--case", "1")
     with session.reading(context.engine) as db:
         inside = folder / db.get_one(Image, 1).path
-    monkeypatch.setattr(search.Search, "model", lambda *_: pytest.fail("the vector is known"))
+    monkeypatch.setattr(Search, "model", lambda *_: pytest.fail("the vector is known"))
     by_image = answer(options, capsys, "--image", str(inside))
     assert by_image["hits"] == by_case["hits"] and len(by_image["notes"]) == 1
 
