@@ -4,7 +4,6 @@ import sys
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from db import session
 from db.models import Dataset
@@ -15,9 +14,6 @@ from engine.datasets.folders import SPLITS
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.searches.results import as_csv, show, write_grid
 from jobs.searches.search import Search
-
-if TYPE_CHECKING:
-    pass
 
 
 @command
