@@ -25,7 +25,7 @@ from engine.retrieval import approximate
 from engine.retrieval.alignment import FEWEST
 from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_named
 from engine.retrieval.embedders.contrastive import folder_name
-from engine.retrieval.vector_index import FORMAT, write_index
+from engine.retrieval.index_folder import FORMAT, write_index
 from engine.retrieval.written_queries import QUERIES_SHA256
 from jobs.checkpoints import train_run
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number

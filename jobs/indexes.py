@@ -40,7 +40,7 @@ def choose(context: Context, dataset: Dataset, embedder: str | None, *, alike: b
 
 
 def open_index(context: Context, index: VectorIndex) -> "OpenIndex":
-    """The index, verified and opened. Raises engine.retrieval.vector_index.IndexDamagedError, with the way out."""
+    """The index, verified and opened. Raises engine.retrieval.index_folder.IndexDamagedError, with the way out."""
     from engine.retrieval.serving import open_or_raise
 
     return open_or_raise(index, partial(_load, context), rebuild=partial(rebuild, context, index))

@@ -191,7 +191,7 @@ Rows = list[tuple[int, KnownImage]]
 
 
 def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]":
-    """The opened index and its rows. Raises engine.retrieval.vector_index.IndexDamagedError if its folder has changed
+    """The opened index and its rows. Raises engine.retrieval.index_folder.IndexDamagedError if its folder has changed
     since it was written."""
     opened = indexes.open_index(context, index)
     with session.reading(context.engine) as db:

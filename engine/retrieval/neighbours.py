@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.retrieval.approximate import Vectors
-from engine.retrieval.vector_index import Ids, VectorIndex
+from engine.retrieval.approximate import Ids, Vectors
+from engine.retrieval.vector_index import VectorIndex
 
 
 def nearest(

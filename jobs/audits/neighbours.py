@@ -89,7 +89,8 @@ def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """The vectors from the index that `embed` built with this same classifier, or None if it lacks any image."""
-    from engine.retrieval.vector_index import IndexDamagedError, VectorIndex
+    from engine.retrieval.index_folder import IndexDamagedError
+    from engine.retrieval.vector_index import VectorIndex
 
     subject, context = audit.subject, audit.run.context
     with session.reading(context.engine) as db:

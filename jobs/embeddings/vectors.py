@@ -17,7 +17,7 @@ from engine.digests import json_sha256
 from engine.files import kept_array, save_array
 from engine.retrieval.centring import centre_of, centred, uncentred
 from engine.retrieval.embedders import spec
-from engine.retrieval.vector_index import IndexDamagedError
+from engine.retrieval.index_folder import IndexDamagedError
 from jobs import indexes
 from jobs.command import Context
 from jobs.run import ActiveRun, Advance

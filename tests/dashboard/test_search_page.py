@@ -22,7 +22,7 @@ from engine.imaging.heat import ZONES
 from engine.reporting.matching import OTHERWISE
 from engine.retrieval.alignment import Known
 from engine.retrieval.embedders.features import FeatureEmbedder
-from engine.retrieval.vector_index import write_index
+from engine.retrieval.index_folder import write_index
 from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
 from tests.sample import unit
 

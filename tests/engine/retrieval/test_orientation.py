@@ -11,8 +11,9 @@ from engine.datasets.phantoms import write_phantoms
 from engine.imaging.images import read_grey, resize
 from engine.retrieval.centring import centre_of, centred
 from engine.retrieval.embedders import Embedder, load_embedder
+from engine.retrieval.index_folder import write_index
 from engine.retrieval.orientation import Suspicion, suspicion, undone
-from engine.retrieval.vector_index import VectorIndex, write_index
+from engine.retrieval.vector_index import VectorIndex
 
 ALTERED = {
     "inverted": lambda pixels: 255 - pixels,

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
+from engine.retrieval.index_folder import IndexDamagedError, write_index
 from engine.retrieval.serving import check_revision, open_or_raise, serve
-from engine.retrieval.vector_index import IndexDamagedError, VectorIndex, write_index
+from engine.retrieval.vector_index import VectorIndex
 
 REBUILD = "python -m jobs embed"
 

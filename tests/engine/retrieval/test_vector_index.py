@@ -17,13 +17,9 @@ from engine.retrieval import approximate
 from engine.retrieval.alignment import Known
 from engine.retrieval.approximate import Kind
 from engine.retrieval.centring import centre_of, centred, uncentred
-from engine.retrieval.vector_index import (
-    FILES,
-    IndexDamagedError,
-    VectorIndex,
-    exact_search,
-    write_index,
-)
+from engine.retrieval.exact_search import exact_search
+from engine.retrieval.index_folder import FILES, IndexDamagedError, write_index
+from engine.retrieval.vector_index import VectorIndex
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -143,6 +139,7 @@ def approximated(
 ) -> Callable[[np.ndarray, np.ndarray, Kind], VectorIndex]:
     """Makes an index of the kind that is asked for, which compares all vectors only where at most 50 are allowed."""
     monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
+    monkeypatch.setattr("engine.retrieval.exact_search.BLOCK", 50)
 
     def made(vectors: np.ndarray, ids: np.ndarray, kind: Kind) -> VectorIndex:
         write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
