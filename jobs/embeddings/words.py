@@ -30,6 +30,7 @@ def words_for(
     """
     from engine.imaging.heat import prominent
     from engine.retrieval import alignment
+    from engine.retrieval.facts import Facts
 
     if not spec(embedder.name).mapped:
         return None, alignment.NOTHING_KNOWN
@@ -39,7 +40,7 @@ def words_for(
     causes = np.array([image.cause or "" for image in chosen.images])
     vectors = whole[chosen.rows]
     zones = prominent(alignment.zone_evidence(uncentred(vectors, centre)), labels == 1)
-    facts = alignment.Facts(labels, causes, zones)
+    facts = Facts(labels, causes, zones)
     return alignment.fit(vectors, facts), alignment.known_from(facts)
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.metrics.evaluation import Measured
-    from engine.retrieval.alignment import Facts
+    from engine.retrieval.facts import Facts
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 LONGEST = Metric.slice.type.length - len(" / ") - Image.cause.type.length
@@ -138,7 +138,7 @@ def answers(
 def facts_of(context: Context, images: Sequence[KnownImage], predict: Run | None) -> "Facts":
     """Label, cause and lung zones of the images; zones only for images that the predict run scored."""
     from engine.imaging.heat import ZONES, evidence, prominent
-    from engine.retrieval.alignment import Facts
+    from engine.retrieval.facts import Facts
 
     predicted: dict[int, PredictedImage] = {}
     if predict is not None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from engine.imaging.heat import ZONES, evidence, lung_zones
 from engine.imaging.images import resize
-from engine.retrieval import alignment, sentences
+from engine.retrieval import alignment, sentences, text_caveats
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.embedders.features import reduced, trained_classifier, trained_revision
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
@@ -62,7 +62,7 @@ class AlignedEmbedder:
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
         """See Embedder."""
-        return alignment.caveat(text, known=known)
+        return text_caveats.caveat(text, known=known)
 
 
 def revision_over(classifier_revision: str) -> str:

@@ -10,8 +10,9 @@ import pytest
 from engine.errors import InputError
 from engine.imaging.heat import ZONES, evidence, prominent
 from engine.retrieval import alignment, sentences
-from engine.retrieval.alignment import Facts
 from engine.retrieval.centring import uncentred
+from engine.retrieval.facts import Facts, described
+from engine.retrieval.text_caveats import caveat
 from engine.retrieval.written_queries import QUERIES, answering
 
 
@@ -63,7 +64,7 @@ def test_queries_in_new_words_find_what_they_ask_for() -> None:
 
 def test_no_written_query_is_a_sentence_that_was_taught() -> None:
     _, _, facts = collection(30)
-    taught = {text.lower() for text, _ in alignment.described(facts)}
+    taught = {text.lower() for text, _ in described(facts)}
     assert len(QUERIES) == len({query.text for query in QUERIES}) == 40
     assert not taught & {query.text.lower() for query in QUERIES}
 
@@ -107,7 +108,7 @@ def test_a_query_asks_for_label_cause_side_and_level_together() -> None:
     ],
 )
 def test_what_was_not_taught_is_said(text: str, expected: str | None) -> None:
-    said = alignment.caveat(text)
+    said = caveat(text)
     assert said is None if expected is None else expected in (said or "")
 
 
@@ -135,17 +136,17 @@ def test_words_for_what_no_training_image_shows_are_answered_with_a_caveat(text:
         "normal": replace(facts, labels=np.where(facts.labels == 0, -1, facts.labels)),
         "pneumonia": replace(facts, labels=np.where(facts.labels == 1, -1, facts.labels)),
     }
-    assert named in (alignment.caveat(text, known=alignment.known_from(nothing[lacking])) or "")
-    assert alignment.caveat(text, known=alignment.known_from(facts)) is None
-    assert alignment.caveat(text) is None  # an index of before, which does not tell
+    assert named in (caveat(text, known=alignment.known_from(nothing[lacking])) or "")
+    assert caveat(text, known=alignment.known_from(facts)) is None
+    assert caveat(text) is None  # an index of before, which does not tell
     other = next(name for name in nothing if name not in (lacking, "pneumonia"))
-    assert named not in (alignment.caveat(text, known=alignment.known_from(nothing[other])) or "")
+    assert named not in (caveat(text, known=alignment.known_from(nothing[other])) or "")
 
 
 def test_the_written_queries_are_unwarned_where_everything_is_known() -> None:
     known = alignment.known_from(collection()[2])
-    assert {query.text: alignment.caveat(query.text, known=known) for query in QUERIES} == {
-        query.text: alignment.caveat(query.text) for query in QUERIES
+    assert {query.text: caveat(query.text, known=known) for query in QUERIES} == {
+        query.text: caveat(query.text) for query in QUERIES
     }
 
 
@@ -153,7 +154,7 @@ def test_a_caveat_does_not_claim_what_the_index_was_not_taught() -> None:
     _, _, facts = collection()
     known = alignment.known_from(replace(facts, causes=np.full_like(facts.causes, "")))
     assert "was taught normal images, pneumonia and its zone; it cannot tell effusion" in (
-        alignment.caveat("effusion", known=known) or ""
+        caveat("effusion", known=known) or ""
     )
 
 
@@ -193,8 +194,8 @@ def test_a_film_without_evidence_is_of_no_zone_and_few_films_tell_none() -> None
 
 @pytest.mark.parametrize("text", ["opacity in the right lower zone " * 300, "x" * 10_000, "1 " * 300])
 def test_a_text_longer_than_is_read_says_that_only_its_beginning_counts(text: str) -> None:
-    assert (alignment.caveat(text) or "").startswith("only the beginning of these words counts")
-    assert "beginning" not in (alignment.caveat("opacity in the right lower zone " * 20) or "")
+    assert (caveat(text) or "").startswith("only the beginning of these words counts")
+    assert "beginning" not in (caveat("opacity in the right lower zone " * 20) or "")
 
 
 def test_readers_who_ask_at_once_get_what_each_gets_alone() -> None:

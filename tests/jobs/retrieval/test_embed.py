@@ -22,7 +22,7 @@ from db.queries import runs
 from engine.classification.inference import Inference
 from engine.digests import file_sha256
 from engine.imaging.images import Ingested, resize
-from engine.retrieval import alignment, embedders
+from engine.retrieval import alignment, embedders, text_caveats
 from engine.retrieval.centring import uncentred
 from engine.retrieval.embedders import EmbedderSpec
 from engine.retrieval.embedders.aligned import AlignedEmbedder
@@ -445,6 +445,7 @@ def _aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = dataclasses.replace(embedders.REGISTRY["aligned"], learnt=False, load=load)
     monkeypatch.setitem(embedders.REGISTRY, "aligned", changed)
     monkeypatch.setattr(alignment, "FEWEST", 3)
+    monkeypatch.setattr(text_caveats, "FEWEST", 3)
     monkeypatch.setattr(embed, "FEWEST", 3)
 
 
