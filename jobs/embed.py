@@ -36,7 +36,7 @@ from jobs.run import ActiveRun, Work
 
 if TYPE_CHECKING:
     from engine.retrieval.alignment import Known
-    from engine.retrieval.approximate import Vectors
+    from engine.retrieval.arrays import Vectors
     from engine.retrieval.embedders import Embedder
 
 

@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 
+from engine.imaging.images import Pixels
 from engine.imaging.overlays import enlarge
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 Score = Callable[[Pixels], Floats]
 """Images, uint8 (n, s, s) -> probability of pneumonia (n,)."""

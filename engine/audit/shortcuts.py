@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 
 from engine.datasets.splits import grouped_folds
 from engine.imaging.heat import FRAME
+from engine.imaging.images import Pixels
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 COARSE = 40

@@ -12,8 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from engine.datasets.splits import grouped_folds
+from engine.imaging.images import Pixels
 
-Pixels = NDArray[np.uint8]
 Floats = NDArray[np.float64]
 
 BANDS = ((0.02, 0.04), (0.04, 0.08), (0.08, 0.12), (0.12, 0.17), (0.17, 0.23), (0.23, 0.3), (0.3, 0.4), (0.4, 0.5))

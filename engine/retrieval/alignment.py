@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.imaging.heat import ZONES
 from engine.retrieval import sentences
+from engine.retrieval.arrays import Vectors
 from engine.retrieval.facts import Facts, described, holding_for
-
-Vectors = NDArray[np.float32]
 
 VERSION = 2
 """Incremented when the sentences of engine.retrieval.facts, targets or weights change."""

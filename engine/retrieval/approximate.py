@@ -6,8 +6,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-Vectors = NDArray[np.float32]
-Ids = NDArray[np.int64]
+from engine.retrieval.arrays import Vectors
+
 Kind = Literal["exact", "ivf", "hnsw"]
 EXACT_UP_TO = 20_000
 """Number of vectors up to which `auto` means exact search, which takes 4 ms per query at 1,280 dimensions on two

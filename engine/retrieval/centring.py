@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from engine.retrieval.approximate import Vectors
+from engine.retrieval.arrays import Vectors
 
 FEWEST_TO_CENTRE = 20
 """Minimum number of vectors for estimating a centre."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.retrieval.approximate import Ids, Vectors
+from engine.retrieval.arrays import Ids, Vectors
 
 ROUNDING = 1e-5
 """An upper bound of the error of FAISS's float32 sums of unit vectors; hits this close are re-scored in float64."""

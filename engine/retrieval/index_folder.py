@@ -14,7 +14,8 @@ from engine.errors import InputError
 from engine.files import whole_folder
 from engine.retrieval import approximate
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
-from engine.retrieval.approximate import Ids, Kind, Vectors
+from engine.retrieval.approximate import Kind
+from engine.retrieval.arrays import Ids, Vectors
 
 FORMAT = "pneumoscope vector index 2"
 FILES = ("vectors.npy", "ids.npy", "centre.npy", "index.faiss")
@@ -143,7 +144,7 @@ def _manifest(folder: Path, sha256: str | None) -> Manifest:
         manifest = Manifest(**json.loads(text))
     except (ValueError, TypeError) as error:
         raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read") from error
-    if not isinstance(manifest.taught, list | None):
+    if not isinstance(manifest.taught, list | None) or not isinstance(manifest.files, dict):
         raise IndexDamagedError(f"vector index {folder}: manifest.json cannot be read")
     if manifest.format != FORMAT or set(manifest.files) - {WORDS, SENTENCES} != set(FILES):
         raise IndexDamagedError(f"vector index {folder} has format '{manifest.format}', expected '{FORMAT}'")

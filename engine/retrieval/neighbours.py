@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.retrieval.approximate import Ids, Vectors
+from engine.retrieval.arrays import Ids, Vectors
 from engine.retrieval.vector_index import VectorIndex
 
 

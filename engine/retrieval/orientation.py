@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.imaging.images import Pixels
-from engine.retrieval.embedders.protocol import Embedder, Vectors
+from engine.retrieval.arrays import Vectors
+from engine.retrieval.embedders.protocol import Embedder
 from engine.retrieval.vector_index import NEAREST, VectorIndex
 
 MARGIN = 0.04

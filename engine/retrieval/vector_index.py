@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from engine.errors import InputError
 from engine.retrieval import approximate
 from engine.retrieval.alignment import Known, mapped
-from engine.retrieval.approximate import Ids, Vectors
+from engine.retrieval.arrays import Ids, Vectors
 from engine.retrieval.centring import centred
 from engine.retrieval.exact_search import SearchHits, compared, exact_search
 from engine.retrieval.index_folder import SENTENCES, WORDS, IndexDamagedError, Manifest, verified_manifest

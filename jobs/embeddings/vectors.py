@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.imaging.images import Ingested
-    from engine.retrieval.approximate import Vectors
+    from engine.retrieval.arrays import Vectors
     from engine.retrieval.embedders import Embedder
     from engine.retrieval.vector_index import VectorIndex as OpenIndex
 

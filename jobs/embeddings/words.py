@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.retrieval.alignment import Known
-    from engine.retrieval.approximate import Vectors
+    from engine.retrieval.arrays import Vectors
     from engine.retrieval.embedders import Embedder
 
 

@@ -24,7 +24,7 @@ from jobs.searches.results import SearchResult, to_hit
 
 if TYPE_CHECKING:
     from engine.documents.contact_sheets import Sample
-    from engine.retrieval.approximate import Vectors
+    from engine.retrieval.arrays import Vectors
     from engine.retrieval.embedders import Embedder
     from engine.retrieval.serving import ServedIndex
 

@@ -20,8 +20,8 @@ from db.queries import cases, runs, search
 from db.queries.cases import Question
 from engine.errors import InputError
 from engine.imaging.images import Decoded, Pixels
+from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders import Embedder
-from engine.retrieval.embedders.protocol import Vectors
 from engine.retrieval.orientation import ALTERATIONS, suspicion, undone
 from engine.retrieval.serving import check_revision, weights_at
 from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION

@@ -11,10 +11,11 @@ from db.queries import runs
 from engine.errors import InputError
 from engine.imaging.heat import leading_zones, lung_zones
 from engine.imaging.images import Pixels
+from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders import Embedder
 from engine.retrieval.embedders.aligned import AlignedEmbedder
 from engine.retrieval.embedders.features import ClassifierFeatures
-from engine.retrieval.embedders.protocol import Vectors, sized
+from engine.retrieval.embedders.protocol import sized
 
 MADE_OF_ONE = (ClassifierFeatures, AlignedEmbedder)
 """Embedders that are built on a classifier and can use its output."""

@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.imaging.heat import ZONES, evidence, lung_zones
-from engine.imaging.images import resize
+from engine.imaging.images import Pixels, resize
 from engine.retrieval import alignment, sentences, text_caveats
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
+from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.features import reduced, trained_classifier, trained_revision
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier

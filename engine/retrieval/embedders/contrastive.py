@@ -18,12 +18,14 @@ from PIL import Image
 from engine import devices
 from engine.digests import file_sha256
 from engine.errors import InputError
+from engine.imaging.images import Pixels
 from engine.pretrained import hub
 from engine.pretrained import weights as published
 from engine.pretrained.hub import disk_full, one_line
 from engine.reporting.matching import DENIAL
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, fitted, unit
+from engine.retrieval.arrays import Vectors
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, fitted, unit
 
 if TYPE_CHECKING:
     import torch

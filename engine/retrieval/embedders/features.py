@@ -11,11 +11,12 @@ from engine import devices
 from engine.classification.model_json import described
 from engine.digests import file_sha256
 from engine.errors import InputError
-from engine.imaging.images import resize
+from engine.imaging.images import Pixels, resize
 from engine.pretrained import weights as published
 from engine.pretrained.hub import one_line
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
+from engine.retrieval.arrays import Vectors
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
 
 if TYPE_CHECKING:
     import torch

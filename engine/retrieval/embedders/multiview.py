@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.classification import versions
+from engine.imaging.images import Pixels
+from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.features import ClassifierFeatures, trained_classifier
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Pixels, Sources, Vectors, sized, unit
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier

@@ -10,11 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.imaging.images import resize
+from engine.imaging.images import Pixels, resize
 from engine.retrieval.alignment import NOTHING_KNOWN, Known
-
-Pixels = NDArray[np.uint8]
-Vectors = NDArray[np.float32]
+from engine.retrieval.arrays import Vectors
 
 
 class Embedder(Protocol):

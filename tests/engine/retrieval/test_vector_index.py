@@ -315,7 +315,14 @@ def test_files_of_another_index_are_refused(stored: tuple[Path, np.ndarray, np.n
 
 def test_a_manifest_that_lies_about_its_files_is_refused(stored: tuple[Path, np.ndarray, np.ndarray, str]) -> None:
     manifest = json.loads((stored[0] / "manifest.json").read_text())
-    for changes in ({"count": 199}, {"dimension": 8}, {"format": "something else"}, {"surprise": 1}, {"taught": 5}):
+    for changes in (
+        {"count": 199},
+        {"dimension": 8},
+        {"format": "something else"},
+        {"surprise": 1},
+        {"taught": 5},
+        {"files": None},
+    ):
         (stored[0] / "manifest.json").write_text(json.dumps({**manifest, **changes}))
         with pytest.raises(IndexDamagedError):
             VectorIndex.open(stored[0])
