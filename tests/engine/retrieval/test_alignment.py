@@ -1,14 +1,12 @@
 """Text search: sentences land near the images they describe, and warnings name what was not learnt."""
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from threading import Event
 
 import numpy as np
 import pytest
 
 from engine.errors import InputError
-from engine.imaging.heat import ZONES, evidence, prominent
+from engine.imaging.heat import ZONES, prominent
 from engine.retrieval import alignment, sentences
 from engine.retrieval.centring import uncentred
 from engine.retrieval.facts import Facts, described
@@ -158,14 +156,6 @@ def test_a_caveat_does_not_claim_what_the_index_was_not_taught() -> None:
     )
 
 
-def test_a_text_asked_for_again_has_the_same_vector_and_is_the_callers_own() -> None:
-    first = sentences.embedded(["viral pneumonia"])
-    kept = first.copy()
-    first[:] = 0.0
-    np.testing.assert_array_equal(sentences.embedded(["viral pneumonia"]), kept)
-    np.testing.assert_allclose(sentences.embedded(["viral pneumonia", "normal"])[0], kept[0], atol=1e-5)
-
-
 def test_nothing_known_is_one_clear_error() -> None:
     _, placed, _ = collection(30)
     unknown = Facts(np.full(30, -1), np.full(30, ""), np.zeros((30, 6), dtype=bool))
@@ -173,48 +163,7 @@ def test_nothing_known_is_one_clear_error() -> None:
         alignment.fit(placed, unknown)
 
 
-def test_a_text_of_ten_thousand_characters_is_read_from_its_start() -> None:
-    long = "pneumonia in the right lung. " * 400
-    np.testing.assert_allclose(sentences.embedded([long]), sentences.embedded([long[:2000]]), atol=1e-6)
-    assert sentences.embedded([]).shape == (0, sentences.DIMENSION)
-    assert np.linalg.norm(sentences.embedded([""])) == pytest.approx(1, abs=1e-4)
-
-
-def test_a_film_without_evidence_is_of_no_zone_and_few_films_tell_none() -> None:
-    rng = np.random.default_rng(0)
-    shares = rng.dirichlet(np.full(6, 3), size=100)
-    probabilities = np.where(np.arange(100) < 5, 0.02, 0.95)
-    found = evidence(shares, probabilities)
-    zones = prominent(found, np.ones(100, dtype=bool))
-    assert not zones[:5].any()
-    assert zones[5:].mean() == pytest.approx(0.2, abs=0.03)
-    assert not prominent(found[:4], np.ones(4, dtype=bool)).any()
-    assert not prominent(np.full((9, 6), np.nan), np.ones(9, dtype=bool)).any()
-
-
 @pytest.mark.parametrize("text", ["opacity in the right lower zone " * 300, "x" * 10_000, "1 " * 300])
 def test_a_text_longer_than_is_read_says_that_only_its_beginning_counts(text: str) -> None:
     assert (caveat(text) or "").startswith("only the beginning of these words counts")
     assert "beginning" not in (caveat("opacity in the right lower zone " * 20) or "")
-
-
-def test_readers_who_ask_at_once_get_what_each_gets_alone() -> None:
-    text = "opacity in the right lower zone and " * 50
-    alone = sentences._many([text])
-    done = Event()
-
-    def counts() -> bool:
-        whole = False
-        while not done.is_set():
-            whole |= sentences.read_whole(text)
-        return whole
-
-    with ThreadPoolExecutor(2) as readers:
-        counted = [readers.submit(counts) for _ in range(2)]
-        try:
-            made = [sentences._many([text]) for _ in range(30)]
-        finally:
-            done.set()
-    assert not any(one.result() for one in counted)
-    for one in made:
-        np.testing.assert_allclose(one, alone, atol=1e-5)
