@@ -17,8 +17,8 @@ from PIL import Image
 from engine.classification.backbones import load_backbone
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.images import read_fitted
-from engine.retrieval import approximate
 from engine.retrieval.embedders import load_embedder
+from engine.retrieval.index import approximate
 
 COUNT, WIDTH, GROUPS = 1_000_000, 512, 20_000
 QUERIES = 100

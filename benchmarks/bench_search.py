@@ -20,12 +20,12 @@ from engine.classification.training import new_member
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.guarded import GuardedDecoder
 from engine.imaging.heat import lung_zones
-from engine.retrieval import approximate
 from engine.retrieval.embedders.features import ClassifierEmbedder
 from engine.retrieval.embedders.protocol import sized, unit
-from engine.retrieval.index_folder import write_index
+from engine.retrieval.index import approximate
+from engine.retrieval.index.folder import write_index
+from engine.retrieval.index.vector_index import VectorIndex
 from engine.retrieval.orientation import suspicion
-from engine.retrieval.vector_index import VectorIndex
 
 COUNT, MANY, WIDTH, GROUPS = 5_856, 100_000, 1_280, 2_000
 FILMS, K, SIDE = 60, 12, 1_600

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from db import schema, session
 from db.revision import Watch
 from engine.imaging.guarded import GuardedDecoder
-from engine.retrieval.vector_index import VectorIndex
+from engine.retrieval.index.vector_index import VectorIndex
 from settings import Settings
 
 if TYPE_CHECKING:

@@ -116,9 +116,9 @@ def similarities(
 ) -> NDArray[np.float64]:
     """Cosine of each pair's ImageNet features, minus the mean of randomly drawn images: float64 (p,)."""
     from engine.imaging.images import Ingested, read_fitted
-    from engine.retrieval.centring import centre_of, centred
     from engine.retrieval.duplicates import EMBEDDER
     from engine.retrieval.embedders import load_embedder
+    from engine.retrieval.index.centring import centre_of, centred
 
     if not len(one):
         return np.empty(0)

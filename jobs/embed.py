@@ -21,12 +21,12 @@ from db.models import Dataset, Image, Run, VectorIndex
 from db.queries import datasets, indexes, runs
 from db.writes import MetricValue
 from engine.errors import InputError
-from engine.retrieval import approximate
-from engine.retrieval.alignment import FEWEST
 from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_named
 from engine.retrieval.embedders.contrastive import folder_name
-from engine.retrieval.index_folder import FORMAT, write_index
-from engine.retrieval.written_queries import QUERIES_SHA256
+from engine.retrieval.index import approximate
+from engine.retrieval.index.folder import FORMAT, write_index
+from engine.retrieval.text.alignment import FEWEST
+from engine.retrieval.text.written_queries import QUERIES_SHA256
 from jobs.checkpoints import train_run
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.embeddings.loading import load
@@ -35,9 +35,9 @@ from jobs.embeddings.words import keep_queries, taught, words_for
 from jobs.run import ActiveRun, Work
 
 if TYPE_CHECKING:
-    from engine.retrieval.alignment import Known
     from engine.retrieval.arrays import Vectors
     from engine.retrieval.embedders import Embedder
+    from engine.retrieval.text.alignment import Known
 
 
 @command

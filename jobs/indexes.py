@@ -12,8 +12,8 @@ from engine.retrieval.embedders import lies_apart
 from jobs.command import Context, JobError, UsageError
 
 if TYPE_CHECKING:
+    from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
     from engine.retrieval.serving import ServedIndex
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
 
 
 def current(context: Context, dataset: Dataset) -> list[VectorIndex]:
@@ -40,7 +40,7 @@ def choose(context: Context, dataset: Dataset, embedder: str | None, *, alike: b
 
 
 def open_index(context: Context, index: VectorIndex) -> "OpenIndex":
-    """The index, verified and opened. Raises engine.retrieval.index_folder.IndexDamagedError, with the way out."""
+    """The index, verified and opened. Raises engine.retrieval.index.folder.IndexDamagedError, with the way out."""
     from engine.retrieval.serving import open_or_raise
 
     return open_or_raise(index, partial(_load, context), rebuild=partial(rebuild, context, index))
@@ -68,6 +68,6 @@ def rebuild(context: Context, index: VectorIndex) -> str:
 
 
 def _load(context: Context, index: VectorIndex) -> "OpenIndex":
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+    from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 
     return OpenIndex.open(context.artifacts / index.path, sha256=index.sha256)

@@ -14,8 +14,8 @@ from db.queries import runs
 from db.writes import MetricValue
 from engine.digests import is_whole
 from engine.files import kept_array
-from engine.retrieval import projection
-from engine.retrieval.vector_index import VectorIndex
+from engine.retrieval.index.vector_index import VectorIndex
+from engine.retrieval.map import projection
 from jobs import indexes
 from jobs.command import UsageError, command, natural, open_context, parser
 from jobs.run import ActiveRun, Work

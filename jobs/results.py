@@ -25,7 +25,7 @@ from jobs.run import Work
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
     from engine.metrics.evaluation import Measured
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+    from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 
 VERSION = 11
 """Increased when a metric is added or changes its meaning, so that finished evaluations are redone."""
@@ -191,7 +191,7 @@ Rows = list[tuple[int, KnownImage]]
 
 
 def index_rows(context: Context, index: VectorIndex) -> "tuple[OpenIndex, Rows]":
-    """The opened index and its rows. Raises engine.retrieval.index_folder.IndexDamagedError if its folder has changed
+    """The opened index and its rows. Raises engine.retrieval.index.folder.IndexDamagedError if its folder has changed
     since it was written."""
     opened = indexes.open_index(context, index)
     with session.reading(context.engine) as db:

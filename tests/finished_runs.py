@@ -25,8 +25,8 @@ from db.models import (
 from db.queries import runs
 from db.writes import MetricValue
 from engine.digests import file_sha256
-from engine.retrieval.index_folder import write_index
-from engine.retrieval.written_queries import QUERIES_SHA256
+from engine.retrieval.index.folder import write_index
+from engine.retrieval.text.written_queries import QUERIES_SHA256
 from jobs import evaluate, export
 from jobs.command import Context
 from jobs.run import ActiveRun, Work

@@ -30,7 +30,7 @@ from db.models import (
 )
 from engine.imaging.images import decode, resize, thumbnail_path, thumbnail_webp
 from engine.retrieval.embedders import Embedder
-from engine.retrieval.index_folder import write_index
+from engine.retrieval.index.folder import write_index
 
 THRESHOLD = 0.6
 STRATEGIES = ("basic", "clinical_structured", "differential", "clinical_brief")

@@ -19,7 +19,7 @@ from engine.metrics.names import (
 )
 from engine.metrics.prevalence import PREVALENCES, predictive_values
 from engine.metrics.retrieval import VOTERS
-from engine.retrieval.written_queries import QUERIES
+from engine.retrieval.text.written_queries import QUERIES
 from engine.tables import markdown_table, number, p_value, plain, span
 
 BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values only show that the software works."

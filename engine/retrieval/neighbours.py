@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.retrieval.arrays import Ids, Vectors
-from engine.retrieval.vector_index import VectorIndex
+from engine.retrieval.index.vector_index import VectorIndex
 
 
 def nearest(

@@ -9,7 +9,7 @@ import numpy as np
 from engine.imaging.images import Pixels
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.protocol import Embedder
-from engine.retrieval.vector_index import NEAREST, VectorIndex
+from engine.retrieval.index.vector_index import NEAREST, VectorIndex
 
 MARGIN = 0.04
 """Cosine by which the images nearest to the undone image must be nearer; chosen on training images, see

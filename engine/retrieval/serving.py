@@ -9,8 +9,8 @@ from typing import Generic, TypeVar
 
 from engine.errors import InputError
 from engine.retrieval.embedders.protocol import Embedder
-from engine.retrieval.index_folder import IndexDamagedError
-from engine.retrieval.vector_index import VectorIndex
+from engine.retrieval.index.folder import IndexDamagedError
+from engine.retrieval.index.vector_index import VectorIndex
 
 Row = TypeVar("Row")
 """The caller's handle of an index, such as its database row."""

@@ -75,7 +75,7 @@ def neighbours(audit: Audit) -> Iterator[MetricValue]:
 def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """The classifier's features of audited and training images, minus the training images' mean, as unit vectors: from
     its index if possible, else computed."""
-    from engine.retrieval.centring import centre_of, centred
+    from engine.retrieval.index.centring import centre_of, centred
 
     subject = audit.subject
     indexed = from_index(audit)
@@ -89,8 +89,8 @@ def vectors(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
 
 def from_index(audit: Audit) -> tuple[NDArray[np.float32], NDArray[np.float32]] | None:
     """The vectors from the index that `embed` built with this same classifier, or None if it lacks any image."""
-    from engine.retrieval.index_folder import IndexDamagedError
-    from engine.retrieval.vector_index import VectorIndex
+    from engine.retrieval.index.folder import IndexDamagedError
+    from engine.retrieval.index.vector_index import VectorIndex
 
     subject, context = audit.subject, audit.run.context
     with session.reading(context.engine) as db:

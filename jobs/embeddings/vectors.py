@@ -15,9 +15,9 @@ from db.queries import leakage
 from engine.datasets.splits import LEARNT_FROM
 from engine.digests import json_sha256
 from engine.files import kept_array, save_array
-from engine.retrieval.centring import centre_of, centred, uncentred
 from engine.retrieval.embedders import spec
-from engine.retrieval.index_folder import IndexDamagedError
+from engine.retrieval.index.centring import centre_of, centred, uncentred
+from engine.retrieval.index.folder import IndexDamagedError
 from jobs import indexes
 from jobs.command import Context
 from jobs.run import ActiveRun, Advance
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from engine.imaging.images import Ingested
     from engine.retrieval.arrays import Vectors
     from engine.retrieval.embedders import Embedder
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+    from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 
 SHARD, SHARDS = 512, "shards"
 """Images whose vectors share a file in this folder while the run is active: at most so many are redone after a kill."""

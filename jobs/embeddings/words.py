@@ -7,17 +7,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from db.models import Image
-from engine.retrieval.centring import uncentred
 from engine.retrieval.embedders import spec
+from engine.retrieval.index.centring import uncentred
 from jobs.embeddings.vectors import training_images
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from engine.retrieval.alignment import Known
     from engine.retrieval.arrays import Vectors
     from engine.retrieval.embedders import Embedder
+    from engine.retrieval.text.alignment import Known
 
 
 def words_for(
@@ -29,8 +29,8 @@ def words_for(
     whole: centred image vectors, float32 (n, d). centre: (d,), what was subtracted from them.
     """
     from engine.imaging.heat import prominent
-    from engine.retrieval import alignment
-    from engine.retrieval.facts import Facts
+    from engine.retrieval.text import alignment
+    from engine.retrieval.text.facts import Facts
 
     if not spec(embedder.name).mapped:
         return None, alignment.NOTHING_KNOWN
@@ -61,8 +61,8 @@ def taught(images: Sequence[Image]) -> Taught:
 
 def keep_queries(run: ActiveRun, embedder: "Embedder", words: "Vectors | None") -> None:
     """Store the written queries as vectors of the index, so that text search can be evaluated without the embedder."""
-    from engine.retrieval.alignment import mapped
-    from engine.retrieval.written_queries import QUERIES
+    from engine.retrieval.text.alignment import mapped
+    from engine.retrieval.text.written_queries import QUERIES
 
     asked = embedder.embed_texts([query.text for query in QUERIES])
     run.array("query_vectors", asked if words is None else mapped(words, asked))

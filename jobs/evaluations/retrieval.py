@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.metrics.evaluation import Measured
-    from engine.retrieval.facts import Facts
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+    from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
+    from engine.retrieval.text.facts import Facts
 
 LONGEST = Metric.slice.type.length - len(" / ") - Image.cause.type.length
 """Maximum characters of an embedder's name in a slice that also names a cause."""
@@ -96,7 +96,7 @@ def text_values(
 ) -> "Iterator[Measured]":
     """The precision of the written queries among `judged`; nothing if the embedder reads no text."""
     from engine.metrics.retrieval import text_precision
-    from engine.retrieval.written_queries import QUERIES
+    from engine.retrieval.text.written_queries import QUERIES
 
     queries = query_vectors(context, index)
     if queries is None:
@@ -110,7 +110,7 @@ def text_values(
 def query_vectors(context: Context, index: VectorIndex) -> "NDArray[np.float32] | None":
     """The written queries as vectors of the index, float32 (40, d); None if its embedder reads no text, or if it was
     built with other queries."""
-    from engine.retrieval.written_queries import QUERIES_SHA256
+    from engine.retrieval.text.written_queries import QUERIES_SHA256
 
     with session.reading(context.engine) as db:
         stored = runs.artifact(db, index.run_id, "query_vectors")
@@ -127,7 +127,7 @@ def answers(
 ) -> "tuple[NDArray[np.bool_], NDArray[np.intp]]":
     """Which images are relevant to each written query, bool (q, n), and the queries' numbers, int (q,). Queries without
     a relevant image, such as a cause that no image has, are left out."""
-    from engine.retrieval.written_queries import QUERIES, answering
+    from engine.retrieval.text.written_queries import QUERIES, answering
 
     facts = facts_of(context, images, predict)
     found = np.array([answering(query, facts) for query in QUERIES])
@@ -138,7 +138,7 @@ def answers(
 def facts_of(context: Context, images: Sequence[KnownImage], predict: Run | None) -> "Facts":
     """Label, cause and lung zones of the images; zones only for images that the predict run scored."""
     from engine.imaging.heat import ZONES, evidence, prominent
-    from engine.retrieval.facts import Facts
+    from engine.retrieval.text.facts import Facts
 
     predicted: dict[int, PredictedImage] = {}
     if predict is not None:

@@ -111,7 +111,7 @@ def embedding_map(export: Export) -> None:
     import pandas as pd
 
     from engine.charts import retrieval as charts
-    from engine.retrieval.projection import tsne
+    from engine.retrieval.map.projection import tsne
 
     opened, rows, images = export.opened()
     places = tsne(np.asarray(opened.vectors[rows]), seed=SEED)

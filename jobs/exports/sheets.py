@@ -166,7 +166,7 @@ def retrieval_results(export: Export) -> None:
 def text_retrieval_results(export: Export) -> None:
     """text_retrieval_results.png: two written queries of each kind, with five test images each."""
     from engine.documents.contact_sheets import Hit, TextRetrieval, text_retrieval_grid
-    from engine.retrieval.written_queries import QUERIES as WRITTEN
+    from engine.retrieval.text.written_queries import QUERIES as WRITTEN
 
     index = export.reader()
     opened, rows, images = export.opened(index)

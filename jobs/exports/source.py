@@ -25,7 +25,7 @@ from jobs.results import by_split, index_rows, measured, test_rows, unseen
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval
     from engine.metrics.evaluation import Measured
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+    from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 
 SEED = 0
 """Random seed of samples and t-SNE, fixed so that an evaluation always gives the same files."""

@@ -15,7 +15,7 @@ from jobs.command import Context
 
 if TYPE_CHECKING:
     from engine.reporting.generators import LabelledCase
-    from engine.retrieval.vector_index import VectorIndex as OpenIndex
+    from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 
 
 @dataclass(frozen=True)

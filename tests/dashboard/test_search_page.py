@@ -20,9 +20,9 @@ from db.queries.cases import Question
 from engine.errors import InputError
 from engine.imaging.heat import ZONES
 from engine.reporting.matching import OTHERWISE
-from engine.retrieval.alignment import Known
 from engine.retrieval.embedders.features import FeatureEmbedder
-from engine.retrieval.index_folder import write_index
+from engine.retrieval.index.folder import write_index
+from engine.retrieval.text.alignment import Known
 from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
 from tests.sample import unit
 

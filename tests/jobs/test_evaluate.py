@@ -10,7 +10,7 @@ from sqlalchemy import update
 from db import session, tallies, writes
 from db.models import Image, Prediction, Run
 from db.queries import predictions, runs
-from engine.retrieval.written_queries import QUERIES
+from engine.retrieval.text.written_queries import QUERIES
 from jobs import evaluate, results
 from jobs.command import Context
 from tests.finished_runs import World, make_world

@@ -9,7 +9,7 @@ import pytest
 from db import session
 from db.queries import runs
 from engine.digests import is_whole
-from engine.retrieval import projection
+from engine.retrieval.map import projection
 from jobs import map as drawing
 from jobs.command import Context
 from tests.finished_runs import World, make_world

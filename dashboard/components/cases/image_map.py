@@ -19,7 +19,7 @@ from db.models import Dataset, Run
 from db.queries import attributes, cases, columns, runs
 from engine.commands import job
 from engine.errors import InputError
-from engine.retrieval.map_points import OUTCOMES, Points, drawn, inside, most_wrong
+from engine.retrieval.map.points import OUTCOMES, Points, drawn, inside, most_wrong
 
 BY = {"label": "Label", "outcome": "Outcome", "probability": "Probability", "cluster": "Cluster"}
 NAMES = {"umap": "UMAP", "tsne": "t-SNE"}

@@ -18,7 +18,7 @@ from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 from engine.commands import embed_again, job
 from engine.metrics.names import SEES_LUNG
-from engine.retrieval.index_folder import latest_in
+from engine.retrieval.index.folder import latest_in
 
 FAILURES = (("Missed pneumonia (FN)", "FN"), ("False positives (FP)", "FP"))
 RUNS = 3

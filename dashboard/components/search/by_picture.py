@@ -22,9 +22,9 @@ from engine.errors import InputError
 from engine.imaging.images import Decoded, Pixels
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders import Embedder
+from engine.retrieval.index.vector_index import OUT_OF_DISTRIBUTION
 from engine.retrieval.orientation import ALTERATIONS, suspicion, undone
 from engine.retrieval.serving import check_revision, weights_at
-from engine.retrieval.vector_index import OUT_OF_DISTRIBUTION
 
 MEGABYTES = 20
 PREVIEW = 640

@@ -18,9 +18,9 @@ from engine.commands import embed_again
 from engine.errors import InputError
 from engine.imaging.heat import leading_zones
 from engine.retrieval.embedders import APART, OWN, spec
+from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 from engine.retrieval.neighbours import nearest, vote
 from engine.retrieval.serving import ServedIndex, serve
-from engine.retrieval.vector_index import VectorIndex as OpenIndex
 from engine.tables import csv_text
 
 

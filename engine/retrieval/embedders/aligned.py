@@ -9,11 +9,11 @@ import numpy as np
 
 from engine.imaging.heat import ZONES, evidence, lung_zones
 from engine.imaging.images import Pixels, resize
-from engine.retrieval import alignment, sentences, text_caveats
-from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.features import reduced, trained_classifier, trained_revision
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
+from engine.retrieval.text import alignment, caveats, sentences
+from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 if TYPE_CHECKING:
     from engine.classification.checkpoints import AnyClassifier
@@ -63,7 +63,7 @@ class AlignedEmbedder:
 
     def caveat(self, text: str, *, known: Known = NOTHING_KNOWN) -> str | None:
         """See Embedder."""
-        return text_caveats.caveat(text, known=known)
+        return caveats.caveat(text, known=known)
 
 
 def revision_over(classifier_revision: str) -> str:

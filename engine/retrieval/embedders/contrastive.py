@@ -23,9 +23,9 @@ from engine.pretrained import hub
 from engine.pretrained import weights as published
 from engine.pretrained.hub import disk_full, one_line
 from engine.reporting.matching import DENIAL
-from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, fitted, unit
+from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 if TYPE_CHECKING:
     import torch

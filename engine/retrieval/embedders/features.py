@@ -14,9 +14,9 @@ from engine.errors import InputError
 from engine.imaging.images import Pixels, resize
 from engine.pretrained import weights as published
 from engine.pretrained.hub import one_line
-from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
+from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 if TYPE_CHECKING:
     import torch

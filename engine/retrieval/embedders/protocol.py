@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.imaging.images import Pixels, resize
-from engine.retrieval.alignment import NOTHING_KNOWN, Known
 from engine.retrieval.arrays import Vectors
+from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 
 class Embedder(Protocol):

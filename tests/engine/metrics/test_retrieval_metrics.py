@@ -11,8 +11,8 @@ from engine.errors import InputError
 from engine.metrics.bootstrap import Interval
 from engine.metrics.retrieval import KS, Collection, measured, ranked, text_precision, vote_by_chance
 from engine.retrieval.embedders import unit
+from engine.retrieval.map.projection import tsne
 from engine.retrieval.neighbours import vote
-from engine.retrieval.projection import tsne
 
 
 @st.composite

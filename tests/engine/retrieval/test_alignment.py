@@ -7,11 +7,11 @@ import pytest
 
 from engine.errors import InputError
 from engine.imaging.heat import ZONES, prominent
-from engine.retrieval import alignment, sentences
-from engine.retrieval.centring import uncentred
-from engine.retrieval.facts import Facts, described
-from engine.retrieval.text_caveats import caveat
-from engine.retrieval.written_queries import QUERIES, answering
+from engine.retrieval.index.centring import uncentred
+from engine.retrieval.text import alignment, sentences
+from engine.retrieval.text.caveats import caveat
+from engine.retrieval.text.facts import Facts, described
+from engine.retrieval.text.written_queries import QUERIES, answering
 
 
 def collection(count: int = 240) -> tuple[np.ndarray, np.ndarray, Facts]:

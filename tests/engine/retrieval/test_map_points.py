@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from db.queries.cases import outcome
-from engine.retrieval.map_points import OUTCOMES, Points, drawn, inside, most_wrong
+from engine.retrieval.map.points import OUTCOMES, Points, drawn, inside, most_wrong
 
 
 def points(count: int, *, seed: int = 0, threshold: float | None = 0.5) -> Points:

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.retrieval.embedders.protocol import unit
-from engine.retrieval.index_folder import write_index
+from engine.retrieval.index.folder import write_index
+from engine.retrieval.index.vector_index import VectorIndex
 from engine.retrieval.neighbours import nearest
-from engine.retrieval.vector_index import VectorIndex
 
 COUNT = 300
 

@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.images import read_grey, resize
-from engine.retrieval.centring import centre_of, centred
 from engine.retrieval.embedders import Embedder, load_embedder
-from engine.retrieval.index_folder import write_index
+from engine.retrieval.index.centring import centre_of, centred
+from engine.retrieval.index.folder import write_index
+from engine.retrieval.index.vector_index import VectorIndex
 from engine.retrieval.orientation import Suspicion, suspicion, undone
-from engine.retrieval.vector_index import VectorIndex
 
 ALTERED = {
     "inverted": lambda pixels: 255 - pixels,

@@ -6,7 +6,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from engine.retrieval import sentences
+from engine.retrieval.text import sentences
 
 
 def test_a_text_asked_for_again_has_the_same_vector_and_is_the_callers_own() -> None:

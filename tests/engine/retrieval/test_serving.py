@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from engine.errors import InputError
-from engine.retrieval.index_folder import IndexDamagedError, write_index
+from engine.retrieval.index.folder import IndexDamagedError, write_index
+from engine.retrieval.index.vector_index import VectorIndex
 from engine.retrieval.serving import check_revision, open_or_raise, serve
-from engine.retrieval.vector_index import VectorIndex
 
 REBUILD = "python -m jobs embed"
 

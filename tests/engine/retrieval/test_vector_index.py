@@ -13,13 +13,13 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
 from engine.errors import InputError
-from engine.retrieval import approximate
-from engine.retrieval.alignment import Known
-from engine.retrieval.approximate import Kind
-from engine.retrieval.centring import centre_of, centred, uncentred
-from engine.retrieval.exact_search import exact_search
-from engine.retrieval.index_folder import FILES, IndexDamagedError, write_index
-from engine.retrieval.vector_index import VectorIndex
+from engine.retrieval.index import approximate
+from engine.retrieval.index.approximate import Kind
+from engine.retrieval.index.centring import centre_of, centred, uncentred
+from engine.retrieval.index.exact import exact_search
+from engine.retrieval.index.folder import FILES, IndexDamagedError, write_index
+from engine.retrieval.index.vector_index import VectorIndex
+from engine.retrieval.text.alignment import Known
 
 
 def unit(vectors: np.ndarray) -> np.ndarray:
@@ -138,8 +138,8 @@ def approximated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[[np.ndarray, np.ndarray, Kind], VectorIndex]:
     """Makes an index of the kind that is asked for, which compares all vectors only where at most 50 are allowed."""
-    monkeypatch.setattr("engine.retrieval.vector_index.FEW", 50)
-    monkeypatch.setattr("engine.retrieval.exact_search.BLOCK", 50)
+    monkeypatch.setattr("engine.retrieval.index.vector_index.FEW", 50)
+    monkeypatch.setattr("engine.retrieval.index.exact.BLOCK", 50)
 
     def made(vectors: np.ndarray, ids: np.ndarray, kind: Kind) -> VectorIndex:
         write_index(tmp_path / "1", vectors=vectors, ids=ids, embedder="e", revision="r", kind=kind)
@@ -203,7 +203,7 @@ def test_centring_and_its_inverse_work_in_parts(monkeypatch: pytest.MonkeyPatch)
     vectors = unit(np.abs(np.random.default_rng(2).normal(size=(103, 8))))
     middle = centre_of(vectors)
     whole = centred(vectors, middle)
-    monkeypatch.setattr("engine.retrieval.centring.BLOCK", 10)
+    monkeypatch.setattr("engine.retrieval.index.centring.BLOCK", 10)
     assert (centred(vectors, middle) == whole).all()
     assert uncentred(whole, middle) == pytest.approx(vectors, abs=1e-6)
 

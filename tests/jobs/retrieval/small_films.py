@@ -16,7 +16,7 @@ from engine.imaging.images import resize
 from engine.retrieval.embedders import EmbedderSpec
 from engine.retrieval.embedders.features import FeatureEmbedder
 from engine.retrieval.embedders.protocol import Sources
-from engine.retrieval.vector_index import VectorIndex as OpenIndex
+from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 from jobs import embed, search
 from jobs.command import Context
 

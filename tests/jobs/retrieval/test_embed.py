@@ -22,14 +22,15 @@ from db.queries import runs
 from engine.classification.inference import Inference
 from engine.digests import file_sha256
 from engine.imaging.images import Ingested, resize
-from engine.retrieval import alignment, embedders, text_caveats
-from engine.retrieval.centring import uncentred
+from engine.retrieval import embedders
 from engine.retrieval.embedders import EmbedderSpec
 from engine.retrieval.embedders.aligned import AlignedEmbedder
 from engine.retrieval.embedders.features import ClassifierEmbedder, FeatureEmbedder
 from engine.retrieval.embedders.multiview import MultiviewEmbedder
 from engine.retrieval.embedders.protocol import Sources
-from engine.retrieval.vector_index import VectorIndex as OpenIndex
+from engine.retrieval.index.centring import uncentred
+from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
+from engine.retrieval.text import alignment, caveats
 from jobs import embed, evaluate, ingest, search
 from jobs.command import Context
 from jobs.embeddings import vectors
@@ -182,7 +183,7 @@ def test_an_index_of_as_many_images_as_the_dataset_but_others_is_told(
 def test_a_collection_that_was_too_small_for_a_centre_gets_one_when_it_has_grown(
     options: list[str], context: Context, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.retrieval.centring.FEWEST_TO_CENTRE", 2 * COUNT // 3 + 1)  # of training images
+    monkeypatch.setattr("engine.retrieval.index.centring.FEWEST_TO_CENTRE", 2 * COUNT // 3 + 1)  # of training images
     assert not built(context, options).centre.any()
     another(folder, options)
     grown = built(context, options)
@@ -200,7 +201,7 @@ def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
 ) -> None:
     """The first images may all have one label: an index that kept their mean would search worse than one without."""
 
-    monkeypatch.setattr("engine.retrieval.centring.FEWEST_TO_CENTRE", 3)
+    monkeypatch.setattr("engine.retrieval.index.centring.FEWEST_TO_CENTRE", 3)
     first = built(context, options)
     another(folder, options)
     for said in ("embedded 1 images", "embedded 0 images"):
@@ -219,7 +220,7 @@ def test_the_centre_is_that_of_the_training_images_that_are_there_by_now(
 def test_a_centre_of_test_images_gives_way_to_one_of_training_images(
     options: list[str], context: Context, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.retrieval.centring.FEWEST_TO_CENTRE", 3)
+    monkeypatch.setattr("engine.retrieval.index.centring.FEWEST_TO_CENTRE", 3)
     with session.transaction(context.engine) as db:
         splits = {image.id: image.split for image in db.scalars(select(Image))}
         db.execute(update(Image).values(split="test"))
@@ -445,7 +446,7 @@ def _aligned(monkeypatch: pytest.MonkeyPatch) -> None:
     changed = dataclasses.replace(embedders.REGISTRY["aligned"], learnt=False, load=load)
     monkeypatch.setitem(embedders.REGISTRY, "aligned", changed)
     monkeypatch.setattr(alignment, "FEWEST", 3)
-    monkeypatch.setattr(text_caveats, "FEWEST", 3)
+    monkeypatch.setattr(caveats, "FEWEST", 3)
     monkeypatch.setattr(embed, "FEWEST", 3)
 
 

@@ -324,7 +324,7 @@ def test_a_hit_whose_file_is_another_by_now_is_not_drawn_under_its_label(
 def test_a_picture_unlike_all_others_is_answered_with_a_warning(
     options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_KNOW", 5)
+    monkeypatch.setattr("engine.retrieval.index.vector_index.FEWEST_TO_KNOW", 5)
     assert embed.main(["--embedder", "small", *options]) == 0
     strange, film = tmp_path / "strange.png", tmp_path / "film.png"
     strange.write_bytes(png(np.where(np.indices((48, 48)).sum(0) // 6 % 2, 255, 0).astype(np.uint8)))
@@ -339,7 +339,7 @@ def test_a_picture_unlike_all_others_is_answered_with_a_warning(
 def test_a_picture_that_lies_upside_down_is_answered_with_a_hint(
     options: list[str], capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.retrieval.vector_index.FEWEST_TO_KNOW", 5)
+    monkeypatch.setattr("engine.retrieval.index.vector_index.FEWEST_TO_KNOW", 5)
     assert embed.main(["--embedder", "small", *options]) == 0
     for name, picture in (("turned", pixels(5)[::-1, ::-1]), ("upright", pixels(5))):
         (tmp_path / f"{name}.png").write_bytes(png(np.clip(picture.astype(int) + 1, 0, 255).astype(np.uint8)))

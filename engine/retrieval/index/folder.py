@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.files import whole_folder
-from engine.retrieval import approximate
-from engine.retrieval.alignment import NOTHING_KNOWN, Known
-from engine.retrieval.approximate import Kind
 from engine.retrieval.arrays import Ids, Vectors
+from engine.retrieval.index import approximate
+from engine.retrieval.index.approximate import Kind
+from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 FORMAT = "pneumoscope vector index 2"
 FILES = ("vectors.npy", "ids.npy", "centre.npy", "index.faiss")
@@ -66,7 +66,7 @@ def write_index(
 
     vectors: float32 (n, d), each of length 1, already centred. ids: int64 (n,), unique. centre: (d,), subtracted from
     queries; None for zeros. words: the mapping of texts into the space, and known: what it was learnt from, see
-    engine.retrieval.alignment.
+    engine.retrieval.text.alignment.
     Raises InputError if the arrays do not match or the vectors are not of length 1.
     """
     import faiss

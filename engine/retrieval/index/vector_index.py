@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.errors import InputError
-from engine.retrieval import approximate
-from engine.retrieval.alignment import Known, mapped
 from engine.retrieval.arrays import Ids, Vectors
-from engine.retrieval.centring import centred
-from engine.retrieval.exact_search import SearchHits, compared, exact_search
-from engine.retrieval.index_folder import SENTENCES, WORDS, IndexDamagedError, Manifest, verified_manifest
+from engine.retrieval.index import approximate
+from engine.retrieval.index.centring import centred
+from engine.retrieval.index.exact import SearchHits, compared, exact_search
+from engine.retrieval.index.folder import SENTENCES, WORDS, IndexDamagedError, Manifest, verified_manifest
+from engine.retrieval.text.alignment import Known, mapped
 
 FEWEST_TO_KNOW = 50
 """Minimum number of images for recognising queries that are out of distribution."""

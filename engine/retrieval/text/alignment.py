@@ -1,9 +1,9 @@
 """Text search without paired reports: a mapping from sentence embeddings to images, learnt from known facts.
 
 The known facts of training images (label, cause, zones with more of the classifier's evidence than in most pneumonias)
-are put into sentences of several wordings, see engine.retrieval.facts. Each sentence's target is the mean vector of the
-images it is true for; a ridge regression maps sentence embeddings to these targets, so that a new wording lands near
-the images it describes.
+are put into sentences of several wordings, see `facts`. Each sentence's target is the mean vector of the images it is
+true for; a ridge regression maps sentence embeddings to these targets, so that a new wording lands near the images it
+describes.
 """
 
 from dataclasses import dataclass
@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from engine.errors import InputError
 from engine.imaging.heat import ZONES
-from engine.retrieval import sentences
 from engine.retrieval.arrays import Vectors
-from engine.retrieval.facts import Facts, described, holding_for
+from engine.retrieval.text import sentences
+from engine.retrieval.text.facts import Facts, described, holding_for
 
 VERSION = 2
-"""Incremented when the sentences of engine.retrieval.facts, targets or weights change."""
+"""Incremented when the sentences of `facts`, targets or weights change."""
 ZONE_WEIGHT = 2.0
 """Weight of the zones, the last entries of an aligned vector, relative to its features, which have length 1."""
 PENALTY = 0.03
@@ -39,7 +39,7 @@ def zone_evidence(raw: Vectors) -> NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class Known:
-    """What an index's text mapping was learnt from; `text_caveats.caveat` needs it to say what was not learnt."""
+    """What an index's text mapping was learnt from; `caveats.caveat` needs it to say what was not learnt."""
 
     concepts: tuple[str, ...] | None = None
     """The concepts of `holding_for` with at least FEWEST training images; None if that was not recorded."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from engine.imaging.heat import LEVELS, SIDES, ZONES
 from engine.reporting.findings import SIDE, ZONE, Mention, read
 from engine.reporting.matching import ignored_denial
-from engine.retrieval import sentences
-from engine.retrieval.alignment import FEWEST, NOTHING_KNOWN, Known, embedded_sentences
-from engine.retrieval.facts import BOTH, CAUSES, NORMAL
+from engine.retrieval.text import sentences
+from engine.retrieval.text.alignment import FEWEST, NOTHING_KNOWN, Known, embedded_sentences
+from engine.retrieval.text.facts import BOTH, CAUSES, NORMAL
 
 NEAR = 0.5
 """Minimum cosine similarity to the nearest training sentence; below it, a text is unlike all of them."""

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine.imaging.heat import LEVELS, SIDES
-from engine.retrieval.facts import Facts
+from engine.retrieval.text.facts import Facts
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Maps of all images in two dimensions."""
