@@ -101,7 +101,7 @@ def upload(dataset: Dataset, view: filters.View, index: VectorIndex, k: int, que
         film()
         with hint:
             if UNDONE in st.session_state:
-                st.button("Search with it as uploaded", on_click=_redo)
+                st.button("Search with it as uploaded", on_click=_as_uploaded)
             if query is not None:
                 _suspect(found.index, decoded.pixels, query)
 
@@ -117,7 +117,7 @@ def _undo(name: str) -> None:
     st.session_state[UNDONE] = [*st.session_state.get(UNDONE, ()), name]
 
 
-def _redo() -> None:
+def _as_uploaded() -> None:
     st.session_state.pop(UNDONE, None)
 
 
