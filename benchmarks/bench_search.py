@@ -25,6 +25,7 @@ from engine.retrieval.embedders.protocol import sized, unit
 from engine.retrieval.index import approximate
 from engine.retrieval.index.folder import write_index
 from engine.retrieval.index.vector_index import VectorIndex
+from engine.retrieval.neighbours import is_out_of_distribution
 from engine.retrieval.orientation import suspicion
 
 COUNT, MANY, WIDTH, GROUPS = 5_856, 100_000, 1_280, 2_000
@@ -78,11 +79,11 @@ def upload(root: Path) -> None:
         assert output.heatmaps is not None
         lung_zones(output.heatmaps[0])
         vectors = index.project_images(embedder.of(output))
-        index.is_out_of_distribution(vectors)
+        is_out_of_distribution(index, vectors, held=list)
         index.search(vectors, K)
         taken.append(time.perf_counter() - began)
         began = time.perf_counter()
-        suspicion(index, embedder, pixels, vectors)
+        suspicion(index, embedder, pixels, vectors, held=list)
         turned.append(time.perf_counter() - began)
     report(f"upload of {SIDE} x {SIDE} pixels to {K} hits among {COUNT:,}", taken[5:])
     report("afterwards, whether it is inverted or turned", turned[5:])

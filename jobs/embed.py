@@ -25,6 +25,7 @@ from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_n
 from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.index import approximate
 from engine.retrieval.index.folder import FORMAT, write_index
+from engine.retrieval.serving import given_weights
 from engine.retrieval.text.alignment import FEWEST
 from engine.retrieval.text.written_queries import QUERIES_SHA256
 from jobs.checkpoints import train_run
@@ -57,15 +58,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = args.embedder or ("classifier" if trained or args.train_run is not None else next(iter(REGISTRY)))
     source = source_of(context, dataset, name, args.train_run)
     refuse_few_labels(dataset, images, name)
-    embedder = load(context, name, train_run_id=source.id if source else None, weights=args.weights)
+    with session.reading(context.engine) as db:
+        last = next((index.run_id for index in indexes.current(db, dataset.id) if index.embedder == name), 0)
+        before = runs.find(db, last)
+    with given_weights(before.weights if before and not args.weights else None) as earlier:
+        weights = args.weights or earlier
+        embedder = load(context, name, train_run_id=source.id if source else None, weights=weights)
     run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.again)
     if run.already_finished:
         print(f"embed: already done as run {run.id}")
         return 0
     with run:
         embed(run, dataset, images, embedder, reuse=not args.again, kind=args.index, batch_size=args.batch_size)
-        if args.weights is not None:  # a query is embedded with the same
-            run.summary |= {"weights": str(args.weights.resolve())}
+        if weights is not None:  # queries, and images that are added later, are embedded with the same
+            run.summary |= {"weights": str(weights.resolve())}
     print_outcome(run, embedder, len(images))
     return 0
 

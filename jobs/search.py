@@ -11,6 +11,7 @@ from db.queries import cases, runs
 from db.queries.cases import Question
 from engine.commands import job
 from engine.datasets.folders import SPLITS
+from engine.retrieval.orientation import ALTERATIONS
 from jobs.command import Context, JobError, UsageError, command, named_file, open_context, parser, positive, row_number
 from jobs.searches.results import as_csv, show, write_grid
 from jobs.searches.search import Search
@@ -29,7 +30,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.text is not None:
         answer = search_in.by_text(args.text, args.embedder, in_reports=args.reports)
     elif args.image is not None:
-        answer = search_in.by_image(args.image, args.embedder)
+        answer = search_in.by_image(args.image, args.embedder, args.undo)
     else:
         answer = search_in.by_case(args.case, args.embedder)
     if args.csv:
@@ -39,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     else:
         show(dataset, answer, as_json=args.json, narrowed=question != Question(dataset.id, split=args.split))
     if args.grid is not None:
-        query = args.text or search_in.picture(args.image, args.case)
+        query = args.text or search_in.picture(args.image, args.case, args.undo)
         write_grid(args.grid, dataset, answer, query)
         print(f"search: {args.grid} shows the query and {len(answer.hits)} hits", file=sys.stderr)
     return 0
@@ -85,6 +86,13 @@ def argument_parser() -> ArgumentParser:
         metavar="PATH",
         help="file of the embedder's pretrained weights (default: what embed was given)",
     )
+    options.add_argument(
+        "--undo",
+        choices=tuple(ALTERATIONS),
+        action="append",
+        default=[],
+        help="what happened to the --image, to be undone before it is searched; can be repeated",
+    )
     output = options.add_mutually_exclusive_group()
     output.add_argument("--json", action="store_true", help="print JSON")
     output.add_argument("--csv", action="store_true", help="print CSV")
@@ -104,6 +112,8 @@ def refuse_contradictions(args: Namespace) -> None:
         raise UsageError("a --text query has no patient; leave --exclude-same-patient out")
     if args.reports and (args.text is None or args.embedder is not None):
         raise UsageError("--reports searches reports for --text; use it with --text and without --embedder")
+    if args.undo and args.image is None:
+        raise UsageError("--undo is for --image; leave it out")
     if args.weights is not None and args.case is not None:
         raise UsageError("--case uses the case's stored vector and needs no model; leave --weights out")
 

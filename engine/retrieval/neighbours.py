@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.retrieval.arrays import Ids, Vectors
-from engine.retrieval.index.vector_index import VectorIndex
+from engine.retrieval.index.vector_index import NEAREST, VectorIndex
 
 
 def nearest(
@@ -36,6 +36,21 @@ def nearest(
         if len(left) >= k or len(hits) < asked:
             return left[:k]
         asked *= 2
+
+
+def familiarity(index: VectorIndex, query: Vectors, *, held: Callable[[Sequence[int]], Collection[int]]) -> float:
+    """The mean cosine of one query, float32 (1, d), to the NEAREST images that the collection still has; NaN if it has
+    none. held: as in `nearest`."""
+    found = nearest(index, query, NEAREST, held=held)
+    return float(np.mean([similarity for _, similarity in found])) if found else np.nan
+
+
+def is_out_of_distribution(
+    index: VectorIndex, query: Vectors, *, held: Callable[[Sequence[int]], Collection[int]]
+) -> bool:
+    """Whether a projected query, float32 (1, d), is unlike the whole collection: perhaps not a radiograph."""
+    usual = index.usual_similarity
+    return usual is not None and familiarity(index, query, held=held) < usual
 
 
 @dataclass(frozen=True)

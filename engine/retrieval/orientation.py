@@ -1,15 +1,17 @@
 """Whether a query image seems to be inverted or turned: whether a collection has more similar images once that is
 undone."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from engine.imaging.images import Pixels
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.protocol import Embedder
-from engine.retrieval.index.vector_index import NEAREST, VectorIndex
+from engine.retrieval.index.vector_index import VectorIndex
+from engine.retrieval.neighbours import familiarity
 
 MARGIN = 0.04
 """Cosine by which the images nearest to the undone image must be nearer; chosen on training images, see
@@ -21,6 +23,8 @@ class Alteration:
     """What may have happened to an image before it was uploaded, and how to undo it."""
 
     name: str
+    looks: str
+    """How the image looks, as an adjective."""
     undoing: str
     """What undoing it does."""
     undo: Callable[[Pixels], Pixels]
@@ -30,10 +34,10 @@ class Alteration:
 ALTERATIONS = {
     each.name: each
     for each in (
-        Alteration("inverted", "with its grey levels inverted", lambda pixels: 255 - pixels),
-        Alteration("upside down", "turned by 180 degrees", lambda pixels: np.rot90(pixels, 2)),
-        Alteration("turned to the left", "turned by 90 degrees to the right", lambda pixels: np.rot90(pixels, -1)),
-        Alteration("turned to the right", "turned by 90 degrees to the left", lambda pixels: np.rot90(pixels, 1)),
+        Alteration("inverted", "inverted", "with its grey levels inverted", np.invert),
+        Alteration("upside-down", "upside down", "turned by 180 degrees", partial(np.rot90, k=2)),
+        Alteration("left", "turned to the left", "turned by 90 degrees to the right", partial(np.rot90, k=-1)),
+        Alteration("right", "turned to the right", "turned by 90 degrees to the left", partial(np.rot90, k=1)),
     )
 }
 """By name. A mirrored radiograph looks like another one, so nothing is said of it."""
@@ -50,7 +54,7 @@ class Suspicion:
 
     def __str__(self) -> str:
         return (
-            f"the image seems to be {self.alteration.name}: {self.alteration.undoing}, it would be more like the "
+            f"the image seems to be {self.alteration.looks}: {self.alteration.undoing}, it would be more like the "
             f"collection (similarity {self.undone:.2f} instead of {self.similarity:.2f})"
         )
 
@@ -62,11 +66,19 @@ def undone(pixels: Pixels, names: Sequence[str]) -> Pixels:
     return np.ascontiguousarray(pixels)
 
 
-def suspicion(index: VectorIndex, embedder: Embedder, pixels: Pixels, query: Vectors) -> Suspicion | None:
+def suspicion(
+    index: VectorIndex,
+    embedder: Embedder,
+    pixels: Pixels,
+    query: Vectors,
+    *,
+    held: Callable[[Sequence[int]], Collection[int]],
+) -> Suspicion | None:
     """The alteration whose undoing brings an image nearest to the collection; None unless it is nearer by MARGIN, and
     as near as the collection's images are to each other, or if the index is too small to tell.
 
-    pixels: uint8 (h, w). query: its projected vector, float32 (1, d). Embeds the image once for each alteration.
+    pixels: uint8 (h, w). query: its projected vector, float32 (1, d). held: as in `neighbours.nearest`. Embeds the
+    image once for each alteration.
     """
     usual = index.usual_similarity
     if usual is None:
@@ -74,8 +86,8 @@ def suspicion(index: VectorIndex, embedder: Embedder, pixels: Pixels, query: Vec
     small = embedder.fit(pixels)
     others = np.stack([embedder.fit(undone(small, [name])) for name in ALTERATIONS])
     vectors = index.project_images(embedder.embed_images(others))
-    own, *found = index.search(np.concatenate([query, vectors]), NEAREST).similarities.mean(axis=1).tolist()
+    own, *found = (familiarity(index, one[None], held=held) for one in np.concatenate([query, vectors]))
     best = int(np.argmax(found))
-    if found[best] < max(own + MARGIN, usual):
+    if not found[best] >= max(own + MARGIN, usual):  # NaN where no image is left
         return None
     return Suspicion(list(ALTERATIONS.values())[best], own, found[best])

@@ -1,8 +1,8 @@
 """Which vector index answers a search: the current one or, if its files are damaged, the latest intact one before it;
 and whether the installed embedder is the one that made it."""
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -56,10 +56,18 @@ def serve(
         raise
 
 
-def weights_at(path: str | None) -> Path | None:
-    """The weights that an index was built with, if they are still at that path; else None, for the embedder's own
-    places."""
-    return Path(path) if path is not None and Path(path).exists() else None
+@contextmanager
+def given_weights(path: str | None) -> Iterator[Path | None]:
+    """The weights at the path that `embed` was given, to load an embedder with; None, for the embedder's own places, if
+    it was given none or they are no longer there, which an InputError inside then says."""
+    there = Path(path) if path is not None and Path(path).exists() else None
+    try:
+        yield there
+    except InputError as error:
+        if path is None or there is not None:
+            raise
+        gone = f"embed was given {path}, which is no longer there: name it again with --weights"
+        raise InputError(f"{error}; {gone}") from error
 
 
 def check_revision(embedder: Embedder, revision: str, *, rebuild: Callable[[], str]) -> None:

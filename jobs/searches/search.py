@@ -16,7 +16,7 @@ from engine.errors import InputError
 from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
 from engine.retrieval.embedders import cautions, reads_text
 from engine.retrieval.index.vector_index import OUT_OF_DISTRIBUTION
-from engine.retrieval.neighbours import nearest
+from engine.retrieval.neighbours import is_out_of_distribution, nearest
 from jobs import indexes
 from jobs.command import Context, JobError, UsageError
 from jobs.embeddings.loading import load
@@ -41,12 +41,13 @@ class Search:
     other_patients: bool
     weights: Path | None
 
-    def by_image(self, path: Path, embedder: str | None) -> SearchResult:
-        """Cases similar to an image file; if the dataset contains the same file, that case is left out."""
+    def by_image(self, path: Path, embedder: str | None, alterations: Sequence[str]) -> SearchResult:
+        """Cases similar to an image file; if the dataset contains the same file, that case is left out. alterations:
+        of the image, by name, undone before."""
         from engine.imaging.images import read_grey
-        from engine.retrieval.orientation import suspicion
+        from engine.retrieval.orientation import suspicion, undone
 
-        pixels = read_grey(path)
+        pixels = undone(read_grey(path), alterations)
         index = indexes.choose(self.context, self.dataset, embedder)
         served = indexes.serve_index(self.context, index)
         with session.reading(self.context.engine) as db:
@@ -57,14 +58,17 @@ class Search:
         elif self.other_patients:
             notes.append("the image is not in the dataset, so its patient is unknown and no patient is left out")
         rows = served.vectors.rows([same.id] if same else [])
-        if len(rows):  # an embedder may treat images that it knows in another way
+        if len(rows) and not alterations:  # an embedder may treat images that it knows in another way
             return self.nearest(served, served.vectors.vectors[rows], exclude=exclude, notes=notes)
         model = self.model(served.index)
         vectors = served.vectors.project_images(model.embed_images(pixels[None]))
-        if served.vectors.is_out_of_distribution(vectors):
-            notes.append(OUT_OF_DISTRIBUTION)
-        if suspected := suspicion(served.vectors, model, pixels, vectors):
-            notes.append(f"{suspected}; undo that and search again")
+        with session.reading(self.context.engine) as db:
+            held = partial(cases.of_dataset, db, self.dataset.id)
+            if is_out_of_distribution(served.vectors, vectors, held=held):
+                notes.append(OUT_OF_DISTRIBUTION)
+            suspected = suspicion(served.vectors, model, pixels, vectors, held=held)
+        if suspected is not None:
+            notes.append(f"{suspected}; to search so, add --undo {suspected.alteration.name}")
         return self.nearest(served, vectors, exclude=exclude, notes=notes)
 
     def by_case(self, number: int, embedder: str | None) -> SearchResult:
@@ -91,6 +95,8 @@ class Search:
     def by_text(self, text: str, embedder: str | None, *, in_reports: bool) -> SearchResult:
         """Cases that a text describes: by an index that reads text if there is one, else by the words of reports."""
         if embedder is not None:
+            if not reads_text(embedder):
+                raise JobError(f"embedder '{embedder}' reads no text; embed with aligned, clip or biomedclip for that")
             return self.by_words(indexes.choose(self.context, self.dataset, embedder), text, notes=[])
         readers = [index for index in indexes.current(self.context, self.dataset) if reads_text(index.embedder)]
         notes = []
@@ -134,13 +140,14 @@ class Search:
         answered_by = "full-text search of notes and reports (texts that deny the words are left out)"
         return SearchResult(hits, answered_by, notes)
 
-    def picture(self, file: Path | None, number: int) -> "Sample":
+    def picture(self, file: Path | None, number: int, alterations: Sequence[str]) -> "Sample":
         """The query image, and its label if that is known."""
         from engine.documents.contact_sheets import Sample
         from engine.imaging.images import Ingested, read_grey
+        from engine.retrieval.orientation import undone
 
         if file is not None:
-            return Sample(file.name, read_grey(file), None)
+            return Sample(file.name, undone(read_grey(file), alterations), None)
         with session.reading(self.context.engine) as db:
             case = db.get_one(Image, number)
         source = Ingested(Path(self.dataset.root) / case.path, case.sha256)
@@ -179,11 +186,12 @@ class Search:
 
     def model(self, index: VectorIndex) -> "Embedder":
         """The embedder that built the index. Raises InputError if its weights have changed since."""
-        from engine.retrieval.serving import check_revision, weights_at
+        from engine.retrieval.serving import check_revision, given_weights
 
         with session.reading(self.context.engine) as db:
             run = runs.find(db, index.run_id)
-        trained, weights = (run.config.get("train_run"), weights_at(run.weights)) if run else (None, None)
-        embedder = load(self.context, index.embedder, train_run_id=trained, weights=self.weights or weights)
+        trained, path = (run.config.get("train_run"), run.weights) if run else (None, None)
+        with given_weights(None if self.weights else path) as weights:
+            embedder = load(self.context, index.embedder, train_run_id=trained, weights=self.weights or weights)
         check_revision(embedder, index.revision, rebuild=partial(indexes.rebuild, self.context, index))
         return embedder

@@ -23,8 +23,9 @@ from engine.imaging.images import Decoded, Pixels
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders import Embedder
 from engine.retrieval.index.vector_index import OUT_OF_DISTRIBUTION
+from engine.retrieval.neighbours import is_out_of_distribution
 from engine.retrieval.orientation import ALTERATIONS, suspicion, undone
-from engine.retrieval.serving import check_revision, weights_at
+from engine.retrieval.serving import check_revision, given_weights
 
 MEGABYTES = 20
 PREVIEW = 640
@@ -126,13 +127,18 @@ def _suspect(index: VectorIndex, pixels: Pixels, query: Vectors) -> None:
     query to the index."""
     asked = index.sha256, query.tobytes()
     if st.session_state.get(SUSPECTED, (None, None))[0] != asked:
-        answer = suspicion(neighbours.serve_index(index).vectors, model(index), pixels, query)
+        served = neighbours.serve_index(index)
+        answer = suspicion(served.vectors, model(index), pixels, query, held=neighbours.held(served))
         st.session_state[SUSPECTED] = asked, answer
     found = st.session_state[SUSPECTED][1]
     if found is None:
         return
     text = str(found)
-    st.warning(f"{text[0].upper()}{text[1:]}.", icon=":material/screen_rotation:")
+    st.warning(
+        f"{text[0].upper()}{text[1:]}. Prediction and hits are those of the image as it is. Whether left and right are "
+        "exchanged is not checked.",
+        icon=":material/screen_rotation:",
+    )
     st.button(f"Search {found.alteration.undoing}", on_click=_undo, args=[found.alteration.name])
 
 
@@ -157,7 +163,7 @@ def _nearest(
     vectors = served.vectors.vectors[known] if len(known) else served.vectors.project_images(reading.vectors)
     among, exclude = allowed(question), _excluded(same.id) if same else None
     hits = neighbours.nearest_to_vectors(served, vectors, k, allowed=among, exclude=exclude)
-    strange = not len(known) and served.vectors.is_out_of_distribution(vectors)
+    strange = not len(known) and is_out_of_distribution(served.vectors, vectors, held=neighbours.held(served))
     if strange:
         st.warning(f"{OUT_OF_DISTRIBUTION[0].upper()}{OUT_OF_DISTRIBUTION[1:]}.", icon=":material/help:")
     if reading.summary is not None:
@@ -217,8 +223,9 @@ def model(index: VectorIndex) -> Embedder:
         run = runs.find(session, index.run_id)
         checkpoint = runs.checkpoint(session, run) if run else None
     path, sha256 = (checkpoint.path, checkpoint.sha256) if checkpoint else (None, None)
-    asked = index.embedder, path, sha256, index.revision, weights_at(run.weights if run else None)
-    loaded = resources.embedder(*asked)
+    with given_weights(run.weights if run else None) as weights:
+        asked = index.embedder, path, sha256, index.revision, weights
+        loaded = resources.embedder(*asked)
     if loaded.revision != index.revision:
         resources.embedder.clear(*asked)  # so that corrected weights are loaded at the next attempt
     check_revision(loaded, index.revision, rebuild=partial(neighbours.rebuild, index))

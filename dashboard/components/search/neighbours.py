@@ -124,10 +124,18 @@ def nearest_to_vectors(
     served: Served, vectors: Any, k: int, *, allowed: Collection[int] | None, exclude: Collection[int] | None = None
 ) -> list[Hit]:
     """The k nearest to the first of `vectors`, float32 (1, d)."""
-    with resources.reading() as session:
-        held = partial(cases.of_dataset, session, served.index.dataset_id)
-        found = nearest(served.vectors, vectors, k, held=held, allowed=allowed, exclude=exclude)
+    found = nearest(served.vectors, vectors, k, held=held(served), allowed=allowed, exclude=exclude)
     return [Hit(*pair) for pair in found]
+
+
+def held(served: Served) -> Callable[[Sequence[int]], Sequence[int]]:
+    """Those of given images that the dataset still has; some may have been removed since the index was built."""
+
+    def those(ids: Sequence[int]) -> Sequence[int]:
+        with resources.reading() as session:
+            return cases.of_dataset(session, served.index.dataset_id, ids)
+
+    return those
 
 
 def show(

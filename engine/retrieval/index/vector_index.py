@@ -26,7 +26,7 @@ OUT_OF_DISTRIBUTION = (
     f"the picture is less like its {NEAREST} nearest images than 99 % of the collection's images are like theirs: it "
     "may be no chest radiograph, so the hits may be meaningless"
 )
-"""The warning about a query for which `VectorIndex.is_out_of_distribution` is true."""
+"""The warning about a query for which `neighbours.is_out_of_distribution` is true."""
 DOUBLINGS = 6
 """Maximum number of times that the effort of a filtered approximate search is doubled."""
 FEW = 20_000
@@ -105,13 +105,6 @@ class VectorIndex:
         asked = np.sort(np.random.default_rng(0).permutation(len(self))[:200])
         nearest = self.search(np.asarray(self.vectors[asked]), 1 + NEAREST).similarities[:, 1:]
         return float(np.quantile(nearest.mean(axis=1), 0.01))
-
-    def is_out_of_distribution(self, query: Vectors) -> bool:
-        """Whether a projected query, float32 (1, d), is unlike the whole collection: perhaps not a radiograph."""
-        return (
-            self.usual_similarity is not None
-            and float(self.search(query, NEAREST).similarities.mean()) < self.usual_similarity
-        )
 
     def rows(self, ids: Collection[int] | Ids) -> NDArray[np.intp]:
         """The row of each id in `vectors`; ids that the index does not contain are left out."""

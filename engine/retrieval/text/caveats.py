@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from engine.imaging.heat import LEVELS, SIDES, ZONES
 from engine.reporting.findings import SIDE, ZONE, Mention, read
-from engine.reporting.matching import ignored_denial
+from engine.reporting.matching import DENIAL, ignored_denial
 from engine.retrieval.text import sentences
 from engine.retrieval.text.alignment import FEWEST, NOTHING_KNOWN, Known, embedded_sentences
 from engine.retrieval.text.facts import BOTH, CAUSES, NORMAL
@@ -67,7 +67,19 @@ def _untaught(text: str, known: Known) -> str | None:
         )
     if any(mention.finding == "normal" and mention.polarity == "absent" for mention in mentions):
         return "the negation of 'normal' is ignored: hits may be normal images"
-    return ignored_denial(text)
+    return _partly_denied(text, mentions) or ignored_denial(text)
+
+
+def _partly_denied(text: str, mentions: Sequence[Mention]) -> str | None:
+    """A warning if a text denies one cause, place or finding and leaves others open; None for a text that denies
+    nothing, or pneumonia as a whole, which was taught."""
+    denial = DENIAL.search(text)
+    denied = [mention for mention in mentions if mention.polarity == "absent"]
+    narrower = any(mention.side not in (None, BOTH) or mention.zone for mention in denied)
+    narrower = narrower or any(words.search(text) for words in CAUSE_WORDS.values())
+    if denial is None or not denied or not (narrower or len(denied) < len(mentions)):
+        return None
+    return f"this embedder was not taught what '{denial[0]}' denies here: hits may show that, or normal images"
 
 
 def _taught_alone(text: str, mentions: Sequence[Mention]) -> bool:

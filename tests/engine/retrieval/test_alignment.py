@@ -148,6 +148,16 @@ def test_the_written_queries_are_unwarned_where_everything_is_known() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["bacterial but not viral pneumonia", "no opacity in the right lower zone", "opacity without consolidation"],
+)
+def test_a_text_that_denies_only_a_part_is_not_understood_and_says_so(text: str) -> None:
+    assert "was not taught what" in (caveat(text) or "")
+    for whole in ("no pneumonia", "no consolidation or opacity", "viral pneumonia"):
+        assert caveat(whole) is None
+
+
 def test_a_caveat_does_not_claim_what_the_index_was_not_taught() -> None:
     _, _, facts = collection()
     known = alignment.known_from(replace(facts, causes=np.full_like(facts.causes, "")))

@@ -19,6 +19,7 @@ from engine.retrieval.index.centring import centre_of, centred, uncentred
 from engine.retrieval.index.exact import exact_search
 from engine.retrieval.index.folder import FILES, IndexDamagedError, write_index
 from engine.retrieval.index.vector_index import VectorIndex
+from engine.retrieval.neighbours import is_out_of_distribution
 from engine.retrieval.text.alignment import Known
 
 
@@ -110,9 +111,10 @@ def test_a_query_unlike_the_whole_collection_is_strange(tmp_path: Path) -> None:
     index = VectorIndex.open(tmp_path / "many")
     near = unit(vectors[:50] + 0.02 * rng.normal(size=(50, 32)))
     far = unit(rng.normal(size=(50, 32)))
-    known, unknown = ([index.is_out_of_distribution(query[None]) for query in queries] for queries in (near, far))
+    strange = partial(is_out_of_distribution, index, held=list)
+    known, unknown = ([strange(query[None]) for query in queries] for queries in (near, far))
     assert sum(known) <= 1 and sum(unknown) >= 48
-    assert not VectorIndex.open(tmp_path / "few").is_out_of_distribution(far[:1])
+    assert not is_out_of_distribution(VectorIndex.open(tmp_path / "few"), far[:1], held=list)
 
 
 def test_one_odd_image_of_a_small_collection_does_not_make_its_like_familiar(tmp_path: Path) -> None:
@@ -123,8 +125,8 @@ def test_one_odd_image_of_a_small_collection_does_not_make_its_like_familiar(tmp
     index, noise = VectorIndex.open(tmp_path / "1"), unit(0.5 * axes[5:6] - axes[7:] - 0.5 * axes[6:7])
     nearest = index.search(noise, 3)
     assert nearest.ids[0, 0] == 147 and nearest.similarities[0, 0] > index.search(odd, 2).similarities[:, 1].min()
-    assert index.is_out_of_distribution(noise)
-    assert not any(index.is_out_of_distribution(film[None]) for film in films)
+    assert is_out_of_distribution(index, noise, held=list)
+    assert not any(is_out_of_distribution(index, film[None], held=list) for film in films)
 
 
 def clustered(count: int, width: int, rng: np.random.Generator) -> np.ndarray:

@@ -193,8 +193,15 @@ def test_a_query_is_embedded_with_the_weights_that_embed_was_given(
     (tmp_path / "elsewhere").rename(tmp_path / "models" / "clip")  # moved to the embedder's own place
     assert answer(options, capsys, "--image", str(film)) == told
     (tmp_path / "models" / "clip").rename(tmp_path / "lost")
-    assert search.main(["--image", str(film), *options]) == 1
-    assert "fetch_models clip" in capsys.readouterr().err
+    gone = f"embed was given {tmp_path / 'elsewhere'}, which is no longer there: name it again with --weights"
+    for job, asked in ((search, ["--image", str(film)]), (embed, ["--embedder", "clip", "--again"])):
+        assert job.main([*asked, *options]) == 1
+        said = capsys.readouterr().err
+        assert "fetch_models clip" in said and gone in said
+    (tmp_path / "lost").rename(tmp_path / "elsewhere")
+    assert embed.main(["--embedder", "clip", "--again", *options]) == 0  # with the same weights
+    capsys.readouterr()
+    assert answer(options, capsys, "--image", str(film))["hits"] == told["hits"]
 
 
 def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
@@ -346,7 +353,39 @@ def test_a_picture_that_lies_upside_down_is_answered_with_a_hint(
     turned, upright = (answer(options, capsys, "--image", str(tmp_path / f"{n}.png")) for n in ("turned", "upright"))
     (hint,) = [note for note in turned["notes"] if "seems to be" in note]
     assert hint.startswith("the image seems to be upside down: turned by 180 degrees, it would be more like")
-    assert hint.endswith("; undo that and search again") and upright["notes"] == []
+    assert hint.endswith("; to search so, add --undo upside-down") and upright["notes"] == []
+    target = tmp_path / "hits.png"
+    asked = ("--image", str(tmp_path / "turned.png"), "--undo", "upside-down", "--grid", str(target))
+    assert answer(options, capsys, *asked) == upright and target.is_file()
+    assert search.main(["--case", "1", "--undo", "left", *options]) == 2
+    assert "--undo is for --image; leave it out" in capsys.readouterr().err
+
+
+def test_an_image_of_the_dataset_is_searched_anew_where_something_is_undone(
+    options: list[str], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert embed.main(["--embedder", "small", *options]) == 0
+    inside = ("--image", str(folder / "train" / "PNEUMONIA" / "person1_virus_1.png"), "--k", "99")
+    plain, inverted = answer(options, capsys, *inside), answer(options, capsys, *inside, "--undo", "inverted")
+    assert "it is left out" in inverted["notes"][0] and len(inverted["hits"]) == COUNT - 1
+    assert inverted["hits"] != plain["hits"]
+
+
+def test_what_was_removed_from_the_dataset_makes_no_query_familiar(
+    options: list[str],
+    folder: Path,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("engine.retrieval.index.vector_index.FEWEST_TO_KNOW", 5)
+    assert embed.main(["--embedder", "small", *options]) == 0
+    (film := tmp_path / "film.png").write_bytes(png(np.clip(pixels(5)[::-1].astype(int) + 1, 0, 255).astype(np.uint8)))
+    assert any("seems to be" in note for note in answer(options, capsys, "--image", str(film))["notes"])
+    for file in folder.glob("*/PNEUMONIA/*.png"):
+        file.unlink()
+    assert ingest.main([str(folder), "--name", "films", "--prune", *options]) == 0
+    assert not any("seems to be" in note for note in answer(options, capsys, "--image", str(film))["notes"])
 
 
 def test_a_picture_of_no_known_patient_leaves_nobody_out_and_says_so(
