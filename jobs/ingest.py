@@ -289,8 +289,11 @@ def _print_summary(run: ActiveRun, name: str) -> None:
     print(f"ingest: run {run.id} added {found['added']:,} images to {kind} '{name}' in {run.seconds:.0f} s")
     print(
         f"        it now holds {found['images']:,} distinct images of {found['patients']:,} patients "
-        f"({found['layout']} layout)\n"
+        f"({found['layout']} layout)"
     )
+    if found["forgotten"]:
+        print(f"        {found['forgotten']:,} that left the folder were forgotten, with all that belonged to them")
+    print()
     print(f"{'split':<8}{'label':<12}{'images':>8}{'files':>8}")
     for row in found["counts"]:
         print(f"{row['split'] or '-':<8}{LABEL_NAMES[row['label']]:<12}{row['images']:>8,}{row['files']:>8,}")

@@ -10,8 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from db import session
-from db.queries import runs
+from db.queries import cases, runs
+from db.queries.cases import Question
 from db.writes import MetricValue
+from engine.commands import embed_again
 from engine.digests import is_whole
 from engine.files import kept_array
 from engine.retrieval.index.vector_index import VectorIndex
@@ -57,6 +59,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if not run.already_finished:
         with run:
             draw(run, indexes.open_index(context, index), methods, args.clusters, args.seed)
+    with session.reading(context.engine) as db:
+        total = cases.count(db, Question(dataset.id))
+    if total != index.count:
+        again = embed_again(dataset.name, index.embedder)
+        print(f"note: the dataset has {total} images, the index {index.count}; update the index with: {again}")
     for name, trusted in run.summary["trustworthiness"].items():
         print(f"map: {name} of {run.summary['images']} images, trustworthiness {trusted:.3f}")
     print(f"map: {'already done as' if run.already_finished else 'done as'} run {run.id}")

@@ -55,7 +55,8 @@ class Ranked:
     average_precision: Floats
     r_precision: Floats
     vote: Floats
-    """Proportion of pneumonia among the nearest VOTERS, in [0, 1]."""
+    """Proportion of pneumonia among the nearest VOTERS, in [0, 1]; NaN where these are all candidates, whose vote does
+    not depend on the query, but on which label it leaves out."""
     chance: Floats
     """Proportion of the candidates with the query's label: the expected precision of random hits, at every k."""
     candidates: Floats
@@ -107,7 +108,8 @@ def _rank(queries: Collection, pool: Collection, rows: NDArray[np.intp], barred:
     to.average_precision[rows] = _share((precision * relevant).sum(axis=1), relevants)
     to.r_precision[rows] = _share((relevant & (place < relevants[:, None])).sum(axis=1), relevants)
     voters = there & (place < VOTERS)
-    to.vote[rows] = _share((pool.labels[order] * voters).sum(axis=1), voters.sum(axis=1))
+    vote = _share((pool.labels[order] * voters).sum(axis=1), voters.sum(axis=1))
+    to.vote[rows] = np.where(candidates > VOTERS, vote, np.nan)
     to.chance[rows] = _share(relevants, candidates)
     to.candidates[rows] = candidates
 

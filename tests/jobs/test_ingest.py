@@ -229,6 +229,7 @@ def test_images_that_left_the_folder_stay_until_they_are_pruned(
     assert "warning: 1 images of earlier ingests" in capsys.readouterr().out
     assert len(images(context)) == 8
     assert run(folder, "--prune") == 0
+    assert "1 that left the folder were forgotten, with all that belonged to them" in capsys.readouterr().out
     assert len(images(context)) == 7
     with session.transaction(context.engine) as db:
         assert db.scalar(select(func.count()).select_from(Prediction)) == 0

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from db import session
+from db import session, tallies, writes
 from db.queries import runs
 from engine.digests import is_whole
 from engine.retrieval.map import projection
@@ -40,7 +40,13 @@ def test_every_image_has_a_place_and_the_map_a_trustworthiness(
     assert len(clusters) == 100 and len(sizes) == (run.summary or {})["clusters"] == 10
     assert sizes.min() > 0 and (np.diff(sizes) <= 0).all()  # the largest is the first
     assert drawing.main([*world.options, "--methods", "tsne"]) == 0
-    assert f"already done as run {run.id}" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert f"already done as run {run.id}" in said and "note: " not in said
+    with session.transaction(world.context.engine) as db:
+        writes.forget_images(db, [world.images[-1].id])
+        tallies.dataset(db, world.dataset.id)
+    assert drawing.main([*world.options, "--methods", "tsne"]) == 0
+    assert "note: the dataset has 99 images, the index 100; update the index with: " in capsys.readouterr().out
 
 
 def test_the_same_maps_are_one_run_in_whatever_order_and_however_often_they_are_named(
