@@ -63,6 +63,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         before = runs.find(db, last)
     with given_weights(before.weights if before and not args.weights else None) as earlier:
         weights = args.weights or earlier
+        if earlier is not None:
+            print(f"note: embedding with {earlier}, as before; name others with --weights")
         embedder = load(context, name, train_run_id=source.id if source else None, weights=weights)
     run = claim(context, dataset, images, embedder, source, kind=args.index, again=args.again)
     if run.already_finished:

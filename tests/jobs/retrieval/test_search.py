@@ -199,8 +199,8 @@ def test_a_query_is_embedded_with_the_weights_that_embed_was_given(
         said = capsys.readouterr().err
         assert "fetch_models clip" in said and gone in said
     (tmp_path / "lost").rename(tmp_path / "elsewhere")
-    assert embed.main(["--embedder", "clip", "--again", *options]) == 0  # with the same weights
-    capsys.readouterr()
+    assert embed.main(["--embedder", "clip", "--again", *options]) == 0
+    assert f"note: embedding with {tmp_path / 'elsewhere'}, as before" in capsys.readouterr().out
     assert answer(options, capsys, "--image", str(film))["hits"] == told["hits"]
 
 
