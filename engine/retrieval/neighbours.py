@@ -1,4 +1,5 @@
-"""Nearest neighbours in a collection that may have changed since indexing, and their vote on a query's label."""
+"""Nearest neighbours in a collection that may have changed since indexing, how familiar they make a query, and their
+vote on its label."""
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
@@ -7,6 +8,12 @@ import numpy as np
 
 from engine.retrieval.arrays import Ids, Vectors
 from engine.retrieval.index.vector_index import NEAREST, VectorIndex
+
+OUT_OF_DISTRIBUTION = (
+    f"the picture is less like its {NEAREST} nearest images than 99 % of the collection's images are like theirs: it "
+    "may be no chest radiograph, so the hits may be meaningless"
+)
+"""The warning about a query for which `is_out_of_distribution` is true."""
 
 
 def nearest(

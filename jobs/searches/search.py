@@ -15,8 +15,7 @@ from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.reporting.matching import OTHERWISE, ignored_denial, matcher, mention_matcher
 from engine.retrieval.embedders import cautions, reads_text
-from engine.retrieval.index.vector_index import OUT_OF_DISTRIBUTION
-from engine.retrieval.neighbours import is_out_of_distribution, nearest
+from engine.retrieval.neighbours import OUT_OF_DISTRIBUTION, is_out_of_distribution, nearest
 from jobs import indexes
 from jobs.command import Context, JobError, UsageError
 from jobs.embeddings.loading import load

@@ -22,8 +22,7 @@ from engine.errors import InputError
 from engine.imaging.images import Decoded, Pixels
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders import Embedder
-from engine.retrieval.index.vector_index import OUT_OF_DISTRIBUTION
-from engine.retrieval.neighbours import is_out_of_distribution
+from engine.retrieval.neighbours import OUT_OF_DISTRIBUTION, is_out_of_distribution
 from engine.retrieval.orientation import ALTERATIONS, suspicion, undone
 from engine.retrieval.serving import check_revision, given_weights
 
@@ -158,8 +157,8 @@ def _nearest(
     reading = inference.read(view, pixels, model(served.index))
     with resources.reading() as session:
         same = search.by_content(session, dataset.id, hashlib.sha256(data).hexdigest())
-    there = same is not None and not st.session_state.get(UNDONE)
-    known = served.vectors.rows([same.id] if same and there else [])  # an embedder may treat these in another way
+    as_stored = [same.id] if same and UNDONE not in st.session_state else []
+    known = served.vectors.rows(as_stored)  # an embedder may treat images that it knows in another way
     vectors = served.vectors.vectors[known] if len(known) else served.vectors.project_images(reading.vectors)
     among, exclude = allowed(question), _excluded(same.id) if same else None
     hits = neighbours.nearest_to_vectors(served, vectors, k, allowed=among, exclude=exclude)

@@ -22,11 +22,6 @@ NEAREST = 3
 """Number of nearest images whose mean similarity is tested: a single one could be an outlier itself. Of 200 samples of
 150 chest-xray-pneumonia images in imagenet-lite0, 1.2 % accepted white noise by the nearest image alone, none by three;
 one new radiograph in 85 is flagged either way."""
-OUT_OF_DISTRIBUTION = (
-    f"the picture is less like its {NEAREST} nearest images than 99 % of the collection's images are like theirs: it "
-    "may be no chest radiograph, so the hits may be meaningless"
-)
-"""The warning about a query for which `neighbours.is_out_of_distribution` is true."""
 DOUBLINGS = 6
 """Maximum number of times that the effort of a filtered approximate search is doubled."""
 FEW = 20_000
