@@ -80,6 +80,8 @@ class TextAnswer:
 
 UNREAD = f"only the first {EXAMINED:,} different texts that hold these words were read; more words would narrow them"
 """The warning for an answer with `unread`."""
+UNWRITTEN = "no image that passes the filters has a note or a report"
+"""The warning for an answer without hits for that reason."""
 
 
 def words(text: str) -> list[str]:
@@ -139,7 +141,8 @@ def answer(
     name, whatever it asserts about it."""
     found = texts(session, question, text, limit=limit, passes=passes)
     otherwise = [] if found.hits else texts(session, question, text, limit=1, passes=mentions).hits
-    limits = [UNREAD if found.unread else None, left_out(text)]
+    unwritten = not found.hits and not any_text(session, question)
+    limits = [UNREAD if found.unread else None, UNWRITTEN if unwritten else None, left_out(text)]
     return replace(found, otherwise=otherwise, limits=[one for one in limits if one])
 
 
@@ -201,10 +204,11 @@ def _read(
     return best, False
 
 
-def any_text(session: Session, dataset_id: int) -> bool:
-    """Whether an image of the dataset has a report, or a review with a note."""
-    noted = select(Review.id).join(Image, NOTES.image).where(Image.dataset_id == dataset_id, Review.note != "")
-    reported = select(Report.id).join(Image, REPORTS.image).where(Image.dataset_id == dataset_id)
+def any_text(session: Session, question: Question) -> bool:
+    """Whether an image of the question has a report, or a review with a note."""
+    matching = Image.id.in_(cases.matching_held_out(session, question))
+    noted = select(Review.id).join(Image, NOTES.image).where(matching, Review.note != "")
+    reported = select(Report.id).join(Image, REPORTS.image).where(matching)
     return any(session.scalar(query.limit(1)) is not None for query in (reported, noted))
 
 

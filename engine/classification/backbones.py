@@ -163,11 +163,11 @@ def _efficientnet_b3(models: Path | None, pretrained: bool) -> list[nn.Module]:
     """The stages: torchvision's features.0 (stem) to features.8 (1 x 1 convolution to 1536 channels)."""
     from torchvision.models import efficientnet_b3
 
-    from engine.pretrained.weights import torchvision_state
+    from engine.pretrained.weights import load_torchvision
 
     network = efficientnet_b3(weights=None)
     if pretrained:
-        network.load_state_dict(torchvision_state("efficientnet_b3", models=models))
+        load_torchvision(network, "efficientnet_b3", models=models)
     return list(network.features)
 
 

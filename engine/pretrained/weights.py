@@ -16,7 +16,7 @@ from engine.pretrained import hub
 from engine.pretrained.hub import disk_full
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    from torch import nn
 
 SILENCE = 30
 """Timeout in seconds for a server that stops sending."""
@@ -196,13 +196,23 @@ def torchvision_file(name: str, *, models: Path | None = None, weights: Path | N
     return path / spec(name).files[0] if path.is_dir() else path
 
 
-def torchvision_state(name: str, *, models: Path | None = None) -> "dict[str, Tensor]":
-    """The state dict of a torchvision model. Raises as `torchvision_file` does."""
+def load_torchvision(
+    network: "nn.Module", name: str, *, models: Path | None = None, weights: Path | None = None
+) -> Path:
+    """Load the published weights of a torchvision model into it; returns their file.
+
+    Raises as `torchvision_file` does, and InputError if the file is damaged or another model's.
+    """
     import torch
 
-    file = torchvision_file(name, models=models)
-    state: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    return state
+    file = torchvision_file(name, models=models, weights=weights)
+    try:
+        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
+    except Exception as error:  # a damaged or foreign file fails in torch, zip and pickle, with various errors
+        raise InputError(
+            f"{spec(name).role} '{name}': {file} cannot be loaded ({hub.one_line(error)}); fetch it again"
+        ) from error
+    return file
 
 
 def _unfetched(wanted: Weights, target: Path, error: OSError) -> InputError:

@@ -72,11 +72,11 @@ def show(dataset: Dataset, answer: SearchResult, *, as_json: bool, narrowed: boo
         print("no case matches")
         return
     by_words = answer.hits[0].snippet is not None
-    measure = "score" if by_words else "similarity"
-    print(f"{'rank':>4} {measure:>10} {'case':>7} {'split':<5} {'label':<9} {'cause':<9} path")
+    print(f"{'rank':>4} {'' if by_words else 'similarity':>10} {'case':>7} {'split':<5} {'label':<9} {'cause':<9} path")
     for hit in answer.hits:
         facts = f"{hit.split or '-':<5} {hit.label:<9} {hit.cause or '-':<9} {hit.path}"
-        print(f"{hit.rank:>4} {hit.similarity:>10.4f} {hit.case:>7} {facts}")
+        similarity = "" if by_words else f"{hit.similarity:.4f}"
+        print(f"{hit.rank:>4} {similarity:>10} {hit.case:>7} {facts}")
         if hit.snippet:
             print(f"{'':>15} {hit.snippet}")
     if not by_words and not narrowed:

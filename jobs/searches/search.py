@@ -122,7 +122,7 @@ class Search:
     def by_reports(self, text: str, notes: list[str]) -> SearchResult:
         """Cases whose notes or generated reports contain the text's words."""
         with session.reading(self.context.engine) as db:
-            if not search.any_text(db, self.dataset.id):
+            if not search.any_text(db, Question(self.dataset.id)):
                 name = self.dataset.name
                 ways = "; or ".join([job("report", name), *notes[:1]])
                 raise JobError(f"dataset '{name}' has no notes or reports to search; write reports with: {ways}")

@@ -57,7 +57,7 @@ def texts(dataset: Dataset, text: str, k: int, question: Question) -> None:
     """Full-text search of notes and reports that respects negation."""
     with resources.reading() as session:
         found = search.answer(session, question, text, limit=k, passes=matcher(text), mentions=mention_matcher(text))
-        written = search.any_text(session, dataset.id)
+        written = search.any_text(session, Question(dataset.id))
     if not written:
         panels.missing("There are no notes or reports yet. Run:", panels.chain(dataset, "report"))
         return

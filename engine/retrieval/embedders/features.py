@@ -13,7 +13,6 @@ from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.imaging.images import Pixels, resize
 from engine.pretrained import weights as published
-from engine.pretrained.hub import one_line
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
 from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
@@ -99,14 +98,8 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     from engine.classification.backbones import IMAGENET_MEAN, IMAGENET_STD
     from engine.classification.fusing import cast, few_at_a_time, quick
 
-    file = published.torchvision_file(wanted.name, models=sources.models, weights=sources.weights)
     network = architecture(weights=None)
-    try:
-        network.load_state_dict(torch.load(file, map_location="cpu", weights_only=True))
-    except Exception as error:  # a damaged or foreign file fails in any of three libraries, with various errors
-        raise InputError(
-            f"embedder '{wanted.name}': {file} cannot be loaded ({one_line(error)}); fetch it again"
-        ) from error
+    file = published.load_torchvision(network, wanted.name, models=sources.models, weights=sources.weights)
     where = devices.available()
     body = quick(torch.nn.Sequential(*list(network.children())[:-2]), dtype=torch.float32).to(where)
     autocast = reduced(where)

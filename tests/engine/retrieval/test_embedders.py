@@ -18,6 +18,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
+from torchvision.models import efficientnet_b3
 
 from engine.classification.variations import STRONG, varied_view
 from engine.classification.views import seeds
@@ -369,7 +370,12 @@ def test_absent_weights_are_one_line_with_the_command_that_fetches_them(
 def test_the_same_holds_for_the_backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     with pytest.raises(weights.MissingWeightsError, match="backbone 'efficientnet_b3' needs 49 MB"):
-        weights.torchvision_state("efficientnet_b3", models=tmp_path)
+        weights.load_torchvision(efficientnet_b3(weights=None), "efficientnet_b3", models=tmp_path)
+    torn = tmp_path / "efficientnet_b3" / "efficientnet_b3_rwightman-b3899882.pth"
+    torn.parent.mkdir()
+    torn.write_bytes(b"torn")
+    with pytest.raises(InputError, match=r"^backbone 'efficientnet_b3': .* cannot be loaded \(.*\); fetch it again$"):
+        weights.load_torchvision(efficientnet_b3(weights=None), "efficientnet_b3", models=tmp_path)
 
 
 def test_torn_weights_and_weights_of_another_model_are_refused(tmp_path: Path) -> None:
@@ -397,7 +403,7 @@ def test_a_checkpoint_that_would_run_code_is_refused(tmp_path: Path) -> None:
             return (os.mkdir, (str(mark),))
 
     (tmp_path / "biomedclip" / "open_clip_pytorch_model.bin").write_bytes(pickle.dumps(Hostile(), protocol=2))
-    with pytest.raises(InputError, match="cannot be loaded"):
+    with pytest.raises(InputError, match=r"cannot be loaded \(it holds no weights, or something beside them that"):
         load_embedder("biomedclip", models=tmp_path)
     assert not mark.exists()
 

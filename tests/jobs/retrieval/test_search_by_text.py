@@ -33,7 +33,10 @@ def test_text_without_an_index_that_reads_it_is_answered_by_reports_and_says_so(
     few = answer(options, capsys, "--text", "opacities", "--k", "2", "--split", "test")
     assert [hit["split"] for hit in few["hits"]] == ["test", "test"]
     assert answer(options, capsys, "--text", "opacities", "--label", "normal")["hits"] == []
-    assert answer(options, capsys, "--text", "zebra")["hits"] == []
+    unheard = answer(options, capsys, "--text", "zebra")
+    assert unheard["hits"] == [] and queries.UNWRITTEN not in unheard["notes"]
+    unwritten = answer(options, capsys, "--text", "opacities", "--split", "val")
+    assert (unwritten["hits"], unwritten["notes"][0]) == ([], queries.UNWRITTEN)
     assert search.main(["--text", "clear lung", *options]) == 0
     assert "«lungs» are «clear»" in capsys.readouterr().out
 
