@@ -13,10 +13,11 @@ from cached_views import cached
 from measure import peak_memory, ratio
 from PIL import Image
 
-from engine.classification.backbones import load_backbone
-from engine.classification.inference import Branch, Classifier
+from engine.classification.classifiers.convolutional import Branch, Classifier
+from engine.classification.networks.backbones import load_backbone
+from engine.classification.networks.members import new_member
 from engine.classification.recipes import RECIPES, Recipe
-from engine.classification.training import Fold, new_member, train_fold
+from engine.classification.training.fold import Fold, train_fold
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.images import read_batch
 

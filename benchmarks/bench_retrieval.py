@@ -14,7 +14,7 @@ import torch
 from measure import peak_memory, ratio
 from PIL import Image
 
-from engine.classification.backbones import load_backbone
+from engine.classification.networks.backbones import load_backbone
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.images import read_fitted
 from engine.retrieval.embedders import load_embedder

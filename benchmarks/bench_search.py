@@ -12,11 +12,11 @@ import numpy as np
 from measure import peak_memory
 from PIL import Image
 
-from engine.classification.backbones import load_backbone
-from engine.classification.checkpoints import load_classifier
-from engine.classification.inference import save_checkpoint
+from engine.classification.classifiers.checkpoints import load_classifier
+from engine.classification.classifiers.convolutional import save_checkpoint
+from engine.classification.networks.backbones import load_backbone
+from engine.classification.networks.members import new_member
 from engine.classification.recipes import RECIPES, Recipe
-from engine.classification.training import new_member
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.guarded import GuardedDecoder
 from engine.imaging.heat import lung_zones

@@ -16,10 +16,11 @@ import torch
 from cached_views import cached
 from measure import peak_memory, seconds
 
-from engine.classification.backbones import Backbone, load_backbone
+from engine.classification.networks.backbones import Backbone, load_backbone
+from engine.classification.networks.members import Member, make_head
 from engine.classification.recipes import RECIPES, Recipe
-from engine.classification.training import Fold, Member, make_head, train_fold
-from engine.classification.views import SIZE, VARIATIONS
+from engine.classification.training.fold import Fold, train_fold
+from engine.classification.views.kinds import SIZE, VARIATIONS
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.images import read_batch
 from engine.metrics.bootstrap import cluster_bootstrap

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from engine.classification import trunk_cache
-from engine.classification.backbones import Backbone
-from engine.classification.descriptions import TrunkMaps
+from engine.classification.networks.backbones import Backbone
 from engine.classification.recipes import Recipe
-from engine.classification.views import Source
+from engine.classification.views import trunk_cache
+from engine.classification.views.descriptions import TrunkMaps
+from engine.classification.views.kinds import Source
 from engine.imaging.images import read_batch
 
 

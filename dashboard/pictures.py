@@ -170,7 +170,7 @@ def _altered(request: Request, sha256: str) -> Response:
 @lru_cache(maxsize=32)  # a page shows one image under many stresses
 def _as_input(sha256: str) -> Pixels:
     """The image as a classifier's input, uint8 (s, s)."""
-    from engine.classification.views import SIZE
+    from engine.classification.views.kinds import SIZE
 
     return resize(decode(original(sha256)).pixels, SIZE)
 

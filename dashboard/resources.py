@@ -20,7 +20,7 @@ from engine.retrieval.index.vector_index import VectorIndex
 from settings import Settings
 
 if TYPE_CHECKING:
-    from engine.classification.checkpoints import AnyClassifier
+    from engine.classification.classifiers.checkpoints import AnyClassifier
     from engine.retrieval.embedders import Embedder
 
 PATIENCE = 10.0
@@ -180,7 +180,7 @@ def classifier_within(_embedder: Any, revision: str) -> "AnyClassifier":
 @st.cache_resource(show_spinner="Loading the classifier; the first image takes a few seconds.", max_entries=2)
 def classifier(checkpoint: str, sha256: str) -> "AnyClassifier":
     """The classifier in a checkpoint folder. sha256: of the folder, so that a changed one is noticed."""
-    from engine.classification.checkpoints import load_classifier
+    from engine.classification.classifiers.checkpoints import load_classifier
 
     loaded = load_classifier(artifacts() / checkpoint)
     _settle()

@@ -11,7 +11,8 @@ from db import session, writes
 from db.models import Image, Run
 from db.queries import runs
 from engine import devices
-from engine.classification import model_json, versions
+from engine.classification import versions
+from engine.classification.classifiers import model_json
 from engine.classification.recipes import OperatingPoint
 from engine.datasets.folders import SPLITS
 from jobs.checkpoints import checkpoint_of, train_run
@@ -21,7 +22,7 @@ from jobs.predictions.stress_threshold import STRESS, VERSION, refuse_without_me
 from jobs.run import ActiveRun, Work
 
 if TYPE_CHECKING:
-    from engine.classification.checkpoints import AnyClassifier
+    from engine.classification.classifiers.checkpoints import AnyClassifier
 
 BATCH = 256
 
@@ -108,7 +109,7 @@ def predict(
 ) -> None:
     """Score all images in batches, then store heatmaps and rows together."""
     from engine.classification.calibration import threshold_at
-    from engine.classification.checkpoints import load_classifier
+    from engine.classification.classifiers.checkpoints import load_classifier
     from engine.imaging.heat import lung_zones
     from engine.imaging.images import Ingested, read_batch
 

@@ -24,8 +24,8 @@ from jobs.trainings.members import Setup, stored_member, train_member
 from jobs.trainings.tails import views_of
 
 if TYPE_CHECKING:
-    from engine.classification.backbones import Backbone
-    from engine.classification.training import Epoch
+    from engine.classification.networks.backbones import Backbone
+    from engine.classification.training.fold import Epoch
 
 VERSION = 2
 """Increased when a check measures something else."""
@@ -106,7 +106,7 @@ def validate(
 ) -> None:
     """Train each check's members, backbone by backbone, then measure their mean. Raises JobError if no check can be
     made."""
-    from engine.classification.backbones import load_backbone
+    from engine.classification.networks.backbones import load_backbone
 
     looks = looks_of(run, training_set, processes)
     checks = list(checks_of(training_set, looks, wanted))
@@ -185,9 +185,9 @@ def stressed_logits(
     """Each stress with the member's logits of the scored images under it: (m,)."""
     import torch
 
-    from engine.classification.inference import Branch, Classifier
+    from engine.classification.classifiers.convolutional import Branch, Classifier
+    from engine.classification.networks.members import new_member
     from engine.classification.stresses import STRESSES, stressed
-    from engine.classification.training import new_member
     from engine.imaging.images import read_batch
 
     member = new_member(backbone, recipe)

@@ -1,1 +1,1 @@
-"""The classifier: backbones, cached trunk features, training, calibration, inference and Grad-CAM."""
+"""The classifier: networks, the views they are trained on, training, and what trained classifiers answer."""

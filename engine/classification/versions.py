@@ -1,10 +1,10 @@
 """Versions of the code, incremented when the same input gives another result, so that results are computed again."""
 
 VIEWS = 4
-"""engine.classification.augment and variations: cached views and everything trained on them."""
+"""Modules views.augment and views.variations: cached views and everything trained on them."""
 TRUNK = 4
-"""engine.classification.trunk_cache and descriptions: the cached maps."""
+"""Modules views.trunk_cache and views.descriptions: the cached maps."""
 TRAINING = 6
-"""engine.classification.training and linear: the trained members."""
+"""Modules networks.members, training.fold and training.linear: the trained members."""
 INFERENCE = 5
-"""engine.classification.inference, statistics and explain: logits, features and heatmaps of one checkpoint."""
+"""Folder classifiers, networks.fusing and networks.statistics: logits, features and heatmaps of one checkpoint."""

@@ -14,7 +14,7 @@ from db.models import Dataset, Metric, Run
 from db.queries import attributes, datasets, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage, SizedImage
 from engine import devices
-from engine.classification import model_json
+from engine.classification.classifiers import model_json
 from engine.commands import job
 from engine.datasets.splits import evaluated_split
 from engine.digests import is_whole, json_sha256
@@ -26,7 +26,7 @@ from jobs.results import attribute_columns, by_split, finished_run, measured, th
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
-    from engine.classification.checkpoints import AnyClassifier
+    from engine.classification.classifiers.checkpoints import AnyClassifier
     from engine.imaging.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
     from engine.retrieval.embedders import Embedder
@@ -202,7 +202,7 @@ class Audit:
     @cached_property
     def classifier(self) -> "AnyClassifier":
         """The classifier that made the predictions. Raises InputError if it is unavailable or damaged."""
-        from engine.classification.checkpoints import load_classifier
+        from engine.classification.classifiers.checkpoints import load_classifier
 
         return load_classifier(self.subject.classifier.checkpoint, device=devices.available())
 

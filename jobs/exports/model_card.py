@@ -30,7 +30,7 @@ OPTIONS = ("epochs", "batch_size", "views", "folds", "repeats")
 def model_card(export: Export) -> None:
     """model_card.md, for the classifier that made the predictions. Raises InputError if the evaluation has no predict
     run, or if the recipe of its train run is unknown."""
-    from engine.classification.backbones import REGISTRY
+    from engine.classification.networks.backbones import REGISTRY
     from engine.documents.model_cards import Card
     from engine.documents.model_cards import model_card as written
 

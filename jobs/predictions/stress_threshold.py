@@ -13,8 +13,8 @@ from jobs.run import ActiveRun
 from jobs.trainings.common import TrainingSet
 
 if TYPE_CHECKING:
-    from engine.classification.checkpoints import AnyClassifier
-    from engine.classification.inference import Classifier
+    from engine.classification.classifiers.checkpoints import AnyClassifier
+    from engine.classification.classifiers.convolutional import Classifier
 
 STRESS = "stress"
 """Name of this operating point."""
@@ -41,7 +41,7 @@ def stress_threshold(run: ActiveRun, trained: Run, folder: Path, classifier: "An
     folder: the classifier's checkpoint. Raises JobError if the training images are no longer those it was trained on.
     """
     from engine.classification.calibration import even_odds, probabilities
-    from engine.classification.held_out import under_stress
+    from engine.classification.classifiers.held_out import under_stress
     from engine.classification.stresses import STRESSES
     from engine.imaging.images import read_batch
 
@@ -76,9 +76,9 @@ def stress_threshold(run: ActiveRun, trained: Run, folder: Path, classifier: "An
 
 def _parts(folder: Path, classifier: "AnyClassifier") -> "list[tuple[Classifier, dict[str, Any]]]":
     """The classifier, or the parts of an ensemble, each with the provenance in its model.json."""
-    from engine.classification.ensemble import EnsembleClassifier
-    from engine.classification.inference import Classifier
-    from engine.classification.model_json import described
+    from engine.classification.classifiers.convolutional import Classifier
+    from engine.classification.classifiers.ensemble import EnsembleClassifier
+    from engine.classification.classifiers.model_json import described
 
     if isinstance(classifier, EnsembleClassifier):
         placed = {folder / name: part for name, part in zip(described(folder)["parts"], classifier.parts, strict=True)}

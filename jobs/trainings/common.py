@@ -19,7 +19,7 @@ from jobs.processes import Processes
 from jobs.run import ActiveRun, code_version
 
 if TYPE_CHECKING:
-    from engine.classification.views import Source
+    from engine.classification.views.kinds import Source
 
 BATCH = 256
 
@@ -64,7 +64,7 @@ class TrainingSet:
 
     def source(self, variation: str, *, seed: int) -> "Source":
         """The images as a source of views."""
-        from engine.classification.views import Source
+        from engine.classification.views.kinds import Source
         from engine.imaging.images import read_batch
 
         def read(rows: Sequence[int], size: int) -> np.ndarray:

@@ -31,7 +31,7 @@ def train(
     An image's out-of-fold logit is the mean of the parts' logits, each by members that never saw its patient; its fold
     is the first part's. Raises JobError if a part's checkpoint is missing or has changed.
     """
-    from engine.classification.ensemble import save_checkpoint
+    from engine.classification.classifiers.ensemble import save_checkpoint
 
     with session.reading(run.context.engine) as db:
         predicted = [runs.predictions(db, number) for number in parts.values()]

@@ -15,9 +15,9 @@ from jobs.trainings.common import TrainingSet
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from engine.classification.backbones import Backbone
+    from engine.classification.networks.backbones import Backbone
     from engine.classification.recipes import Recipe
-    from engine.classification.training import Epoch, Views
+    from engine.classification.training.fold import Epoch, Views
 
 KEPT = ("last", "best")
 """The epochs whose weights a member stores."""
@@ -54,8 +54,8 @@ def train_member(
     import torch
     from safetensors.torch import save_file
 
-    from engine.classification.progress import ProgressFolder
-    from engine.classification.training import Fold, fingerprint, train_fold
+    from engine.classification.training.fold import Fold, fingerprint, train_fold
+    from engine.classification.training.progress import ProgressFolder
 
     shas = [image.sha256 for image in setup.training_set.images]
     fold = Fold(setup.training_set.labels, held_out)
@@ -108,7 +108,7 @@ def stored_member(path: Path, which: str) -> StoredMember:
     """The member in `path` after its last or best epoch."""
     from safetensors.torch import load_file
 
-    from engine.classification.state_dicts import with_prefix
+    from engine.classification.networks.state_dicts import with_prefix
 
     found = load_file(path)
     return StoredMember(with_prefix(found, f"{which}/"), found[f"{which}_logits"].numpy())

@@ -18,16 +18,17 @@ from jobs.trainings.common import (
 )
 
 if TYPE_CHECKING:
-    from engine.classification.backbones import Backbone
-    from engine.classification.linear import Linear
+    from engine.classification.networks.backbones import Backbone
+    from engine.classification.networks.statistics import Linear
     from engine.classification.recipes import StatisticsRecipe
 
 
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe", *, seed: int) -> None:
     """Describe every view by every backbone, fit each repeat's folds, average, calibrate, store."""
-    from engine.classification import linear
-    from engine.classification.backbones import load_backbone
-    from engine.classification.views import FILMS
+    from engine.classification.classifiers.linear import save_checkpoint
+    from engine.classification.networks.backbones import load_backbone
+    from engine.classification.training import linear
+    from engine.classification.views.kinds import FILMS
     from engine.metrics.classification import auc
 
     labels = training_set.labels
@@ -44,7 +45,7 @@ def train(run: ActiveRun, training_set: TrainingSet, recipe: "StatisticsRecipe",
         chosen_on="out-of-fold predictions, mean over repeats, backbones and mirror images; recall .97 on all views",
     )
     folder = run.folder / "checkpoint"
-    revision = linear.save_checkpoint(
+    revision = save_checkpoint(
         folder,
         backbones,
         [linear.average(member) for member in models],
@@ -74,8 +75,8 @@ def fitted(
 
     repeats: the fold in which each image is held out, int (n,) each. described: see `described_views`.
     """
-    from engine.classification import linear
-    from engine.classification.views import FILMS
+    from engine.classification.training import linear
+    from engine.classification.views.kinds import FILMS
 
     labels = training_set.labels
     logits = np.zeros((recipe.repeats, recipe.views, len(labels)))
@@ -106,8 +107,8 @@ def described_views(
     device: str,
 ) -> list[tuple[np.ndarray, ...]]:
     """The statistics of every image for each backbone and view, float16 (n, d), memory-mapped."""
-    from engine.classification import trunk_cache
-    from engine.classification.descriptions import MapStatistics
+    from engine.classification.views import trunk_cache
+    from engine.classification.views.descriptions import MapStatistics
 
     source = training_set.source("varied", seed=seed)
     folder = run.context.artifacts / "cache" / "trunk"

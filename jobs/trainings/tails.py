@@ -23,9 +23,9 @@ from jobs.trainings.members import KEPT, Setup, stored_member, train_member
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from engine.classification.backbones import Backbone
+    from engine.classification.networks.backbones import Backbone
     from engine.classification.recipes import Recipe
-    from engine.classification.training import Epoch, Views
+    from engine.classification.training.fold import Epoch, Views
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Repeat:
 
 def train(run: ActiveRun, training_set: TrainingSet, recipe: "Recipe", *, seed: int, processes: Processes) -> None:
     """Cache the views, train the members that are not yet trained, calibrate, store."""
-    from engine.classification.backbones import load_backbone
+    from engine.classification.networks.backbones import load_backbone
 
     repeats = [
         Repeat(
@@ -83,9 +83,9 @@ def views_of(
     processes: Processes,
 ) -> "Views":
     """The trunk's feature maps of every image in every view: cached, or computed each time if the recipe says so."""
-    from engine.classification import trunk_cache
-    from engine.classification.descriptions import TrunkMaps
-    from engine.classification.fresh_views import FreshViews
+    from engine.classification.views import trunk_cache
+    from engine.classification.views.descriptions import TrunkMaps
+    from engine.classification.views.fresh import FreshViews
 
     source = training_set.source(recipe.variation, seed=seed)
     if not recipe.views:
@@ -153,8 +153,8 @@ def store(
     seed: int,
 ) -> None:
     """Calibrate on the out-of-fold logits, then store both checkpoints, and the kept one's predictions and summary."""
-    from engine.classification.backbones import load_backbone
-    from engine.classification.inference import save_checkpoint
+    from engine.classification.classifiers.convolutional import save_checkpoint
+    from engine.classification.networks.backbones import load_backbone
     from engine.metrics.classification import auc
 
     backbones = {

@@ -20,7 +20,7 @@ from db.queries import cases, predictions, runs
 from db.queries.cases import Question
 from engine.audit.faithfulness import STEPS
 from engine.audit.shortcuts import frame_mask
-from engine.classification.inference import Inference
+from engine.classification.classifiers.inference import Inference
 from engine.classification.stresses import STRESSES, stressed
 from engine.digests import file_sha256
 from engine.imaging.images import read_batch, resize
@@ -90,7 +90,9 @@ def redraw(world: World, image: Image, pixels: np.ndarray) -> None:
 @pytest.fixture
 def corner(monkeypatch: pytest.MonkeyPatch) -> Corner:
     made = Corner()
-    monkeypatch.setattr("engine.classification.checkpoints.load_classifier", lambda *_args, **_options: made)
+    monkeypatch.setattr(
+        "engine.classification.classifiers.checkpoints.load_classifier", lambda *_args, **_options: made
+    )
     monkeypatch.setattr("engine.retrieval.embedders.load_embedder", lambda *_args, **_options: Thumbnails())
     return made
 

@@ -12,10 +12,10 @@ from sqlalchemy import select
 from db import session
 from db.models import Image, Run
 from db.queries import runs
-from engine.classification.checkpoints import load_classifier
-from engine.classification.ensemble import EnsembleClassifier
-from engine.classification.held_out import under_stress
-from engine.classification.inference import Classifier
+from engine.classification.classifiers.checkpoints import load_classifier
+from engine.classification.classifiers.convolutional import Classifier
+from engine.classification.classifiers.ensemble import EnsembleClassifier
+from engine.classification.classifiers.held_out import under_stress
 from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe
 from engine.classification.stresses import STRESSES
 from engine.datasets.phantoms import write_phantoms

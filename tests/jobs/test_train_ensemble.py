@@ -10,7 +10,7 @@ import pytest
 from db import session
 from db.models import Run
 from db.queries import runs
-from engine.classification.checkpoints import load_classifier
+from engine.classification.classifiers.checkpoints import load_classifier
 from engine.classification.recipes import RECIPES, EnsembleRecipe, Recipe
 from engine.datasets.phantoms import write_phantoms
 from engine.errors import InputError

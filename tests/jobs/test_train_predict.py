@@ -262,7 +262,7 @@ def test_two_processes_wait_for_days_and_train_the_same_weights_as_one(
 def test_a_kept_member_counts_only_where_it_is_whole_and_of_this_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.classification import training
+    from engine.classification.training import fold as training
 
     trained: list[int] = []
 

@@ -10,7 +10,7 @@ import pytest
 from db import session
 from db.models import Run
 from db.queries import runs
-from engine.classification.inference import Inference
+from engine.classification.classifiers.inference import Inference
 from jobs import audit, evaluate, predict
 from jobs.command import Context
 from jobs.run import ActiveRun
@@ -40,7 +40,7 @@ def world(
     context: Context, job_options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[World, ActiveRun]:
     """A dataset and its train run, whose weights are called "aaa..."."""
-    monkeypatch.setattr("engine.classification.checkpoints.load_classifier", Flat)
+    monkeypatch.setattr("engine.classification.classifiers.checkpoints.load_classifier", Flat)
     made = make_world(context, job_options, tmp_path / "drawn", synthetic=False)
     train = made.add_train()
     trained(made, train, "a" * 64)

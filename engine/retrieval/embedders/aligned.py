@@ -16,8 +16,8 @@ from engine.retrieval.text import alignment, caveats, sentences
 from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 if TYPE_CHECKING:
-    from engine.classification.checkpoints import AnyClassifier
-    from engine.classification.inference import Inference
+    from engine.classification.classifiers.checkpoints import AnyClassifier
+    from engine.classification.classifiers.inference import Inference
 
 
 class AlignedEmbedder:

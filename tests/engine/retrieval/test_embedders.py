@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torchvision.models import efficientnet_b3
 
-from engine.classification.variations import STRONG, varied_view
-from engine.classification.views import seeds
+from engine.classification.views.kinds import seeds
+from engine.classification.views.variations import STRONG, varied_view
 from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.pretrained import weights
@@ -441,10 +441,10 @@ def test_an_embedder_without_words_says_which_ones_have_them() -> None:
 @pytest.fixture
 def revision(tmp_path: Path) -> str:
     """Of a classifier with an untrained head, saved as `checkpoint`."""
-    from engine.classification.backbones import load_backbone
-    from engine.classification.inference import save_checkpoint
+    from engine.classification.classifiers.convolutional import save_checkpoint
+    from engine.classification.networks.backbones import load_backbone
+    from engine.classification.networks.members import new_member
     from engine.classification.recipes import RECIPES, Recipe
-    from engine.classification.training import new_member
 
     recipe = RECIPES["lite0"]
     assert isinstance(recipe, Recipe)
@@ -459,7 +459,7 @@ def revision(tmp_path: Path) -> str:
 def test_classifier_features_come_from_the_checkpoint(
     revision: str, tmp_path: Path, pictures: NDArray[np.uint8]
 ) -> None:
-    from engine.classification.checkpoints import load_classifier
+    from engine.classification.classifiers.checkpoints import load_classifier
 
     embedder = load_embedder("classifier", checkpoint=tmp_path / "checkpoint")
     assert embedder.revision == revision[:16]
@@ -535,7 +535,7 @@ def test_a_card_runs_in_half_precision_and_a_cpu_does_not() -> None:
 def test_words_alone_load_no_classifier(
     revision: str, tmp_path: Path, pictures: NDArray[np.uint8], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from engine.classification import checkpoints
+    from engine.classification.classifiers import checkpoints
 
     opened: list[Path] = []
     loading = checkpoints.load_classifier

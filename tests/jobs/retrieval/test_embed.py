@@ -19,7 +19,7 @@ from sqlalchemy import select, update
 from db import session
 from db.models import Dataset, Image, Run, TrainedOn, VectorIndex
 from db.queries import runs
-from engine.classification.inference import Inference
+from engine.classification.classifiers.inference import Inference
 from engine.digests import file_sha256
 from engine.imaging.images import Ingested, resize
 from engine.retrieval import embedders

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from engine.classification.fusing import WeightsAlone, quick
+from engine.classification.networks.fusing import WeightsAlone, quick
 from engine.errors import InputError
 
 

@@ -1,11 +1,14 @@
-"""Statistics of a frozen backbone's feature maps at several depths: mean and standard deviation of every channel."""
+"""Statistics of a frozen backbone's feature maps at several depths, mean and standard deviation of every channel, and
+a linear score on them."""
+
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from engine.classification.backbones import Backbone
-from engine.classification.fusing import few_at_a_time, quick
+from engine.classification.networks.backbones import Backbone
+from engine.classification.networks.fusing import few_at_a_time, quick
 
 
 class Statistics:
@@ -75,3 +78,17 @@ def contributions(maps: list[Tensor], weights: Tensor, centre: Tensor) -> Tensor
         times = side // tap.shape[-1]
         total += (shares / cells).repeat_interleave(times, 1).repeat_interleave(times, 2) / times**2
     return total - (weights @ centre) / side**2
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A linear score: statistics @ weights + bias, a logit of pneumonia against normal."""
+
+    weights: np.ndarray
+    """float32 (d,)."""
+    bias: float
+
+    def __call__(self, described: np.ndarray) -> np.ndarray:
+        """Statistics float (n, d) -> logits float32 (n,)."""
+        scored: np.ndarray = described.astype(np.float32) @ self.weights + np.float32(self.bias)
+        return scored

@@ -7,17 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from engine.classification import training, trunk_cache
-from engine.classification.backbones import Backbone, load_backbone
-from engine.classification.checkpoints import load_classifier
-from engine.classification.descriptions import TrunkMaps
-from engine.classification.fresh_views import FreshViews
-from engine.classification.inference import save_checkpoint
-from engine.classification.progress import ProgressFolder
+from engine.classification.classifiers.checkpoints import load_classifier
+from engine.classification.classifiers.convolutional import save_checkpoint
+from engine.classification.networks.backbones import Backbone, load_backbone
 from engine.classification.recipes import RECIPES, Recipe
-from engine.classification.training import Epoch, Fold, train_fold
-from engine.classification.trunk_cache import TrunkCache
-from engine.classification.views import Source
+from engine.classification.training import fold as training
+from engine.classification.training.fold import Epoch, Fold, train_fold
+from engine.classification.training.progress import ProgressFolder
+from engine.classification.views import trunk_cache
+from engine.classification.views.descriptions import TrunkMaps
+from engine.classification.views.fresh import FreshViews
+from engine.classification.views.kinds import Source
+from engine.classification.views.trunk_cache import TrunkCache
 from engine.errors import InputError
 
 LITE0 = RECIPES["lite0"]

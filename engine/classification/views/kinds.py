@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.classification import augment, variations
+from engine.classification.views import augment, variations
 
 SIZE = 224
 """Side in pixels at which images are given to a classifier."""

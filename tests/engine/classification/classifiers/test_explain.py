@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from engine.classification.explain import grad_cam, normalised
+from engine.classification.classifiers.explain import grad_cam, normalised
 from engine.imaging.heat import EVEN_IN_FRAME, ZONES, frame_share, lung_zones
 
 

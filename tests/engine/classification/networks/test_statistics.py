@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from engine.classification.backbones import load_backbone
-from engine.classification.statistics import Statistics, contributions, describe
+from engine.classification.networks.backbones import load_backbone
+from engine.classification.networks.statistics import Statistics, contributions, describe
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(3, 224, 224), dtype=np.uint8)
 

@@ -13,10 +13,11 @@ import torch
 from torch.nn.functional import interpolate
 
 from engine.classification.calibration import probabilities
-from engine.classification.explain import normalised
-from engine.classification.inference import Classifier, Inference
-from engine.classification.linear import LinearClassifier
-from engine.classification.model_json import described
+from engine.classification.classifiers.convolutional import Classifier
+from engine.classification.classifiers.explain import normalised
+from engine.classification.classifiers.inference import Inference
+from engine.classification.classifiers.linear import LinearClassifier
+from engine.classification.classifiers.model_json import described
 from engine.classification.recipes import EnsembleRecipe
 from engine.errors import InputError
 from engine.files import whole_folder

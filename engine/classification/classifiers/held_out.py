@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.classification.inference import Branch, Classifier
+from engine.classification.classifiers.convolutional import Branch, Classifier
 from engine.classification.stresses import STRESSES, stressed
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from engine.classification import variations
-from engine.classification.variations import Variation, restyled_view
-from engine.classification.views import VARIATIONS
+from engine.classification.views import variations
+from engine.classification.views.kinds import VARIATIONS
+from engine.classification.views.variations import Variation, restyled_view
 
 STILL = Variation(0, (1.0, 1.0), 0.0, 0.0, 0.0, 0.0, (0.0, 0.0), 0.0, 0.0, (1.0, 1.0), 0.0, 0.0)
 """No augmentation except mirroring, which half of the seeds draw."""

@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Any
 
-from engine.classification.ensemble import FORMAT as ENSEMBLE
-from engine.classification.ensemble import EnsembleClassifier
-from engine.classification.inference import Classifier
-from engine.classification.linear import FORMAT as LINEAR
-from engine.classification.linear import LinearClassifier
-from engine.classification.model_json import described
+from engine.classification.classifiers.convolutional import Classifier
+from engine.classification.classifiers.ensemble import FORMAT as ENSEMBLE
+from engine.classification.classifiers.ensemble import EnsembleClassifier
+from engine.classification.classifiers.linear import FORMAT as LINEAR
+from engine.classification.classifiers.linear import LinearClassifier
+from engine.classification.classifiers.model_json import described
 
 AnyClassifier = Classifier | LinearClassifier | EnsembleClassifier
 

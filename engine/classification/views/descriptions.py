@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from engine.classification.backbones import Backbone
-from engine.classification.fusing import few_at_a_time
-from engine.classification.statistics import Statistics
-from engine.classification.views import SIZE
+from engine.classification.networks.backbones import Backbone
+from engine.classification.networks.fusing import few_at_a_time
+from engine.classification.networks.statistics import Statistics
+from engine.classification.views.kinds import SIZE
 
 
 class Description(Protocol):

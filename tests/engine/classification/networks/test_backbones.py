@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine.classification.backbones import REGISTRY, load_backbone
-from engine.classification.fusing import quick
-from engine.classification.inference import frozen_features
+from engine.classification.networks.backbones import REGISTRY, load_backbone
+from engine.classification.networks.features import frozen_features
+from engine.classification.networks.fusing import quick
 from engine.errors import InputError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(3, 224, 224), dtype=np.uint8)

@@ -1,46 +1,28 @@
-"""Storing, loading and running a trained classifier."""
+"""Storing, loading and running a classifier of fine-tuned tails on frozen trunks."""
 
-import hashlib
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import numpy as np
 import torch
-from safetensors.torch import load, save_file
 from torch import Tensor, nn
 
-from engine.classification.backbones import Backbone, load_backbone
-from engine.classification.calibration import probabilities
-from engine.classification.explain import grad_cam, normalised
-from engine.classification.fusing import WeightsAlone, cast, few_at_a_time, quick
+from engine.classification.classifiers.explain import grad_cam
+from engine.classification.classifiers.inference import Inference, scored
+from engine.classification.classifiers.stored import read_weights, write_weights
+from engine.classification.networks.backbones import Backbone, load_backbone
+from engine.classification.networks.fusing import WeightsAlone, cast, few_at_a_time, quick
+from engine.classification.networks.members import Member, new_member
+from engine.classification.networks.state_dicts import with_prefix
 from engine.classification.recipes import Recipe
-from engine.classification.state_dicts import with_prefix
-from engine.classification.training import Member, new_member
-from engine.classification.views import SIZE, mirrored
-from engine.digests import file_sha256
+from engine.classification.views.kinds import SIZE, mirrored
 from engine.errors import InputError
-from engine.files import whole_file, whole_folder
 
 FORMAT = 4
-
-
-@dataclass(frozen=True)
-class Inference:
-    """A classifier's output for n images."""
-
-    logits: np.ndarray
-    """float64 (n,), of pneumonia against normal, before temperature scaling."""
-    probabilities: np.ndarray
-    """float64 (n,) in [0, 1], calibrated."""
-    features: np.ndarray
-    """float32 (n, feature_dim): pooled last maps, averaged over each backbone's members; backbones concatenated."""
-    heatmaps: np.ndarray | None
-    """float32 (n, h, w) in [0, 1], Grad-CAM scaled to each image's peak."""
 
 
 @dataclass(frozen=True)
@@ -54,44 +36,6 @@ class Branch(WeightsAlone):
     def tails(self) -> list[nn.Module]:
         """Each member's tail for inference in float32."""
         return [quick(member.tail, dtype=torch.float32) for member in self.members]
-
-
-class Scorer(Protocol):
-    """What `scored` needs to know of a classifier."""
-
-    input_size: int
-    temperature: float
-
-    @property
-    def feature_dim(self) -> int:
-        """Length of a feature vector."""
-
-
-def scored(
-    classifier: Scorer,
-    pixels: np.ndarray,
-    score: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray]],
-    *,
-    batch_size: int,
-) -> Inference:
-    """Score radiographs in batches and calibrate. pixels: uint8 (n, s, s), s = input_size.
-
-    score: a batch's logits float64 (n,), features float32 (n, feature_dim) and unscaled heat float (n, h, w), with h =
-    w = 0 unless heatmaps are wanted. Raises InputError if the pixels have another shape or type.
-    """
-    size = classifier.input_size
-    if pixels.ndim != 3 or pixels.shape[1:] != (size, size) or pixels.dtype != np.uint8:
-        raise InputError(f"the classifier takes uint8 (n, {size}, {size}); got {pixels.dtype} {pixels.shape}")
-    parts = [score(pixels[start : start + batch_size]) for start in range(0, len(pixels), batch_size)]
-    if not parts:
-        return Inference(np.empty(0), np.empty(0), np.empty((0, classifier.feature_dim), np.float32), None)
-    logits, features, heat = (np.concatenate(columns) for columns in zip(*parts, strict=True))
-    return Inference(
-        logits=logits,
-        probabilities=probabilities(logits, temperature=classifier.temperature),
-        features=features,
-        heatmaps=normalised(heat) if heat.size else None,
-    )
 
 
 class Classifier:
@@ -238,48 +182,3 @@ def save_checkpoint(
         "provenance": provenance,
     }
     return write_weights(folder, state, FORMAT, facts)
-
-
-def write_weights(folder: Path, state: dict[str, Tensor], form: int, facts: Mapping[str, Any]) -> str:
-    """Write model.safetensors, and model.json with format, sha256 and facts, into `folder`, atomically; returns the
-    weights' sha256."""
-    with whole_folder(folder) as temporary:
-        with whole_file(temporary / "model.safetensors") as weights:
-            save_file(state, weights)
-        revision = file_sha256(temporary / "model.safetensors")
-        described = {"format": form, "sha256": revision, **facts}
-        (temporary / "model.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
-    return revision
-
-
-def read_weights(folder: Path, described: Mapping[str, Any], form: int) -> tuple[dict[str, Tensor], str]:
-    """The tensors of model.safetensors, and the file's sha256.
-
-    described: model.json. form: the expected format. Raises InputError if the file cannot be read or does not match.
-    """
-    try:
-        weights = (folder / "model.safetensors").read_bytes()
-    except OSError as error:
-        raise InputError(f"checkpoint {folder} cannot be read ({error}); train again as its run's page says") from error
-    revision = hashlib.sha256(weights).hexdigest()
-    if described.get("format") != form or described.get("sha256") != revision:
-        raise InputError(f"checkpoint {folder} is torn or of another format; train again as its run's page says")
-    return load(weights), revision
-
-
-@torch.inference_mode()
-def frozen_features(
-    backbone: Backbone, pixels: np.ndarray, *, batch_size: int = 64, autocast: torch.dtype | None = None
-) -> np.ndarray:
-    """Pooled features of a pretrained backbone: uint8 (n, s, s) -> float32 (n, feature_dim).
-
-    autocast: type of the convolutions, None for float32; bfloat16 changes the order of close neighbours.
-    """
-    made = []
-    device = next(backbone.parameters()).device
-    for start in range(0, len(pixels), batch_size):
-        images = backbone.normalise(torch.from_numpy(pixels[start : start + batch_size]).to(device))
-        with cast(images, autocast):
-            maps = few_at_a_time(backbone.exact, images)
-        made.append(maps.float().mean((2, 3)).cpu().numpy())
-    return np.concatenate(made) if made else np.empty((0, backbone.spec.feature_dim), np.float32)

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from engine.classification.backbones import Backbone
-from engine.classification.fusing import few_at_a_time
-from engine.classification.views import SIZE, VARIATIONS, PixelReader, mirrored
+from engine.classification.networks.backbones import Backbone
+from engine.classification.networks.fusing import few_at_a_time
+from engine.classification.views.kinds import SIZE, VARIATIONS, PixelReader, mirrored
 from engine.imaging.images import parallel
 
 

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from engine.classification import versions
-from engine.classification.descriptions import Description
-from engine.classification.views import FILMS, Source
+from engine.classification.views.descriptions import Description
+from engine.classification.views.kinds import FILMS, Source
 from engine.digests import file_sha256, is_whole, json_sha256
 from engine.files import whole_file, write_whole
 from engine.imaging.images import parallel

@@ -4,13 +4,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.classification import trunk_cache, versions
-from engine.classification.augment import augmented_view
-from engine.classification.backbones import Backbone, load_backbone
-from engine.classification.descriptions import MapStatistics, TrunkMaps
-from engine.classification.trunk_cache import TrunkCache
-from engine.classification.variations import MILD, STRONG, Variation, varied_view
-from engine.classification.views import PixelReader, Source
+from engine.classification import versions
+from engine.classification.networks.backbones import Backbone, load_backbone
+from engine.classification.views import trunk_cache
+from engine.classification.views.augment import augmented_view
+from engine.classification.views.descriptions import MapStatistics, TrunkMaps
+from engine.classification.views.kinds import PixelReader, Source
+from engine.classification.views.trunk_cache import TrunkCache
+from engine.classification.views.variations import MILD, STRONG, Variation, varied_view
 from engine.digests import json_sha256
 
 PIXELS = np.random.default_rng(0).integers(0, 256, size=(5, 224, 224), dtype=np.uint8)

@@ -1,0 +1,1 @@
+"""Convolutional networks: the backbones, and how they run frozen and fast."""

@@ -1,0 +1,1 @@
+"""Training one fold, epoch by epoch, resumable."""

@@ -1,0 +1,1 @@
+"""What training sees: augmented views of the images, and the frozen trunk's maps of them."""
