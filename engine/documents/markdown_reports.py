@@ -24,7 +24,8 @@ from engine.tables import markdown_table, number, p_value, plain, span
 
 BANNER = "> **SYNTHETIC**: drawn phantoms, not radiographs. The values only show that the software works."
 CONTENT = (
-    *("stance_agreement", "stance_kappa", "classifier_agreement", "unsupported", "contradictions", "laterality"),
+    *("stance_agreement", "stance_recall", "stance_specificity", "stance_undecided", "stance_kappa"),
+    *("classifier_agreement", "unsupported", "contradictions", "laterality"),
     *("keyword_alignment", "bleu", "rouge_l", "chrf"),
 )
 FORM = ("format", "words", "repetition", "truncated")
@@ -69,6 +70,8 @@ REPORTS = """
   negation: 'no pneumonia' counts as a keyword of pneumonia.
 - **Stance agreement**: 1 if the report's stance on pneumonia, with negation understood, matches the image's label; else
   0, including reports that are uncertain or take no stance.
+- **Recall, specificity of the stance**: share of the reports on pneumonias that say pneumonia, and of those on normal
+  images that say normal. **Undecided**: share of all reports that are uncertain or take no stance.
 - **Kappa**: Cohen's kappa of stance vs label; uncertain and no stance are separate classes that no label has.
 - **Agreement with the classifier**: as stance agreement, with the classifier's call in place of the label.
 - **Unsupported claims**: number of claims in a report without support: pneumonia or a sign of it on an image labelled

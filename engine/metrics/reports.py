@@ -75,6 +75,25 @@ def paired_differences(scores: Sequence[ScoredReport], *, seed: int, replicates:
     return found
 
 
+def by_label(
+    labels: np.ndarray, stances: np.ndarray, patients: Sequence[str], *, seed: int, replicates: int = 1000
+) -> dict[str, Interval]:
+    """What agreement averages over: `stance_recall`, the share of reports on pneumonias whose stance is pneumonia;
+    `stance_specificity`, the share on normal images whose stance is normal; and `stance_undecided`, the share of all
+    that are uncertain or take no stance, which counts against the first two. Labels and stances as in `kappa`; a share
+    of no reports is left out."""
+    rows = {
+        "stance_recall": (stances == 1, labels == 1),
+        "stance_specificity": (stances == 0, labels == 0),
+        "stance_undecided": (np.isnan(stances) | (stances == 0.5), np.ones(len(labels), dtype=bool)),
+    }
+    return {
+        name: share(met[among].astype(float), np.asarray(patients)[among], seed=seed, replicates=replicates)
+        for name, (met, among) in rows.items()
+        if among.any()
+    }
+
+
 def kappa(
     labels: np.ndarray, stances: np.ndarray, patients: Sequence[str], *, seed: int, replicates: int = 1000
 ) -> Interval:

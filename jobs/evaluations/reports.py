@@ -1,4 +1,4 @@
-"""Metrics of reports: mean scores by model and strategy, differences between strategies, and kappa."""
+"""Metrics of reports: mean scores by model and strategy, differences between strategies, and how stances do."""
 
 from collections.abc import Iterator, Mapping
 
@@ -24,13 +24,14 @@ def report_values(
     inputs: Inputs, agreements: Mapping[int, float], *, seed: int, replicates: int
 ) -> Iterator[MetricValue]:
     """The mean of each report score by model and strategy, under slice "model / strategy"; paired differences between
-    strategies, under "model / one - other"; and the kappa of stance against label.
+    strategies, under "model / one - other"; and of the stances, their kappa against the label and their recall,
+    specificity and share of undecided.
 
     agreements: with the evaluated run, see `agreements_of`; they replace the stored ones. Laterality, which depends on
     the heatmaps, is left out if the scores were made against another run. Raises InputError if the scores are another
     dataset's.
     """
-    from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
+    from engine.metrics.reports import ScoredReport, by_label, kappa, mean_scores, paired_differences
 
     if inputs.scored_for is not None:
         again = job("score", inputs.dataset.name)
@@ -61,8 +62,10 @@ def report_values(
         labels = np.array([report.label for report, _ in rows])
         stance = np.array([np.nan if value is None else value for _, value in rows])
         patients = [report.patient_key for report, _ in rows]
-        interval = kappa(labels, stance, patients, seed=seed, replicates=replicates)
-        yield metric_value("stance_kappa", "reports", report_slice(model, strategy), interval)
+        found = by_label(labels, stance, patients, seed=seed, replicates=replicates)
+        found["stance_kappa"] = kappa(labels, stance, patients, seed=seed, replicates=replicates)
+        for name, interval in found.items():
+            yield metric_value(name, "reports", report_slice(model, strategy), interval)
 
 
 def agreements_of(context: Context, inputs: Inputs) -> dict[int, float]:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-from engine.metrics.reports import ScoredReport, kappa, mean_scores, paired_differences
+from engine.metrics.reports import ScoredReport, by_label, kappa, mean_scores, paired_differences
 from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
 from engine.reporting.scores import score
@@ -186,3 +186,14 @@ def test_kappa_is_scikit_learns(rows: list[tuple[int, float]]) -> None:
     said = np.where(np.isnan(stances), 3, stances * 2).astype(int)
     expected = cohen_kappa_score(labels * 2, said, labels=[0, 1, 2, 3])
     assert found == pytest.approx(expected, nan_ok=True)
+
+
+@given(st.lists(st.tuples(st.integers(0, 1), st.sampled_from([0.0, 0.5, 1.0, float("nan")])), min_size=1, max_size=30))
+def test_recall_and_specificity_of_the_stance_add_up_to_its_agreement(rows: list[tuple[int, float]]) -> None:
+    labels, stances = (np.array(column) for column in zip(*rows, strict=True))
+    found = by_label(labels, stances, [str(n) for n in range(len(rows))], seed=0, replicates=10)
+    assert ("stance_recall" in found, "stance_specificity" in found) == ((labels == 1).any(), (labels == 0).any())
+    right = sum(one.value * one.n for name, one in found.items() if name != "stance_undecided")
+    assert right / len(rows) == pytest.approx((labels == stances).mean())
+    assert found["stance_undecided"].value == pytest.approx(1 - np.isin(stances, (0, 1)).mean())
+    assert found["stance_undecided"].n == len(rows)
