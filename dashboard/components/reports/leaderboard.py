@@ -32,9 +32,9 @@ ALL = "mean over all reports"
 MEANING = (
     "Stance: share of reports whose stance matches the label; uncertain or no stance does not. Recall: the same among "
     "pneumonias. Specificity: among normal images. Undecided: share of reports that are uncertain or take no stance. "
-    "Kappa: agreement beyond chance. Classifier: share that agrees with the classifier's call. Unsupported: mean number "
-    "of unsupported claims. Format: share of the elements required by the prompt. Keywords: keyword alignment, the "
-    "original tool's score."
+    "Kappa: agreement beyond chance. Classifier: share that agrees with the classifier's call. Unsupported: mean "
+    "number of unsupported claims. Format: share of the elements required by the prompt. Keywords: keyword alignment, "
+    "the original tool's score."
 )
 
 
