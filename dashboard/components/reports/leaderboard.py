@@ -21,7 +21,6 @@ SHOWN = {
     "stance_recall": "Recall",
     "stance_specificity": "Specificity",
     "stance_undecided": "Undecided",
-    "stance_kappa": "Kappa",
     "classifier_agreement": "Classifier",
     "unsupported": "Unsupported",
     "format": "Format",
@@ -32,7 +31,7 @@ ALL = "mean over all reports"
 MEANING = (
     "Stance: share of reports whose stance matches the label; uncertain or no stance does not. Recall: the same among "
     "pneumonias. Specificity: among normal images. Undecided: share of reports that are uncertain or take no stance. "
-    "Kappa: agreement beyond chance. Classifier: share that agrees with the classifier's call. Unsupported: mean "
+    "Classifier: share that agrees with the classifier's call. Unsupported: mean "
     "number of unsupported claims. Format: share of the elements required by the prompt. Keywords: keyword alignment, "
     "the original tool's score."
 )
