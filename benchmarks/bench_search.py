@@ -20,7 +20,7 @@ from engine.classification.recipes import RECIPES, Recipe
 from engine.datasets.phantoms import write_phantoms
 from engine.imaging.guarded import GuardedDecoder
 from engine.imaging.heat import lung_zones
-from engine.retrieval.embedders.features import ClassifierEmbedder
+from engine.retrieval.embedders.aligned import ClassifierEmbedder
 from engine.retrieval.embedders.protocol import sized, unit
 from engine.retrieval.index import approximate
 from engine.retrieval.index.folder import write_index

@@ -1,4 +1,4 @@
-"""Obtains each image's vector from an earlier index, an `aligned` index or the embedder, and centres the vectors."""
+"""Obtains each image's vector from an earlier index, one of another embedder or the embedder, and centres them all."""
 
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
@@ -53,24 +53,23 @@ def vectors_of(
     reuse: bool,
     batch_size: int,
 ) -> EmbeddedImages:
-    """The vector of every image: copied from an earlier index of the same embedder, extracted from an `aligned` index
-    over the same classifier, or embedded now. The centre is that of the current images, as if all were embedded now.
+    """The vector of every image: copied from an earlier index of the same embedder, extracted from one of
+    the embedder's lender, or embedded now. The centre is that of the current images, as if all were embedded now.
 
     reuse: False embeds all images.
     """
-    from engine.retrieval.embedders.aligned import without_zones
-
     ids = np.array([image.id for image in images], dtype=np.int64)
     earlier = reusable_index(run.context, dataset, embedder.name, embedder.revision) if reuse else None
     there = has_vector(earlier, ids)
-    lender = lending_index(run.context, dataset, embedder) if reuse and not there.all() else None
-    lent = has_vector(lender, ids) & ~there
+    lender = embedder.lender if reuse and not there.all() else None
+    lending = reusable_index(run.context, dataset, lender.name, lender.revision) if lender else None
+    lent = has_vector(lending, ids) & ~there
     made = ~(there | lent)
     absent = [image for image, is_made in zip(images, made, strict=True) if is_made]
     whole = np.zeros((len(ids), embedder.dimension), np.float32)
     whole[made] = embedded(run, dataset, absent, embedder, batch_size=batch_size)
-    if lender is not None:
-        whole[lent] = without_zones(uncentred(lender.vectors[lender.rows(ids[lent])], lender.centre))
+    if lender is not None and lending is not None:
+        whole[lent] = lender.extract(uncentred(lending.vectors[lending.rows(ids[lent])], lending.centre))
     if earlier is not None:
         whole[there] = uncentred(earlier.vectors[earlier.rows(ids[there])], earlier.centre)
     centre = centre_for(embedder, images, whole)
@@ -108,21 +107,12 @@ def embed_files(
     """The files' vectors, float32 (n, d), reading `batch_size` of them at once, while those before are embedded.
     learnt: sha256 of the images that the embedder's classifier was trained on. Raises InputError naming a bad file."""
     from engine.imaging.images import parallel, read_fitted
-    from engine.retrieval.embedders.multiview import MultiviewEmbedder
 
     made = []
     batches = list(writes.batches(files, batch_size))
     read = parallel(partial(read_fitted, fit=embedder.fit), batches, workers=1)
     for batch, pixels in zip(batches, read, strict=True):
-        if isinstance(embedder, MultiviewEmbedder):
-            sha256 = np.array([file.sha256 for file in batch])
-            known = np.isin(sha256, list(learnt))
-            vectors = np.empty((len(batch), embedder.dimension), np.float32)
-            vectors[~known] = embedder.embed_images(pixels[~known])
-            vectors[known] = embedder.embed_training(pixels[known], sha256[known].tolist())
-        else:
-            vectors = embedder.embed_images(pixels)
-        made.append(vectors)
+        made.append(embedder.embed_collection(pixels, [file.sha256 for file in batch], learnt=learnt))
         advance(len(batch))
     return np.concatenate(made)
 
@@ -137,16 +127,6 @@ def reusable_index(context: Context, dataset: Dataset, name: str, revision: str)
         except IndexDamagedError as error:
             print(f"embed: {error}")
     return None
-
-
-def lending_index(context: Context, dataset: Dataset, embedder: "Embedder") -> "OpenIndex | None":
-    """An index of `aligned` over the same classifier, whose vectors contain the classifier's."""
-    from engine.retrieval.embedders.aligned import revision_over
-    from engine.retrieval.embedders.features import ClassifierEmbedder
-
-    if not isinstance(embedder, ClassifierEmbedder):
-        return None
-    return reusable_index(context, dataset, "aligned", revision_over(embedder.classifier.revision))
 
 
 def has_vector(index: "OpenIndex | None", ids: "NDArray[np.int64]") -> "NDArray[np.bool_]":

@@ -13,12 +13,7 @@ from engine.imaging.heat import leading_zones, lung_zones
 from engine.imaging.images import Pixels
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.embedders import Embedder
-from engine.retrieval.embedders.aligned import AlignedEmbedder
-from engine.retrieval.embedders.features import ClassifierFeatures
-from engine.retrieval.embedders.protocol import sized
-
-MADE_OF_ONE = (ClassifierFeatures, AlignedEmbedder)
-"""Embedders that are built on a classifier and can use its output."""
+from engine.retrieval.embedders.protocol import OfClassifier, sized
 
 
 @dataclass(frozen=True)
@@ -38,7 +33,7 @@ def read(view: filters.View, pixels: Pixels, embedder: Embedder) -> Reading:
     if classifier is None:
         return Reading(embedder.embed_images(pixels[None]))
     output = classifier.run(sized(pixels[None], classifier.input_size), heatmaps=True)
-    if isinstance(embedder, MADE_OF_ONE) and embedder.classifier is classifier:
+    if isinstance(embedder, OfClassifier) and embedder.classifier is classifier:
         vectors = embedder.of(output)
     else:
         vectors = embedder.embed_images(pixels[None])
@@ -57,8 +52,7 @@ def classifier_of(view: filters.View, embedder: Embedder) -> Any:
     run = view.run
     if run is None:
         return None
-    made_of_one = isinstance(embedder, MADE_OF_ONE)
-    own = resources.classifier_within(embedder, embedder.revision) if made_of_one else None
+    own = resources.classifier_within(embedder, embedder.revision) if isinstance(embedder, OfClassifier) else None
     if own is not None and own.revision == run.checkpoint_sha256:
         return own
     with resources.reading() as session:

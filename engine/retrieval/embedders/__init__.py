@@ -37,7 +37,7 @@ REGISTRY = {
         ),
         EmbedderSpec("resnet50", features.resnet50, False, 2048, "ImageNet-1k, torchvision V2", "BSD-3-Clause"),
         EmbedderSpec(
-            *("classifier", features.classifier, False, None, "the train run's checkpoint", "as its backbone's"),
+            *("classifier", aligned.classifier, False, None, "the train run's checkpoint", "as its backbone's"),
             own_weights=TRAINED,
             learnt=True,
         ),

@@ -1,4 +1,5 @@
-"""The embedder for offline text search: a trained classifier's features and the location of its evidence."""
+"""The embedders `aligned`, for offline text search, which is a trained classifier's features and the location of its
+evidence, and `classifier`, the features alone."""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -10,8 +11,8 @@ import numpy as np
 from engine.imaging.heat import ZONES, evidence, lung_zones
 from engine.imaging.images import Pixels, resize
 from engine.retrieval.arrays import Vectors
-from engine.retrieval.embedders.features import reduced, trained_classifier, trained_revision
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
+from engine.retrieval.embedders.features import ClassifierFeatures, reduced, trained_classifier, trained_revision
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Lender, OfClassifier, Sources, sized, unit
 from engine.retrieval.text import alignment, caveats, sentences
 from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from engine.classification.classifiers.inference import Inference
 
 
-class AlignedEmbedder:
+class AlignedEmbedder(OfClassifier):
     """Images become the classifier's pooled features, followed by the zone evidence (`imaging.heat.evidence`). Texts
     become sentence embeddings, which an index maps into that space by `alignment.fit` on its training images."""
 
@@ -31,7 +32,7 @@ class AlignedEmbedder:
 
     @cached_property
     def classifier(self) -> "AnyClassifier":
-        """The classifier, loaded on first use. Raises InputError if it cannot be read."""
+        """See OfClassifier; loaded on first use."""
         return self._load()
 
     @property
@@ -49,7 +50,7 @@ class AlignedEmbedder:
         return self.of(self.classifier.run(sized(pixels, self.classifier.input_size), heatmaps=True, autocast=autocast))
 
     def of(self, inference: "Inference") -> Vectors:
-        """The vectors, float32 (n, dimension), from the classifier's results for n images, which include heatmaps."""
+        """See OfClassifier."""
         if inference.heatmaps is None:
             return np.empty((0, self.dimension), np.float32)
         even = dict.fromkeys(ZONES, 1 / len(ZONES))
@@ -72,9 +73,22 @@ def revision_over(classifier_revision: str) -> str:
     return hashlib.sha256(mark.encode()).hexdigest()[:16]
 
 
+class ClassifierEmbedder(ClassifierFeatures):
+    """The embedder `classifier`: the features as they are, which the vectors of `aligned` contain."""
+
+    def __init__(self, name: str, classifier: "AnyClassifier") -> None:
+        super().__init__(name, classifier.revision, classifier)
+        self.lender = Lender("aligned", revision_over(classifier.revision), without_zones)
+
+
 def without_zones(vectors: Vectors) -> Vectors:
     """The classifier's own vectors, (n, d), from uncentred vectors of `aligned`, (n, d + 6)."""
     return unit(vectors[:, : -len(ZONES)])
+
+
+def classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:
+    """Penultimate features of the trained classifier."""
+    return ClassifierEmbedder(wanted.name, trained_classifier(wanted, sources))
 
 
 def aligned(wanted: EmbedderSpec, sources: Sources) -> Embedder:

@@ -24,7 +24,7 @@ from engine.pretrained import weights as published
 from engine.pretrained.hub import disk_full, one_line
 from engine.reporting.matching import DENIAL
 from engine.retrieval.arrays import Vectors
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, fitted, unit
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Plain, Sources, fitted, unit
 from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ _LOADING = threading.RLock()
 """Held while a model is loaded; see `_quiet`."""
 
 
-class OpenClipEmbedder:
+class OpenClipEmbedder(Plain):
     """An open_clip model: images and texts in one space."""
 
     def __init__(self, name: str, revision: str, model: Any, tokenizer: Any, transform: "Compose") -> None:

@@ -14,7 +14,7 @@ from engine.errors import InputError
 from engine.imaging.images import Pixels, resize
 from engine.pretrained import weights as published
 from engine.retrieval.arrays import Vectors
-from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, Sources, sized, unit
+from engine.retrieval.embedders.protocol import Embedder, EmbedderSpec, OfClassifier, Plain, Sources, sized, unit
 from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Features = Callable[[Pixels], NDArray[Any]]
 
 
-class FeatureEmbedder:
+class FeatureEmbedder(Plain):
     """Pooled features of a convolutional network."""
 
     def __init__(self, name: str, revision: str, dimension: int, input_size: int, features: Features) -> None:
@@ -50,26 +50,24 @@ class FeatureEmbedder:
         return None
 
 
-class ClassifierFeatures(FeatureEmbedder):
+class ClassifierFeatures(FeatureEmbedder, OfClassifier):
     """Penultimate features of a trained classifier, under a revision of the embedder's own."""
 
     def __init__(self, name: str, revision: str, classifier: "AnyClassifier") -> None:
         super().__init__(name, revision, classifier.feature_dim, classifier.input_size, self._run)
-        self.classifier = classifier
+        self._classifier = classifier
+
+    @property
+    def classifier(self) -> "AnyClassifier":
+        """See OfClassifier."""
+        return self._classifier
 
     def _run(self, pixels: Pixels) -> NDArray[Any]:
-        return self.classifier.run(pixels, autocast=reduced(self.classifier.device)).features
+        return self._classifier.run(pixels, autocast=reduced(self._classifier.device)).features
 
     def of(self, inference: "Inference") -> Vectors:
-        """The vectors, float32 (n, dimension), from the classifier's results for n images."""
+        """See OfClassifier; heatmaps are not needed."""
         return unit(inference.features)
-
-
-class ClassifierEmbedder(ClassifierFeatures):
-    """The embedder `classifier`: the features as they are."""
-
-    def __init__(self, name: str, classifier: "AnyClassifier") -> None:
-        super().__init__(name, classifier.revision, classifier)
 
 
 def imagenet_lite0(wanted: EmbedderSpec, sources: Sources) -> Embedder:
@@ -117,11 +115,6 @@ def resnet50(wanted: EmbedderSpec, sources: Sources) -> Embedder:
         return np.concatenate(made)
 
     return FeatureEmbedder(wanted.name, file_sha256(file), 2048, 224, features)
-
-
-def classifier(wanted: EmbedderSpec, sources: Sources) -> Embedder:
-    """Penultimate features of the trained classifier."""
-    return ClassifierEmbedder(wanted.name, trained_classifier(wanted, sources))
 
 
 def trained_classifier(wanted: EmbedderSpec, sources: Sources) -> "AnyClassifier":

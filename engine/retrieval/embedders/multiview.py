@@ -1,7 +1,7 @@
 """The embedder for searching a classifier's training images with others: training images as the mean of their views."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,6 +33,14 @@ class MultiviewEmbedder(ClassifierFeatures):
     def __init__(self, name: str, classifier: "AnyClassifier") -> None:
         mark = f"{classifier.revision} {COPIES} {VERSION} {versions.VIEWS}"
         super().__init__(name, hashlib.sha256(mark.encode()).hexdigest(), classifier)
+
+    def embed_collection(self, pixels: Pixels, sha256: Sequence[str], *, learnt: Set[str]) -> Vectors:
+        """See Embedder."""
+        known = np.array([one in learnt for one in sha256], dtype=bool)
+        made = np.empty((len(pixels), self.dimension), np.float32)
+        made[~known] = self.embed_images(pixels[~known])
+        made[known] = self.embed_training(pixels[known], [one for one in sha256 if one in learnt])
+        return made
 
     def embed_training(self, pixels: Pixels, sha256: Sequence[str]) -> Vectors:
         """The vectors of training images, float32 (n, dimension), each of length 1.

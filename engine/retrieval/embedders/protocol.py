@@ -1,10 +1,10 @@
 """The embedder interface, the properties of an embedder before it is loaded, and helpers for its vectors and images."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,20 @@ from engine.errors import InputError
 from engine.imaging.images import Pixels, resize
 from engine.retrieval.arrays import Vectors
 from engine.retrieval.text.alignment import NOTHING_KNOWN, Known
+
+if TYPE_CHECKING:
+    from engine.classification.classifiers.checkpoints import AnyClassifier
+    from engine.classification.classifiers.inference import Inference
+
+
+@dataclass(frozen=True)
+class Lender:
+    """Another embedder, by name and revision, whose vectors contain this one's. extract: uncentred vectors of the other
+    -> this one's, float32 (n, dimension)."""
+
+    name: str
+    revision: str
+    extract: Callable[[Vectors], Vectors]
 
 
 class Embedder(Protocol):
@@ -38,6 +52,16 @@ class Embedder(Protocol):
         """Greyscale images, uint8 (n, h, w) of any size -> float32 (n, dimension), each of length 1."""
         ...
 
+    def embed_collection(self, pixels: Pixels, sha256: Sequence[str], *, learnt: Set[str]) -> Vectors:
+        """As `embed_images`, of a collection's files with these hashes, (n,). learnt: the hashes of the images that the
+        embedder's classifier was trained on, which some embedders treat in another way."""
+        ...
+
+    @property
+    def lender(self) -> Lender | None:
+        """The embedder whose indexes spare embedding images again, if there is one."""
+        ...
+
     def embed_texts(self, texts: Sequence[str]) -> Vectors:
         """Texts -> float32 (n, d), each of length 1. d is `dimension`, unless the index maps them into its space, see
         `VectorIndex.project_texts`. Raises InputError if the embedder takes images only."""
@@ -47,6 +71,33 @@ class Embedder(Protocol):
         """A warning about the hits for a text, in a sentence, or None. known: what the index's text mapping was learnt
         from."""
         ...
+
+
+class Plain:
+    """What most embedders have in common: all images are embedded alike, and no other embedder's vectors are used."""
+
+    lender: Lender | None = None
+
+    def embed_images(self, pixels: Pixels) -> Vectors:
+        """See Embedder."""
+        raise NotImplementedError
+
+    def embed_collection(self, pixels: Pixels, sha256: Sequence[str], *, learnt: Set[str]) -> Vectors:
+        """See Embedder."""
+        return self.embed_images(pixels)
+
+
+class OfClassifier(Plain):
+    """An embedder made from a trained classifier, which can use the classifier's results for images."""
+
+    @property
+    def classifier(self) -> "AnyClassifier":
+        """The classifier. Raises InputError if it cannot be read."""
+        raise NotImplementedError
+
+    def of(self, inference: "Inference") -> Vectors:
+        """The vectors, float32 (n, dimension), from the classifier's results for n images, with heatmaps."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

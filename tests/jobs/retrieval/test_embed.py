@@ -24,8 +24,8 @@ from engine.digests import file_sha256
 from engine.imaging.images import Ingested, resize
 from engine.retrieval import embedders
 from engine.retrieval.embedders import EmbedderSpec
-from engine.retrieval.embedders.aligned import AlignedEmbedder
-from engine.retrieval.embedders.features import ClassifierEmbedder, FeatureEmbedder
+from engine.retrieval.embedders.aligned import AlignedEmbedder, ClassifierEmbedder
+from engine.retrieval.embedders.features import FeatureEmbedder
 from engine.retrieval.embedders.multiview import MultiviewEmbedder
 from engine.retrieval.embedders.protocol import Sources
 from engine.retrieval.index.centring import uncentred
