@@ -16,12 +16,12 @@ from engine.commands import job
 from engine.digests import is_whole
 from engine.errors import InputError
 from jobs.command import Context, JobError, UsageError, command, make_writable, named_folder, open_context, parser
-from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets
+from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets, tables
 from jobs.exports.source import Export
 from jobs.results import Inputs, gather, is_current
 from jobs.run import ActiveRun, Work
 
-VERSION = 8
+VERSION = 9
 """Increased when exported files change in appearance or meaning, so that they are written again."""
 
 LONGEST = 200
@@ -32,6 +32,8 @@ GROUPS: dict[str, Callable[[Export], None]] = {
     "classifier charts": figures.classifier_charts,
     "accuracy by coverage": figures.coverage_chart,
     "sample predictions and failures": sheets.prediction_sheets,
+    "predictions": tables.predictions_table,
+    "metrics": tables.metrics_table,
     "report table": reports.all_reports,
     "prompt comparison": figures.prompt_chart,
     "report cards": sheets.report_cards,

@@ -26,6 +26,8 @@ MADE = [
     "failure_cases.png",
     "report_cards.png",
     "prompt_comparison.png",
+    "predictions.csv",
+    "metrics.csv",
     "all_reports.csv",
     "all_reports.jsonl",
     "precision_at_k.png",

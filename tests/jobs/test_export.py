@@ -18,7 +18,7 @@ from db import schema, session, tallies
 from db.models import Dataset, Image, Run, VectorIndex, now
 from db.queries import evaluation, indexes, runs
 from engine.digests import file_sha256
-from jobs import evaluate, export
+from jobs import evaluate, export, import_predictions
 from jobs.command import Context
 from jobs.exports import audit as exports
 from jobs.exports.sheets import varied
@@ -26,11 +26,12 @@ from jobs.exports.source import Export
 from jobs.run import ActiveRun, Work
 from tests.finished_runs import STRATEGIES, World, exported, filled, make_world
 
+TABLES = ("predictions.csv", "metrics.csv")
 EXPORTED = {
     *("training_curves.png", "confusion_matrix.png", "confusion_matrix_normalised.png", "roc_curve.png"),
     *("calibration.png", "accuracy_by_coverage.png"),
     *("sample_predictions.png", "failure_cases.png", "report_cards.png", "prompt_comparison.png"),
-    *("all_reports.csv", "all_reports.jsonl", "precision_at_k.png"),
+    *(*TABLES, "all_reports.csv", "all_reports.jsonl", "precision_at_k.png"),
     *("retrieval_results.png", "text_retrieval_results.png"),
     *("tsne_embeddings.png", "test_embeddings.npy", "test_metadata.json", "test_index.faiss"),
     "test_centre.npy",
@@ -150,6 +151,26 @@ def test_the_report_table_has_every_report_and_no_cell_that_a_spreadsheet_would_
     lines = [json.loads(line) for line in (folder / "all_reports.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["id"] for line in lines] == [int(row["id"]) for row in rows]
     assert all(line["text"].startswith("=1+1 is how template opens.\nOpacity") for line in lines)
+
+
+def test_the_tables_of_predictions_and_metrics_are_what_was_stored_and_can_be_imported(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = exported(filled(world))
+    rows = list(csv.DictReader((folder / "predictions.csv").read_text(encoding="utf-8").splitlines()))
+    test = [row for row in rows if row["split"] == "test"]
+    assert len({row["id"] for row in rows}) == len(rows) and len(test) == len(world.of("test"))
+    assert all(row["fold"] == "" for row in test) and all(row["fold"] != "" for row in rows if row["split"] == "train")
+    for row in test:
+        assert (float(row["probability"]) >= float(row["threshold"])) == (row["predicted"] == "pneumonia")
+    measured = list(csv.DictReader((folder / "metrics.csv").read_text(encoding="utf-8").splitlines()))
+    (auc,) = (row for row in measured if (row["name"], row["split"], row["slice"]) == ("auc", "test", "all"))
+    stored = world.evaluated()["test", "all", "auc"]
+    assert (float(auc["value"]), float(auc["low"]), int(auc["n"])) == (stored.value, stored.low, stored.n)
+    assert {row["kind"] for row in (*rows, *measured)} == {"real"}
+    (folder / "mine.csv").write_text((folder / "predictions.csv").read_text(encoding="utf-8"), encoding="utf-8")
+    assert import_predictions.main([str(folder / "mine.csv"), "--classifier", "again", *world.options]) == 0
+    assert f"{len(rows)} " in capsys.readouterr().out
 
 
 def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World) -> None:
@@ -306,7 +327,7 @@ def test_what_has_no_run_is_left_out_and_named_with_its_command(
     world.add_train()
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     folder = exported(world)
-    assert {path.name for path in folder.iterdir()} == {"training_curves.png", "classification_report.md"}
+    assert {path.name for path in folder.iterdir()} == {"training_curves.png", "classification_report.md", *TABLES}
     said = capsys.readouterr().out
     for group, job in (("classifier charts", "predict"), ("report cards", "report"), ("t-SNE map", "embed")):
         assert re.search(rf"skipped {group}: no .* python -m jobs {job} --dataset drawn", said)
@@ -393,7 +414,11 @@ def test_an_export_that_was_cut_off_is_cleared_away_too(
         for one in db.scalars(select(Run).where(Run.kind == "predict")):
             db.delete(one)
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
-    assert {path.name for path in exported(world).iterdir()} == {"training_curves.png", "classification_report.md"}
+    assert {path.name for path in exported(world).iterdir()} == {
+        "training_curves.png",
+        "classification_report.md",
+        *TABLES,
+    }
 
 
 @pytest.mark.parametrize("first", ["mine", "the export's"])
