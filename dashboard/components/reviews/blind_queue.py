@@ -18,7 +18,7 @@ from db.queries import cases, reviews
 from db.queries.cases import Question
 from db.queries.reviews import Film, ListedReview
 from db.review_rules import VERDICTS, RefusedError
-from db.session import DatabaseUnavailableError
+from db.session import DatabaseUnavailableError, cause
 
 PICKED, MOST_PICKED = "chosen", 500
 """URL parameter of individually selected cases, and the maximum number of them."""
@@ -274,8 +274,8 @@ def _written(work: Callable[[Session], object], failed: str) -> bool:
     except RefusedError as error:
         st.session_state[PROBLEM] = f"{failed}: {wording.plain(str(error))}."
     except (DBAPIError, DatabaseUnavailableError) as error:
-        cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-        st.session_state[PROBLEM] = f"{failed}: {wording.plain(cause)}. Try again; nothing you entered is lost."
+        why = wording.plain(cause(error))
+        st.session_state[PROBLEM] = f"{failed}: {why}. Try again; nothing you entered is lost."
     else:
         return True
     return False
