@@ -23,6 +23,7 @@ from db.queries import files
 from db.session import DatabaseUnavailableError
 from engine.errors import InputError
 from engine.imaging.images import Pixels, decode, read_bytes, resize, thumbnail_path
+from engine.imaging.metadata import JPEG, without_metadata
 from engine.imaging.overlays import layer
 
 PREFIX = "/app/static"
@@ -119,16 +120,8 @@ def _thumbnail(_request: Request, sha256: str) -> Response:
 
 @_answer
 def _image(_request: Request, sha256: str) -> Response:
-    data = original(sha256)
-    if data.startswith(b"\xff\xd8\xff"):
-        return Response(data, media_type="image/jpeg", headers=HEADERS)
-    if (
-        data.startswith(b"\x89PNG") and data[24:25] <= b"\x08"
-    ):  # higher bit depths need windowing, which browsers do not apply
-        return Response(data, media_type="image/png", headers=HEADERS)
-    encoded = io.BytesIO()
-    Picture.fromarray(decode(data).pixels).save(encoded, "PNG", compress_level=1)
-    return Response(encoded.getvalue(), media_type="image/png", headers=HEADERS)
+    data = without_metadata(original(sha256))
+    return Response(data, media_type="image/jpeg" if data.startswith(JPEG) else "image/png", headers=HEADERS)
 
 
 @_answer

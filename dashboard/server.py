@@ -6,9 +6,10 @@ from pathlib import Path
 from pkgutil import walk_packages
 
 import streamlit as st
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 
 from dashboard import admission, components, downloads, identity, pictures, resources
+from db import session
 from db.session import DatabaseUnavailableError
 from engine.errors import InputError
 
@@ -20,10 +21,8 @@ def explain(error: Exception) -> bool:
     log.error("a page failed", exc_info=error)
     if not isinstance(error, OperationalError | InterfaceError | DatabaseUnavailableError):
         return False
-    cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-    st.error(
-        f"Lost connection to the database: {cause}. Reload the page once it is back.", icon=":material/database_off:"
-    )
+    said = f"Lost connection to the database: {session.cause(error)}. Reload the page once it is back."
+    st.error(said, icon=":material/database_off:")
     return True
 
 

@@ -58,12 +58,18 @@ def connect(url: str, *, read_only: bool = False, patience: float | None = None)
     try:
         engine.connect().close()
     except DBAPIError as error:
-        cause = str(error.orig).strip().splitlines()[0]
+        said = cause(error)
         way_out = "set DATABASE_URL to another" if make is _sqlite else "start it, or set DATABASE_URL to another"
-        if "disk I/O error" in cause:  # SQLite also reports a disk without space for its journal files this way
+        if "disk I/O error" in said:  # SQLite also reports a disk without space for its journal files this way
             way_out = f"check whether the disk is full, or {way_out}"
-        raise DatabaseUnavailableError(f"database {shown(url)} cannot be opened ({cause}); {way_out}") from error
+        raise DatabaseUnavailableError(f"database {shown(url)} cannot be opened ({said}); {way_out}") from error
     return engine
+
+
+def cause(error: Exception) -> str:
+    """What went wrong, in one line; of a driver's error only its own words, without the statement and its values."""
+    said = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    return said.splitlines()[0] if said else type(error).__name__
 
 
 def shown(url: str | URL) -> str:

@@ -319,7 +319,7 @@ FREE_SPACE = "free some space, or choose another folder with --artifacts"
 
 def one_line(error: BaseException) -> str:
     """What went wrong and the way out, in one line."""
-    text = str(error.orig if isinstance(error, DBAPIError) else error).strip()
+    text = session.cause(error) if isinstance(error, DBAPIError) else str(error).strip()
     match error:
         case JobError() | InputError() | session.DatabaseUnavailableError():
             message = text

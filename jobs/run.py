@@ -27,7 +27,7 @@ from db.models import Artifact, Prediction, Run, now
 from db.queries import runs
 from db.writes import MetricValue
 from engine.commands import option
-from engine.digests import file_sha256, is_whole, json_sha256, members
+from engine.digests import file_sha256, is_whole, members
 from engine.files import save_array
 from jobs.command import Context, JobError, make_artifacts_writable, one_line
 from jobs.redaction import redact
@@ -93,7 +93,7 @@ class Work:
     @property
     def fingerprint(self) -> str:
         """sha256 of everything that determines the run's results."""
-        return json_sha256([self.kind, self.config, self.inputs, self.seed])
+        return runs.fingerprint(self.kind, self.config, self.inputs, seed=self.seed)
 
 
 @dataclass(frozen=True)

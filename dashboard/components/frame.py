@@ -11,7 +11,7 @@ from dashboard import resources
 from dashboard.components import address, login, panels
 from db.models import Dataset
 from db.queries import datasets, runs
-from db.session import DatabaseUnavailableError
+from db.session import DatabaseUnavailableError, cause
 
 FOLDER = Path(__file__).parent.parent / "app_pages"
 FOCUS = Path(__file__).parent / "browser" / "focus.css"
@@ -130,6 +130,5 @@ def _datasets() -> tuple[list[Dataset], Callable[[], None]]:
     except (DatabaseUnavailableError, DBAPIError) as error:
         if absent := resources.absent_database():
             return [], partial(panels.no_database, absent)
-        reason = str(error.orig if isinstance(error, DBAPIError) else error).strip()
-        return [], partial(panels.unreachable, reason)
+        return [], partial(panels.unreachable, cause(error))
     return [], {"old": panels.old_schema, "newer": panels.newer_schema}.get(state, panels.no_database)

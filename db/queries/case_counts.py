@@ -1,6 +1,6 @@
 """Numbers of cases, in total and by outcome: from tallies where possible, else by counting."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import lru_cache
 from typing import Any
 
@@ -18,6 +18,7 @@ from db.queries.case_questions import (
     Question,
     asks_predictions,
     conditions,
+    given,
     joined,
 )
 from db.queries.report_questions import ReportQuestion
@@ -27,6 +28,12 @@ Tally = type[ImageTally] | type[PredictionTally]
 SOUGHT = 10_000
 """Maximum number of reports (or images) for which finding the images and sorting them is faster, among a million
 images, than scanning in list order until enough are found."""
+TALLIED = frozenset(("dataset_id", "run_id", "threshold", "own_threshold", "split", "label", "cause", "attributes"))
+TALLIED |= {"outcome", "changed_by_threshold", "low", "high", "sort", "plan"}
+"""The fields of a question that tallies cover: of attributes one, of thresholds and probabilities those on edges of
+bins."""
+BESIDE = frozenset(("reported", "near_duplicate", "slice_id", "changed_under", "tag", "reviewed", "plan"))
+"""The fields that `share` ignores: conditions on images alone, and the plan."""
 NAMES: dict[tuple[int, bool], Outcome] = {(1, True): "TP", (1, False): "FN", (0, True): "FP", (0, False): "TN"}
 
 
@@ -73,8 +80,8 @@ def share(session: Session, question: Question) -> tuple[int, int] | None:
     conditions). None if there are no conditions on predictions, or no tally covers them."""
     if not asks_predictions(question):
         return None
-    asked = replace(question, reported=None, near_duplicate=None, slice_id=None, changed_under=None, tag=None)
-    query = _shared(replace(asked, reviewed=None, attributes=question.attributes[:1], plan=Plan()))
+    usual: dict[str, Any] = {field.name: field.default for field in fields(question) if field.name in BESIDE}
+    query = _shared(replace(question, **usual, attributes=question.attributes[:1]))
     if query is None:
         return None
     matching, among = session.execute(query).one()
@@ -142,11 +149,8 @@ def _tallied_confusion(question: Question) -> Select[Any] | None:
 
 def _plain(question: Question) -> bool:
     """Whether the question has only conditions that tallies cover, thresholds aside."""
-    others: list[object] = [question.reported, question.reviewed, question.near_duplicate, question.slice_id]
-    others += [question.changed_under, question.differs_from, question.tag, question.ids]
     on_edges = all(_edge(value) is not None for value in (question.low, question.high))
-    apart = len(question.attributes) > 1
-    return on_edges and not apart and all(other is None for other in others)
+    return on_edges and len(question.attributes) <= 1 and given(question) <= TALLIED
 
 
 def _edge(value: float) -> int | None:

@@ -1,6 +1,6 @@
 """Filters for lists of cases, and their conditions in SQL."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, or_, select, true
@@ -75,6 +75,11 @@ class Question:
     """One of case_order.SORTS."""
     plan: Plan = Plan()
     """See `case_counts.planned`."""
+
+
+def given(question: Question) -> set[str]:
+    """The names of the fields that differ from their default; "dataset_id" always does."""
+    return {field.name for field in fields(question) if getattr(question, field.name) != field.default}
 
 
 def asks_predictions(question: Question) -> bool:

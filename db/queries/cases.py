@@ -23,6 +23,7 @@ from db.queries.case_questions import UNKNOWN as UNKNOWN
 from db.queries.case_questions import Outcome as Outcome
 from db.queries.case_questions import Question as Question
 from db.queries.case_questions import asks_predictions, conditions, joined
+from db.queries.case_questions import given as given
 
 
 @dataclass(frozen=True)

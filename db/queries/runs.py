@@ -1,5 +1,7 @@
 """Runs: their status, which one is current, and their results."""
 
+import hashlib
+import json
 import socket
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,7 +15,6 @@ from db.models import Artifact, Dataset, Metric, Prediction, Run, SkippedFile, n
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
-READERS = 100
 
 
 def status(run: Run, at: datetime | None = None) -> str:
@@ -130,21 +131,15 @@ def named_in(*records: Mapping[str, Any] | None) -> set[int]:
     return {number for number in read | parts if isinstance(number, int)}
 
 
-def sources(session: Session, run: Run) -> Sequence[Run]:
-    """The runs whose results it used, according to its config and summary, oldest first."""
-    return among(session, named_in(run.config, run.summary))
-
-
 def hold(session: Session, run_ids: Collection[int]) -> set[int]:
     """Lock these runs against being forgotten until this transaction ends; returns the ids of those that exist."""
     held = select(Run.id).where(Run.id.in_(run_ids)).order_by(Run.id)
     return set(session.scalars(held.with_for_update(read=True, key_share=True)))
 
 
-def readers(session: Session, run: Run) -> Sequence[Run]:
-    """The finished runs that used its results, those that became current last first, at most READERS."""
-    query = select(Run).where(Run.status == "finished", Run.config[f"{run.kind}_run"].as_integer() == run.id)
-    return session.scalars(query.order_by(Run.current_since.desc(), Run.id.desc()).limit(READERS)).all()
+def fingerprint(kind: str, config: Mapping[str, Any], inputs: str, *, seed: int | None) -> str:
+    """sha256 (hex) of everything that determines a run's results. inputs: text that changes with what it reads."""
+    return hashlib.sha256(json.dumps([kind, config, inputs, seed], sort_keys=True).encode()).hexdigest()
 
 
 def by_fingerprint(session: Session, fingerprint: str) -> Run | None:

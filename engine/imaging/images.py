@@ -67,6 +67,13 @@ def read_header(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Header:
         return Header(str(picture.format), *(picture.size[::-1] if turned else picture.size))
 
 
+def is_turned(data: bytes, *, max_pixels: int = MAX_PIXELS) -> bool:
+    """Whether a file that is not DICOM has metadata by which `decode` turns or mirrors it. Raises UnreadableImageError
+    as `decode` does."""
+    with _opened(data, max_pixels) as picture:
+        return picture.getexif().get(0x0112) in range(2, 9)
+
+
 def decode(data: bytes, *, max_pixels: int = MAX_PIXELS) -> Decoded:
     """The image in a file's bytes: upright, greyscale, 8 bits; transparent pixels are black.
 

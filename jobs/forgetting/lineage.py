@@ -1,8 +1,7 @@
-"""Which runs were built on which, from their rows; and which of a run's reports another run requested too."""
+"""Which evaluations measured a run's reports, and which of its reports another run requested too."""
 
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy.orm import Session
@@ -16,70 +15,6 @@ from db.slice_names import report_slice
 from engine.digests import json_sha256
 from jobs.command import Context, JobError
 from jobs.reporting.images import chosen_images, image_count
-from jobs.run import Work
-
-
-@dataclass(frozen=True)
-class Lineage:
-    """Run id -> the ids of the runs built on it."""
-
-    readers: Mapping[int, frozenset[int]]
-
-    @classmethod
-    def of(cls, db: Session) -> "Lineage":
-        """Read the current lineage from the database."""
-        built = queries.built_indexes(db)
-        indexes = _Indexes({one.index_id: one.run_id for one in built}, {one.sha256: one.run_id for one in built})
-        readers = defaultdict(set)
-        for run in runs.every(db):
-            for source in {*_named(run), *indexes.read_by(run)} - {run.id}:
-                readers[source].add(run.id)
-        return cls({source: frozenset(found) for source, found in readers.items()})
-
-    def dependents(self, run_ids: Collection[int]) -> set[int]:
-        """The runs built on any of these, directly or indirectly, without these themselves."""
-        found, new = set(run_ids), set(run_ids)
-        while new:
-            new = {reader for one in new for reader in self.readers.get(one, ())} - found
-            found |= new
-        return found - set(run_ids)
-
-
-def rests_on_pixels(run: Run) -> bool:
-    """Whether it is a report run whose texts do not depend on the classifier: its predict run only determined which
-    images to write about and what to score against."""
-    settings = run.config.get("settings")
-    return run.kind == "report" and settings is not None and "classifier" not in settings
-
-
-def _named(run: Run) -> set[int]:
-    """The runs that its config or summary names as inputs."""
-    scored_against = {run.config.get("predict_run")} if rests_on_pixels(run) else set()
-    return runs.named_in(run.config, run.summary) - scored_against
-
-
-@dataclass(frozen=True)
-class _Indexes:
-    """The run that built each index, by the index's id and by its sha256."""
-
-    by_id: Mapping[int, int]
-    by_sha256: Mapping[str, int]
-
-    def read_by(self, run: Run) -> Iterator[int]:
-        """The runs whose indexes it read: evaluations and exports name them by id, reports of nearest cases by hash,
-        and a map's fingerprint includes the hash."""
-        named = run.config.get("indexes") or ()
-        for number in named.values() if isinstance(named, dict) else named:
-            if number in self.by_id:
-                yield self.by_id[number]
-        looked_in = self.by_sha256.get((run.config.get("settings") or {}).get("index", ""))
-        if looked_in is not None:
-            yield looked_in
-        if run.kind == "map":
-            for sha256, built_by in self.by_sha256.items():
-                drawn = Work(kind="map", config=run.config, inputs=sha256, seed=run.seed)
-                if drawn.fingerprint == run.fingerprint:
-                    yield built_by
 
 
 def measured_by(db: Session, run_ids: Collection[int], heirs: Collection[int]) -> set[int]:

@@ -10,11 +10,11 @@ from db import forgetting, session
 from db.models import Dataset, Run
 from db.queries import datasets, evaluation, runs
 from db.queries import lineage as queries
+from db.queries.lineage import Lineage
 from engine.commands import job, option, shell
 from jobs.command import Context, JobError, UsageError
 from jobs.forgetting import leftovers, lineage
 from jobs.forgetting.leftovers import Left, Size
-from jobs.forgetting.lineage import Lineage
 from jobs.run_folders import owner_of
 
 KIND = "forget"
@@ -152,7 +152,7 @@ def confirm(context: Context, db: Session, found: Plan, *, reviews_too: bool) ->
 def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, int] | None = None) -> Going:
     """The runs that would be deleted. heirs: if already known. Raises UsageError or JobError if one cannot be."""
     requested = _requested(db, wanted)
-    known = Lineage.of(db)
+    known = Lineage.of(db, scored_against=False)
     dependents = known.dependents(requested)
     if heirs is None:
         heirs = lineage.heirs_of(context, requested | dependents)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, fields
 
 import pytest
 from sqlalchemy import delete, select, text, update
@@ -13,6 +14,7 @@ from dashboard.components import login
 from dashboard.components.reviews import blind_queue
 from db import session as database
 from db.models import Image, ImageTag, Prediction, Report, Review, Run
+from db.queries.cases import Question
 from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
 from tests.dashboard.reviewing import film, give, judge, of_test, revealed
 from tests.sample import build, films
@@ -354,11 +356,16 @@ def test_invalid_parameters_in_the_url_are_ignored(workbench: Workbench, paramet
     assert not open_page("reviews", **{"reviewer": "Anna", **parameters}).exception
 
 
-def test_every_filter_that_unblinds_is_known(workbench: Workbench) -> None:
-    from dataclasses import fields
+def test_every_filter_either_unblinds_or_is_known_to_reveal_nothing(workbench: Workbench) -> None:
+    known = {*blind_queue.BLIND, *blind_queue.UNBLINDING}
+    assert not blind_queue.BLIND & blind_queue.UNBLINDING.keys()
+    assert {field.name for field in fields(Question)} == known, "say in blind_queue whether the new filter unblinds"
 
-    from db.queries.cases import Question
 
-    silent = {"dataset_id", "run_id", "threshold", "own_threshold", "split", "reported", "near_duplicate", "sort"}
-    silent |= {"plan"}  # names one of the attributes at most, which are known
-    assert {field.name for field in fields(Question)} - silent == set(blind_queue.UNBLINDING)
+def test_a_filter_that_is_not_known_to_reveal_nothing_unblinds(workbench: Workbench) -> None:
+    @dataclass(frozen=True)
+    class Later(Question):
+        prior_visits: int | None = None
+
+    assert blind_queue._unblinded_by(Later(dataset_id=1, run_id=3, split="test"), None) == []
+    assert blind_queue._unblinded_by(Later(dataset_id=1, prior_visits=2), None) == ["prior_visits"]

@@ -8,6 +8,7 @@ from dataclasses import replace
 import pytest
 import streamlit as st
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 from streamlit.testing.v1 import AppTest
 
 from dashboard.components import filters
@@ -284,6 +285,17 @@ def test_an_invalid_tag_is_refused_in_one_line(workbench: Workbench) -> None:
     assert told == "No tags were changed: a tag has 61 characters; 60 are allowed"
     with database.transaction(workbench.engine) as db:
         assert db.scalars(select(ImageTag)).all() == []
+
+
+def test_a_database_that_refuses_a_tag_is_told_in_one_line(
+    workbench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object) -> int:
+        raise OperationalError("INSERT INTO image_tag", {}, Exception("connection lost\n\tThe server went away."))
+
+    monkeypatch.setattr(writes, "tag", lost)
+    selection.put_on(lambda: [1], "rotated")
+    assert st.session_state[selection.MESSAGE] == "No tags were changed: connection lost"
 
 
 def test_the_tag_of_a_review_is_found_as_well_and_does_not_come_off_alone(workbench: Workbench) -> None:

@@ -1,5 +1,6 @@
 """Images by URL: the right bytes, cached permanently, and nothing that was not ingested."""
 
+import hashlib
 import io
 import os
 from pathlib import Path
@@ -15,7 +16,7 @@ from dashboard import pictures
 from db import session as database
 from db.models import Artifact, Image, Prediction, Run
 from engine.classification.stresses import stressed
-from engine.imaging.images import read_batch
+from engine.imaging.images import decode, read_batch
 from engine.imaging.overlays import colourise, enlarge
 from tests.dashboard.opened import Workbench
 
@@ -46,6 +47,25 @@ def test_an_image_comes_as_it_was_ingested_and_is_cached_for_good(client: TestCl
     assert answer.headers["content-type"] == "image/png"
     assert "immutable" in answer.headers["cache-control"]
     assert answer.headers["x-content-type-options"] == "nosniff"
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF"])
+def test_an_image_comes_without_the_name_in_its_metadata(client: TestClient, workbench: Workbench, kind: str) -> None:
+    described, encoded = Picture.Exif(), io.BytesIO()
+    described[0x010E] = "Doe^Jane"
+    Picture.fromarray(np.arange(4096, dtype=np.uint16).reshape(64, 64).astype(np.uint8)).save(
+        encoded, kind, exif=described
+    )
+    data = encoded.getvalue()
+    assert b"Doe^Jane" in data
+    one = image(workbench)
+    (workbench.folder / one.path).write_bytes(data)
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Image, one.id).sha256 = hashlib.sha256(data).hexdigest()
+    answer = client.get(pictures.image_url(hashlib.sha256(data).hexdigest()))
+    assert answer.headers["content-type"] == ("image/jpeg" if kind == "JPEG" else "image/png")
+    assert b"Doe^Jane" not in answer.content and not Picture.open(io.BytesIO(answer.content)).getexif()
+    assert (decode(answer.content).pixels == decode(data).pixels).all()
 
 
 def test_a_thumbnail_is_webp_and_cached_for_good(client: TestClient, workbench: Workbench) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from db import session as database
 from db.models import Dataset, Run, VectorIndex, now
+from db.queries import runs
 from tests.dashboard.opened import Workbench, asked, linked, open_page, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite", "postgresql"], indirect=True)
@@ -62,9 +63,29 @@ def test_a_classifier_its_predictions_and_what_judges_them_lead_to_each_other(wo
     assert list(links(exported).values()) == [("runs", {"run": str(evaluated)})]
 
 
-def test_an_ensemble_leads_to_its_parts(workbench: Workbench) -> None:
+def test_an_ensemble_and_its_parts_lead_to_each_other(workbench: Workbench) -> None:
     part = run_of(workbench, "train")
-    assert ("runs", {"run": str(part)}) in links(add(workbench, "train", parts={"lite0": part})).values()
+    ensemble = add(workbench, "train", parts={"lite0": part})
+    assert ("runs", {"run": str(part)}) in links(ensemble).values()
+    assert ("runs", {"run": str(ensemble)}) in links(part).values()
+
+
+def test_an_index_leads_to_what_read_it_and_back(workbench: Workbench) -> None:
+    embed = run_of(workbench, "embed")
+    with database.transaction(workbench.engine) as db:
+        index = db.scalars(select(VectorIndex).where(VectorIndex.run_id == embed)).one()
+    drawn = {"embedder": "imagenet-lite0", "methods": ["umap"]}
+    mapped = add(workbench, "map", **drawn)
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Run, mapped).fingerprint = runs.fingerprint("map", drawn, index.sha256, seed=None)
+    readers = {
+        *(mapped, add(workbench, "evaluate", indexes={"imagenet-lite0": index.id})),
+        *(add(workbench, "export", indexes=[index.id]), add(workbench, "report", settings={"index": index.sha256})),
+    }
+    read_by = [parameters for page, parameters in links(embed).values() if page == "runs"]
+    assert {int(parameters["run"]) for parameters in read_by} == readers
+    for reader in readers:
+        assert ("runs", {"run": str(embed)}) in links(reader).values()
 
 
 def test_what_a_run_made_is_one_link_away_while_it_is_current(workbench: Workbench) -> None:

@@ -2,7 +2,7 @@
 
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise, product
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
@@ -328,6 +328,25 @@ def test_a_list_of_few_images_begins_with_them_and_not_with_all_predictions(
         ]
     assert any(f"SCAN {table} " in plan or f"SEARCH {table} " in plan for plan in plans)
     assert not [plan for plan in plans if "_probability_" in plan or "_error_" in plan]
+
+
+def test_for_every_filter_it_is_known_whether_tallies_cover_it() -> None:
+    uncovered = {"differs_from", "ids"}
+    assert {field.name for field in fields(Question)} == case_counts.TALLIED | case_counts.BESIDE | uncovered
+    assert not uncovered & (case_counts.TALLIED | case_counts.BESIDE)
+
+
+def test_tallies_answer_no_question_with_a_filter_that_they_are_not_known_to_cover(asked: Asked) -> None:
+    @dataclass(frozen=True)
+    class Later(Question):
+        prior_visits: int | None = None
+
+    base: dict[str, Any] = {"dataset_id": asked.dataset, "run_id": asked.run, "threshold": THRESHOLD, "outcome": "TP"}
+    with Session(asked.engine) as db:
+        assert case_counts.tallied_predictions(Later(**base, own_threshold=THRESHOLD)) is not None
+        assert case_counts.share(db, Later(**base, own_threshold=THRESHOLD)) is not None
+        assert case_counts.tallied_predictions(Later(**base, own_threshold=THRESHOLD, prior_visits=2)) is None
+        assert case_counts.share(db, Later(**base, own_threshold=THRESHOLD, prior_visits=2)) is None
 
 
 def test_tallies_by_attribute_are_those_of_a_recount_and_answer_without_a_walk(asked: Asked) -> None:

@@ -5,7 +5,7 @@ from unittest.mock import Mock
 import pysqlite3
 import pytest
 from sqlalchemy import Engine, inspect, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from dashboard import resources
 from db import schema, session, writes
@@ -135,6 +135,14 @@ def test_an_unusable_database_is_one_line_without_its_password(url: str) -> None
     message = str(caught.value)
     assert "\n" not in message and "hunter22" not in message and "DATABASE_URL" in message
     assert resources._file_number(url) is None
+
+
+def test_the_cause_of_an_error_is_one_line_in_the_drivers_own_words() -> None:
+    said = Exception("\nconnection refused\n\tIs the server running?\n")
+    values = {"note": "of Doe^Jane"}
+    assert session.cause(OperationalError("INSERT INTO review", values, said)) == "connection refused"
+    assert session.cause(OperationalError("INSERT INTO review", values, Exception())) == "OperationalError"
+    assert session.cause(session.DatabaseUnavailableError("no database at x")) == "no database at x"
 
 
 @pytest.mark.parametrize("read_only", [False, True])

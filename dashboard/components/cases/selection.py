@@ -17,7 +17,7 @@ from dashboard.components.reviews.blind_queue import MOST_PICKED, PICKED
 from db import review_rules, writes
 from db.models import Dataset
 from db.queries import cases, reviews
-from db.session import DatabaseUnavailableError
+from db.session import DatabaseUnavailableError, cause
 
 SERIAL = "chosen_serial"
 """Session key: number of the browser's change that was last written to the URL. A session starts counting at its start
@@ -151,8 +151,7 @@ def _write(work: Callable[[Session, Sequence[int], str], int], done: str, ids: I
         with resources.writing() as session:
             number = work(session, wanted, settled)
     except (review_rules.RefusedError, DatabaseUnavailableError, DBAPIError) as error:
-        cause = error.orig if isinstance(error, DBAPIError) else error
-        st.session_state[MESSAGE] = f"No tags were changed: {wording.plain(str(cause))}"
+        st.session_state[MESSAGE] = f"No tags were changed: {wording.plain(cause(error))}"
         return
     # a case that already has the tag, or has none to remove, does not count
     result = f"{done} {wording.count(number, 'case')}" if number else "nothing to change"

@@ -1,7 +1,7 @@
 """Blind review: the reader's name, the next image, the verdict form, skipping and undoing."""
 
 from collections.abc import Callable
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 
 import streamlit as st
@@ -18,18 +18,22 @@ from db.queries import cases, reviews
 from db.queries.cases import Question
 from db.queries.reviews import Film, ListedReview
 from db.review_rules import VERDICTS, RefusedError
-from db.session import DatabaseUnavailableError
+from db.session import DatabaseUnavailableError, cause
 
 PICKED, MOST_PICKED = "chosen", 500
 """URL parameter of individually selected cases, and the maximum number of them."""
 ALL = "all"
 """Value of the split parameter for all splits."""
+BLIND = frozenset(
+    ("dataset_id", "run_id", "threshold", "own_threshold", "split", "reported", "near_duplicate", "sort", "plan")
+)
+"""Fields of a question that reveal nothing about the images in the queue; every other one does."""
 UNBLINDING = {
     **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
     **{"changed_by_threshold": "outcome", "differs_from": "outcome", "changed_under": "stress test"},
     **{"slice_id": "slice", "reviewed": "reviews", "tag": "tag", "attributes": "attributes", "ids": "hand"},
 }
-"""Filters that reveal something about every image in the queue -> name of what they reveal."""
+"""The others -> name of what they reveal about every image in the queue."""
 CASE, EARLIER = "case", "earlier look"
 """The same for an image reviewed from its case page, or for the second time."""
 PROBLEM = "review_problem"
@@ -141,10 +145,7 @@ def _unblinded_by(question: Question, named: Film | None) -> list[str]:
         return [CASE]
     if address.get("again"):
         return [EARLIER]
-    usual = {field.name: field.default for field in fields(Question)}
-    return sorted(
-        {UNBLINDING[name] for name in UNBLINDING.keys() & usual.keys() if getattr(question, name) != usual[name]}
-    )
+    return sorted({UNBLINDING.get(name, name) for name in cases.given(question) - BLIND})
 
 
 def _warn(unblinded_by: list[str]) -> None:
@@ -273,8 +274,8 @@ def _written(work: Callable[[Session], object], failed: str) -> bool:
     except RefusedError as error:
         st.session_state[PROBLEM] = f"{failed}: {wording.plain(str(error))}."
     except (DBAPIError, DatabaseUnavailableError) as error:
-        cause = str(error.orig if isinstance(error, DBAPIError) else error).strip().splitlines()[0]
-        st.session_state[PROBLEM] = f"{failed}: {wording.plain(cause)}. Try again; nothing you entered is lost."
+        why = wording.plain(cause(error))
+        st.session_state[PROBLEM] = f"{failed}: {why}. Try again; nothing you entered is lost."
     else:
         return True
     return False

@@ -13,6 +13,7 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.runs import naming
 from db.models import Dataset, Run
 from db.queries import indexes, runs
+from db.queries.lineage import Lineage
 
 Link = tuple[str, str, dict[str, object]]
 """Text, page and the page's parameters."""
@@ -24,8 +25,11 @@ def show(dataset: Dataset, run: Run) -> None:
     """The links in a row; nothing if there are none. dataset: the run's."""
     with resources.reading() as session:
         pages = list(_pages(session, run)) if run.status == "finished" else []
-        readers = islice(_distinct(runs.readers(session, run)), READERS)
-        others = [*runs.sources(session, run), *sorted(readers, key=lambda reader: reader.kind)]
+        known = Lineage.of(session)
+        finished = [one for one in runs.among(session, known.readers.get(run.id, ())) if one.status == "finished"]
+        finished.sort(key=lambda one: (one.current_since, one.id), reverse=True)
+        readers = sorted(islice(_distinct(finished), READERS), key=lambda reader: reader.kind)
+        others = [*runs.among(session, known.sources(run.id)), *readers]
     links = [*pages, *map(_to, others)]
     if not links:
         return
