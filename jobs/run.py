@@ -265,12 +265,13 @@ class ActiveRun:
         with session.transaction(self.context.engine) as db:
             row = db.get_one(Run, self.id)
             writes.hold(db, row.dataset_id)
-            row.summary = summary
-            writes.clear(db, Prediction, self.id)
-            writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
-            if row.kind == "train":
-                writes.trained_on(db, row.id)
-            tallies.predictions(db, row)
+            with db.no_autoflush:  # the run's row is written last, because its heartbeat waits while that is locked
+                row.summary = summary
+                writes.clear(db, Prediction, self.id)
+                writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+                if row.kind == "train":
+                    writes.trained_on(db, row.id)
+                tallies.predictions(db, row)
 
     def artifact(self, name: str, path: Path, *, shape: Sequence[int] | None = None) -> None:
         """Record a file or folder inside the artifact folder, with its hash and size."""
