@@ -313,6 +313,54 @@ def test_a_run_that_another_process_took_over_stops_writing(context: Context) ->
     assert (stored.pid, stored.status, stored.done) == (os.getppid(), "running", 0)
 
 
+def test_a_stage_within_another_counts_for_itself_and_the_outer_one_continues(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.run.PROGRESS_SECONDS", 0.0)
+    seen: list[tuple[str | None, int, int | None]] = []
+
+    def look() -> None:
+        stored = row(context, run.id)
+        assert stored.total is not None and stored.done <= stored.total
+        assert stored.eta_seconds is None or stored.eta_seconds >= 0
+        seen.append((stored.stage, stored.done, stored.total))
+
+    with claim(context) as run:
+        with run.progress("training", 2) as advance:
+            for _ in range(2):
+                advance()
+                look()
+                for _ in run.track(range(4), stage="scoring"):
+                    look()
+                look()
+        list(run.track(range(3), stage="measuring"))
+        look()
+    inner = [("scoring", done, 4) for done in range(4)]
+    first, second = ("training", 1, 2), ("training", 2, 2)
+    assert seen == [first, *inner, first, second, *inner, second, ("measuring", 3, 3)]
+    stored = row(context, run.id)
+    assert (stored.stage, stored.done, stored.total) == ("measuring", 3, 3)
+
+
+def test_a_stage_that_an_error_or_a_break_ends_gives_way_to_the_outer_one(context: Context) -> None:
+    with pytest.raises(RuntimeError), claim(context) as run, run.progress("training", 3) as advance:
+        advance()
+        for _ in run.track(range(4), stage="scoring"):
+            break
+        advance()
+        for _ in run.track(range(4), stage="scoring"):
+            raise RuntimeError("stopped")
+    stored = row(context, run.id)
+    assert (stored.stage, stored.done, stored.total) == ("training", 2, 3)
+
+
+def test_the_time_left_is_never_below_zero(context: Context) -> None:
+    with pytest.raises(KeyboardInterrupt), claim(context) as run, run.progress("counting", 2) as advance:
+        advance(3)
+        raise KeyboardInterrupt
+    assert row(context, run.id).eta_seconds == 0
+
+
 def test_an_error_is_stored_in_one_line_with_its_traceback_and_without_secrets(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
