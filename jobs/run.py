@@ -129,6 +129,7 @@ class ActiveRun:
         self.summary: dict[str, Any] = dict(row.summary or {})
         self.folder = own_folder(context.artifacts, row, older=already_finished or resumed)
         self._state: dict[str, Any] = {"stage": None, "done": 0, "total": None, "eta_seconds": None}
+        self._stages: list[dict[str, Any]] = []
         self._lock = threading.Lock()
         self._stop = threading.Event()
         self._saved = 0.0
@@ -232,10 +233,14 @@ class ActiveRun:
 
     @contextmanager
     def progress(self, stage: str, total: int | None) -> Iterator[Advance]:
-        """A stage of the run, whose body reports its progress."""
+        """A stage of the run, whose body reports its progress. A stage within another is shown until it ends, then the
+        outer one again; a run that ends shows its last outer stage."""
         began = time.monotonic()
+        state: dict[str, Any] = {"stage": stage, "done": 0, "total": total, "eta_seconds": None}
         with self._lock:
-            self._state = {"stage": stage, "done": 0, "total": total, "eta_seconds": None}
+            level = len(self._stages)
+            self._stages.append(state)
+            self._state = state
         self._save(force=True)
         with tqdm(total=total, desc=f"{self.kind}: {stage}", file=sys.stderr, mininterval=0.5, leave=False) as bar:
 
@@ -244,13 +249,18 @@ class ActiveRun:
                     bar.set_postfix_str(note, refresh=False)
                 bar.update(count)
                 with self._lock:
-                    done = self._state["done"] + count
+                    done = state["done"] + count
                     spent = time.monotonic() - began
-                    eta = spent / done * (total - done) if total and done else None
-                    self._state |= {"done": done, "eta_seconds": eta}
+                    eta = max(spent / done * (total - done), 0.0) if total and done else None
+                    state.update(done=done, eta_seconds=eta)
                 self._save()
 
-            yield advance
+            try:
+                yield advance
+            finally:
+                with self._lock:
+                    del self._stages[level:]  # also stages within whose generator is not closed yet
+                    self._state = self._stages[-1] if self._stages else state
         self._save(force=True)
 
     def metrics(self, values: Iterable[MetricValue]) -> None:
@@ -265,12 +275,13 @@ class ActiveRun:
         with session.transaction(self.context.engine) as db:
             row = db.get_one(Run, self.id)
             writes.hold(db, row.dataset_id)
-            row.summary = summary
-            writes.clear(db, Prediction, self.id)
-            writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
-            if row.kind == "train":
-                writes.trained_on(db, row.id)
-            tallies.predictions(db, row)
+            with db.no_autoflush:  # the run's row is written last, because its heartbeat waits while that is locked
+                row.summary = summary
+                writes.clear(db, Prediction, self.id)
+                writes.upsert(db, Prediction, rows, unique=("run_id", "image_id"))
+                if row.kind == "train":
+                    writes.trained_on(db, row.id)
+                tallies.predictions(db, row)
 
     def artifact(self, name: str, path: Path, *, shape: Sequence[int] | None = None) -> None:
         """Record a file or folder inside the artifact folder, with its hash and size."""

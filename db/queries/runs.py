@@ -4,7 +4,7 @@ import hashlib
 import json
 import socket
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psutil
@@ -15,15 +15,35 @@ from db.models import Artifact, Dataset, Metric, Prediction, Run, SkippedFile, n
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
+CLOCK_ERROR = timedelta(seconds=2)
+"""A process's start, which counts from a boot time in whole seconds, may seem this much later than it was."""
 
 
 def status(run: Run, at: datetime | None = None) -> str:
-    """The run's actual status: a run stored as running whose process is no longer alive is lost."""
+    """The run's actual status: a run stored as running whose process is no longer alive is lost.
+
+    On the run's own host its process decides, because a living one can be unable to store its heartbeat for minutes:
+    a long transaction blocks it, and a suspended machine stops it. Elsewhere the age of the heartbeat decides.
+    """
     if run.status != "running":
         return run.status
-    stale = (at or now()) - run.heartbeat > LOST_AFTER
-    gone = run.host == socket.gethostname() and not psutil.pid_exists(run.pid)
-    return "lost" if stale or gone else "running"
+    alive = _process_alive(run) if run.host == socket.gethostname() else None
+    if alive is None:
+        alive = (at or now()) - run.heartbeat <= LOST_AFTER
+    return "running" if alive else "lost"
+
+
+def _process_alive(run: Run) -> bool | None:
+    """Whether the run's process on this host is alive; None if it may not be examined. A process that began after the
+    last heartbeat is another one that was given the same number."""
+    if not psutil.pid_exists(run.pid):
+        return False
+    try:
+        process = psutil.Process(run.pid)
+        began = datetime.fromtimestamp(process.create_time(), UTC)
+        return process.status() != psutil.STATUS_ZOMBIE and began <= run.heartbeat + CLOCK_ERROR
+    except psutil.Error:
+        return None
 
 
 def page(session: Session, *, kind: str | None = None, limit: int = 50, offset: int = 0) -> Sequence[Run]:

@@ -9,13 +9,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 
+import psutil
 import pytest
+from sqlalchemy import text
+from sqlalchemy.orm import Session
 
-from db import session
+from db import session, tallies
 from db.models import Dataset, Run, now
 from db.queries import runs
 from engine.datasets.phantoms import write_phantoms
@@ -310,6 +313,54 @@ def test_a_run_that_another_process_took_over_stops_writing(context: Context) ->
     assert (stored.pid, stored.status, stored.done) == (os.getppid(), "running", 0)
 
 
+def test_a_stage_within_another_counts_for_itself_and_the_outer_one_continues(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("jobs.run.PROGRESS_SECONDS", 0.0)
+    seen: list[tuple[str | None, int, int | None]] = []
+
+    def look() -> None:
+        stored = row(context, run.id)
+        assert stored.total is not None and stored.done <= stored.total
+        assert stored.eta_seconds is None or stored.eta_seconds >= 0
+        seen.append((stored.stage, stored.done, stored.total))
+
+    with claim(context) as run:
+        with run.progress("training", 2) as advance:
+            for _ in range(2):
+                advance()
+                look()
+                for _ in run.track(range(4), stage="scoring"):
+                    look()
+                look()
+        list(run.track(range(3), stage="measuring"))
+        look()
+    inner = [("scoring", done, 4) for done in range(4)]
+    first, second = ("training", 1, 2), ("training", 2, 2)
+    assert seen == [first, *inner, first, second, *inner, second, ("measuring", 3, 3)]
+    stored = row(context, run.id)
+    assert (stored.stage, stored.done, stored.total) == ("measuring", 3, 3)
+
+
+def test_a_stage_that_an_error_or_a_break_ends_gives_way_to_the_outer_one(context: Context) -> None:
+    with pytest.raises(RuntimeError), claim(context) as run, run.progress("training", 3) as advance:
+        advance()
+        for _ in run.track(range(4), stage="scoring"):
+            break
+        advance()
+        for _ in run.track(range(4), stage="scoring"):
+            raise RuntimeError("stopped")
+    stored = row(context, run.id)
+    assert (stored.stage, stored.done, stored.total) == ("training", 2, 3)
+
+
+def test_the_time_left_is_never_below_zero(context: Context) -> None:
+    with pytest.raises(KeyboardInterrupt), claim(context) as run, run.progress("counting", 2) as advance:
+        advance(3)
+        raise KeyboardInterrupt
+    assert row(context, run.id).eta_seconds == 0
+
+
 def test_an_error_is_stored_in_one_line_with_its_traceback_and_without_secrets(
     context: Context, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,10 +386,73 @@ def test_an_interrupted_run_is_taken_up_in_the_same_row(context: Context) -> Non
     assert row(context, run.id).status == "finished"
 
 
-def test_a_silent_run_reads_as_lost_and_a_beating_one_as_running(context: Context) -> None:
+def test_a_silent_run_of_another_host_reads_as_lost_and_a_beating_one_as_running(context: Context) -> None:
     run = claim(context)
+    with session.transaction(context.engine) as db:
+        db.get_one(Run, run.id).host = "elsewhere"
     assert runs.status(row(context, run.id)) == "running"
     assert runs.status(row(context, run.id), at=now() + timedelta(minutes=2)) == "lost"
+
+
+def test_a_silent_run_whose_process_is_alive_reads_as_running_and_is_not_taken_over(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = claim(context)
+    with session.transaction(context.engine) as db:
+        db.get_one(Run, run.id).pid = os.getppid()
+    assert runs.status(row(context, run.id), at=now() + timedelta(days=2)) == "running"
+    monkeypatch.setattr(runs, "LOST_AFTER", timedelta(seconds=-1))
+    with pytest.raises(JobError, match=rf"already running as run {run.id}"):
+        claim(context)
+    with session.transaction(context.engine) as db:
+        db.get_one(Run, run.id).host = "elsewhere"
+    assert claim(context).id == run.id
+
+
+def test_a_run_whose_processs_number_went_to_a_later_process_is_lost(context: Context) -> None:
+    run = claim(context)
+    silent = datetime.fromtimestamp(psutil.Process().create_time(), UTC) - timedelta(minutes=1)
+    with session.transaction(context.engine) as db:
+        db.get_one(Run, run.id).heartbeat = silent
+    assert runs.status(row(context, run.id), at=silent) == "lost"
+
+
+def test_a_run_whose_process_ended_and_is_not_yet_collected_is_lost(context: Context) -> None:
+    run = claim(context)
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        with session.transaction(context.engine) as db:
+            stored = db.get_one(Run, run.id)
+            stored.pid, stored.heartbeat = ended.pid, now()
+        assert runs.status(row(context, run.id)) == "lost"
+
+
+def test_the_heartbeat_decides_where_the_process_may_not_be_examined(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(pid: int) -> None:
+        raise psutil.AccessDenied(pid)
+
+    run = claim(context)
+    monkeypatch.setattr(psutil, "Process", refused)
+    assert runs.status(row(context, run.id)) == "running"
+    assert runs.status(row(context, run.id), at=now() + timedelta(minutes=2)) == "lost"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)  # SQLite has one writer at a time
+def test_storing_predictions_holds_up_no_heartbeat(context: Context, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = claim(context)
+
+    def beat(_db: Session, _row: Run) -> None:
+        with session.transaction(context.engine) as other:
+            other.execute(text("SET LOCAL lock_timeout = '2s'"))
+            other.get_one(Run, run.id).heartbeat = now()
+
+    monkeypatch.setattr(tallies, "predictions", beat)
+    before = row(context, run.id).heartbeat
+    run.predictions([], {"threshold": 0.5})
+    stored = row(context, run.id)
+    assert stored.heartbeat > before and stored.summary == {"threshold": 0.5}
 
 
 def test_a_run_whose_processs_number_is_a_threads_by_now_is_lost(context: Context) -> None:
