@@ -1,6 +1,6 @@
 """Arrays that a run computes shard by shard, so that a killed run computes only the missing shards when it resumes."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -43,3 +43,12 @@ def sharded(
                 advance(len(part))
             parts.append(made)
     return np.concatenate(parts)
+
+
+def records(columns: Mapping[str, NDArray[Any]]) -> NDArray[np.void]:
+    """One record per row, (n,), with the columns, each (n, ...), as fields: a shard of several arrays is one file."""
+    (count,) = {len(values) for values in columns.values()}
+    made = np.empty(count, dtype=[(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
+    for name, values in columns.items():
+        made[name] = values
+    return made

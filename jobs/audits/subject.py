@@ -23,7 +23,7 @@ from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
 from jobs.results import attribute_columns, by_split, finished_run, measured, thresholds_of, unseen
 from jobs.run import ActiveRun, Advance
-from jobs.shards import sharded
+from jobs.shards import records, sharded
 
 if TYPE_CHECKING:
     from engine.classification.classifiers.checkpoints import AnyClassifier
@@ -313,7 +313,4 @@ def look(files: "Sequence[Ingested]", embedder: "Embedder") -> NDArray[np.void]:
         "hash": perceptual_hash(pixels),
         "bytes": np.array([file.path.stat().st_size for file in files], dtype=np.float64),
     }
-    records = np.empty(len(files), dtype=[(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
-    for name, values in columns.items():
-        records[name] = values
-    return records
+    return records(columns)
