@@ -15,9 +15,9 @@ from db import session, writes
 from db.models import Dataset, Image, NearDuplicate
 from db.queries import datasets
 from db.queries import duplicates as queries
-from engine.files import kept_array, save_array
 from jobs.command import JobError, command, open_context, parser
-from jobs.run import ActiveRun, Work
+from jobs.run import ActiveRun, Advance, Work
+from jobs.shards import sharded
 
 VERSION = 2
 """Increased when the criterion for near-duplicates changes."""
@@ -96,19 +96,14 @@ def hashed(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> NDArray
     from engine.imaging.images import Ingested, read_batch
     from engine.retrieval.duplicates import BITS, perceptual_hash
 
-    parts = [np.empty((0, BITS // 8), dtype=np.uint8)]
-    with run.progress("hashing images", len(images)) as advance:
-        for start in range(0, len(images), SHARD):
-            part = images[start : start + SHARD]
-            path = run.folder / f"hashes-{start:08d}.npy"
-            made = kept_array(path, len(part), BITS // 8)
-            if made is None:
-                files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
-                made = np.concatenate([perceptual_hash(read_batch(batch)) for batch in writes.batches(files, BATCH)])
-                save_array(path, made)
-            parts.append(made)
-            advance(len(part))
-    return np.concatenate(parts)
+    def computed(part: Sequence[Image], advance: Advance) -> NDArray[np.uint8]:
+        files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
+        made = np.concatenate([perceptual_hash(read_batch(batch)) for batch in writes.batches(files, BATCH)])
+        advance(len(part))
+        return made
+
+    none = np.empty((0, BITS // 8), dtype=np.uint8)
+    return sharded(run, images, computed, name="hashes", stage="hashing images", size=SHARD, none=none)
 
 
 def similarities(

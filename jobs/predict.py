@@ -1,13 +1,14 @@
 """python -m jobs predict [--train-run N]: score images with a trained classifier, with a heatmap for each."""
 
 import hashlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
-from db import session, writes
+from db import session
 from db.models import Image, Run
 from db.queries import runs
 from engine import devices
@@ -15,16 +16,20 @@ from engine.classification import versions
 from engine.classification.classifiers import model_json
 from engine.classification.recipes import OperatingPoint
 from engine.datasets.folders import SPLITS
+from engine.digests import json_sha256
 from jobs.checkpoints import checkpoint_of, train_run
 from jobs.command import Context, UsageError, command, open_context, parser, row_number
 from jobs.predictions.splits import images_to_score
 from jobs.predictions.stress_threshold import STRESS, VERSION, refuse_without_members, stress_threshold
-from jobs.run import ActiveRun, Work
+from jobs.run import ActiveRun, Advance, Work
+from jobs.shards import records, sharded
 
 if TYPE_CHECKING:
     from engine.classification.classifiers.checkpoints import AnyClassifier
 
-BATCH = 256
+BATCH, SHARDS = 256, "shards"
+"""Images scored at once, whose scores share a file in this folder while the run is active: at most so many are scored
+again after a kill."""
 
 
 @command
@@ -107,7 +112,7 @@ def weights_of(context: Context, trained: Run, kept: str) -> str | None:
 def predict(
     run: ActiveRun, root: Path, images: Sequence[Image], trained: Run, kept: str, *, operating_point: str | None
 ) -> None:
-    """Score all images in batches, then store heatmaps and rows together."""
+    """Score all images in shards that a resumed run reuses, then store heatmaps and rows together."""
     from engine.classification.calibration import threshold_at
     from engine.classification.classifiers.checkpoints import load_classifier
     from engine.imaging.heat import lung_zones
@@ -121,30 +126,30 @@ def predict(
     elif operating_point is not None:
         chosen = threshold_at(operating_point, calibration)
         calibration |= {"threshold": chosen, "operating_point": operating_point}
-    rows: list[dict[str, Any]] = []
-    heatmaps = []
-    with run.progress("scoring images", len(images)) as advance:
-        for batch in writes.batches(images, BATCH):
-            files = [Ingested(root / image.path, image.sha256) for image in batch]
-            pixels = read_batch(files, size=classifier.input_size)
-            output = classifier.run(pixels, heatmaps=True)
-            assert output.heatmaps is not None
-            for image, logit, probability, heatmap in zip(
-                batch, output.logits, output.probabilities, output.heatmaps, strict=True
-            ):
-                rows.append(
-                    {
-                        "run_id": run.id,
-                        "image_id": image.id,
-                        "logit": float(logit),
-                        "probability": float(probability),
-                        "heatmap_row": len(rows),
-                        "zones": lung_zones(heatmap),
-                    }
-                )
-            heatmaps.append(output.heatmaps.astype(np.float16))
-            advance(len(batch))
-    store(run, rows, np.concatenate(heatmaps), classifier, trained, calibration)
+
+    def scores(batch: Sequence[Image], advance: Advance) -> np.ndarray:
+        files = [Ingested(root / image.path, image.sha256) for image in batch]
+        output = classifier.run(read_batch(files, size=classifier.input_size), heatmaps=True)
+        assert output.heatmaps is not None
+        advance(len(batch))
+        return records({"logit": output.logits, "probability": output.probabilities, "heatmap": output.heatmaps})
+
+    # not in the fingerprint, since training again in place may replace them
+    weights = json_sha256([classifier.revision, classifier.temperature])[:16]
+    scored = sharded(run, images, scores, name=f"{SHARDS}/{weights}", stage="scoring images", size=BATCH)
+    rows: list[dict[str, Any]] = [
+        {
+            "run_id": run.id,
+            "image_id": image.id,
+            "logit": float(score["logit"]),
+            "probability": float(score["probability"]),
+            "heatmap_row": row,
+            "zones": lung_zones(score["heatmap"]),
+        }
+        for row, (image, score) in enumerate(zip(images, scored, strict=True))
+    ]
+    store(run, rows, scored["heatmap"].astype(np.float16), classifier, trained, calibration)
+    shutil.rmtree(run.folder / SHARDS, ignore_errors=True)
 
 
 def store(

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from db import report_tallies, session, writes
-from db.models import Report
 from db.queries import predictions, reports, runs
 from engine.commands import job
 from engine.digests import json_sha256
@@ -52,14 +51,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     run = ActiveRun.claim(context, work, again=scored is None or scored.fingerprint != work.fingerprint)
     if not run.already_finished:
+        stored = 0
         with run, run.progress("scoring reports", len(there)) as advance:
             for batch in writes.batches(there, BATCH):
                 with session.transaction(context.engine) as db:
                     report_tallies.hold(db, [sha for _, sha in batch])
-                    rows = [db.get_one(Report, number) for number, _ in batch]
+                    rows = reports.with_ids(db, [number for number, _ in batch])  # without those forgotten meanwhile
                     scorer.store(db, rows, items, strategies)
+                stored += len(rows)
                 advance(len(batch))
-            run.summary = {"reports": len(there), "references": len(scorer.references)}
+            run.summary = {"reports": stored, "references": len(scorer.references)}
     print(f"score: run {run.id} scored {run.summary['reports']} reports; next, run: {job('evaluate', dataset.name)}")
     return 0
 

@@ -204,6 +204,14 @@ def of_images(session: Session, shas: Sequence[str]) -> list[Report]:
     return sorted(found, key=lambda report: report.id)
 
 
+def with_ids(session: Session, ids: Sequence[int]) -> list[Report]:
+    """The reports with these ids, except those that no longer exist."""
+    found: list[Report] = []
+    for part in batches(ids):
+        found += session.scalars(select(Report).where(Report.id.in_(part)))
+    return sorted(found, key=lambda report: report.id)
+
+
 def latest_of(session: Session, shas: Sequence[str]) -> dict[str, Report]:
     """sha256 -> latest report on the image, for these images."""
     newest = select(func.max(Report.id)).where(Report.image_sha256.in_(shas)).group_by(Report.image_sha256)

@@ -19,11 +19,11 @@ from engine.commands import job
 from engine.datasets.splits import evaluated_split
 from engine.digests import is_whole, json_sha256
 from engine.errors import InputError
-from engine.files import kept_array, save_array
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
 from jobs.results import attribute_columns, by_split, finished_run, measured, thresholds_of, unseen
-from jobs.run import ActiveRun
+from jobs.run import ActiveRun, Advance
+from jobs.shards import records, sharded
 
 if TYPE_CHECKING:
     from engine.classification.classifiers.checkpoints import AnyClassifier
@@ -247,18 +247,13 @@ class Audit:
         size: int = SHARD,
     ) -> NDArray[Any]:
         """compute(rows) shard by shard, (n, ...); shards that an earlier attempt finished are read from disk."""
-        parts = []
-        with self.run.progress(stage, len(rows)) as advance:
-            for start in range(0, len(rows), size):
-                part = list(rows[start : start + size])
-                path = self.run.folder / "parts" / f"{name}-{start:08d}.npy"
-                made = kept_array(path, len(part))
-                if made is None:
-                    made = compute(part)
-                    save_array(path, made)
-                parts.append(made)
-                advance(len(part))
-        return np.concatenate(parts)
+
+        def computed(part: Sequence[KnownImage], advance: Advance) -> NDArray[Any]:
+            made = compute(list(part))
+            advance(len(part))
+            return made
+
+        return sharded(self.run, rows, computed, name=f"parts/{name}", stage=stage, size=size)
 
     def drawn(self, places: NDArray[np.intp], count: int, *, stratum: NDArray[Any]) -> NDArray[np.intp]:
         """A seeded sample of these positions of audited images, balanced over `stratum` (n,)."""
@@ -318,7 +313,4 @@ def look(files: "Sequence[Ingested]", embedder: "Embedder") -> NDArray[np.void]:
         "hash": perceptual_hash(pixels),
         "bytes": np.array([file.path.stat().st_size for file in files], dtype=np.float64),
     }
-    records = np.empty(len(files), dtype=[(name, values.dtype, values.shape[1:]) for name, values in columns.items()])
-    for name, values in columns.items():
-        records[name] = values
-    return records
+    return records(columns)

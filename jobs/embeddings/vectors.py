@@ -14,13 +14,13 @@ from db.queries import indexes as stored_indexes
 from db.queries import leakage
 from engine.datasets.splits import LEARNT_FROM
 from engine.digests import json_sha256
-from engine.files import kept_array, save_array
 from engine.retrieval.embedders import spec
 from engine.retrieval.index.centring import centre_of, centred, uncentred
 from engine.retrieval.index.folder import IndexDamagedError
 from jobs import indexes
 from jobs.command import Context
 from jobs.run import ActiveRun, Advance
+from jobs.shards import sharded
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -85,20 +85,21 @@ def embedded(
     train_run = run.config.get("train_run")
     with session.reading(run.context.engine) as db:
         learnt = leakage.trained_on(db, train_run) if train_run is not None else set()
-    parts = [np.empty((0, embedder.dimension), np.float32)]
-    with run.progress("embedding images", len(images)) as advance:
-        for start in range(0, len(images), SHARD):
-            part = images[start : start + SHARD]
-            files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
-            path = run.folder / SHARDS / f"{json_sha256([image.sha256 for image in part])[:16]}.npy"
-            vectors = kept_array(path, len(files), embedder.dimension)
-            if vectors is None or not np.isfinite(vectors).all():
-                vectors = embed_files(embedder, files, learnt, batch_size=batch_size, advance=advance)
-                save_array(path, vectors)
-            else:
-                advance(len(files))
-            parts.append(vectors)
-    return np.concatenate(parts)
+
+    def computed(part: Sequence[Image], advance: Advance) -> "Vectors":
+        files = [Ingested(Path(dataset.root) / image.path, image.sha256) for image in part]
+        return embed_files(embedder, files, learnt, batch_size=batch_size, advance=advance)
+
+    return sharded(
+        run,
+        images,
+        computed,
+        name=lambda part: f"{SHARDS}/{json_sha256([image.sha256 for image in part])[:16]}",
+        stage="embedding images",
+        size=SHARD,
+        none=np.empty((0, embedder.dimension), np.float32),
+        finite=True,
+    )
 
 
 def embed_files(

@@ -8,20 +8,22 @@ import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image as Picture
-from sqlalchemy import Engine, func, select, update
+from sqlalchemy import Engine, event, func, select, update
 
 from db import session
 from db.models import Dataset, Image, Prediction, Prompt, Report, ReportFailure, ReportScore, Run
 from db.queries import evaluation, predictions, reports, runs
 from db.queries.reports import ReportQuestion
+from engine.digests import json_sha256
 from engine.reporting import generators
 from engine.reporting.generators import Case, Failed, Generated, Outcome
 from engine.reporting.prompts import PromptStrategy
-from jobs import evaluate, report, score
+from jobs import evaluate, forget, report, score
 
 REPOSITORY = Path(__file__).parents[2]
 EACH = 12
@@ -480,6 +482,38 @@ def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_and_n
         assert again(own) == 0
         assert stances() == before
         assert scored_for(engine, "drawn") is None
+
+
+def test_scoring_reads_a_batch_of_reports_at_once_and_passes_over_those_forgotten_meanwhile(
+    engine: Engine, predict_run: int, job_options: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for strategy in ("basic", "differential"):
+        assert report.main(["--images", "4", "--strategies", strategy, *job_options]) == 0
+    with session.transaction(engine) as db:
+        kept, gone = db.scalars(select(Run.id).where(Run.kind == "report").order_by(Run.id))
+    read: list[str] = []
+
+    def meanwhile(parts: Any) -> str:
+        assert forget.main([str(gone), "--yes", *job_options]) == 0
+        event.listen(Engine, "before_cursor_execute", note)
+        return json_sha256(parts)
+
+    def note(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if statement.startswith("SELECT report.") and "report.text" in statement:
+            read.append(statement)
+
+    monkeypatch.setattr(score, "BATCH", 3)
+    monkeypatch.setattr("jobs.score.json_sha256", meanwhile)
+    try:
+        assert score.main(job_options) == 0
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+    assert len(read) == 3  # the batches, of which one is partly and one wholly gone
+    with session.transaction(engine) as db:
+        run = runs.current(db, "score")
+        scored = db.execute(select(Report.run_id, func.count()).join(ReportScore).group_by(Report.run_id)).all()
+    assert run is not None and run.summary is not None and run.summary["reports"] == 4
+    assert [number for number, _ in scored] == [kept]
 
 
 def test_the_reports_that_were_asked_for_last_stand_also_where_others_were_written_later(

@@ -9,6 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,8 +19,12 @@ from db import session, tallies
 from db.models import Dataset, Image, Metric, Prediction, Run
 from db.queries import case_questions, cases, datasets, runs
 from db.queries.cases import Question
+from engine.classification.classifiers import checkpoints
+from engine.classification.classifiers.convolutional import Classifier
+from engine.classification.classifiers.inference import Inference
 from engine.classification.recipes import RECIPES, Recipe
 from engine.datasets.phantoms import write_phantoms
+from engine.digests import file_sha256
 from jobs import ingest, predict, train
 from jobs.command import Context
 from jobs.run import ActiveRun, Work
@@ -80,6 +85,70 @@ def test_training_and_predicting_on_phantoms_stores_everything_once(
         f"train: already done as run {trained.id}\npredict: already done as run {predicted.id}"
         in capsys.readouterr().out
     )
+
+
+def test_a_killed_prediction_goes_on_with_the_shards_it_has_unless_the_classifier_was_trained_again(
+    context: Context, job_options: list[str], phantoms: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predict, "BATCH", 5)
+    scored: list[int] = []
+    whole, load = Classifier.run, checkpoints.load_classifier
+
+    def outcome() -> tuple[int, list[tuple[Any, ...]], str]:
+        run = finished(context, "predict")
+        with session.transaction(context.engine) as db:
+            heatmaps = runs.artifact(db, run.id, "heatmaps")
+            found = db.query(Prediction).filter_by(run_id=run.id).order_by(Prediction.image_id).all()
+        assert heatmaps is not None and not (context.artifacts / heatmaps.path).with_name("shards").exists()
+        rows: list[tuple[Any, ...]] = [
+            (row.image_id, row.logit, row.probability, row.heatmap_row, row.zones) for row in found
+        ]
+        return run.id, rows, file_sha256(context.artifacts / heatmaps.path)
+
+    def killed_in_the_third_shard() -> None:
+        def killed(self: Classifier, pixels: np.ndarray, **options: bool) -> Inference:
+            if sum(scored) == 10:
+                signal.raise_signal(signal.SIGTERM)
+            scored.append(len(pixels))
+            return whole(self, pixels, **options)  # type: ignore[arg-type]
+
+        with session.transaction(context.engine) as db:
+            db.query(Prediction).filter_by(run_id=finished(context, "predict").id).delete()  # a new run makes them
+        scored.clear()
+        with monkeypatch.context() as patched:
+            patched.setattr(Classifier, "run", killed)
+            assert predict.main(job_options) == 130
+        assert scored == [5, 5] and len(list(context.artifacts.glob("runs/*-predict/shards/*.npy"))) == 2
+        scored.clear()
+
+    def counted(self: Classifier, pixels: np.ndarray, **options: bool) -> Inference:
+        scored.append(len(pixels))
+        return whole(self, pixels, **options)  # type: ignore[arg-type]
+
+    def warmer(folder: Path, *, device: str) -> checkpoints.AnyClassifier:
+        classifier = load(folder, device=device)
+        classifier.temperature *= 2
+        return classifier
+
+    monkeypatch.setattr(Classifier, "run", counted)
+    assert ingest.main([str(phantoms), *job_options]) == 0
+    assert train.main([*SMALL, *job_options]) == 0
+    scored.clear()
+    assert predict.main(job_options) == 0
+    assert scored == [5, 5, 2]
+    first, *uninterrupted = outcome()
+
+    killed_in_the_third_shard()
+    assert predict.main(job_options) == 0
+    second, *resumed = outcome()
+    assert scored == [2] and second != first and resumed == uninterrupted
+
+    killed_in_the_third_shard()
+    monkeypatch.setattr(checkpoints, "load_classifier", warmer)
+    assert predict.main(job_options) == 0
+    _, rows, _ = outcome()
+    assert scored == [5, 5, 2] and [row[1] for row in rows] == [row[1] for row in uninterrupted[0]]
+    assert not any(one[2] == other[2] for one, other in zip(rows, uninterrupted[0], strict=True))
 
 
 @pytest.mark.parametrize("kind", ["train", "predict"])
