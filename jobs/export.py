@@ -21,7 +21,7 @@ from jobs.exports.source import Export
 from jobs.results import Inputs, gather, is_current
 from jobs.run import ActiveRun, Work
 
-VERSION = 8
+VERSION = 9
 """Increased when exported files change in appearance or meaning, so that they are written again."""
 
 LONGEST = 200
@@ -42,7 +42,7 @@ GROUPS: dict[str, Callable[[Export], None]] = {
     "test embeddings": embeddings.test_embeddings,
     "deletion and insertion": audit.curves_chart,
     "shortcut probes": audit.probes_chart,
-    "reliance on shortcuts": audit.correlations_chart,
+    "association with shortcuts": audit.correlations_chart,
     "stress tests": audit.stresses_chart,
     "failures by slice": audit.slices_sheet,
     "classification report": reports.classification_report,

@@ -38,7 +38,7 @@ def verdicts(values: Values) -> dict[str, str]:
         "sanity": _sanity(values),
         "faithfulness": _faithfulness(values),
         "shortcuts": _shortcuts(values),
-        "reliance": _reliance(values),
+        "association": _association(values),
         "robustness": _robustness(values),
         "near-duplicates": _duplicates(values),
     }
@@ -93,17 +93,26 @@ def _shortcuts(values: Values) -> str:
     return SEPARATED + " by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in separating)
 
 
-def _reliance(values: Values) -> str:
+def _association(values: Values) -> str:
+    """Which probes' scores rise with the output within a label; for frame probes also with the frame hidden."""
     found = {where: related for (name, where), related in values.items() if name == "probe_correlation"}
     rising = sorted((-one.value, where, one) for where, one in found.items() if round(one.low, 3) > 0)
     if rising:
-        named = ", ".join(f"{where} (rank correlation {_shown(one)})" for _, where, one in rising)
-        return f"among images of one label, the classifier's probability rises with the score of {named}"
+        named = ", ".join(
+            f"{where} (rank correlation {_shown(one)}{_unseen(values, where)})" for _, where, one in rising
+        )
+        return f"within a label, the classifier's probability is associated with the score of {named}"
     if not found:
         return ""
     if not any(math.isfinite(one.low) for one in found.values()):
         return "unknown: too few images of either class to measure any probe"
-    return "among images of one label, the classifier's probability rises with the score of no probe"
+    return "within a label, the classifier's probability rises measurably with the score of no probe"
+
+
+def _unseen(values: Values, where: str) -> str:
+    """The probe's correlation with the output for images without their frame; empty if it was not measured."""
+    hidden = values.get(("probe_correlation_hidden", where))
+    return "" if hidden is None else f"; with the frame hidden {_shown(hidden)}"
 
 
 def _robustness(values: Values) -> str:

@@ -55,11 +55,16 @@ size: width and height. File size: bytes, which also depend on the image's conte
 deviation and percentiles of all grey levels, which disease also changes. Classifier: the audited one itself, with
 everything but the frame, or the frame, made grey.
 """
-RELIANCE_TEXT = """
+ASSOCIATION_TEXT = """
 Rank correlation (Spearman) of the classifier's output with a probe's score among images of one label, averaged over the
-two labels weighted by their number of images. It is 0 for a classifier that makes no use of what a probe sees
-(equalised odds; Hardt et al. 2016). The reverse does not follow: severe disease can change what a probe sees, such as
-the patient's position or the overall brightness. Intervals are not adjusted for the number of probes.
+two labels weighted by their number of images: whether the two are associated within a label. Equalised odds (Hardt et
+al. 2016) asks for none. It does not show that the classifier uses what the probe sees, because severity can move both:
+severe disease changes the lungs and also the frame, the patient's position or the overall brightness. Frame hidden: the
+same for the classifier's output when the frame is grey, so that it cannot use it. This reference is the association
+that remains without the frame. A larger value with the frame suggests use, but is no proof: the frame contains parts of
+the lungs, and no classifier was trained on images without it. Without a reference, as for the other probes,
+association and use cannot be told apart. A correlation near 0 does not rule out use. Intervals are not adjusted for the
+number of probes.
 """
 STRESS_TEXT = """
 The same classifier at the same threshold on copies of the images, each altered by a fixed amount after it was resized
@@ -132,7 +137,7 @@ def audit_report(
         ),
         Section("Heat in the outer frame", [_frame_text(values), _frame(values)]),
         Section("Shortcuts", [SHORTCUT_TEXT.strip(), _probes(values, out_of_fold)]),
-        Section("Does the classifier follow the shortcuts?", [RELIANCE_TEXT.strip(), _reliance(values)]),
+        Section("Is the output associated with the shortcuts?", [ASSOCIATION_TEXT.strip(), _associations(values)]),
         Section("Does the classifier withstand altered images?", [STRESS_TEXT.strip(), _stresses(values)]),
         Section("Neighbours in training", [NEIGHBOURS_TEXT.strip(), _neighbours(values), _duplicates(duplicates)]),
         Section("Slices", [SLICES_TEXT.strip(), _slices(slices)]),
@@ -209,10 +214,12 @@ def _probes(values: Values, out_of_fold: Values) -> str:
     return markdown_table(heads, rows) if rows else ""
 
 
-def _reliance(values: Values) -> str:
+def _associations(values: Values) -> str:
     found = {where: related for (name, where), related in values.items() if name == "probe_correlation"}
-    rows = [(name, *_cells(found[name])) for name in sorted(found)]
-    return markdown_table(("probe", "rank correlation", "95 % interval", "n"), rows) if rows else ""
+    hidden = {name: values.get(("probe_correlation_hidden", name)) for name in found}
+    rows = [(name, *_cells(found[name])[:2], *_cells(hidden[name])[:2], f"{found[name].n:,}") for name in sorted(found)]
+    heads = ("probe", "rank correlation", "95 % interval", "frame hidden", "95 % interval", "n")
+    return markdown_table(heads, rows) if rows else ""
 
 
 def _stresses(values: Values) -> str:

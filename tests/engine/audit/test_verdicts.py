@@ -50,6 +50,7 @@ def test_every_question_is_answered_by_its_own_values() -> None:
             ("probe_correlation", "image size"): between(-0.2, 0.2),
             ("probe_correlation", "frame pixels"): between(0.1, 0.3),
             ("probe_correlation", "image statistics"): between(0.2, 0.4),
+            ("probe_correlation_hidden", "frame pixels"): between(0.0, 0.2),
             ("probe_auc", "classifier, frame hidden"): between(0.9, 0.95),
             ("stress_auc_difference", "noisy"): between(-0.05, -0.01),
             ("stress_auc_difference", "blurred"): between(-0.09, -0.03),
@@ -73,9 +74,10 @@ def test_every_question_is_answered_by_its_own_values() -> None:
         "classes separated by classifier, frame only (AUC 0.850 (0.800 to 0.900)), "
         "frame pixels (AUC 0.600 (0.550 to 0.650))"
     )
-    assert said["reliance"] == (
-        "among images of one label, the classifier's probability rises with the score of image statistics "
-        "(rank correlation 0.300 (0.200 to 0.400)), frame pixels (rank correlation 0.200 (0.100 to 0.300))"
+    assert said["association"] == (
+        "within a label, the classifier's probability is associated with the score of image statistics "
+        "(rank correlation 0.300 (0.200 to 0.400)), frame pixels (rank correlation 0.200 (0.100 to 0.300); with the "
+        "frame hidden 0.100 (0.000 to 0.200))"
     )
     assert said["robustness"] == (
         "AUC falls on images that are blurred (-0.060 (-0.090 to -0.030)), noisy (-0.030 (-0.050 to -0.010)); most "
@@ -90,9 +92,9 @@ def test_what_was_not_measured_is_not_judged() -> None:
     unmeasured = {("probe_auc", name): between(math.nan, math.nan) for name in ("image size", "frame pixels")}
     assert verdicts(unmeasured)["shortcuts"] == "unknown: too few images of either class to measure any probe"
     unrelated = {("probe_correlation", "image size"): between(math.nan, math.nan)}
-    assert verdicts(unrelated)["reliance"] == "unknown: too few images of either class to measure any probe"
-    assert verdicts({("probe_correlation", "image size"): between(-0.4, 0.1)})["reliance"] == (
-        "among images of one label, the classifier's probability rises with the score of no probe"
+    assert verdicts(unrelated)["association"] == "unknown: too few images of either class to measure any probe"
+    assert verdicts({("probe_correlation", "image size"): between(-0.4, 0.1)})["association"] == (
+        "within a label, the classifier's probability rises measurably with the score of no probe"
     )
     steady = {("stress_changed", name): between(0.0, 0.01, 0.0) for name in ("blurred", "noisy")}
     assert verdicts(steady)["robustness"] == "no stress changes a call", "of one class there is no AUC"
