@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 
 from engine.metrics.bootstrap import Interval
-from engine.metrics.names import SEES_LUNG
+from engine.metrics.names import FRAME_ONLY, FRAME_PROBES, SEES_LUNG
 from engine.metrics.robustness import UNALTERED
 from engine.tables import number, span
 
@@ -27,6 +27,8 @@ COMPARED = {
 
 SEPARATED = "classes separated"
 """How the verdict on shortcuts begins where a probe does better than chance."""
+
+BORDER = ": possible shortcuts, but the frame includes parts of the lungs"
 
 Values = Mapping[tuple[str, str], Interval]
 """Intervals by (metric name, slice), on the split that the classifier is evaluated on."""
@@ -90,7 +92,9 @@ def _shortcuts(values: Values) -> str:
         measured = [found for found in blind.values() if math.isfinite(found.low)]
         unknown = "unknown: too few images of either class to measure any probe" if blind else ""
         return "no probe separates the classes better than chance" if measured else unknown
-    return SEPARATED + " by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in separating)
+    named = ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in separating)
+    bordering = any(where in (*FRAME_PROBES, FRAME_ONLY) for _, where, _ in separating)
+    return f"{SEPARATED} by {named}{BORDER if bordering else ''}"
 
 
 def _association(values: Values) -> str:

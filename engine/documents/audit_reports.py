@@ -43,14 +43,16 @@ The ends of the curves: the image with nothing deleted, with everything deleted,
 image without content is called pneumonia too, the curves have little range, and so little meaning.
 """
 FRAME_TEXT = """
-The share of each map's heat in the outer 10 % of the image, which contains little lung but markers, time stamps and
-film edges. A uniform map has {even} there.
+The share of each map's heat in a border 10 % wide on each side (36 % of the area), which includes markers, time stamps
+and film edges but also parts of the lungs, such as the lateral lung and the costophrenic angles. A uniform map has
+{even} there. Heat in the border may lie on lung; a share below that of a uniform map does not rule out bias.
 """
 SHORTCUT_TEXT = """
 A probe is a small model that sees only one property of the image; none is tuned. Out of fold: the mean over
 patient-grouped folds of the images that probes are fitted on, which are the training images or, for imported
 predictions, the other labelled images. An interval above .5 means that a classifier could use this property instead of
-disease. Frame: the outer 10 % with the inside made grey, as pixels and as features of a frozen ImageNet network. Image
+disease. Frame: a border 10 % wide on each side (36 % of the area, with parts of the lungs), the inside made grey, as
+pixels and as features of a frozen ImageNet network: it may separate the classes by disease seen there. Image
 size: width and height. File size: bytes, which also depend on the image's content. Image statistics: mean, standard
 deviation and percentiles of all grey levels, which disease also changes. Classifier: the audited one itself, with
 everything but the frame, or the frame, made grey.

@@ -72,7 +72,7 @@ def test_every_question_is_answered_by_its_own_values() -> None:
     )
     assert said["shortcuts"] == (
         "classes separated by classifier, frame only (AUC 0.850 (0.800 to 0.900)), "
-        "frame pixels (AUC 0.600 (0.550 to 0.650))"
+        "frame pixels (AUC 0.600 (0.550 to 0.650)): possible shortcuts, but the frame includes parts of the lungs"
     )
     assert said["association"] == (
         "within a label, the classifier's probability is associated with the score of image statistics "
@@ -104,6 +104,8 @@ def test_what_was_not_measured_is_not_judged() -> None:
     )
     collapsed = steady | {("stress_auc_difference", "noisy"): between(-0.5, -0.5)}
     assert "AUC falls on images that are noisy (-0.500" in verdicts(collapsed)["robustness"]
+    sized = {("probe_auc", "image size"): between(0.6, 0.8)}
+    assert verdicts(sized)["shortcuts"] == "classes separated by image size (AUC 0.700 (0.600 to 0.800))"
     assert list(verdicts({("probe_auc", "image size"): between(0.4, 0.6)}).items()) == [
         ("shortcuts", "no probe separates the classes better than chance")
     ]
