@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from engine.classification.classifiers.checkpoints import AnyClassifier
     from engine.imaging.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
+    from engine.metrics.means import PatientMean
     from engine.retrieval.embedders import Embedder
 
 VERSION = 7
@@ -285,6 +286,12 @@ class Audit:
         from engine.metrics.bootstrap import cluster_bootstrap
 
         return cluster_bootstrap(statistic, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
+
+    def tested(self, values: NDArray[np.floating], rows: Sequence[KnownImage]) -> "PatientMean":
+        """The mean of `values` with its 95 % interval and p-value, suited to few patients; NaN is ignored."""
+        from engine.metrics.means import mean_over_patients
+
+        return mean_over_patients(values, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
     def mean(self, values: NDArray[np.floating], rows: Sequence[KnownImage]) -> "Interval":
         """The mean of `values` with its 95 % interval over patients; NaN is ignored and not counted."""

@@ -12,6 +12,10 @@ def between(low: float, high: float, value: float | None = None) -> Interval:
     return Interval((low + high) / 2 if value is None else value, low, high, 40)
 
 
+def adjusted(p_value: float) -> Interval:
+    return Interval(p_value, math.nan, math.nan, 40)
+
+
 UNKNOWN = between(math.nan, math.nan, 0.9)
 
 
@@ -25,12 +29,14 @@ UNKNOWN = between(math.nan, math.nan, 0.9)
     ],
 )
 def test_a_gain_counts_only_where_its_interval_leaves_zero_out(interval: Interval, said: str) -> None:
-    assert sign(interval) == said
-    assert sign(UNKNOWN) == "unknown"
+    assert sign(interval, adjusted(0.01)) == said
+    assert sign(interval, adjusted(0.05)) == "no different", "not after the adjustment"
+    assert sign(interval, adjusted(math.nan)) == sign(interval, None) == "unknown"
+    assert sign(UNKNOWN, adjusted(0.01)) == "unknown"
 
 
-def test_sanity_is_passed_only_where_the_whole_interval_is_below_the_limit() -> None:
-    assert sanity_verdict(between(-0.1, 0.49)) == "passed"
+def test_maps_depend_on_the_weights_only_where_the_whole_interval_is_below_the_limit() -> None:
+    assert sanity_verdict(between(-0.1, 0.49)) == "maps depend on the weights"
     assert sanity_verdict(between(0.1, 0.51)) == "failed"
     assert sanity_verdict(UNKNOWN) == "unknown"
 
@@ -41,7 +47,11 @@ def test_every_question_is_answered_by_its_own_values() -> None:
             ("sanity_rank_correlation", "network"): between(0.6, 0.8),
             ("sanity_rank_correlation", "head"): between(0.0, 0.1),
             ("deletion_gain", "over random, called_pneumonia"): between(-0.3, -0.1),
+            ("deletion_gain_p", "over random, called_pneumonia"): adjusted(0.004),
+            ("deletion_gain", "over centre, called_pneumonia"): between(0.01, 0.3),
+            ("deletion_gain_p", "over centre, called_pneumonia"): adjusted(0.08),
             ("deletion_gain", "over random, misses"): between(0.1, 0.3),
+            ("sanity_ssim", "network"): Interval(0.7, 0.6, 0.8, 48),
             ("occluded_probability", "grey, called_pneumonia"): between(0.9, 1.0, 0.97),
             ("occluded_probability", "blurred, called_pneumonia"): between(0.1, 0.2),
             ("probe_auc", "image size"): between(0.4, 0.6),
@@ -65,10 +75,14 @@ def test_every_question_is_answered_by_its_own_values() -> None:
             ("near_duplicates", "all"): between(0.0, 0.2, 0.05),
         }
     )
-    assert said["sanity"].startswith("failed: rank correlation 0.700 (0.600 to 0.800)")
+    assert said["sanity"] == (
+        "failed: rank correlation 0.700 (0.600 to 0.800) with heatmaps under random weights; 8 of 48 images left out "
+        "because a map is constant"
+    )
     assert said["faithfulness"] == (
-        "deleting by heat is worse than random order (gain -0.200 (-0.300 to -0.100)); "
-        "but an entirely grey image already has probability 0.970"
+        "in 40 images called pneumonia, deleting by heat is worse than random order (gain -0.200 (-0.300 to -0.100)); "
+        "deleting by heat is no different from centre order (gain 0.155 (0.010 to 0.300)); "
+        "but the deletion curve is uninformative, because an entirely grey image already has probability 0.970"
     )
     assert said["shortcuts"] == (
         "classes separated by classifier, frame only (AUC 0.850 (0.800 to 0.900)), "
