@@ -1,7 +1,7 @@
 """python -m jobs audit [--predict-run N]: look for reasons to distrust a classifier: heatmaps, shortcuts, stress tests.
 
 Heatmaps: do they change when the weights are randomised, and do they show what the probability depends on (deletion,
-insertion)? Shortcuts: what apart from disease separates the classes, and does the classifier's output follow it?
+insertion)? Shortcuts: what apart from disease separates the classes, and is the classifier's output associated with it?
 Stress tests: how does it do on images that are blurred, darkened, rotated and so on, and whose calls change? Failures:
 which training images are nearest, are there near-duplicates, and which kinds of image fail most? An interrupted audit
 resumes where it stopped.

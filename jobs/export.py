@@ -44,7 +44,7 @@ GROUPS: dict[str, Callable[[Export], None]] = {
     "test embeddings": embeddings.test_embeddings,
     "deletion and insertion": audit.curves_chart,
     "shortcut probes": audit.probes_chart,
-    "reliance on shortcuts": audit.correlations_chart,
+    "association with shortcuts": audit.correlations_chart,
     "stress tests": audit.stresses_chart,
     "failures by slice": audit.slices_sheet,
     "classification report": reports.classification_report,

@@ -103,6 +103,7 @@ class World:
         values = [("probe_auc", "oof", "frame pixels", -1), ("probe_auc", "test", "frame pixels", -1)]
         values += [
             ("probe_correlation", "test", "frame pixels", -1),
+            ("probe_correlation_hidden", "test", "frame pixels", -1),
             ("sanity_rank_correlation", "test", "network", -1),
         ]
         values += [

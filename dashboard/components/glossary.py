@@ -55,8 +55,8 @@ TERMS = {
     "ROUGE-L": "Longest common word sequence with a reference report (Lin 2004).",
     "chrF": "Overlap of character n-grams with a reference report (Popovic 2015).",
     "Outcome": "TP, FP, TN, FN: the call is true (T) or false (F) by the label, and is pneumonia (P) or normal (N).",
-    "Heat in the outer frame": "Share of the heatmap in the outer tenth of the image on each side, where there is "
-    "little lung. A uniform heatmap has 36.0 % there, so less shows no bias towards the edges.",
+    "Heat in the outer frame": "Share of the heatmap in a border 10 % wide on each side (36 % of the area), which "
+    "includes parts of the lungs. A uniform heatmap has 36.0 % there; less does not rule out bias.",
     "Deletion gain": "How much faster the probability falls when the pixels with most heat are deleted first than when "
     "pixels are deleted in random order: area between the two curves, above 0 if the heatmap is faithful.",
     "Insertion gain": "The same when pixels are inserted into a blurred copy of the image: above 0 if the heatmap is "

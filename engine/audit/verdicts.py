@@ -4,13 +4,17 @@ import math
 from collections.abc import Mapping
 
 from engine.metrics.bootstrap import Interval
-from engine.metrics.names import SEES_LUNG
+from engine.metrics.names import FRAME_ONLY, FRAME_PROBES, P_VALUE, SEES_LUNG
 from engine.metrics.robustness import UNALTERED
 from engine.tables import number, span
 
 SIMILAR = 0.5
 """Mean rank correlation from which maps with random weights count as the same as the trained ones'. Our own choice:
 Adebayo et al. 2018 set no limit and show curves."""
+DEPENDS = "maps depend on the weights"
+"""The sanity check's verdict where maps with random weights are unlike the trained ones': it shows no more."""
+ADJUSTED = 0.05
+"""Adjusted p-value below which a gain counts."""
 EMPTY = 0.5
 """Probability of an image without content from which deletion and insertion curves mean little."""
 CHANCE = 0.5
@@ -28,6 +32,8 @@ COMPARED = {
 SEPARATED = "classes separated"
 """How the verdict on shortcuts begins where a probe does better than chance."""
 
+BORDER = ": possible shortcuts, but the frame includes parts of the lungs"
+
 Values = Mapping[tuple[str, str], Interval]
 """Intervals by (metric name, slice), on the split that the classifier is evaluated on."""
 
@@ -38,7 +44,7 @@ def verdicts(values: Values) -> dict[str, str]:
         "sanity": _sanity(values),
         "faithfulness": _faithfulness(values),
         "shortcuts": _shortcuts(values),
-        "reliance": _reliance(values),
+        "association": _association(values),
         "robustness": _robustness(values),
         "near-duplicates": _duplicates(values),
     }
@@ -46,18 +52,20 @@ def verdicts(values: Values) -> dict[str, str]:
 
 
 def sanity_verdict(similarity: Interval) -> str:
-    """passed if the whole interval of the similarity to maps with random weights is below SIMILAR, else failed;
+    """DEPENDS if the whole interval of the similarity to maps with random weights is below SIMILAR, else failed;
     unknown without an interval."""
     if not math.isfinite(similarity.high):
         return "unknown"
-    return "passed" if similarity.high < SIMILAR else "failed"
+    return DEPENDS if similarity.high < SIMILAR else "failed"
 
 
-def sign(gain: Interval) -> str:
-    """better or worse if the interval, rounded to three decimals, excludes 0, else no different; unknown without
-    one."""
-    if not math.isfinite(gain.low):
+def sign(gain: Interval, p_value: Interval | None) -> str:
+    """better or worse if the adjusted p-value is below ADJUSTED and the interval, rounded to three decimals, excludes
+    0, else no different; unknown without either."""
+    if p_value is None or not math.isfinite(gain.low + p_value.value):
         return "unknown"
+    if p_value.value >= ADJUSTED:
+        return "no different"
     return "better" if round(gain.low, 3) > 0 else "worse" if round(gain.high, 3) < 0 else "no different"
 
 
@@ -65,21 +73,32 @@ def _sanity(values: Values) -> str:
     found = values.get(("sanity_rank_correlation", "network"))
     if found is None:
         return ""
-    return f"{sanity_verdict(found)}: rank correlation {_shown(found)} with heatmaps under random weights"
+    text = f"{sanity_verdict(found)}: rank correlation {_shown(found)} with heatmaps under random weights"
+    dropped = constant_maps(values, "network")
+    return f"{text}; {dropped} of {found.n + dropped} images left out because a map is constant" if dropped else text
+
+
+def constant_maps(values: Values, where: str) -> int:
+    """How many images have no rank correlation because a map is constant; all have a structural similarity."""
+    ranked, every = (values.get((name, where)) for name in ("sanity_rank_correlation", "sanity_ssim"))
+    return every.n - ranked.n if every and ranked else 0
 
 
 def _faithfulness(values: Values) -> str:
-    parts = []
+    parts, n = [], 0
     for mode, what in GAINS.items():
         for order in ("random", "centre"):
             gain = values.get((f"{mode}_gain", f"over {order}, {MEASURED_ON}"))
+            p_value = values.get((f"{mode}_gain{P_VALUE}", f"over {order}, {MEASURED_ON}"))
             if gain is not None:
-                parts.append(f"{what} is {COMPARED[sign(gain)]} {order} order (gain {_shown(gain)})")
-    for picture in ("grey", "blurred"):
+                n = gain.n
+                parts.append(f"{what} is {COMPARED[sign(gain, p_value)]} {order} order (gain {_shown(gain)})")
+    for mode, picture in (("deletion", "grey"), ("insertion", "blurred")):
         alone = values.get(("occluded_probability", f"{picture}, {MEASURED_ON}"))
         if parts and alone is not None and alone.value >= EMPTY:
-            parts.append(f"but an entirely {picture} image already has probability {number(alone.value)}")
-    return "; ".join(parts)
+            already = f"an entirely {picture} image already has probability {number(alone.value)}"
+            parts.append(f"but the {mode} curve is uninformative, because {already}")
+    return f"in {n} images called pneumonia, {'; '.join(parts)}" if parts else ""
 
 
 def _shortcuts(values: Values) -> str:
@@ -90,20 +109,31 @@ def _shortcuts(values: Values) -> str:
         measured = [found for found in blind.values() if math.isfinite(found.low)]
         unknown = "unknown: too few images of either class to measure any probe" if blind else ""
         return "no probe separates the classes better than chance" if measured else unknown
-    return SEPARATED + " by " + ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in separating)
+    named = ", ".join(f"{where} (AUC {_shown(found)})" for _, where, found in separating)
+    bordering = any(where in (*FRAME_PROBES, FRAME_ONLY) for _, where, _ in separating)
+    return f"{SEPARATED} by {named}{BORDER if bordering else ''}"
 
 
-def _reliance(values: Values) -> str:
+def _association(values: Values) -> str:
+    """Which probes' scores rise with the output within a label; for frame probes also with the frame hidden."""
     found = {where: related for (name, where), related in values.items() if name == "probe_correlation"}
     rising = sorted((-one.value, where, one) for where, one in found.items() if round(one.low, 3) > 0)
     if rising:
-        named = ", ".join(f"{where} (rank correlation {_shown(one)})" for _, where, one in rising)
-        return f"among images of one label, the classifier's probability rises with the score of {named}"
+        named = ", ".join(
+            f"{where} (rank correlation {_shown(one)}{_unseen(values, where)})" for _, where, one in rising
+        )
+        return f"within a label, the classifier's probability is associated with the score of {named}"
     if not found:
         return ""
     if not any(math.isfinite(one.low) for one in found.values()):
         return "unknown: too few images of either class to measure any probe"
-    return "among images of one label, the classifier's probability rises with the score of no probe"
+    return "within a label, the classifier's probability rises measurably with the score of no probe"
+
+
+def _unseen(values: Values, where: str) -> str:
+    """The probe's correlation with the output for images without their frame; empty if it was not measured."""
+    hidden = values.get(("probe_correlation_hidden", where))
+    return "" if hidden is None else f"; with the frame hidden {_shown(hidden)}"
 
 
 def _robustness(values: Values) -> str:

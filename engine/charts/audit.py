@@ -9,7 +9,7 @@ import pandas as pd
 
 from engine.audit.faithfulness import MODES
 from engine.charts.style import GREY, ORDER_COLOURS, PALETTE, counted, finished, floor, numbers, whiskers
-from engine.metrics.names import NAMES, SUBGROUP_MEASURES
+from engine.metrics.names import NAMES, SEEN_UNFRAMED, SEEN_WHOLE, SUBGROUP_MEASURES
 from engine.metrics.robustness import UNALTERED
 
 PAST = {"deletion": "deleted", "insertion": "inserted"}
@@ -62,14 +62,16 @@ def shortcut_probes(table: pd.DataFrame, *, synthetic: bool = False) -> alt.Laye
 def probe_correlations(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:
     """Rank correlation of the classifier's output with each probe's score within a label, and the line of none.
 
-    table: as in `shortcut_probes`, of one `where`.
+    table: as in `shortcut_probes`; where: SEEN_WHOLE, or SEEN_UNFRAMED as the reference of the frame's probes.
     """
     lowest = min(0.0, float(np.nanmin(table[["low", "value"]].to_numpy(np.float64))))
     axis = alt.Scale(domain=[max(-1.0, lowest - 0.1), 1], nice=False)
     x = alt.X("value:Q", title="Rank correlation within a label", scale=axis)
-    chart = _by_probe(table, x, alt.value(PALETTE[0]), axis, none=0.0)
+    scale = alt.Scale(domain=[SEEN_WHOLE, SEEN_UNFRAMED], range=PALETTE[:2])
+    colour = alt.Color("where:N", title="Classifier sees", scale=scale, legend=alt.Legend(orient="bottom"))
+    chart = _by_probe(table, x, colour, axis, none=0.0)
     subtitle = f"{counted(table['n'])} images; bars: 95 % intervals; dashed: no association"
-    return finished(chart, "Does the classifier follow the shortcuts?", subtitle, synthetic)
+    return finished(chart, "Is the output associated with the shortcuts?", subtitle, synthetic)
 
 
 def stress_tests(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerChart:
@@ -94,9 +96,7 @@ def stress_tests(table: pd.DataFrame, *, synthetic: bool = False) -> alt.LayerCh
     return finished(chart, "Stress tests", subtitle, synthetic)
 
 
-def _by_probe(
-    table: pd.DataFrame, x: alt.X, colour: alt.Color | dict[str, Any], axis: alt.Scale, *, none: float
-) -> alt.LayerChart:
+def _by_probe(table: pd.DataFrame, x: alt.X, colour: alt.Color, axis: alt.Scale, *, none: float) -> alt.LayerChart:
     """A row for each probe: points with whiskers and numbers, and a dashed line at `none`."""
     order = table["probe"].drop_duplicates().tolist()
     y = alt.Y("probe:N", title=None, sort=order, axis=alt.Axis(labelLimit=240))

@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from engine.audit.faithfulness import MODES, ORDERS, STEPS
-from engine.metrics.names import NAMES, SELECTIVE, SUBGROUP_MEASURES
+from engine.metrics.names import NAMES, SEEN_UNFRAMED, SEEN_WHOLE, SELECTIVE, SUBGROUP_MEASURES
 
 
 class Value(Protocol):
@@ -77,14 +77,25 @@ def faithfulness(values: Iterable[Value], *, group: str) -> pd.DataFrame:
     return _table(rows, "mode", "order", "share")
 
 
-def probes(values: Iterable[Value], *, metric: str = "probe_auc") -> pd.DataFrame:
-    """probe, where, value, low, high, n for engine.charts.audit. metric: probe_auc or probe_correlation."""
+def probes(values: Iterable[Value]) -> pd.DataFrame:
+    """probe, where, value, low, high, n for engine.charts.audit.shortcut_probes."""
     rows = [
         {"probe": row.slice, "where": "out of fold" if row.split == "oof" else row.split, **_measured(row)}
         for row in values
-        if row.name == metric and row.value is not None
+        if row.name == "probe_auc" and row.value is not None
     ]
     return _table(rows, "probe", "where").sort_values(["probe", "where"])
+
+
+def correlations(values: Iterable[Value]) -> pd.DataFrame:
+    """probe, where (what the classifier saw), value, low, high, n for engine.charts.audit.probe_correlations."""
+    seen = {"probe_correlation": SEEN_WHOLE, "probe_correlation_hidden": SEEN_UNFRAMED}
+    rows = [
+        {"probe": row.slice, "where": seen[row.name], **_measured(row)}
+        for row in values
+        if row.name in seen and row.value is not None
+    ]
+    return _table(rows, "probe", "where").sort_values(["probe", "where"], ascending=[True, False])
 
 
 def stresses(values: Iterable[Value]) -> pd.DataFrame:

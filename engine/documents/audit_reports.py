@@ -5,10 +5,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from engine.audit.faithfulness import MODES, ORDERS
-from engine.audit.verdicts import SIMILAR, Values, sanity_verdict, sign
+from engine.audit.verdicts import SIMILAR, Values, constant_maps, sanity_verdict, sign
 from engine.documents.markdown_reports import INTERVALS, Section, document
 from engine.metrics.bootstrap import Interval
-from engine.metrics.names import DIFFERENCE
+from engine.metrics.names import DIFFERENCE, P_VALUE
 from engine.retrieval.duplicates import BITS, NEAR
 from engine.tables import markdown_table, number, plain, span
 
@@ -25,9 +25,10 @@ SANITY = {
 }
 SANITY_TEXT = f"""
 Weights are replaced by random ones and the maps compared with the trained classifier's (Adebayo et al. 2018). Maps that
-stay similar show edges, not what was learned. The check is passed if the whole interval of the rank correlation with
-the maps of the randomised network is below {SIMILAR}. The similarity of two different images' maps is given for
-comparison.
+stay similar show edges, not what was learned. If the whole interval of the rank correlation with the maps of the
+randomised network is below {SIMILAR}, the maps depend on the weights; this does not show that they are right. Images
+with a constant map have no rank correlation and are left out. The similarity of two different images' maps is given
+for comparison. With fewer than 50 patients, intervals are Student's t, clustered by patient.
 """
 FAITHFULNESS_TEXT = """
 Pixels are deleted (set to the image's mean grey) or inserted (into a blurred copy) in 20 steps, hottest first, and the
@@ -35,31 +36,40 @@ area under the curve of the probability is computed (Petsiuk et al. 2018). Delet
 fall early: a small area. Inserting it makes the probability rise early: a large area. The random order has patches as
 large as the heatmap's cells; the centre order starts at the centre of every image. A gain above 0 favours the heatmap;
 gains are computed image by image. Heatmaps show evidence for pneumonia, so images called pneumonia are the fair
-test.
+test. With fewer than 50 patients, intervals of gains are Student's t, clustered by patient. p: adjusted by Holm's
+method for the gains of a group.
 """
 ENDS = ("as it is", "grey", "blurred")
 ENDS_TEXT = """
 The ends of the curves: the image with nothing deleted, with everything deleted, and before anything is inserted. If an
-image without content is called pneumonia too, the curves have little range, and so little meaning.
+image without content already has a probability of .5 or more, the curve is uninformative.
 """
 FRAME_TEXT = """
-The share of each map's heat in the outer 10 % of the image, which contains little lung but markers, time stamps and
-film edges. A uniform map has {even} there.
+The share of each map's heat in a border 10 % wide on each side (36 % of the area), which includes markers, time stamps
+and film edges but also parts of the lungs, such as the lateral lung and the costophrenic angles.
+A uniform map has {even} there. Heat in the border may lie on lung; a share below that of a uniform map does not rule
+out bias.
 """
 SHORTCUT_TEXT = """
 A probe is a small model that sees only one property of the image; none is tuned. Out of fold: the mean over
 patient-grouped folds of the images that probes are fitted on, which are the training images or, for imported
 predictions, the other labelled images. An interval above .5 means that a classifier could use this property instead of
-disease. Frame: the outer 10 % with the inside made grey, as pixels and as features of a frozen ImageNet network. Image
+disease. Frame: a border 10 % wide on each side (36 % of the area, with parts of the lungs), the inside made grey, as
+pixels and as features of a frozen ImageNet network: it may separate the classes by disease seen there. Image
 size: width and height. File size: bytes, which also depend on the image's content. Image statistics: mean, standard
 deviation and percentiles of all grey levels, which disease also changes. Classifier: the audited one itself, with
 everything but the frame, or the frame, made grey.
 """
-RELIANCE_TEXT = """
+ASSOCIATION_TEXT = """
 Rank correlation (Spearman) of the classifier's output with a probe's score among images of one label, averaged over the
-two labels weighted by their number of images. It is 0 for a classifier that makes no use of what a probe sees
-(equalised odds; Hardt et al. 2016). The reverse does not follow: severe disease can change what a probe sees, such as
-the patient's position or the overall brightness. Intervals are not adjusted for the number of probes.
+two labels weighted by their number of images: whether the two are associated within a label. Equalised odds (Hardt et
+al. 2016) asks for none. It does not show that the classifier uses what the probe sees, because severity can move both:
+severe disease changes the lungs and also the frame, the patient's position or the overall brightness. Frame hidden: the
+same for the classifier's output when the frame is grey, so that it cannot use it. This reference is the association
+that remains without the frame. A larger value with the frame suggests use, but is no proof: the frame contains parts of
+the lungs, and no classifier was trained on images without it. Without a reference, as for the other probes,
+association and use cannot be told apart. A correlation near 0 does not rule out use. Intervals are not adjusted for the
+number of probes.
 """
 STRESS_TEXT = """
 The same classifier at the same threshold on copies of the images, each altered by a fixed amount after it was resized
@@ -132,7 +142,7 @@ def audit_report(
         ),
         Section("Heat in the outer frame", [_frame_text(values), _frame(values)]),
         Section("Shortcuts", [SHORTCUT_TEXT.strip(), _probes(values, out_of_fold)]),
-        Section("Does the classifier follow the shortcuts?", [RELIANCE_TEXT.strip(), _reliance(values)]),
+        Section("Is the output associated with the shortcuts?", [ASSOCIATION_TEXT.strip(), _associations(values)]),
         Section("Does the classifier withstand altered images?", [STRESS_TEXT.strip(), _stresses(values)]),
         Section("Neighbours in training", [NEIGHBOURS_TEXT.strip(), _neighbours(values), _duplicates(duplicates)]),
         Section("Slices", [SLICES_TEXT.strip(), _slices(slices)]),
@@ -150,8 +160,10 @@ def _sanity(values: Values) -> str:
         if found is not None:
             similarity = values.get(("sanity_ssim", where))
             verdict = sanity_verdict(found) if where == "network" else ""
-            rows.append((name, *_cells(found), *_cells(similarity)[:2], verdict))
-    heads = ("compared with", "rank correlation", "95 % interval", "n", "SSIM", "95 % interval", "verdict")
+            left_out = str(constant_maps(values, where))
+            rows.append((name, *_cells(found), left_out, *_cells(similarity)[:2], verdict))
+    measured = ("rank correlation", "95 % interval", "n", "left out", "SSIM", "95 % interval")
+    heads = ("compared with", *measured, "verdict")
     return markdown_table(heads, rows) if rows else ""
 
 
@@ -171,9 +183,11 @@ def _gains(values: Values) -> str:
         for mode in MODES:
             for order in ORDERS[1:]:
                 gain = values.get((f"{mode}_gain", f"over {order}, {group}"))
+                p = values.get((f"{mode}_gain{P_VALUE}", f"over {order}, {group}"))
                 if gain is not None:
-                    rows.append((name, mode, order, *_cells(gain), sign(gain)))
-    heads = ("images", "by", "heatmap against", "gain", "95 % interval", "n", "heatmap is")
+                    shown = number(p.value) if p else ""
+                    rows.append((name, mode, order, *_cells(gain), shown, sign(gain, p)))
+    heads = ("images", "by", "heatmap against", "gain", "95 % interval", "n", "p", "heatmap is")
     return markdown_table(heads, rows) if rows else ""
 
 
@@ -209,10 +223,12 @@ def _probes(values: Values, out_of_fold: Values) -> str:
     return markdown_table(heads, rows) if rows else ""
 
 
-def _reliance(values: Values) -> str:
+def _associations(values: Values) -> str:
     found = {where: related for (name, where), related in values.items() if name == "probe_correlation"}
-    rows = [(name, *_cells(found[name])) for name in sorted(found)]
-    return markdown_table(("probe", "rank correlation", "95 % interval", "n"), rows) if rows else ""
+    hidden = {name: values.get(("probe_correlation_hidden", name)) for name in found}
+    rows = [(name, *_cells(found[name])[:2], *_cells(hidden[name])[:2], f"{found[name].n:,}") for name in sorted(found)]
+    heads = ("probe", "rank correlation", "95 % interval", "frame hidden", "95 % interval", "n")
+    return markdown_table(heads, rows) if rows else ""
 
 
 def _stresses(values: Values) -> str:

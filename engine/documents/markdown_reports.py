@@ -122,7 +122,7 @@ class Section:
 THRESHOLDS = {
     "recall97": "the threshold with an out-of-fold recall of .97",
     "youden": "the out-of-fold Youden threshold",
-    "half": "threshold .5",
+    "half": "threshold .5, not chosen on data",
 }
 """Slices with values at each operating point; the current one is also reported first."""
 BESIDE = {
@@ -130,9 +130,12 @@ BESIDE = {
     UNSCALED: "Calibration before temperature scaling",
 }
 """Slices with alternative analyses of all images."""
+FIXED = "fixed at .5, not chosen on data"
+"""Where the threshold of operating point half comes from."""
 OOF_NOTE = (
-    "The thresholds were chosen on these same predictions, so values at a threshold are optimistic; so are those of a "
-    "recipe that keeps the epoch with the best result on the held-out patients."
+    "Fitted thresholds were chosen on these same predictions, so values at them are optimistic; a threshold of .5 is "
+    "fixed, not chosen on data. All values are optimistic for a recipe that keeps the epoch with the best result on "
+    "the held-out patients."
 )
 
 

@@ -213,7 +213,9 @@ def _caveats(card: Card) -> str:
     if card.verdicts.get("sanity", "").startswith("failed"):
         lines.append("The heatmaps failed their sanity check: they explain nothing.")
     if card.verdicts.get("shortcuts", "").startswith(SEPARATED):
-        lines.append("Shortcuts separate the classes (see the audit): part of the performance may rest on them.")
+        lines.append(
+            "Possible shortcuts separate the classes (see the audit): part of the performance may rest on them."
+        )
     lines.append("Labels are those of the dataset; none was re-read for this card.")
     return "\n".join(f"- {line}" for line in lines)
 

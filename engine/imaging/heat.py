@@ -68,7 +68,8 @@ def leading_zones(shares: Mapping[str, float]) -> list[str]:
 def frame_share(heatmap: np.ndarray) -> float:
     """The share of a heatmap's heat that lies in the image's outer frame, in [0, 1]; NaN if there is no heat.
 
-    heatmap: float (h, w), non-negative. Little lung reaches the frame, but markers, time stamps and film edges do.
+    heatmap: float (h, w), non-negative. The frame is a border 10 % wide on each side (36 % of the area); it holds
+    markers, time stamps and film edges, but also parts of the lungs.
     """
     total = float(heatmap.sum())
     if not total > 0:

@@ -11,8 +11,8 @@ def spearman_within(first: ArrayLike, second: ArrayLike, strata: ArrayLike) -> S
 
     first, second: (n,), finite. strata: (n,), rows are ranked among those of their own stratum. In [-1, 1]; ties get
     mid-ranks; a stratum in which a score does not vary is left out, and NaN stands where none is left. Within the
-    classes this estimates how far a prediction depends on a nuisance given the label, which is 0 for a classifier that
-    ignores it (equalised odds; Hardt et al. 2016, Veitch et al. 2021).
+    classes this measures how a prediction and a nuisance are associated given the label (equalised odds asks for
+    independence; Hardt et al. 2016). It does not show use: severity can move both.
     """
     a, b, kind = np.asarray(first, np.float64), np.asarray(second, np.float64), np.asarray(strata)
     parts = [np.flatnonzero(kind == value) for value in np.unique(kind)]

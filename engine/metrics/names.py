@@ -68,6 +68,7 @@ FURTHER = {
     "valid_auc": "Validation AUC",
     "probe_auc": "Probe AUC",
     "probe_correlation": "Rank correlation of classifier and probe within a label",
+    "probe_correlation_hidden": "Rank correlation of classifier and probe within a label, frame hidden",
     "deletion_auc": "Deletion AUC",
     "deletion_gain": "Deletion gain",
     "insertion_auc": "Insertion AUC",
@@ -109,6 +110,7 @@ SCORES = (
         "valid_auc",
         "probe_auc",
         "probe_correlation",
+        "probe_correlation_hidden",
     ),
     *(
         "map",
@@ -125,6 +127,10 @@ SCORES = (
 """Metrics that are not a proportion and are therefore not shown as a percentage."""
 FRAME_ONLY, FRAME_HIDDEN, WHOLE = "classifier, frame only", "classifier, frame hidden", "classifier, whole image"
 """What an audit shows the classifier itself, as slices of probe_auc."""
+SEEN_WHOLE, SEEN_UNFRAMED = "whole image", "frame hidden"
+"""What the classifier saw when its output was correlated with a probe's score."""
+FRAME_PROBES = ("frame pixels", "frame features")
+"""The probes that see only the frame."""
 SEES_LUNG = (FRAME_HIDDEN, WHOLE)
 """The slices of probe_auc that are no shortcuts."""
 SUBGROUP_MEASURES = ("auc", "recall", "specificity")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from db.queries.predictions import PredictedImage
 from db.writes import MetricValue
 from engine.errors import InputError
+from engine.metrics.names import P_VALUE
 from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_value
 
@@ -54,7 +56,7 @@ def sanity(audit: Audit) -> Iterator[MetricValue]:
 
 def _similar(audit: Audit, where: str, values: NDArray[Any], rows: list[PredictedImage]) -> Iterator[MetricValue]:
     for name, found in zip(("sanity_rank_correlation", "sanity_ssim"), values.T, strict=True):
-        yield metric_value(name, audit.subject.split, where, audit.mean(found, rows))
+        yield metric_value(name, audit.subject.split, where, audit.tested(found, rows).interval)
 
 
 def faithfulness(audit: Audit) -> Iterator[MetricValue]:
@@ -103,9 +105,26 @@ def faithfulness(audit: Audit) -> Iterator[MetricValue]:
                 for step, values in enumerate(found[chosen, j, i].T):
                     mean = audit.mean(values, of_group)
                     yield metric_value(f"{mode}_{order}", subject.split, group, mean, step=step)
-                if j:
-                    gain = audit.mean(gains[chosen, j - 1, i], of_group)
-                    yield metric_value(f"{mode}_gain", subject.split, f"over {order}, {group}", gain)
+        yield from _gains(audit, gains[chosen], of_group, group)
+
+
+def _gains(audit: Audit, gains: NDArray[Any], rows: list[PredictedImage], group: str) -> Iterator[MetricValue]:
+    """The heatmap's mean gain over each other order, and p-values adjusted for all gains of the group (Holm 1979).
+
+    gains: (n, orders, modes).
+    """
+    from engine.audit.faithfulness import MODES, ORDERS
+    from engine.metrics.bootstrap import Interval
+    from engine.metrics.multiplicity import holm
+
+    pairs = list(product(range(len(ORDERS) - 1), range(len(MODES))))
+    found = [audit.tested(gains[:, j, i], rows) for j, i in pairs]
+    adjusted = holm([one.p_value for one in found])
+    for (j, i), one, p_value in zip(pairs, found, adjusted, strict=True):
+        name, where = f"{MODES[i]}_gain", f"over {ORDERS[j + 1]}, {group}"
+        yield metric_value(name, audit.subject.split, where, one.interval)
+        p = Interval(float(p_value), np.nan, np.nan, one.interval.n)
+        yield metric_value(f"{name}{P_VALUE}", audit.subject.split, where, p)
 
 
 def grouped(audit: Audit, hot: NDArray[np.bool_]) -> dict[str, NDArray[np.intp]]:

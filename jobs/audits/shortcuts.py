@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from db.queries.predictions import KnownImage, PredictedImage, SizedImage
 from db.writes import MetricValue
-from engine.metrics.names import FRAME_HIDDEN, FRAME_ONLY, WHOLE
+from engine.metrics.names import FRAME_HIDDEN, FRAME_ONLY, FRAME_PROBES, WHOLE
 from jobs.audits.subject import Audit, column, files
 from jobs.results import metric_value
 
@@ -47,10 +47,12 @@ def probes(audit: Audit) -> Iterator[MetricValue]:
         if apart:
             yield metric_value("probe_auc", "oof", name, held_out)
             yield metric_value("probe_auc", subject.split, name, auc(audit, subject.judged, found.test))
-            related = spearman_within(found.test, outputs, classes)
+            scores, strata = found.test, classes
         else:
             yield metric_value("probe_auc", subject.split, name, held_out)
-            related = spearman_within(found.out_of_fold, outputs, classes + 2 * found.fold)
+            scores, strata = found.out_of_fold, classes + 2 * found.fold
+        audit.probed[name] = scores, strata
+        related = spearman_within(scores, outputs, strata)
         yield metric_value("probe_correlation", subject.split, name, audit.interval(related, subject.judged))
 
 
@@ -63,9 +65,11 @@ def enough(rows: Sequence[SizedImage], folds: int) -> bool:
 
 
 def occlusions(audit: Audit) -> Iterator[MetricValue]:
-    """AUC of the classifier itself on the audited images: whole, frame only, and with the frame hidden."""
+    """AUC of the classifier itself on the audited images: whole, frame only, and with the frame hidden; and the rank
+    correlation of its output without the frame with the score of each frame probe, as reference for `probes`."""
     from engine.audit.shortcuts import only_frame, without_frame
     from engine.imaging.images import read_batch
+    from engine.metrics.association import spearman_within
 
     subject, classifier = audit.subject, audit.classifier
 
@@ -78,6 +82,11 @@ def occlusions(audit: Audit) -> Iterator[MetricValue]:
     for name, values in {FRAME_ONLY: found[:, 0], FRAME_HIDDEN: found[:, 1], WHOLE: whole}.items():
         yield metric_value("probe_auc", subject.split, name, auc(audit, subject.judged, values))
     yield metric_value("probe_auc", "oof", WHOLE, auc(audit, subject.training, column(subject.training, "probability")))
+    for name in FRAME_PROBES:
+        if name in audit.probed:
+            of_probe, strata = audit.probed[name]
+            related = audit.interval(spearman_within(of_probe, found[:, 1], strata), subject.judged)
+            yield metric_value("probe_correlation_hidden", subject.split, name, related)
 
 
 def sizes(rows: Sequence[SizedImage]) -> NDArray[np.float64]:

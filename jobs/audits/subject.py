@@ -1,7 +1,7 @@
 """What is audited: a predict run, its audited images, its classifier's training images, and their appearance."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from engine.classification.classifiers.checkpoints import AnyClassifier
     from engine.imaging.images import Ingested
     from engine.metrics.bootstrap import Interval, Statistic
+    from engine.metrics.means import PatientMean
     from engine.retrieval.embedders import Embedder
 
-VERSION = 6
+VERSION = 7
 """Increased when an audit measures something else, so that finished ones are redone."""
 SHARD = 256
 """Images whose values share a file while the run is active: at most this many are recomputed after a kill."""
@@ -198,6 +199,8 @@ class Audit:
     folds: int
     sample: int
     """Images of each group that are measured by deletion and insertion."""
+    probed: dict[str, tuple[NDArray[np.float64], NDArray[np.intp]]] = field(default_factory=dict)
+    """Probe -> its scores of the audited images, (n,), and the stratum within which each is ranked, (n,)."""
 
     @cached_property
     def classifier(self) -> "AnyClassifier":
@@ -278,6 +281,12 @@ class Audit:
         from engine.metrics.bootstrap import cluster_bootstrap
 
         return cluster_bootstrap(statistic, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
+
+    def tested(self, values: NDArray[np.floating], rows: Sequence[KnownImage]) -> "PatientMean":
+        """The mean of `values` with its 95 % interval and p-value, suited to few patients; NaN is ignored."""
+        from engine.metrics.means import mean_over_patients
+
+        return mean_over_patients(values, column(rows, "patient_key"), seed=self.seed, replicates=self.replicates)
 
     def mean(self, values: NDArray[np.floating], rows: Sequence[KnownImage]) -> "Interval":
         """The mean of `values` with its 95 % interval over patients; NaN is ignored and not counted."""

@@ -61,7 +61,7 @@ def correlations_chart(export: Export) -> None:
     from engine.charts import tables
 
     audit = audit_of(export)
-    table = tables.probes(metrics_of(export, audit), metric="probe_correlation")
+    table = tables.correlations(metrics_of(export, audit))
     if table.empty:
         raise InputError(f"audit run {audit.id} did not compare the classifier with any probe")
     export.chart("probe_correlations.png", charts.probe_correlations(table, synthetic=export.synthetic))

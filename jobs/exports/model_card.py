@@ -97,12 +97,15 @@ def details(export: Export, train: Run, predict: Run, audit: Run | None) -> dict
 
 def protocol(train: Run, predict: Run) -> dict[str, Any]:
     """How thresholds and temperature were chosen, and what they are."""
+    from engine.documents.markdown_reports import FIXED
+
     summary, chosen = predict.summary or {}, train.summary or {}
+    point = summary.get("operating_point", chosen.get("operating_point"))
     return {
         "folds": "assigned by patient; the test split is never trained on",
-        "thresholds and temperature chosen on": chosen.get("chosen_on"),
+        "temperature and fitted thresholds chosen on": chosen.get("chosen_on"),
         "decision threshold": summary.get("threshold"),
-        "decision threshold chosen on": summary.get("threshold_chosen_on"),
+        "decision threshold chosen on": FIXED if point == "half" else summary.get("threshold_chosen_on"),
         "threshold for a recall of .97": summary.get("threshold_recall97"),
         "Youden's threshold": summary.get("threshold_youden"),
         "temperature": summary.get("temperature"),

@@ -45,6 +45,7 @@ def all_reports(export: Export) -> None:
 
 def classification_report(export: Export) -> None:
     """classification_report.md."""
+    from engine.documents.markdown_reports import FIXED
     from engine.documents.markdown_reports import classification_report as written
     from engine.tables import times
 
@@ -59,6 +60,8 @@ def classification_report(export: Export) -> None:
             for name, value in (run.summary or {}).items():
                 if isinstance(value, str | int | float) and name != "train_run":
                     facts[f"{kind}: {name.replace('_', ' ')}"] = f"{value:.4g}" if isinstance(value, float) else value
+            if (run.summary or {}).get("operating_point") == "half":
+                facts[f"{kind}: threshold chosen on"] = FIXED
     if "test" in splits:
         with session.reading(export.context.engine) as db:
             facts["test split scored"] = f"{times(runs.test_openings(db, export.dataset.id))} in this database"

@@ -25,6 +25,7 @@ from engine.classification.stresses import STRESSES, stressed
 from engine.digests import file_sha256
 from engine.imaging.images import read_batch, resize
 from engine.metrics import names
+from engine.metrics.names import FRAME_PROBES
 from engine.retrieval.embedders import unit
 from jobs import audit, import_predictions
 from jobs.audits import explanations, stresses
@@ -261,7 +262,7 @@ def test_a_classifier_that_follows_the_frame_is_told_from_one_that_does_not(worl
     follows, metrics = stored(world)
     related = metrics["probe_correlation", "test", "image statistics", -1]
     assert related.value is not None and related.value > 0.6 and (related.low or 0) > 0.3
-    assert "rises with the score of " in (follows.summary or {})["verdicts"]["reliance"]
+    assert "is associated with the score of " in (follows.summary or {})["verdicts"]["association"]
 
     draw = np.random.default_rng(6).uniform(0, 0.5, 50)
     imported(world, tmp_path, [0.4 * label + chance for label, chance in zip(labels, draw, strict=True)])
@@ -305,6 +306,20 @@ def test_what_the_classifier_sees_is_found_in_frame_inside_and_by_probes(world: 
     assert abs((metrics["probe_auc", "test", "image size", -1].value or 0) - 0.5) < 0.3, "all are 64 x 64"
     whole = metrics["probe_auc", "test", "classifier, whole image", -1]
     assert whole.value is not None and whole.value < 1.0 and whole.n == 50
+
+
+@ON_SQLITE
+def test_the_reference_of_the_frames_probes_is_the_output_with_the_frame_hidden(world: World, corner: Corner) -> None:
+    draw = np.random.default_rng(8)
+    for image in world.images:  # as severe in the corner's frame as inside it, so that hiding the frame changes little
+        pixels = draw.integers(90, 110, (SIDE, SIDE), dtype=np.uint8)
+        pixels[: SIDE // 2, : SIDE // 2] = round(draw.normal(110 + 40 * (image.label or 0), 25))
+        redraw(world, image, pixels)
+    assert audit.main([*world.options, *FAST]) == 0
+    _, metrics = stored(world)
+    hidden = metrics["probe_correlation_hidden", "test", "frame pixels", -1]
+    assert hidden.n == 50 and (hidden.low or 0) > 0, "the classifier cannot see the frame, and is associated with it"
+    assert {where for name, _, where, _ in metrics if name == "probe_correlation_hidden"} == set(FRAME_PROBES)
 
 
 def test_calls_that_a_stress_changes_are_counted_and_found(world: World, corner: Corner) -> None:
@@ -385,7 +400,15 @@ def test_maps_of_the_evidence_beat_random_ones_and_change_with_the_weights(world
         found = metrics["sanity_rank_correlation", "test", part, -1]
         assert found.high is not None and found.high < 0.5 and found.n == 48
     assert metrics["sanity_rank_correlation", "test", "another image", -1].value == pytest.approx(1.0)
-    assert "passed" in run.summary["verdicts"]["sanity"]  # type: ignore[index]  # a finished run has one
+    verdicts = (run.summary or {})["verdicts"]
+    assert verdicts["sanity"].startswith("maps depend on the weights: rank correlation")
+    assert verdicts["faithfulness"].startswith("in 12 images called pneumonia, deleting by heat is better than random")
+    adjusted = [
+        metrics[f"{mode}_gain_p", "test", f"over {order}, {group}", -1].value
+        for mode in ("deletion", "insertion")
+        for order in ("random", "centre")
+    ]
+    assert all(p is None or 0 <= p <= 1 for p in adjusted) and (adjusted[0] or 1) < 0.05
 
 
 @ON_SQLITE

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import faiss
 import numpy as np
@@ -21,6 +22,7 @@ from engine.digests import file_sha256
 from jobs import evaluate, export, import_predictions
 from jobs.command import Context
 from jobs.exports import audit as exports
+from jobs.exports.model_card import protocol
 from jobs.exports.sheets import varied
 from jobs.exports.source import Export
 from jobs.run import ActiveRun, Work
@@ -201,6 +203,23 @@ def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World
     assert "<b>" not in audit
     linked = re.findall(r"!\[[^\]]*\]\(([^)]*)\)", said + reports + retrieval + audit)
     assert {name for name in EXPORTED if name.endswith(".png")} == set(linked)
+
+
+@pytest.mark.parametrize(
+    ("train", "predict", "said"),
+    [
+        ({"operating_point": "half"}, {"threshold": 0.5}, "fixed at .5, not chosen on data"),
+        ({"operating_point": "youden"}, {"operating_point": "half"}, "fixed at .5, not chosen on data"),
+        ({"operating_point": "half"}, {"operating_point": "stress", "threshold_chosen_on": "36 images"}, "36 images"),
+        ({"operating_point": "youden"}, {"threshold": 0.4}, None),
+    ],
+)
+def test_a_threshold_of_one_half_was_chosen_on_no_data(
+    train: dict[str, Any], predict: dict[str, Any], said: str | None
+) -> None:
+    told = protocol(Run(summary={"chosen_on": "out-of-fold predictions", **train}), Run(summary=predict))
+    assert told["decision threshold chosen on"] == said
+    assert told["temperature and fitted thresholds chosen on"] == "out-of-fold predictions"
 
 
 def test_the_model_card_tells_of_the_runs_that_were_exported_and_how_to_repeat_them(full: World) -> None:

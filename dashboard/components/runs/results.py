@@ -191,13 +191,14 @@ def _audit(dataset: Dataset, run: Run, metrics: Sequence[Metric]) -> None:
         linked.table(["Question", "Answer"], rows, key="verdicts", caption="Questions and answers of the audit")
     if not probes.empty:
         figures.drawn(charts.shortcut_probes(probes, synthetic=dataset.synthetic))
-    related = tables.probes(metrics, metric="probe_correlation")
+    related = tables.correlations(metrics)
     if not related.empty:
         figures.drawn(charts.probe_correlations(related, synthetic=dataset.synthetic))
         st.caption(
-            "Spearman's correlation of the classifier's output with each probe's score, among images of one label. A "
-            "classifier that ignores what a probe sees has 0. Severe disease can move both, so a high value is a "
-            "reason to look, not a proof. Intervals are not adjusted for the number of probes."
+            "Spearman's correlation of the classifier's output with each probe's score, among images of one label. "
+            "It does not show that the classifier uses what the probe sees: severe disease can move both. Frame hidden "
+            "is the reference: the same for the classifier's output when the frame is grey. More than that suggests "
+            "use of the frame, but is no proof. Intervals are not adjusted for the number of probes."
         )
     stress_tests.show(dataset, run, metrics)
     shown = {group: GROUPS[group] for group, table in curves.items() if not table.empty}

@@ -61,8 +61,13 @@ PROBES = pd.DataFrame(
 )
 RELATED = pd.DataFrame(
     [
-        {"probe": name, "where": "test", "value": value, "low": value - 0.6, "high": value + 0.1, "n": 618}
-        for name, value in zip(("file", "frame", "greys", "ratio", "size"), (0.7, 0.3, 0.5, 0.4, 0.6), strict=True)
+        {"probe": name, "where": where, "value": value, "low": value - 0.6, "high": value + 0.1, "n": 618}
+        for name, where, value in zip(
+            ("file", "frame", "greys", "frame", "size"),
+            (*("whole image",) * 3, "frame hidden", "whole image"),
+            (0.7, 0.3, 0.5, 0.4, 0.6),
+            strict=True,
+        )
     ]
 )
 COVERED = pd.DataFrame(

@@ -26,3 +26,10 @@ def test_an_interval_at_a_bound_is_described_as_wilson_and_patients_are_counted_
     told = " ".join(text.split())
     assert "for a proportion of 0 or 1 they are Wilson intervals (1927), with patients as trials" in told
     assert "by patient, of patients" in told
+
+
+def test_only_fitted_thresholds_are_called_optimistic_out_of_fold() -> None:
+    values = [Measured("recall", "half", Interval(0.9, 0.8, 0.95, 50))]
+    text = classification_report({"oof": values}, facts={}, pictures=[], replicates=1000, synthetic=False)
+    assert "Fitted thresholds were chosen on these same predictions" in text
+    assert "### At threshold .5, not chosen on data" in text
