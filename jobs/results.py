@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from engine.metrics.evaluation import Measured
     from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
 
-VERSION = 12
+VERSION = 13
 """Increased when a metric is added or changes its meaning, so that finished evaluations are redone."""
 
 

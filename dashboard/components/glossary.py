@@ -19,9 +19,10 @@ TERMS = {
     "of pneumonia, averaged over bins.",
     "ECE expected by chance": "The ECE that perfectly calibrated probabilities would show on this many images, with "
     "its range. A measured ECE below the upper end is no evidence of miscalibration.",
-    "Calibration intercept": "Overall bias of the probabilities in log odds: 0 is best; below 0 they are too high.",
+    "Calibration intercept": "Overall bias of the probabilities in log odds: 0 is best; below 0 they are too high. "
+    "Undefined if a probability is exactly 0 or 1.",
     "Calibration slope": "Slope of the observed log odds against the predicted ones: 1 is best; below 1 the "
-    "probabilities are too extreme, above 1 not extreme enough.",
+    "probabilities are too extreme, above 1 not extreme enough. Undefined if a probability is exactly 0 or 1.",
     "AURC": "Area under the risk-coverage curve: the error rate among the images called, averaged over all coverages; "
     "0 is perfect, and a random order gives the overall error rate.",
     "Excess AURC": "AURC minus that of the best order, which refers all errors first: 0 means that the least certain "

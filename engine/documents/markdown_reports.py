@@ -49,7 +49,8 @@ CLASSIFICATION = f"""
   perfectly calibrated probabilities on this many images, with its range.
 - **Calibration intercept** and **slope**: calibration in the large (0 is best; below 0 probabilities are too high) and
   the slope of the log odds against the logit of the probability (1 is best; below 1 probabilities are too extreme);
-  intervals are clustered by patient. Temperature scaling sets the scale but no intercept.
+  intervals are clustered by patient. Temperature scaling sets the scale but no intercept. Both are undefined if a
+  probability is exactly 0 or 1 (rounded), because its log odds are infinite.
 - **PPV** and **NPV** at another prevalence follow from recall and specificity by Bayes' theorem, assuming that neither
   changes with prevalence; intervals are over images (Mercaldo et al. 2007).
 - **By coverage**: accuracy, recall and specificity of the called images when those closest to the threshold, on the

@@ -8,10 +8,9 @@ from scipy.stats import norm
 from engine.metrics.bootstrap import Interval
 from engine.metrics.classification import METRICS, Floats, Sample
 
-STEPS, NEAR, FAR = 100, 1e-10, 5.0
-"""Newton's method: maximum number of steps, size of the last step, and largest step."""
-SURE = 1e-9
-"""Probabilities are clipped to this distance from 0 and 1, so that their logits are finite."""
+STEPS, NEAR, FAR = 100, 1e-10, 2.0
+"""Newton's method: maximum number of steps, size of the last step, and largest step, above which it may swing
+around the estimate."""
 
 
 def recalibration(sample: Sample, patients: ArrayLike, *, level: float = 0.95) -> dict[str, Interval]:
@@ -21,9 +20,14 @@ def recalibration(sample: Sample, patients: ArrayLike, *, level: float = 0.95) -
     above 0 if probabilities are too low on the whole. calibration_slope: b in log odds = a + b logit (Cox 1958);
     ideally 1, and below 1 if they are too extreme. Both are maximum likelihood estimates with normal intervals from the
     covariance clustered by patient (Liang & Zeger 1986). NaN if a class is missing; the slope also if the probability
-    separates the classes perfectly, because the estimate is then infinite. patients: (n,) keys.
+    separates the classes perfectly, because the estimate is then infinite. Both are NaN if a probability is exactly 0
+    or 1, as imported ones may be after rounding: its log odds are infinite, and any value that replaced them would
+    decide the slope. patients: (n,) keys.
     """
-    odds = logit(np.clip(sample.probabilities, SURE, 1 - SURE))
+    if (sample.probabilities <= 0).any() or (sample.probabilities >= 1).any():
+        unknown = Interval(np.nan, np.nan, np.nan, len(sample.labels))
+        return {"calibration_intercept": unknown, "calibration_slope": unknown}
+    odds = logit(sample.probabilities)
     ones = np.ones_like(odds)
     _, member = np.unique(np.asarray(patients), return_inverse=True)
     reach = float(norm.ppf((1 + level) / 2))

@@ -1,7 +1,7 @@
 """Predictive values at prevalences other than that of the evaluated images."""
 
 from dataclasses import dataclass
-from math import exp, log, sqrt
+from math import exp, isnan, log, sqrt
 from statistics import NormalDist
 
 from engine.metrics.bootstrap import Interval
@@ -26,8 +26,9 @@ def predictive_values(
 
     prevalence: proportion of pneumonia, strictly between 0 and 1. The intervals assume independent images. If a count
     is 0, half an image is added to each, so that logits are finite, and the interval is extended to include the value.
-    None if a label has no image. Recall and specificity are assumed to be the same at every prevalence, which does not
-    hold if the spectrum of patients or disease changes.
+    A predictive value of a call that no image has is NaN, and so are its bounds. None if a label has no image. Recall
+    and specificity are assumed to be the same at every prevalence, which does not hold if the spectrum of patients or
+    disease changes.
     """
     if not tp + fn or not fp + tn:
         return None
@@ -40,6 +41,8 @@ def predictive_values(
     reach = NormalDist().inv_cdf((1 + level) / 2)
 
     def interval(value: float, middle: float, error: float) -> Interval:
+        if isnan(value):
+            return Interval(value, value, value, tp + fn + fp + tn)
         low, high = (1 / (1 + exp(-middle - side * reach * error)) for side in (-1, 1))
         return Interval(value, min(low, value), max(high, value), tp + fn + fp + tn)
 

@@ -45,13 +45,22 @@ def test_copies_of_a_patients_film_add_no_certainty() -> None:
 
 @pytest.mark.parametrize("labels", [[1, 1, 1], [0, 0, 1]])
 def test_no_slope_fits_one_class_alone_or_classes_told_apart_without_an_error(labels: list[int]) -> None:
-    found = recalibration(Sample.of(labels, [0.0, 0.4, 1.0], threshold=0.5), np.arange(3))
+    found = recalibration(Sample.of(labels, [0.1, 0.4, 0.9], threshold=0.5), np.arange(3))
     assert np.isnan(found["calibration_slope"].value)
 
 
 def test_probabilities_that_are_far_off_still_have_an_intercept() -> None:
     found = recalibration(Sample.of([0, 1] * 50, [1e-12] * 100, threshold=0.5), np.arange(100))
-    assert found["calibration_intercept"].value == pytest.approx(-np.log(1e-9), rel=0.01)
+    assert found["calibration_intercept"].value == pytest.approx(-np.log(1e-12), rel=0.01)
+
+
+@pytest.mark.parametrize("bound", [0.0, 1.0])
+def test_a_probability_rounded_to_0_or_1_leaves_the_recalibration_undefined(bound: float) -> None:
+    sample, _ = drawn(300)
+    rounded = np.where(np.arange(300) == 7, bound, sample.probabilities)
+    found = recalibration(Sample(sample.labels, rounded, 0.5), np.arange(300))
+    for one in found.values():
+        assert np.isnan([one.value, one.low, one.high]).all() and one.n == 300
 
 
 def test_the_calibration_error_of_right_probabilities_is_that_of_chance() -> None:
