@@ -33,6 +33,7 @@ from db.models import (
     SkippedFile,
     now,
 )
+from engine.reporting.scores import OF_TEXT
 
 VERSION = 2
 """Increased when different rows are written, so that older folders are replaced."""
@@ -276,13 +277,19 @@ def write_reports(
                 "created": now().strftime("%Y-%m-%d %H:%M:%S.%f"),
             }
             fill(db, Report, columns, count=count)
-            write_scores(db, draw, ids, says, labels[rows], called[rows])
+            write_scores(db, draw, dataset_id, ids, says, labels[rows], called[rows])
             first += count
     return first - 1
 
 
 def write_scores(
-    db: Session, draw: np.random.Generator, ids: np.ndarray, says: np.ndarray, labels: np.ndarray, called: np.ndarray
+    db: Session,
+    draw: np.random.Generator,
+    dataset_id: int,
+    ids: np.ndarray,
+    says: np.ndarray,
+    labels: np.ndarray,
+    called: np.ndarray,
 ) -> None:
     """Twelve scores per report, each with as many distinct values as real ones have."""
     count = len(ids)
@@ -306,6 +313,7 @@ def write_scores(
     for metric, values in scores.items():
         columns = {
             "report_id": ids,
+            "dataset_id": None if metric in OF_TEXT else dataset_id,
             "metric": metric,
             "value": [None if value != value else value for value in values.tolist()],  # NaN
             "detail": "{}",

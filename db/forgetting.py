@@ -66,6 +66,8 @@ def counts(session: Session, run_ids: Collection[int], *, dataset_id: int | None
     found["report"] -= len(heirs)
     for part in batches(heirs):
         kept = select(func.count()).where(ReportScore.report_id.in_(part))
+        if dataset_id is not None:
+            kept = kept.where(ReportScore.dataset_id.is_distinct_from(dataset_id))
         found["report_score"] -= session.scalar(kept) or 0
     ordered = [*(name for name in WORDS if name in found), *(name for name in found if name not in WORDS)]
     return {WORDS.get(name, name): found[name] for name in ordered if found[name]}

@@ -315,12 +315,17 @@ class ReportFailure(Base):
 
 
 class ReportScore(Base):
-    """One score of one report."""
+    """One score of one report, by its text alone or against the labels and predictions of one dataset."""
 
     __tablename__ = "report_score"
-    __table_args__ = (UniqueConstraint("report_id", "metric"), Index(None, "metric", "value", "report_id"))
+    __table_args__ = (
+        UniqueConstraint("report_id", "metric", "dataset_id"),
+        Index(None, "metric", "value", "report_id", "dataset_id"),
+    )
     id: Mapped[int] = mapped_column(primary_key=True)
     report_id: Mapped[int] = mapped_column(ForeignKey("report.id", ondelete="CASCADE"))
+    dataset_id: Mapped[int | None] = mapped_column(ForeignKey("dataset.id", ondelete="CASCADE"))
+    """The dataset that the score is of; None for scores of the text alone, which all datasets share."""
     metric: Mapped[str] = mapped_column(String(60))
     value: Mapped[float | None]
     detail: Mapped[dict[str, Any] | None]

@@ -1,6 +1,7 @@
 """Tallies of reports and scores, updated when they are written, so that pages need not count millions of scores.
 
-A report counts for every dataset that holds its image, once it has a score. Scores are binned by hundredths, with a
+A report counts for every dataset that holds its image, once it has a score; a score against labels or predictions only
+for the dataset that it is of. Scores are binned by hundredths, with a
 separate bin for every whole hundredth, so that comparisons with whole hundredths are exact.
 """
 
@@ -8,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, case, delete, func, literal, select
+from sqlalchemy import ColumnElement, Select, and_, case, delete, func, literal, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
@@ -97,7 +98,8 @@ def _scores() -> Select[Any]:
     between = 2 * part + case((value > part / 100.0, 1), else_=0)
     bin = case((value.is_(None), UNKNOWN), (value < 0.0, BELOW), (value > 1.0, ABOVE), else_=between)
     query = select(*_group(), ReportScore.metric, bin.label("bin"), value.label("value"))
-    return query.join(ReportScore, ReportScore.report_id == Report.id).join(Image, Image.sha256 == Report.image_sha256)
+    query = query.join(ReportScore, ReportScore.report_id == Report.id).join(Image, Image.sha256 == Report.image_sha256)
+    return query.where(or_(ReportScore.dataset_id.is_(None), ReportScore.dataset_id == Image.dataset_id))
 
 
 def _whole() -> Select[Any]:

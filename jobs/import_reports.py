@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     run = claim(context, requests, inputs=json_sha256([predicted.fingerprint, texts]))
     if not run.already_finished:
         with run:
-            store(run, requests, Scorer(thresholds_of(predicted)["all"], references_of(context, dataset)))
+            store(run, requests, Scorer(dataset.id, thresholds_of(predicted)["all"], references_of(context, dataset)))
     print_means(dataset, run.summary["means"])
     done = "already done as run" if run.already_finished else "run"
     counted = f"{run.summary['reports']:,} reports by {generator.name}"

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"report: already done as run {run.id}")
         return 0
     with run:
-        ReportWriter(run, request, Scorer(thresholds_of(predicted)["all"], references)).write()
+        ReportWriter(run, request, Scorer(dataset.id, thresholds_of(predicted)["all"], references)).write()
     print_means(dataset, run.summary["means"])
     print_outcome(run)
     return 1 if run.summary["failed"] else 0

@@ -45,18 +45,24 @@ class Inputs:
     indexes: list[VectorIndex]
     reports: list[StandingReport]
     scores: list[Score]
-    scored_for: str | None = None
-    """The dataset whose labels the scores used, if it is not this one; see evaluation.scored_for."""
+
+    @property
+    def unscored(self) -> int:
+        """The number of reports that the dataset has not scored, which are left out."""
+        return len(self.reports) - len({score.report_id for score in self.scores})
 
     @property
     def missing(self) -> list[str]:
         """One line for each task without results."""
         name = self.dataset.name
         imported = self.predict is not None and self.predict.imported
+        reports = f"no scored report; write some with: {job('report', name)}"
+        if self.reports:
+            reports = f"none is scored for this dataset; score them with: {job('score', name)}"
         tasks = {
             f"classification on test: no predict run; make one with: {job('predict', name)}": self.predict,
             f"out-of-fold classification: no train run; make one with: {job('train', name)}": self.train or imported,
-            f"reports: no scored report; write some with: {job('report', name)}": self.scores,
+            f"reports: {reports}": self.scores,
             f"retrieval: no vector index; build one with: {job('embed', name)}": self.indexes,
         }
         return [line for line, found in tasks.items() if not found]
@@ -84,7 +90,6 @@ class Inputs:
         """Hash of everything that determines the metrics."""
         marks = [(run.fingerprint, run.checkpoint_sha256) if run else None for run in (self.predict, self.train)]
         parts = [VERSION, self.images, marks, [index.sha256 for index in self.indexes], self.scores]
-        parts += [self.scored_for] if self.scored_for else []
         parts += [self.attributes] if self.attributes else []
         return json_sha256(parts)
 
@@ -119,12 +124,11 @@ def gather(
         else:
             train = finished_run(db, dataset, "train", train_run)
         reports = evaluation.reports(db, dataset.id)
-        scores = evaluation.report_scores(db, [report.report_id for report in reports])
+        scores = evaluation.report_scores(db, dataset.id, [report.report_id for report in reports])
         images = datasets.fingerprint(db, dataset.id)
         indexes = sorted(stored_indexes.current(db, dataset.id), key=lambda index: index.embedder)
-        other = evaluation.scored_for(db, dataset.id)
         known = attributes.fingerprint(db, dataset.id)
-        return Inputs(dataset, images, known, predict, train, indexes, reports, scores, other)
+        return Inputs(dataset, images, known, predict, train, indexes, reports, scores)
 
 
 def unseen(context: Context, source: Run) -> list[PredictedImage]:

@@ -37,11 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     context = open_context(args)
     dataset = context.dataset(args.dataset)
     predicted = predict_run(context, dataset, args.predict_run)
-    scorer = Scorer(thresholds_of(predicted)["all"], references_of(context, dataset))
+    scorer = Scorer(dataset.id, thresholds_of(predicted)["all"], references_of(context, dataset))
     with session.reading(context.engine) as db:
         items = {item.sha256: item for item in predictions.of_run(db, predicted.id)}
         there = [(report.id, report.image_sha256) for report in reports.of_images(db, list(items))]
-        scored = runs.last_scoring(db)  # a report has one set of scores, even if datasets share its image
+        scored = runs.last_scoring(db)  # datasets that share an image also share the scores of its reports' texts
     labels = sorted((sha, items[sha].label) for _, sha in there)
     work = Work(
         kind="score",

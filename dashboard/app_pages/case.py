@@ -70,6 +70,7 @@ if not written:
     written_by = job("report", dataset.name, "--images", "all", *split)
     panels.missing("This image has no report yet. Run:", [*before, written_by])
 else:
+    report_view.not_scored(dataset, sum(not row.scored for row in written))
     side_by_side.show([report_view.of_run(row, case, question.threshold) for row in written], view)
     if len(written) > 1:
         side_by_side.differences(written)

@@ -16,6 +16,7 @@ view = filters.view(dataset)
 with resources.reading() as session:
     models, strategies = reports.choices(session, dataset.id)
     compared = reports.leaderboard(session, dataset.id)
+    unscored = reports.unscored(session, dataset.id)
     evaluated = evaluation.latest(session, dataset.id)
 
 scores = {name: NAMES[name] for name in report_view.SHARES if any(name in one.means for one in compared)}
@@ -61,6 +62,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
 with st.expander("Compare models and strategies", expanded=found.total == written):
     leaderboard.show(dataset, compared, evaluated)
 
+report_view.not_scored(dataset, unscored)
 report_view.scored_otherwise(dataset, problem, score, view)
 if found.rows:
     report_view.legend()

@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import exists, func, or_, select
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy import func, or_, select
+from sqlalchemy.orm import Session
 
 from db.batches import batches
-from db.models import Dataset, Image, Metric, Report, ReportScore, Run
+from db.models import Image, Metric, Report, ReportScore, Run
 from db.queries import runs
 from db.queries.predictions import KNOWN, KnownImage
+from db.queries.report_questions import OWN, score_of
 
 CURVES = ("train_loss", "valid_loss", "valid_auc")
 RETRIEVAL = ("p_at_", "map", "r_precision", "vote_auc", "chance", "other_patients_", "from_train_", "text_")
@@ -82,30 +83,16 @@ def _current_settings(session: Session, dataset_id: int, last: int | None) -> di
     return {model: (revision, settings) for model, revision, settings, *_ in ranked}
 
 
-def report_scores(session: Session, report_ids: Collection[int]) -> list[Score]:
-    """All scores of these reports."""
+def report_scores(session: Session, dataset_id: int, report_ids: Collection[int]) -> list[Score]:
+    """All the dataset's scores of those of these reports that it has scored."""
     found: list[Score] = []
     for part in batches(sorted(report_ids)):
         query = select(ReportScore.report_id, ReportScore.metric, ReportScore.value)
-        query = query.where(ReportScore.report_id.in_(part)).order_by(ReportScore.report_id, ReportScore.metric)
+        query = query.where(ReportScore.report_id.in_(part), score_of(dataset_id))
+        query = query.order_by(ReportScore.report_id, ReportScore.metric)
         found += [Score(*row) for row in session.execute(query)]
-    return found
-
-
-def scored_for(session: Session, dataset_id: int) -> str | None:
-    """The name of another dataset with images of this one's reports that scored them, by its own labels, later than
-    this one did; None if there is none. A report has only one set of scores."""
-    scoring = (Run.kind.in_(("score", "report")), Run.status == "finished")
-    query = select(Run.dataset_id, func.max(Run.finished)).where(*scoring).group_by(Run.dataset_id)
-    done = {number: when for number, when in session.execute(query) if number is not None and when is not None}
-    own, other = aliased(Image), aliased(Image)
-    shared = select(own.id).join(other, other.sha256 == own.sha256).where(own.dataset_id == dataset_id)
-    shared = shared.where(exists().where(Report.image_sha256 == own.sha256)).limit(1)
-    for number, when in done.items():
-        later = dataset_id not in done or when > done[dataset_id]
-        if number != dataset_id and later and session.scalar(shared.where(other.dataset_id == number)):
-            return session.get_one(Dataset, number).name
-    return None
+    scored = {score.report_id for score in found if score.metric == OWN}
+    return [score for score in found if score.report_id in scored]
 
 
 def curves(session: Session, run_id: int) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from sqlalchemy import exists, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from db.models import Image, Metric, Report, Run, VectorIndex
@@ -124,16 +124,3 @@ def measured_reports(session: Session) -> list[tuple[Run, str]]:
     slices = select(Metric.run_id, Metric.slice).where(Metric.split == "reports").distinct().subquery()
     query = select(Run, slices.c.slice).join(slices, slices.c.run_id == Run.id).where(Run.kind == "evaluate")
     return [(run, where) for run, where in session.execute(query)]
-
-
-def latest_scoring(session: Session, dataset_ids: Collection[int]) -> set[int]:
-    """For each of these datasets, the run that last scored its reports."""
-    query = select(Run.dataset_id, Run.id).where(Run.kind.in_(("score", "report")), Run.status == "finished")
-    query = query.where(Run.dataset_id.in_(dataset_ids)).order_by(Run.finished, Run.id)
-    return set({row.dataset_id: row.id for row in session.execute(query)}.values())
-
-
-def has_reports(session: Session, dataset_id: int, *, without: Collection[int]) -> bool:
-    """Whether there is a report on one of the dataset's images by a run that is not in `without`."""
-    written = exists().where(Report.image_sha256 == Image.sha256, Report.run_id.not_in(without))
-    return session.scalar(select(Image.id).where(Image.dataset_id == dataset_id, written).limit(1)) is not None

@@ -7,7 +7,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ReportTally
 from db.queries.case_questions import LABELS
-from db.queries.report_questions import ReportQuestion, ScoreCondition, score_conditions
+from db.queries.report_questions import OWN, ReportQuestion, ScoreCondition, score_conditions
 from db.report_tallies import EVERY, ITSELF, UNKNOWN, bin_of
 
 
@@ -61,6 +61,13 @@ def _binned(demand: ScoreCondition) -> list[ColumnElement[bool]] | None:
             return None
         found += [compare(ReportTally.bin, edge), ReportTally.bin != UNKNOWN]
     return found
+
+
+def unscored(session: Session, dataset_id: int) -> int:
+    """The number of the dataset's reports that it has not scored against its own labels and predictions."""
+    signed = case((ReportTally.metric == ITSELF, ReportTally.reports), else_=-ReportTally.reports)
+    here = (ReportTally.dataset_id == dataset_id, ReportTally.label == EVERY, ReportTally.metric.in_((ITSELF, OWN)))
+    return session.scalar(select(func.coalesce(func.sum(signed), 0)).where(*here)) or 0
 
 
 def choices(session: Session, dataset_id: int) -> tuple[list[str], list[str]]:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, func, select
+from sqlalchemy import ColumnElement, Select, SQLColumnExpression, and_, exists, func, or_, select
 from sqlalchemy.orm import InstrumentedAttribute
 
 from db.models import Image, Prediction, Report, ReportScore
@@ -27,6 +27,8 @@ PROBLEMS: dict[str, tuple[str, Callable[[Any, Any], Any], float]] = {
 """Problem of a report -> (the metric that shows it, comparison, bound)."""
 
 Comparison = Callable[[Any, Any], Any]
+OWN = "stance_agreement"
+"""A score that every report has of each dataset that scored it, if only as unknown."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,11 @@ class ScoreCondition:
         return and_(*(value.is_(None) if bound is None else compare(value, bound) for compare, bound in self.bounds))
 
 
+def score_of(dataset_id: int) -> ColumnElement[bool]:
+    """Whether a score is of this dataset, or of the text alone."""
+    return or_(ReportScore.dataset_id.is_(None), ReportScore.dataset_id == dataset_id)
+
+
 def score_conditions(question: ReportQuestion) -> list[ScoreCondition]:
     """The question's conditions on scores."""
     found = []
@@ -106,7 +113,7 @@ def conditions(
     if question.keyword:
         found.append(Report.text.icontains(question.keyword, autoescape=True))
     for demand in score_conditions(question):
-        fits = and_(ReportScore.metric == demand.metric, demand.holds(ReportScore.value))
+        fits = and_(ReportScore.metric == demand.metric, demand.holds(ReportScore.value), score_of(question.dataset_id))
         if demand == along:
             found.append(Report.id.in_(select(ReportScore.report_id).where(fits)))
         else:

@@ -17,7 +17,17 @@ from db.queries.report_counts import choices as choices
 from db.queries.report_counts import leaderboard as leaderboard
 from db.queries.report_counts import of_demand
 from db.queries.report_counts import tallied as tallied
-from db.queries.report_questions import PROBLEMS, STANCES, ScoreCondition, cases_of, conditions, score_conditions
+from db.queries.report_counts import unscored as unscored
+from db.queries.report_questions import (
+    OWN,
+    PROBLEMS,
+    STANCES,
+    ScoreCondition,
+    cases_of,
+    conditions,
+    score_conditions,
+    score_of,
+)
 from db.queries.report_questions import ReportQuestion as ReportQuestion
 
 MANY = 25_000
@@ -28,7 +38,7 @@ FEW = 2000
 
 @dataclass(frozen=True)
 class ReportRow:
-    """One report with its image, its scores by metric (None if unknown) and their details."""
+    """One report with its image, its scores by metric for the image's dataset (None if unknown) and their details."""
 
     report: Report
     image: Image
@@ -41,6 +51,11 @@ class ReportRow:
     def stance(self) -> str:
         """The report's stance, a key of STANCES."""
         return {value: name for name, value in STANCES.items()}[self.scores.get("stance")]
+
+    @property
+    def scored(self) -> bool:
+        """Whether the image's dataset has scored the report; if not, only scores of its text alone are known."""
+        return OWN in self.scores
 
     @property
     def problems(self) -> list[str]:
@@ -131,7 +146,7 @@ def _few(session: Session, question: ReportQuestion) -> ScoreCondition | None:
 
 
 def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[ReportRow]:
-    """These reports with the dataset's images that they describe and with their scores, in the given order."""
+    """These reports with the dataset's images that they describe and its scores of them, in the given order."""
     if not report_ids:  # with an empty list SQLite would scan all images
         return []
     # an expression, so that SQLite starts with the reports
@@ -143,6 +158,7 @@ def rows(session: Session, dataset_id: int, report_ids: Sequence[int]) -> list[R
     scores: dict[int, dict[str, float | None]] = {number: {} for number in found}
     details: dict[int, dict[str, dict[str, Any]]] = {number: {} for number in found}
     columns = select(ReportScore.report_id, ReportScore.metric, ReportScore.value, ReportScore.detail)
+    columns = columns.where(score_of(dataset_id))
     for number, metric, value, detail in session.execute(columns.where(ReportScore.report_id.in_(list(found)))):
         scores[number][metric], details[number][metric] = value, detail or {}
     return [
@@ -219,10 +235,17 @@ def latest_of(session: Session, shas: Sequence[str]) -> dict[str, Report]:
 
 
 def stored_scores(
-    session: Session, shas: Sequence[str], *, model: str, revision: str, prompt_sha256: str, settings_sha256: str
+    session: Session,
+    dataset_id: int,
+    shas: Sequence[str],
+    *,
+    model: str,
+    revision: str,
+    prompt_sha256: str,
+    settings_sha256: str,
 ) -> list[tuple[str, float | None]]:
-    """(metric, value) of all scores of the reports that `stored` would return."""
+    """(metric, value) of all the dataset's scores of the reports that `stored` would return."""
     query = select(ReportScore.metric, ReportScore.value).join(Report, Report.id == ReportScore.report_id)
-    query = query.where(_keyed(model, revision, prompt_sha256, settings_sha256))
+    query = query.where(_keyed(model, revision, prompt_sha256, settings_sha256), score_of(dataset_id))
     rows = (row for part in batches(shas) for row in session.execute(query.where(Report.image_sha256.in_(part))))
     return [(metric, value) for metric, value in rows]

@@ -23,10 +23,15 @@ SILENT = 0.2
 
 
 def of_inputs(context: Context, inputs: Inputs, agreements: Mapping[int, float]) -> list[str]:
-    """Warnings about images without a prediction, reports without a stance, and scores against another predict run.
-    agreements: of the reports with the evaluated run, see reports.agreements_of."""
+    """Warnings about images without a prediction, reports without a stance or scores, and scores against another
+    predict run. agreements: of the reports with the evaluated run, see reports.agreements_of."""
     name = inputs.dataset.name
     found = [*_unscored(context, inputs), *_without_stance(inputs)]
+    if inputs.scores and inputs.unscored:
+        found.append(
+            f"{inputs.unscored:,} reports are not scored for this dataset and are left out; score them with: "
+            f"{job('score', name)}"
+        )
     old = stale(inputs, agreements)
     if inputs.predict and old:
         found.append(

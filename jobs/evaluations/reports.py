@@ -9,8 +9,6 @@ from db.queries import predictions
 from db.queries.evaluation import StandingReport
 from db.slice_names import report_slice
 from db.writes import MetricValue
-from engine.commands import job
-from engine.errors import InputError
 from engine.metrics.names import DIFFERENCE
 from jobs.command import Context
 from jobs.results import Inputs, metric_value
@@ -28,17 +26,10 @@ def report_values(
     specificity and share of undecided.
 
     agreements: with the evaluated run, see `agreements_of`; they replace the stored ones. Laterality, which depends on
-    the heatmaps, is left out if the scores were made against another run. Raises InputError if the scores are another
-    dataset's.
+    the heatmaps, is left out if the scores were made against another run.
     """
     from engine.metrics.reports import ScoredReport, by_label, kappa, mean_scores, paired_differences
 
-    if inputs.scored_for is not None:
-        again = job("score", inputs.dataset.name)
-        raise InputError(
-            f"some reports were last scored for dataset '{inputs.scored_for}', which has the same images; rescore "
-            f"them with: {again}"
-        )
     reports = {report.report_id: report for report in inputs.reports}
     left_out = {*UNSCORED, *([LATERALITY] if stale(inputs, agreements) else [])}
     scores = [

@@ -128,7 +128,7 @@ class Export:
             raise self.absent("report", "report")
         with session.reading(self.context.engine) as db:
             reports = evaluation.reports(db, self.dataset.id, last=last)
-            return reports, evaluation.report_scores(db, [report.report_id for report in reports])
+            return reports, evaluation.report_scores(db, self.dataset.id, [report.report_id for report in reports])
 
     def index(self) -> VectorIndex:
         """The vector index that files are made from. Raises InputError if the evaluation read none."""

@@ -8,8 +8,7 @@ from sqlalchemy.orm import Session
 
 from db import forgetting, session
 from db.models import Dataset, Run
-from db.queries import datasets, evaluation, runs
-from db.queries import lineage as queries
+from db.queries import runs
 from db.queries.lineage import Lineage
 from engine.commands import job, option, shell
 from jobs.command import Context, JobError, UsageError
@@ -166,7 +165,6 @@ def _going(context: Context, db: Session, wanted: Wanted, *, heirs: dict[int, in
                 f"run {run.id} ({run.kind}) is still running (process {run.pid} on {run.host}); "
                 "wait for it, or stop that process"
             )
-    _refuse_scores_elsewhere(db, wanted, rows)
     return found
 
 
@@ -214,19 +212,3 @@ def _requested(db: Session, wanted: Wanted) -> set[int]:
                     f"{job(KIND, dataset.name)}"
                 )
     return set(wanted.runs)
-
-
-def _refuse_scores_elsewhere(db: Session, wanted: Wanted, rows: Sequence[Run]) -> None:
-    """Raise JobError if kept reports have scores from a dataset whose last scoring run would be deleted: these scores
-    would then be taken for those of the other dataset with the same images. A report has one set of scores."""
-    ids = {run.id for run in rows}
-    scoring = {run.dataset_id for run in rows if run.kind in ("score", "report") and run.dataset_id is not None}
-    last = queries.latest_scoring(db, scoring) & ids
-    names = {db.get_one(Dataset, run.dataset_id).name for run in rows if run.id in last}
-    for other in sorted(datasets.every(db), key=lambda one: one.id) if names else ():
-        scored_for = None if other.id == wanted.dataset_id else evaluation.scored_for(db, other.id)
-        if scored_for in names and queries.has_reports(db, other.id, without=ids):
-            raise JobError(
-                f"reports of dataset '{other.name}' were last scored against the labels of dataset '{scored_for}'; "
-                f"first rescore them with: {job('score', other.name)}"
-            )

@@ -19,7 +19,7 @@ SCORES = ("keyword_alignment", "stance_agreement", "format")
 def mean_scores(db: Session, request: ReportRequest, strategy: "PromptStrategy") -> dict[str, float | None]:
     """Score -> mean over the request's images, None if no report has the score."""
     values: dict[str, list[float]] = {name: [] for name in SCORES}
-    for metric, value in reports.stored_scores(db, request.shas, **request.key(strategy)):
+    for metric, value in reports.stored_scores(db, request.dataset.id, request.shas, **request.key(strategy)):
         if metric in values and value is not None:
             values[metric].append(value)
     return {name: fmean(known) if known else None for name, known in values.items()}

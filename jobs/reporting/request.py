@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from db import session
 from db.models import Dataset, Run
-from db.queries import evaluation, reports
+from db.queries import reports
 from db.queries.predictions import PredictedImage
+from db.queries.report_questions import OWN
 from engine.digests import json_sha256
 from jobs.command import Context
 from jobs.reporting.labelled_cases import LabelledCases
@@ -50,12 +51,11 @@ class ReportRequest:
     def is_stored(self, context: Context) -> bool:
         """Whether every report is stored, with this dataset's scores (forgetting images removes their reports)."""
         with session.reading(context.engine) as db:
-            if evaluation.scored_for(db, self.dataset.id) is not None:
-                return False
-            return all(
-                len(reports.stored(db, self.shas, **self.key(strategy))) == len(self.images)
+            scores = (
+                reports.stored_scores(db, self.dataset.id, self.shas, **self.key(strategy))
                 for strategy in self.strategies
             )
+            return all(sum(metric == OWN for metric, _ in found) == len(self.images) for found in scores)
 
 
 def claim(

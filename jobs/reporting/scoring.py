@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import delete
+from sqlalchemy import delete, or_
 from sqlalchemy.orm import Session
 
 from db import report_tallies, session, writes
@@ -35,8 +35,9 @@ def predict_run(context: Context, dataset: Dataset, number: int | None) -> Run:
 
 @dataclass(frozen=True)
 class Scorer:
-    """Scores reports against labels, a predict run and the dataset's reference reports, if any."""
+    """Scores reports against a dataset's labels, a predict run and the dataset's reference reports, if any."""
 
+    dataset_id: int
     threshold: float
     references: Mapping[str, str]
     """Image path -> reference report."""
@@ -60,24 +61,31 @@ class Scorer:
         items: Mapping[str, PredictedImage],
         strategies: "Mapping[str, PromptStrategy]",
     ) -> None:
-        """Score the reports and replace their older scores; call `report_tallies.hold` first.
+        """Score the reports and replace the dataset's older scores of them; call `report_tallies.hold` first.
 
         items: by the image's sha256. strategies: by name; reports of other strategies get no format requirements.
         """
         from engine.reporting.prompts import PromptStrategy
-        from engine.reporting.scores import score
+        from engine.reporting.scores import OF_TEXT, score
 
-        scored = []
+        scored: list[dict[str, Any]] = []
         for report in reports:
             strategy = strategies.get(report.strategy) or PromptStrategy(report.strategy, "", "", ())
             known = self.known(items[report.image_sha256], cut=report.cut)
             scored += [
-                {"report_id": report.id, "metric": found.metric, "value": found.value, "detail": found.detail}
+                {
+                    "report_id": report.id,
+                    "dataset_id": None if found.metric in OF_TEXT else self.dataset_id,
+                    "metric": found.metric,
+                    "value": found.value,
+                    "detail": found.detail,
+                }
                 for found in score(report.text, strategy, known)
             ]
         ids = [report.id for report in reports]
         report_tallies.take(db, ids)
+        mine = or_(ReportScore.dataset_id.is_(None), ReportScore.dataset_id == self.dataset_id)
         for batch in writes.batches(ids):
-            db.execute(delete(ReportScore).where(ReportScore.report_id.in_(batch)))
-        writes.upsert(db, ReportScore, scored, unique=("report_id", "metric"))
+            db.execute(delete(ReportScore).where(ReportScore.report_id.in_(batch), mine))
+        writes.upsert(db, ReportScore, scored, unique=("report_id", "metric", "dataset_id"))
         report_tallies.add(db, ids)

@@ -11,14 +11,15 @@ from sqlalchemy import delete, select, update
 from streamlit.testing.v1 import AppTest
 from streamlit.testing.v1.element_tree import Block
 
-from dashboard.components import filters
+from dashboard.components import filters, wording
 from dashboard.components.reports import exports, matches
 from db import report_tallies
 from db import session as database
-from db.models import Image, Metric, Prediction, Report, ReportFailure, ReportScore, Run, now
+from db.models import Dataset, Image, Metric, Prediction, Report, ReportFailure, ReportScore, Run, now
 from db.queries import cases, reports
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
+from engine.reporting.scores import OF_TEXT
 from tests.dashboard.opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
 from tests.sample import THRESHOLD
 
@@ -53,6 +54,28 @@ def other_model(workbench: Workbench, report: Report, text: str) -> int:
         db.add(row)
         db.flush()
         return row.id
+
+
+def test_scores_by_another_datasets_labels_are_neither_shown_nor_counted(workbench: Workbench, first: Report) -> None:
+    wrong = "disagrees with the label"
+    assert wrong in said(open_page("case", image=first.image_id))
+    assert "1 of 24" in said(open_page("reports", problem="label"))
+    with database.transaction(workbench.engine) as db:
+        (here,) = db.scalars(select(Dataset)).all()
+        other = Dataset(name="other", root="/", synthetic=True)
+        db.add(other)
+        db.flush()
+        db.query(ReportScore).filter(ReportScore.metric.not_in(OF_TEXT)).update({"dataset_id": other.id})
+        report_tallies.dataset(db, here.id)
+        name = here.name
+    again = wording.plain(f"python -m jobs score --dataset {name}")
+    at = {"dataset": name}
+    case, listed = said(open_page("case", image=first.image_id, **at)), said(open_page("reports", **at))
+    assert wrong not in case and "not scored for this dataset" in case and again in case
+    assert wrong not in listed and "24 reports are not scored for this dataset" in listed and again in listed
+    assert "0 of 24" in said(open_page("reports", problem="label", **at))
+    assert "contradicts itself" in case
+    assert cell(open_page("overview", **at), "attention", "Reports that are not scored")
 
 
 @pytest.mark.parametrize(

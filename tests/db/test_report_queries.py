@@ -103,7 +103,7 @@ def test_reports_of_more_images_than_a_statement_takes_values_are_found_in_order
     random.Random(0).shuffle(shas)
     with session.transaction(engine) as db:
         assert {report.image_id for report in reports.stored(db, shas, **key)} == {image.id for image in images}
-        scores = reports.stored_scores(db, shas, **key)
+        scores = reports.stored_scores(db, 1, shas, **key)
         assert sorted(scores) == [("format", image.id / 100) for image in images]
 
 

@@ -16,6 +16,7 @@ from db.models import Dataset, Image, Prompt, Report, ReportScore, ReportTally, 
 from db.queries import reports
 from db.queries.case_questions import LABELS
 from db.queries.report_questions import PROBLEMS, STANCES, ReportQuestion
+from engine.reporting.scores import OF_TEXT
 from jobs import report, score
 from jobs.command import Context
 
@@ -26,7 +27,8 @@ MODELS, STRATEGIES = ("template", "nearest"), ("basic", "differential")
 
 @pytest.fixture
 def described(engine: Engine, tmp_path: Path) -> Engine:
-    """Two datasets with 30 images each, ten of them in both, and 240 reports with random scores."""
+    """Two datasets with 30 images each, ten of them in both, and 240 reports with random scores, different for each
+    dataset where they are not of the text alone."""
     draw = random.Random(0)
     with session.transaction(engine) as db:
         for dataset_id in (1, 2):
@@ -57,9 +59,12 @@ def described(engine: Engine, tmp_path: Path) -> Engine:
 
 
 def add_scores(db: Session, draw: random.Random, report_id: int) -> None:
-    values: dict[str, float | None] = {metric: draw.choice(VALUES) for metric, _, _ in PROBLEMS.values()}
-    values["stance"] = draw.choice(list(STANCES.values()))
-    db.add_all(ReportScore(report_id=report_id, metric=metric, value=value) for metric, value in values.items())
+    """Scores by the text and by each dataset, one of which may lack some."""
+    for metric in sorted({metric for metric, _, _ in PROBLEMS.values()} | {"stance"}):
+        values = list(STANCES.values()) if metric == "stance" else VALUES
+        for dataset_id in (None,) if metric in OF_TEXT else (1, 2)[: 2 if report_id % 5 else 1]:
+            value = draw.choice(values)
+            db.add(ReportScore(report_id=report_id, metric=metric, value=value, dataset_id=dataset_id))
     db.flush()
 
 
@@ -80,7 +85,9 @@ def by_hand(db: Session, dataset_id: int) -> list[tuple[Report, Image, dict[str,
     ).all()
     scores: dict[int, dict[str, float | None]] = {}
     for one in db.scalars(select(ReportScore)):
-        scores.setdefault(one.report_id, {})[one.metric] = one.value
+        known = scores.setdefault(one.report_id, {})
+        if one.dataset_id in (None, dataset_id):
+            known[one.metric] = one.value
     return [(report, image, scores[report.id]) for report, image in pairs if report.id in scores]
 
 
@@ -94,7 +101,7 @@ def fits(question: ReportQuestion, row: tuple[Report, Image, dict[str, float | N
         return False
     if question.problem is not None:
         metric, compare, bound = PROBLEMS[question.problem]
-        value = scores[metric]
+        value = scores.get(metric)
         if value is None or not compare(value, bound):
             return False
     if question.score is not None:
@@ -115,12 +122,14 @@ def check(engine: Engine) -> None:
             models, strategies = reports.choices(db, dataset_id)
             assert set(models) == {report.model for report, _, _ in rows}
             assert set(strategies) == {report.strategy for report, _, _ in rows}
+            assert reports.unscored(db, dataset_id) == sum("stance_agreement" not in scores for _, _, scores in rows)
             board = {(one.model, one.strategy): one for one in reports.leaderboard(db, dataset_id)}
             assert set(board) == {(report.model, report.strategy) for report, _, _ in rows}
             for (model, strategy), one in board.items():
                 mine = [scores for report, _, scores in rows if (report.model, report.strategy) == (model, strategy)]
                 assert one.reports == len(mine)
-                known = {name: [value for s in mine if (value := s.get(name)) is not None] for name in mine[0]}
+                names = {name for scores in mine for name in scores}
+                known = {name: [value for s in mine if (value := s.get(name)) is not None] for name in names}
                 means = {name: fmean(values) for name, values in known.items() if values}
                 assert one.means == pytest.approx(means)
         assert db.scalars(select(ReportTally).where(ReportTally.reports <= 0)).first() is None

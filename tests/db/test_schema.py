@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from alembic import command
-from sqlalchemy import Engine, insert, inspect, text
+from sqlalchemy import Engine, insert, inspect, select, text
 
 from db import schema, session, tallies
-from db.models import Base, Dataset, Image, ImageTally
+from db.models import Base, Dataset, Image, ImageTally, Prompt, Report, ReportScore, Run
+from db.queries import reports
+from db.queries.reports import ReportQuestion
 
 REPOSITORY = Path(__file__).parent.parent.parent
 
@@ -84,3 +86,40 @@ def test_another_programs_sqlite_file_is_left_alone(tmp_path: Path) -> None:
         schema.upgrade(engine)
     assert inspect(engine).get_table_names() == ["image"]
     engine.dispose()
+
+
+def test_the_migration_keeps_scores_whose_dataset_is_known(database_url: str) -> None:
+    """Images x of dataset 1, y of both and z of dataset 2; a run of dataset 1 wrote all reports."""
+    for scoring, kept in (({1}, {"x": 1, "y": 1, "z": None}), ({1, 2}, {"x": 1, "y": None, "z": None})):
+        engine = session.connect(database_url)
+        with engine.begin() as connection:
+            command.upgrade(schema._alembic(connection), "0011")
+            for number, holds in ((1, "xy"), (2, "yz")):
+                connection.execute(insert(Dataset).values(id=number, name=str(number), root="/", synthetic=False))
+                for sha in holds:
+                    facts = {"sha256": sha, "path": sha, "patient_key": sha, "width": 1, "height": 1}
+                    connection.execute(insert(Image).values(dataset_id=number, **facts))
+            run = {"fingerprint": "f", "config": {}, "code_version": "c", "status": "finished", "pid": 1, "host": "h"}
+            for number in sorted(scoring):
+                kind = "report" if number == 1 else "score"
+                connection.execute(insert(Run).values(id=number, kind=kind, dataset_id=number, **run))
+            connection.execute(insert(Prompt).values(sha256="p", strategy="basic", text="?"))
+            for number, sha in enumerate("xyz", 1):
+                image = connection.scalar(select(Image.id).where(Image.sha256 == sha).limit(1))
+                written = {"run_id": 1, "image_id": image, "image_sha256": sha, "model": "m", "revision": "r"}
+                written |= {"strategy": "basic", "prompt_sha256": "p", "settings_sha256": "s", "text": "."}
+                connection.execute(insert(Report).values(id=number, **written, settings={}, seconds=0.0, tokens=1))
+                for metric in ("stance", "stance_agreement"):
+                    score = {"report": number, "metric": metric}
+                    added = "INSERT INTO report_score (report_id, metric, value) VALUES (:report, :metric, 1.0)"
+                    connection.execute(text(added), score)
+        schema.upgrade(engine)
+        with session.transaction(engine) as db:
+            query = select(Report.image_sha256, ReportScore.metric, ReportScore.dataset_id)
+            found = {tuple(row) for row in db.execute(query.join(Report, Report.id == ReportScore.report_id))}
+            owned = {(sha, "stance_agreement", number) for sha, number in kept.items() if number}
+            assert found == owned | {(sha, "stance", None) for sha in "xyz"}
+            assert [reports.tallied(db, ReportQuestion(number)) for number in (1, 2)] == [2, 2]
+        with engine.begin() as connection:
+            command.downgrade(schema._alembic(connection), "base")
+        engine.dispose()

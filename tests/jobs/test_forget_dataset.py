@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from db import forgetting, session, tallies, writes
 from db.models import Dataset, Image, ImageTag, Report, ReportScore, Review, Run
-from db.queries import datasets, evaluation
+from db.queries import datasets
 from engine.imaging.images import thumbnail_path
 from jobs import forget, ingest
 from jobs.command import Context
@@ -149,18 +149,33 @@ def test_a_report_of_a_shared_picture_that_the_other_data_sets_run_wrote_stays_w
     assert_whole(context)
 
 
-def test_scores_by_its_labels_on_reports_that_the_other_shows_are_refused(
-    context: Context, two: tuple[int, int], job_options: list[str], capsys: pytest.CaptureFixture[str]
+def test_scores_by_its_labels_go_with_it_from_reports_that_the_other_shows(
+    context: Context, two: tuple[int, int], job_options: list[str]
 ) -> None:
-    with ActiveRun.claim(context, Work(kind="score", config={"of": "sample"}, dataset_id=two[0])):
-        pass
-    with session.reading(context.engine) as db:
-        assert evaluation.scored_for(db, two[1]) == "sample"
-    assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 1
-    assert "first rescore them with: python -m jobs score --dataset other" in error(capsys)
-    with ActiveRun.claim(context, Work(kind="score", config={"of": "other"}, dataset_id=two[1])):
-        pass
+    with session.transaction(context.engine) as db:
+        theirs = db.scalars(select(Run).where(Run.dataset_id == two[1], Run.kind == "report")).first()
+        image = db.scalars(
+            select(Image).where(Image.dataset_id == two[0], Image.sha256.in_(shas(context, two[1])))
+        ).first()
+        first = db.scalars(select(Report)).first()
+        assert theirs and image and first
+        copied = {column.name: getattr(first, column.name) for column in Report.__table__.columns}
+        report = Report(**{**copied, "id": None, "run_id": theirs.id, "model": "theirs"})
+        report.image_id, report.image_sha256 = image.id, image.sha256
+        db.add(report)
+        db.flush()
+        db.add(ReportScore(report_id=report.id, metric="stance", value=1.0))
+        for number, value in zip(two, (0.0, 1.0), strict=True):
+            db.add(ReportScore(report_id=report.id, dataset_id=number, metric="stance_agreement", value=value))
+        db.flush()
+        for number in two:
+            tallies.dataset(db, number)
+        wanted = report.id
     assert forget.main(["--dataset", "sample", "--yes", *job_options]) == 0
+    with session.reading(context.engine) as db:
+        left = {row.metric: row.value for row in db.query(ReportScore).filter_by(report_id=wanted)}
+    assert left == {"stance": 1.0, "stance_agreement": 1.0}
+    assert_whole(context)
 
 
 def test_thumbnails_stay_where_another_database_works_in_the_same_folder(

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image as Picture
 from sqlalchemy import Engine, event, func, select, update
 
-from db import session
+from db import session, tallies
 from db.models import Dataset, Image, Prediction, Prompt, Report, ReportFailure, ReportScore, Run
 from db.queries import evaluation, predictions, reports, runs
 from db.queries.reports import ReportQuestion
@@ -403,7 +403,7 @@ def test_the_leaderboard_and_the_score_rows_agree_with_a_hand_count(
     with session.transaction(engine) as db:
         board = reports.leaderboard(db, 1)
         standing = {report.report_id: report for report in evaluation.reports(db, 1)}
-        scores = evaluation.report_scores(db, list(standing))
+        scores = evaluation.report_scores(db, 1, list(standing))
         assert reports.leaderboard(db, 2) == []
         assert reports.choices(db, 1) == (
             ["template"],
@@ -439,22 +439,38 @@ def test_reports_that_went_with_their_images_are_written_again(
     assert "already done" in capsys.readouterr().out
 
 
-def scored_for(engine: Engine, name: str) -> str | None:
-    with session.transaction(engine) as db:
-        return evaluation.scored_for(db, db.scalars(select(Dataset.id).where(Dataset.name == name)).one())
-
-
-def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_and_never_evaluated(
+def test_scores_of_shared_pictures_are_of_the_dataset_whose_labels_made_them(
     engine: Engine, predict_run: int, job_options: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def stances() -> list[float | None]:
-        with session.transaction(engine) as db:
-            query = select(ReportScore.value).where(ReportScore.metric == "stance_agreement")
-            return list(db.scalars(query.order_by(ReportScore.report_id)))
+    """The other dataset has the same images, with the opposite labels or none."""
+    labelled: dict[str, int | None] = {}
 
-    own = ["--dataset", "drawn", *job_options]
-    assert report.main([*own, "--images", "4", "--strategies", "basic"]) == score.main(own) == 0
-    before = stances()
+    def seen(name: str, metric: str = "stance_agreement") -> dict[int, float | None]:
+        with session.transaction(engine) as db:
+            dataset_id = db.scalars(select(Dataset.id).where(Dataset.name == name)).one()
+            rows = reports.page(db, ReportQuestion(dataset_id))
+            assert len(rows) == 4 == reports.tallied(db, ReportQuestion(dataset_id))
+            (board,) = reports.leaderboard(db, dataset_id)
+            found = {row.report.id: row.scores[metric] for row in rows if metric in row.scores}
+            known = [value for value in found.values() if value is not None]
+            assert board.means.get(metric) == (pytest.approx(np.mean(known)) if known else None)
+            assert reports.unscored(db, dataset_id) == sum(not row.scored for row in rows)
+            if metric == "stance_agreement":
+                against = ReportQuestion(dataset_id, problem="label")
+                wrong = {number for number, value in found.items() if value == 0.0}
+                assert set(reports.ids(db, against)) == wrong and reports.tallied(db, against) == len(wrong)
+            return found
+
+    def evaluated(name: str) -> str:
+        capsys.readouterr()
+        evaluate.main(["--dataset", name, "--replicates", "100", "--again", *job_options])
+        return capsys.readouterr().out
+
+    own, others = ["--dataset", "drawn", *job_options], ["--dataset", "other", *job_options]
+    assert report.main([*own, "--images", "4", "--strategies", "basic"]) == 0
+    before = seen("drawn")
+    measured = [line for line in evaluated("drawn").splitlines() if line.startswith("reports ")]
+    assert any("stance_agreement" in line for line in measured)
     with session.transaction(engine) as db:
         images = db.scalars(select(Image)).all()
         other = Dataset(name="other", root=str(tmp_path), synthetic=True)
@@ -465,23 +481,30 @@ def test_scores_that_another_dataset_made_of_shared_pictures_are_made_anew_and_n
         db.add(run)
         for image in images:
             same = {"sha256": image.sha256, "path": image.path, "split": image.split, "patient_key": "p"}
-            copy = Image(dataset_id=other.id, label=1 - (image.label or 0), width=24, height=24, **same)
+            copy = Image(dataset_id=other.id, width=24, height=24, **same)
             db.add(copy)
             db.flush()
-            db.add(Prediction(run_id=run.id, image_id=copy.id, logit=0.0, probability=0.9, zones={}))
-    for again in (score.main, lambda _: report.main([*own, "--images", "4", "--strategies", "basic"])):
-        assert score.main(["--dataset", "other", *job_options]) == 0
-        assert stances() != before
-        assert scored_for(engine, "drawn") == "other" and scored_for(engine, "other") is None
-        assert evaluate.main([*own, "--replicates", "100"]) == 0
-        told = capsys.readouterr().out
-        assert (
-            "some reports were last scored for dataset 'other'" in told
-            and "python -m jobs score --dataset drawn" in told
-        )
-        assert again(own) == 0
-        assert stances() == before
-        assert scored_for(engine, "drawn") is None
+            probability = db.scalars(select(Prediction.probability).where(Prediction.image_id == image.id)).one()
+            db.add(Prediction(run_id=run.id, image_id=copy.id, logit=0.0, probability=probability, zones={}))
+            labelled[image.sha256] = image.label
+        tallies.dataset(db, other.id)
+    assert seen("other") == {} and seen("other", "stance").keys() == before.keys()
+    told = evaluated("other")
+    assert "reports: none is scored for this dataset" in told and "python -m jobs score --dataset other" in told
+    for again in (score.main, lambda _: report.main([*others, "--images", "4", "--strategies", "basic"])):
+        assert again(others) == 0
+        assert seen("other") == dict.fromkeys(before)
+        assert seen("drawn") == before
+        assert "stance_agreement" not in evaluated("other")
+        assert [line for line in evaluated("drawn").splitlines() if line.startswith("reports ")] == measured
+    with session.transaction(engine) as db:
+        for image in db.scalars(select(Image).where(Image.dataset_id == other.id)):
+            label = labelled[image.sha256]
+            image.label = None if label is None else 1 - label
+        tallies.dataset(db, other.id)
+    assert score.main(others) == 0
+    assert seen("other") == {number: None if value is None else 1.0 - value for number, value in before.items()}
+    assert seen("drawn") == before
 
 
 def test_scoring_reads_a_batch_of_reports_at_once_and_passes_over_those_forgotten_meanwhile(

@@ -13,7 +13,7 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import matches
 from dashboard.components.runs import run_view
 from db.models import Dataset
-from db.queries import audit, case_order, cases, datasets, duplicates, evaluation, indexes, overview, runs
+from db.queries import audit, case_order, cases, datasets, duplicates, indexes, overview, reports, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 from engine.commands import embed_again, job
@@ -127,9 +127,9 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
         pairs = _across(resources.revision(), compared.id)
         href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
-    if (other := evaluation.scored_for(session, dataset.id)) is not None:
-        name = Cell(f"Reports were last scored for dataset {other}", frame.here("reports", dataset))
-        yield [name, Cell("score again", tone="wrong", help=job("score", dataset.name))]
+    if number := reports.unscored(session, dataset.id):
+        name = Cell("Reports that are not scored for this dataset", frame.here("reports", dataset))
+        yield [name, Cell(f"{number:,}", tone="wrong", help=job("score", dataset.name))]
     ingest = runs.current(session, "ingest", dataset.id)
     if ingest is not None:
         href = frame.here("runs", dataset, run=ingest.id)

@@ -151,6 +151,14 @@ def scored_otherwise(dataset: Dataset, problem: str | None, score: str | None, v
         st.caption(f"{basis} {view.run.id}.{command}")
 
 
+def not_scored(dataset: Dataset, number: int) -> None:
+    """Say that the dataset has not scored this number of reports, and how to; nothing if it is 0."""
+    if number:
+        what = f"{wording.count(number, 'report')} {'is' if number == 1 else 'are'} not scored for this dataset"
+        again = wording.plain(job("score", dataset.name))
+        st.caption(f"{what}, and only what the text alone shows is known. To score all, run: {again}")
+
+
 def problems(row: ReportRow) -> list[str]:
     """Each problem of the report with its reasons, as text."""
     return [PROBLEMS[name] + _grounds(row, name) for name in row.problems]

@@ -10,6 +10,8 @@ from engine.reporting.scores.stance import STANCE_VALUES, against_classifier, st
 
 VERSION = 4
 """Incremented when the same report gets other scores."""
+OF_TEXT = frozenset({"stance", "contradictions", "format", "words", "repetition", "truncated"})
+"""Scores of the report alone, which do not depend on facts about the image."""
 
 
 def score(text: str, strategy: PromptStrategy, known: CaseFacts) -> list[Score]:

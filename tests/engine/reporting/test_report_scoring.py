@@ -9,7 +9,7 @@ from sklearn.metrics import cohen_kappa_score
 from engine.metrics.reports import ScoredReport, by_label, kappa, mean_scores, paired_differences
 from engine.reporting.findings import read
 from engine.reporting.prompts import STRATEGIES, PromptStrategy
-from engine.reporting.scores import score
+from engine.reporting.scores import OF_TEXT, score
 from engine.reporting.scores.keywords import KEYWORDS, keyword_alignment
 from engine.reporting.scores.score import CaseFacts
 from engine.reporting.scores.stance import stance
@@ -197,3 +197,14 @@ def test_recall_and_specificity_of_the_stance_add_up_to_its_agreement(rows: list
     assert right / len(rows) == pytest.approx((labels == stances).mean())
     assert found["stance_undecided"].value == pytest.approx(1 - np.isin(stances, (0, 1)).mean())
     assert found["stance_undecided"].n == len(rows)
+
+
+def test_scores_of_the_text_alone_are_those_that_no_label_call_heatmap_or_reference_changes() -> None:
+    text = "FINDINGS: Opacity in the right lower zone. IMPRESSION: Pneumonia."
+    left = {"left_lower": 1.0}
+    first = score(
+        text, STRATEGIES["basic"], CaseFacts(label=1, called=True, zones={"right_lower": 1.0}, reference=text)
+    )
+    second = score(text, STRATEGIES["basic"], CaseFacts(label=0, called=False, zones=left, reference="Clear lungs."))
+    same = {one.metric for one, other in zip(first, second, strict=True) if one == other}
+    assert same == OF_TEXT
