@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, grid, panels, wording
+from dashboard.components import address, familiar, filters, frame, grid, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import active_filters, counting, list_views, selection, threshold_slider
@@ -28,6 +28,7 @@ with right:
         st.caption("The selected run has no predictions for these images. Another run does:")
         href = frame.here("cases", dataset, **filters.parameters(run=other.id))
         linked.row([Cell(filters.named_run(other), href)], key="elsewhere")
+familiar.warn(view.run, split=view.question.split)
 threshold_slider.show(dataset, view)
 
 if view.run is None:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import figures, frame, panels, wording
+from dashboard.components import familiar, figures, frame, panels, wording
 from dashboard.components.classification import sides, subgroups
 from dashboard.components.overview import attention, classification, classifier, highlights, holdings
 from dashboard.components.reports import leaderboard
@@ -20,6 +20,7 @@ st.title(wording.plain(dataset.name))
 st.markdown(holdings.described(dataset, rows, ingest))
 view = classifier.view(dataset, evaluated)
 classifier.headline(dataset, view.run, evaluated)
+familiar.warn(view.run)
 tested = evaluated is not None and figures.tested(evaluated[1])
 original = tested and not dataset.synthetic
 if evaluated is not None:
@@ -35,6 +36,9 @@ with right:
     attention.show(dataset, view)
 
 st.header("Results")
+if evaluated is None and (refused := familiar.refused(view.run)):
+    st.markdown(refused)
+    st.stop()
 if evaluated is None:
     panels.missing("This dataset has not been evaluated yet. Run:", panels.chain(dataset, "evaluate"))
     st.stop()

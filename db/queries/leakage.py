@@ -1,9 +1,11 @@
 """Train-test leakage: the images that a classifier was trained on, and all others of the same patients."""
 
-from sqlalchemy import ColumnElement, exists, select
+from typing import NamedTuple
+
+from sqlalchemy import ColumnElement, case, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
-from db.models import Image, Run, TrainedOn
+from db.models import Image, Prediction, Run, TrainedOn
 
 Training = aliased(Run)
 
@@ -26,3 +28,27 @@ def unseen_of(session: Session, dataset_id: int, train_run: int) -> set[int]:
 def trained_on(session: Session, train_run: int) -> set[str]:
     """The sha256 of every image that the train run was trained on."""
     return set(session.scalars(select(TrainedOn.image_sha256).where(TrainedOn.run_id == train_run)))
+
+
+class Familiar(NamedTuple):
+    """How many of the images that a predict run scored its classifier was trained on, or on their patients."""
+
+    images: int
+    """Distinct images with a prediction."""
+    trained: int
+    """Those that are not `unseen`."""
+    labelled: int
+    judged: int
+    """Labelled images that are `unseen`: those that an evaluation measures."""
+
+
+def familiar(session: Session, run: Run) -> dict[str | None, Familiar]:
+    """Split -> the images that a predict run scored there, see `Familiar`."""
+    new, known = unseen(run.train_run_id), Image.label.is_not(None)
+    found = select(Image.split, known.label("known"), new.label("new")).select_from(Prediction)
+    rows = found.join(Image, Image.id == Prediction.image_id).where(Prediction.run_id == run.id).subquery()
+    trained = func.sum(case((rows.c.new, 0), else_=1))
+    labelled = func.sum(case((rows.c.known, 1), else_=0))
+    judged = func.sum(case((rows.c.known & rows.c.new, 1), else_=0))
+    query = select(rows.c.split, func.count(), trained, labelled, judged).group_by(rows.c.split)
+    return {split: Familiar(*numbers) for split, *numbers in session.execute(query)}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import filters, frame, wording
+from dashboard.components import familiar, filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
@@ -32,9 +32,10 @@ def headline(dataset: Dataset, shown: Run | None, evaluated: Evaluation | None) 
     if evaluated and current and current.id != shown.id:
         named = wording.plain(wording.classifier(current))
         recipe = f" ({named})" if named else ""
+        update = f"To update the page, run: {wording.plain(job('evaluate', dataset.name))}"
         st.markdown(
             f"This page shows run {shown.id}, which was evaluated last, but predict run {current.id}{recipe} is "
-            f"current. To update the page, run: {wording.plain(job('evaluate', dataset.name))}"
+            f"current. {familiar.refused(current) or update}"
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, figures, filters, frame, panels, prevalence, wording
+from dashboard.components import address, familiar, figures, filters, frame, panels, prevalence, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.classification import sides, subgroups
@@ -62,6 +62,7 @@ class Judged:
 def _predictions(dataset: Dataset, run: Run) -> None:
     """Confusion matrix with links to its cases, subgroups, ROC curve, calibration and accuracy by coverage: on the test
     split if the run scored one, out of fold for a train run. Subgroups and coverages are the current evaluation's."""
+    familiar.warn(run)
     threshold = filters.threshold_of(run)
     with resources.reading() as session:
         ingest = runs.current(session, "ingest", run.dataset_id)
