@@ -13,13 +13,17 @@ dataset = frame.open_dataset()
 with resources.reading() as session:
     rows = datasets.counts(session, dataset.id)
     ingest = runs.current(session, "ingest", dataset.id)
-    evaluated = evaluation.latest(session, dataset.id)
+    asked = classifier.asked(session, dataset)
+    own = evaluation.of_run(session, asked) if asked else None
+    evaluated = own or evaluation.latest(session, dataset.id)
     standings = reports.leaderboard(session, dataset.id)
 
 st.title(wording.plain(dataset.name))
 st.markdown(holdings.described(dataset, rows, ingest))
 view = classifier.view(dataset, evaluated)
-classifier.headline(dataset, view.run, evaluated)
+classifier.headline(dataset, view.run, evaluated, asked=asked)
+if asked and own is None:
+    classifier.unevaluated(dataset, asked, evaluated)
 familiar.warn(view.run)
 tested = evaluated is not None and figures.tested(evaluated[1])
 original = tested and not dataset.synthetic

@@ -4,7 +4,7 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from db import session as database
-from db.models import Dataset, Metric, Run, SkippedFile
+from db.models import Dataset, Metric, Run, SkippedFile, now
 from tests.dashboard.opened import Workbench, asked, cell, linked, open_page, predicted_since, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -182,3 +182,45 @@ def test_subgroups_show_their_difference_and_link_to_their_images(workbench: Wor
     page, parameters = asked(female[1]["href"])
     assert page == "cases"
     assert parameters == {"split": "test", "run": str(predict), "outcome": "FN", "film.sex": "female"}
+
+
+def test_the_url_s_run_is_the_one_whose_evaluation_is_shown(workbench: Workbench) -> None:
+    _, predict, evaluation = evaluated(workbench)
+    later = predicted_since(workbench, predict)
+    with database.transaction(workbench.engine) as db:
+        known = db.get_one(Run, evaluation)
+        copied = {one.key: getattr(known, one.key) for one in Run.__mapper__.column_attrs if one.key != "id"}
+        copied |= {"fingerprint": "e" * 64, "config": {"predict_run": later}, "current_since": now()}
+        db.add(Run(**copied))
+    assert linked(open_page("overview"), "classifier")["steps"][1]["text"] == f"predict run {later}"
+    at = open_page("overview", run=predict)
+    assert linked(at, "classifier")["steps"][1]["text"] == f"predict run {predict}"
+    assert f"evaluation run {evaluation}" in linked(at, "classifier")["steps"][3]["text"]
+    assert "not been evaluated" not in said(at) and "is current" not in said(at)
+
+
+def test_a_run_in_the_url_that_has_no_evaluation_is_named_with_the_command(workbench: Workbench) -> None:
+    _, predict, evaluation = evaluated(workbench)
+    later = predicted_since(workbench, predict)
+    told = said(open_page("overview", run=later)).replace("\\", "")
+    assert f"Predict run {later} has not been evaluated. This page shows evaluation run {evaluation}" in told
+    assert f"python -m jobs evaluate --dataset sample --predict-run {later}" in told
+
+
+def test_failed_runs_are_those_of_the_dataset_and_of_none(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        failed = db.scalars(select(Run).where(Run.status == "failed")).one()
+        copied = {one.key: getattr(failed, one.key) for one in Run.__mapper__.column_attrs if one.key != "id"}
+        other = Dataset(name="other", root="/", synthetic=False)
+        db.add(other)
+        db.flush()
+        folder = {"kind": "ingest", "dataset_id": None, "config": {"folder": "/films"}}
+        elsewhere = Run(**copied | {"fingerprint": "a" * 64, "dataset_id": other.id})
+        nowhere = Run(**copied | {"fingerprint": "b" * 64} | folder)
+        db.add_all([elsewhere, nowhere])
+        db.flush()
+        own, apart, none = failed.id, elsewhere.id, nowhere.id
+    at = open_page("overview", dataset="sample")
+    assert cell(at, "attention", f"Run {own}, report")
+    assert cell(at, "attention", f"Run {none}, ingest of folder /films")
+    assert f"Run {apart}," not in str(linked(at, "attention")["rows"])

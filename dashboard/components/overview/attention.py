@@ -12,7 +12,7 @@ from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import matches
 from dashboard.components.runs import run_view
-from db.models import Dataset
+from db.models import Dataset, Run
 from db.queries import audit, case_order, cases, datasets, duplicates, indexes, overview, reports, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
@@ -151,9 +151,18 @@ def _indexes(session: Session, dataset: Dataset, total: int) -> Iterator[Row]:
 
 
 def _broken(session: Session, dataset: Dataset) -> Iterator[Row]:
-    for run in overview.unfinished(session)[:RUNS]:
-        name = Cell(f"Run {run.id}, {run.kind}", frame.here("runs", dataset, run=run.id))
+    broken = [run for run in overview.unfinished(session) if run.dataset_id in (dataset.id, None)]
+    for run in broken[:RUNS]:
+        name = Cell(f"Run {run.id}, {run.kind}{_of_none(run)}", frame.here("runs", dataset, run=run.id))
         yield [name, Cell(runs.status(run), tone="wrong")]
+
+
+def _of_none(run: Run) -> str:
+    """What a run of no dataset worked on, such as the folder of an ingest; empty for a run of a dataset."""
+    if run.dataset_id is not None:
+        return ""
+    folder = run.config.get("folder")
+    return f" of folder {folder}" if folder else ", of no dataset"
 
 
 @st.cache_data(show_spinner=False, max_entries=8)

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 
 import streamlit as st
+from sqlalchemy.orm import Session
 
 from dashboard import resources
-from dashboard.components import familiar, filters, frame, wording
+from dashboard.components import address, familiar, filters, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
-from db.queries import runs
+from db.queries import cases, runs
 from db.queries.evaluation import Evaluation
 from engine.commands import job
 
@@ -21,15 +22,29 @@ def view(dataset: Dataset, evaluated: Evaluation | None) -> filters.View:
     return filters.view(dataset, run=read.get("predict_run") or read.get("train_run"))
 
 
-def headline(dataset: Dataset, shown: Run | None, evaluated: Evaluation | None) -> None:
+def asked(session: Session, dataset: Dataset) -> Run | None:
+    """The run named in the URL, if it has predictions of the dataset's images; else None."""
+    number = address.number("run")
+    return next((one for one in cases.runs(session, dataset.id) if one.id == number), None)
+
+
+def unevaluated(dataset: Dataset, asked: Run, evaluated: Evaluation | None) -> None:
+    """Say that the run named in the URL has no evaluation, what the page shows instead, and the command for one."""
+    shown = f" This page shows evaluation run {evaluated[0].id} of another run." if evaluated else ""
+    command = job("evaluate", dataset.name, "--predict-run", str(asked.id)) if asked.kind == "predict" else ""
+    way = familiar.refused(asked) or (f"To evaluate it, run: {wording.plain(command)}" if command else "")
+    st.info(f"{asked.kind.capitalize()} run {asked.id} has not been evaluated.{shown} {way}".strip())
+
+
+def headline(dataset: Dataset, shown: Run | None, evaluated: Evaluation | None, *, asked: Run | None = None) -> None:
     """The classifier's name and threshold with links to its runs, and the command to run if another run is current;
-    nothing if there are no predictions."""
+    nothing if there are no predictions. asked: the run named in the URL, for which nothing is out of date."""
     if shown is None:
         return
     with resources.reading() as session:
         current = runs.current(session, "predict", dataset.id)
     linked.row(list(_named(dataset, shown, evaluated)), key="classifier", left=True)
-    if evaluated and current and current.id != shown.id:
+    if evaluated and current and current.id != shown.id and asked is None:
         named = wording.plain(wording.classifier(current))
         recipe = f" ({named})" if named else ""
         update = f"To update the page, run: {wording.plain(job('evaluate', dataset.name))}"
