@@ -60,7 +60,7 @@ with st.container(horizontal=True, horizontal_alignment="distribute", vertical_a
     st.markdown(found.summary(written))
     exports.button(dataset, question, view, disabled=not found.total)
 with st.expander("Compare models and strategies", expanded=found.total == written):
-    leaderboard.show(dataset, compared, evaluated)
+    leaderboard.show(dataset, compared, evaluated, selected=view.run)
 
 report_view.not_scored(dataset, unscored)
 report_view.scored_otherwise(dataset, problem, score, view)

@@ -394,3 +394,13 @@ def test_what_is_remembered_of_a_list_goes_with_the_next_write(workbench: Workbe
     with database.transaction(workbench.engine) as db:
         db.scalars(select(Report).order_by(Report.id).limit(1)).one().text = "Cardiomegaly."
     assert "1 of 24 reports." in said(open_page("reports", words="cardiomegaly"))
+
+
+def test_agreement_with_the_classifier_names_the_run_whose_calls_it_is_with(workbench: Workbench) -> None:
+    with database.transaction(workbench.engine) as db:
+        predict = db.scalars(select(Run.id).where(Run.kind == "predict")).one()
+        db.scalars(select(Run).where(Run.kind == "evaluate")).one().config = {"predict_run": predict}
+    assert f"agreement with the calls of predict run {predict}." in said(open_page("reports"))
+    later = predicted_since(workbench, predict)
+    told = said(open_page("reports", run=later))
+    assert f"agreement with the calls of predict run {predict}, not of the selected run {later}." in told

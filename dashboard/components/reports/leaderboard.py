@@ -9,7 +9,7 @@ from dashboard.components import address, frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import report_view
-from db.models import Dataset, Metric
+from db.models import Dataset, Metric, Run
 from db.queries import reports
 from db.queries.evaluation import Evaluation
 from db.queries.reports import LeaderboardRow
@@ -37,9 +37,12 @@ MEANING = (
 )
 
 
-def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evaluation | None) -> None:
+def show(
+    dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evaluation | None, *, selected: Run | None
+) -> None:
     """A row for each model and strategy. Values of the evaluation are shown with their intervals and the number
-    of reports it measured; the others are means over all reports, without intervals."""
+    of reports it measured; the others are means over all reports, without intervals. selected: the run whose
+    predictions the page shows."""
     metrics = evaluated[1]["reports"] if evaluated else ()
     values = {(metric.slice, metric.name): metric for metric in metrics}
     named = by_slice(dataset, standings, metrics)
@@ -54,6 +57,9 @@ def show(dataset: Dataset, standings: Sequence[LeaderboardRow], evaluated: Evalu
     if evaluated and values:
         source = f"Values are from evaluation run {evaluated[0].id} and cover the reports that it measured; "
         st.caption(f"{source}scores that it lacks are means over all. {unmeasured(dataset, standings, evaluated)}")
+        if read := evaluated[0].config.get("predict_run"):
+            other = f", not of the selected run {selected.id}" if selected and selected.id != read else ""
+            st.caption(f"Classifier: agreement with the calls of predict run {read}{other}.")
 
 
 def by_slice(
