@@ -67,6 +67,8 @@ report_view.scored_otherwise(dataset, problem, score, view)
 if found.rows:
     report_view.legend()
 report_view.beside_images(dataset, found.rows, view)
+if ignored := filters.unknown({"strategy": strategies, "model": models}):
+    st.caption(ignored)
 if not found.rows:
     st.info("No report matches all of these filters.")
     kept = frame.kept(dataset) | address.pinned()

@@ -1,6 +1,6 @@
 """Which cases a page shows: the query in its URL, and the widgets that change it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -179,7 +179,10 @@ def draw(dataset: Dataset, found: View) -> None:
         choose("Label", labels, name="label")
         choose("Cause", causes(dataset), name="cause")
         if found.run is not None:
-            choose("Outcome", OUTCOMES, name="outcome")
+            if set(labels) <= {"unknown"}:
+                st.caption(f"Outcomes and the order {SORTS['wrong'].lower()} need labels, which this dataset lacks.")
+            else:
+                choose("Outcome", OUTCOMES, name="outcome")
             address.share_range("Probability of pneumonia")
             address.menu("Sort", SORTS, name="sort", default="wrong")
         predictions(found)
@@ -297,6 +300,13 @@ def described(found: View) -> str:
     return f"{source}{differing}{stress}{described_slice} {not_applied(found)}".strip()
 
 
+def unknown(known: Mapping[str, Sequence[str]]) -> str:
+    """A sentence naming the parameters in the URL whose value is not among the known ones; empty if all are."""
+    found = {name: value for name, values in known.items() if (value := address.get(name)) and value not in values}
+    named = " and ".join(f"{name} {wording.plain(value[:40])}" for name, value in found.items())
+    return f"**Ignored**, as unknown for these reports: {named}." if named else ""
+
+
 def own_threshold(question: Question) -> str:
     """ " at the run's own threshold of 50.0 %" where the question is at another one, else empty: what an audit found is
     at the run's own."""
@@ -311,6 +321,8 @@ def not_applied(found: View, *, but: str = "") -> str:
     applied = {"slice": found.part, "stress": found.question.changed_under}
     ignored = [name for name, kept in applied.items() if address.get(name) and not kept]
     ignored += [name for name, known in VALUES.items() if name != but and (address.get(name) or "") not in {"", *known}]
+    if address.get("threshold") and address.share("threshold", -1.0) < 0.0:
+        ignored.append("threshold")
     if not ignored:
         return ""
     named = " and ".join(

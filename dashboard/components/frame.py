@@ -8,7 +8,7 @@ import streamlit as st
 from sqlalchemy.exc import DBAPIError
 
 from dashboard import resources
-from dashboard.components import address, login, panels
+from dashboard.components import address, login, panels, wording
 from db.models import Dataset
 from db.queries import datasets, runs
 from db.session import DatabaseUnavailableError, cause
@@ -69,6 +69,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
         st.stop()
     if stamps:
         stamp(viewed)
+        _warn_of_absent_dataset(viewed)
         _warn_of_absent_runs()
     return viewed
 
@@ -86,6 +87,14 @@ def absent_run(number: int) -> str | None:
             return None
         by = runs.forgotten_by(session, number)
     return f"Run {number} does not exist{f'; it was removed by run {by.id}' if by else ''}."
+
+
+def _warn_of_absent_dataset(viewed: Dataset) -> None:
+    """Say if the dataset named in the URL does not exist, because the page then shows another one."""
+    named = address.get("dataset")
+    if named and named != viewed.name:
+        shown = f"Dataset {wording.plain(named[:40])} does not exist. This page shows {wording.plain(viewed.name)}."
+        st.info(shown, icon=":material/history:")
 
 
 def _warn_of_absent_runs() -> None:
