@@ -13,10 +13,10 @@ from engine.errors import InputError
 T = TypeVar("T")
 NONE: Mapping[str, str] = MappingProxyType({})
 PATH = "path"
-ALIASES: Mapping[str, str] = MappingProxyType(
-    {"file": PATH, "filename": PATH, "image": PATH, "prob": "probability", "score": "probability"}
+ALIASES: Mapping[str, Sequence[str]] = MappingProxyType(
+    {PATH: ("file", "filename", "image"), "probability": ("prob", "score"), "report": ("text",)}
 )
-"""Alternative column names, and the names they stand for."""
+"""Alternative names of a column; the first that a file has counts, unless it has the column itself."""
 EXAMPLES = 3
 """Maximum number of paths quoted in a message."""
 LONGEST = 40
@@ -169,23 +169,25 @@ def _opened(
 ) -> tuple[Iterator[tuple[int, list[str]]], dict[str, int]]:
     """The rows after the header line, and the position of each wanted column. Raises InputError for an empty header,
     MissingColumnError for a missing column."""
-    found, read = table(stream, name=str(file), fits=lambda heads: set(wanted) <= set(_known(heads)))
+    found, read = table(stream, name=str(file), fits=lambda heads: all(_column(name, heads) for name in wanted))
     if not any(found):
         raise InputError(f"{file}, line 1: no column names; expected columns {' and '.join(wanted)}")
-    heads = _known(found)
+    places = {}
     for name in wanted:
-        if name not in heads:
+        column = _column(name, found)
+        if column is None:
             names = ", ".join(found)[: 2 * LONGEST]
             message = f"{file}, line 1: no column '{name}'; expected {' and '.join(wanted)}, found: {names}"
             raise MissingColumnError(message, name)
-        if heads.count(name) > 1:
-            raise InputError(f"{file}, line 1: column '{name}' appears twice; keep one")
-    return read, {name: heads.index(name) for name in wanted}
+        if found.count(column) > 1:
+            raise InputError(f"{file}, line 1: column '{column}' appears twice; keep one")
+        places[name] = found.index(column)
+    return read, places
 
 
-def _known(heads: Sequence[str]) -> list[str]:
-    """The column names with aliases replaced, unless the standard name is present as well."""
-    return [ALIASES.get(head, head) if ALIASES.get(head, head) not in heads else head for head in heads]
+def _column(name: str, heads: Sequence[str]) -> str | None:
+    """The file's column for `name`: of that name, or else of the first of its aliases; None if it has neither."""
+    return next((head for head in (name, *ALIASES.get(name, ())) if head in heads), None)
 
 
 def quoted(cell: str) -> str:

@@ -4,6 +4,7 @@ import csv
 import io
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +20,7 @@ from db.models import Dataset, Image, Metric, Prediction, Report, ReportFailure,
 from db.queries import cases, reports
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
+from engine.reporting.generators import imported_reports
 from engine.reporting.scores import OF_TEXT
 from tests.dashboard.opened import PINNED, Workbench, asked, cell, linked, open_page, predicted_since, said
 from tests.sample import THRESHOLD
@@ -161,13 +163,25 @@ def test_all_reports_that_match_leave_as_csv_in_the_list_s_order_and_no_spreadsh
     question = ReportQuestion(workbench.dataset_id, strategy=first.strategy)
     rows = list(csv.DictReader(io.StringIO(exports.as_csv(question, view), newline="")))
     with database.reading(workbench.engine) as db:
-        assert [int(row["report"]) for row in rows] == list(reports.ids(db, question))
+        assert [int(row["id"]) for row in rows] == list(reports.ids(db, question))
     assert set(rows[0]) == set(exports.COLUMNS) and len(rows) == 6
     last = rows[-1]
     assert last["text"] == '\'=HYPERLINK("http://evil.example")' and last["laterality"] == "0.5"
     assert "disagrees with the label; contradicts itself" in last["problems"]
     assert float(last["probability"]) > 0 and last["outcome"] in ("TP", "FN", "FP", "TN")
     assert "CSV" in [one.proto.label for one in open_page("reports").get("download_button")]
+
+
+def test_the_csv_of_reports_can_be_imported(workbench: Workbench, first: Report, tmp_path: Path) -> None:
+    view = in_view(workbench)
+    file = tmp_path / "reports.csv"
+    file.write_bytes(exports.as_csv(ReportQuestion(workbench.dataset_id), view).encode())
+    with database.reading(workbench.engine) as db:
+        path = db.get_one(Image, first.image_id).path
+        paths = list(db.scalars(select(Image.path)))
+    found = imported_reports.read(file, paths, {}, strategy=None)
+    assert found[first.strategy].values[path] == first.text
+    assert not any(sheet.strays for sheet in found.values())
 
 
 def in_view(workbench: Workbench, number: int | None = None) -> filters.View:
@@ -237,7 +251,7 @@ def test_notes_on_a_report_are_about_the_selected_run_and_a_list_names_the_run_i
         assert told(**asked_for, run=later) == [True, True]
     question = ReportQuestion(workbench.dataset_id, strategy=first.strategy)
     rows = [
-        next(row for row in exports.rows(question, in_view(workbench, run)) if row["report"] == first.id)
+        next(row for row in exports.rows(question, in_view(workbench, run)) if row["id"] == first.id)
         for run in (scored, later)
     ]
     assert [(row["classifier_agreement"], "contradicts the classifier" in row["problems"]) for row in rows] == [

@@ -21,7 +21,7 @@ SCORES = (
     *("format", "words", "repetition", "truncated", "bleu", "rouge_l", "chrf"),
 )
 COLUMNS = (
-    *("report", "image", "file", "sha256", "split", "label", "cause", "patient", "run", "probability", "outcome"),
+    *("id", "image", "file", "sha256", "split", "label", "cause", "patient", "run", "probability", "outcome"),
     *("model", "revision", "strategy", "text", "stance", "problems", *SCORES, "seconds", "tokens", "created"),
 )
 
@@ -55,7 +55,7 @@ def rows(question: ReportQuestion, view: filters.View) -> Iterator[dict[str, Any
                 report, case = stored.report, known[stored.image.id]
                 row = report_view.of_run(stored, case, threshold)
                 yield {
-                    **{"report": report.id, "image": case.id, "file": case.path, "sha256": case.sha256},
+                    **{"id": report.id, "image": case.id, "file": case.path, "sha256": case.sha256},
                     **{"split": case.split, "label": case.label, "cause": case.cause, "patient": case.patient_key},
                     **{"run": run_id, "probability": case.probability, "outcome": case.outcome},
                     **{"model": report.model, "revision": report.revision, "strategy": report.strategy},

@@ -89,6 +89,11 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     file.write_text("study,odds\na.png,1\n")
     with pytest.raises(InputError, match="line 1: no column 'path'; expected path and probability, found: study, odds"):
         read(file, ["a.png"], {})
+    file.write_text("image,file,file,probability\n7,a.png,a.png,1\n")
+    with pytest.raises(InputError, match="line 1: column 'file' appears twice; keep one"):
+        read(file, ["a.png"], {})
+    file.write_text("image,score,file,probability\n7,0.9,a.png,1\n")  # as the Cases page's CSV begins
+    assert read(file, ["a.png"], {}).by_path["a.png"].probability == 1.0
     file.write_text("path,probability,probability\na.png,1,0\n")
     with pytest.raises(InputError, match="line 1: column 'probability' appears twice; keep one"):
         read(file, ["a.png"], {})
