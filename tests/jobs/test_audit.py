@@ -37,6 +37,7 @@ STRESSED = {
     "stress_changed",
     *(f"stress_{name}{suffix}" for name in names.SUBGROUP_MEASURES for suffix in ("", names.DIFFERENCE)),
 }
+ADJUSTED = {f"{mode}_gain{names.P_VALUE}" for mode in ("deletion", "insertion")}
 FAST = ["--replicates", "100", "--sample", "3"]
 
 
@@ -141,7 +142,7 @@ def test_an_audit_stores_every_answer_and_does_nothing_again_that_is_done(
     assert run.summary is not None
     assert run.summary["skipped"] == []
     assert set(run.summary["values"]) == set(audit.QUESTIONS)
-    assert {name for name, _, _, step in metrics if step == -1} <= names.FURTHER.keys() | STRESSED
+    assert {name for name, _, _, step in metrics if step == -1} <= names.FURTHER.keys() | STRESSED | ADJUSTED
     wrong = failures(world)
     assert run.summary["failures"] == len(wrong) > 5
     assert f"audit: sanity: {run.summary['verdicts']['sanity']}" in said
