@@ -21,7 +21,7 @@ from jobs.exports.source import Export
 from jobs.results import Inputs, gather, is_current
 from jobs.run import ActiveRun, Work
 
-VERSION = 9
+VERSION = 10
 """Increased when exported files change in appearance or meaning, so that they are written again."""
 
 LONGEST = 200

@@ -98,9 +98,9 @@ def size(number: int) -> str:
     return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
 
 
-BREAKS = re.compile(r"https?(?=:)|www(?=\.)|.(?=@)|[<>~-](?=(?:->?|>|=)(?!\S))", re.IGNORECASE)
-"""Where to break a bare URL or e-mail address, which Markdown would turn into a link, and a sequence that Streamlit
-would replace with a symbol (-> with an arrow)."""
+BREAKS = re.compile(r"https?(?=:)|www(?=\.)|.(?=@)|[<>~-](?=(?:->?|>|=)(?!\S))|:(?=[\w+/-]+:)", re.IGNORECASE)
+"""Where to break a bare URL or e-mail address, which Markdown would turn into a link, and what Streamlit would replace
+with a symbol: -> with an arrow, and a name between colons with an icon or emoji."""
 INDENT = re.compile(r"^[ \t]+(?=\S)", re.MULTILINE)
 JOINER = "\u2060"
 """Invisible, and not part of any URL."""

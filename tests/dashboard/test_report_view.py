@@ -83,6 +83,13 @@ def test_any_text_is_shown_as_it_is(text: str) -> None:
     assert len(SPAN.findall(said)) == sum(mention.tier != "normality" for mention in read(text))
 
 
+@pytest.mark.parametrize("name", [":material/home:", ":smile:", ":+1:", ":streamlit:", ":a::b:"])
+def test_a_name_between_colons_does_not_become_an_icon(name: str) -> None:
+    said = coloured(f"Opacity {name} seen.")
+    assert shown(said) == f"Opacity {name} seen."
+    assert not re.search(r":[\w+/-]+:", said.replace("\\", ""))
+
+
 def test_words_for_normality_are_not_marked_whatever_their_polarity() -> None:
     for text in ("The lungs are clear.", "The lungs are not clear.", "Normal radiograph: less likely."):
         assert read(text) and not SPAN.findall(coloured(text))
