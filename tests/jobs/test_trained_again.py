@@ -23,6 +23,7 @@ class Flat:
     """A classifier with the same output for every image."""
 
     input_size = 64
+    temperature = 1.0
     recipe = SimpleNamespace(name="flat")
 
     def __init__(self, folder: Path, **_options: object) -> None:

@@ -20,20 +20,16 @@ SHOWN = {
     "stance_agreement": "Stance",
     "stance_recall": "Recall",
     "stance_specificity": "Specificity",
-    "stance_undecided": "Undecided",
     "classifier_agreement": "Classifier",
     "unsupported": "Unsupported",
-    "format": "Format",
     "keyword_alignment": "Keywords",
 }
 """Scores in the table -> column headings."""
 ALL = "mean over all reports"
 MEANING = (
     "Stance: share of reports whose stance matches the label; uncertain or no stance does not. Recall: the same among "
-    "pneumonias. Specificity: among normal images. Undecided: share of reports that are uncertain or take no stance. "
-    "Classifier: share that agrees with the classifier's call. Unsupported: mean "
-    "number of unsupported claims. Format: share of the elements required by the prompt. Keywords: keyword alignment, "
-    "the original tool's score."
+    "pneumonias. Specificity: among normal images. Classifier: share that agrees with the classifier's call. "
+    "Unsupported: mean number of unsupported claims. Keywords: keyword alignment, the original tool's score."
 )
 
 
