@@ -15,7 +15,8 @@ PREDICTIONS = (
     *("dataset", "kind", "id", "path", "sha256", "patient", "split", "label", "cause"),
     *("run", "classifier", "fold", "probability", "logit", "threshold", "predicted"),
 )
-METRICS = ("dataset", "kind", "run", "task", "name", "split", "slice", "step", "value", "low", "high", "n")
+MEASURED = ("name", "split", "slice", "step", "value", "low", "high", "n")
+METRICS = ("dataset", "kind", "run", "task", *MEASURED)
 
 
 def predictions_table(export: Export) -> None:
@@ -58,19 +59,7 @@ def metrics_table(export: Export) -> None:
     """metrics.csv: a line for each value of the evaluation, with its 95 % interval and the number of images, reports or
     queries behind it. step: the coverage in % of a curve's value, -1 for all others."""
     rows = [
-        [
-            *_marks(export),
-            row.run_id,
-            task,
-            row.name,
-            row.split,
-            row.slice,
-            row.step,
-            row.value,
-            row.low,
-            row.high,
-            row.n,
-        ]
+        [*_marks(export), row.run_id, task, *(getattr(row, name) for name in MEASURED)]
         for task, metrics in (*export.metrics.items(), ("classification", export.by_coverage))
         for row in metrics
     ]

@@ -1,5 +1,6 @@
 """The embedder interface, the properties of an embedder before it is loaded, and helpers for its vectors and images."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass
 from functools import partial
@@ -73,14 +74,14 @@ class Embedder(Protocol):
         ...
 
 
-class Plain:
+class Plain(ABC):
     """What most embedders have in common: all images are embedded alike, and no other embedder's vectors are used."""
 
     lender: Lender | None = None
 
+    @abstractmethod
     def embed_images(self, pixels: Pixels) -> Vectors:
         """See Embedder."""
-        raise NotImplementedError
 
     def embed_collection(self, pixels: Pixels, sha256: Sequence[str], *, learnt: Set[str]) -> Vectors:
         """See Embedder."""
@@ -91,13 +92,13 @@ class OfClassifier(Plain):
     """An embedder made from a trained classifier, which can use the classifier's results for images."""
 
     @property
+    @abstractmethod
     def classifier(self) -> "AnyClassifier":
         """The classifier. Raises InputError if it cannot be read."""
-        raise NotImplementedError
 
+    @abstractmethod
     def of(self, inference: "Inference") -> Vectors:
         """The vectors, float32 (n, dimension), from the classifier's results for n images, with heatmaps."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
