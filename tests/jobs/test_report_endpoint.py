@@ -162,6 +162,6 @@ def test_scores_are_made_anew_without_writing_any_report_once_a_reference_is_the
     with session.transaction(engine) as db:
         assert db.scalar(select(func.count()).select_from(Run).where(Run.kind == "score")) == 3
     assert metrics()["stance"] == 80 and "bleu" not in metrics()
-    (tmp_path / "reports.csv").write_text("path,text\na,b\n")
+    (tmp_path / "reports.csv").write_text("path,remarks\na,b\n")
     assert score.main(job_options) == 1
     assert "reports.csv, line 1: no column 'report'" in capsys.readouterr().err
