@@ -19,7 +19,7 @@ from jobs.command import Context, JobError, command, natural, open_context, pars
 from jobs.evaluations import caveats
 from jobs.evaluations.reports import agreements_of, report_values
 from jobs.evaluations.retrieval import retrieval_values
-from jobs.metric_table import table
+from jobs.metric_table import summary, table
 from jobs.results import Inputs, attribute_columns, by_split, gather, metric_value, thresholds_of, unseen
 from jobs.run import ActiveRun, Work
 
@@ -40,6 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     options.add_argument("--seed", type=natural, default=0, metavar="N", help="random seed (default: 0)")
     options.add_argument("--again", action="store_true", help="evaluate again even if it is already done")
+    options.add_argument("--all", action="store_true", help="print every metric, not only the main ones")
     args = options.parse_args(argv)
     context = open_context(args)
     inputs = gather(context, context.dataset(args.dataset), predict_run=args.predict_run, train_run=args.train_run)
@@ -67,13 +68,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         opened = runs.test_openings(db, inputs.dataset.id)
         tested = any(row.split == "test" for row in datasets.counts(db, inputs.dataset.id))
     referring = [row for row in curves if row.name in SELECTIVE and row.step in COVERAGES]
-    print("\n".join(table([*stored, *referring])))
+    print("\n".join(table([*stored, *referring]) if args.all else [*summary(stored), ""]))
     if tested:
         print(f"evaluate: times the test split was scored in this database: {opened:,}")
     if run.already_finished:
         print(f"evaluate: already done as run {run.id}")
     else:
         print(f"evaluate: run {run.id} stored {len(stored) + len(curves)} values in {run.seconds:.1f} s")
+    if not args.all:
+        print("evaluate: to see every metric, by cause, subgroup and coverage, add --all")
     return 0
 
 

@@ -107,7 +107,9 @@ def texts_of(context: Context, dataset: Dataset, file: Path, strategy: str | Non
 
     with session.reading(context.engine) as db:
         paths, copies = datasets.paths(db, dataset.id), datasets.copies(db, dataset.id)
-    sheets = imported_reports.read(file, paths, copies, strategy=strategy)
+    sheets, empty = imported_reports.read(file, paths, copies, strategy=strategy)
+    if empty:
+        print(f"import_reports: skipped {empty:,} {'row' if empty == 1 else 'rows'} without a report")
     strays = sorted({path for sheet in sheets.values() for path in sheet.strays})
     for line in astray(strays, [*paths, *copies], what=f"paths in {file}"):
         print(f"warning: {line}")

@@ -112,8 +112,8 @@ def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
             skipped.append(outcome)
     with session.reading(run.context.engine) as db:
         dataset = datasets.find(db, run.config["name"])
-        known = {} if dataset is None else {row.sha256: row.patient_key for row in datasets.keys(db, dataset.id)}
-    curated = curate(decoded, known_keys=known)
+        known = [] if dataset is None else datasets.keys(db, dataset.id)
+    curated = curate(decoded, known_keys={row.sha256: row.patient_key for row in known})
     skipped += curated.skipped
     if not curated.images:
         with session.transaction(run.context.engine) as db:
@@ -130,7 +130,7 @@ def ingest(run: ActiveRun, listing: Listing, *, workers: int | None) -> None:
         for other in _gone(run.context, curated.images):
             print(f"note: another dataset has these images: {moved(other.root, other.name)}", file=sys.stderr)
     os.sync()  # thumbnails reach the disk before the rows that refer to them
-    run.summary = _summary(run, listing, curated, skipped, known)
+    run.summary = _summary(run, listing, curated, skipped, {row.sha256: row.label for row in known})
     _store(run, listing, curated, skipped)
 
 
@@ -240,8 +240,9 @@ def _holds(context: Context, latest: Run, listing: Listing, *, attributes: Seque
 
 
 def _summary(
-    run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence[Skipped], known: dict[str, str]
+    run: ActiveRun, listing: Listing, curated: Curated, skipped: Sequence[Skipped], known: dict[str, int | None]
 ) -> dict[str, Any]:
+    """What the run did. known: the images that the dataset had before, with their labels."""
     shas = {image.sha256 for image in curated.images}
     files: Counter[tuple[str | None, int | None]] = Counter()
     distinct = Counter((image.split, image.label) for image in curated.images)
@@ -254,6 +255,7 @@ def _summary(
         "layout": listing.layout,
         "images": len(shas),
         "added": len(shas - known.keys()),
+        "relabelled": sum(known.get(image.sha256, image.label) != image.label for image in curated.images),
         "stale": 0 if run.config["prune"] else gone,
         "forgotten": gone if run.config["prune"] else 0,
         "patients": len({image.patient_key for image in curated.images}),
@@ -288,9 +290,11 @@ def _print_summary(run: ActiveRun, name: str) -> None:
     kind = "SYNTHETIC dataset" if run.config["synthetic"] else "dataset"
     print(f"ingest: run {run.id} added {found['added']:,} images to {kind} '{name}' in {run.seconds:.0f} s")
     print(
-        f"        it now holds {found['images']:,} distinct images of {found['patients']:,} patients "
+        f"        the folder holds {found['images']:,} distinct images of {found['patients']:,} patients "
         f"({found['layout']} layout)"
     )
+    if found["relabelled"]:
+        print(f"        labels that changed since the last ingest: {found['relabelled']:,}")
     if found["forgotten"]:
         print(f"        {found['forgotten']:,} that left the folder were forgotten, with all that belonged to them")
     print()
@@ -327,7 +331,10 @@ def _warnings(found: dict[str, Any]) -> list[str]:
     elif len(labels) == 1:
         lines.append(f"every label is {LABEL_NAMES[labels.pop()]}: training needs both NORMAL and PNEUMONIA")
     if labels and all(row["split"] != "test" for row in found["counts"]):
-        lines.append("there is no test split: nothing can be evaluated on held-out patients")
+        lines.append(
+            "there is no test split: a classifier trained on these images is measured out of fold only, one trained on "
+            "other patients is measured on all of them"
+        )
     if across := found["patients_across"]:
         lines.append(
             f"{across} {'patient has' if across == 1 else 'patients have'} images both in and outside the test split; "
@@ -340,7 +347,7 @@ def _warnings(found: dict[str, Any]) -> list[str]:
         )
     if found["stale"]:
         lines.append(
-            f"{found['stale']} images of earlier ingests are missing or unusable in this folder; forget them with "
-            "--prune"
+            f"{found['stale']} images of earlier ingests are missing or unusable in this folder; the dataset keeps "
+            "them; forget them with --prune"
         )
     return lines

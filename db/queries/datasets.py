@@ -56,11 +56,10 @@ def copies(session: Session, dataset_id: int) -> dict[str, str]:
     return {row.left_out: row.path for row in session.execute(query)}
 
 
-def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str]]:
-    """(sha256, id, patient_key) of the dataset's images."""
-    return session.execute(
-        select(Image.sha256, Image.id, Image.patient_key).where(Image.dataset_id == dataset_id)
-    ).all()
+def keys(session: Session, dataset_id: int) -> Sequence[Row[str, int, str, int | None]]:
+    """(sha256, id, patient_key, label) of the dataset's images."""
+    columns = (Image.sha256, Image.id, Image.patient_key, Image.label)
+    return session.execute(select(*columns).where(Image.dataset_id == dataset_id)).all()
 
 
 class Holding(NamedTuple):

@@ -61,6 +61,12 @@ def reports(session: Session, dataset_id: int, *, last: int | None = None) -> li
     return [current[key] for key in sorted(current)]
 
 
+def written(session: Session, dataset_id: int, *, last: int) -> int:
+    """Number of all stored reports on the dataset's images, replaced ones included, up to that report id."""
+    query = select(func.count()).select_from(Report).join(Image, Report.image_sha256 == Image.sha256)
+    return session.scalar(query.where(Image.dataset_id == dataset_id, Report.id <= last)) or 0
+
+
 def _current_settings(session: Session, dataset_id: int, last: int | None) -> dict[str, tuple[str, str]]:
     """Model -> (revision, hash of settings) of its current reports: those requested by the dataset's current report run
     for the model; without one, those written last by a run of the dataset, or else by any run."""

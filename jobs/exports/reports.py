@@ -39,6 +39,8 @@ def all_reports(export: Export) -> None:
         for report in reports
     ]
     export.text("all_reports.csv", csv_text(head, rows))
+    if replaced := export.replaced():
+        print(f"note: all_reports.csv leaves out {replaced:,} reports that newer ones by the same model replaced")
     lines = (json_text(dict(zip(head, row, strict=True))) for row in rows)
     export.text("all_reports.jsonl", "".join(f"{line}\n" for line in lines))
 

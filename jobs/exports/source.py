@@ -130,6 +130,12 @@ class Export:
             reports = evaluation.reports(db, self.dataset.id, last=last)
             return reports, evaluation.report_scores(db, self.dataset.id, [report.report_id for report in reports])
 
+    def replaced(self) -> int:
+        """Number of stored reports that are not evaluated because newer ones, by the same model, replaced them."""
+        reports, _ = self.reports()
+        with session.reading(self.context.engine) as db:
+            return evaluation.written(db, self.dataset.id, last=self.evaluation.config["last_report"]) - len(reports)
+
     def index(self) -> VectorIndex:
         """The vector index that files are made from. Raises InputError if the evaluation read none."""
         if not self.indexes:

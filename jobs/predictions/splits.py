@@ -12,7 +12,7 @@ def images_to_score(context: Context, dataset: Dataset, split: str | None) -> tu
     """The images of the requested split, and its name. Raises JobError if it has none."""
     with session.reading(context.engine) as db:
         if split is None and not datasets.images(db, dataset.id, splits=["test"]):
-            print(f"note: dataset '{dataset.name}' has no test split; scoring all images, for browsing only")
+            print(f"note: dataset '{dataset.name}' has no test split; scoring all images")
             split = "all"
         split = split or "test"
         images = datasets.images(db, dataset.id, splits=None if split == "all" else [split])

@@ -179,7 +179,7 @@ def test_the_csv_of_reports_can_be_imported(workbench: Workbench, first: Report,
     with database.reading(workbench.engine) as db:
         path = db.get_one(Image, first.image_id).path
         paths = list(db.scalars(select(Image.path)))
-    found = imported_reports.read(file, paths, {}, strategy=None)
+    found = imported_reports.read(file, paths, {}, strategy=None).reports
     assert found[first.strategy].values[path] == first.text
     assert not any(sheet.strays for sheet in found.values())
 

@@ -120,6 +120,34 @@ def test_what_is_missing_is_named_with_its_command_and_the_rest_is_measured(
     assert {split for split, _, _ in world.evaluated()} == {"reports"}
 
 
+def test_the_summary_has_a_line_for_each_split_report_source_and_embedder(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.add_predict(world.add_train())
+    world.add_reports()
+    world.add_index("classifier")
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    said = capsys.readouterr().out
+    stored = world.evaluated()
+
+    def shown(split: str, where: str, name: str) -> str:
+        row = stored[split, where, name]
+        return f"{row.value:.3f} ({row.low:.3f} to {row.high:.3f})"
+
+    heads = {"classification": "AUC", "reports": "Recall of the stance", "retrieval": "P@1"}
+    tables = {block.split()[0]: block.strip().splitlines() for block in said.split("\n\n") if block.split()[0] in heads}
+    assert all(heads[task] in lines[0] for task, lines in tables.items()) and tables.keys() == heads.keys()
+    assert [line.split()[0] for line in tables["classification"][1:]] == ["test", "oof"]
+    for line, split in zip(tables["classification"][1:], ("test", "oof"), strict=True):
+        assert shown(split, "all", "auc") in line and shown(split, "all", "specificity") in line
+    sources = {where for split, where, name in stored if split == "reports" and name == "stance_undecided"}
+    assert {line.split("  ")[0] for line in tables["reports"][1:]} == sources
+    assert len(tables["retrieval"]) == 2 and shown("test", "classifier", "p_at_1") in tables["retrieval"][1]
+    assert "average_precision" not in said
+    assert evaluate.main([*world.options, "--replicates", "100", "--all"]) == 0
+    assert "average_precision" in capsys.readouterr().out
+
+
 def test_nothing_to_evaluate_fails_in_one_line_and_leaves_no_run(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -319,7 +347,7 @@ def test_figures_at_coverages_are_stored_as_steps_and_told_for_each_split(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:
     predict = world.add_predict(world.add_train())
-    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert evaluate.main([*world.options, "--replicates", "100", "--all"]) == 0
     said = capsys.readouterr().out.splitlines()
     with session.transaction(world.context.engine) as db:
         run = runs.current(db, "evaluate", world.dataset.id)

@@ -258,6 +258,17 @@ def test_the_card_and_the_report_hold_the_figures_by_coverage_of_both_splits(ful
     assert f"| Excess AURC | {error:.3f} |" in card
 
 
+def test_reports_that_newer_ones_replaced_are_left_out_and_counted(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for revision in ("1", "2"):
+        world.add_reports(revision=revision)
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    with (exported(world) / "all_reports.csv").open(newline="", encoding="utf-8") as stream:
+        assert {row["revision"] for row in csv.DictReader(stream)} == {"2"}
+    assert "all_reports.csv leaves out 40 reports that newer ones by the same model replaced" in capsys.readouterr().out
+
+
 def test_the_model_card_repeats_a_classifier_of_another_data_set_from_both_folders(
     world: World, tmp_path: Path
 ) -> None:

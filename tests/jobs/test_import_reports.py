@@ -82,6 +82,13 @@ def test_more_reports_of_a_model_stand_beside_the_earlier_and_a_new_revision_in_
         assert db.query(Report).count() == 12
 
 
+def test_rows_without_a_report_are_skipped_and_counted(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    first, *rows = written(world, 5, "basic")
+    assert imported(world, file_of(world, [(first[0], " ", "basic"), *rows])) == 0
+    said = capsys.readouterr().out
+    assert "skipped 1 row without a report\n" in said and "4 reports by our-vlm" in said
+
+
 def test_another_text_under_the_same_revision_is_refused_and_nothing_lost(
     world: World, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -333,6 +333,18 @@ def test_patients_whose_films_stand_in_test_and_elsewhere_are_counted_and_warned
     assert (stored_runs(context)[-1].summary or {})["patients_across"] == 2
 
 
+def test_an_ingest_tells_how_many_labels_changed(
+    tmp_path: Path, run: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    root = tmp_path / "mine"
+    for number in range(3):
+        draw(root / f"{number}.png", number)
+    for labels, told in (("0.png,0\n1.png,\n", False), ("0.png,1\n1.png,1\n2.png,\n", True)):
+        (root / "labels.csv").write_text(f"file,label\n{labels}")
+        assert run(root) == 0
+        assert ("labels that changed since the last ingest: 2\n" in capsys.readouterr().out) is told
+
+
 def test_a_corrected_patient_is_known_to_what_was_trained_before(
     tmp_path: Path, context: Context, run: Callable[..., int]
 ) -> None:

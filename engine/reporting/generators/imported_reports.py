@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from engine.datasets import path_sheets
 from engine.datasets.path_sheets import MissingColumnError, Sheet, Values
@@ -14,8 +14,15 @@ from engine.reporting.prompts import PromptStrategy
 REPORT, STRATEGY = "report", "strategy"
 
 
-def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strategy: str | None) -> dict[str, Sheet[str]]:
-    """Strategy -> its reports by image; rows without a report are ignored.
+class Sheets(NamedTuple):
+    """reports: strategy -> its reports by image. empty: number of rows without a report."""
+
+    reports: dict[str, Sheet[str]]
+    empty: int
+
+
+def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strategy: str | None) -> Sheets:
+    """The reports of a CSV file.
 
     paths, copies: as in `path_sheets.rows`. strategy: that of all rows, None if a column gives each row's. Raises
     InputError as `path_sheets.rows` does, and for a missing file, a row without a strategy, and two different reports
@@ -23,10 +30,12 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strateg
     """
     held = set(paths)
     found: dict[str, Values[str]] = {}
+    empty = 0
     columns = (REPORT,) if strategy else (REPORT, STRATEGY)
     try:
         for row in path_sheets.rows(file, columns, held, copies):
             under, text = (strategy or row.cells[STRATEGY]).strip().lower(), row.cells[REPORT]
+            empty += not text
             if text and not under:
                 raise InputError(f"{file}, line {row.line}: no strategy; fill it in, or name one for all: --strategy")
             if text and not found.setdefault(under, Values()).add(row, text):
@@ -37,7 +46,7 @@ def read(file: Path, paths: Iterable[str], copies: Mapping[str, str], *, strateg
         if error.column == STRATEGY:
             raise InputError(f"{error}; where there is one strategy for all, name it: --strategy") from error
         raise
-    return {under: texts.sheet(held) for under, texts in found.items()}
+    return Sheets({under: texts.sheet(held) for under, texts in found.items()}, empty)
 
 
 @dataclass(frozen=True)
