@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import familiar, figures, frame, panels, wording
 from dashboard.components.classification import sides, subgroups
-from dashboard.components.overview import attention, classification, classifier, highlights, holdings
+from dashboard.components.overview import attention, classification, classifier, classifiers, highlights, holdings
 from dashboard.components.reports import leaderboard
 from db.queries import datasets, evaluation, reports, runs
 
@@ -60,6 +60,7 @@ st.caption(" ".join(filter(None, notes)))
 if metrics["classification"]:
     classification.show(dataset, view, run, metrics["classification"], original=original)
     subgroups.show(dataset, next(sides.of_evaluation(view, run, metrics["classification"]), None))
+    classifiers.show(dataset, view)
 if metrics["retrieval"]:
     figures.retrieval(metrics["retrieval"], original=original)
 else:

@@ -47,6 +47,8 @@ NAMES = (
     *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "stress"),
     *("twins", "against", "low", "high", "sort", "run"),
 )
+OTHERS = 20
+"""Maximum number of runs whose agreement a URL can ask for."""
 ATTRIBUTE = "film."
 """Prefix of attribute parameters, so that no attribute name collides with another parameter: film.sex=female."""
 
@@ -60,6 +62,8 @@ class View:
     runs: list[Run]
     against: Run | None = None
     """The other run, if only cases that the two runs call differently are shown."""
+    alike: tuple[int, ...] = ()
+    """The other runs, if only cases that none of them calls differently are shown."""
     part: ErrorSlice | None = None
     """The audit slice, if only its cases are shown."""
 
@@ -113,16 +117,18 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
     low, high = address.bounds()
     against = next((one for one in _others(seen, known) if one.id == address.number("against")), None)
     elsewhere = threshold_of(against)
+    alike = {one.id: one.threshold for one in _others(seen, known) if one.id in _none_of()}
     question = replace(
         question,
         outcome=_named("outcome", OUTCOMES),
         # at its own threshold nothing changes
         changed_by_threshold=address.get("moved") in MOVED and own not in (None, question.threshold),
         differs_from=(against.id, elsewhere) if against and elsewhere is not None else None,
+        agrees_with=tuple((number, at) for number, at in sorted(alike.items()) if at is not None),
         low=low,
         high=high,
     )
-    return View(question, seen, known, against, part)
+    return View(question, seen, known, against, tuple(sorted(alike)), part)
 
 
 def threshold_of(run: Run | None) -> float | None:
@@ -133,7 +139,14 @@ def threshold_of(run: Run | None) -> float | None:
 def ignoring_predictions(question: Question) -> Question:
     """The same query without the filters on predictions."""
     return replace(
-        question, outcome=None, changed_by_threshold=False, differs_from=None, changed_under=None, low=0.0, high=1.0
+        question,
+        outcome=None,
+        changed_by_threshold=False,
+        differs_from=None,
+        agrees_with=(),
+        changed_under=None,
+        low=0.0,
+        high=1.0,
     )
 
 
@@ -219,8 +232,35 @@ def _more_filters(dataset: Dataset, found: View) -> None:
         address.choice("Near-duplicates", TWINS, name="twins")
     others = _others(found.run, found.runs) if found.run else []
     if others:
-        shown = {str(run.id): named_run(run) for run in others}
+        shown = {none_of(found.alike): others_named(found)} if found.alike else {}
+        if rivals := rivals_of(found):
+            shown[none_of(rivals)] = "no other run"
+        shown |= {str(run.id): named_run(run) for run in others}
         address.menu("Called differently by", shown, name="against", placeholder="Any")
+
+
+def rivals_of(found: View) -> list[int]:
+    """The latest other runs that scored the same split as the selected run, at most OTHERS."""
+    run = found.run
+    others = _others(run, found.runs) if run else []
+    return [one.id for one in others if run and one.config.get("split") == run.config.get("split")][:OTHERS]
+
+
+def none_of(numbers: Sequence[int]) -> str:
+    """The value of `against` for cases that none of these runs calls differently."""
+    return ".".join(["none", *(str(number) for number in sorted(numbers))])
+
+
+def _none_of() -> list[int]:
+    """The runs that `against` names so, at most OTHERS."""
+    return address.numbers("against", most=OTHERS) if (address.get("against") or "").startswith("none.") else []
+
+
+def others_named(found: View) -> str:
+    """The other run that calls the cases differently, or those of which none does; "" without such a filter."""
+    if found.alike:
+        return f"no other run ({', '.join(map(str, found.alike))})"
+    return f"run {found.against.id}" if found.against else ""
 
 
 def named_run(run: Run) -> str:
@@ -293,7 +333,7 @@ def described(found: View) -> str:
         return f"{kind} of run {found.run.id}; its threshold is {wording.UNKNOWN}."
     at = wording.percent(found.question.threshold).replace(" ", wording.UNBROKEN)
     source = f"{kind} of run {found.run.id}, threshold {at}."
-    differing = f" Only cases that run {found.against.id} calls differently." if found.against else ""
+    differing = f" Only cases called differently by {others_named(found)}." if others_named(found) else ""
     stressed, own = found.question.changed_under, own_threshold(found.question)
     stress = f" Only cases whose call{own} changes when the image is {stressed[1]}." if stressed else ""
     described_slice = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""

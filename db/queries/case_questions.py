@@ -33,8 +33,8 @@ class Plan:
 class Question:
     """The filters and order of a list of cases; None means no filter.
 
-    split and cause may be "unknown". outcome, changed_by_threshold, differs_from, low, high and every sort except
-    "file" refer to the run's predictions.
+    split and cause may be "unknown". outcome, changed_by_threshold, differs_from, agrees_with, low, high and every
+    sort except "file" refer to the run's predictions.
     """
 
     dataset_id: int
@@ -55,6 +55,8 @@ class Question:
     """Only cases with another prediction at the run's own threshold."""
     differs_from: tuple[int, float] | None = None
     """Another run and its threshold: only cases for which its prediction differs."""
+    agrees_with: tuple[tuple[int, float], ...] = ()
+    """Other runs and their thresholds: only cases for which none of their predictions differs."""
     reported: str | None = None
     """"yes" for images with a report, "no" for images without."""
     near_duplicate: tuple[int, bool] | None = None
@@ -85,7 +87,7 @@ def given(question: Question) -> set[str]:
 def asks_predictions(question: Question) -> bool:
     """Whether only images with a prediction can match."""
     narrowed = (question.low, question.high) != (0.0, 1.0)
-    other = question.changed_by_threshold or question.differs_from is not None
+    other = question.changed_by_threshold or question.differs_from is not None or bool(question.agrees_with)
     return narrowed or question.outcome is not None or other
 
 
@@ -192,13 +194,17 @@ def _of_predictions(question: Question, *, by_id: bool, by_error: bool) -> list[
         found.append(outcome_is(question.outcome, question.threshold, probability, by_error=by_error))
     if question.changed_by_threshold:
         found.append(_between(probability, question.threshold, question.own_threshold))
+    called = probability >= (2.0 if question.threshold is None else question.threshold)
     if question.differs_from is not None:
-        run_id, threshold = question.differs_from
-        other = aliased(Prediction)
-        called = probability >= (2.0 if question.threshold is None else question.threshold)
-        elsewhere = and_(other.image_id == Image.id, other.run_id == run_id)
-        found.append(exists().where(elsewhere, (other.probability >= threshold) != called))
-    return found
+        found.append(_called_differently(called, *question.differs_from))
+    return found + [~_called_differently(called, *other) for other in question.agrees_with]
+
+
+def _called_differently(called: ColumnElement[bool], run_id: int, threshold: float) -> ColumnElement[bool]:
+    """Condition on Image: another run's call of it at this threshold is not the one given."""
+    other = aliased(Prediction)
+    elsewhere = and_(other.image_id == Image.id, other.run_id == run_id)
+    return exists().where(elsewhere, (other.probability >= threshold) != called)
 
 
 def _between(probability: SQLColumnExpression[float], one: float | None, other: float | None) -> ColumnElement[bool]:

@@ -138,6 +138,7 @@ def test_cases_that_another_run_calls_differently_show_both_probabilities(workbe
     first = min(
         int(option.rpartition("run ")[2].split(",")[0])
         for option in open_page("cases").selectbox(key="url_against").options
+        if option != "no other run"
     )
     at = open_page("cases", against=first)
     wanted = [image for image, (_, p) in known.items() if (p >= THRESHOLD) != (1 - p >= 0.5)]
@@ -145,7 +146,21 @@ def test_cases_that_another_run_calls_differently_show_both_probabilities(workbe
     for card in linked(at, "cases")["cards"]:
         probability = known[int(asked(card["href"])[1]["image"])][1]
         assert f"run {first}: {100 * probability:.1f} %" in card["lines"]
-    assert f"Only cases that run {first} calls differently." in said(at)
+    assert f"Only cases called differently by run {first}." in said(at)
+
+
+def test_cases_that_no_other_run_calls_differently_are_one_filter_that_names_those_runs(workbench: Workbench) -> None:
+    other_run(workbench)
+    known = scored(workbench)
+    first = min(run.id for run in runs(workbench) if run.kind == "predict")
+    assert "no other run" in open_page("cases").selectbox(key="url_against").options
+    alike = [image for image, (_, p) in known.items() if (p >= THRESHOLD) == (1 - p >= 0.5)]
+    at = open_page("cases", against=f"none.{first}")
+    assert sorted(shown(at)) == sorted(alike) and alike
+    assert f"Only cases called differently by no other run ({first})." in said(at)
+    wrong = [image for image in alike if (known[image][1] >= THRESHOLD) != (known[image][0] == 1)]
+    assert sorted(shown(open_page("cases", against=f"none.{first}", outcome="wrong"))) == sorted(wrong)
+    assert len(shown(open_page("cases", against="none.99"))) == len(shown(open_page("cases")))
 
 
 def test_a_tag_is_added_to_the_selected_cases_filters_them_and_is_removed_again(workbench: Workbench) -> None:

@@ -65,6 +65,46 @@ def test_without_an_evaluation_the_failures_are_those_of_the_current_run(workben
     assert "is current" not in said(at)
 
 
+def test_failures_that_every_run_on_the_split_shares_are_one_item_and_its_link_names_the_runs(
+    workbench: Workbench,
+) -> None:
+    _, predict, _ = evaluated(workbench)
+    assert "Wrong in" not in str(linked(open_page("overview"), "attention")["rows"])
+    later = predicted_since(workbench, predict)
+    at = open_page("overview")
+    row = next(row for row in linked(at, "attention")["rows"] if row[0]["text"] == "Wrong in both predict runs")
+    page, parameters = asked(row[0]["href"])
+    assert parameters == {"outcome": "wrong", "against": f"none.{later}", "run": str(predict)}
+    shared = open_page(page, **parameters)
+    cards = linked(shared, "cases")["cards"]
+    assert len(cards) == int(row[1]["text"]) > 0
+    assert {card["mark"] for card in cards} == {"FP"}, "the later run calls every image pneumonia"
+    with database.transaction(workbench.engine) as db:
+        run = db.get_one(Run, later)
+        run.config = {**run.config, "split": "train"}
+    assert "Wrong in" not in str(linked(open_page("overview"), "attention")["rows"]), "it scored other images"
+
+
+def test_several_evaluated_classifiers_are_listed_with_the_one_in_view_marked(workbench: Workbench) -> None:
+    train, predict, evaluation = evaluated(workbench)
+    with pytest.raises(AssertionError, match="no component 'classifiers'"):
+        linked(open_page("overview"), "classifiers")
+    later = predicted_since(workbench, predict)
+    with database.transaction(workbench.engine) as db:
+        known = db.get_one(Run, evaluation)
+        copied = {field.key: getattr(known, field.key) for field in Run.__mapper__.column_attrs if field.key != "id"}
+        copied |= {"fingerprint": "e" * 64, "config": {"predict_run": later, "train_run": train}}
+        other = Run(**copied)
+        db.add(other)
+        db.flush()
+        db.add(Metric(run_id=other.id, name="auc", split="test", value=0.123, low=0.1, high=0.2, n=40))
+    rows = {row[0]["text"]: row for row in linked(open_page("overview", run=predict), "classifiers")["rows"]}
+    assert list(rows) == [str(later), str(predict)]
+    assert rows[str(predict)][0]["tone"] == "chosen" and not rows[str(later)][0]["tone"]
+    assert rows[str(later)][3]["text"] == "0.123 (0.100 to 0.200)"
+    assert asked(rows[str(later)][0]["href"])[1] == {"run": str(later)}
+
+
 def test_out_of_fold_metrics_of_another_classifier_name_their_run(workbench: Workbench) -> None:
     train, predict, _ = evaluated(workbench)
     heads = [head["text"] for head in linked(open_page("overview"), "classification")["columns"]]

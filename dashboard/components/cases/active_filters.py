@@ -23,7 +23,7 @@ def links(dataset: Dataset, found: filters.View) -> list[Cell]:
         "slice": f"Slice: {found.part.name}" if found.part else "",
         "stress": f"Call changes: {question.changed_under[1]}" if question.changed_under else "",
         "twins": f"Near-duplicates: {twins}" if twins else "",
-        "against": f"Called differently by run {found.against.id}" if found.against else "",
+        "against": f"Called differently by {filters.others_named(found)}" if filters.others_named(found) else "",
     }
     cells = [
         Cell(f"{words} \N{MULTIPLICATION SIGN}", _without(dataset, name), help="Remove this filter")

@@ -58,6 +58,7 @@ def _ignored(question: Question) -> list[str]:
     active = {
         "probability": (question.low, question.high) != (0.0, 1.0),
         "the other run's call": question.differs_from is not None,
+        "the other runs' calls": bool(question.agrees_with),
         "changed predictions": question.changed_by_threshold,
         "calls that a stress changes": question.changed_under is not None,
     }

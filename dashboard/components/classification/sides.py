@@ -36,6 +36,12 @@ def judged(metrics: Sequence[Metric]) -> str:
     return evaluated_split({metric.split for metric in metrics} - {OUT_OF_FOLD})
 
 
+def on_evaluated_split(metrics: Mapping[tuple[str, str], Metric]) -> dict[str, Metric]:
+    """The metrics of a run by name, on the split that it is evaluated on. metrics: by name and split."""
+    split = evaluated_split({split for _, split in metrics})
+    return {name: metric for (name, where), metric in metrics.items() if where == split}
+
+
 def head(split: str) -> str:
     """Column heading of a split."""
     return SPLITS.get(split, split.capitalize())

@@ -81,6 +81,7 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
     for text, outcome in FAILURES:
         number = cases.count(session, replace(view.question, outcome=outcome))
         yield from _counted(text, number, frame.here("cases", dataset, outcome=outcome, run=view.run.id))
+    yield from _hard(session, dataset, view, most)
     audited = audit.latest(session, view.run.id)
     for part in audit.slices(session, audited.id) if audited else []:
         if part.p_value < SIGNIFICANT:
@@ -107,6 +108,19 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
     found = len(case_order.listed(session, asked, limit=most + 1))
     href = frame.here("cases", dataset, outcome="wrong", reported="no", run=view.run.id)
     yield from _capped("Failures without a report", found, href, most=most)
+
+
+def _hard(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
+    """The failures that all other runs on the same split share, if there are such runs."""
+    rivals = {run.id: run.threshold for run in view.runs if run.id in filters.rivals_of(view)}
+    if view.run is None or not rivals:
+        return
+    agrees = tuple((number, at) for number, at in sorted(rivals.items()) if at is not None)
+    asked = replace(view.question, outcome="wrong", agrees_with=agrees)
+    found = len(case_order.listed(session, asked, limit=most + 1))
+    href = frame.here("cases", dataset, outcome="wrong", against=filters.none_of([*rivals]), run=view.run.id)
+    every = f"all {len(rivals) + 1}" if len(rivals) > 1 else "both"
+    yield from _capped(f"Wrong in {every} {view.run.kind} runs", found, href, most=most)
 
 
 def _disagreements(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:

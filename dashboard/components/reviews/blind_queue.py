@@ -30,7 +30,8 @@ BLIND = frozenset(
 """Fields of a question that reveal nothing about the images in the queue; every other one does."""
 UNBLINDING = {
     **{"label": "label", "cause": "cause", "outcome": "outcome", "low": "probability", "high": "probability"},
-    **{"changed_by_threshold": "outcome", "differs_from": "outcome", "changed_under": "stress test"},
+    **{"changed_by_threshold": "outcome", "differs_from": "outcome", "agrees_with": "outcome"},
+    **{"changed_under": "stress test"},
     **{"slice_id": "slice", "reviewed": "reviews", "tag": "tag", "attributes": "attributes", "ids": "hand"},
 }
 """The others -> name of what they reveal about every image in the queue."""

@@ -1,6 +1,6 @@
 """The list of runs with their settings and status, and metrics of classifiers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import streamlit as st
 
@@ -8,10 +8,11 @@ from dashboard import resources
 from dashboard.components import frame, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
+from dashboard.components.classification import sides
 from dashboard.components.runs import naming, run_view
 from db.models import Dataset, Metric, Run
 from db.queries import datasets, evaluation, runs
-from engine.datasets.splits import OUT_OF_FOLD, evaluated_split
+from engine.datasets.splits import OUT_OF_FOLD
 from engine.metrics.names import display_name
 
 FIGURES = ("auc", "recall", "specificity", "threshold")
@@ -22,7 +23,7 @@ def show(dataset: Dataset, rows: Sequence[Run]) -> None:
     with resources.reading() as session:
         names = {one.id: naming.of_dataset(one) for one in datasets.every(session)}
         found = evaluation.of_classifiers(session, [run.id for run in rows], FIGURES)
-    measured = {number: _judged(metrics) for number, metrics in found.items()}
+    measured = {number: sides.on_evaluated_split(metrics) for number, metrics in found.items()}
     messages = {run.id: run_view.progress(run, runs.status(run)) for run in rows}
     figures = FIGURES if measured else ()
     extra = ("Progress or error",) if any(messages.values()) else ()
@@ -50,12 +51,6 @@ def show(dataset: Dataset, rows: Sequence[Run]) -> None:
         st.caption(
             "Metrics are from the evaluation: on the evaluated split for predictions, out of fold for train runs."
         )
-
-
-def _judged(metrics: Mapping[tuple[str, str], Metric]) -> dict[str, Metric]:
-    """By name, on the split that the run is evaluated on."""
-    split = evaluated_split({split for _, split in metrics})
-    return {name: metric for (name, where), metric in metrics.items() if where == split}
 
 
 def _figure(metric: Metric | None) -> Cell:
