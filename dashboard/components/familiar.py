@@ -35,6 +35,14 @@ def refused(run: Run | None) -> str | None:
     )
 
 
+def case(run: Run | None, image_id: int) -> bool:
+    """Whether the classifier behind a predict run was trained on this image, or on another one of its patient."""
+    if run is None or run.kind != "predict" or run.train_run_id is None:
+        return False
+    with resources.reading() as session:
+        return not leakage.is_unseen(session, image_id, run.train_run_id)
+
+
 def _of(run: Run | None) -> dict[str | None, Familiar]:
     if run is None or run.kind != "predict" or run.train_run_id is None:
         return {}

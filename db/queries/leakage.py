@@ -20,6 +20,11 @@ def unseen(*train_runs: int | None) -> ColumnElement[bool]:
     return ~same_film & ~same_patient
 
 
+def is_unseen(session: Session, image_id: int, train_run: int) -> bool:
+    """Whether the image is `unseen` by the train run."""
+    return session.scalar(select(Image.id).where(Image.id == image_id, unseen(train_run))) is not None
+
+
 def unseen_of(session: Session, dataset_id: int, train_run: int) -> set[int]:
     """The ids of the dataset's images that are `unseen` by the train run."""
     return set(session.scalars(select(Image.id).where(Image.dataset_id == dataset_id, unseen(train_run))))

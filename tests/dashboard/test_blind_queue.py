@@ -162,6 +162,22 @@ def test_a_reload_and_another_tab_show_the_same_and_next_goes_on(workbench: Work
     assert film(open_page("reviews", reviewer="Ben")) in {one.sha256 for one in of_test(workbench)}
 
 
+def test_a_reader_study_goes_on_without_showing_the_answers(workbench: Workbench) -> None:
+    at = open_page("reviews", reviewer="Anna", answer="hide")
+    seen = []
+    for verdict in ("normal", "pneumonia"):
+        seen.append(film(at))
+        judge(at, verdict)
+        with pytest.raises(AssertionError, match="no component 'revealed'"):
+            linked(at, "revealed")
+    assert len({*seen, film(at)}) == 3 and len(stored(workbench)) == 2
+    with database.transaction(workbench.engine) as db:
+        assert set(db.scalars(select(Review.unblinded_by))) == {""}
+    at = open_page("reviews", reviewer="Ben", answer="hide", image=image_of(workbench, seen[0]).id)
+    judge(at, "normal")
+    assert revealed(at)["Your verdict"].startswith("Normal")
+
+
 def test_two_tabs_on_one_film_store_one_verdict_and_say_so_where_they_differ(workbench: Workbench) -> None:
     tabs = [open_page("reviews", reviewer="Anna") for _ in range(3)]
     judge(tabs[0], "normal")

@@ -5,7 +5,7 @@ from sqlalchemy import select
 
 from db import session as database
 from db.models import Image, Prediction, Run, TrainedOn
-from tests.dashboard.opened import Workbench, open_page, said
+from tests.dashboard.opened import Workbench, linked, open_page, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
@@ -35,6 +35,20 @@ def test_pages_say_how_many_images_the_classifier_was_trained_on(workbench: Work
 def test_pages_are_silent_if_all_images_are_new(workbench: Workbench, page: str) -> None:
     run, _ = learn(workbench, images=0)
     assert "trained on" not in "".join(one.value for one in open_page(page, run=run).warning)
+
+
+def test_a_case_says_whether_the_classifier_was_trained_on_it(workbench: Workbench) -> None:
+    run, _ = learn(workbench, images=1)
+    with database.transaction(workbench.engine) as db:
+        scored = db.scalars(select(Prediction.image_id).where(Prediction.run_id == run).order_by(Prediction.image_id))
+        first, *others = scored.all()
+        train = db.scalars(select(Run.id).where(Run.kind == "train")).one()
+        known = {image.id: image.patient_key for image in db.scalars(select(Image))}
+    apart = next(number for number in others if known[number] != known[first])
+    for number, warned in ((first, True), (apart, False)):
+        page = open_page("case", image=number, run=run)
+        assert ("trained on this image or its patient" in str(linked(page, "facts"))) is warned
+    assert "trained on this" not in str(linked(open_page("case", image=first, run=train), "facts"))
 
 
 def test_the_warning_is_about_the_selected_split_and_not_about_out_of_fold_predictions(workbench: Workbench) -> None:

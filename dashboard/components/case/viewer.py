@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import streamlit as st
 
 from dashboard import pictures, resources
-from dashboard.components import address, filters, frame, grid, wording
+from dashboard.components import address, familiar, filters, frame, grid, wording
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.case import navigation
@@ -64,6 +64,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         ["Prediction", _prediction(case)],
         ["Threshold", wording.percent(view.question.threshold)],
         ["Predicted by", _source(dataset, case, view)],
+        *_familiar(case, view),
         *_attributes(dataset, case),
         ["Split", case.split or "none"],
         ["Patient", case.patient_key],
@@ -72,6 +73,13 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         ["Dataset", dataset.name],
     ]
     linked.table(["", "This case"], rows, key="facts", caption="Facts about this case")
+
+
+def _familiar(case: Case, view: filters.View) -> Iterator[list[Cell | str]]:
+    """A warning that the prediction is of an image, or a patient, that the classifier was trained on."""
+    if case.probability is not None and familiar.case(view.run, case.id):
+        help = "The prediction looks better than on a new patient and counts in no metric."
+        yield ["Training", Cell("trained on this image or its patient", tone="wrong", help=help)]
 
 
 def _attributes(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:

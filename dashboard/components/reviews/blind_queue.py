@@ -37,6 +37,8 @@ UNBLINDING = {
 """The others -> name of what they reveal about every image in the queue."""
 CASE, EARLIER = "case", "earlier look"
 """The same for an image reviewed from its case page, or for the second time."""
+ANSWER, ANSWERS = "answer", {"show": "Show the answer", "hide": "Next image"}
+"""URL parameter of what follows a verdict, and its values."""
 PROBLEM = "review_problem"
 """Session key: why the last verdict was not stored, until it has been shown."""
 
@@ -71,6 +73,8 @@ def queue(dataset: Dataset, view: filters.View) -> Question:
 
 def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
     """The next image with the verdict form or, after the verdict, what is known about the image."""
+    with st.sidebar:
+        address.choice("After a verdict", ANSWERS, name=ANSWER, default="show")
     naming, progress = st.columns([2, 3], gap="large", vertical_alignment="bottom")
     with naming:
         reviewer = _reader()
@@ -157,7 +161,7 @@ def _warn(unblinded_by: list[str]) -> None:
     if unblinded_by == [CASE]:
         why = "You came from the case page, which shows label and prediction."
     elif unblinded_by == [EARLIER]:
-        why = "Label and prediction were shown after your earlier verdict."
+        why = "Label and prediction may have been shown after your earlier verdict."
     st.warning(f"{why} Your verdict is stored but does not count as blind.", icon=":material/visibility:")
 
 
@@ -236,7 +240,8 @@ def _give(shown: Film, reviewer: str, verdict: str, unblinded_by: str, since: in
             )
             address.put(film=shown.name, image=None, again=1)
             return
-    address.put(film=shown.name, image=None, again=None)
+    hidden = address.get(ANSWER) == "hide" and address.number("image") is None
+    address.put(film=None if hidden else shown.name, image=None, again=None)
 
 
 def _skip(shown: Film) -> None:
