@@ -211,7 +211,9 @@ def _caveats(card: Card) -> str:
         lines.append(f"{_judged(card)} was scored more than once: choices made in between may bias its values upwards.")
     lines += [f"{NAMES[name]} {apart}." for name in ("auc", "recall", "specificity") if (apart := _apart(card, name))]
     if card.verdicts.get("sanity", "").startswith("failed"):
-        lines.append("The heatmaps failed their sanity check: they explain nothing.")
+        lines.append(
+            "The heatmaps failed their sanity check: they resemble those of random weights, so they are no explanation."
+        )
     if card.verdicts.get("shortcuts", "").startswith(SEPARATED):
         lines.append(
             "Possible shortcuts separate the classes (see the audit): part of the performance may rest on them."

@@ -83,7 +83,7 @@ def test_caveats_follow_the_values() -> None:
     parts = (
         "synthetic phantoms",
         "scored more than once",
-        "they explain nothing",
+        "they resemble those of random weights, so they are no explanation",
         "Possible shortcuts separate the classes",
     )
     for part in parts:
