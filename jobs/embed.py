@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from db import session
+from db import session, writes
 from db.models import Dataset, Image, Run, VectorIndex
-from db.queries import datasets, indexes, runs
+from db.queries import cases, datasets, indexes, predictions, runs
+from db.queries.outliers import OUTLIER
 from db.writes import MetricValue
 from engine.errors import InputError
+from engine.retrieval import outliers
 from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_named
 from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.index import approximate
@@ -33,6 +35,7 @@ from jobs.command import Context, JobError, UsageError, command, named_file, ope
 from jobs.embeddings.loading import load
 from jobs.embeddings.vectors import SHARDS, EmbeddedImages, centred_on, training_images, vectors_of
 from jobs.embeddings.words import keep_queries, taught, words_for
+from jobs.indexes import open_index
 from jobs.run import ActiveRun, Work
 
 if TYPE_CHECKING:
@@ -146,6 +149,11 @@ def print_outcome(run: ActiveRun, embedder: "Embedder", images: int) -> None:
         print(f"embed: {run.summary['kind']} finds {recall:.1%} of the exact 10 nearest")
         if recall < approximate.RECALL:
             print(f"embed: that is less than {approximate.RECALL:.0%}; for exact search use --index exact")
+    if odd := run.summary["outliers"]:
+        print(
+            f"embed: {len(odd)} unlike all others, first {odd[0]}; to see if these are chest radiographs, filter the "
+            "cases by: Unlike all others"
+        )
 
 
 def show_embedders() -> None:
@@ -177,6 +185,7 @@ def claim(
             "train_run": source.id if source else None,
             "index": kind,
             "format": FORMAT,
+            "outliers": outliers.VERSION,
             **({"queries": QUERIES_SHA256} if spec(embedder.name).reads_text else {}),
             **(
                 {"words": "known"} if spec(embedder.name).mapped else {}
@@ -216,7 +225,7 @@ def embed(
         keep_queries(run, embedder, words)
     run.metrics([MetricValue("recall_at_10", "all", recall, slice=chosen)])
     outcome = {"images": len(images), "embedded": made.embedded, "kind": chosen, "recall_at_10": recall}
-    run.summary = {**identity(embedder), **outcome}
+    run.summary = {**identity(embedder), **outcome, "outliers": store_outliers(run, dataset)}
     shutil.rmtree(run.folder / SHARDS, ignore_errors=True)
 
 
@@ -254,6 +263,19 @@ def store(
     run.artifact("vector_index", folder, shape=(len(ids), embedder.dimension))
     recall: float = json.loads((folder / "manifest.json").read_text())["recall"]
     return recall
+
+
+def store_outliers(run: ActiveRun, dataset: Dataset) -> list[str]:
+    """Store which images are unlike all others in the run's index; returns their paths, least similar first."""
+    with session.reading(run.context.engine) as db:
+        row = indexes.of_run(db, run.id)
+    assert row is not None
+    found = outliers.outliers(open_index(run.context, row))
+    with session.transaction(run.context.engine) as db:
+        there = cases.of_dataset(db, dataset.id, [*found])  # an ingest may have forgotten some since
+        writes.measures(db, run.id, {OUTLIER: {number: found[number] for number in there}})
+        known = predictions.images(db, there)
+    return [known[number].path for number in found if number in known]
 
 
 def identity(embedder: "Embedder") -> dict[str, str]:

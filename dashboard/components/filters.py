@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from dashboard import resources
 from dashboard.components import address, wording
 from db.models import Dataset, ErrorSlice, Metric, Run
-from db.queries import attributes, audit, cases, datasets, reviews, runs
+from db.queries import attributes, audit, cases, datasets, outliers, reviews, runs
 from db.queries.cases import Question
 
 SPLITS = {"train": "Train", "val": "Val", "test": "Test", "unknown": "No split"}
@@ -26,13 +26,15 @@ REPORTED = {"yes": "Yes", "no": "No"}
 TWINS = {"any": "Any", "apart": "In another split"}
 REVIEWED = {"yes": "Yes", "no": "No", "doubted": "Label disputed"}
 MOVED = {"yes": "Yes"}
+ODD = {"yes": "Yes"}
 VALUES = {
     **{"split": SPLITS, "label": LABELS, "outcome": OUTCOMES, "moved": MOVED, "reported": REPORTED},
-    **{"reviewed": REVIEWED, "twins": TWINS, "sort": SORTS},
+    **{"reviewed": REVIEWED, "twins": TWINS, "outliers": ODD, "sort": SORTS},
 }
 """Parameter -> display names of its values."""
 HEADINGS = {
     **{"reported": "has reports", "moved": "prediction changed", "twins": "near-duplicates"},
+    "outliers": "unlike all others",
     **{
         "stress": "call changes under stress",
         "against": "called differently by run",
@@ -41,11 +43,11 @@ HEADINGS = {
     },
 }
 """Names of parameters whose URL name is not clear."""
-MORE = ("reported", "reviewed", "tag", "slice", "stress", "twins", "against")
+MORE = ("reported", "reviewed", "tag", "slice", "stress", "twins", "outliers", "against")
 """Filters in the collapsed section."""
 NAMES = (
     *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "stress"),
-    *("twins", "against", "low", "high", "sort", "run"),
+    *("twins", "outliers", "against", "low", "high", "sort", "run"),
 )
 OTHERS = 20
 """Maximum number of runs whose agreement a URL can ask for."""
@@ -93,6 +95,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         wanted = address.number("slice")
         part = next((one for one in _slices(session, seen) if one.id == wanted), None) if wanted else None
         stressed = _stressed(session, seen) if address.get("stress") else {}
+        embedded = outliers.run_of(session, dataset.id) if address.get("outliers") in ODD else None
     address.pin(run=seen.id if seen else None)
     own = threshold_of(seen)
     question = Question(
@@ -110,6 +113,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
         slice_id=part.id if part else None,
         changed_under=(stressed[stress].run_id, stress) if (stress := address.get("stress")) in stressed else None,
         near_duplicate=(compared.id, address.get("twins") == "apart") if compared else None,
+        outlier_of=embedded,
         sort=_named("sort", SORTS) or ("wrong" if seen else "file"),
     )
     if seen is None:
@@ -217,6 +221,7 @@ def _more_filters(dataset: Dataset, found: View) -> None:
         compared = runs.current(session, "duplicates", dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
         stressed = _stressed(session, found.run)
+        odd = outliers.found(session, dataset.id)
     choose_attributes(dataset)
     address.choice("Has reports", REPORTED, name="reported")
     address.choice("Reviewed", REVIEWED, name="reviewed")
@@ -230,6 +235,8 @@ def _more_filters(dataset: Dataset, found: View) -> None:
         address.menu("Call changes under stress", shown, name="stress")
     if compared is not None:
         address.choice("Near-duplicates", TWINS, name="twins")
+    if odd or found.question.outlier_of is not None:
+        address.choice("Unlike all others", ODD, name="outliers")
     others = _others(found.run, found.runs) if found.run else []
     if others:
         shown = {none_of(found.alike): others_named(found)} if found.alike else {}

@@ -32,7 +32,7 @@ TALLIED = frozenset(("dataset_id", "run_id", "threshold", "own_threshold", "spli
 TALLIED |= {"outcome", "changed_by_threshold", "low", "high", "sort", "plan"}
 """The fields of a question that tallies cover: of attributes one, of thresholds and probabilities those on edges of
 bins."""
-BESIDE = frozenset(("reported", "near_duplicate", "slice_id", "changed_under", "tag", "reviewed", "plan"))
+BESIDE = frozenset(("reported", "near_duplicate", "slice_id", "changed_under", "outlier_of", "tag", "reviewed", "plan"))
 """The fields that `share` ignores: conditions on images alone, and the plan."""
 NAMES: dict[tuple[int, bool], Outcome] = {(1, True): "TP", (1, False): "FN", (0, True): "FP", (0, False): "TN"}
 

@@ -9,6 +9,7 @@ from sqlalchemy.orm import aliased
 from db.models import Image, ImageMeasure, ImageTag, Prediction, Report, Review, SliceMember
 from db.queries import attributes, duplicates
 from db.queries.audit import UNDER
+from db.queries.outliers import OUTLIER
 
 Outcome = Literal["TP", "FP", "TN", "FN"]
 OUTCOMES: tuple[Outcome, ...] = ("TP", "FN", "FP", "TN")
@@ -65,6 +66,8 @@ class Question:
     """Only images in this slice of an audit."""
     changed_under: tuple[int, str] | None = None
     """An audit and a stress: only images whose call at the run's own threshold changed under it."""
+    outlier_of: int | None = None
+    """An embed run: only images that it found unlike all others."""
     tag: str | None = None
     ids: tuple[int, ...] | None = None
     """Only these images."""
@@ -94,7 +97,8 @@ def asks_predictions(question: Question) -> bool:
 def few(question: Question) -> bool:
     """Whether the images are a small set, for which looking them up and sorting is faster than scanning all of a run's
     predictions."""
-    named = any(side is not None for side in (question.tag, question.slice_id, question.changed_under, question.ids))
+    sets = (question.tag, question.slice_id, question.changed_under, question.outlier_of, question.ids)
+    named = any(side is not None for side in sets)
     named = named or question.plan.attribute is not None
     return named or question.reviewed in ("yes", "doubted") or (question.reported == "yes" and question.plan.reports)
 
@@ -143,6 +147,11 @@ def _of_images(question: Question) -> list[ColumnElement[bool]]:
             ImageMeasure.run_id == run_id, ImageMeasure.name == UNDER + stress
         )
         found.append(Image.id.in_(changed))
+    if question.outlier_of is not None:
+        odd = select(ImageMeasure.image_id).where(
+            ImageMeasure.run_id == question.outlier_of, ImageMeasure.name == OUTLIER
+        )
+        found.append(Image.id.in_(odd))
     if question.tag is not None:
         found.append(Image.id.in_(select(ImageTag.image_id).where(ImageTag.name == question.tag)))
     if question.ids is not None:

@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from db import session as database
 from db import tallies, writes
-from db.models import Image, ImageTag, Prediction, Report, Review, Run
+from db.models import Image, ImageMeasure, ImageTag, Prediction, Report, Review, Run
 from db.queries import case_counts, case_order, case_questions, cases
 from db.queries.cases import Question
+from db.queries.outliers import OUTLIER
 from tests.sample import THRESHOLD, attributes, build, films
 
 SIDES: dict[str, tuple[Any, ...]] = {
@@ -27,6 +28,7 @@ SIDES: dict[str, tuple[Any, ...]] = {
     "changed_by_threshold": (False, True),
     "reported": (None, "yes", "no"),
     "tag": (None, "rotated"),
+    "outlier_of": (False, True),
     "reviewed": (None, "yes", "no", "doubted"),
     "other": (None, "differs_from", "agrees_with"),
     "between": ((0.0, 1.0), (0.3, 1.0), (0.05, 0.7), (0.1234, 0.9)),
@@ -43,6 +45,7 @@ class Fact:
     other: float | None
     reported: bool
     tagged: bool
+    odd: bool
     attributes: dict[str, str]
     verdict: str | None
 
@@ -83,6 +86,8 @@ def asked(engine: Engine, tmp_path: Path) -> Asked:
         ):
             db.add(Review(image_id=number, reviewer=name, verdict=verdict))
         db.add_all(ImageTag(image_id=number, name="rotated") for number in range(1, 40, 3))
+        odd: Any = {"run_id": run.id, "name": OUTLIER, "value": 0.1}
+        db.add_all(ImageMeasure(image_id=number, **odd) for number in range(1, 40, 2))
         db.flush()
         tallies.dataset(db, dataset)
         return Asked(engine, dataset, run.id, other.id)
@@ -92,6 +97,7 @@ def known(db: Session, asked: Asked) -> list[Fact]:
     """Every image with its probabilities, whether it has a report, and its reviews."""
     reported = set(db.scalars(select(Report.image_sha256)))
     tagged = set(db.scalars(select(ImageTag.image_id)))
+    odd = set(db.scalars(select(ImageMeasure.image_id).where(ImageMeasure.name == OUTLIER)))
     said = {
         (row.run_id, row.image_id): row.probability
         for row in db.execute(select(Prediction.run_id, Prediction.image_id, Prediction.probability))
@@ -104,6 +110,7 @@ def known(db: Session, asked: Asked) -> list[Fact]:
             said.get((asked.other, image.id)),
             image.sha256 in reported,
             image.id in tagged,
+            image.id in odd,
             attributes(image.id - 1),
             verdicts.get(image.id),
         )
@@ -135,6 +142,7 @@ def fits(fact: Fact, question: Question) -> bool:
         and (question.reported is None or fact.reported == (question.reported == "yes"))
         and all(fact.attributes.get(name, "unknown") == value for name, value in question.attributes)
         and (question.tag is None or fact.tagged)
+        and (question.outlier_of is None or fact.odd)
         and states[question.reviewed]
         and (not narrowed or (p is not None and question.low <= p and (p < question.high or question.high == 1.0)))
     )
@@ -160,6 +168,7 @@ def combined(asked: Asked, sorts: Sequence[str], *, step: int) -> Iterator[Quest
     for sort, *values in list(product(sorts, *SIDES.values()))[::step]:
         sides: dict[str, Any] = dict(zip(SIDES, values, strict=True))
         low, high = sides.pop("between")
+        sides["outlier_of"] = asked.run if sides["outlier_of"] else None
         if (other := sides.pop("other")) is not None:
             rival = (asked.other, OTHER_THRESHOLD)
             sides[other] = (rival,) if other == "agrees_with" else rival

@@ -11,8 +11,9 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.case import navigation
 from dashboard.components.case.altered_copies import Copy
 from db.models import Dataset
-from db.queries import attributes, cases, runs
+from db.queries import attributes, cases, outliers, runs
 from db.queries.cases import Case
+from engine.retrieval.index.vector_index import NEAREST
 
 GRAD_CAM, IMPORTED = "Evidence for pneumonia (Grad-CAM)", "Imported heatmap"
 ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
@@ -65,6 +66,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
         ["Threshold", wording.percent(view.question.threshold)],
         ["Predicted by", _source(dataset, case, view)],
         *_familiar(case, view),
+        *_outlier(dataset, case),
         *_attributes(dataset, case),
         ["Split", case.split or "none"],
         ["Patient", case.patient_key],
@@ -80,6 +82,19 @@ def _familiar(case: Case, view: filters.View) -> Iterator[list[Cell | str]]:
     if case.probability is not None and familiar.case(view.run, case.id):
         help = "The prediction looks better than on a new patient and counts in no metric."
         yield ["Training", Cell("trained on this image or its patient", tone="wrong", help=help)]
+
+
+def _outlier(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:
+    """That the image is unlike all others of the dataset, linked to those of which this is true."""
+    with resources.reading() as session:
+        similarity = outliers.similarity(session, dataset.id, case.id)
+    if similarity is not None:
+        text = f"unlike all others: mean similarity {similarity:.2f} to the {NEAREST} nearest"
+        href = frame.here("cases", dataset, outliers="yes", sort="file", **address.pinned())
+        yield [
+            "Outlier",
+            Cell(text, href, tone="wrong", help="Is it a frontal chest radiograph, upright?"),
+        ]
 
 
 def _attributes(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:

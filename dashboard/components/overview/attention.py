@@ -13,7 +13,7 @@ from dashboard.components.browser.linked import Cell
 from dashboard.components.reports import matches
 from dashboard.components.runs import run_view
 from db.models import Dataset, Run
-from db.queries import audit, case_order, cases, datasets, duplicates, indexes, overview, reports, runs
+from db.queries import audit, case_order, cases, datasets, duplicates, indexes, outliers, overview, reports, runs
 from db.queries.cases import Question
 from db.queries.reports import ReportQuestion
 from engine.commands import embed_again, job
@@ -141,6 +141,8 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
         pairs = _across(resources.revision(), compared.id)
         href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
+    href = frame.here("cases", dataset, outliers="yes", sort="file", run=run_id)
+    yield from _counted("Images unlike all others", len(outliers.found(session, dataset.id)), href)
     if number := reports.unscored(session, dataset.id):
         name = Cell("Reports that are not scored for this dataset", frame.here("reports", dataset))
         yield [name, Cell(f"{number:,}", tone="wrong", help=job("score", dataset.name))]

@@ -25,7 +25,10 @@ PICKED, MOST_PICKED = "chosen", 500
 ALL = "all"
 """Value of the split parameter for all splits."""
 BLIND = frozenset(
-    ("dataset_id", "run_id", "threshold", "own_threshold", "split", "reported", "near_duplicate", "sort", "plan")
+    (
+        *("dataset_id", "run_id", "threshold", "own_threshold", "split", "reported", "near_duplicate", "outlier_of"),
+        *("sort", "plan"),
+    )
 )
 """Fields of a question that reveal nothing about the images in the queue; every other one does."""
 UNBLINDING = {
