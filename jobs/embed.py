@@ -151,8 +151,8 @@ def print_outcome(run: ActiveRun, embedder: "Embedder", images: int) -> None:
             print(f"embed: that is less than {approximate.RECALL:.0%}; for exact search use --index exact")
     if odd := run.summary["outliers"]:
         print(
-            f"embed: {len(odd)} unlike all others, first {odd[0]}; to see if these are chest radiographs, filter the "
-            "cases by: Unlike all others"
+            f"embed: {len(odd)} unlike most others, first {odd[0]}; to see if these are chest radiographs, filter the "
+            "cases by: Unlike most others"
         )
 
 
@@ -266,7 +266,7 @@ def store(
 
 
 def store_outliers(run: ActiveRun, dataset: Dataset) -> list[str]:
-    """Store which images are unlike all others in the run's index; returns their paths, least similar first."""
+    """Store which images are unlike most others in the run's index; returns their paths, least similar first."""
     with session.reading(run.context.engine) as db:
         row = indexes.of_run(db, run.id)
     assert row is not None

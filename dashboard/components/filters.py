@@ -34,7 +34,7 @@ VALUES = {
 """Parameter -> display names of its values."""
 HEADINGS = {
     **{"reported": "has reports", "moved": "prediction changed", "twins": "near-duplicates"},
-    "outliers": "unlike all others",
+    "outliers": "unlike most others",
     **{
         "stress": "call changes under stress",
         "against": "called differently by run",
@@ -236,7 +236,7 @@ def _more_filters(dataset: Dataset, found: View) -> None:
     if compared is not None:
         address.choice("Near-duplicates", TWINS, name="twins")
     if odd or found.question.outlier_of is not None:
-        address.choice("Unlike all others", ODD, name="outliers")
+        address.choice("Unlike most others", ODD, name="outliers")
     others = _others(found.run, found.runs) if found.run else []
     if others:
         shown = {none_of(found.alike): others_named(found)} if found.alike else {}

@@ -67,7 +67,7 @@ class Question:
     changed_under: tuple[int, str] | None = None
     """An audit and a stress: only images whose call at the run's own threshold changed under it."""
     outlier_of: int | None = None
-    """An embed run: only images that it found unlike all others."""
+    """An embed run: only images that it found unlike most others."""
     tag: str | None = None
     ids: tuple[int, ...] | None = None
     """Only these images."""

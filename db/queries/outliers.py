@@ -1,21 +1,22 @@
-"""Images that are unlike all others of their dataset, as found when it was last embedded."""
+"""Images that are unlike most others of their dataset, as found when it was last embedded."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.models import ImageMeasure
+from db.models import ImageMeasure, Run
 from db.queries import indexes
 
 OUTLIER = "outlier"
-"""The measure of an outlier: its mean cosine to the images nearest to it."""
+"""The measure of an outlier: its mean cosine to the part of the dataset nearest to it."""
 
 
 def run_of(session: Session, dataset_id: int) -> int | None:
-    """The embed run whose outliers are shown: that of the dataset's index that is used by default; None without one."""
-    built = indexes.current(session, dataset_id)
-    return built[0].run_id if built else None
+    """The embed run whose outliers are shown: of the current indexes the first with a classifier's features, which tell
+    strangers best (docs/decisions/0030), else the one used by default; None without an index."""
+    built = [session.get_one(Run, index.run_id) for index in indexes.current(session, dataset_id)]
+    return next((run.id for run in built if run.config.get("train_run")), built[0].id if built else None)
 
 
 def found(session: Session, dataset_id: int) -> Sequence[int]:
@@ -26,6 +27,6 @@ def found(session: Session, dataset_id: int) -> Sequence[int]:
 
 
 def similarity(session: Session, dataset_id: int, image_id: int) -> float | None:
-    """The outlier's mean cosine to the images nearest to it; None if the image is no outlier."""
+    """The outlier's mean cosine to the part of the dataset nearest to it; None if the image is no outlier."""
     query = select(ImageMeasure.value).where(ImageMeasure.name == OUTLIER, ImageMeasure.image_id == image_id)
     return session.scalar(query.where(ImageMeasure.run_id == run_of(session, dataset_id)))

@@ -1,29 +1,41 @@
-"""Outliers of a collection: images unlike all its others, such as a photograph among radiographs."""
+"""Outliers of a collection: images unlike most of its others, such as photographs among radiographs."""
 
 import numpy as np
+from numpy.typing import NDArray
 
-from engine.retrieval.index.vector_index import FEWEST_TO_KNOW, NEAREST, VectorIndex
+from engine.retrieval.index.vector_index import FEWEST_TO_KNOW, VectorIndex
 
-REACH = 1.5
-"""Interquartile ranges below the lower quartile at which Tukey's inner fence lies (Tukey 1977)."""
+SAMPLE = 2000
+"""Random images of the collection that every image is compared with."""
+SHARE = 0.05
+"""Share of these that an image should be like: far more than there are strangers, which are like each other."""
+REACH = 2.0
+"""Interquartile ranges below the lower quartile at which the fence lies (docs/decisions/0030)."""
 BATCH = 1024
-VERSION = 1
+VERSION = 2
 """Increased when other images become outliers."""
 
 
 def outliers(index: VectorIndex) -> dict[int, float]:
-    """Image id -> mean cosine to its NEAREST other images, for those of which it is unusually low.
-
-    Unusual is what lies below Tukey's lower fence after Fisher's z-transformation, which makes the spread comparable
-    between embedders (docs/decisions/0030). None are known below FEWEST_TO_KNOW images. Many images of one strange kind
-    are like each other, and so are none.
-    """
+    """Image id -> mean cosine to the SHARE of the collection nearest to it, for those of which it is unusually low,
+    lowest first. None are known below FEWEST_TO_KNOW images."""
     if len(index) < FEWEST_TO_KNOW:
         return {}
-    starts = range(0, len(index), BATCH)
-    found = [index.search(np.asarray(index.vectors[start : start + BATCH]), 1 + NEAREST) for start in starts]
-    nearest = np.concatenate([hits.similarities for hits in found])[:, 1:].mean(axis=1)  # the first is the image itself
-    z = np.arctanh(np.clip(nearest, -0.999999, 0.999999))
-    low, high = np.quantile(z, [0.25, 0.75])
-    odd = np.flatnonzero(z < low - REACH * (high - low))
-    return {int(index.ids[row]): float(nearest[row]) for row in odd[np.argsort(nearest[odd], kind="stable")]}
+    likeness = _likeness(index.vectors)
+    low, high = np.quantile(likeness, [0.25, 0.75])
+    odd = np.flatnonzero(likeness < low - REACH * (high - low))
+    return {int(index.ids[row]): float(likeness[row]) for row in odd[np.argsort(likeness[odd], kind="stable")]}
+
+
+def _likeness(vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean cosine of each vector, (n, d), to the SHARE nearest to it of a random sample without itself: (n,)."""
+    sample = np.sort(np.random.default_rng(0).permutation(len(vectors))[:SAMPLE])
+    others = np.asarray(vectors[sample])
+    nearest = max(1, round(SHARE * len(sample)))
+    parts = []
+    for start in range(0, len(vectors), BATCH):
+        cosines = np.asarray(vectors[start : start + BATCH]) @ others.T
+        inside = (sample >= start) & (sample < start + BATCH)
+        cosines[sample[inside] - start, np.flatnonzero(inside)] = -np.inf
+        parts.append(np.partition(cosines, -nearest, axis=1)[:, -nearest:].mean(axis=1, dtype=np.float64))
+    return np.concatenate(parts)

@@ -362,7 +362,7 @@ def test_near_duplicates_are_shown_on_the_case_counted_and_used_as_a_filter(work
 
 
 def test_outliers_are_counted_used_as_a_filter_and_told_on_the_case(workbench: Workbench) -> None:
-    assert "unlike all others" not in str(linked(open_page("overview"), "attention")["rows"])
+    assert "unlike most others" not in str(linked(open_page("overview"), "attention")["rows"])
     with database.transaction(workbench.engine) as db:
         index = db.scalars(select(VectorIndex)).one()
         for image, value in ((3, 0.4), (8, 0.25)):
@@ -372,15 +372,15 @@ def test_outliers_are_counted_used_as_a_filter_and_told_on_the_case(workbench: W
         db.flush()
         db.add(ImageMeasure(run_id=other.id, image_id=5, name="outlier", value=0.1))  # of no index
     rows = linked(open_page("overview"), "attention")["rows"]
-    (row,) = [row for row in rows if row[0]["text"] == "Images unlike all others"]
+    (row,) = [row for row in rows if row[0]["text"] == "Images unlike most others"]
     assert row[1]["text"] == "2"
     page, parameters = asked(row[0]["href"])
     at = open_page(page, **parameters)
     shown = {asked(card["href"])[1]["image"] for card in linked(at, "cases")["cards"]}
     assert shown == {"3", "8"}
-    assert any(cell["text"].startswith("Unlike all others") for cell in linked(at, "filters")["steps"])
+    assert any(cell["text"].startswith("Unlike most others") for cell in linked(at, "filters")["steps"])
     facts = linked(open_page("case", image=8), "facts")["rows"]
     (odd,) = [row[1] for row in facts if row[0]["text"] == "Outlier"]
-    assert odd["text"] == "unlike all others: mean similarity 0.25 to the 3 nearest"
+    assert odd["text"] == "unlike most others: mean similarity 0.25 to the nearest 5%"
     assert asked(odd["href"])[1]["outliers"] == "yes"
     assert "Outlier" not in str(linked(open_page("case", image=5), "facts"))

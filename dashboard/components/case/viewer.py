@@ -13,7 +13,7 @@ from dashboard.components.case.altered_copies import Copy
 from db.models import Dataset
 from db.queries import attributes, cases, outliers, runs
 from db.queries.cases import Case
-from engine.retrieval.index.vector_index import NEAREST
+from engine.retrieval.outliers import SHARE
 
 GRAD_CAM, IMPORTED = "Evidence for pneumonia (Grad-CAM)", "Imported heatmap"
 ZONES = ("right_upper", "right_middle", "right_lower", "left_upper", "left_middle", "left_lower")
@@ -85,11 +85,11 @@ def _familiar(case: Case, view: filters.View) -> Iterator[list[Cell | str]]:
 
 
 def _outlier(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:
-    """That the image is unlike all others of the dataset, linked to those of which this is true."""
+    """That the image is unlike most others of the dataset, linked to all of which this is true."""
     with resources.reading() as session:
         similarity = outliers.similarity(session, dataset.id, case.id)
     if similarity is not None:
-        text = f"unlike all others: mean similarity {similarity:.2f} to the {NEAREST} nearest"
+        text = f"unlike most others: mean similarity {similarity:.2f} to the nearest {SHARE:.0%}"
         href = frame.here("cases", dataset, outliers="yes", sort="file", **address.pinned())
         yield [
             "Outlier",

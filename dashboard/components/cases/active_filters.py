@@ -23,7 +23,7 @@ def links(dataset: Dataset, found: filters.View) -> list[Cell]:
         "slice": f"Slice: {found.part.name}" if found.part else "",
         "stress": f"Call changes: {question.changed_under[1]}" if question.changed_under else "",
         "twins": f"Near-duplicates: {twins}" if twins else "",
-        "outliers": "Unlike all others" if question.outlier_of is not None else "",
+        "outliers": "Unlike most others" if question.outlier_of is not None else "",
         "against": f"Called differently by {filters.others_named(found)}" if filters.others_named(found) else "",
     }
     cells = [
