@@ -221,7 +221,7 @@ def _more_filters(dataset: Dataset, found: View) -> None:
         compared = runs.current(session, "duplicates", dataset.id)
         tags, slices = reviews.tags_in_use(session, dataset.id), _slices(session, found.run)
         stressed = _stressed(session, found.run)
-        odd = outliers.found(session, dataset.id)
+        odd = outliers.count(session, dataset.id)
     choose_attributes(dataset)
     address.choice("Has reports", REPORTED, name="reported")
     address.choice("Reviewed", REVIEWED, name="reviewed")

@@ -1,8 +1,6 @@
 """Images that are unlike most others of their dataset, as found when it was last embedded."""
 
-from collections.abc import Sequence
-
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.models import ImageMeasure, Run
@@ -19,11 +17,10 @@ def run_of(session: Session, dataset_id: int) -> int | None:
     return next((run.id for run in built if run.config.get("train_run")), built[0].id if built else None)
 
 
-def found(session: Session, dataset_id: int) -> Sequence[int]:
-    """The ids of the dataset's outliers, least similar first."""
-    query = select(ImageMeasure.image_id).where(ImageMeasure.name == OUTLIER)
-    query = query.where(ImageMeasure.run_id == run_of(session, dataset_id))
-    return session.scalars(query.order_by(ImageMeasure.value, ImageMeasure.image_id)).all()
+def count(session: Session, dataset_id: int) -> int:
+    """The number of the dataset's outliers."""
+    query = select(func.count()).select_from(ImageMeasure).where(ImageMeasure.name == OUTLIER)
+    return session.scalar(query.where(ImageMeasure.run_id == run_of(session, dataset_id))) or 0
 
 
 def similarity(session: Session, dataset_id: int, image_id: int) -> float | None:

@@ -142,7 +142,7 @@ def _data(session: Session, dataset: Dataset, run_id: int | None) -> Iterator[Ro
         href = frame.here("cases", dataset, twins="apart", sort="file", run=run_id)
         yield from _counted("Near-duplicate pairs across splits", pairs, href)
     href = frame.here("cases", dataset, outliers="yes", sort="file", run=run_id)
-    yield from _counted("Images unlike most others", len(outliers.found(session, dataset.id)), href)
+    yield from _counted("Images unlike most others", outliers.count(session, dataset.id), href)
     if number := reports.unscored(session, dataset.id):
         name = Cell("Reports that are not scored for this dataset", frame.here("reports", dataset))
         yield [name, Cell(f"{number:,}", tone="wrong", help=job("score", dataset.name))]
