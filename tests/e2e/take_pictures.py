@@ -78,7 +78,8 @@ def places(page: Page, root: str) -> dict[str, str]:
     found["threshold"] = "/cases?split=test&threshold=0.6"
     found["reviews"] = "/reviews?reviewer=A+reader"
     found["search-words"] = "/search?by=words&q=opacity+in+the+right+lower+zone&split=test"
-    runs, audits = listed(page, f"{root}/runs?kind=predict"), listed(page, f"{root}/runs?kind=audit")
+    runs = listed(page, f"{root}/runs?kind=predict")
+    audits = listed(page, f"{root}{found['case']}", table="Audit results of this case") if case else []
     if audits:
         found["stress"] = f"/runs?run={audits[0]}"
         opened(page, f"{root}{found['stress']}")
@@ -94,10 +95,11 @@ def places(page: Page, root: str) -> dict[str, str]:
     return found
 
 
-def listed(page: Page, address: str) -> list[str]:
-    """The ids of the runs that are linked on a page, in its order."""
+def listed(page: Page, address: str, *, table: str = "") -> list[str]:
+    """The ids of the runs that are linked in the page's tables whose caption contains `table`, in their order."""
     opened(page, address)
-    links = [link.get_attribute("href") or "" for link in page.locator("td a, th a").all()]
+    cells = page.locator("table", has=page.locator("caption", has_text=table)).locator("td a, th a")
+    links = [link.get_attribute("href") or "" for link in cells.all()]
     return [match[1] for link in links if (match := re.search(r"run=(\d+)", link))]
 
 
