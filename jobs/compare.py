@@ -18,7 +18,7 @@ from db.queries.comparison import PairedImage
 from engine.errors import InputError
 from engine.tables import json_text
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, replicates, row_number
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 
 if TYPE_CHECKING:
     from engine.metrics.comparison import Comparison

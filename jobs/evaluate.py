@@ -20,7 +20,10 @@ from jobs.evaluations import caveats
 from jobs.evaluations.reports import agreements_of, report_values
 from jobs.evaluations.retrieval import retrieval_values
 from jobs.metric_table import summary, table
-from jobs.results import Inputs, attribute_columns, by_split, gather, metric_value, thresholds_of, unseen
+from jobs.results.inputs import Inputs, gather
+from jobs.results.judged import attribute_columns, by_split, unseen
+from jobs.results.source_runs import thresholds_of
+from jobs.results.values import metric_value
 from jobs.run import ActiveRun, Work
 
 

@@ -18,7 +18,7 @@ from engine.errors import InputError
 from jobs.command import Context, JobError, UsageError, command, make_writable, named_folder, open_context, parser
 from jobs.exports import audit, embeddings, figures, leftovers, model_card, reports, sheets, tables
 from jobs.exports.source import Export
-from jobs.results import Inputs, gather, is_current
+from jobs.results.inputs import Inputs, gather, is_current
 from jobs.run import ActiveRun, Work
 
 VERSION = 10

@@ -22,7 +22,7 @@ from jobs.reporting.request import ReportRequest, claim
 from jobs.reporting.scoring import Scorer, predict_run
 from jobs.reporting.strategies import STRATEGIES_FILE, named_strategies, refuse_renamed
 from jobs.reporting.writer import ReportWriter
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:

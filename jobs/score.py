@@ -15,7 +15,7 @@ from jobs.command import command, open_context, parser, row_number
 from jobs.reporting.references import references_of
 from jobs.reporting.scoring import Scorer, predict_run
 from jobs.reporting.strategies import STRATEGIES_FILE, chosen_strategies
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 from jobs.run import ActiveRun, Work
 
 BATCH = 200

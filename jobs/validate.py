@@ -212,7 +212,7 @@ def store(
     """Store each check's and stress's AUC with its interval over patients, and the means of clusters and stresses."""
     from engine.metrics.bootstrap import cluster_bootstrap
     from engine.metrics.classification import METRICS, Sample
-    from jobs.results import metric_value
+    from jobs.results.values import metric_value
 
     judged = {check.name: check.judged for check in checks}
     scores = {name: np.mean(members, axis=0) for name, members in {**logits, **under_stress}.items()}

@@ -14,7 +14,7 @@ from db.writes import MetricValue
 from engine.errors import InputError
 from engine.metrics.names import P_VALUE
 from jobs.audits.subject import Audit, column, files
-from jobs.results import metric_value
+from jobs.results.values import metric_value
 
 if TYPE_CHECKING:
     from engine.audit.sanity import Part

@@ -12,7 +12,7 @@ from db.queries import indexes
 from db.queries.predictions import PredictedImage
 from db.writes import MetricValue
 from jobs.audits.subject import Audit, column, files
-from jobs.results import metric_value
+from jobs.results.values import metric_value
 
 NEAREST = 5
 EMBEDDER = "classifier"

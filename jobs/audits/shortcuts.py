@@ -11,7 +11,7 @@ from db.queries.predictions import KnownImage, PredictedImage, SizedImage
 from db.writes import MetricValue
 from engine.metrics.names import FRAME_HIDDEN, FRAME_ONLY, FRAME_PROBES, WHOLE
 from jobs.audits.subject import Audit, column, files
-from jobs.results import metric_value
+from jobs.results.values import metric_value
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval

@@ -9,7 +9,7 @@ from db import session, writes
 from db.models import ErrorSlice, SliceMember
 from db.writes import MetricValue
 from jobs.audits.subject import Audit, column
-from jobs.results import metric_value
+from jobs.results.values import metric_value
 
 if TYPE_CHECKING:
     from engine.audit.slices import Slice

@@ -11,7 +11,7 @@ from db.queries.audit import CHANGES, UNDER
 from db.queries.predictions import PredictedImage
 from db.writes import MetricValue
 from jobs.audits.subject import Audit, column, files
-from jobs.results import metric_value
+from jobs.results.values import metric_value
 
 IMAGES = 2000
 """Maximum number of images that are altered, each in every way; of more, a random sample."""

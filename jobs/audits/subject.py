@@ -21,7 +21,9 @@ from engine.digests import is_whole, json_sha256
 from engine.errors import InputError
 from jobs.checkpoints import checkpoint_of
 from jobs.command import Context, JobError
-from jobs.results import attribute_columns, by_split, finished_run, measured, thresholds_of, unseen
+from jobs.results.judged import attribute_columns, by_split, unseen
+from jobs.results.source_runs import finished_run, thresholds_of
+from jobs.results.values import measured
 from jobs.run import ActiveRun, Advance
 from jobs.shards import records, sharded
 

@@ -12,7 +12,7 @@ from engine.metrics.names import DIFFERENCE, NAMES, P_VALUE, SCORES, measure, su
 from engine.tables import p_value
 from jobs.command import Context
 from jobs.evaluations.reports import stale
-from jobs.results import Inputs
+from jobs.results.inputs import Inputs
 
 CHANCE = 0.5
 """The AUC of random scores."""

@@ -11,7 +11,8 @@ from db.slice_names import report_slice
 from db.writes import MetricValue
 from engine.metrics.names import DIFFERENCE
 from jobs.command import Context
-from jobs.results import Inputs, metric_value
+from jobs.results.inputs import Inputs
+from jobs.results.values import metric_value
 
 UNSCORED = ("stance", "classifier_opposition")
 """Report scores that describe what a report claims, not how good it is."""

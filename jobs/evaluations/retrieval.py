@@ -14,7 +14,8 @@ from db.writes import MetricValue
 from engine.datasets.splits import LEARNT_FROM
 from engine.errors import InputError
 from jobs.command import Context
-from jobs.results import Rows, index_rows, metric_value, test_rows
+from jobs.results.indexed import Rows, index_rows, test_rows
+from jobs.results.values import metric_value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

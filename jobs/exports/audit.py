@@ -11,7 +11,7 @@ from engine.errors import InputError
 from jobs.audits.subject import values_of
 from jobs.exports.sheets import Pictures, save
 from jobs.exports.source import Export
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 
 PICTURES = ("deletion_insertion", "shortcut_probes", "probe_correlations", "stress_tests", "failures_by_slice")
 GROUP = "called_pneumonia"

@@ -10,7 +10,7 @@ from db.queries import evaluation
 from db.slice_names import report_slice
 from engine.errors import InputError
 from jobs.exports.source import SEED, Export
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 
 
 def training_curves(export: Export) -> None:

@@ -7,7 +7,7 @@ from db.queries import runs
 from db.queries.cases import LABEL_NAMES, label_name
 from engine.errors import InputError
 from jobs.exports.source import Export
-from jobs.results import measured
+from jobs.results.values import measured
 
 EXAMPLES = 4
 CLASSIFIER_PICTURES = (

@@ -18,7 +18,7 @@ from engine.commands import job
 from engine.errors import InputError
 from jobs.evaluations.retrieval import answers, query_vectors
 from jobs.exports.source import SEED, Export
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -20,7 +20,9 @@ from engine.digests import file_sha256
 from engine.errors import InputError
 from engine.files import whole_file
 from jobs.command import Context, JobError
-from jobs.results import by_split, index_rows, measured, test_rows, unseen
+from jobs.results.indexed import index_rows, test_rows
+from jobs.results.judged import by_split, unseen
+from jobs.results.values import measured
 
 if TYPE_CHECKING:
     from engine.metrics.bootstrap import Interval

@@ -5,7 +5,7 @@ from db.models import Run
 from db.queries import predictions
 from db.queries.predictions import PredictedImage
 from jobs.command import Context, JobError, UsageError
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 
 ONLY = ("false-negatives", "false-positives", "failures")
 

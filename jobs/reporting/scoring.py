@@ -12,7 +12,7 @@ from db.models import Dataset, Report, ReportScore, Run
 from db.queries.predictions import PredictedImage
 from engine.commands import job, option, shell
 from jobs.command import Context, JobError
-from jobs.results import finished_run
+from jobs.results.source_runs import finished_run
 
 if TYPE_CHECKING:
     from engine.reporting.prompts import PromptStrategy

@@ -16,7 +16,7 @@ from db.queries.predictions import PredictedImage
 from jobs.reporting.means import mean_scores
 from jobs.reporting.request import ReportRequest
 from jobs.reporting.scoring import Scorer
-from jobs.results import thresholds_of
+from jobs.results.source_runs import thresholds_of
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:

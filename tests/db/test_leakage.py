@@ -12,7 +12,7 @@ from db.queries import columns, comparison, leakage, predictions
 from engine.errors import InputError
 from jobs import evaluate
 from jobs.command import Context
-from jobs.results import unseen
+from jobs.results.judged import unseen
 from tests.finished_runs import World, make_world
 
 

@@ -11,8 +11,9 @@ from db import session, tallies, writes
 from db.models import Image, Prediction, Run
 from db.queries import predictions, runs
 from engine.retrieval.text.written_queries import QUERIES
-from jobs import evaluate, results
+from jobs import evaluate
 from jobs.command import Context
+from jobs.results.inputs import gather
 from tests.finished_runs import World, make_world
 
 
@@ -185,7 +186,7 @@ def test_out_of_fold_values_come_from_the_classifier_that_predicted(world: World
     behind = world.add_train()
     world.add_predict(behind)
     world.add_train()
-    found = results.gather(world.context, world.dataset)
+    found = gather(world.context, world.dataset)
     assert found.train is not None
     assert found.train.id == behind.id
 

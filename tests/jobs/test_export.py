@@ -172,7 +172,7 @@ def test_the_tables_of_predictions_and_metrics_are_what_was_stored_and_can_be_im
     assert {row["kind"] for row in (*rows, *measured)} == {"real"}
     (folder / "mine.csv").write_text((folder / "predictions.csv").read_text(encoding="utf-8"), encoding="utf-8")
     assert import_predictions.main([str(folder / "mine.csv"), "--classifier", "again", *world.options]) == 0
-    assert f"{len(rows)} " in capsys.readouterr().out
+    assert f"{len(test)} images (test) by again" in capsys.readouterr().out
 
 
 def test_markdown_reports_hold_the_stored_values_and_links_that_work(full: World) -> None:

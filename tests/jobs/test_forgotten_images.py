@@ -10,7 +10,7 @@ from db.models import Image, Prediction, Run, TrainedOn
 from db.queries import datasets, leakage, runs
 from engine.errors import InputError
 from jobs.command import Context
-from jobs.results import unseen
+from jobs.results.judged import unseen
 from jobs.run import ActiveRun, Work
 from tests.sample import build, films
 

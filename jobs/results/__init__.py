@@ -1,0 +1,1 @@
+"""A dataset's results as jobs read and store them: runs, judged images, indexes, metrics."""
