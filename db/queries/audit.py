@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.models import ErrorSlice, Image, ImageMeasure, Metric, Neighbour, Run, SliceMember
 from db.queries.duplicates import NEAR_DUPLICATE as NEAR_DUPLICATE
+from db.queries.runs import CURRENT_FIRST
 
 CHANGES, UNDER = "call_changes", "stress: "
 """Measures of an image: the number of stresses that change its call, and, before the name of each of these, its
@@ -26,7 +27,7 @@ def latest(session: Session, predict_run_id: int) -> Run | None:
     """The current audit of this predict run, or None."""
     query = select(Run).where(Run.kind == "audit", Run.status == "finished")
     query = query.where(Run.config["predict_run"].as_integer() == predict_run_id)
-    return session.scalars(query.order_by(Run.current_since.desc(), Run.id.desc()).limit(1)).first()
+    return session.scalars(query.order_by(*CURRENT_FIRST).limit(1)).first()
 
 
 def neighbours(session: Session, run_id: int, image_id: int) -> list[NearCase]:

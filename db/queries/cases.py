@@ -24,6 +24,7 @@ from db.queries.case_questions import Outcome as Outcome
 from db.queries.case_questions import Question as Question
 from db.queries.case_questions import asks_predictions, conditions, joined
 from db.queries.case_questions import given as given
+from db.queries.runs import CURRENT_FIRST
 
 
 @dataclass(frozen=True)
@@ -164,7 +165,7 @@ def explained(session: Session, image_id: int) -> Run | None:
     """Of the finished runs with a heatmap of the image, the one that became current last; None if there is none."""
     query = select(Run).join(Prediction, Prediction.run_id == Run.id).where(Prediction.image_id == image_id)
     query = query.where(Prediction.heatmap_row.is_not(None), Run.status == "finished")
-    return session.scalars(query.order_by(Run.current_since.desc(), Run.id.desc()).limit(1)).first()
+    return session.scalars(query.order_by(*CURRENT_FIRST).limit(1)).first()
 
 
 def runs(session: Session, dataset_id: int) -> Sequence[Run]:
@@ -173,7 +174,7 @@ def runs(session: Session, dataset_id: int) -> Sequence[Run]:
     predicted = exists().where(Prediction.run_id == Run.id)
     query = select(Run).where(Run.dataset_id == dataset_id, Run.kind.in_(("predict", "train")), predicted)
     query = query.where(Run.status == "finished")
-    return session.scalars(query.order_by(Run.kind, Run.current_since.desc(), Run.id.desc())).all()
+    return session.scalars(query.order_by(Run.kind, *CURRENT_FIRST)).all()
 
 
 def causes(session: Session, dataset_id: int) -> list[str]:

@@ -13,6 +13,7 @@ from db.models import Image, Metric, Report, ReportScore, Run
 from db.queries import runs
 from db.queries.predictions import KNOWN, KnownImage
 from db.queries.report_questions import OWN, score_of
+from db.queries.runs import CURRENT_FIRST
 
 CURVES = ("train_loss", "valid_loss", "valid_auc")
 RETRIEVAL = ("p_at_", "map", "r_precision", "vote_auc", "chance", "other_patients_", "from_train_", "text_")
@@ -78,7 +79,7 @@ def _current_settings(session: Session, dataset_id: int, last: int | None) -> di
     groups = session.execute(query.group_by(*query.selected_columns[:4])).all()
     asked: dict[str | None, tuple[str | None, dict[str, Any] | None]] = {}
     done = select(Run.config).where(Run.kind == "report", Run.status == "finished", Run.dataset_id == dataset_id)
-    for config in session.scalars(done.order_by(Run.current_since.desc(), Run.id.desc())):
+    for config in session.scalars(done.order_by(*CURRENT_FIRST)):
         asked.setdefault(config.get("model"), (config.get("revision"), config.get("settings")))
 
     def weight(model: str, revision: str, writer: int | None, latest: int) -> tuple[bool, bool, int]:
@@ -146,7 +147,7 @@ def of_run(session: Session, read: Run) -> Evaluation | None:
     """The current evaluation of this predict or train run and its metrics by task, or None."""
     query = select(Run).where(Run.kind == "evaluate", Run.status == "finished")
     query = query.where(Run.config[f"{read.kind}_run"].as_integer() == read.id)
-    run = session.scalars(query.order_by(Run.current_since.desc(), Run.id.desc()).limit(1)).first()
+    run = session.scalars(query.order_by(*CURRENT_FIRST).limit(1)).first()
     return (run, _by_task(session, run)) if run else None
 
 

@@ -15,6 +15,8 @@ from db.models import Artifact, Dataset, Metric, Prediction, Run, SkippedFile, n
 
 HEARTBEAT_SECONDS = 5
 LOST_AFTER = timedelta(seconds=60)
+CURRENT_FIRST = (Run.current_since.desc(), Run.id.desc())
+"""Order of finished runs of which the first is the current one."""
 CLOCK_ERROR = timedelta(seconds=2)
 """A process's start, which counts from a boot time in whole seconds, may seem this much later than it was."""
 
@@ -85,7 +87,7 @@ def current(session: Session, kind: str, dataset_id: int | None = None, *, witho
     without: runs to ignore.
     """
     query = select(Run).where(Run.kind == kind, Run.status == "finished", Run.id.not_in(without))
-    query = query.order_by(Run.current_since.desc(), Run.id.desc())
+    query = query.order_by(*CURRENT_FIRST)
     if dataset_id is not None:
         query = query.where(Run.dataset_id == dataset_id)
     return session.scalars(query.limit(1)).first()
