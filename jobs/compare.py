@@ -16,6 +16,7 @@ from db.models import Run
 from db.queries import comparison, runs
 from db.queries.comparison import PairedImage
 from engine.errors import InputError
+from engine.labels import CLASSES
 from engine.tables import json_text
 from jobs.command import Context, JobError, UsageError, command, natural, open_context, parser, replicates, row_number
 from jobs.results.source_runs import thresholds_of
@@ -134,7 +135,7 @@ def table(first: Run, second: Run, found: "Comparison", changed: list[dict[str, 
         f"images whose predicted class changed: {len(changed)}",
     ]
     for row in changed:
-        truth = "pneumonia" if row["label"] else "normal"
+        truth = CLASSES[row["label"]]
         lines.append(
             f"  image {row['image']:<6} {truth:<9} {row['first']:.3f} -> {row['second']:.3f}  "
             f"correct: run {row['right']}  {row['path']}"

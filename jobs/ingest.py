@@ -24,13 +24,13 @@ from engine.datasets.folders import SHEET_COLUMNS, Listing, Skipped, list_folder
 from engine.datasets.phantoms import is_phantoms
 from engine.imaging.attributes import NAME, counted
 from engine.imaging.images import parallel, thumbnail_path
+from engine.labels import NAMES
 from jobs.command import Context, JobError, UsageError, command, named_folder, open_context, parser, positive
 from jobs.run import ActiveRun, Work
 
 EXAMPLES = 5
 MANY, LARGE_SHARE = 20, 0.1
 """In a dataset of at least MANY images, one patient with both labels is unlikely to have more than LARGE_SHARE."""
-LABEL_NAMES = {0: "NORMAL", 1: "PNEUMONIA", None: "unknown"}
 
 
 @command
@@ -300,7 +300,7 @@ def _print_summary(run: ActiveRun, name: str) -> None:
     print()
     print(f"{'split':<8}{'label':<12}{'images':>8}{'files':>8}")
     for row in found["counts"]:
-        print(f"{row['split'] or '-':<8}{LABEL_NAMES[row['label']]:<12}{row['images']:>8,}{row['files']:>8,}")
+        print(f"{row['split'] or '-':<8}{NAMES[row['label']]:<12}{row['images']:>8,}{row['files']:>8,}")
     for name, values in found["attributes"].items():
         line = ", ".join(f"{value} {count:,}" for value, count in values.items())
         print(f"{name}: {_shown(line)}")
@@ -329,7 +329,7 @@ def _warnings(found: dict[str, Any]) -> list[str]:
             "labels.csv, or from subfolders NORMAL and PNEUMONIA, optionally inside train, val and test"
         )
     elif len(labels) == 1:
-        lines.append(f"every label is {LABEL_NAMES[labels.pop()]}: training needs both NORMAL and PNEUMONIA")
+        lines.append(f"every label is {NAMES[labels.pop()]}: training needs both normal and pneumonia")
     if labels and all(row["split"] != "test" for row in found["counts"]):
         lines.append(
             "there is no test split: a classifier trained on these images is measured out of fold only, one trained on "

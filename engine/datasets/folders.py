@@ -13,9 +13,10 @@ from engine.datasets.csv_table import table
 from engine.errors import InputError
 from engine.imaging import attributes
 from engine.imaging.attributes import Attributes
+from engine.labels import CLASSES
 
 SPLITS = ("train", "val", "test")
-LABELS = {"normal": 0, "pneumonia": 1}
+LABELS = {name: label for label, name in CLASSES.items()}
 SHEET = "labels.csv"
 REPORTS = "reports.csv"
 """Reference reports written by people; see engine.reporting.reference_reports."""

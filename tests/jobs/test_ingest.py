@@ -439,7 +439,7 @@ def test_one_class_or_no_label_is_taken_with_a_warning(
     draw(tmp_path.joinpath("data", *labels, "a.png"), 1)
     assert run(tmp_path / "data") == 0
     expected = (
-        "every label is NORMAL: training needs" if labels else "no image has a label: .*; labels come from labels"
+        "every label is normal: training needs" if labels else "no image has a label: .*; labels come from labels"
     )
     assert re.search(f"warning: {expected}", capsys.readouterr().out)
 
