@@ -37,7 +37,7 @@ HEADINGS = {
     "outliers": "unlike most others",
     **{
         "stress": "call changes under stress",
-        "against": "called differently by run",
+        "against": "called differently by",
         "low": "probability from",
         "high": "probability to",
     },
@@ -381,6 +381,8 @@ def not_applied(found: View, *, but: str = "") -> str:
 def in_words() -> str:
     """The query in the URL, in one line."""
     given = {name: address.get(name) for name in named_in_url()}
+    if other := given["against"]:
+        given["against"] = "no other run" if _none_of() else f"run {other}"
     words = [
         f"{HEADINGS.get(name, name.removeprefix(ATTRIBUTE))} {VALUES.get(name, {}).get(value, value)}"
         for name, value in given.items()

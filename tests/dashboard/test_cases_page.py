@@ -158,6 +158,9 @@ def test_cases_that_no_other_run_calls_differently_are_one_filter_that_names_tho
     at = open_page("cases", against=f"none.{first}")
     assert sorted(shown(at)) == sorted(alike) and alike
     assert f"Only cases called differently by no other run ({first})." in said(at)
+    page, parameters = asked(linked(at, "cases")["cards"][0]["href"])
+    help = linked(open_page(page, **parameters), "steps")["steps"][0]["help"]
+    assert "called differently by no other run" in help
     wrong = [image for image in alike if (known[image][1] >= THRESHOLD) != (known[image][0] == 1)]
     assert sorted(shown(open_page("cases", against=f"none.{first}", outcome="wrong"))) == sorted(wrong)
     assert len(shown(open_page("cases", against="none.99"))) == len(shown(open_page("cases")))
