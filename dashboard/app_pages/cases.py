@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, familiar, filters, frame, grid, panels, wording
+from dashboard.components import address, familiar, filter_words, filters, frame, grid, panels, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from dashboard.components.cases import active_filters, counting, list_views, selection, threshold_slider
@@ -18,7 +18,7 @@ total, counts = counting.total(view.question), counting.outcomes(view.question)
 left, right = st.columns([2, 3], gap="large", vertical_alignment="bottom")
 with left:
     st.title("Cases")
-    st.markdown(f"{wording.count(total, 'distinct image')}. {filters.described(view)}")
+    st.markdown(f"{wording.count(total, 'distinct image')}. {filter_words.described(view)}")
     if narrowed := active_filters.links(dataset, view):
         linked.row(narrowed, key="filters", left=True)
 with right:

@@ -3,7 +3,7 @@
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, frame, panels
+from dashboard.components import address, filter_words, filters, frame, panels
 from dashboard.components.reports import exports, leaderboard, matches, report_view
 from db.queries import evaluation, reports
 from db.queries.reports import ReportQuestion
@@ -67,7 +67,7 @@ report_view.scored_otherwise(dataset, problem, score, view)
 if found.rows:
     report_view.legend()
 report_view.beside_images(dataset, found.rows, view)
-if ignored := filters.unknown({"strategy": strategies, "model": models}):
+if ignored := filter_words.unknown({"strategy": strategies, "model": models}):
     st.caption(ignored)
 if not found.rows:
     st.info("No report matches all of these filters.")

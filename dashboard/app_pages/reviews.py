@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from dashboard.components import address, filters, frame
+from dashboard.components import address, filter_words, filters, frame
 from dashboard.components.reviews import agreement, blind_queue, review_list
 
 WAYS = {"judge": "Blind review", "agreement": "Agreement", "list": "All reviews"}
@@ -18,7 +18,7 @@ if way == "list":
 
 with st.sidebar:
     question = blind_queue.queue(dataset, view)
-if ignored := filters.not_applied(view, but="split"):  # a queue has a value of its own for all splits
+if ignored := filter_words.not_applied(view, but="split"):  # a queue has a value of its own for all splits
     st.caption(ignored)
 if way == "agreement":
     agreement.show(dataset, question, view)

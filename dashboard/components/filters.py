@@ -1,6 +1,6 @@
 """Which cases a page shows: the query in its URL, and the widgets that change it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import streamlit as st
@@ -121,7 +121,7 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
     low, high = address.bounds()
     against = next((one for one in _others(seen, known) if one.id == address.number("against")), None)
     elsewhere = threshold_of(against)
-    alike = {one.id: one.threshold for one in _others(seen, known) if one.id in _none_of()}
+    alike = {one.id: one.threshold for one in _others(seen, known) if one.id in compared_with()}
     question = replace(
         question,
         outcome=_named("outcome", OUTCOMES),
@@ -258,7 +258,7 @@ def none_of(numbers: Sequence[int]) -> str:
     return ".".join(["none", *(str(number) for number in sorted(numbers))])
 
 
-def _none_of() -> list[int]:
+def compared_with() -> list[int]:
     """The runs that `against` names so, at most OTHERS."""
     return address.numbers("against", most=OTHERS) if (address.get("against") or "").startswith("none.") else []
 
@@ -272,10 +272,10 @@ def others_named(found: View) -> str:
 
 def named_run(run: Run) -> str:
     """Name of a run by the predictions it made."""
-    return ", ".join(filter(None, [_kind(run), f"run {run.id}", wording.classifier(run)]))
+    return ", ".join(filter(None, [kind(run), f"run {run.id}", wording.classifier(run)]))
 
 
-def _kind(run: Run) -> str:
+def kind(run: Run) -> str:
     """The images that the run's predictions cover, in words."""
     if run.kind == "train":
         return "Out-of-fold predictions"
@@ -329,66 +329,6 @@ def _attributes(dataset: Dataset) -> tuple[tuple[str, str], ...]:
 def choose(label: str, options: dict[str, str], *, name: str) -> str | None:
     """A filter as buttons, if there is more than one option."""
     return address.choice(label, options, name=name) if len(options) > 1 or address.get(name) in options else None
-
-
-def described(found: View) -> str:
-    """The predictions and threshold behind the outcomes, in words."""
-    if found.run is None:
-        return "No predictions yet."
-    kind = _kind(found.run)
-    if found.question.threshold is None:
-        return f"{kind} of run {found.run.id}; its threshold is {wording.UNKNOWN}."
-    at = wording.percent(found.question.threshold).replace(" ", wording.UNBROKEN)
-    source = f"{kind} of run {found.run.id}, threshold {at}."
-    differing = f" Only cases called differently by {others_named(found)}." if others_named(found) else ""
-    stressed, own = found.question.changed_under, own_threshold(found.question)
-    stress = f" Only cases whose call{own} changes when the image is {stressed[1]}." if stressed else ""
-    described_slice = f" Slice {found.part.name}: {wording.plain(found.part.description)}." if found.part else ""
-    return f"{source}{differing}{stress}{described_slice} {not_applied(found)}".strip()
-
-
-def unknown(known: Mapping[str, Sequence[str]]) -> str:
-    """A sentence naming the parameters in the URL whose value is not among the known ones; empty if all are."""
-    found = {name: value for name, values in known.items() if (value := address.get(name)) and value not in values}
-    named = " and ".join(f"{name} {wording.plain(value[:40])}" for name, value in found.items())
-    return f"**Ignored**, as unknown for these reports: {named}." if named else ""
-
-
-def own_threshold(question: Question) -> str:
-    """ " at the run's own threshold of 50.0 %" where the question is at another one, else empty: what an audit found is
-    at the run's own."""
-    if question.own_threshold is None or question.threshold == question.own_threshold:
-        return ""
-    return f" at the run's own threshold of {wording.percent(question.own_threshold).replace(' ', wording.UNBROKEN)}"
-
-
-def not_applied(found: View, *, but: str = "") -> str:
-    """A sentence naming the filters in the URL that do not apply, as their value is unknown or of another run's audit;
-    empty if all do. but: a parameter that is not checked."""
-    applied = {"slice": found.part, "stress": found.question.changed_under}
-    ignored = [name for name, kept in applied.items() if address.get(name) and not kept]
-    ignored += [name for name, known in VALUES.items() if name != but and (address.get(name) or "") not in {"", *known}]
-    if address.get("threshold") and address.share("threshold", -1.0) < 0.0:
-        ignored.append("threshold")
-    if not ignored:
-        return ""
-    named = " and ".join(
-        f"{HEADINGS.get(name, name)} {wording.plain((address.get(name) or '')[:40])}" for name in ignored
-    )
-    return f"**Ignored**, as unknown for these predictions: {named}."
-
-
-def in_words() -> str:
-    """The query in the URL, in one line."""
-    given = {name: address.get(name) for name in named_in_url()}
-    if other := given["against"]:
-        given["against"] = "no other run" if _none_of() else f"run {other}"
-    words = [
-        f"{HEADINGS.get(name, name.removeprefix(ATTRIBUTE))} {VALUES.get(name, {}).get(value, value)}"
-        for name, value in given.items()
-        if value
-    ]
-    return ", ".join(words).lower() or "all cases"
 
 
 def _named(name: str, options: dict[str, str]) -> str | None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import filters, frame, grid, wording
+from dashboard.components import filter_words, filters, frame, grid, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset, Run
@@ -46,7 +46,7 @@ def facts(dataset: Dataset, case: Case, view: filters.View) -> None:
 
 def _under_stress(dataset: Dataset, view: filters.View, found: Mapping[str, float]) -> list[list[Cell | str]]:
     """How many stresses change the call, and the probability under each of these, linked to other such cases."""
-    at = filters.own_threshold(view.question)
+    at = filter_words.own_threshold(view.question)
     rows: list[list[Cell | str]] = [[display_name(CHANGES), f"{found[CHANGES]:.0f}{at}"]]
     for name, value in sorted(found.items()):
         if name.startswith(UNDER):

@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qsl
 
-from dashboard.components import address, filters, frame, grid
+from dashboard.components import address, filter_words, filters, frame, grid
 from dashboard.components.browser import film, linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset
@@ -32,7 +32,11 @@ def show(dataset: Dataset, place: Place | None, total: int) -> None:
     back = frame.here("cases", dataset, **filters.parameters(page=page if page > 1 else None))
     linked.row(
         [
-            Cell(f"{place.position:,} of {total:,} in the list", back, help=f"Back to the list: {filters.in_words()}"),
+            Cell(
+                f"{place.position:,} of {total:,} in the list",
+                back,
+                help=f"Back to the list: {filter_words.in_words()}",
+            ),
             _step("\u2039 Previous", place.previous, dataset, key="ArrowLeft"),
             _step("Next \u203a", place.following, dataset, key="ArrowRight"),
         ],

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import streamlit as st
 
 from dashboard import resources
-from dashboard.components import address, filters, grid, wording
+from dashboard.components import address, filter_words, filters, grid, wording
 from dashboard.components.browser import linked
 from dashboard.components.browser.linked import Cell
 from db.models import Dataset
@@ -50,7 +50,7 @@ def show(dataset: Dataset, question: Question, view: filters.View) -> None:
     study = ReaderStudy(judgements, readers=READERS)
     everybody = len({row.reviewer for row in rows})
     reviewed_images = wording.count(len({row.image_id for row in rows}), "image")
-    st.markdown(f"{reviewed_images} reviewed by {wording.count(everybody, 'reader')}. {filters.described(view)}")
+    st.markdown(f"{reviewed_images} reviewed by {wording.count(everybody, 'reader')}. {filter_words.described(view)}")
     if everybody > READERS:
         st.caption(f"Only the {READERS} readers with the most reviews are shown.")
     st.caption(MEANING)
