@@ -463,7 +463,7 @@ def test_scores_of_shared_pictures_are_of_the_dataset_whose_labels_made_them(
 
     def evaluated(name: str) -> str:
         capsys.readouterr()
-        evaluate.main(["--dataset", name, "--replicates", "100", "--again", *job_options])
+        evaluate.main(["--dataset", name, "--replicates", "100", "--again", "--all", *job_options])
         return capsys.readouterr().out
 
     own, others = ["--dataset", "drawn", *job_options], ["--dataset", "other", *job_options]
