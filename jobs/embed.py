@@ -12,7 +12,7 @@ import shutil
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from db.queries.outliers import OUTLIER
 from db.writes import MetricValue
 from engine.errors import InputError
 from engine.retrieval import outliers
-from engine.retrieval.embedders import REGISTRY, EmbedderSpec, spec, train_run_named
+from engine.retrieval.embedders import REGISTRY, EmbedderSpec, lies_apart, spec, train_run_named
 from engine.retrieval.embedders.contrastive import folder_name
 from engine.retrieval.index import approximate
 from engine.retrieval.index.folder import FORMAT, write_index
@@ -151,8 +151,8 @@ def print_outcome(run: ActiveRun, embedder: "Embedder", images: int) -> None:
             print(f"embed: that is less than {approximate.RECALL:.0%}; for exact search use --index exact")
     if odd := run.summary["outliers"]:
         print(
-            f"embed: {len(odd)} unlike most others, first {odd[0]}; to see if these are chest radiographs, filter the "
-            "cases by: Unlike most others"
+            f"embed: {odd} unlike most others, first {run.summary['least_alike']}; to see if these are chest "
+            "radiographs, filter the cases by: Unlike most others"
         )
 
 
@@ -225,7 +225,7 @@ def embed(
         keep_queries(run, embedder, words)
     run.metrics([MetricValue("recall_at_10", "all", recall, slice=chosen)])
     outcome = {"images": len(images), "embedded": made.embedded, "kind": chosen, "recall_at_10": recall}
-    run.summary = {**identity(embedder), **outcome, "outliers": store_outliers(run, dataset)}
+    run.summary = {**identity(embedder), **outcome, **store_outliers(run, dataset, embedder)}
     shutil.rmtree(run.folder / SHARDS, ignore_errors=True)
 
 
@@ -265,8 +265,11 @@ def store(
     return recall
 
 
-def store_outliers(run: ActiveRun, dataset: Dataset) -> list[str]:
-    """Store which images are unlike most others in the run's index; returns their paths, least similar first."""
+def store_outliers(run: ActiveRun, dataset: Dataset, embedder: "Embedder") -> dict[str, Any]:
+    """Store which images are unlike most others in the run's index; returns their number and the path of the least
+    similar one. They are unknown if training images lie apart from all others in it."""
+    if lies_apart(embedder.name):
+        return {"outliers": None}
     with session.reading(run.context.engine) as db:
         row = indexes.of_run(db, run.id)
     assert row is not None
@@ -275,7 +278,8 @@ def store_outliers(run: ActiveRun, dataset: Dataset) -> list[str]:
         there = cases.of_dataset(db, dataset.id, [*found])  # an ingest may have forgotten some since
         writes.measures(db, run.id, {OUTLIER: {number: found[number] for number in there}})
         known = predictions.images(db, there)
-    return [known[number].path for number in found if number in known]
+    least = next((known[number].path for number in found if number in known), None)
+    return {"outliers": len(known), "least_alike": least}
 
 
 def identity(embedder: "Embedder") -> dict[str, str]:

@@ -42,8 +42,12 @@ def own_threshold(question: Question) -> str:
 def not_applied(found: filters.View, *, but: str = "") -> str:
     """A sentence naming the filters in the URL that do not apply, as their value is unknown or of another run's audit;
     empty if all do. but: a parameter that is not checked."""
-    others = found.against or found.alike
-    applied = {"slice": found.part, "stress": found.question.changed_under, "against": others}
+    applied: dict[str, object] = {
+        "slice": found.part,
+        "stress": found.question.changed_under,
+        "outliers": found.question.outlier_of,
+        "against": found.against or found.alike,
+    }
     ignored = [name for name, kept in applied.items() if address.get(name) and not kept]
     ignored += [name for name, known in VALUES.items() if name != but and (address.get(name) or "") not in {"", *known}]
     if address.get("threshold") and address.share("threshold", -1.0) < 0.0:

@@ -11,10 +11,11 @@ OUTLIER = "outlier"
 
 
 def run_of(session: Session, dataset_id: int) -> int | None:
-    """The embed run whose outliers are shown: of the current indexes the first with a classifier's features, which tell
-    strangers best (docs/decisions/0030), else the one used by default; None without an index."""
+    """The embed run whose outliers are shown: of the current indexes that know theirs the first with a classifier's
+    features, which tell strangers best (docs/decisions/0030), else the first; None without such an index."""
     built = [session.get_one(Run, index.run_id) for index in indexes.current(session, dataset_id)]
-    return next((run.id for run in built if run.config.get("train_run")), built[0].id if built else None)
+    knowing = [run for run in built if (run.summary or {}).get("outliers") is not None]
+    return next((run.id for run in knowing if run.config.get("train_run")), knowing[0].id if knowing else None)
 
 
 def count(session: Session, dataset_id: int) -> int:

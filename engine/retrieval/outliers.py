@@ -12,7 +12,7 @@ SHARE = 0.05
 REACH = 2.0
 """Interquartile ranges below the lower quartile at which the fence lies (docs/decisions/0030)."""
 BATCH = 1024
-VERSION = 2
+VERSION = 3
 """Increased when other images become outliers."""
 
 

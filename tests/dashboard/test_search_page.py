@@ -365,6 +365,8 @@ def test_outliers_are_counted_used_as_a_filter_and_told_on_the_case(workbench: W
     assert "unlike most others" not in str(linked(open_page("overview"), "attention")["rows"])
     with database.transaction(workbench.engine) as db:
         index = db.scalars(select(VectorIndex)).one()
+        embed = db.get_one(Run, index.run_id)
+        embed.summary = {**(embed.summary or {}), "outliers": 2}
         for image, value in ((3, 0.4), (8, 0.25)):
             db.add(ImageMeasure(run_id=index.run_id, image_id=image, name="outlier", value=value))
         other = Run(kind="embed", dataset_id=workbench.dataset_id, fingerprint="d", **RUN)
@@ -384,3 +386,8 @@ def test_outliers_are_counted_used_as_a_filter_and_told_on_the_case(workbench: W
     assert odd["text"] == "unlike most others: mean similarity 0.25 to the nearest 5%"
     assert asked(odd["href"])[1]["outliers"] == "yes"
     assert "Outlier" not in str(linked(open_page("case", image=5), "facts"))
+    with database.transaction(workbench.engine) as db:
+        db.get_one(Run, index.run_id).summary = {"outliers": None}
+    at = open_page("cases", outliers="yes")
+    assert len(linked(at, "cases")["cards"]) > 2
+    assert "**Ignored**, as unknown for these predictions: unlike most others yes." in said(at)
