@@ -612,3 +612,16 @@ def test_images_unlike_most_others_are_told_and_kept_and_go_with_those_that_inge
     built(context, options)
     with session.reading(context.engine) as db:
         assert outliers.similarity(db, dataset.id, names["train/NORMAL/holiday.png"]) is None
+
+
+def test_where_training_images_lie_apart_no_image_is_an_outlier(
+    options: list[str], context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built(context, options)
+    monkeypatch.setattr(embed, "lies_apart", lambda _name: True)
+    built(context, options, "--again")
+    with session.reading(context.engine) as db:
+        summaries = [run.summary or {} for run in runs.every(db, kind="embed")]
+        (dataset,) = db.scalars(select(Dataset)).all()
+        assert [found["outliers"] for found in summaries] == [0, None]
+        assert outliers.run_of(db, dataset.id) is None
