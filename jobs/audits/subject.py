@@ -262,7 +262,7 @@ class Audit:
 
     def drawn(self, places: NDArray[np.intp], count: int, *, stratum: NDArray[Any]) -> NDArray[np.intp]:
         """A seeded sample of these positions of audited images, balanced over `stratum` (n,)."""
-        from engine.reporting.sampling import stratified
+        from engine.datasets.sampling import stratified
 
         judged, pairs = self.subject.judged, list(zip(places.tolist(), stratum.tolist(), strict=True))
         chosen = stratified(

@@ -67,8 +67,8 @@ class Pictures:
 
 def prediction_sheets(export: Export) -> None:
     """sample_predictions.png: 16 images, balanced over labels; failure_cases.png: the worst of each kind."""
+    from engine.datasets.sampling import stratified
     from engine.documents.contact_sheets import failure_cases, sample_predictions
-    from engine.reporting.sampling import stratified
 
     run, _, rows = export.judged()
     threshold = thresholds_of(run)["all"]
@@ -135,8 +135,8 @@ def varied(reports: Sequence[StandingReport], count: int) -> list[StandingReport
 
 def retrieval_results(export: Export) -> None:
     """retrieval_results.png: three test queries of each label, with five hits each."""
+    from engine.datasets.sampling import stratified
     from engine.documents.contact_sheets import Hit, Retrieval, retrieval_grid
-    from engine.reporting.sampling import stratified
 
     opened, rows, images = export.opened()
     labelled = [(row, image) for row, image in zip(rows, images, strict=True) if image.label is not None]

@@ -27,7 +27,7 @@ def chosen_images(
     split: None means test, or all if no test image was scored. only: see ONLY. count: None means all images.
     Raises JobError if no image qualifies.
     """
-    from engine.reporting.sampling import stratified
+    from engine.datasets.sampling import stratified
 
     with session.reading(context.engine) as db:
         scored = predictions.of_run(db, predicted.id)

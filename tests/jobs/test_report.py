@@ -138,7 +138,7 @@ def test_the_sample_follows_the_seed_and_not_the_row_order(
     assert second
     with session.transaction(engine) as db:
         items = [one for one in predictions.of_run(db, predict_run) if one.split == "test"]
-    from engine.reporting.sampling import stratified
+    from engine.datasets.sampling import stratified
 
     for shuffled in (items, items[::-1]):
         again = stratified(shuffled, 6, stratum=lambda i: i.label, key=lambda i: i.sha256, seed=0)

@@ -1,4 +1,4 @@
-"""Choosing the images to report: a seeded sample, balanced over strata, that does not depend on row order."""
+"""A seeded sample, balanced over strata, that does not depend on row order."""
 
 import hashlib
 from collections.abc import Callable, Hashable, Sequence
