@@ -383,7 +383,7 @@ def test_outliers_are_counted_used_as_a_filter_and_told_on_the_case(workbench: W
     assert any(cell["text"].startswith("Unlike most others") for cell in linked(at, "filters")["steps"])
     facts = linked(open_page("case", image=8), "facts")["rows"]
     (odd,) = [row[1] for row in facts if row[0]["text"] == "Outlier"]
-    assert odd["text"] == "unlike most others: mean similarity 0.25 to the nearest 5%"
+    assert odd["text"] == "unlike most others: mean similarity 0.25 to the nearest 5 %"
     assert asked(odd["href"])[1]["outliers"] == "yes"
     assert "Outlier" not in str(linked(open_page("case", image=5), "facts"))
     with database.transaction(workbench.engine) as db:

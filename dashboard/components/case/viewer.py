@@ -89,7 +89,7 @@ def _outlier(dataset: Dataset, case: Case) -> Iterator[list[Cell | str]]:
     with resources.reading() as session:
         similarity = outliers.similarity(session, dataset.id, case.id)
     if similarity is not None:
-        text = f"unlike most others: mean similarity {similarity:.2f} to the nearest {SHARE:.0%}"
+        text = f"unlike most others: mean similarity {similarity:.2f} to the nearest {100 * SHARE:.0f} %"
         href = frame.here("cases", dataset, outliers="yes", sort="file", **address.pinned())
         yield [
             "Outlier",
