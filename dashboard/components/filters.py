@@ -121,7 +121,8 @@ def view(dataset: Dataset, *, run: int | None = None) -> View:
     low, high = address.bounds()
     against = next((one for one in _others(seen, known) if one.id == address.number("against")), None)
     elsewhere = threshold_of(against)
-    alike = {one.id: one.threshold for one in _others(seen, known) if one.id in compared_with()}
+    asked = compared_with()
+    alike = {one.id: one.threshold for one in _others(seen, known) if one.id in asked}
     question = replace(
         question,
         outcome=_named("outcome", OUTCOMES),
@@ -241,16 +242,16 @@ def _more_filters(dataset: Dataset, found: View) -> None:
     if others:
         shown = {none_of(found.alike): others_named(found)} if found.alike else {}
         if rivals := rivals_of(found):
-            shown[none_of(rivals)] = "no other run"
+            shown[none_of([run.id for run in rivals])] = "no other run"
         shown |= {str(run.id): named_run(run) for run in others}
         address.menu("Called differently by", shown, name="against", placeholder="Any")
 
 
-def rivals_of(found: View) -> list[int]:
+def rivals_of(found: View) -> list[Run]:
     """The latest other runs that scored the same split as the selected run, at most OTHERS."""
     run = found.run
     others = _others(run, found.runs) if run else []
-    return [one.id for one in others if run and one.config.get("split") == run.config.get("split")][:OTHERS]
+    return [one for one in others if run and one.config.get("split") == run.config.get("split")][:OTHERS]
 
 
 def none_of(numbers: Sequence[int]) -> str:

@@ -28,6 +28,17 @@ def two(context: Context, tmp_path: Path) -> tuple[int, int]:
     return made[0], made[1]
 
 
+def written_by(db: Session, run: Run, image: Image, *, like: Report) -> Report:
+    """Another model's report on the image, with a score of its text."""
+    copied = {column.name: getattr(like, column.name) for column in Report.__table__.columns}
+    report = Report(**{**copied, "id": None, "run_id": run.id, "model": "theirs"})
+    report.image_id, report.image_sha256 = image.id, image.sha256
+    db.add(report)
+    db.flush()
+    db.add(ReportScore(report_id=report.id, metric="stance", value=1.0))
+    return report
+
+
 def shas(context: Context, dataset_id: int) -> set[str]:
     with session.reading(context.engine) as db:
         return set(db.scalars(select(Image.sha256).where(Image.dataset_id == dataset_id)))
@@ -132,12 +143,7 @@ def test_a_report_of_a_shared_picture_that_the_other_data_sets_run_wrote_stays_w
         first = db.scalars(select(Report)).first()
         assert theirs and shared and alone and first
         for image in (shared, alone):
-            copied = {column.name: getattr(first, column.name) for column in Report.__table__.columns}
-            report = Report(**{**copied, "id": None, "run_id": theirs.id, "model": "theirs"})
-            report.image_id, report.image_sha256 = image.id, image.sha256
-            db.add(report)
-            db.flush()
-            db.add(ReportScore(report_id=report.id, metric="stance", value=1.0))
+            written_by(db, theirs, image, like=first)
     with session.transaction(context.engine) as db:
         for number in two:
             tallies.dataset(db, number)
@@ -159,12 +165,7 @@ def test_scores_by_its_labels_go_with_it_from_reports_that_the_other_shows(
         ).first()
         first = db.scalars(select(Report)).first()
         assert theirs and image and first
-        copied = {column.name: getattr(first, column.name) for column in Report.__table__.columns}
-        report = Report(**{**copied, "id": None, "run_id": theirs.id, "model": "theirs"})
-        report.image_id, report.image_sha256 = image.id, image.sha256
-        db.add(report)
-        db.flush()
-        db.add(ReportScore(report_id=report.id, metric="stance", value=1.0))
+        report = written_by(db, theirs, image, like=first)
         for number, value in zip(two, (0.0, 1.0), strict=True):
             db.add(ReportScore(report_id=report.id, dataset_id=number, metric="stance_agreement", value=value))
         db.flush()

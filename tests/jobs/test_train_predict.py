@@ -106,11 +106,11 @@ def test_a_killed_prediction_goes_on_with_the_shards_it_has_unless_the_classifie
         return run.id, rows, file_sha256(context.artifacts / heatmaps.path)
 
     def killed_in_the_third_shard() -> None:
-        def killed(self: Classifier, pixels: np.ndarray, **options: bool) -> Inference:
+        def killed(self: Classifier, pixels: np.ndarray, **options: Any) -> Inference:
             if sum(scored) == 10:
                 signal.raise_signal(signal.SIGTERM)
             scored.append(len(pixels))
-            return whole(self, pixels, **options)  # type: ignore[arg-type]
+            return whole(self, pixels, **options)
 
         with session.transaction(context.engine) as db:
             db.query(Prediction).filter_by(run_id=finished(context, "predict").id).delete()  # a new run makes them
@@ -121,9 +121,9 @@ def test_a_killed_prediction_goes_on_with_the_shards_it_has_unless_the_classifie
         assert scored == [5, 5] and len(list(context.artifacts.glob("runs/*-predict/shards/*.npy"))) == 2
         scored.clear()
 
-    def counted(self: Classifier, pixels: np.ndarray, **options: bool) -> Inference:
+    def counted(self: Classifier, pixels: np.ndarray, **options: Any) -> Inference:
         scored.append(len(pixels))
-        return whole(self, pixels, **options)  # type: ignore[arg-type]
+        return whole(self, pixels, **options)
 
     def warmer(folder: Path, *, device: str) -> checkpoints.AnyClassifier:
         classifier = load(folder, device=device)

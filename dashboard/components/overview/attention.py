@@ -112,13 +112,15 @@ def _failures(session: Session, dataset: Dataset, view: filters.View, most: int)
 
 def _hard(session: Session, dataset: Dataset, view: filters.View, most: int) -> Iterator[Row]:
     """The failures that all other runs on the same split share, if there are such runs."""
-    rivals = {run.id: run.threshold for run in view.runs if run.id in filters.rivals_of(view)}
+    rivals = filters.rivals_of(view)
     if view.run is None or not rivals:
         return
-    agrees = tuple((number, at) for number, at in sorted(rivals.items()) if at is not None)
+    agrees = tuple((run.id, run.threshold) for run in rivals if run.threshold is not None)
     asked = replace(view.question, outcome="wrong", agrees_with=agrees)
     found = len(case_order.listed(session, asked, limit=most + 1))
-    href = frame.here("cases", dataset, outcome="wrong", against=filters.none_of([*rivals]), run=view.run.id)
+    href = frame.here(
+        "cases", dataset, outcome="wrong", against=filters.none_of([run.id for run in rivals]), run=view.run.id
+    )
     every = f"all {len(rivals) + 1}" if len(rivals) > 1 else "both"
     yield from _capped(f"Wrong in {every} {view.run.kind} runs", found, href, most=most)
 
