@@ -16,6 +16,8 @@ import streamlit as st
 PAGE, BACK = "page", "back"
 PINNED = "pinned_parameters"
 """Session key: the last arguments of `pin`."""
+TOLD = "told_query"
+"""Session key: the query that the browser was last told."""
 
 
 def get(name: str) -> str | None:
@@ -91,12 +93,19 @@ def put(**parameters: object) -> None:
     kept = st.query_params.to_dict() | given | {name: value for name, value in pinned().items() if name not in given}
     absent = {name for name, value in parameters.items() if value is None}
     absent |= set() if PAGE in parameters else {PAGE}
-    st.query_params.from_dict({name: value for name, value in kept.items() if name not in absent})
+    _tell({name: value for name, value in kept.items() if name not in absent})
 
 
 def settle() -> None:
     """Synchronise the browser's URL with the page, after a link from a page to itself."""
-    st.query_params.from_dict(st.query_params.to_dict())
+    if st.session_state.get(TOLD) != st.query_params.to_dict():  # repeated after a step back, it would undo the step
+        _tell(st.query_params.to_dict())
+
+
+def _tell(query: dict[str, str]) -> None:
+    """Make this the URL's query."""
+    st.session_state[TOLD] = query
+    st.query_params.from_dict(query)
 
 
 def choice(
