@@ -1,8 +1,9 @@
 """Where things are: one frozen Settings, which jobs and dashboard read from PNEUMOSCOPE_* variables and .env."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
+from dotenv import load_dotenv
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
@@ -13,6 +14,8 @@ def _split_names(value: object) -> object:
     return frozenset(value.lower().replace(",", " ").split()) if isinstance(value, str) else value
 
 
+ENV_FILE = ".env"
+"""In the current directory."""
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_names)]
 
 
@@ -21,7 +24,7 @@ class Settings(BaseSettings):
     dashboard also PNEUMOSCOPE_ALLOWED_HOSTS and PNEUMOSCOPE_ALLOWED_EMAILS, both comma-separated."""
 
     model_config = SettingsConfigDict(
-        env_prefix="PNEUMOSCOPE_", env_file=".env", frozen=True, extra="ignore", env_ignore_empty=True
+        env_prefix="PNEUMOSCOPE_", env_file=ENV_FILE, frozen=True, extra="ignore", env_ignore_empty=True
     )
 
     artifacts: Path = Field(Path("artifacts"), description="thumbnails, caches, checkpoints, indexes and exports")
@@ -43,3 +46,10 @@ class Settings(BaseSettings):
         """The SQLAlchemy URL in use: `database_url`, or SQLite inside the artifact folder."""
         file = URL.create("sqlite", database=str(self.artifacts.resolve() / "pneumoscope.db"))
         return self.database_url or file.render_as_string(hide_password=False)
+
+
+def load(**given: Any) -> Settings:
+    """The settings, with these instead of the environment's. All that .env holds joins the environment, where keys and
+    tokens of model servers are looked up."""
+    load_dotenv(ENV_FILE)
+    return Settings(**given)

@@ -79,14 +79,14 @@ def name(claims: Claims) -> str:
 
 
 def admitted(claims: Claims, allowed: Collection[str]) -> bool:
-    """Whether the address or its domain is in `allowed` (lower case); an empty `allowed` admits everyone.
-
-    An address that the issuer marks as unverified could belong to anyone, so it is not admitted.
-    """
+    """Whether the address or its domain is in `allowed` (lower case); an empty `allowed` admits everyone whose address
+    is not marked as unverified: such an address could belong to anyone."""
+    if str(claims.get("email_verified", True)).lower() != "true":
+        return False
     if not allowed:
         return True
     address = str(claims.get("email") or "")
-    if str(claims.get("email_verified", True)).lower() != "true" or not address.isascii() or address.count("@") != 1:
+    if not address.isascii() or address.count("@") != 1:
         return False
     domain = address.lower().rpartition("@")[2]
     return not {address.lower(), domain, f"@{domain}"}.isdisjoint(allowed)

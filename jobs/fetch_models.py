@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from engine.pretrained import weights
+from engine.reporting.generators.published import PUBLISHED
 from jobs.command import UsageError, command, named_folder, parser, settings_of
+
+REPORT = "python -m jobs report --model {}"
 
 
 @command
@@ -18,6 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = options.parse_args(argv)
     models: Path = args.models or settings_of(args).models
     for name in args.names:
+        if name in PUBLISHED:
+            raise UsageError(f"model '{name}' is downloaded when it first writes: {REPORT.format(name)}")
         if name not in weights.REGISTRY:
             raise UsageError(f"model '{name}' is unknown; known: {', '.join(weights.REGISTRY)}")
     if not args.names:
@@ -43,6 +48,8 @@ def show(models: Path) -> None:
         where = "absent" if present is None else str(present)
         print(f"{name:<16} {each.role:<9} {each.megabytes:>5}  {each.licence:<13} {where:<24} {each.source}")
     print("EfficientNet-Lite0, 1 and 2 and all-MiniLM-L6-v2 (Apache-2.0) are installed with the Python packages.")
+    print("Download an absent one: python -m jobs fetch_models NAME")
+    print(f"{', '.join(PUBLISHED)} and hf:ORG/NAME are downloaded when they first write: {REPORT.format('NAME')}")
 
 
 if __name__ == "__main__":

@@ -2,16 +2,13 @@
 
 import streamlit as st
 
-from dashboard import resources
 from dashboard.components import address, filters, frame, panels, wording
 from dashboard.components.cases import image_map
-from db.queries import runs
 from engine.retrieval.embedders import lies_apart
 
 dataset = frame.open_dataset()
 view = filters.view(dataset)
-with resources.reading() as session:
-    run = runs.current(session, "map", dataset.id)
+run = image_map.run_of(dataset)
 
 st.title("Map")
 if run is None:
@@ -33,6 +30,7 @@ st.caption(
 )
 if lies_apart(summary["embedder"]):
     st.caption("Training images lie apart from all others on this map: groups may show how images were embedded.")
+image_map.newer(dataset, run)
 with panels.guarded("The map"):
     points = image_map.opened(dataset, run, method, view, by=by)
     marked = image_map.marked(dataset, points, run)

@@ -44,7 +44,8 @@ with st.sidebar:
     index = next(iter(asked.values()), None)
     if index and (way != "words" or address.get("in") != "texts"):
         first, named = index.embedder, {name: name for name in asked}
-        index = asked[address.menu("Embedder", named, name="index", default=first) or first]
+        index = asked[address.menu("Embedder", named, name="index", default=first, always=True) or first]
+        address.pin(index=index.embedder)
 
 films = view.question.attributes
 question = cases.Question(dataset.id, split=split, label=label, cause=cause, attributes=films)

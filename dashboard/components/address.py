@@ -15,7 +15,7 @@ import streamlit as st
 
 PAGE, BACK = "page", "back"
 PINNED = "pinned_parameters"
-"""Session key: the last arguments of `pin`."""
+"""Session key: the arguments of `pin` since `unpin`."""
 TOLD = "told_query"
 """Session key: the query that the browser was last told."""
 
@@ -63,10 +63,16 @@ def link(path: str, /, **parameters: object) -> str:
     return f"/{path}?{urlencode(given)}" if given else f"/{path}"
 
 
+def unpin() -> None:
+    """Forget what the page drawn before has pinned."""
+    st.session_state[PINNED] = {}
+
+
 def pin(**parameters: object) -> None:
     """Fix parameters that the page chose by default, such as the current run: every later write to the URL and every
     link to the same view names them, so that the URL still shows the same after the default has changed."""
-    st.session_state[PINNED] = {name: str(value) for name, value in parameters.items() if value is not None}
+    given = {name: str(value) for name, value in parameters.items() if value is not None}
+    st.session_state[PINNED] = pinned() | given
 
 
 def pinned() -> dict[str, str]:

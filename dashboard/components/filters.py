@@ -181,7 +181,7 @@ def _stressed(session: Session, run: Run | None) -> dict[str, Metric]:
 
 def parameters(**others: object) -> dict[str, object]:
     """The query's URL parameters with the selected run, for links to other pages, and `others`."""
-    return {name: address.get(name) for name in named_in_url()} | address.pinned() | others
+    return {name: address.get(name) for name in named_in_url()} | {"run": address.pinned().get("run")} | others
 
 
 def named_in_url() -> list[str]:

@@ -49,7 +49,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
     """Draw the frame and return the selected dataset; if there is none, say what to run and stop the page. stamps:
     whether the page shows this dataset, so that the banner is drawn for it."""
     address.settle()
-    address.pin()
+    address.unpin()
     known, problem = _datasets()
     supposed = _supposed(known)
     viewed = next((one for one in known if one.name == address.get("dataset")), supposed)
@@ -99,7 +99,7 @@ def _warn_of_absent_dataset(viewed: Dataset) -> None:
 
 def _warn_of_absent_runs() -> None:
     """Say if a run named in the URL does not exist, because the page then shows something else instead."""
-    for name in ("run", "against"):
+    for name in ("run", "against", "map"):
         number = address.number(name)
         absent = absent_run(number) if number is not None else None
         if absent is not None:

@@ -60,7 +60,7 @@ def show(
         case = one.case
         probability = wording.percent(case.probability) if case.probability is not None else f"Image {case.id}"
         card = Card(
-            href=frame.here("search", dataset, by="image", image=case.id, **address.pinned())
+            href=frame.here("search", dataset, by="image", image=case.id, run=kept["run"])
             if searches
             else frame.here("case", dataset, **kept | dict(one.link) | {"image": case.id}),
             src=pictures.image_url(case.sha256) if whole else pictures.thumbnail_url(case.sha256),

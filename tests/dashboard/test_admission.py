@@ -193,4 +193,13 @@ def test_secrets_that_cannot_be_used_stop_the_server_and_do_not_open_it(
 )
 def test_an_address_is_let_in_by_itself_or_by_its_whole_domain(claims: dict[str, object], expected: bool) -> None:
     assert identity.admitted(claims, {"example.org", "guest@elsewhere.net"}) is expected
-    assert identity.admitted(claims, frozenset())
+
+
+@pytest.mark.parametrize(
+    ("claims", "expected"),
+    [({}, True), ({"email_verified": True}, True), ({"email_verified": False}, False)],
+)
+def test_without_a_list_whoever_the_issuer_admits_is_let_in_but_for_unverified_addresses(
+    claims: dict[str, object], expected: bool
+) -> None:
+    assert identity.admitted({"email": "ada@example.org", **claims}, frozenset()) is expected

@@ -199,3 +199,31 @@ def test_a_map_whose_file_is_gone_says_so(workbench: Workbench, drawn: list[int]
     at = open_page("map")
     assert not at.exception
     assert "umap.npy is missing; create the map again: python -m jobs map" in said(at)
+
+
+def test_a_link_to_a_map_shows_that_map_after_a_later_one_which_is_one_click_away(
+    workbench: Workbench, drawn: list[int]
+) -> None:
+    at = open_page("map", box="1,3,-1,100")
+    at.segmented_control(key="url_colour").set_value("outcome").run()
+    address = {name: str(value) for name, value in at.query_params.items()}
+    number = int(address["map"])
+    with database.transaction(workbench.engine) as db:
+        first = db.get_one(Run, number)
+        held = {"config": {}, "code_version": "t", "status": "finished", "pid": 1, "host": "t"}
+        later = Run(kind="map", fingerprint="n" * 64, dataset_id=first.dataset_id, summary=first.summary, **held)
+        db.add(later)
+        db.flush()
+        turned = np.load(workbench.artifacts / "runs/map/umap.npy")[::-1]
+        np.save(workbench.artifacts / "runs/map/turned.npy", turned)
+        for name, file in {"ids": "ids", "umap": "turned", "clusters": "clusters"}.items():
+            db.add(Artifact(run_id=later.id, name=name, path=f"runs/map/{file}.npy", sha256=f"{name}2", bytes=1))
+        latest = later.id
+    assert linked(open_page("map", **address), "boxed")["cards"] == linked(at, "boxed")["cards"]
+    onwards = linked(open_page("map", **address), "newer")["steps"][1]
+    assert asked(onwards["href"]) == ("map", PINNED)
+    now = open_page("map", box="1,3,-1,100")
+    assert f"{len(drawn)} labelled pneumonia" not in said(now)
+    assert f"Run {latest + 9} does not exist" in said(open_page("map", map=latest + 9))
+    other = open_page("map", box="1,3,-1,100", map=1)  # no map run
+    assert linked(other, "boxed")["cards"] == linked(now, "boxed")["cards"]

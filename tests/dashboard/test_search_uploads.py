@@ -186,7 +186,7 @@ def test_an_upload_that_is_a_file_of_the_dataset_leads_to_its_case(
     at = open_page("search")
     at.file_uploader[0].upload("film.png", workbench.films[0].data, "image/png").run(timeout=120)
     (card,) = linked(at, "query")["cards"]
-    assert asked(card["href"]) == ("case", {**PINNED, "image": "1", "back": "search?run=3"})
+    assert asked(card["href"]) == ("case", {**PINNED, "image": "1", "back": "search?run=3&index=imagenet-lite0"})
     assert any(line.startswith("Model: ") for line in card["lines"])
 
 

@@ -79,7 +79,7 @@ def test_a_filter_keeps_the_picture_and_another_picture_keeps_the_filter(visit: 
     expect(hits(visit)).to_have_count(12, timeout=90_000)
     visit.page.get_by_role("radio", name="6", exact=True).click()
     expect(hits(visit)).to_have_count(6)
-    expect(visit.page).to_have_url(f"{visit.address}/search?k=6&run=3")
+    expect(visit.page).to_have_url(f"{visit.address}/search?k=6&run=3&index=imagenet-lite0")
     before = hits(visit).all_inner_texts()
     pasted(visit, "body", brighter(pictures[2]))
     expect(hits(visit).get_by_text(Path(pictures[2].path).name)).to_be_visible()
@@ -91,7 +91,7 @@ def test_a_filter_keeps_the_picture_and_another_picture_keeps_the_filter(visit: 
     expect(visit.page.get_by_text("in the list")).to_have_count(0)
     visit.page.get_by_role("link", name="Back to search").click()
     expect(hits(visit)).to_have_text(found, use_inner_text=True)
-    expect(visit.page).to_have_url(f"{visit.address}/search?k=6&run=3")
+    expect(visit.page).to_have_url(f"{visit.address}/search?k=6&run=3&index=imagenet-lite0")
 
 
 def test_ctrl_v_pastes_what_the_clipboard_holds(visit: Visit, pictures: list[Film]) -> None:

@@ -141,6 +141,15 @@ def test_unknown_models_are_named_before_anything_is_fetched(
     )
 
 
+def test_models_that_write_reports_are_told_to_be_downloaded_by_that_job(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert fetch_models.main(["--models", str(tmp_path / "models"), "medgemma"]) == 2
+    assert capsys.readouterr().err == (
+        "error: model 'medgemma' is downloaded when it first writes: python -m jobs report --model medgemma\n"
+    )
+
+
 def test_a_folder_without_the_weights_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "clip").mkdir()
     (tmp_path / "clip" / "notes.txt").write_text("mine")

@@ -45,6 +45,27 @@ HAIR = 0.01
 """In map units: edges that differ by less are equal, because a pixel is larger."""
 
 
+def run_of(dataset: Dataset) -> Run | None:
+    """The map run that the URL names, else the current one; None if there is none. It is pinned: a box on another map
+    holds other images."""
+    with resources.reading() as session:
+        named = runs.find(session, address.number("map") or 0)
+        usable = named and (named.kind, named.status, named.dataset_id) == ("map", "finished", dataset.id)
+        run = named if usable else runs.current(session, "map", dataset.id)
+    address.pin(map=run.id if run else None)
+    return run
+
+
+def newer(dataset: Dataset, run: Run) -> None:
+    """Link to the current map, if the page shows an earlier one."""
+    with resources.reading() as session:
+        current = runs.current(session, "map", dataset.id)
+    if current is not None and current.id != run.id:
+        link = frame.here("map", dataset, **filters.parameters())
+        cells = [Cell(f"Map of run {run.id}."), Cell(f"Current map, run {current.id}", link)]
+        linked.row(cells, key="newer", left=True)
+
+
 def colours(dataset: Dataset, run: Run) -> dict[str, str]:
     """What the run's points can be coloured by, including attributes with few values."""
     clustered = "clusters" in (run.summary or {})

@@ -44,9 +44,10 @@ def _pages(session: Session, run: Run) -> Iterator[Link]:
         yield "Cases" if kind == "predict" else "Out-of-fold cases", "cases", {"run": run.id}
     elif kind == "report":
         yield "Reports", "reports", {"model": run.config["model"]} if "model" in run.config else {}
-    elif kind in ("map", "duplicates", "embed"):
+    elif kind == "map":
+        yield "Map", "map", {"map": run.id}
+    elif kind in ("duplicates", "embed"):
         shown: dict[str, Link] = {
-            "map": ("Map", "map", {}),
             "duplicates": ("Cases with near-duplicates", "cases", {"twins": "any"}),
             "embed": ("Search with this index", "search", {"index": embedder}),
         }
