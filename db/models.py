@@ -3,7 +3,19 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import JSON, DateTime, ForeignKey, Index, MetaData, String, Text, UniqueConstraint, false, text
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    ForeignKey,
+    Index,
+    MetaData,
+    String,
+    Text,
+    UniqueConstraint,
+    false,
+    text,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
@@ -203,7 +215,7 @@ class Artifact(Base):
     path: Mapped[str]
     """Relative to the artifact folder."""
     sha256: Mapped[str] = mapped_column(String(64))
-    bytes: Mapped[int]
+    bytes: Mapped[int] = mapped_column(BigInteger)
     shape: Mapped[str | None] = mapped_column(String(60))
 
 
@@ -364,6 +376,14 @@ class Review(Base):
     """What the reader had been shown about the image, such as "label, outcome"; "" for nothing (a blind review), None
     if it was not recorded."""
     created: Mapped[datetime] = mapped_column(default=now)
+
+
+class AnswerSeen(Base):
+    """An image whose answer a reader may have seen, because they took back a verdict on it."""
+
+    __tablename__ = "answer_seen"
+    image_id: Mapped[int] = mapped_column(ForeignKey("image.id", ondelete="CASCADE"), primary_key=True)
+    reviewer: Mapped[str] = mapped_column(String(100), primary_key=True)
 
 
 class ImageTag(Base):

@@ -2,12 +2,21 @@
 
 import hashlib
 
-from db.models import Metric
+from db.models import Image, Metric
+
+LONGEST = Metric.slice.type.length - len(" / ") - Image.cause.type.length
+"""Maximum characters of an embedder's name in a slice that also names a cause."""
 
 
 def report_slice(model: str, strategy: str) -> str:
     """The slice name of a model's scores under a strategy, or under "one - other" for a difference of two."""
     return shortened(f"{model} / {strategy}", Metric.slice.type.length)
+
+
+def embedder_slice(embedder: str, part: str = "all") -> str:
+    """The slice name of an embedder's metrics over all queries, or over a part of them: a class or a cause."""
+    name = shortened(embedder, LONGEST)
+    return name if part == "all" else f"{name} / {part}"
 
 
 def shortened(name: str, limit: int) -> str:

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from db import report_tallies, review_rules
 from db.batches import batches as batches
 from db.models import (
+    AnswerSeen,
     Artifact,
     Base,
     Dataset,
@@ -180,10 +181,14 @@ def review(
 
 
 def take_back(session: Session, review_id: int, *, reviewer: str) -> int | None:
-    """Delete a review by this reader with its tags; returns the image's id, or None if there is no such review."""
+    """Delete a review by this reader with its tags, and remember that they may have seen the answer; returns the
+    image's id, or None if there is no such review."""
     own = (Review.id == review_id, Review.reviewer == reviewer)
     image_id = session.scalar(select(Review.image_id).where(*own))
     session.execute(delete(Review).where(*own))
+    if image_id is not None:
+        seen = {"image_id": image_id, "reviewer": reviewer}
+        upsert(session, AnswerSeen, [seen], unique=("image_id", "reviewer"), update=False)
     return image_id
 
 

@@ -31,6 +31,11 @@ def harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
 
 
+def unquoted(text: str) -> str:
+    """`text` without the ' that `harmless` put before it."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA) else text
+
+
 def json_text(value: Any, *, indent: int | None = None) -> str:
     """JSON (RFC 8259): NaN and infinities, which it cannot express, become null; types it lacks become text."""
     return json.dumps(_finite(value), indent=indent, ensure_ascii=False, allow_nan=False, default=str)

@@ -7,7 +7,6 @@ which training images are nearest, are there near-duplicates, and which kinds of
 resumes where it stopped.
 """
 
-import shutil
 from argparse import ArgumentParser
 from collections.abc import Callable, Iterator, Sequence
 
@@ -147,7 +146,7 @@ def audit(work: Audit) -> None:
         "stresses": {name: stress.what for name, stress in STRESSES.items() if "stress tests" in counts},
         "verdicts": verdicts(values_of(stored, work.subject.split)),
     }
-    shutil.rmtree(work.run.folder / "parts", ignore_errors=True)
+    work.run.discard(work.run.folder / "parts")
 
 
 if __name__ == "__main__":

@@ -81,11 +81,11 @@ def find(run: ActiveRun, dataset: Dataset, images: Sequence[Image]) -> None:
     with session.transaction(run.context.engine) as db:
         writes.clear(db, NearDuplicate, run.id)
         writes.upsert(db, NearDuplicate, rows, unique=("run_id", "image_id", "other_id"))
-    for path in run.folder.glob("hashes-*.npy"):
-        path.unlink()
+    run.discard(*run.folder.glob("hashes-*.npy"))
     counts = [row["verdict"] for row in rows]
     run.summary = {
         "images": len(images),
+        "latest_image": max((image.id for image in images), default=None),
         "near_duplicate": counts.count("near-duplicate"),
         "possible": counts.count("possible"),
     }

@@ -8,7 +8,6 @@ embedded; --again embeds all of them, even if the job is already done.
 
 import hashlib
 import json
-import shutil
 from argparse import ArgumentParser
 from collections import Counter
 from collections.abc import Sequence
@@ -226,7 +225,7 @@ def embed(
     run.metrics([MetricValue("recall_at_10", "all", recall, slice=chosen)])
     outcome = {"images": len(images), "embedded": made.embedded, "kind": chosen, "recall_at_10": recall}
     run.summary = {**identity(embedder), **outcome, **store_outliers(run, dataset, embedder)}
-    shutil.rmtree(run.folder / SHARDS, ignore_errors=True)
+    run.discard(run.folder / SHARDS)
 
 
 def store(

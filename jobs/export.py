@@ -190,9 +190,11 @@ def write(run: ActiveRun, export: Export) -> None:
 
 
 def record(run: ActiveRun, export: Export, names: Collection[str]) -> None:
-    """Store the hashes of files inside the artifact folder as this run's artifacts."""
+    """Store the hashes of the files so far, so that a later export may replace them even if this one is killed, and
+    those inside the artifact folder as this run's artifacts."""
     paths = export.recorded(names)
     with session.transaction(export.context.engine) as db:
+        db.get_one(Run, run.id).summary = {**run.summary, "files": dict(export.files)}
         writes.disown(db, run.id, paths)
     for path in paths:
         run.artifact(Path(path).name, export.context.artifacts / path)

@@ -1,7 +1,6 @@
 """python -m jobs predict [--train-run N]: score images with a trained classifier, with a heatmap for each."""
 
 import hashlib
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
@@ -149,7 +148,7 @@ def predict(
         for row, (image, score) in enumerate(zip(images, scored, strict=True))
     ]
     store(run, rows, scored["heatmap"].astype(np.float16), classifier, trained, calibration)
-    shutil.rmtree(run.folder / SHARDS, ignore_errors=True)
+    run.discard(run.folder / SHARDS)
 
 
 def store(

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,7 +25,7 @@ from tqdm import tqdm
 
 from db import session, tallies, writes
 from db.models import Artifact, Prediction, Run, now
-from db.queries import runs
+from db.queries import datasets, runs
 from db.writes import MetricValue
 from engine.commands import option
 from engine.digests import file_sha256, is_whole, members
@@ -135,6 +136,7 @@ class ActiveRun:
         self._saved = 0.0
         self._spent_before = row.seconds
         self._leads = True
+        self._scratch: list[Path] = []
         self._started = time.monotonic()
 
     @classmethod
@@ -167,6 +169,7 @@ class ActiveRun:
                     row.current_since = now()
                     return cls(context, row, already_finished=True, resumed=False)
             make_artifacts_writable(context.artifacts)
+            datasets.hold(db, work.dataset_id)  # before the runs, as `forget` locks them
             hold_sources(db, work.config)
             if row is None:
                 row = Run(
@@ -217,6 +220,14 @@ class ActiveRun:
             if error is None:
                 raise
             print(f"run {self.id}: its final status could not be stored; it will be shown as lost", file=sys.stderr)
+
+        if error is None and self._leads:
+            for path in self._scratch:
+                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def discard(self, *paths: Path) -> None:
+        """Remove these files and folders once the run has finished; until then it could not be resumed without them."""
+        self._scratch.extend(paths)
 
     @property
     def seconds(self) -> float:

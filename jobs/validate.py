@@ -228,8 +228,7 @@ def store(
         if values:
             found[f"mean of {kind}{'es' if kind == 'stress' else 's'}"] = float(np.mean(values))
     run.summary |= {"auc": found, "images": len(training_set.labels)}
-    for left in run.folder.glob("*.safetensors"):
-        left.unlink()
+    run.discard(*run.folder.glob("*.safetensors"))
 
 
 if __name__ == "__main__":

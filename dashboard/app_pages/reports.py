@@ -39,6 +39,7 @@ question = ReportQuestion(
     cause=cause,
     outcome=outcome,
     judged=view.judged if outcome else None,
+    own_threshold=view.question.own_threshold if outcome else None,
     strategy=strategy,
     model=model,
     stance=stance,

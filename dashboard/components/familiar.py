@@ -15,10 +15,11 @@ def warn(run: Run | None, *, split: str | None = None) -> None:
     found = _of(run)
     asked = [one for where, one in found.items() if split in (None, where or cases.UNKNOWN)]
     trained, images = sum(one.trained for one in asked), sum(one.images for one in asked)
+    where = "" if split is None else " without a split" if split == cases.UNKNOWN else f" in split {split}"
     if run is not None and trained:
         st.warning(
-            f"The classifier of predict run {run.id} was trained on {trained:,} of these "
-            f"{wording.count(images, 'image')}, or on other images of their patients. "
+            f"The classifier of predict run {run.id} was trained on {trained:,} of the "
+            f"{wording.count(images, 'image')} that it scored{where}, or on other images of their patients. "
             "Figures that include them look better than on new patients.",
             icon=":material/warning:",
         )

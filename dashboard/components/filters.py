@@ -49,6 +49,8 @@ NAMES = (
     *("split", "label", "cause", "outcome", "moved", "threshold", "reported", "reviewed", "tag", "slice", "stress"),
     *("twins", "outliers", "against", "low", "high", "sort", "run"),
 )
+LOOK = "look"
+"""URL parameter of how a list of cases is drawn."""
 OTHERS = 20
 """Maximum number of runs whose agreement a URL can ask for."""
 ATTRIBUTE = "film."
@@ -180,8 +182,8 @@ def _stressed(session: Session, run: Run | None) -> dict[str, Metric]:
 
 
 def parameters(**others: object) -> dict[str, object]:
-    """The query's URL parameters with the selected run, for links to other pages, and `others`."""
-    return {name: address.get(name) for name in named_in_url()} | {"run": address.pinned().get("run")} | others
+    """The query's URL parameters with the selected run and look, for links to other pages, and `others`."""
+    return {name: address.get(name) for name in (*named_in_url(), LOOK)} | {"run": address.pinned().get("run")} | others
 
 
 def named_in_url() -> list[str]:

@@ -10,7 +10,7 @@ from sqlalchemy.exc import DBAPIError
 from dashboard import resources
 from dashboard.components import address, login, panels, wording
 from db.models import Dataset
-from db.queries import datasets, runs
+from db.queries import cases, datasets, runs
 from db.session import DatabaseUnavailableError, cause
 
 FOLDER = Path(__file__).parent.parent / "app_pages"
@@ -120,13 +120,15 @@ def here(path: str, dataset: Dataset, /, **parameters: object) -> str:
 
 
 def _supposed(known: Sequence[Dataset]) -> Dataset | None:
-    """The dataset shown if the URL names none: that of the URL's run, else the first; None if there is none."""
-    number = address.number("run")
-    if number is None or len(known) < 2:
+    """The dataset shown if the URL names none: that of the URL's run or else image, else the first; None if there is
+    none."""
+    number, image = address.number("run"), address.number("image")
+    if (number is None and image is None) or len(known) < 2:
         return known[0] if known else None
     with resources.reading() as session:
-        run = runs.find(session, number)
-    return next((one for one in known if run and one.id == run.dataset_id), known[0])
+        run = runs.find(session, number) if number is not None else None
+        owner = run.dataset_id if run else cases.dataset_of(session, image or 0)
+    return next((one for one in known if one.id == owner), known[0])
 
 
 def _datasets() -> tuple[list[Dataset], Callable[[], None]]:

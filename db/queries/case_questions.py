@@ -57,7 +57,7 @@ class Question:
     differs_from: tuple[int, float] | None = None
     """Another run and its threshold: only cases for which its prediction differs."""
     agrees_with: tuple[tuple[int, float], ...] = ()
-    """Other runs and their thresholds: only cases for which none of their predictions differs."""
+    """Other runs and their thresholds: only cases that all of them scored and call the same."""
     reported: str | None = None
     """"yes" for images with a report, "no" for images without."""
     near_duplicate: tuple[int, bool] | None = None
@@ -205,15 +205,15 @@ def _of_predictions(question: Question, *, by_id: bool, by_error: bool) -> list[
         found.append(_between(probability, question.threshold, question.own_threshold))
     called = probability >= (2.0 if question.threshold is None else question.threshold)
     if question.differs_from is not None:
-        found.append(_called_differently(called, *question.differs_from))
-    return found + [~_called_differently(called, *other) for other in question.agrees_with]
+        found.append(_called(~called, *question.differs_from))
+    return found + [_called(called, *other) for other in question.agrees_with]
 
 
-def _called_differently(called: ColumnElement[bool], run_id: int, threshold: float) -> ColumnElement[bool]:
-    """Condition on Image: another run's call of it at this threshold is not the one given."""
+def _called(call: ColumnElement[bool], run_id: int, threshold: float) -> ColumnElement[bool]:
+    """Condition on Image: another run scored it and, at this threshold, makes this call."""
     other = aliased(Prediction)
     elsewhere = and_(other.image_id == Image.id, other.run_id == run_id)
-    return exists().where(elsewhere, (other.probability >= threshold) != called)
+    return exists().where(elsewhere, (other.probability >= threshold) == call)
 
 
 def _between(probability: SQLColumnExpression[float], one: float | None, other: float | None) -> ColumnElement[bool]:

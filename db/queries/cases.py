@@ -113,6 +113,11 @@ def of_dataset(session: Session, dataset_id: int, ids: Sequence[int]) -> Sequenc
     return [number for part in batches(ids) for number in session.scalars(of_it.where(Image.id.in_(part)))]
 
 
+def dataset_of(session: Session, image_id: int) -> int | None:
+    """The id of the image's dataset, or None if there is no such image."""
+    return session.scalar(select(Image.dataset_id).where(Image.id == image_id))
+
+
 def named(session: Session, dataset_id: int, name: str) -> int | None:
     """The id of the first image whose file has this name, with or without folders and suffix, ignoring case and the
     encoding of accents; None if there is none."""

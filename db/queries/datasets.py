@@ -25,6 +25,12 @@ def find(session: Session, name: str) -> Dataset | None:
     return session.scalars(select(Dataset).where(Dataset.name == name)).first()
 
 
+def hold(session: Session, dataset_id: int | None) -> None:
+    """Lock the dataset against being forgotten until this transaction ends; None locks nothing."""
+    held = select(Dataset.id).where(Dataset.id == dataset_id)
+    session.execute(held.with_for_update(read=True, key_share=True))
+
+
 def images(
     session: Session, dataset_id: int, *, splits: Sequence[str] | None = None, labelled: bool = False
 ) -> Sequence[Image]:

@@ -116,7 +116,7 @@ def of_classifiers(
     session: Session, run_ids: Collection[int], names: Collection[str]
 ) -> dict[int, dict[tuple[str, str], Metric]]:
     """Run id -> (name, split) -> metric over all images of the split, for these predict and train runs, from the latest
-    evaluation. Split "oof" belongs to train runs, all others to predict runs."""
+    evaluation that measured the run. Split "oof" belongs to train runs, all others to predict runs."""
     read = {kind: Run.config[f"{kind}_run"].as_integer() for kind in ("predict", "train")}
     query = select(Metric, read["predict"], read["train"]).join(Run, Run.id == Metric.run_id)
     query = query.where(Run.kind == "evaluate", Run.status == "finished")
@@ -126,7 +126,9 @@ def of_classifiers(
     for metric, predict, train in session.execute(query.order_by(Run.current_since, Run.id)):
         source = train if metric.split == "oof" else predict
         if source in run_ids:
-            found.setdefault(source, {})[metric.name, metric.split] = metric
+            known = found.get(source, {})
+            same = any(one.run_id == metric.run_id for one in known.values())
+            found[source] = (known if same else {}) | {(metric.name, metric.split): metric}
     return found
 
 

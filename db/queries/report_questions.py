@@ -45,6 +45,8 @@ class ReportQuestion:
     outcome: str | None = None
     judged: tuple[int, float] | None = None
     """The predict run and threshold that an outcome refers to."""
+    own_threshold: float | None = None
+    """That run's own threshold, at which outcomes are counted faster; None if it is unknown."""
     strategy: str | None = None
     model: str | None = None
     stance: str | None = None
@@ -143,7 +145,7 @@ def cases_of(question: ReportQuestion) -> Question | None:
         question.dataset_id,
         run_id=run_id,
         threshold=threshold,
-        own_threshold=threshold,
+        own_threshold=question.own_threshold,
         label=question.label,
         cause=question.cause,
         outcome=question.outcome,

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, func, select
 from sqlalchemy.orm import Session, aliased
 
 from db.batches import batches
-from db.models import Image, ImageTag, Prediction, Review
+from db.models import AnswerSeen, Image, ImageTag, Prediction, Review
 from db.queries import cases
 from db.queries.cases import Question
 
@@ -100,6 +100,11 @@ def latest(session: Session, image_id: int, reviewer: str) -> ListedReview | Non
     """The reader's latest review of the image, or None."""
     query = select(Review, Image).join(Image).where(Review.image_id == image_id, Review.reviewer == reviewer)
     return next(iter(_listed(session, query.order_by(Review.id.desc()).limit(1))), None)
+
+
+def answer_seen(session: Session, image_id: int, reviewer: str) -> bool:
+    """Whether the reader took back a verdict on the image, after which they may have seen the answer."""
+    return session.get(AnswerSeen, (image_id, reviewer)) is not None
 
 
 def last(session: Session, dataset_id: int, reviewer: str) -> ListedReview | None:

@@ -9,6 +9,7 @@ from typing import Generic, NamedTuple, TextIO, TypeVar
 from engine.datasets.csv_table import table
 from engine.datasets.folders import spelling
 from engine.errors import InputError
+from engine.tables import unquoted
 
 T = TypeVar("T")
 NONE: Mapping[str, str] = MappingProxyType({})
@@ -34,7 +35,7 @@ class MissingColumnError(InputError):
 class Row(NamedTuple):
     """A row of a sheet. number: from 0. line: where it ends in the file. path: of the image it belongs to, or as
     written if it belongs to none. own: whether it names that image itself, not a byte-identical copy of it. cells: the
-    requested columns, stripped."""
+    requested columns, stripped and without the mark of a formula."""
 
     number: int
     line: int
@@ -108,7 +109,7 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
         with file.open(encoding="utf-8-sig", newline="") as stream:
             read, places = _opened(stream, file, (PATH, *columns))
             for number, (line, row) in enumerate(read):
-                cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
+                cells = {name: _cell(row, at) for name, at in places.items()}
                 path = named(cells.pop(PATH))
                 yield Row(number, line, copies.get(path, path), path not in copies, cells)
     except FileNotFoundError:
@@ -117,6 +118,10 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
         raise InputError(f"{file} cannot be read ({error}); save it as CSV UTF-8") from error
     except OSError as error:
         raise InputError(f"{file} cannot be read: {error.strerror}; check the file and its permissions") from error
+
+
+def _cell(row: Sequence[str], at: int) -> str:
+    return unquoted(row[at].strip()).strip() if at < len(row) else ""
 
 
 def naming(held: set[str]) -> Callable[[str], str]:

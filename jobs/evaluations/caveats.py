@@ -54,11 +54,13 @@ def of_values(values: Sequence[MetricValue]) -> list[str]:
 
 def _differing_subgroups(values: Sequence[MetricValue]) -> list[str]:
     """Subgroups with a metric that differs significantly from all other images', adjusted for multiple comparisons."""
-    p_values = {(measure(value.name), value.slice): value.value for value in values if value.name.endswith(P_VALUE)}
+    p_values = {
+        (value.split, measure(value.name), value.slice): value.value for value in values if value.name.endswith(P_VALUE)
+    }
     found = []
     for value in (value for value in values if value.name.endswith(DIFFERENCE)):
         name, difference = measure(value.name), value.value
-        p = p_values.get((name, value.slice))
+        p = p_values.get((value.split, name, value.slice))
         if difference is None or p is None or p >= LEVEL:
             continue
         apart = f"{abs(difference):.3f}" if name in SCORES else f"{100 * abs(difference):.1f} points"
@@ -89,9 +91,10 @@ def _unscored(context: Context, inputs: Inputs) -> list[str]:
     for part in holdings:
         there[part.split] += part.images if part.label is not None else 0
     return [
-        f"only {known[split]:,} of {there[split]:,} labelled images of split {split} have a prediction of run "
-        f"{inputs.predict.id}; its metrics cover only these"
-        for split in sorted(filter(None, known))
+        f"only {known[split]:,} of {there[split]:,} labelled images "
+        f"{f'of split {split}' if split else 'without a split'} have a prediction of run {inputs.predict.id}; "
+        "its metrics cover only these"
+        for split in sorted(known, key=str)
         if known[split] < there[split]
     ]
 

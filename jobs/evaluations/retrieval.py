@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from db import session
-from db.models import Image, Metric, Run, VectorIndex
+from db.models import Run, VectorIndex
 from db.queries import leakage, predictions, runs
 from db.queries.predictions import KnownImage, PredictedImage
-from db.slice_names import shortened
+from db.slice_names import embedder_slice
 from db.writes import MetricValue
 from engine.datasets.splits import LEARNT_FROM
 from engine.errors import InputError
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from engine.retrieval.index.vector_index import VectorIndex as OpenIndex
     from engine.retrieval.text.facts import Facts
 
-LONGEST = Metric.slice.type.length - len(" / ") - Image.cause.type.length
-"""Maximum characters of an embedder's name in a slice that also names a cause."""
 WAYS = ("", "other_patients_", "from_train_")
 """The ways of measuring retrieval, by metric prefix: leave-one-out among test images; the same without other images of
 the query's patient; and test images against those of train and val."""
@@ -58,19 +56,18 @@ def retrieval_values(
         kind = "test images" if split == "test" else "images"
         whose = " of patients unseen by its classifier" if len(judged) < len(of_split) else ""
         raise InputError(f"it holds fewer than two labelled {kind}{whose}")
-    name = shortened(index.embedder, LONGEST)
     for prefix in WAYS:
         base = collection(learnt) if prefix == "from_train_" else None
         if base is not None and (split != "test" or not len(base.labels)):
             continue
         other = prefix == "other_patients_"
         for value in measured(queries, base, other_patients=other, seed=seed, replicates=replicates):
-            where = name if value.slice == "all" else f"{name} / {value.slice}"
+            where = embedder_slice(index.embedder, value.slice)
             yield metric_value(f"{prefix}{value.name}", split, where, value.interval)
     if opened.words is not None and not learnt:
         return  # the words were fitted on these same images
     for value in text_values(context, index, opened, judged, predict, seed=seed, replicates=replicates):
-        where = name if value.slice == "all" else f"{name} / {value.slice}"
+        where = embedder_slice(index.embedder, value.slice)
         yield metric_value(value.name, split, where, value.interval)
 
 

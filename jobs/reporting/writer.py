@@ -20,6 +20,8 @@ from jobs.results.source_runs import thresholds_of
 from jobs.run import ActiveRun
 
 if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
     from engine.reporting.generators import Case, Generated, Outcome
     from engine.reporting.prompts import PromptStrategy
 
@@ -72,6 +74,7 @@ class ReportWriter:
             report_tallies.hold(db, list(asked))
             stored = reports.stored(db, list(asked), **self.request.key(strategy))
             if stored:
+                self.forget_failures(db, strategy, [report.image_sha256 for report in stored])
                 self.scorer.store(db, stored, asked, {strategy.name: strategy})
         there = {report.image_sha256 for report in stored}
         absent = [item for item in items if item.sha256 not in there]
@@ -92,16 +95,25 @@ class ReportWriter:
         written = {item.sha256: item for item, _ in good}
         with session.transaction(self.run.context.engine) as db:
             report_tallies.hold(db, list(written))
-            same = [getattr(ReportFailure, name) == value for name, value in key.items()]
-            for part in writes.batches(written):
-                db.execute(delete(ReportFailure).where(ReportFailure.image_sha256.in_(part), *same))
+            there = {report.image_sha256 for report in reports.stored(db, [item.sha256 for item, _ in bad], **key)}
+            self.forget_failures(db, strategy, [*written, *there])
             settings = {"settings": self.request.settings}
             rows = [self.row(strategy, item) | settings | self.text(one) for item, one in good]
             writes.upsert(db, Report, rows, unique=KEY, update=False)
-            lost = [self.row(strategy, item) | {"reason": one.reason, "created": now()} for item, one in bad]
+            lost = [
+                self.row(strategy, item) | {"reason": one.reason, "created": now()}
+                for item, one in bad
+                if item.sha256 not in there
+            ]
             writes.upsert(db, ReportFailure, lost, unique=KEY)
             self.scorer.store(db, reports.stored(db, list(written), **key), written, {strategy.name: strategy})
         return [one for _, one in good]
+
+    def forget_failures(self, db: "Session", strategy: "PromptStrategy", hashes: Sequence[str]) -> None:
+        """Delete the failures of images whose reports there are by now, perhaps by another run."""
+        same = [getattr(ReportFailure, name) == value for name, value in self.request.key(strategy).items()]
+        for part in writes.batches(hashes):
+            db.execute(delete(ReportFailure).where(ReportFailure.image_sha256.in_(part), *same))
 
     def generated(
         self, items: Sequence[PredictedImage], strategy: "PromptStrategy"

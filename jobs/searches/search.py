@@ -75,9 +75,14 @@ class Search:
         index = indexes.choose(self.context, self.dataset, embedder)
         served = indexes.serve_index(self.context, index)
         rows = served.vectors.rows([number])
-        if not len(rows):
+        if not len(rows) or not self.holds(number):
             raise UsageError(self.absent(number, served.index))
         return self.nearest(served, served.vectors.vectors[rows], exclude=self.barred(number), notes=[])
+
+    def holds(self, number: int) -> bool:
+        """Whether that case is still one of the dataset."""
+        with session.reading(self.context.engine) as db:
+            return bool(cases.of_dataset(db, self.dataset.id, [number]))
 
     def absent(self, number: int, index: VectorIndex) -> str:
         """Why the index does not contain that case, and the way out."""

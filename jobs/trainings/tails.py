@@ -187,4 +187,4 @@ def store(
     store_predictions(run, training_set, repeats[0].fold_of, mean, summary)
     for repeat in repeats:
         for fold in range(recipe.folds):
-            repeat.member_file(run.folder, fold).unlink(missing_ok=True)
+            run.discard(repeat.member_file(run.folder, fold))

@@ -203,6 +203,27 @@ def test_a_note_in_a_second_tab_is_not_lost_and_can_be_given_again(workbench: Wo
     assert [verdict[2:] for verdict in stored(workbench)] == [("normal", ""), ("normal", "rotated")]
 
 
+def test_a_verdict_on_an_image_whose_answer_was_seen_is_not_blind_however_the_reader_comes_back_to_it(
+    workbench: Workbench,
+) -> None:
+    at = open_page("reviews", reviewer="Anna")
+    first = film(at)
+    judge(at, "normal")
+    undoing(at)[0].click().run()
+    assert film(at) == first
+    at.button(key=f"skip_{first[:16]}").click().run()
+    later = open_page("reviews", reviewer="Anna")
+    assert film(later) == first
+    assert "does not count as blind" in said(later)
+    judge(later, "pneumonia")
+    other = open_page("reviews", reviewer="Ben")
+    assert film(other) == first and "does not count as blind" not in said(other)
+    judge(other, "pneumonia")
+    with database.transaction(workbench.engine) as db:
+        told = dict(db.execute(select(Review.reviewer, Review.unblinded_by)).tuples().all())
+    assert told == {"Anna": blind_queue.EARLIER, "Ben": ""}
+
+
 def test_undo_takes_the_last_verdict_back_and_shows_its_film_again(workbench: Workbench) -> None:
     at = open_page("reviews", reviewer="Anna")
     first = film(at)

@@ -28,7 +28,8 @@ def learn(workbench: Workbench, *, images: int | None) -> tuple[int, int]:
 def test_pages_say_how_many_images_the_classifier_was_trained_on(workbench: Workbench, page: str) -> None:
     run, scored = learn(workbench, images=5)
     [warning] = [one.value for one in open_page(page, run=run).warning if "trained" in one.value]
-    assert warning.startswith(f"The classifier of predict run {run} was trained on 5 of these {scored} images, or on")
+    assert warning.startswith(f"The classifier of predict run {run} was trained on 5 of the {scored} images ")
+    assert "that it scored, or on other images of their patients" in warning
 
 
 @pytest.mark.parametrize("page", ["cases", "runs", "overview"])
@@ -67,3 +68,9 @@ def test_the_overview_says_why_it_cannot_be_evaluated_instead_of_a_command_that_
     told = said(open_page("overview"))
     assert f"Predict run {run} cannot be evaluated" in told
     assert "jobs evaluate" not in told
+
+
+def test_the_count_of_a_split_says_that_it_covers_all_of_the_split(workbench: Workbench) -> None:
+    run, _ = learn(workbench, images=None)
+    at = open_page("cases", run=run, split="test", outcome="FN")
+    assert any("images that it scored in split test, or on" in one.value for one in at.warning)

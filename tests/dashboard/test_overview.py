@@ -4,7 +4,9 @@ import pytest
 from sqlalchemy import delete, select, update
 
 from db import session as database
-from db.models import Dataset, Metric, Run, SkippedFile, now
+from db.models import Dataset, Metric, Prediction, Run, SkippedFile, VectorIndex, now
+from db.queries.evaluation import of_classifiers
+from db.slice_names import embedder_slice
 from tests.dashboard.opened import Workbench, asked, cell, linked, open_page, predicted_since, said
 
 pytestmark = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
@@ -85,6 +87,41 @@ def test_failures_that_every_run_on_the_split_shares_are_one_item_and_its_link_n
     assert "Wrong in" not in str(linked(open_page("overview"), "attention")["rows"]), "it scored other images"
 
 
+def test_only_what_every_run_scored_counts_as_wrong_in_all(workbench: Workbench) -> None:
+    _, predict, _ = evaluated(workbench)
+    later = predicted_since(workbench, predict)
+    with database.transaction(workbench.engine) as db:
+        db.execute(delete(Prediction).where(Prediction.run_id == later))
+    assert "Wrong in" not in str(linked(open_page("overview"), "attention")["rows"])
+
+
+def test_the_table_of_classifiers_holds_nothing_that_the_latest_evaluation_did_not_measure(
+    workbench: Workbench,
+) -> None:
+    train, predict, evaluation = evaluated(workbench)
+    with database.transaction(workbench.engine) as db:
+        held = {"config": {"predict_run": predict, "train_run": train}, "code_version": "t", "pid": 1, "host": "t"}
+        later = Run(kind="evaluate", dataset_id=workbench.dataset_id, fingerprint="e" * 64, status="finished", **held)
+        db.add(later)
+        db.flush()
+        db.add(Metric(run_id=later.id, name="auc", split="val", value=0.9, low=0.8, high=1.0, n=8))
+        found = of_classifiers(db, [train, predict], ["auc", "recall"])
+        assert {split for _, split in found[predict]} == {"val"}
+        assert {split for _, split in found[train]} == {"oof"}
+        assert evaluation not in {metric.run_id for metric in found[predict].values()}
+
+
+def test_the_tile_of_retrieval_is_found_under_an_embedders_shortened_name(workbench: Workbench) -> None:
+    long = "open_clip:hf-hub:microsoft/BiomedCLIP-PubMedBERT_256-vit_base_patch16_224"
+    with database.transaction(workbench.engine) as db:
+        for index in db.scalars(select(VectorIndex)):
+            index.embedder = long
+        for metric in db.scalars(select(Metric).where(Metric.name == "p_at_1")):
+            metric.slice = embedder_slice(long)
+    tiles = [tile for tile in linked(open_page("overview"), "highlights")["tiles"] if tile["name"] == "P@1"]
+    assert len(tiles) == 1
+
+
 def test_several_evaluated_classifiers_are_listed_with_the_one_in_view_marked(workbench: Workbench) -> None:
     train, predict, evaluation = evaluated(workbench)
     with pytest.raises(AssertionError, match="no component 'classifiers'"):
@@ -102,7 +139,7 @@ def test_several_evaluated_classifiers_are_listed_with_the_one_in_view_marked(wo
     assert list(rows) == [str(later), str(predict)]
     assert rows[str(predict)][0]["tone"] == "chosen" and not rows[str(later)][0]["tone"]
     assert rows[str(later)][3]["text"] == "0.123 (0.100 to 0.200)"
-    assert asked(rows[str(later)][0]["href"])[1] == {"run": str(later)}
+    assert rows[str(later)][0]["href"] == f"/?run={later}", "the first page has no name in its address"
 
 
 def test_out_of_fold_metrics_of_another_classifier_name_their_run(workbench: Workbench) -> None:

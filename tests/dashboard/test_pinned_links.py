@@ -63,6 +63,21 @@ def test_an_address_with_a_run_is_about_the_runs_dataset_also_when_another_was_i
     assert "dataset=sample" in to_cases.query_string
 
 
+def test_an_address_with_an_image_alone_is_about_the_images_dataset(workbench: Workbench) -> None:
+    build(workbench.engine, workbench.artifacts, workbench.folder, pictures=films(8, seed=1), name="later")
+    at = open_page("case", image=1)
+    assert at.selectbox(key="url_dataset").value == "sample" and "No such case" not in said(at)
+    assert open_page("case", image=10**6).selectbox(key="url_dataset").value == "later"
+
+
+def test_a_table_is_a_table_again_on_the_way_back_from_a_case(workbench: Workbench) -> None:
+    at = open_page("cases", look="table")
+    page, parameters = asked(cell(at, "confusion", "FN")["href"])
+    assert (page, parameters["look"]) == ("cases", "table")
+    href = linked(open_page("case", image=1, look="table"), "steps")["steps"][0]["href"]
+    assert asked(href)[1]["look"] == "table"
+
+
 def test_another_dataset_is_chosen_without_the_run_of_the_one_before(workbench: Workbench) -> None:
     build(workbench.engine, workbench.artifacts, workbench.folder, pictures=films(8, seed=1), name="later")
     at = open_page("cases", **PINNED)

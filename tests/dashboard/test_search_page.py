@@ -361,6 +361,18 @@ def test_near_duplicates_are_shown_on_the_case_counted_and_used_as_a_filter(work
     perhaps = open_page("case", image=images[-1].id)
     assert linked(perhaps, "twins")["cards"][0]["title"] == "Possible" and "A near-duplicate is in" not in said(perhaps)
     assert "No near-duplicates found" in said(open_page("case", image=images[-2].id))
+    with database.transaction(workbench.engine) as db:
+        searched = db.get_one(Run, run.id)
+        searched.summary = {"images": len(images), "latest_image": images[-1].id}
+    assert "No near-duplicates found" in said(open_page("case", image=images[-2].id))
+    with database.transaction(workbench.engine) as db:
+        searched = db.get_one(Run, run.id)
+        searched.summary = {
+            "images": len(images),
+            "latest_image": images[-1].id - 1,
+        }  # one removed, another added since
+    told = said(open_page("case", image=images[-2].id))
+    assert "added or removed since" in told and "No near-duplicates found" not in told
 
 
 def test_outliers_are_counted_used_as_a_filter_and_told_on_the_case(workbench: Workbench) -> None:

@@ -137,7 +137,7 @@ def fits(fact: Fact, question: Question) -> bool:
         )
         and (
             not question.agrees_with
-            or (p is not None and (fact.other is None or (p >= at) == (fact.other >= OTHER_THRESHOLD)))
+            or (p is not None and fact.other is not None and (p >= at) == (fact.other >= OTHER_THRESHOLD))
         )
         and (question.reported is None or fact.reported == (question.reported == "yes"))
         and all(fact.attributes.get(name, "unknown") == value for name, value in question.attributes)

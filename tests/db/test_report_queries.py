@@ -1,6 +1,7 @@
 """Report queries return the reports that they promise, in the promised order."""
 
 import random
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -82,6 +83,8 @@ def test_reports_are_found_by_the_outcome_and_the_cause_of_their_image(
                 expected &= {number for number, _, of in told if cause in (None, of)}
                 assert set(reports.ids(db, question)) == expected, question
                 assert reports.tallied(db, question) is None or (wanted, cause) == (None, None)
+                at_another = replace(question, own_threshold=0.99)  # no image is called pneumonia there
+                assert set(reports.ids(db, at_another)) == expected, question
 
 
 def test_reports_of_more_images_than_a_statement_takes_values_are_found_in_order(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.metrics.bootstrap import Interval
-from engine.tables import csv_text, harmless, json_text, markdown_table, number, p_value, plain, span, times
+from engine.tables import csv_text, harmless, json_text, markdown_table, number, p_value, plain, span, times, unquoted
 
 TEXT = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=40)
 
@@ -26,6 +26,12 @@ def test_csv_cells_come_back_as_they_went_in_but_for_a_mark_on_formulas(rows: li
 @pytest.mark.parametrize("cell", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1"])
 def test_formulas_are_marked_as_text(cell: str) -> None:
     assert harmless(cell) == f"'{cell}"
+
+
+@given(TEXT)
+def test_the_mark_of_a_formula_is_taken_off_and_no_other_apostrophe(text: str) -> None:
+    assert unquoted(harmless(text)) == text or text.startswith("'")
+    assert unquoted("'tis") == "'tis"
 
 
 def test_numbers_stay_numbers_and_unknown_is_empty() -> None:

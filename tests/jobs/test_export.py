@@ -605,3 +605,28 @@ def test_an_out_folder_that_cannot_be_written_is_one_line_and_no_run(
     assert file.read_text() == "mine"
     with session.transaction(full.context.engine) as db:
         assert len(runs.page(db, kind="export")) == before
+
+
+def test_an_export_that_was_killed_knows_its_files_outside_the_artifact_folder(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.add_predict(world.add_train())
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    options = [*world.options, "--out", str(tmp_path / "elsewhere")]
+
+    def killed(_export: Export) -> None:
+        with session.transaction(world.context.engine) as db:
+            (run,) = runs.page(db, kind="export")
+            stored.append(run.summary)
+        raise KeyboardInterrupt
+
+    stored: list[Any] = []
+    with monkeypatch.context() as patched:
+        patched.setitem(export.GROUPS, "t-SNE map", killed)
+        assert export.main(options) == 130
+    with session.transaction(world.context.engine) as db:  # as SIGKILL leaves it
+        (run,) = runs.page(db, kind="export")
+        run.summary = stored[0]
+    world.add_reports()
+    assert evaluate.main([*world.options, "--replicates", "100"]) == 0
+    assert export.main(options) == 0

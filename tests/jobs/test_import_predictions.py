@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
+from sqlalchemy import select, update
 
-from db import session
-from db.models import Image, Report, Run
+from db import session, tallies
+from db.models import Image, Prediction, Report, Run
 from db.queries import predictions, runs
 from jobs import compare, evaluate, export, import_predictions, report, score
 from jobs.command import Context
@@ -225,3 +226,29 @@ def test_bad_input_is_one_line(
     except SystemExit as ended:
         assert ended.code == code
     assert expected in capsys.readouterr().err
+
+
+def test_an_evaluation_doubts_predictions_of_a_part_of_images_without_a_split(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with session.transaction(world.context.engine) as db:
+        db.execute(update(Image).values(split=None))
+        tallies.dataset(db, world.dataset.id)
+        images = list(db.scalars(select(Image).order_by(Image.id)))
+    run = imported(world, file_of(world, images[::2]))
+    assert evaluate.main([*world.options, *FEW]) == 0
+    said = f"only {len(images[::2])} of {len(images)} labelled images without a split have a prediction of run {run.id}"
+    assert said in capsys.readouterr().out
+
+
+def test_a_path_that_was_marked_as_no_formula_is_found_again(world: World) -> None:
+    images = world.of("test")
+    with session.transaction(world.context.engine) as db:
+        db.get_one(Image, images[0].id).path = "-scan/=1.png"
+    file = file_of(world, images)
+    file.write_text(file.read_text().replace(images[0].path, "'-scan/=1.png"))
+    run = imported(world, file)
+    with session.transaction(world.context.engine) as db:
+        assert images[0].id in {
+            row.image_id for row in db.scalars(select(Prediction).where(Prediction.run_id == run.id))
+        }

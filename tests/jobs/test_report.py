@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -273,6 +273,48 @@ def test_a_run_that_was_interrupted_after_a_failure_is_taken_up_and_tries_what_f
         assert run.summary is not None
         assert (run.status, run.summary["written"], run.summary["failed"]) == ("finished", 10, 0)
         assert db.scalar(select(func.count()).select_from(ReportFailure)) == 0
+
+
+class Overtaken(Looking):
+    """A generator that fails whenever it is asked."""
+
+    def __init__(self, meanwhile: Callable[[], None]) -> None:
+        self.meanwhile = meanwhile
+
+    def generate(self, cases: Sequence[Case], prompt: PromptStrategy) -> list[dict[int, Outcome]]:
+        self.meanwhile()
+        return [{place: Failed("timed out") for place in range(len(cases))}]
+
+
+@pytest.mark.parametrize("early", [True, False], ids=["while it was tried", "before it was tried again"])
+def test_no_failure_is_kept_of_a_report_that_another_run_has_written(
+    engine: Engine, predict_run: int, job_options: list[str], monkeypatch: pytest.MonkeyPatch, early: bool
+) -> None:
+    monkeypatch.setitem(generators.REGISTRY, "looking", lambda name, options: Looking())
+    command = [*job_options, "--model", "looking", "--strategies", "basic"]
+    assert report.main([*command, "--images", "3"]) == 0
+
+    def write() -> None:
+        """What another run would store: reports of the other images."""
+        with session.transaction(engine) as db:
+            known = db.scalars(select(Report)).all()
+            held = {row.image_id for row in known}
+            fields = {field.key: getattr(known[0], field.key) for field in Report.__mapper__.column_attrs}
+            for image in db.scalars(select(Image).where(Image.id.not_in(held))):
+                db.add(Report(**{**fields, "id": None, "image_id": image.id, "image_sha256": image.sha256}))
+
+    def kept() -> int:
+        with session.transaction(engine) as db:
+            return db.scalar(select(func.count()).select_from(ReportFailure)) or 0
+
+    overtaken = Overtaken(write if early else lambda: None)
+    monkeypatch.setitem(generators.REGISTRY, "looking", lambda name, options: overtaken)
+    report.main([*command, "--images", "all"])
+    if not early:
+        assert kept() == 17
+        write()
+        assert report.main([*command, "--images", "all"]) == 0
+    assert kept() == 0
 
 
 @pytest.mark.parametrize(

@@ -386,6 +386,34 @@ def test_an_interrupted_run_is_taken_up_in_the_same_row(context: Context) -> Non
     assert row(context, run.id).status == "finished"
 
 
+def test_what_a_run_is_resumed_from_stays_until_it_has_finished(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = claim(context)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    shards, member = run.folder / "shards", run.folder / "member.safetensors"
+    shards.mkdir()
+    member.write_bytes(b"weights")
+    with pytest.raises(Interrupted), run:
+        run.discard(shards, member)
+        raise Interrupted
+    assert shards.is_dir() and member.is_file()
+    resumed = claim(context)
+    with monkeypatch.context() as patched, pytest.raises(OSError, match="full"):  # the end cannot be stored
+
+        def full(_changes: object) -> None:
+            raise OSError("full")
+
+        with resumed:
+            resumed.discard(shards, member)
+            patched.setattr(resumed, "_write", full)
+    assert shards.is_dir() and member.is_file()
+    last = claim(context)
+    with last:
+        last.discard(shards, member, run.folder / "absent")
+    assert not shards.exists() and not member.exists()
+
+
 def test_a_silent_run_of_another_host_reads_as_lost_and_a_beating_one_as_running(context: Context) -> None:
     run = claim(context)
     with session.transaction(context.engine) as db:

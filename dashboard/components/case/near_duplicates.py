@@ -5,7 +5,7 @@ import streamlit as st
 from dashboard import resources
 from dashboard.components import filters, grid, panels, wording
 from db.models import Dataset
-from db.queries import cases, duplicates, runs
+from db.queries import cases, datasets, duplicates, runs
 from db.queries.cases import Case, Question
 
 
@@ -16,9 +16,11 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
         found = duplicates.of_image(session, run.id, case.id) if run else []
         question, wanted = view.question, [twin.image.id for twin in found]
         known = cases.several(session, wanted, run_id=question.run_id, threshold=question.threshold)
-        total = cases.count(session, Question(dataset.id))
-    compared = (run.summary or {}).get("images") if run else None
-    if run is not None and compared not in (None, total):
+        held: dict[str, int | None] = {"images": cases.count(session, Question(dataset.id))}
+        held["latest_image"] = datasets.latest_image(session, dataset.id)
+    searched = (run.summary or {}) if run else {}
+    outdated = any(searched.get(name) not in (None, now) for name, now in held.items())
+    if run is not None and outdated:
         panels.missing(
             f"Images were added or removed since run {run.id} searched for near-duplicates. Run again:",
             panels.chain(dataset, "duplicates"),
@@ -26,7 +28,7 @@ def show(dataset: Dataset, case: Case, view: filters.View) -> None:
     if run is None:
         panels.missing("Near-duplicates have not been searched for yet. Run:", panels.chain(dataset, "duplicates"))
         return
-    if not found and compared in (None, total):
+    if not found and not outdated:
         st.caption(f"No near-duplicates found (run {run.id}).")
     if not found:
         return

@@ -29,7 +29,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
             own = measured[run.id]
             rows.append(
                 [
-                    Cell(f"{run.id}", frame.here("overview", dataset, run=run.id), tone=tone),
+                    Cell(f"{run.id}", frame.here("", dataset, run=run.id), tone=tone),
                     wording.classifier(run),
                     sides.head(next(iter(own.values())).split),
                     *(figures.in_one(own.get(name)) for name in SHOWN),

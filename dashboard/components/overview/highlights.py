@@ -12,6 +12,7 @@ from dashboard.components.classification import sides
 from db.models import Dataset, Metric, Run
 from db.queries import indexes
 from db.queries.evaluation import Evaluation
+from db.slice_names import embedder_slice
 from engine.metrics.names import display_name
 
 CLASSIFIER = ("auc", "recall", "specificity", "accuracy")
@@ -53,7 +54,7 @@ def _retrieval(dataset: Dataset, metrics: Sequence[Metric], *, original: bool) -
     with resources.reading() as session:
         searched = next((index.embedder for index in indexes.current(session, dataset.id)), None)
     for metric in metrics:
-        if (metric.name, metric.slice) == (RETRIEVAL, searched):
+        if searched and (metric.name, metric.slice) == (RETRIEVAL, embedder_slice(searched)):
             link = ("Find similar cases", frame.here("search", dataset))
             yield _tile(metric, [f"Embedder {searched}"], link, original=original)
 

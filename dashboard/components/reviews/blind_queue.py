@@ -84,15 +84,18 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
     with resources.reading() as session:
         named = _named(session, dataset)
     unblinded_by = _unblinded_by(question, named)
-    _warn(unblinded_by)
     if reviewer is None:
+        _warn(unblinded_by)
         return
     with resources.reading() as session:
         total, done = cases.count(session, question), reviews.judged(session, question, reviewer)
         shown = named or reviews.next_film(session, question, reviewer, after=_hash("after"))
         own = reviews.latest(session, shown.image_id, reviewer) if shown else None
+        if unblinded_by != [CASE] and shown and reviews.answer_seen(session, shown.image_id, reviewer):
+            unblinded_by = [EARLIER]
         last = reviews.last(session, dataset.id, reviewer)
         tags = list(reviews.tags_in_use(session, dataset.id))
+    _warn(unblinded_by)
     progress.progress(done / total if total else 0.0, f"{done:,} of {total:,} reviewed")
     place = st.empty()  # reserves its place, so that the viewer below keeps its zoom and window
     if problem := st.session_state.pop(PROBLEM, None):

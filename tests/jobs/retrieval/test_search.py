@@ -125,7 +125,7 @@ def test_filters_leave_k_hits_where_k_exist(
 
 
 def test_bad_use_is_one_line_and_an_exit_code(
-    options: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    context: Context, options: list[str], folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     text = tmp_path / "notes.txt"
     text.write_text("not a picture")
@@ -150,6 +150,9 @@ def test_bad_use_is_one_line_and_an_exit_code(
     refused(search, 1, "torn.png cannot be used", "--image", str(torn))
     refused(search, 1, "cannot be read (No such file or directory); check", "--image", str(tmp_path / "absent.png"))
     refused(search, 2, "there is no case 4711", "--case", "4711")
+    with session.transaction(context.engine) as db:
+        writes.forget_images(db, [1])
+    refused(search, 2, "there is no case 1;", "--case", "1", "--exclude-same-patient")
     refused(search, 2, "no index of embedder 'clip'; it has: small", "--case", "1", "--embedder", "clip")
     refused(search, 1, "embedder 'small' reads no text; embed with aligned, clip", "--text", "a", "--embedder", "small")
     refused(search, 2, "--text is empty", "--text", "  ")
