@@ -44,7 +44,7 @@ lint: .venv/development  ## style, types, layers
 test: .venv/development browser lint  ## lint, then every test, on both databases and in a real browser
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-bench: .venv/runtime  ## every benchmark's ratio, both sides measured in the same run
+bench: .venv/development browser  ## every benchmark's ratio, both sides measured in the same run
 	@for file in benchmarks/bench_*.py; do PYTHONPATH=. $(BIN)/python $$file; done
 
 pictures: .venv/development browser  ## every page as a PNG, light and dark, in docs/pictures, of what PNEUMOSCOPE_ARTIFACTS holds

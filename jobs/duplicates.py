@@ -1,7 +1,8 @@
 """python -m jobs duplicates [--dataset NAME]: find near-duplicate images, within and across splits.
 
 All pairs are compared by perceptual hash, and close ones also by the cosine of ImageNet features. A test image that is
-also in train under another name inflates test metrics. The Case page shows the pairs, the Overview page their number.
+also in train under another name inflates test metrics. The Case page shows the pairs, the Overview page the number of
+those across splits.
 """
 
 import hashlib

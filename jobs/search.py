@@ -58,7 +58,9 @@ def argument_parser() -> ArgumentParser:
     options.add_argument("--k", type=positive, default=5, metavar="N", help="number of hits (default: 5)")
     options.add_argument("--dataset", metavar="NAME", help="dataset to use (default: the latest)")
     options.add_argument(
-        "--embedder", metavar="NAME", help="embedder whose index to search (default: the latest index)"
+        "--embedder",
+        metavar="NAME",
+        help="embedder whose index to search (default: the latest index; for --text the latest that reads text)",
     )
     options.add_argument("--reports", action="store_true", help="search notes and reports for --text, not the images")
     options.add_argument("--split", choices=SPLITS, help="only cases of this split")

@@ -1,8 +1,9 @@
 """python -m jobs train [--recipe NAME]: train the pneumonia classifier with patient-grouped folds.
 
-The train and val images are split into folds by patient; the test split is never read. Each fold's model is scored on
-its held-out patients; temperature and thresholds are chosen on these out-of-fold predictions alone. An interrupted run
-resumes at the last view or epoch. To train the members of a recipe on several GPUs: accelerate launch -m jobs train.
+All labelled images outside the test split are split into folds by patient; the test split is never read. Each fold's
+model is scored on its held-out patients; temperature and thresholds are chosen on these out-of-fold predictions alone.
+An interrupted run resumes at the last view or epoch. To train the members of a recipe on several GPUs:
+accelerate launch -m jobs train.
 The recipe `ensemble` trains two other recipes, each as a run of its own, and averages them.
 """
 

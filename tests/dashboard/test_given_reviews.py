@@ -130,7 +130,7 @@ def test_hostile_text_stays_text(workbench: Workbench) -> None:
     give(workbench, 1, HOSTILE, "normal", note=f"{HOSTILE} <script>alert(1)</script>", tags=["<i>x</i>"])
     at = open_page("reviews", view="list")
     row = linked(at, "listed")["rows"][0]
-    assert (row[1]["text"], row[5]["text"]) == (HOSTILE, "<i>x</i>")
+    assert (row[1]["text"], row[5]["text"], row[6]["text"]) == (HOSTILE, "nothing", "<i>x</i>")
     assert "<b>" not in said(at)
     assert not open_page("reviews", reviewer=HOSTILE).exception
     warned = said(open_page("reviews", reviewer="Anna", cause="<b>x</b>"))

@@ -46,7 +46,7 @@ def show(dataset: Dataset, view: filters.View) -> None:
             mime="text/csv",
             on_click="ignore",
         )
-    heads = ["Image", "Reader", "Verdict", "Label", "When", "Tags", "Note"]
+    heads = ["Image", "Reader", "Verdict", "Label", "When", "Shown before", "Tags", "Note"]
     table = [_row(dataset, one, view.question.run_id) for one in rows]
     linked.table(heads, table, key="listed", caption="Reviews, latest first")
     address.pages(total, SIZE)
@@ -62,10 +62,14 @@ def csv(dataset: Dataset, listed: ReviewQuestion, run_id: int | None) -> str:
         review, image = one.review, one.image
         which = (dataset.name, image.id, image.path, image.sha256)
         given = (review.reviewer, review.verdict, "; ".join(one.tags), review.note, review.created.isoformat())
-        unblinded_by = "unknown" if review.unblinded_by is None else review.unblinded_by
-        known = (label_name(image.label), probabilities.get(image.id), "yes" if one.superseded else "no", unblinded_by)
-        rows.append((*which, *given, *known))
+        known = (label_name(image.label), probabilities.get(image.id), "yes" if one.superseded else "no")
+        rows.append((*which, *given, *known, _shown_before(one)))
     return csv_text(HEADS, rows)
+
+
+def _shown_before(one: ListedReview) -> str:
+    """What the reader had been shown about the image; "" for nothing."""
+    return "unknown" if one.review.unblinded_by is None else one.review.unblinded_by
 
 
 def _asked(dataset: Dataset) -> ReviewQuestion:
@@ -89,6 +93,7 @@ def _row(dataset: Dataset, one: ListedReview, run_id: int | None) -> list[Cell |
         Cell(f"{revealed.in_words(one)}{superseded}", tone=tone),
         Cell(wording.LABELS[one.image.label], tone=tone),
         Cell(wording.ago(review.created), tone=tone, help=f"{review.created:%Y-%m-%d %H:%M} UTC"),
+        Cell(_shown_before(one) or "nothing", tone=tone),
         Cell(", ".join(one.tags), tone=tone),
         Cell(note, tone=tone, help=review.note if note != review.note else ""),
     ]
