@@ -96,7 +96,7 @@ def test_a_double_click_stores_one_verdict_with_the_note_that_was_just_typed(vis
     expect(page.get_by_text("1 review")).to_be_visible()
     row = page.get_by_role("row").nth(1)
     expect(row).to_contain_text("seen 1 tube, 2 lines1")
-    expect(row.get_by_role("cell").nth(4)).to_have_text("tube")
+    expect(row.get_by_role("cell").nth(5)).to_have_text("tube")
 
 
 def test_no_file_name_label_or_number_is_in_the_page_before_the_verdict(visit: Visit, pictures: list[Film]) -> None:
