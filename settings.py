@@ -1,9 +1,10 @@
 """Where things are: one frozen Settings, which jobs and dashboard read from PNEUMOSCOPE_* variables and .env."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Any
 
-from dotenv import load_dotenv
+from dotenv import dotenv_values
 from pydantic import AliasChoices, BeforeValidator, Field
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from sqlalchemy.engine import URL
@@ -16,6 +17,8 @@ def _split_names(value: object) -> object:
 
 ENV_FILE = ".env"
 """In the current directory."""
+KEYS = (("OPENAI_API_KEY",), ("HUGGINGFACE_TOKEN", "HF_TOKEN"))
+"""Variables that are read where they are needed, so that no setting holds a secret; of a group, one is enough."""
 Names = Annotated[frozenset[str], NoDecode, BeforeValidator(_split_names)]
 
 
@@ -38,7 +41,9 @@ class Settings(BaseSettings):
         frozenset(), description="host names that the dashboard answers to, in addition to this machine's"
     )
     allowed_emails: Names = Field(
-        frozenset(), description="addresses or domains that may log in; empty allows everyone whom the issuer admits"
+        frozenset(),
+        description="addresses or domains that may log in; empty allows everyone whom the issuer admits, "
+        "but for addresses that it marks as unverified",
     )
 
     @property
@@ -49,7 +54,10 @@ class Settings(BaseSettings):
 
 
 def load(**given: Any) -> Settings:
-    """The settings, with these instead of the environment's. All that .env holds joins the environment, where keys and
-    tokens of model servers are looked up."""
-    load_dotenv(ENV_FILE)
+    """The settings, with these instead of the environment's. KEYS that .env holds join the environment, unless that has
+    one of the group."""
+    held = dotenv_values(ENV_FILE)
+    for group in KEYS:
+        if not any(os.environ.get(name) for name in group):
+            os.environ.update({name: value for name in group if (value := held.get(name))})
     return Settings(**given)

@@ -81,7 +81,8 @@ def name(claims: Claims) -> str:
 def admitted(claims: Claims, allowed: Collection[str]) -> bool:
     """Whether the address or its domain is in `allowed` (lower case); an empty `allowed` admits everyone whose address
     is not marked as unverified: such an address could belong to anyone."""
-    if str(claims.get("email_verified", True)).lower() != "true":
+    verified = claims.get("email_verified")
+    if verified is not None and str(verified).lower() not in ("true", "1"):
         return False
     if not allowed:
         return True

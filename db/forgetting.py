@@ -30,6 +30,7 @@ WORDS = {
     "image_attribute": "image attributes",
     "review": "reviews",
     "image_tag": "tags",
+    "answer_seen": "records of answers seen",
     "run": "runs",
     "prediction": "predictions",
     "report": "reports",

@@ -6,6 +6,8 @@ removed.
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
+from copy import deepcopy
+from functools import partial
 from pathlib import Path
 
 from db import session, writes
@@ -177,6 +179,7 @@ def write(run: ActiveRun, export: Export) -> None:
     """Write and record every group that can be written; then remove files that earlier exports left in the folder."""
     left_out: dict[str, str] = {}
     run.summary = {"files": export.files, "left_out": left_out}  # an interrupted run stores what it has so far
+    export.announce = partial(announce, run)
     for name in run.track(list(GROUPS), stage="writing files"):
         before = set(export.files)
         try:
@@ -189,12 +192,16 @@ def write(run: ActiveRun, export: Export) -> None:
     run.summary["removed"] = leftovers.remove(export)
 
 
+def announce(run: ActiveRun) -> None:
+    """Store the run's summary so far, so that a later export may replace its files even if it is killed."""
+    with session.transaction(run.context.engine) as db:
+        db.get_one(Run, run.id).summary = deepcopy(run.summary)
+
+
 def record(run: ActiveRun, export: Export, names: Collection[str]) -> None:
-    """Store the hashes of the files so far, so that a later export may replace them even if this one is killed, and
-    those inside the artifact folder as this run's artifacts."""
+    """Store the hashes of files inside the artifact folder as this run's artifacts."""
     paths = export.recorded(names)
     with session.transaction(export.context.engine) as db:
-        db.get_one(Run, run.id).summary = {**run.summary, "files": dict(export.files)}
         writes.disown(db, run.id, paths)
     for path in paths:
         run.artifact(Path(path).name, export.context.artifacts / path)

@@ -19,7 +19,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         "--models", type=named_folder, metavar="FOLDER", help="model folder (default: PNEUMOSCOPE_MODELS, else models)"
     )
     args = options.parse_args(argv)
-    models: Path = args.models or settings_of(args).models
+    settings = settings_of(args)  # with the token in .env
+    models: Path = args.models or settings.models
     for name in args.names:
         if name in PUBLISHED:
             raise UsageError(f"model '{name}' is downloaded when it first writes: {REPORT.format(name)}")

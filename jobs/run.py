@@ -11,7 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -223,7 +223,8 @@ class ActiveRun:
 
         if error is None and self._leads:
             for path in self._scratch:
-                shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
+                with suppress(OSError):  # the results are stored; what stays only takes space
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
     def discard(self, *paths: Path) -> None:
         """Remove these files and folders once the run has finished; until then it could not be resumed without them."""

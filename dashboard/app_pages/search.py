@@ -25,7 +25,7 @@ if not built:
         panels.chain(dataset, "embed"),
     )
 
-way = address.choice("Search by", WAYS, name="by", default="upload") if built else "words"
+way = address.choice("Search by", WAYS, name="by", default="upload", drops=["index"]) if built else "words"
 asked = {name: index for name, index in built.items() if way != "words" or reads_text(name)}
 
 with st.sidebar:

@@ -1,6 +1,6 @@
 """Page state in the URL: widgets that read their value from it and write it back.
 
-The URL holds everything that decides what a page shows, uploads apart: every rerun reads it first, so links, reloads
+The URL holds what decides what a page shows, uploads apart: every rerun reads it first, so links, reloads
 and the browser's back and forward all work. Session state holds uploads, unsaved input, one-time messages, serial
 numbers of events, and defaults that every rerun determines again.
 (Streamlit's own bind="query-params" replaces history entries and ignores links to the page it is on.)

@@ -25,7 +25,7 @@ TITLES = {
     "runs": ("Runs", ":material/history:"),
 }
 SUPPOSED = "dataset_supposed"
-"""Session key: name of the default dataset, for URLs that name neither a dataset nor a run."""
+"""Session key: name of the default dataset, for URLs that name no dataset, run, map or image."""
 NAME = "Pneumoscope"
 USE = "Research use, not for diagnosis."
 SYNTHETIC = "SYNTHETIC dataset: phantoms drawn by this project. Results only show that the software works."
@@ -63,7 +63,7 @@ def open_dataset(*, stamps: bool = True) -> Dataset:
         login.badge()
         if supposed and len(known) > 1:
             names = {dataset.name: dataset.name for dataset in known}
-            address.menu("Dataset", names, name="dataset", default=supposed.name, drops=["run"])
+            address.menu("Dataset", names, name="dataset", default=supposed.name, drops=["run", "map", "box", "index"])
     if viewed is None:
         problem()
         st.stop()
@@ -120,15 +120,15 @@ def here(path: str, dataset: Dataset, /, **parameters: object) -> str:
 
 
 def _supposed(known: Sequence[Dataset]) -> Dataset | None:
-    """The dataset shown if the URL names none: that of the URL's run or else image, else the first; None if there is
+    """The dataset shown if the URL names none: that of the URL's run, map or image, else the first; None if there is
     none."""
-    number, image = address.number("run"), address.number("image")
-    if (number is None and image is None) or len(known) < 2:
+    numbers, image = [address.number(name) for name in ("run", "map")], address.number("image")
+    if not any((*numbers, image)) or len(known) < 2:
         return known[0] if known else None
     with resources.reading() as session:
-        run = runs.find(session, number) if number is not None else None
-        owner = run.dataset_id if run else cases.dataset_of(session, image or 0)
-    return next((one for one in known if one.id == owner), known[0])
+        named = [runs.find(session, number) for number in numbers if number]
+        owners = [*(run.dataset_id for run in named if run), cases.dataset_of(session, image or 0)]
+    return next((one for owner in owners for one in known if one.id == owner), known[0])
 
 
 def _datasets() -> tuple[list[Dataset], Callable[[], None]]:

@@ -35,7 +35,7 @@ class MissingColumnError(InputError):
 class Row(NamedTuple):
     """A row of a sheet. number: from 0. line: where it ends in the file. path: of the image it belongs to, or as
     written if it belongs to none. own: whether it names that image itself, not a byte-identical copy of it. cells: the
-    requested columns, stripped and without the mark of a formula."""
+    requested columns, stripped."""
 
     number: int
     line: int
@@ -109,7 +109,7 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
         with file.open(encoding="utf-8-sig", newline="") as stream:
             read, places = _opened(stream, file, (PATH, *columns))
             for number, (line, row) in enumerate(read):
-                cells = {name: _cell(row, at) for name, at in places.items()}
+                cells = {name: row[at].strip() if at < len(row) else "" for name, at in places.items()}
                 path = named(cells.pop(PATH))
                 yield Row(number, line, copies.get(path, path), path not in copies, cells)
     except FileNotFoundError:
@@ -120,15 +120,11 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
         raise InputError(f"{file} cannot be read: {error.strerror}; check the file and its permissions") from error
 
 
-def _cell(row: Sequence[str], at: int) -> str:
-    return unquoted(row[at].strip()).strip() if at < len(row) else ""
-
-
 def naming(held: set[str]) -> Callable[[str], str]:
     """A function that maps a path to the held path it denotes; one that denotes none, or several, stays unchanged.
 
     A path may be spelled as `folders.spelling` allows, have additional leading folders, or be a trailing part that fits
-    exactly one held path.
+    exactly one held path, or carry the mark that spreadsheets need before a formula.
     """
     spelled, ending = spelling(held), _endings(held)
 
@@ -142,7 +138,10 @@ def naming(held: set[str]) -> Callable[[str], str]:
         if found is not None:
             return found
         fitting = ending(path)
-        return fitting[0] if len(fitting) == 1 else path
+        if len(fitting) == 1:
+            return fitting[0]
+        plain = path if unquoted(path) == path else named(unquoted(path))
+        return plain if plain in held else path
 
     return named
 

@@ -48,6 +48,8 @@ class Export:
     """File name -> sha256."""
     known: Mapping[str, Collection[str]] | None = None
     """File name -> hashes of what exports wrote into the folder; None if the folder holds only exported files."""
+    announce: Callable[[], None] = lambda: None
+    """Called when `files` has a further file, before that appears in the folder."""
 
     @cached_property
     def by_coverage(self) -> Sequence[Metric]:
@@ -71,7 +73,8 @@ class Export:
                     f"{self.folder / name} was not written by an export, or was changed since, and is kept; "
                     "move it away, or choose another folder with --out"
                 )
-        self.files[name] = sha256
+            self.files[name] = sha256
+            self.announce()
 
     def _may_replace(self, name: str, sha256: str) -> bool:
         """Whether no file of that name exists, or it was written by an export or has this content."""

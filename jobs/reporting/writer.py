@@ -94,7 +94,7 @@ class ReportWriter:
         failed.update(one.reason for _, one in bad)
         written = {item.sha256: item for item, _ in good}
         with session.transaction(self.run.context.engine) as db:
-            report_tallies.hold(db, list(written))
+            report_tallies.hold(db, [item.sha256 for item, _ in made])
             there = {report.image_sha256 for report in reports.stored(db, [item.sha256 for item, _ in bad], **key)}
             self.forget_failures(db, strategy, [*written, *there])
             settings = {"settings": self.request.settings}

@@ -197,7 +197,15 @@ def test_an_address_is_let_in_by_itself_or_by_its_whole_domain(claims: dict[str,
 
 @pytest.mark.parametrize(
     ("claims", "expected"),
-    [({}, True), ({"email_verified": True}, True), ({"email_verified": False}, False)],
+    [
+        *(
+            ({}, True),
+            ({"email_verified": True}, True),
+            ({"email_verified": None}, True),
+            ({"email_verified": 1}, True),
+        ),
+        *(({"email_verified": False}, False), ({"email_verified": "false"}, False), ({"email_verified": 0}, False)),
+    ],
 )
 def test_without_a_list_whoever_the_issuer_admits_is_let_in_but_for_unverified_addresses(
     claims: dict[str, object], expected: bool

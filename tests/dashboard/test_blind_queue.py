@@ -222,6 +222,15 @@ def test_a_verdict_on_an_image_whose_answer_was_seen_is_not_blind_however_the_re
     with database.transaction(workbench.engine) as db:
         told = dict(db.execute(select(Review.reviewer, Review.unblinded_by)).tuples().all())
     assert told == {"Anna": blind_queue.EARLIER, "Ben": ""}
+    chosen = open_page("reviews", reviewer="Cleo", label="pneumonia")
+    judge(chosen, "normal")
+    undoing(chosen)[0].click().run()
+    chosen.button(key=f"skip_{film(chosen)[:16]}").click().run()
+    again = open_page("reviews", reviewer="Cleo", label="pneumonia")
+    judge(again, "normal")
+    with database.transaction(workbench.engine) as db:
+        found = db.scalars(select(Review.unblinded_by).where(Review.reviewer == "Cleo")).all()
+    assert found == [f"label, {blind_queue.EARLIER}"]
 
 
 def test_undo_takes_the_last_verdict_back_and_shows_its_film_again(workbench: Workbench) -> None:

@@ -68,6 +68,14 @@ def test_an_address_with_an_image_alone_is_about_the_images_dataset(workbench: W
     at = open_page("case", image=1)
     assert at.selectbox(key="url_dataset").value == "sample" and "No such case" not in said(at)
     assert open_page("case", image=10**6).selectbox(key="url_dataset").value == "later"
+    with database.transaction(workbench.engine) as db:
+        held = {"config": {}, "code_version": "t", "status": "finished", "pid": 1, "host": "t"}
+        made = Run(kind="map", fingerprint="m" * 64, dataset_id=workbench.dataset_id, **held)
+        made.summary = {"images": 0, "embedder": "none", "trustworthiness": {"umap": 1.0}}
+        db.add(made)
+        db.flush()
+        number = made.id
+    assert open_page("map", map=number).selectbox(key="url_dataset").value == "sample"
 
 
 def test_a_table_is_a_table_again_on_the_way_back_from_a_case(workbench: Workbench) -> None:
@@ -85,6 +93,10 @@ def test_another_dataset_is_chosen_without_the_run_of_the_one_before(workbench: 
     with database.transaction(workbench.engine) as db:
         latest = db.scalars(select(Run.id).join(Dataset).where(Dataset.name == "later", Run.kind == "predict")).one()
     assert at.query_params == {"dataset": "later"}
+    search = open_page("search", **PINNED, index="imagenet-lite0", map=3, box="1,2,3,4")
+    search.selectbox(key="url_dataset").set_value("later").run()
+    assert set(search.query_params) <= {"dataset", "run", "index"}
+    assert search.query_params.get("run") != PINNED["run"]
     assert f"predictions of run {latest}" in said(at).lower()
 
 

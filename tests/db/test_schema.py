@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 from alembic import command
 from sqlalchemy import Engine, insert, inspect, select, text
+from sqlalchemy.orm import Session
 
 from db import schema, session, tallies
-from db.models import Base, Dataset, Image, ImageTally, Prompt, Report, ReportScore, Run
+from db.models import Artifact, Base, Dataset, Image, ImageTally, Prompt, Report, ReportScore, Run
 from db.queries import reports
 from db.queries.reports import ReportQuestion
 
@@ -32,6 +33,14 @@ def test_the_schema_state_goes_from_empty_to_current_to_newer(database_url: str)
 
 
 def test_migrations_can_be_undone(engine: Engine) -> None:
+    """Also where a file is larger than the older column takes."""
+    with Session(engine) as db, db.begin():
+        run = Run(kind="embed", fingerprint="e" * 64, config={}, code_version="t", status="finished", pid=1, host="t")
+        db.add(run)
+        db.flush()
+        db.add(Artifact(run_id=run.id, name="vector_index", path="a", sha256="a" * 64, bytes=3 * 10**9))
+    with Session(engine) as db:
+        assert db.scalars(select(Artifact.bytes)).one() == 3 * 10**9
     with engine.begin() as connection:
         command.downgrade(schema._alembic(connection), "base")
     assert set(inspect(engine).get_table_names()) <= {"alembic_version"}

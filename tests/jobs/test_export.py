@@ -614,7 +614,8 @@ def test_an_export_that_was_killed_knows_its_files_outside_the_artifact_folder(
     assert evaluate.main([*world.options, "--replicates", "100"]) == 0
     options = [*world.options, "--out", str(tmp_path / "elsewhere")]
 
-    def killed(_export: Export) -> None:
+    def killed(export: Export) -> None:
+        export.text("classification_report.md", "cut off in the middle of this group")
         with session.transaction(world.context.engine) as db:
             (run,) = runs.page(db, kind="export")
             stored.append(run.summary)

@@ -15,7 +15,7 @@ import pytest
 
 from engine.errors import InputError
 from engine.pretrained import weights
-from engine.pretrained.hub import TOKENS
+from engine.pretrained.hub import TOKENS, token
 from jobs import fetch_models
 from tests.stub_hub import Hub, serving
 
@@ -148,6 +148,18 @@ def test_models_that_write_reports_are_told_to_be_downloaded_by_that_job(
     assert capsys.readouterr().err == (
         "error: model 'medgemma' is downloaded when it first writes: python -m jobs report --model medgemma\n"
     )
+
+
+def test_the_token_in_the_env_file_is_used_whatever_the_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in TOKENS:
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
+    (tmp_path / ".env").write_text("HF_TOKEN=of-the-file\n")
+    monkeypatch.chdir(tmp_path)
+    assert fetch_models.main(["--models", str(tmp_path / "models")]) == 0
+    assert "absent" in capsys.readouterr().out and token() == "of-the-file"
 
 
 def test_a_folder_without_the_weights_is_not_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,12 +2,14 @@
 
 import re
 import shutil
+import threading
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Table, func, select
+from sqlalchemy.orm import Session
 
 from db import forgetting, session, tallies
 from db.models import Artifact, Base, Image, Prediction, Prompt, Report, Run, TrainedOn, VectorIndex, now
@@ -187,6 +189,10 @@ def test_a_run_goes_with_its_rows_and_files_and_leaves_nothing_behind(
         assert runs.find(db, run.id) is None
 
 
+def test_rows_of_every_table_have_a_name() -> None:
+    assert set(Base.metadata.tables) - set(forgetting.WORDS) <= {"prompt"}
+
+
 def test_the_counts_that_are_told_are_those_of_the_rows_that_go(
     world: World, common: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -350,6 +356,35 @@ def test_what_begins_to_build_on_a_run_while_it_is_forgotten_is_told(world: Worl
     assert forget.main([str(train.id), "--yes", *common]) == 0
     with pytest.raises(JobError, match=f"run {train.id}, which this builds on, was forgotten in the meantime by run"):
         ActiveRun.claim(world.context, Work(kind="predict", config={"train_run": train.id}))
+
+
+def test_a_job_that_starts_on_a_run_and_one_that_forgets_it_wait_for_each_other_and_never_both(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train = world.add_train()
+    failed: list[Exception] = []
+
+    def forgotten() -> None:
+        try:
+            with session.transaction(world.context.engine) as db:
+                forgetting.hold(db, [train.id], dataset_id=world.dataset.id)
+        except Exception as error:
+            failed.append(error)
+
+    meanwhile, hold = threading.Thread(target=forgotten), runs.hold
+
+    def held(db: Session, numbers: Collection[int]) -> set[int]:
+        found = hold(db, numbers)
+        meanwhile.start()
+        meanwhile.join(timeout=1)  # it waits for the dataset, or it waits for the run and holds the dataset
+        return found
+
+    monkeypatch.setattr(runs, "hold", held)
+    run = ActiveRun.claim(
+        world.context, Work(kind="predict", config={"train_run": train.id}, dataset_id=world.dataset.id)
+    )
+    meanwhile.join(timeout=60)
+    assert not meanwhile.is_alive() and failed == [] and run.id > train.id
 
 
 def test_reports_that_another_run_asked_for_too_go_over_to_it(

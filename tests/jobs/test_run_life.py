@@ -414,6 +414,20 @@ def test_what_a_run_is_resumed_from_stays_until_it_has_finished(
     assert not shards.exists() and not member.exists()
 
 
+def test_what_cannot_be_removed_does_not_fail_a_run_whose_results_are_stored(
+    context: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy(path: Path) -> None:
+        raise OSError(f"{path} is busy")
+
+    monkeypatch.setattr(shutil, "rmtree", busy)
+    run = claim(context)
+    run.folder.mkdir(parents=True, exist_ok=True)
+    with run:
+        run.discard(run.folder)
+    assert row(context, run.id).status == "finished"
+
+
 def test_a_silent_run_of_another_host_reads_as_lost_and_a_beating_one_as_running(context: Context) -> None:
     run = claim(context)
     with session.transaction(context.engine) as db:

@@ -91,8 +91,8 @@ def judge(dataset: Dataset, question: Question, view: filters.View) -> None:
         total, done = cases.count(session, question), reviews.judged(session, question, reviewer)
         shown = named or reviews.next_film(session, question, reviewer, after=_hash("after"))
         own = reviews.latest(session, shown.image_id, reviewer) if shown else None
-        if unblinded_by != [CASE] and shown and reviews.answer_seen(session, shown.image_id, reviewer):
-            unblinded_by = [EARLIER]
+        if shown and EARLIER not in unblinded_by and reviews.answer_seen(session, shown.image_id, reviewer):
+            unblinded_by = [*unblinded_by, EARLIER]
         last = reviews.last(session, dataset.id, reviewer)
         tags = list(reviews.tags_in_use(session, dataset.id))
     _warn(unblinded_by)
@@ -163,10 +163,11 @@ def _warn(unblinded_by: list[str]) -> None:
     """Say so if a verdict is not blind."""
     if not unblinded_by:
         return
-    why = f"This queue was selected by {' and '.join(unblinded_by)}, which reveals something about its images."
-    if unblinded_by == [CASE]:
+    selected = [name for name in unblinded_by if name not in (CASE, EARLIER)]
+    why = f"This queue was selected by {' and '.join(selected)}, which reveals something about its images."
+    if CASE in unblinded_by:
         why = "You came from the case page, which shows label and prediction."
-    elif unblinded_by == [EARLIER]:
+    elif not selected:
         why = "Label and prediction may have been shown after your earlier verdict."
     st.warning(f"{why} Your verdict is stored but does not count as blind.", icon=":material/visibility:")
 

@@ -38,7 +38,8 @@ def show(dataset: Dataset, run: Run) -> None:
 
 
 def _pages(session: Session, run: Run) -> Iterator[Link]:
-    """The pages with the results of a finished run; if they show a later run of its kind, that run instead."""
+    """The pages with the results of a finished run; for indexes and near-duplicates, of which pages show the current
+    ones only, a later run instead."""
     kind, embedder = run.kind, run.config.get("embedder")
     if kind in ("predict", "train"):
         yield "Cases" if kind == "predict" else "Out-of-fold cases", "cases", {"run": run.id}

@@ -23,5 +23,6 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     op.drop_table('answer_seen')
+    op.execute("UPDATE artifact SET bytes = 2147483647 WHERE bytes > 2147483647")
     with op.batch_alter_table('artifact') as batch_op:
         batch_op.alter_column('bytes', existing_type=sa.BigInteger(), type_=sa.Integer(), existing_nullable=False)

@@ -52,6 +52,7 @@ def test_pairs_are_stored_once_with_verdict_and_counted_across_splits(
         by_id = {image.id: image for image in db.scalars(select(Image))}
         run = runs.current(db, "duplicates", by_id[1].dataset_id)
         assert run is not None
+        assert run.summary is not None and run.summary["latest_image"] == max(by_id)
         copy = next(image for image in by_id.values() if image.path.endswith("IM-0900-0001.jpeg"))
         twins = queries.of_image(db, run.id, copy.id)
         assert queries.across(db, run.id) == 2
