@@ -6,7 +6,7 @@ Jobs call these functions in the transaction that writes the rows; db.queries an
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Subquery, case, delete, func, insert, null, select, update
+from sqlalchemy import Subquery, case, delete, func, insert, null, or_, select, update
 from sqlalchemy.orm import Session
 
 from db import report_tallies
@@ -24,7 +24,8 @@ def dataset(session: Session, dataset_id: int) -> None:
     session.get_one(Dataset, dataset_id).attributes = attributes.counts(session, dataset_id)
     report_tallies.dataset(session, dataset_id)
     predicted = select(Prediction.id).where(Prediction.run_id == Run.id).exists()
-    for run in session.scalars(select(Run).where(Run.dataset_id == dataset_id, predicted)).all():
+    counted = select(PredictionTally.id).where(PredictionTally.run_id == Run.id).exists()  # perhaps all were removed
+    for run in session.scalars(select(Run).where(Run.dataset_id == dataset_id, or_(predicted, counted))).all():
         predictions(session, run)
 
 

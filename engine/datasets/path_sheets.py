@@ -134,12 +134,9 @@ def naming(held: set[str]) -> Callable[[str], str]:
             return path
         parts = PurePosixPath(path).parts
         longer = ("/".join(parts[at:]) for at in range(1, len(parts) - 1))  # a bare name could be in any folder
-        found = next((rest for rest in map(spelled, longer) if rest in held), None)
-        if found is not None:
-            return found
-        fitting = ending(path)
+        fitting = {*ending(path), *(rest for rest in map(spelled, longer) if rest in held)}
         if len(fitting) == 1:
-            return fitting[0]
+            return fitting.pop()
         plain = path if unquoted(path) == path else named(unquoted(path))
         return plain if plain in held else path
 

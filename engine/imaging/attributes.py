@@ -63,9 +63,10 @@ def standard(name: str, value: str) -> str | None:
         return SEXES[text.lower()]
     if name == "age":
         return age_group(text)
+    text = text.upper() if name == "view" else text
     if len(text) > LONGEST or not text.isprintable():
         raise InputError(f"{name} '{text[:LONGEST]}' is not a value of at most {LONGEST} printable characters")
-    return text.upper() if name == "view" else text
+    return text
 
 
 def age_group(age: str) -> str:

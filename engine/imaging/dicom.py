@@ -131,6 +131,8 @@ def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
             dataset.file_meta.setdefault("TransferSyntaxUID", uid.ImplicitVRLittleEndian)
         syntax = dataset.file_meta.get("TransferSyntaxUID")
         twelve_bit = syntax == uid.JPEGExtended12Bit and dataset.BitsStored > 8
+        shifted = "HighBit" in dataset and dataset.HighBit != dataset.get("BitsStored", dataset.HighBit + 1) - 1
+        shifted = shifted and syntax is not None and not syntax.is_compressed
     except Exception as error:
         # the message itself may quote the patient's name
         raise UnreadableImageError("broken", f"DICOM header cannot be read: {type(error).__name__}") from error
@@ -143,6 +145,8 @@ def _read(data: bytes, max_pixels: int, *, pixels: bool) -> Dataset:
     if syntax not in DECODERS or twelve_bit:
         name = f"{syntax.name}{', 12 bits' if twelve_bit else ''}" if syntax else "missing"
         raise UnreadableImageError("unsupported", f"DICOM transfer syntax {name}; {CONVERT}")
+    if shifted:
+        raise UnreadableImageError("unsupported", f"DICOM whose HighBit is not BitsStored - 1; {CONVERT}")
     if dataset.get("PhotometricInterpretation") == "PALETTE COLOR":
         raise UnreadableImageError("unsupported", "DICOM with a colour palette")
     return dataset
@@ -169,6 +173,7 @@ def _grey(dataset: Dataset, stored: NDArray[Any]) -> NDArray[np.uint8]:
     shown = _voi(dataset, values)
     if shown is None and dataset.BitsStored <= 8 and not dataset.get("PixelRepresentation"):
         shown = to_eight_bits(stored, 0.0, 2.0**dataset.BitsStored - 1)
+        shown = 255 - shown if float(dataset.get("RescaleSlope") or 1) < 0 else shown
     elif shown is None:
         padding = dataset.get("PixelPaddingValue")
         shown = to_eight_bits(values, *percentile_window(values, known=None if padding is None else stored != padding))
@@ -195,11 +200,13 @@ def _voi_lut(dataset: Dataset, values: NDArray[Any]) -> NDArray[np.uint8]:
     pydicom 3.0's apply_voi casts table indexes to the bit depth of the entries, so long tables come out wrong.
     """
     table = dataset.VOILUTSequence[0]
-    _, first, depth = (int(number) for number in table.LUTDescriptor)
-    entries = table.LUTData
+    count, first, depth = (int(number) for number in table.LUTDescriptor)
+    entries, words = table.LUTData, np.dtype("<u2" if dataset.original_encoding[1] else ">u2")
     if isinstance(entries, bytes):
-        entries = np.frombuffer(entries, "<u2" if dataset.original_encoding[1] else ">u2")
+        entries = np.frombuffer(entries, words)
     lut = np.asarray(entries)
+    if len(lut) < (count or 65536) and depth <= 8:  # two entries of eight bits in each word
+        lut = lut.astype(words).view(np.uint8)
     index = np.clip(np.rint(values).astype(np.int64) - first, 0, len(lut) - 1)
     return to_eight_bits(lut[index], 0.0, 2.0**depth - 1)
 

@@ -247,6 +247,7 @@ STOP = re.compile(
             r"|not favou?red|low|moderate|high|right|left)\b)",
             r"\bdespite\b", r",\s*(?=with\b)", r",\s*so\b",
             rf",?\s*\band\b(?=\s+(?:the|there|this|these|today's|both|an?)\b[^,;.]*?\b(?:{_VERB})\b)",
+            r",?\s*\band\b(?=\s+an?\s+(?:new|large|small|focal|patchy|dense|subtle|mild|moderate|right|left)\b)",
             r"\bbut\b(?!\s+(?:(?:is|are|was|were) not|non-?zero)\b)", r"\bhowever\b", r"\balthough\b", r"\bthough\b",
             r"\bexcept\b",
             r"\bapart from\b", r"\bother than\b(?=\s+(?:an?|the|mild|minor|small|old|some)\b)", r"\byet\b",
@@ -264,6 +265,22 @@ STOP = re.compile(
     re.IGNORECASE,
 )  # fmt: skip
 """Where a trigger's scope ends; a comma ends it only if a new clause follows, not within a list."""
+
+DENIED = re.compile(r"\b(?:no|nothing|neither|without)\b(?:(?!\b(?:but|and|is|are|was|were)\b)[^,:;])*", re.IGNORECASE)
+INTERPRETED = re.compile(r"\s*(?:which\s+)?(?:suggests|suggesting|indicates|indicating|favou?rs)\b", re.IGNORECASE)
+
+
+def stops(sentence: str) -> list[re.Match[str]]:
+    """Where scopes end in the sentence: at each STOP, unless a negated sign is interpreted there, which negates what it
+    is interpreted as ('no opacity suggesting pneumonia')."""
+    kept: list[re.Match[str]] = []
+    for stop in STOP.finditer(sentence):
+        clause = sentence[kept[-1].end() if kept else 0 : stop.start()]
+        denial = DENIED.search(clause)
+        if not (INTERPRETED.match(sentence, stop.start()) and denial and denial.end() == len(clause)):
+            kept.append(stop)
+    return kept
+
 
 BARRIER = re.compile(
     r"\b(?:is|are|was|were|seen|noted|present|persists?)\b.*(?:,|\band\b)"
@@ -309,6 +326,10 @@ def _compiled(table: dict[Polarity, tuple[str, ...]]) -> list[tuple[Polarity, re
 
 
 _AHEAD, _BEHIND = _compiled(AHEAD), _compiled(BEHIND)
+EXPLETIVE = re.compile(
+    r"\W*(?:there|this|that|it|these|those|the (?:\w+ )?(?:diagnosis|impression|answer|conclusion))\s+", re.IGNORECASE
+)
+"""A subject whose finding follows the verb: in 'there is possible pneumonia' the hedge governs what is ahead of it."""
 
 
 def triggers(clause: str) -> list[Trigger]:
@@ -322,7 +343,10 @@ def triggers(clause: str) -> list[Trigger]:
         if not any(taken[start:end]):
             taken[start:end] = b"x" * (end - start)
             near = NEAR.fullmatch(clause, start, end) is not None
-            kept.append(Trigger(start, end, ahead.get((start, end)), behind.get((start, end)), near))
+            given = ahead.get((start, end))
+            if given is None and EXPLETIVE.fullmatch(clause, 0, start):
+                given = next((polarity for (at, to), polarity in ahead.items() if start < at and to == end), None)
+            kept.append(Trigger(start, end, given, behind.get((start, end)), near))
     return sorted(kept, key=lambda trigger: trigger.start)
 
 

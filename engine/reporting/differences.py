@@ -27,6 +27,8 @@ def compare(first: str, second: str) -> tuple[list[Piece], list[Piece]]:
     Each sentence is compared with the most similar sentence of the other report that is not matched yet; one without a
     match is entirely `own`. Case and white space are ignored.
     """
+    if _alike(first) == _alike(second):  # where sentences end depends on case
+        return _merged([Piece(first, False)]), _merged([Piece(second, False)])
     ours, theirs = _cut(first), _cut(second)
     partner: dict[int, int] = {}
     for place, sentence in enumerate(ours):
@@ -87,10 +89,14 @@ def _words(text: str) -> list[str]:
     return WORD.findall(text)
 
 
+def _alike(text: str) -> list[str]:
+    """Words and spaces without case and the kind of white space."""
+    return [" " if word.isspace() else word.casefold() for word in _words(text)]
+
+
 def _match(one: str, other: str) -> SequenceMatcher[str]:
-    """A matcher over words and spaces; case and the kind of white space are ignored."""
-    first, second = ([" " if word.isspace() else word.casefold() for word in _words(text)] for text in (one, other))
-    return SequenceMatcher(None, first, second, autojunk=False)
+    """A matcher over words and spaces, see `_alike`."""
+    return SequenceMatcher(None, _alike(one), _alike(other), autojunk=False)
 
 
 def _likeness(one: str, other: str) -> float:

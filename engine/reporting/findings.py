@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from engine.reporting.context import LINK, STOP, Polarity, polarity, triggers
+from engine.reporting.context import LINK, Polarity, polarity, stops, triggers
 from engine.reporting.prompts import answered, sentences
 from engine.reporting.sections import part_at, sections
 from engine.reporting.vocabulary import FINDINGS, SIDES, TERM, ZONES, Tier
@@ -162,7 +162,7 @@ def _sentence(sentence: str) -> Iterator[Mention]:
     lung = LUNG.match(sentence)
     found: list[Mention] = []
     start = 0
-    for stop in [*STOP.finditer(sentence), None]:
+    for stop in [*stops(sentence), None]:
         end = len(sentence) if stop is None else stop.start()
         clause = sentence[start:end]
         for mention in _clause(clause, start, asked=asked):

@@ -77,8 +77,10 @@ FINDINGS: dict[str, tuple[Tier, str]] = {
     "normal": (
         "normality",
         r"(?:lungs?(?! volumes?\b)|lung fields?|chest(?! wall\b)|radiograph|x-?ray|study|examination|image)\b"
-        r"(?:(?!\b(?:heart|cardiac|mediastin\w*|abnormal)\b)[^.;,]){0,40}?"
-        r"\b(?:clear(?! of\b)|(?:normal|unremarkable|healthy)(?! (?:heart|cardiac|mediastin\w*|size)\b))"
+        r"(?:(?!\b(?:heart|cardiac|mediastin\w*|abnormal|quality|technique|exposure)\b)[^.;,]){0,40}?"
+        r"\b(?:clear(?! of\b| and of [\w ]{0,20}quality\b)"
+        r"|(?:normal|unremarkable|healthy)"
+        r"(?! (?:heart|cardiac|mediastin\w*|size|quality|(?:in )?technique|exposure)\b))"
         r"|(?:clear|normal|unremarkable|healthy)\s+(?:\w+\s+){0,2}?"
         r"(?:lungs?(?! volumes?\b)|lung fields?|chest(?! wall\b)(?: x-?ray| radiograph)?|radiograph|x-?ray|study)"
         r"|(?:(?<=lung fields: )|(?<=lungs: ))clear"

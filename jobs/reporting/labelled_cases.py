@@ -44,7 +44,9 @@ class LabelledCases:
         learnt = {number: image for number, image in labelled.items() if image.split in LEARNT_FROM}
         known = learnt or labelled
         facts = [(i.sha256, i.label, i.cause, references.get(i.path)) for i in known.values()]
-        settings = {"embedder": chosen.embedder, "index": chosen.sha256, "cases": json_sha256(facts)}
+        patients = [(i.sha256, i.patient_key) for i in images.values()]
+        settings = {"embedder": chosen.embedder, "index": chosen.sha256}
+        settings |= {"cases": json_sha256(facts), "patients": json_sha256(patients)}
         return cls(index, known, references, settings)
 
     def nearest(self, image: KnownImage, k: int) -> "Sequence[LabelledCase]":

@@ -405,3 +405,10 @@ def test_outliers_are_counted_used_as_a_filter_and_told_on_the_case(workbench: W
     at = open_page("cases", outliers="yes")
     assert len(linked(at, "cases")["cards"]) > 2
     assert "**Ignored**, as unknown for these predictions: unlike most others yes." in said(at)
+
+
+def test_another_way_to_search_starts_with_the_embedder_that_it_uses_by_default(workbench: Workbench) -> None:
+    at = open_page("search", k=6, index="imagenet-lite0")
+    at.segmented_control(key="url_by").set_value("image").run()
+    assert (at.query_params["by"], at.query_params["k"]) == ("image", "6")
+    assert "index" not in at.query_params

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from db import session as database
 from db import tallies, writes
-from db.models import Image, ImageMeasure, ImageTag, Prediction, Report, Review, Run
+from db.models import Image, ImageMeasure, ImageTag, Prediction, PredictionTally, Report, Review, Run
 from db.queries import case_counts, case_order, case_questions, cases
 from db.queries.cases import Question
 from db.queries.outliers import OUTLIER
@@ -381,3 +381,11 @@ def test_tallies_by_attribute_are_those_of_a_recount_and_answer_without_a_walk(a
                 }
     assert statements
     assert not [text for text in statements if "image_attribute" in text]
+
+
+def test_no_prediction_is_tallied_once_all_images_of_a_run_are_removed(asked: Asked) -> None:
+    with database.transaction(asked.engine) as db:
+        scored = db.scalars(select(Prediction.image_id).where(Prediction.run_id == asked.run)).all()
+        writes.forget_images(db, scored)
+        tallies.dataset(db, asked.dataset)
+        assert db.scalars(select(PredictionTally.id).where(PredictionTally.run_id == asked.run)).all() == []

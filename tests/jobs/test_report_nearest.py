@@ -48,6 +48,19 @@ def test_labels_of_the_five_nearest_training_cases_of_other_patients_are_counted
         assert row.settings["embedder"] == "classifier"
 
 
+def test_a_corrected_patient_is_another_report_because_other_cases_are_of_other_patients(world: World) -> None:
+    world.add_index()
+    options = [*world.options, "--model", "nearest", "--images", "all", "--strategies", "basic"]
+    assert report.main(options) == 0
+    image = world.of("test")[0]
+    first = nearest_by_hand(world, image)[0]
+    with session.transaction(world.context.engine) as db:
+        db.get_one(Image, image.id).patient_key = first.patient_key
+    assert report.main(options) == 0
+    *_, last = [row for row, one in written(world) if one.id == image.id]
+    assert f"case {first.id} " not in last.text
+
+
 def test_a_report_that_a_person_wrote_is_quoted_and_a_changed_one_is_another_report(world: World) -> None:
     world.add_index()
     for text in ("Clear lungs.", "Opacity at the left base."):

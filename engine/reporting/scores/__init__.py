@@ -8,7 +8,7 @@ from engine.reporting.scores.keywords import keyword_alignment
 from engine.reporting.scores.score import CaseFacts, Score
 from engine.reporting.scores.stance import STANCE_VALUES, against_classifier, stance
 
-VERSION = 4
+VERSION = 5
 """Incremented when the same report gets other scores."""
 OF_TEXT = frozenset({"stance", "contradictions", "format", "words", "repetition", "truncated"})
 """Scores of the report alone, which do not depend on facts about the image."""

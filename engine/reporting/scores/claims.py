@@ -13,6 +13,8 @@ EARLIER = re.compile(
     r"|\binterval (?:change|increase|decrease|development)\b",
     re.IGNORECASE,
 )
+ABSENT = re.compile(r"\b(?:no|without)\s+(?:(?:available|relevant|known|recent)\s+)*$", re.IGNORECASE)
+"""Before an earlier study: there was none, which is true."""
 HISTORY = re.compile(
     r"\b(?:history of|year[- ]old|presents? with|admitted|treated for|post-?operative)\b", re.IGNORECASE
 )
@@ -47,8 +49,14 @@ def unsupported(text: str, mentions: Sequence[Mention], known: CaseFacts) -> Sco
         (EARLIER, "no earlier study was shown"),
         (HISTORY, "no history was told"),
     ):
-        without += [f"{found[0]}: {why}" for found in pattern.finditer(text)]
+        without += [f"{found[0]}: {why}" for found in pattern.finditer(text) if not _denied(found, text)]
     return Score("unsupported", float(len(without)), {"claims": without, "unverified": unverified})
+
+
+def _denied(found: re.Match[str], text: str) -> bool:
+    """Whether the text only says that there was no earlier study. 'No interval change' claims one."""
+    alone = re.match("previous|prior|earlier|last", found[0], re.IGNORECASE)
+    return alone is not None and ABSENT.search(text[: found.start()]) is not None
 
 
 def contradictions(mentions: Sequence[Mention]) -> Score:

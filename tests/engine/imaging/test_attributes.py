@@ -24,6 +24,7 @@ from engine.imaging.attributes import OLDEST, age_group, attributes_of, counted,
         ("age", "90+", OLDEST),
         ("age", "", None),
         ("view", "ap", "AP"),
+        ("view", "\N{LATIN SMALL LETTER SHARP S}" * 30, "S" * 60),
         ("site", " North   wing ", "North wing"),
         ("scanner", "N/A", None),
     ],
@@ -59,3 +60,8 @@ def test_only_normal_films_of_the_kaggle_set_have_a_numbering() -> None:
     assert of_file_name("NORMAL2-IM-1427", 0) == (("numbering", "NORMAL2-IM"),)
     assert of_file_name("IM-0115", 0) == (("numbering", "IM"),)
     assert of_file_name("IM-0115", 1) == of_file_name("bacterial-100", 1) == of_file_name(None, 0) == ()
+
+
+def test_a_view_is_as_long_as_it_is_stored() -> None:
+    with pytest.raises(InputError, match="at most 60 printable characters"):
+        standard("view", "\N{LATIN SMALL LETTER SHARP S}" * 31)

@@ -95,6 +95,30 @@ def test_a_voi_lut_wins_over_a_window() -> None:
     assert got[0, 0] == 255 and got[-1, -1] == (4095 - 4032) // 16
 
 
+@pytest.mark.parametrize("kind", ["OW", "US"])
+def test_a_voi_lut_of_eight_bit_entries_is_read_as_such(kind: str) -> None:
+    """PS3.3 C.11.2.1.1: entries of eight bits may be stored two to a word."""
+    grey = np.arange(256, dtype=np.uint8)
+    table, falling = Dataset(), grey[::-1].copy()
+    table.add_new("LUTDescriptor", "US", [256, 0, 8])
+    table.add_new("LUTData", kind, falling.tobytes() if kind == "OW" else falling.view("<u2").tolist())
+    got = images.decode(made(grey.reshape(16, 16), stored=8, VOILUTSequence=[table])).pixels
+    assert np.array_equal(got.ravel(), falling)
+
+
+def test_eight_bits_that_the_rescale_turns_round_are_turned_round_without_a_window_too() -> None:
+    ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
+    turned = {"RescaleSlope": -1, "RescaleIntercept": 255}
+    plain = images.decode(made(ramp, stored=8, **turned)).pixels
+    windowed = images.decode(made(ramp, stored=8, **turned, WindowCenter=128, WindowWidth=256)).pixels
+    assert np.abs(plain.astype(int) - windowed).max() <= 1 and plain[0, 0] == 255
+
+
+def test_bits_that_lie_elsewhere_in_their_word_are_refused() -> None:
+    kind, detail = reason(made(RAMP << 4, HighBit=15))
+    assert kind == "unsupported" and "HighBit is not BitsStored - 1" in detail
+
+
 def test_signed_values_below_zero_are_windowed_like_others() -> None:
     signed = (RAMP.astype(np.int16) - 2000).astype(np.int16)
     got = images.decode(made(signed, stored=16, WindowCenter=-1000, WindowWidth=1000)).pixels

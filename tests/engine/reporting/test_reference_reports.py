@@ -6,6 +6,7 @@ from typing import Literal
 
 import pytest
 
+from engine.datasets import path_sheets
 from engine.datasets.path_sheets import Sheet
 from engine.errors import InputError
 from engine.reporting.reference_reports import read
@@ -50,3 +51,10 @@ def test_two_spellings_of_one_image_with_two_reports_are_refused(tmp_path: Path)
     sheet(tmp_path, "path,report\ntest/b.png,Clear.\ntest\\b.png,Opacity.\n")
     with pytest.raises(InputError, match=r"line 3: a second report for test/b\.png; keep one"):
         read(tmp_path, ["test/b.png"])
+
+
+def test_a_path_that_fits_two_images_fits_none() -> None:
+    named = path_sheets.naming({"b/c.png", "x/a/b/c.png"})
+    assert named("a/b/c.png") == "a/b/c.png"
+    assert named("x/a/b/c.png") == "x/a/b/c.png"
+    assert named("elsewhere/b/c.png") == "b/c.png"

@@ -29,6 +29,10 @@ def values(text: str, known: CaseFacts, strategy: PromptStrategy = STRATEGIES["b
         ("Pneumonia is present.", CaseFacts(label=0, reference="Pneumonia on the left."), 0),
         ("Compared to the previous film the opacity is 2 cm larger in this 3-year-old.", CaseFacts(label=1), 3),
         ("Normal chest.", CaseFacts(label=1), 0),
+        ("No prior radiograph is available for comparison.", CaseFacts(label=1), 0),
+        ("No previous film.", CaseFacts(label=1), 0),
+        ("No interval change.", CaseFacts(label=1), 1),
+        ("No change since the prior study.", CaseFacts(label=1), 1),
     ],
 )
 def test_claims_that_rest_on_nothing_are_counted(text: str, known: CaseFacts, count: int) -> None:
