@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from engine.reporting.context import LINK, Polarity, polarity, stops, triggers
+from engine.reporting.context import LINK, polarity, stops, triggers
+from engine.reporting.phrases import Polarity
 from engine.reporting.prompts import answered, sentences
 from engine.reporting.sections import part_at, sections
 from engine.reporting.vocabulary import FINDINGS, SIDES, TERM, ZONES, Tier

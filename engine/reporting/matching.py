@@ -3,8 +3,8 @@
 import re
 from collections.abc import Callable
 
-from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
+from engine.reporting.phrases import Polarity
 
 SATISFIED: dict[Polarity, tuple[Polarity, ...]] = {
     "present": ("present", "uncertain"),

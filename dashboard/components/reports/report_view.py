@@ -16,8 +16,8 @@ from db.queries.reports import ReportRow
 from db.queries.search import CLOSE, OPEN, TextHit
 from engine.commands import job
 from engine.metrics.names import NAMES
-from engine.reporting.context import Polarity
 from engine.reporting.findings import read
+from engine.reporting.phrases import Polarity
 from engine.reporting.prompts import answered, sentences
 from engine.reporting.scores.claims import sides_of_heat
 from engine.reporting.scores.stance import against_classifier

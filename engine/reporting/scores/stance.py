@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Literal
 
-from engine.reporting.context import Polarity
 from engine.reporting.findings import Mention, read
+from engine.reporting.phrases import Polarity
 from engine.reporting.prompts import answered
 from engine.reporting.scores.score import Score
 from engine.reporting.sections import sections
