@@ -4,6 +4,7 @@ from typing import Any
 
 from sqlalchemy import select
 from streamlit.testing.v1 import AppTest
+from streamlit.testing.v1.element_tree import Button
 
 from db import session as database
 from db import writes
@@ -34,3 +35,8 @@ def of_test(workbench: Workbench) -> list[Image]:
 
 def revealed(at: AppTest) -> dict[str, str]:
     return {row[0]["text"]: row[1]["text"] for row in linked(at, "revealed")["rows"]}
+
+
+def undoing(at: AppTest) -> list[Button]:
+    """The buttons that take a verdict back."""
+    return [button for button in at.button if button.key is not None and button.key.startswith("undo_")]
