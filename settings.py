@@ -53,7 +53,7 @@ class Settings(BaseSettings):
         return self.database_url or file.render_as_string(hide_password=False)
 
 
-def load(**given: Any) -> Settings:
+def load_settings(**given: Any) -> Settings:
     """The settings, with these instead of the environment's. KEYS that .env holds join the environment, unless that has
     one of the group."""
     held = dotenv_values(ENV_FILE)

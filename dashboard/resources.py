@@ -17,7 +17,7 @@ from db import schema, session
 from db.revision import Watch
 from engine.imaging.guarded import GuardedDecoder
 from engine.retrieval.index.vector_index import VectorIndex
-from settings import Settings, load
+from settings import Settings, load_settings
 
 if TYPE_CHECKING:
     from engine.classification.classifiers.checkpoints import AnyClassifier
@@ -30,7 +30,7 @@ PATIENCE = 10.0
 @st.cache_resource(show_spinner=False)
 def settings() -> Settings:
     """The environment's settings, read once."""
-    return load()
+    return load_settings()
 
 
 def serves_locally_only() -> bool:

@@ -25,7 +25,7 @@ from db.models import Dataset
 from db.queries import datasets
 from engine.commands import moved
 from engine.errors import InputError
-from settings import Settings, load
+from settings import Settings, load_settings
 
 LONGEST_NAME = 60
 """Maximum length of a user-given name, in characters."""
@@ -196,7 +196,7 @@ def replicates(value: str) -> int:
 def settings_of(args: argparse.Namespace) -> Settings:
     """The environment's settings, overridden by the command line."""
     given = {"artifacts": args.artifacts, "database_url": args.database}
-    return load(**{name: value for name, value in given.items() if value is not None})
+    return load_settings(**{name: value for name, value in given.items() if value is not None})
 
 
 def open_context(args: argparse.Namespace, *, reads: bool = False) -> Context:

@@ -8,6 +8,7 @@ from engine.reporting.generators.published import PUBLISHED
 from jobs.command import UsageError, command, named_folder, parser, settings_of
 
 REPORT = "python -m jobs report --model {}"
+"""The command that downloads a report model."""
 
 
 @command

@@ -220,7 +220,6 @@ class ActiveRun:
             if error is None:
                 raise
             print(f"run {self.id}: its final status could not be stored; it will be shown as lost", file=sys.stderr)
-
         if error is None and self._leads:
             for path in self._scratch:
                 with suppress(OSError):  # the results are stored; what stays only takes space

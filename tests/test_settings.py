@@ -19,9 +19,9 @@ def test_the_file_gives_folders_and_tokens_and_the_environment_comes_first(
     monkeypatch.setenv("HF_TOKEN", "the environment's")
     (tmp_path / ".env").write_text("PNEUMOSCOPE_ARTIFACTS=results\nOPENAI_API_KEY=of-the-file\nHF_TOKEN=of-the-file\n")
     monkeypatch.chdir(tmp_path)
-    assert settings.load().artifacts == Path("results")
+    assert settings.load_settings().artifacts == Path("results")
     assert (os.environ["OPENAI_API_KEY"], hub.token()) == ("of-the-file", "the environment's")
-    assert settings.load(artifacts=tmp_path).artifacts == tmp_path
+    assert settings.load_settings(artifacts=tmp_path).artifacts == tmp_path
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_the_environment_comes_first_under_whichever_name(
     monkeypatch.setenv(variable, "sqlite:///environment.db")
     (tmp_path / ".env").write_text(f"{other}=sqlite:///file.db\n")
     monkeypatch.chdir(tmp_path)
-    found = settings.load()
+    found = settings.load_settings()
     assert "sqlite:///environment.db" in (found.database_url, hub.token())
     assert "sqlite:///file.db" not in (found.database_url, hub.token())
 

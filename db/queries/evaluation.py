@@ -126,9 +126,10 @@ def of_classifiers(
     for metric, predict, train in session.execute(query.order_by(Run.current_since, Run.id)):
         source = train if metric.split == "oof" else predict
         if source in run_ids:
-            known = found.get(source, {})
-            same = any(one.run_id == metric.run_id for one in known.values())
-            found[source] = (known if same else {}) | {(metric.name, metric.split): metric}
+            known = found.setdefault(source, {})
+            if any(one.run_id != metric.run_id for one in known.values()):  # of an earlier evaluation
+                known.clear()
+            known[metric.name, metric.split] = metric
     return found
 
 

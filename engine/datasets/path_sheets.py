@@ -123,8 +123,8 @@ def rows(file: Path, columns: Sequence[str], held: set[str], copies: Mapping[str
 def naming(held: set[str]) -> Callable[[str], str]:
     """A function that maps a path to the held path it denotes; one that denotes none, or several, stays unchanged.
 
-    A path may be spelled as `folders.spelling` allows, have additional leading folders, or be a trailing part that fits
-    exactly one held path, or carry the mark that spreadsheets need before a formula.
+    A path may be spelled as `folders.spelling` allows, have additional leading folders, be a trailing part, or carry
+    the mark that spreadsheets need before a formula.
     """
     spelled, ending = spelling(held), _endings(held)
 

@@ -45,8 +45,8 @@ class LabelledCases:
         known = learnt or labelled
         facts = [(i.sha256, i.label, i.cause, references.get(i.path)) for i in known.values()]
         patients = [(i.sha256, i.patient_key) for i in images.values()]
-        settings = {"embedder": chosen.embedder, "index": chosen.sha256}
-        settings |= {"cases": json_sha256(facts), "patients": json_sha256(patients)}
+        chosen_by = {"cases": json_sha256(facts), "patients": json_sha256(patients)}
+        settings = {"embedder": chosen.embedder, "index": chosen.sha256, **chosen_by}
         return cls(index, known, references, settings)
 
     def nearest(self, image: KnownImage, k: int) -> "Sequence[LabelledCase]":
