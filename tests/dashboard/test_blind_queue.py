@@ -9,7 +9,6 @@ from streamlit.testing.v1 import AppTest
 
 from dashboard import resources
 from dashboard.components import login
-from dashboard.components.reviews import blind_queue
 from db import session as database
 from db.models import Image, ImageTag, Prediction, Report, Review, Run
 from tests.dashboard.opened import PINNED, Workbench, asked, linked, open_page, said
@@ -276,6 +275,8 @@ def test_the_queue_is_of_the_test_split_unless_the_address_says_otherwise(workbe
 def test_a_link_to_a_blind_queue_takes_the_filters_along(workbench: Workbench) -> None:
     def script() -> None:
         import streamlit as st
+
+        from dashboard.components.reviews import blind_queue
 
         st.json(blind_queue.of_filters())
 
